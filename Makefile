@@ -1,0 +1,89 @@
+# Needs only python3 (3.11 or later), make and the network. Everything is installed into .venv, once: the stamp files
+# there are newer than pyproject.toml and the constraints, so a second run installs nothing.
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+VENV := .venv
+VENV_NUMPY1 := .venv-numpy1
+BIN := $(VENV)/bin
+QUICKSTART := $(VENV)/.installed-quickstart
+DEV := $(VENV)/.installed-dev
+DOCS := $(VENV)/.installed-docs
+NUMPY1 := $(VENV_NUMPY1)/.installed
+BENCHMARKS := $(sort $(filter-out _%,$(basename $(notdir $(wildcard benchmarks/*.py)))))
+
+# Run before every installation: one clear sentence instead of a resolver's complaint.
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	"recokit needs Python 3.11 or later, found %s: set PYTHON=/path/to/python3" % sys.version.split()[0])'
+PIP = -m pip --disable-pip-version-check install --progress-bar off
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint types contracts tests test-slow test-numpy1 bench docs format clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+quickstart: $(QUICKSTART)  ## install recokit and run the main example
+	$(BIN)/python examples/quickstart.py
+
+test: lint types contracts tests  ## all checks but the slow tests
+
+lint: $(DEV)  ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV)  ## mypy, strict
+	$(BIN)/mypy
+
+contracts: $(DEV)  ## the layers of the package
+	$(BIN)/lint-imports
+
+tests: $(DEV)  ## the tests and doctests, with coverage
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not browser" --cov --cov-report=term
+
+test-slow: $(DEV)  ## the slow and the browser tests
+	$(BIN)/python -m pytest tests -m "slow or browser"
+
+test-numpy1: $(NUMPY1)  ## the tests again, on numpy 1.26
+	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not browser" -p no:doctest
+
+bench: $(DEV)  ## the benchmarks, one after the other
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
+
+docs: $(DOCS)  ## pages and API reference, into site/
+	$(BIN)/mkdocs build --strict
+	$(BIN)/pdoc --docformat numpy --output-directory site/api recokit
+
+format: $(DEV)  ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what the other targets made, the environments too
+	rm -rf $(VENV) $(VENV_NUMPY1) site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV_NUMPY1)/bin/python:
+	@$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(VENV_NUMPY1)
+
+$(QUICKSTART): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[datasets,rich]"
+	touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[all,test,lint]"
+	touch $@ $(QUICKSTART)
+
+$(DOCS): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[all,docs]"
+	touch $@
+
+$(NUMPY1): pyproject.toml constraints-numpy1.txt | $(VENV_NUMPY1)/bin/python
+	$(VENV_NUMPY1)/bin/python $(PIP) -c constraints-numpy1.txt -e ".[all,test]"
+	touch $@

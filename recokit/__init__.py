@@ -1,0 +1,1 @@
+"""recokit: recommender components for production."""

@@ -1,0 +1,71 @@
+"""Configuration is the constructor: options kept under their names, shown by repr, copied by ``clone``."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeVar
+
+import numpy as np
+
+from recokit.errors import ConfigurationError
+
+__all__ = ["Configured", "clone", "get_params"]
+
+T = TypeVar("T")
+
+
+def get_params(stage: Any) -> dict[str, Any]:
+    """Return the constructor options of an object, read from the attributes of the same names.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option is not stored under its own name.
+    """
+    params: dict[str, Any] = {}
+    for name, parameter in inspect.signature(type(stage)).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if not hasattr(stage, name):
+            raise ConfigurationError(
+                f"{type(stage).__name__} does not store its option {name!r} as an attribute of that name; "
+                f"expected self.{name} = {name} in __init__, so that it can be shown, cloned and saved"
+            )
+        params[name] = getattr(stage, name)
+    return params
+
+
+def clone(stage: T) -> T:
+    """Return an unfitted copy: same options, nested stages cloned too, arrays shared."""
+    return type(stage)(**{name: _clone_value(value) for name, value in get_params(stage).items()})
+
+
+def _clone_value(value: Any) -> Any:
+    if type(value) in (list, tuple):
+        return type(value)(_clone_value(part) for part in value)
+    if type(value) is dict:
+        return {key: _clone_value(part) for key, part in value.items()}
+    learns = hasattr(value, "fit") and not inspect.isclass(value)
+    return clone(value) if learns or isinstance(value, Configured) else value
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray) and value.size > 4:
+        return f"array({value.shape}, {value.dtype})"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+class Configured:
+    """Mixin for shipped stages: a repr that shows the options that differ from their defaults."""
+
+    def __repr__(self) -> str:
+        signature = inspect.signature(type(self)).parameters
+        shown = []
+        for name, value in get_params(self).items():
+            default = signature[name].default
+            if default is not inspect.Parameter.empty and (value is default or repr(value) == repr(default)):
+                continue
+            positional = signature[name].kind is not inspect.Parameter.KEYWORD_ONLY
+            shown.append(_short(value) if positional else f"{name}={_short(value)}")
+        return f"{type(self).__name__}({', '.join(shown)})"

@@ -1,0 +1,1 @@
+"""Numeric kernels: numpy (and scipy.sparse) only."""

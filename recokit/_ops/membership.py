@@ -1,0 +1,66 @@
+"""Membership of (row, item) pairs in ragged sets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recokit._ops.segments import offsets_to_rows
+from recokit.typing import BoolArray, IntArray
+
+__all__ = ["locate_sorted", "pairs_in_sets"]
+
+
+def locate_sorted(keys: IntArray, wanted: IntArray) -> tuple[IntArray, BoolArray]:
+    """Locate values in sorted unique keys.
+
+    Parameters
+    ----------
+    keys : ndarray of int64, shape (K,)
+        Sorted, without repeats.
+    wanted : ndarray of int64, shape (N,)
+        Values to look up.
+
+    Returns
+    -------
+    position : ndarray of int64, shape (N,)
+        Position in ``keys``; 0 where absent, so it is always safe to index with (unless K is 0).
+    found : ndarray of bool, shape (N,)
+    """
+    if not len(keys):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
+    position = np.searchsorted(keys, wanted)
+    position[position == len(keys)] = 0
+    found = keys[position] == wanted
+    position[~found] = 0
+    return position, found
+
+
+def pairs_in_sets(row: IntArray, item: IntArray, offsets: IntArray, values: IntArray) -> BoolArray:
+    """Tell for each (row, item) whether the item is in that row's ragged set.
+
+    Parameters
+    ----------
+    row, item : ndarray of int64, shape (N,)
+        The pairs.
+    offsets : ndarray of int64, shape (B + 1,)
+        CSR offsets of the sets.
+    values : ndarray of int64
+        Items of the sets, in any order, repeats allowed.
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+
+    Examples
+    --------
+    >>> pairs_in_sets(np.array([0, 0, 1]), np.array([3, 4, 3]), np.array([0, 1, 1]), np.array([3])).tolist()
+    [True, False, False]
+    """
+    if not len(values) or not len(item):
+        return np.zeros(len(item), np.bool_)
+    width = max(int(values.max()), int(item.max())) + 1
+    keys = np.sort(offsets_to_rows(offsets) * width + values)
+    wanted = row * width + item
+    position = np.searchsorted(keys, wanted)
+    position[position == len(keys)] = 0
+    return np.asarray(keys[position] == wanted)

@@ -1,0 +1,77 @@
+"""Operations on ragged rows given as CSR offsets: ``offsets[b]:offsets[b + 1]`` is row ``b``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+
+__all__ = [
+    "counts_to_offsets",
+    "gather_segments",
+    "multi_arange",
+    "offsets_to_rows",
+    "rank_in_row",
+    "rows_to_offsets",
+    "segment_sum",
+]
+
+
+def counts_to_offsets(counts: AnyArray) -> IntArray:
+    """Turn row lengths (B,) into CSR offsets (B + 1,)."""
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def offsets_to_rows(offsets: IntArray) -> IntArray:
+    """Return the row index of every element, (N,) int64, for CSR offsets (B + 1,)."""
+    return np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
+
+
+def rows_to_offsets(row: IntArray, n_rows: int) -> IntArray:
+    """Return CSR offsets (n_rows + 1,) of row indices (N,) that are sorted ascending."""
+    return counts_to_offsets(np.bincount(row, minlength=n_rows))
+
+
+def multi_arange(starts: IntArray, counts: IntArray) -> IntArray:
+    """Concatenate ``arange(s, s + c)`` for each pair of a start and a count.
+
+    Examples
+    --------
+    >>> multi_arange(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    offsets = counts_to_offsets(counts)
+    return np.arange(offsets[-1], dtype=np.int64) + np.repeat(starts - offsets[:-1], counts)
+
+
+def gather_segments(offsets: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Pick rows of a ragged array: new offsets, and the index of every element picked.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (B + 1,)
+        CSR offsets of the ragged array.
+    rows : ndarray of int64, shape (R,)
+        Rows to pick, in any order, repeats allowed.
+
+    Returns
+    -------
+    new_offsets : ndarray of int64, shape (R + 1,)
+    index : ndarray of int64
+        Positions of the picked elements in the ragged array's values.
+    """
+    starts = offsets[rows]
+    counts = offsets[rows + 1] - starts
+    return counts_to_offsets(counts), multi_arange(starts, counts)
+
+
+def rank_in_row(row: IntArray, offsets: IntArray) -> IntArray:
+    """Return every element's 0-based position within its row, (N,) int64."""
+    return np.arange(len(row), dtype=np.int64) - offsets[row]
+
+
+def segment_sum(values: AnyArray | BoolArray, row: IntArray, n_rows: int) -> FloatArray:
+    """Sum values (N,) by row index (N,) into (n_rows,) float64."""
+    return np.bincount(row, weights=values, minlength=n_rows).astype(np.float64, copy=False)

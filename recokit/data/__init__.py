@@ -1,0 +1,50 @@
+"""Data: what the layers above share.
+
+External ids and codes (Vocabulary), attributes (Table, Categorical), the event log (Interactions, Dataset),
+what is asked and what flows (Requests, Candidates, Retrieved, Ragged), limits on a list (Cap, Pin, Window),
+what a ranker learns from (RankingData), what stages bind to (Schema), values that change while serving
+(Live), user segments, times, and saved state.
+"""
+
+from recokit.data.candidates import Candidates, Retrieved
+from recokit.data.dataset import Dataset
+from recokit.data.interactions import EVENT_WEIGHTS, Interactions
+from recokit.data.limits import Cap, Pin, Window
+from recokit.data.live import Live
+from recokit.data.ragged import Ragged
+from recokit.data.ranking import RankingData
+from recokit.data.requests import Requests
+from recokit.data.schema import Schema
+from recokit.data.segments import activity_segments, segments_by
+from recokit.data.state import from_state, load_state, save_state, to_state
+from recokit.data.table import Categorical, Table
+from recokit.data.times import DAY, seconds, timestamp
+from recokit.data.vocabulary import Vocabulary
+
+__all__ = [
+    "DAY",
+    "EVENT_WEIGHTS",
+    "Candidates",
+    "Cap",
+    "Categorical",
+    "Dataset",
+    "Interactions",
+    "Live",
+    "Pin",
+    "Ragged",
+    "RankingData",
+    "Requests",
+    "Retrieved",
+    "Schema",
+    "Table",
+    "Vocabulary",
+    "Window",
+    "activity_segments",
+    "from_state",
+    "load_state",
+    "save_state",
+    "seconds",
+    "segments_by",
+    "timestamp",
+    "to_state",
+]

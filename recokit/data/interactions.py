@@ -1,0 +1,103 @@
+"""Interactions: the event log as columns of codes, sorted by time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recokit._ops.segments import counts_to_offsets
+from recokit.typing import Float32Array, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["EVENT_WEIGHTS", "Interactions"]
+
+#: Strength of implicit signals (R5): purchase over add-to-cart over click over view. Only the order counts.
+EVENT_WEIGHTS: Mapping[str, float] = {"purchase": 1.0, "add_to_cart": 0.5, "click": 0.2, "view": 0.1}
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """M events, sorted by time; events of one moment keep the order they came in.
+
+    Parameters
+    ----------
+    user, item : ndarray of int64, shape (M,)
+        Codes.
+    timestamp : ndarray of float64, shape (M,)
+        Seconds since 1970.
+    event : ndarray of int64, shape (M,)
+        Code of the event type in ``event_names``.
+    weight : ndarray of float32, shape (M,)
+        Strength of the signal: a rating or count where the data has one, else the event's weight.
+    value : ndarray of float32, shape (M,)
+        Money, such as the price paid; NaN where unknown.
+    event_names : tuple of str
+        Event types, weakest first.
+    session, impression, position : ndarray of int64, shape (M,), optional
+        Session or basket; the impression that led here; 1-based place shown. 0 where an event has none.
+    propensity : ndarray of float64, shape (M,), optional
+        Probability with which the item was shown there.
+    """
+
+    user: IntArray
+    item: IntArray
+    timestamp: FloatArray
+    event: IntArray
+    weight: Float32Array
+    value: Float32Array
+    event_names: tuple[str, ...] = ("purchase",)
+    session: IntArray | None = None
+    impression: IntArray | None = None
+    position: IntArray | None = None
+    propensity: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, index: IntArray | slice) -> Interactions:
+        """Return the events at the given positions, which must ascend."""
+        columns = {part.name: getattr(self, part.name) for part in fields(self)}
+        return self.replace(
+            **{name: column[index] for name, column in columns.items() if isinstance(column, np.ndarray)}
+        )
+
+    def between(self, start: float, end: float) -> Interactions:
+        """Return the events from ``start`` (included) to ``end`` (excluded)."""
+        first, last = np.searchsorted(self.timestamp, [start, end])
+        return self.take(slice(int(first), int(last)))
+
+    def of(self, *events: str) -> Interactions:
+        """Return the events of the named types."""
+        codes = [self.event_names.index(name) for name in events if name in self.event_names]
+        return self.take(np.flatnonzero(np.isin(self.event, codes)))
+
+    @cached_property
+    def by_user(self) -> tuple[IntArray, IntArray]:
+        """CSR view by user code: offsets (max code + 2,) and positions, each user's events in time order."""
+        return _group(self.user)
+
+    @cached_property
+    def by_item(self) -> tuple[IntArray, IntArray]:
+        """CSR view by item code, like :attr:`by_user`."""
+        return _group(self.item)
+
+    def matrix(self, n_users: int, n_items: int) -> csr_matrix:
+        """Return summed weights as a scipy CSR matrix, (n_users + 1, n_items + 1) float32; 0 is unknown."""
+        from scipy.sparse import coo_matrix
+
+        shape = (n_users + 1, n_items + 1)
+        return coo_matrix((self.weight, (self.user, self.item)), shape=shape, dtype=np.float32).tocsr()
+
+    def replace(self, **changes: object) -> Interactions:
+        """Return a copy with some columns replaced."""
+        return replace(self, **changes)  # type: ignore[arg-type]  # columns are fields
+
+
+def _group(codes: IntArray) -> tuple[IntArray, IntArray]:
+    return counts_to_offsets(np.bincount(codes, minlength=1)), np.argsort(codes, kind="stable")

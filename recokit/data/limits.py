@@ -1,0 +1,90 @@
+"""Limits on a list, as a constraint states them and the selection kernel keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recokit.data.candidates import Candidates
+from recokit.typing import BoolArray, Float32Array, IntArray
+
+__all__ = ["Cap", "Pin", "Window"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cap:
+    """At most so many items of one group.
+
+    Exactly one of ``maximum`` and ``share`` is set.
+
+    Parameters
+    ----------
+    name : str
+        How traces and reports name the limit.
+    group : ndarray of int64, shape (M,)
+        Group codes of the candidates. 0, unknown, is a group like any other: unknown items are limited
+        together.
+    offsets : ndarray of int64, shape (N + 1,), optional
+        Where given, candidate ``i`` is in groups ``group[offsets[i]:offsets[i + 1]]``; else M = N, one group
+        each.
+    maximum : int, optional
+        Most items of a group in the list.
+    share : float, optional
+        Largest share of a group, as ``max(1, floor(share * delivered length))``.
+    within : int, optional
+        The limit holds in the first ``within`` places; None for the whole list.
+    sliding : bool, default False
+        The limit holds in every run of ``within`` consecutive places.
+    hard : bool, default False
+        A hard limit is never broken: the list ends early. A soft one is relaxed, and recorded, to fill k.
+    relax_order : int, default 0
+        Soft limits with a lower number are relaxed first; equal numbers in order of declaration, last first.
+    """
+
+    name: str
+    group: IntArray
+    offsets: IntArray | None = None
+    maximum: int | None = None
+    share: float | None = None
+    within: int | None = None
+    sliding: bool = False
+    hard: bool = False
+    relax_order: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Pin:
+    """Fixed places for some candidates.
+
+    Parameters
+    ----------
+    name : str
+        How traces and reports name the limit.
+    position : ndarray of int64, shape (N,)
+        1-based place of each candidate, 0 for none.
+    """
+
+    name: str
+    position: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Padded view of each row's best candidates, inside slate selection only.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        The batch the window looks into.
+    index : ndarray of int64, shape (B, W)
+        Positions in ``candidates``, best score first; padding repeats position 0.
+    valid : ndarray of bool, shape (B, W)
+        False where padded.
+    relevance : ndarray of float32, shape (B, W)
+        The ranker's score scaled to 0..1 within each row (all equal scores give 1; not finite or padded gives
+        0).
+    """
+
+    candidates: Candidates
+    index: IntArray
+    valid: BoolArray
+    relevance: Float32Array

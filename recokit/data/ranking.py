@@ -1,0 +1,75 @@
+"""RankingData: what a ranker learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recokit.errors import DataError
+from recokit.typing import Float32Array, FloatArray, IntArray
+
+__all__ = ["RankingData"]
+
+
+@dataclass(frozen=True, eq=False)
+class RankingData:
+    """Labelled candidates, grouped by request.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (N, F)
+        NaN means missing.
+    feature_names : tuple of str
+        Names of the F features.
+    label : ndarray of float32, shape (N,)
+        0 for negatives; positives carry their gain, such as the strongest event's weight.
+    weight : ndarray of float32, shape (N,)
+        Training weight; a sampled negative carries its inverse sampling probability.
+    offsets : ndarray of int64, shape (G + 1,)
+        Groups, one for each (user, window): rows of a group lie together.
+    user, item : ndarray of int64, shape (N,)
+        Codes of each row.
+    now : ndarray of float64, shape (N,)
+        Request time of each row; validation rows are newer than training rows.
+    validation : RankingData, optional
+        The newest window, for early stopping and choice of parameters.
+
+    Raises
+    ------
+    DataError
+        If lengths disagree, a label is not finite, or a weight is negative or not finite.
+    """
+
+    features: Float32Array
+    feature_names: tuple[str, ...]
+    label: Float32Array
+    weight: Float32Array
+    offsets: IntArray
+    user: IntArray
+    item: IntArray
+    now: FloatArray
+    validation: RankingData | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.label)
+        lengths = {"features": len(self.features), "weight": len(self.weight), "item": len(self.item)}
+        lengths |= {"user": len(self.user), "now": len(self.now), "offsets": int(self.offsets[-1])}
+        for name, length in lengths.items():
+            if length != n:
+                raise DataError(f"found {name} for {length} rows; expected {n}, one for each label")
+        if self.features.shape != (n, len(self.feature_names)):
+            raise DataError(
+                f"found features of shape {self.features.shape}; expected {(n, len(self.feature_names))}"
+            )
+        bad = np.flatnonzero(~np.isfinite(self.label))
+        if len(bad):
+            raise DataError(f"found label {self.label[bad[0]]}; expected finite labels", rows=bad)
+        bad = np.flatnonzero(~(np.isfinite(self.weight) & (self.weight >= 0)))
+        if len(bad):
+            raise DataError(
+                f"found weight {self.weight[bad[0]]}; expected finite weights of at least 0", rows=bad
+            )
+
+    def __len__(self) -> int:
+        return len(self.label)

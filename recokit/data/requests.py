@@ -1,0 +1,182 @@
+"""Requests: what is asked. One online request is a batch of one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, overload
+
+import numpy as np
+
+from recokit._ops.hashing import row_seeds
+from recokit.data.live import Live
+from recokit.data.ragged import Ragged
+from recokit.errors import ConfigurationError, DataError, did_you_mean
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray, UInt64Array
+
+__all__ = ["Requests"]
+
+T = TypeVar("T")
+
+
+def _forever() -> float:
+    return math.inf
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Requests:
+    """A batch of B requests.
+
+    Parameters
+    ----------
+    user : ndarray of int64, shape (B,)
+        User codes, 0 for unknown or anonymous users.
+    k : ndarray of int64, shape (B,)
+        List length wanted, at least 1.
+    now : ndarray of float64, shape (B,)
+        Request time, seconds since 1970. An offline batch may mix times.
+    seed : ndarray of uint64, shape (B,)
+        One derived seed for each row.
+    columns : mapping of str to ndarray (B,)
+        Context, such as ``country`` or ``device``.
+    ragged : mapping of str to Ragged
+        Lists of item codes: ``history``, ``owned``, ``session``, ``items`` (rank only these), ``exclude``.
+    given : mapping of str to ndarray of bool (B,)
+        For each ragged field that the caller gave, the rows it was given for; a hydrator leaves those rows
+        alone.
+    remaining : callable
+        Seconds left of the budget, ``inf`` without one. The only clock that a stage may read.
+    pinned : mapping of int to object
+        Values of the :class:`Live` objects pinned for this run, by ``id``; read with :meth:`read`.
+    """
+
+    user: IntArray
+    k: IntArray
+    now: FloatArray
+    seed: UInt64Array
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
+    ragged: Mapping[str, Ragged] = field(default_factory=dict)
+    given: Mapping[str, BoolArray] = field(default_factory=dict)
+    remaining: Callable[[], float] = _forever
+    pinned: Mapping[int, Any] = field(default_factory=dict)
+
+    @classmethod
+    def build(
+        cls,
+        user: IntArray,
+        *,
+        k: int | IntArray = 10,
+        now: float | FloatArray = 0.0,
+        seed: int = 0,
+        columns: Mapping[str, AnyArray] | None = None,
+        ragged: Mapping[str, Ragged] | None = None,
+    ) -> Requests:
+        """Build a batch from user codes; scalars are repeated for every row.
+
+        Raises
+        ------
+        DataError
+            If k is below 1, a time is not finite, or a column's length is not B.
+
+        Examples
+        --------
+        >>> Requests.build(np.array([3, 0]), k=5, now=1.5e9).k.tolist()
+        [5, 5]
+        """
+        user = np.asarray(user, np.int64)
+        if user.ndim != 1 or user.min(initial=0) < 0:
+            raise DataError(
+                f"found user codes of shape {user.shape} from {user.min(initial=0)}; expected (B,) from 0"
+            )
+        ragged = dict(ragged or {})
+        requests = cls(
+            user=user,
+            k=_whole(_per_row(k, len(user), "k"), "k"),
+            now=_per_row(now, len(user), "now").astype(np.float64),
+            seed=row_seeds(seed, user),
+            columns={name: np.asarray(column) for name, column in (columns or {}).items()},
+            ragged=ragged,
+            given={name: np.ones(len(user), np.bool_) for name in ragged},
+        )
+        requests.validate()
+        return requests
+
+    def validate(self) -> None:
+        """Check every invariant; raise DataError with the value found."""
+        if self.k.min(initial=1) < 1:
+            raise DataError(f"found k={int(self.k.min())}; expected at least 1")
+        if not np.isfinite(self.now).all():
+            bad = np.flatnonzero(~np.isfinite(self.now))
+            raise DataError(
+                f"found now={self.now[bad[0]]}; expected finite seconds since 1970", rows=bad.tolist()
+            )
+        parts: dict[str, AnyArray | Ragged] = {**self.columns, **self.ragged}
+        for name, part in parts.items():
+            if len(part) != len(self):
+                raise DataError(
+                    f"found {len(part)} rows in {name!r}; expected {len(self)}, one for each user"
+                )
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def __repr__(self) -> str:
+        known = ", ".join((*self.columns, *self.ragged))
+        return f"Requests({len(self)}{f', with {known}' if known else ''})"
+
+    def take(self, rows: IntArray) -> Requests:
+        """Return the given rows, in the given order."""
+        return replace(
+            self,
+            user=self.user[rows],
+            k=self.k[rows],
+            now=self.now[rows],
+            seed=self.seed[rows],
+            columns={name: column[rows] for name, column in self.columns.items()},
+            ragged={name: ragged.take(rows) for name, ragged in self.ragged.items()},
+            given={name: mask[rows] for name, mask in self.given.items()},
+        )
+
+    def column(self, name: str) -> AnyArray:
+        """Return a context column (B,); ConfigurationError with a hint if nothing provides it."""
+        try:
+            return self.columns[name]
+        except KeyError:
+            hint = did_you_mean(name, self.columns)
+            raise ConfigurationError(f"found no context column {name!r} in the requests; {hint}") from None
+
+    def lists(self, name: str) -> Ragged:
+        """Return a ragged field, empty lists where nothing provides it."""
+        return self.ragged[name] if name in self.ragged else Ragged.empty(len(self))
+
+    def hydrated(self, columns: Mapping[str, AnyArray], ragged: Mapping[str, Ragged]) -> Requests:
+        """Return requests with a hydrator's columns and lists; rows that the caller gave are kept."""
+        merged = dict(self.ragged)
+        for name, lists in ragged.items():
+            merged[name] = lists.merge(self.ragged[name], self.given[name]) if name in self.given else lists
+        return replace(self, columns={**columns, **self.columns}, ragged=merged)
+
+    @overload
+    def read(self, value: Live[T]) -> T: ...
+    @overload
+    def read(self, value: T) -> T: ...
+    def read(self, value: Any) -> Any:
+        """Return a Live value as pinned for this run; anything else as it is."""
+        if not isinstance(value, Live):
+            return value
+        return self.pinned[id(value)] if id(value) in self.pinned else value.pin()[1]
+
+
+def _per_row(value: Any, n_rows: int, name: str) -> AnyArray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" or array.shape not in ((), (n_rows,)):
+        raise DataError(f"found {name}={value!r}; expected a number, or one for each of {n_rows} users")
+    return np.broadcast_to(array, (n_rows,))
+
+
+def _whole(values: AnyArray, name: str) -> IntArray:
+    bad = np.flatnonzero(~np.isfinite(values) | (values != np.floor(values)))
+    if len(bad):
+        raise DataError(f"found {name}={values[bad[0]]}; expected a whole number", rows=bad)
+    return values.astype(np.int64)

@@ -1,0 +1,60 @@
+"""Schema: what a stage may bind to when a pipeline is compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recokit.data.table import Table
+from recokit.data.vocabulary import Vocabulary
+from recokit.errors import ConfigurationError, did_you_mean
+from recokit.typing import AnyArray
+
+__all__ = ["Schema"]
+
+
+@dataclass(frozen=True, eq=False)
+class Schema:
+    """Names and tables known at one place of the plan.
+
+    Parameters
+    ----------
+    item_ids, user_ids : Vocabulary
+        The model's vocabularies.
+    items, users : Table
+        Their tables; a table without columns where the data has none.
+    source_names : tuple of str
+        Sources of the pipeline, in the order of their bits.
+    feature_names : tuple of str
+        Features that stages before this one provide.
+    provided : frozenset of str
+        Other names that stages before this one provide, such as ``"history"``.
+    """
+
+    item_ids: Vocabulary
+    user_ids: Vocabulary
+    items: Table
+    users: Table
+    source_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    provided: frozenset[str] = frozenset()
+
+    def item_column(self, name: str) -> AnyArray:
+        """Return an item column by item code, (n_items + 1,); ``"item.category"`` is ``"category"``.
+
+        Raises
+        ------
+        ConfigurationError
+            If the item table has no such column.
+        """
+        return _column(self.items, "item", name)
+
+    def user_column(self, name: str) -> AnyArray:
+        """Return a user column by user code, (n_users + 1,); ``"user.age"`` is ``"age"``."""
+        return _column(self.users, "user", name)
+
+
+def _column(table: Table, entity: str, name: str) -> AnyArray:
+    short = name.removeprefix(f"{entity}.")
+    if short not in table.names:
+        raise ConfigurationError(f"found no {entity} column {short!r}; {did_you_mean(short, table.names)}")
+    return table.column(short)

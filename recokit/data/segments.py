@@ -1,0 +1,178 @@
+"""User segments: by activity before the cut (R8), or by anything that tells users apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recokit.data.table import Categorical
+from recokit.data.vocabulary import Vocabulary
+from recokit.errors import ConfigurationError, DataError, did_you_mean
+from recokit.typing import AnyArray, BoolArray
+
+if TYPE_CHECKING:
+    from recokit.data.dataset import Dataset
+
+__all__ = ["ACTIVITY", "activity_segments", "segments_by"]
+
+#: Names of the activity segments, codes 1 to 3.
+ACTIVITY = ("cold-start", "casual", "power")
+
+_MOST_SEGMENTS = 100
+
+
+def activity_segments(dataset: Dataset, *, cold: int = 5, power: int = 50) -> Categorical:
+    """Sort users into segments by their number of interactions in the dataset.
+
+    Given the part before a cut, such as the train part of a split, the count is the one before the cut.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The events to count.
+    cold : int, default 5
+        Users with fewer interactions are ``"cold-start"``; R8.
+    power : int, default 50
+        Users with at least so many are ``"power"``; those between are ``"casual"``; R8.
+
+    Returns
+    -------
+    Categorical
+        Codes (n_users + 1,) of the labels; the unknown user, row 0, has no interactions and is
+        ``"cold-start"``.
+
+    Raises
+    ------
+    ConfigurationError
+        Unless ``0 < cold < power``.
+
+    Examples
+    --------
+    >>> from recokit.data import Dataset
+    >>> data = Dataset.from_frame({"user": [1] * 5 + [2], "item": range(6), "timestamp": range(6)})
+    >>> activity = activity_segments(data)
+    >>> activity.labels.decode(activity.codes).tolist()
+    ['cold-start', 'casual', 'cold-start']
+    """
+    if not 0 < cold < power:
+        raise ConfigurationError(f"found cold={cold}, power={power}; expected 0 < cold < power")
+    counts = np.bincount(dataset.interactions.user, minlength=dataset.n_users + 1)
+    counts[0] = 0
+    return Categorical(np.searchsorted([0, cold, power], counts, side="right"), Vocabulary(ACTIVITY))
+
+
+def segments_by(
+    dataset: Dataset, by: str | Categorical | AnyArray | Mapping[Any, Any], *, cold: int = 5, power: int = 50
+) -> Categorical:
+    """Resolve what users are told apart by: the one rule for evaluation, features and the debugger.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The part before the cut, with its user table.
+    by : str, Categorical, ndarray or mapping
+        ``"activity"``; the name of a user column (``"region"`` or ``"user.region"``); one label for each user
+        code, (n_users + 1,), None or NaN for none; or external user id to label.
+    cold, power : int
+        As in :func:`activity_segments`.
+
+    Returns
+    -------
+    Categorical
+        Codes (n_users + 1,), 0 for users without a segment. Labels are text.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown column, a column that does not make segments, or labels of the wrong length.
+
+    Examples
+    --------
+    >>> from recokit.data import Dataset
+    >>> data = Dataset.from_frame({"user": ["ann", "bob"], "item": [1, 2], "timestamp": [1, 2]})
+    >>> segments = segments_by(data, {"ann": "north"})
+    >>> segments.labels.decode(segments.codes).tolist()
+    [None, 'north', None]
+    """
+    if isinstance(by, str):
+        return (
+            activity_segments(dataset, cold=cold, power=power) if by == "activity" else _column(dataset, by)
+        )
+    if isinstance(by, Categorical):
+        return _checked(by, dataset.n_users)
+    if isinstance(by, Mapping):
+        values = np.full(dataset.n_users + 1, None, object)
+        codes = dataset.user_ids.encode(list(by))
+        values[codes[codes > 0]] = np.fromiter(by.values(), object, len(by))[codes > 0]
+    else:
+        values = np.asarray(by)
+    if values.shape != (dataset.n_users + 1,):
+        raise ConfigurationError(
+            f"found segments of shape {values.shape}; expected ({dataset.n_users + 1},): "
+            "one label for each user code, the first for unknown users"
+        )
+    return _labelled(values, "segments")
+
+
+def _column(dataset: Dataset, name: str) -> Categorical:
+    short = name.removeprefix("user.")
+    users = dataset.users
+    if short in users.categorical:
+        return users.categorical[short]
+    if short in users.numeric_names:
+        return _labelled(users.column(short), f"user column {short!r}")
+    if short in users.other:
+        raise ConfigurationError(
+            f"found user column {short!r} of free text or times; expected a categorical or numeric column; "
+            "hint: pass an array of labels by user code"
+        )
+    raise ConfigurationError(
+        f"found no user column {short!r}; {did_you_mean(short, ['activity', *users.names])}"
+    )
+
+
+def _checked(by: Categorical, n_users: int) -> Categorical:
+    codes = by.codes
+    if codes.shape != (n_users + 1,) or codes.min() < 0 or codes.max() > len(by.labels):
+        raise ConfigurationError(
+            f"found segment codes of shape {codes.shape} from {codes.min(initial=0)} to "
+            f"{codes.max(initial=0)}; expected shape ({n_users + 1},) and codes from 0 to {len(by.labels)}"
+        )
+    return by
+
+
+def _labelled(values: AnyArray, what: str) -> Categorical:
+    """Make a segment of each distinct value, in sorted order; whole numbers lose their decimal point."""
+    present = _present(values)
+    distinct, inverse = np.unique(_sortable(values[present], what), return_inverse=True)
+    if len(distinct) > _MOST_SEGMENTS:
+        raise ConfigurationError(
+            f"found {len(distinct)} distinct values in {what}; expected at most {_MOST_SEGMENTS} segments; "
+            "hint: cut numbers into bins first"
+        )
+    codes = np.zeros(len(values), np.int64)
+    codes[present] = inverse + 1
+    return Categorical(codes, Vocabulary([_text(value) for value in distinct.tolist()]))
+
+
+def _present(values: AnyArray) -> BoolArray:
+    if values.dtype.kind == "f":
+        return ~np.isnan(values)
+    if values.dtype.kind == "O":
+        return np.array([value is not None and value == value for value in values.tolist()], np.bool_)
+    return np.ones(len(values), np.bool_)
+
+
+def _sortable(values: AnyArray, what: str) -> AnyArray:
+    if values.dtype.kind != "O":
+        return values
+    kinds = {isinstance(value, str) for value in values.tolist()}
+    if len(kinds) > 1:
+        raise DataError(f"found text and numbers among the labels of {what}; expected one kind")
+    return values.astype(str) if True in kinds else np.array(values.tolist())
+
+
+def _text(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

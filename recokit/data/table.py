@@ -1,0 +1,175 @@
+"""Table: attributes by entity code, with a default row 0 for the unknown entity."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from recokit.data.frames import Frame
+from recokit.data.vocabulary import Vocabulary
+from recokit.errors import ConfigurationError, DataError, did_you_mean
+from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+
+__all__ = ["Categorical", "Table"]
+
+_FEW_LABELS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical:
+    """A column of labels as codes.
+
+    Parameters
+    ----------
+    codes : ndarray of int64, shape (n + 1,)
+        Label code of each entity, 0 where missing.
+    labels : Vocabulary
+        The labels.
+    """
+
+    codes: IntArray
+    labels: Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns by entity code; row 0 is the default that an unknown entity gets.
+
+    Parameters
+    ----------
+    n : int
+        Number of entities; every column has n + 1 rows.
+    numeric : ndarray of float32, shape (n + 1, C)
+        Numeric and boolean columns, NaN where missing.
+    numeric_names : tuple of str
+        Names of the C numeric columns.
+    categorical : mapping of str to Categorical
+        Columns of ids, and text columns with repeated labels.
+    other : mapping of str to ndarray (n + 1,)
+        Free text (object) and moments (float64 seconds).
+    updated_at : ndarray of float64, shape (n + 1,), optional
+        When each row was last written. Beside the columns, never a feature.
+    """
+
+    n: int
+    numeric: Float32Array
+    numeric_names: tuple[str, ...] = ()
+    categorical: Mapping[str, Categorical] = field(default_factory=dict)
+    other: Mapping[str, AnyArray] = field(default_factory=dict)
+    updated_at: FloatArray | None = None
+
+    @classmethod
+    def empty(cls, n: int) -> Table:
+        """Return a table without columns for n entities."""
+        return cls(n, np.zeros((n + 1, 0), np.float32))
+
+    @classmethod
+    def from_frame(
+        cls, frame: Frame, vocabulary: Vocabulary, id_column: str, *, categorical: Collection[str] = ()
+    ) -> Table:
+        """Build from a frame with one row for each entity; entities without a row get missing values.
+
+        Text columns become categorical unless nearly every value differs (more than half of the rows, and
+        more than 20 labels), which makes them free text. Other columns of ids, whose names end with ``_id``,
+        are categorical too: a float32 cannot tell large ids apart. Dates become float64 seconds. A column
+        ``updated_at`` goes beside the table.
+
+        Parameters
+        ----------
+        frame : Frame
+            The rows.
+        vocabulary : Vocabulary
+            Ids of the entities.
+        id_column : str
+            Name of the column with the ids.
+        categorical : collection of str
+            Columns that are categorical whatever they hold, such as integer codes of sellers.
+
+        Raises
+        ------
+        DataError
+            If an id is unknown to the vocabulary or stands twice.
+        """
+        codes = vocabulary.encode(frame.ids(id_column))
+        _require_one_row_each(codes, id_column)
+        n = len(vocabulary)
+        numeric: dict[str, Float32Array] = {}
+        labelled: dict[str, Categorical] = {}
+        other: dict[str, AnyArray] = {}
+        updated_at: FloatArray | None = None
+        for name in frame.names:
+            if name == id_column:
+                continue
+            if name == "updated_at":
+                updated_at = _by_code(frame.times(name), codes, n, -np.inf)
+                continue
+            if name in categorical or name.endswith("_id"):
+                labelled[name] = _categorical(frame, name, codes, n)
+                continue
+            kind, values = frame.column(name)
+            if kind == "number":
+                numeric[name] = _by_code(values.astype(np.float32), codes, n, np.nan)
+            elif kind == "time":
+                other[name] = _by_code(values, codes, n, np.nan)
+            elif _is_free_text(values):
+                other[name] = _by_code(values, codes, n, None)
+            else:
+                labelled[name] = _categorical(frame, name, codes, n)
+        block = np.stack(list(numeric.values()), axis=1) if numeric else np.zeros((n + 1, 0), np.float32)
+        return cls(n, np.ascontiguousarray(block), tuple(numeric), labelled, other, updated_at)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all columns: numeric, categorical, other."""
+        return (*self.numeric_names, *self.categorical, *self.other)
+
+    def column(self, name: str) -> AnyArray:
+        """Return a column (n + 1,): float32, label codes (int64), text (object), or float64 seconds."""
+        if name in self.numeric_names:
+            return self.numeric[:, self.numeric_names.index(name)]
+        if name in self.categorical:
+            return self.categorical[name].codes
+        if name in self.other:
+            return self.other[name]
+        raise ConfigurationError(f"found no column {name!r}; {did_you_mean(name, self.names)}")
+
+    def labels(self, name: str) -> Vocabulary:
+        """Return the labels of a categorical column; ConfigurationError if it is none."""
+        if name not in self.categorical:
+            raise ConfigurationError(
+                f"found no categorical column {name!r}; {did_you_mean(name, self.categorical)}"
+            )
+        return self.categorical[name].labels
+
+
+def _require_one_row_each(codes: IntArray, id_column: str) -> None:
+    unknown = np.flatnonzero(codes == 0)
+    if len(unknown):
+        raise DataError(f"found ids in {id_column!r} that the vocabulary lacks", rows=unknown.tolist())
+    _, first = np.unique(codes, return_index=True)
+    if len(first) != len(codes):
+        again = np.setdiff1d(np.arange(len(codes)), first)
+        raise DataError(
+            f"found ids in {id_column!r} with more than one row; expected one row each", rows=again.tolist()
+        )
+
+
+def _by_code(values: AnyArray, codes: IntArray, n: int, default: object) -> AnyArray:
+    """Spread rows over entity codes; entities without a row, or with a missing value, get the default."""
+    column: AnyArray = np.full(n + 1, default, values.dtype)
+    present = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), np.bool_)
+    column[codes[present]] = values[present]
+    return column
+
+
+def _categorical(frame: Frame, name: str, codes: IntArray, n: int) -> Categorical:
+    label, labels = frame.labels(name)
+    return Categorical(_by_code(label, codes, n, 0), Vocabulary(labels))
+
+
+def _is_free_text(values: AnyArray) -> bool:
+    present = [value for value in values.tolist() if value is not None]
+    distinct = len(set(present))
+    return distinct > _FEW_LABELS and distinct > len(present) / 2

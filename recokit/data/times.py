@@ -1,0 +1,90 @@
+"""Times are float64 seconds since 1970 (UTC); durations are seconds or strings such as ``"7D"``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+
+import numpy as np
+
+from recokit.errors import DataError
+
+__all__ = ["DAY", "seconds", "timestamp"]
+
+DAY = 86_400.0
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": DAY, "w": 7 * DAY}
+
+
+def seconds(duration: str | float | dt.timedelta | np.timedelta64) -> float:
+    """Return a duration in seconds.
+
+    Parameters
+    ----------
+    duration : str, float, datetime.timedelta or numpy.timedelta64
+        A number of seconds, or a number with a unit: s, min, h, D or W.
+
+    Raises
+    ------
+    DataError
+        If the text is not a number and a unit, or the duration is not positive and finite.
+
+    Examples
+    --------
+    >>> seconds("7D")
+    604800.0
+    """
+    value = math.nan
+    if isinstance(duration, dt.timedelta):
+        value = duration.total_seconds()
+    elif isinstance(duration, np.timedelta64):
+        value = float(duration / np.timedelta64(1, "s"))
+    elif isinstance(duration, str):
+        match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([A-Za-z]+)\s*", duration)
+        if match is None or match[2].lower() not in _UNITS:
+            raise DataError(
+                f"found duration {duration!r}; expected a number and one of s, min, h, D, W, such as '7D'"
+            )
+        value = float(match[1]) * _UNITS[match[2].lower()]
+    elif isinstance(duration, int | float | np.number):
+        value = float(duration)
+    if not (math.isfinite(value) and value > 0):
+        raise DataError(f"found duration {duration!r}; expected a positive, finite number of seconds")
+    return value
+
+
+def timestamp(when: str | float | dt.date | np.datetime64) -> float:
+    """Return a moment as float64 seconds since 1970, UTC where no zone is given.
+
+    Parameters
+    ----------
+    when : str, float, datetime.datetime, datetime.date or numpy.datetime64
+        ISO text, seconds, a moment, or a day, which is its first moment.
+
+    Raises
+    ------
+    DataError
+        If the text is no ISO date, or the moment is not finite.
+
+    Examples
+    --------
+    >>> timestamp("2017-12-01")
+    1512086400.0
+    """
+    value = math.nan
+    if isinstance(when, str):
+        try:
+            when = dt.datetime.fromisoformat(when.strip())
+        except ValueError as error:
+            raise DataError(f"found time {when!r}; expected an ISO date such as '2017-12-01'") from error
+    elif isinstance(when, dt.date) and not isinstance(when, dt.datetime):
+        when = dt.datetime(when.year, when.month, when.day)
+    if isinstance(when, dt.datetime) and when == when:  # pandas.NaT is a datetime, and differs from itself
+        value = (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
+    elif isinstance(when, np.datetime64) and not np.isnat(when):
+        value = float(when.astype("datetime64[us]").astype(np.int64)) / 1e6
+    elif isinstance(when, int | float | np.number):
+        value = float(when)
+    if not math.isfinite(value):
+        raise DataError(f"found time {when!r}; expected a moment, or finite seconds since 1970")
+    return value

@@ -1,0 +1,139 @@
+"""Typed errors of recokit.
+
+The tree::
+
+    RecokitError
+    ├── ConfigurationError (ValueError)    a pipeline, stage or option that cannot work
+    ├── ContractError (TypeError)          a stage broke its protocol, such as a wrong shape; always raised
+    ├── DataError (ValueError)             bad input data, with row numbers where they are known
+    │   └── VocabularyMismatch             codes of one model used with the vocabulary of another
+    ├── NotFittedError (RuntimeError)      used before ``fit``
+    └── StageError (RuntimeError)          a stage failed while serving; ``raise_for_status`` raises it
+        ├── SourceTimeout                  a source did not answer within the request's budget
+        └── FeatureUnavailable             a feature block could not be computed
+
+Every message says what was found, what was expected and, where there is one, a hint.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+__all__ = [
+    "ConfigurationError",
+    "ContractError",
+    "DataError",
+    "FeatureUnavailable",
+    "NotFittedError",
+    "RecokitError",
+    "SourceTimeout",
+    "StageError",
+    "VocabularyMismatch",
+    "did_you_mean",
+]
+
+_SHOWN = 20
+
+
+class RecokitError(Exception):
+    """Base class of every error that recokit raises on purpose."""
+
+
+class ConfigurationError(RecokitError, ValueError):
+    """A pipeline, stage or option that cannot work as configured."""
+
+
+class ContractError(RecokitError, TypeError):
+    """A stage returned something its protocol does not allow. Never degraded, always raised."""
+
+
+class DataError(RecokitError, ValueError):
+    """Input data that cannot be used as given.
+
+    Parameters
+    ----------
+    message : str
+        What was found, what was expected, and a hint.
+    rows : iterable of int, optional
+        Positions (0-based) of the offending rows; the message shows the first five.
+    """
+
+    def __init__(self, message: str, *, rows: Iterable[int] = ()) -> None:
+        self.rows = tuple(int(row) for row in rows)
+        shown = f" (rows {', '.join(map(str, self.rows[:5]))}{', ...' if len(self.rows) > 5 else ''})"
+        super().__init__(message + (shown if self.rows else ""))
+
+    def __reduce__(self) -> tuple[Callable[..., DataError], tuple[Any, ...], dict[str, Any]]:
+        return type(self), self.args, {"rows": self.rows}
+
+
+class VocabularyMismatch(DataError):
+    """Codes or state that belong to another model's vocabulary."""
+
+
+class NotFittedError(RecokitError, RuntimeError):
+    """A stage or pipeline was used before ``fit``."""
+
+
+class StageError(RecokitError, RuntimeError):
+    """A stage failed while it served a request.
+
+    Parameters
+    ----------
+    message : str
+        What happened.
+    name : str
+        Path of the stage in its pipeline.
+    role : str
+        The stage's role, such as ``"source"`` or ``"filter"``.
+    cause : BaseException, optional
+        The error that the stage raised.
+    """
+
+    def __init__(self, message: str, *, name: str, role: str, cause: BaseException | None = None) -> None:
+        self.name, self.role, self.cause = name, role, cause
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Callable[..., StageError], tuple[Any, ...]]:
+        # Another process rebuilds an exception from its positional arguments alone, unless told otherwise.
+        return partial(type(self), name=self.name, role=self.role, cause=self.cause), self.args
+
+
+class SourceTimeout(StageError):
+    """A source did not answer within what the request's budget left it."""
+
+
+class FeatureUnavailable(StageError):
+    """A feature block could not be computed for a request."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint that names the closest known name, or the known names.
+
+    Parameters
+    ----------
+    name : str
+        The name that was not found.
+    known : iterable of str
+        The names that exist.
+
+    Returns
+    -------
+    str
+        A sentence to append to an error message.
+
+    Examples
+    --------
+    >>> did_you_mean("categry", ["category", "seller"])
+    "did you mean 'category'?"
+    """
+    names = sorted({str(known_name) for known_name in known})
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if not names:
+        return "none is known here"
+    return f"known names: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"

@@ -1,0 +1,329 @@
+"""Evaluate: lists against what happened, streamed by chunks of users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict, Unpack, overload
+
+import numpy as np
+
+from recokit._progress import progress_bar
+from recokit.data import Categorical, Dataset, Ragged, Vocabulary, timestamp
+from recokit.data.segments import segments_by
+from recokit.errors import ConfigurationError, VocabularyMismatch
+from recokit.evaluation.intervals import check_confidence, mean_interval
+from recokit.evaluation.report import ALL, Evaluation, Evaluations, Score
+from recokit.evaluation.subjects import MISSING, Recommender, Subject, subject_of
+from recokit.evaluation.truth import Truth
+from recokit.metrics import CatalogueMetric, Judged, Metric, UserMetric, parse
+from recokit.result import Recommendations
+from recokit.trace import Status
+from recokit.typing import AnyArray, IntArray
+
+__all__ = ["evaluate"]
+
+#: The offline baseline of R7.
+BASELINE = ("NDCG@10", "Recall@50", "MAP@10")
+
+By = str | Categorical | np.ndarray | Mapping[Any, Any]
+
+
+class _Options(TypedDict, total=False):
+    by: By | None
+    history: Dataset | None
+    users: Iterable[Any] | None
+    k: int | None
+    now: str | float | None
+    confidence: float
+    chunk_size: int
+    seed: int
+    progress: bool
+
+
+@overload
+def evaluate(
+    subject: Mapping[str, Recommender | Recommendations],
+    truth: Any,
+    metrics: Sequence[str | Metric] = ...,
+    **options: Unpack[_Options],
+) -> Evaluations: ...
+@overload
+def evaluate(
+    subject: Recommender | Recommendations,
+    truth: Any,
+    metrics: Sequence[str | Metric] = ...,
+    **options: Unpack[_Options],
+) -> Evaluation: ...
+def evaluate(
+    subject: Any,
+    truth: Any,
+    metrics: Sequence[str | Metric] = BASELINE,
+    *,
+    by: By | None = None,
+    history: Dataset | None = None,
+    users: Iterable[Any] | None = None,
+    k: int | None = None,
+    now: str | float | None = None,
+    confidence: float = 0.95,
+    chunk_size: int = 1024,
+    seed: int = 0,
+    progress: bool = False,
+) -> Evaluation | Evaluations:
+    """Evaluate recommendations against what happened.
+
+    Every user with a relevant item counts: one without a list, or with an empty one, counts 0. Users are
+    streamed in chunks, so memory does not grow with the lists.
+
+    Parameters
+    ----------
+    subject : pipeline, Recommendations, or mapping of str to these
+        What to evaluate. A pipeline is asked for ``recommend(user_ids, k=, now=, seed=)``. A mapping gives
+        :class:`Evaluations`, to be compared user by user.
+    truth : Dataset, mapping or Ragged
+        A test part: each user's items with a weight above 0 are relevant, their gain is the largest weight.
+        Or user id to item ids (or to a mapping of item id to gain). Or item codes of the recommender's own
+        vocabulary, a row for each of ``users``, with an optional column ``gain``.
+    metrics : sequence of str or Metric
+        Names such as ``"NDCG@10"``, or metrics.
+    by : str, Categorical, ndarray or mapping, optional
+        Segments, as :func:`recokit.data.segments.segments_by` takes them: ``"activity"``, a user column,
+        labels by user code, or user id to label.
+    history : Dataset, optional
+        The part before the cut: ``"activity"`` counts its events strictly before ``now``. By default the
+        ``dataset`` attribute of the pipeline, if it has one.
+    users : iterable of ids, optional
+        Evaluate these only.
+    k : int, optional
+        List length to ask a pipeline for; the largest k of the metrics by default. Limits such as a
+        category's share hold for the list that is asked for: evaluate ``NDCG@10`` on its own where the lists
+        shown are 10 long.
+    now : str or float, optional
+        Request time. By default the history's cut, else the first event of the truth.
+    confidence : float, default 0.95
+        Of the intervals, see :func:`mean_interval`.
+    chunk_size : int, default 1024
+        Users at a time.
+    seed : int, default 0
+        For stochastic stages.
+    progress : bool, default False
+        Show a bar.
+
+    Returns
+    -------
+    Evaluation or Evaluations
+
+    Raises
+    ------
+    DataError
+        If no user has a relevant item, a user has two lists, or ids are of the wrong kind.
+    ConfigurationError
+        For unknown metrics, segments or columns, or impossible options.
+
+    Examples
+    --------
+    >>> from recokit.data import Ragged, Vocabulary
+    >>> made = Recommendations(
+    ...     users=np.array(["ann", "bob"], object), offsets=np.array([0, 2, 3]), item=np.array([1, 2, 3]),
+    ...     score=np.ones(3, np.float32), columns={}, sources=((),) * 3, status=np.zeros(2, np.int64),
+    ...     reasons=((), ()), item_ids=Vocabulary(["pear", "fig", "kiwi"]))
+    >>> found = evaluate(made, {"ann": ["fig"], "bob": ["kiwi", "lime"]}, ["Recall@2"])
+    >>> round(found["Recall@2"].mean, 2), found["Recall@2"].n
+    (0.75, 2)
+    """
+    subjects = dict(subject) if isinstance(subject, Mapping) else {_name(subject): subject}
+    if not subjects:
+        raise ConfigurationError("found an empty mapping to evaluate; expected at least one name")
+    check_confidence(confidence)
+    if chunk_size < 1:
+        raise ConfigurationError(f"found chunk_size={chunk_size}; expected at least 1")
+    if users is None and not isinstance(truth, Dataset | Mapping):
+        users = _users_of(subjects)
+    read = Truth.of(truth, users)
+    history = history if history is not None else _history(subjects)
+    # Attributes of users and items are the same before and after the cut, activity is not.
+    tables = truth if isinstance(truth, Dataset) else history
+    wanted = _metrics(metrics, tables)
+    length = _length(k, wanted)
+    moment = _moment(now, history, read)
+    segments = _segments(by, read.users, history, tables, moment)
+    parts = {}
+    for name, given in subjects.items():
+        stream = subject_of(given, read, k=length, now=moment, seed=seed)
+        table = _Table(read, wanted, segments, tables)
+        steps = range(0, len(read), chunk_size)
+        for start in progress_bar(steps, show=progress, label=f"evaluate {name}", total=len(steps)):
+            table.add(stream, start, min(start + chunk_size, len(read)))
+        parts[name] = table.evaluation(name, stream.n_outside, length, moment, confidence)
+    return Evaluations(parts) if isinstance(subject, Mapping) else next(iter(parts.values()))
+
+
+class _Table:
+    """Figures of one recommender, filled chunk by chunk."""
+
+    def __init__(
+        self,
+        truth: Truth,
+        metrics: Sequence[Metric],
+        segments: tuple[IntArray, tuple[str, ...]],
+        tables: Dataset | None,
+    ) -> None:
+        self._truth, self._metrics, self._tables = truth, metrics, tables
+        self._segment, self._segments = segments
+        self._per_user = np.full((len(truth), len(metrics)), np.nan)
+        self._exposure: dict[tuple[int, int], IntArray] = {}
+        self._statuses = np.zeros(MISSING + 1, np.int64)
+        self._items = Vocabulary([])
+        self._relevant = Ragged.empty(len(truth))
+
+    def add(self, stream: Subject, start: int, stop: int) -> None:
+        part = stream.part(start, stop)
+        if part.items is not self._items:
+            self._use(part.items)
+        rows = np.arange(start, stop)
+        judged = Judged(part.lists, self._relevant.take(rows), len(part.items))
+        for column, metric in enumerate(self._metrics):
+            if isinstance(metric, UserMetric):
+                self._per_user[start:stop, column] = metric.per_user(judged)
+            elif isinstance(metric, CatalogueMetric):
+                self._expose(column, metric, judged, self._segment[rows])
+        self._statuses += np.bincount(part.status, minlength=MISSING + 1)
+
+    def _use(self, items: Vocabulary) -> None:
+        by_column = [metric.name for metric in self._metrics if isinstance(getattr(metric, "by", None), str)]
+        if by_column and self._tables is not None and items != self._tables.item_ids:
+            raise VocabularyMismatch(
+                f"found {items!r} in the recommendations and {self._tables.item_ids!r} in the item table "
+                f"that {by_column[0]} reads; expected the same ids in the same order; "
+                "hint: give by= as an array by the recommender's item code"
+            )
+        self._items, self._relevant = items, self._truth.in_codes_of(items)
+
+    def _expose(self, column: int, metric: CatalogueMetric, judged: Judged, segment: IntArray) -> None:
+        for code in (0, *np.unique(segment[segment > 0]).tolist()):
+            rows = np.arange(len(judged)) if code == 0 else np.flatnonzero(segment == code)
+            counts = metric.exposure(Judged(judged.lists.take(rows), judged.truth.take(rows), judged.n_items))
+            before = self._exposure.get((column, code), np.zeros(0, np.int64))
+            total = np.zeros(max(len(before), len(counts)), np.int64)
+            total[: len(before)] = before
+            total[: len(counts)] += counts
+            self._exposure[column, code] = total
+
+    def evaluation(
+        self, name: str, n_outside: int, k: int, now: float | None, confidence: float
+    ) -> Evaluation:
+        names = tuple(metric.name for metric in self._metrics)
+        return Evaluation(
+            name=name,
+            scores=tuple(
+                self._score(code, column, confidence)
+                for code in range(len(self._segments))
+                for column in range(len(names))
+            ),
+            users=self._truth.users,
+            metrics=names,
+            definitions={metric.name: metric.definition for metric in self._metrics},
+            per_user=self._per_user.astype(np.float32),
+            segment=self._segment,
+            segments=self._segments,
+            statuses={
+                **{status.name: int(self._statuses[status]) for status in Status},
+                "MISSING": int(self._statuses[MISSING]),
+            },
+            n_without_truth=self._truth.n_without,
+            n_outside=n_outside,
+            k=k,
+            now=now,
+            confidence=confidence,
+        )
+
+    def _score(self, code: int, column: int, confidence: float) -> Score:
+        metric, segment = self._metrics[column], self._segments[code]
+        users = np.ones(len(self._segment), np.bool_) if code == 0 else self._segment == code
+        if isinstance(metric, CatalogueMetric):
+            exposure = self._exposure.get((column, code), np.zeros(1, np.int64))
+            value = metric.from_exposure(exposure, len(self._items))
+            return Score(metric.name, segment, value, np.nan, np.nan, int(users.sum()))
+        bounds = metric.bounds if isinstance(metric, UserMetric) else (-np.inf, np.inf)
+        return Score(metric.name, segment, *mean_interval(self._per_user[users, column], confidence, bounds))
+
+
+def _name(subject: Any) -> str:
+    return "recommendations" if isinstance(subject, Recommendations) else type(subject).__name__.lower()
+
+
+def _users_of(subjects: Mapping[str, Any]) -> AnyArray | None:
+    """Return the users of the only recommendations, whose rows a Ragged truth then goes with."""
+    only = next(iter(subjects.values()))
+    return only.users if len(subjects) == 1 and isinstance(only, Recommendations) else None
+
+
+def _history(subjects: Mapping[str, Any]) -> Dataset | None:
+    found = (getattr(subject, "dataset", None) for subject in subjects.values())
+    return next((dataset for dataset in found if isinstance(dataset, Dataset)), None)
+
+
+def _metrics(metrics: Sequence[str | Metric], known: Dataset | None) -> list[Metric]:
+    if isinstance(metrics, str | Metric):
+        metrics = [metrics]
+    found: list[Metric] = []
+    for metric in metrics:
+        read = parse(metric) if isinstance(metric, str) else metric
+        if not isinstance(read, UserMetric | CatalogueMetric):
+            raise ConfigurationError(
+                f"found {metric!r} among the metrics; expected a name such as 'NDCG@10', "
+                "or an instance of a metric"
+            )
+        bind = getattr(read, "bind", None)
+        found.append(bind(known.schema) if bind is not None and known is not None else read)
+    names = [metric.name for metric in found]
+    again = sorted({name for name in names if names.count(name) > 1})
+    if again or not names:
+        raise ConfigurationError(f"found metrics {names}; expected at least one, each name once")
+    return found
+
+
+def _length(k: int | None, metrics: Sequence[Metric]) -> int:
+    longest = max(metrics, key=lambda metric: metric.k)
+    if k is not None and k < longest.k:
+        raise ConfigurationError(f"found k={k}; expected at least {longest.k}, which {longest.name} looks at")
+    return longest.k if k is None else k
+
+
+def _moment(now: str | float | None, history: Dataset | None, truth: Truth) -> float | None:
+    if now is not None:
+        return timestamp(now)
+    return history.cut if history is not None and history.cut is not None else truth.start
+
+
+def _segments(
+    by: By | None, users: Vocabulary, history: Dataset | None, tables: Dataset | None, now: float | None
+) -> tuple[IntArray, tuple[str, ...]]:
+    """Return each user's segment, (U,), and the names; code 0 is all users, or none in particular."""
+    if by is None:
+        return np.zeros(len(users), np.int64), (ALL,)
+    if isinstance(by, Mapping):
+        codes, names = _labelled(by, users)
+    else:
+        if isinstance(by, str) and by == "activity":
+            # Events of the test part would make power users of whoever has much to be right about.
+            tables = history if history is None or now is None else history.before(now)
+        if tables is None:
+            raise ConfigurationError(
+                f"found by={by!r} without a dataset to take it from; "
+                "expected history=, the part before the cut"
+            )
+        segments = segments_by(tables, by)
+        codes = segments.codes[tables.user_ids.encode(users.ids)]
+        names = [str(label) for label in segments.labels.ids.tolist()]
+    if ALL in names:
+        raise ConfigurationError(
+            f"found a segment named {ALL!r}; expected another name: that one is all users"
+        )
+    return codes, (ALL, *names)
+
+
+def _labelled(by: Mapping[Any, Any], users: Vocabulary) -> tuple[IntArray, list[str]]:
+    labels = [by.get(user) for user in users.ids.tolist()]
+    names = sorted({str(label) for label in labels if label is not None})
+    place = {name: code for code, name in enumerate(names, 1)}
+    return np.array([0 if label is None else place[str(label)] for label in labels], np.int64), names

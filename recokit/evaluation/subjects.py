@@ -1,0 +1,125 @@
+"""What is evaluated: lists that exist already, or something that makes them, handed out chunk by chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from recokit.data import Ragged, Vocabulary
+from recokit.errors import ContractError, DataError
+from recokit.evaluation.truth import Truth
+from recokit.result import Recommendations
+from recokit.trace import Status
+from recokit.typing import IntArray
+
+__all__ = ["MISSING", "Part", "Recommender", "Subject", "subject_of"]
+
+#: Status of a user without any row in the recommendations.
+MISSING = max(Status) + 1
+
+
+class Recommender(Protocol):
+    """Anything that recommends to external user ids; a :class:`~recokit.pipeline.Pipeline` does."""
+
+    def recommend(
+        self, users: Any, k: int = 10, *, now: float | None = None, seed: int = 0
+    ) -> Recommendations:
+        """Return a list of at most k items for each user, in order, as of ``now``."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The lists of a chunk of users.
+
+    Parameters
+    ----------
+    lists : Ragged
+        Item codes of the recommender.
+    status : ndarray of int64
+        :class:`~recokit.trace.Status` of each list, :data:`MISSING` where there is none.
+    items : Vocabulary
+        The recommender's item vocabulary.
+    """
+
+    lists: Ragged
+    status: IntArray
+    items: Vocabulary
+
+
+class Subject(Protocol):
+    """Hands out the lists of the truth's users ``start`` to ``stop``."""
+
+    n_outside: int
+
+    def part(self, start: int, stop: int) -> Part:
+        """Return the lists of these users."""
+        ...
+
+
+class _Given:
+    """Recommendations made before."""
+
+    def __init__(self, given: Recommendations, truth: Truth) -> None:
+        known = np.array([user is not None for user in given.users.tolist()], np.bool_)
+        codes = np.zeros(len(given), np.int64)
+        codes[known] = truth.users.encode(given.users[known])
+        rows = np.flatnonzero(codes)
+        first = np.unique(codes[rows], return_index=True)[1]
+        if len(first) != len(rows):
+            again = np.setdiff1d(rows, rows[first])
+            raise DataError(
+                f"found more than one list for user {given.users[again[0]]!r}; expected one for each user",
+                rows=again.tolist(),
+            )
+        self._given = given
+        # Users without a list share an empty row after the last one.
+        self._row = np.full(len(truth), len(given), np.int64)
+        self._row[codes[rows] - 1] = rows
+        self._lists = Ragged(np.append(given.offsets, given.offsets[-1]), given.item)
+        self._status = np.append(given.status, MISSING)
+        self.n_outside = len(given) - len(rows)
+
+    def part(self, start: int, stop: int) -> Part:
+        rows = self._row[start:stop]
+        return Part(self._lists.take(rows), self._status[rows], self._given.item_ids)
+
+
+class _Serving:
+    """A pipeline that is asked for each chunk."""
+
+    n_outside = 0
+
+    def __init__(self, pipeline: Recommender, truth: Truth, k: int, now: float | None, seed: int) -> None:
+        self._pipeline, self._users, self._k, self._seed = pipeline, truth.users.ids, k, seed
+        self._options: dict[str, Any] = {} if now is None else {"now": now}
+
+    def part(self, start: int, stop: int) -> Part:
+        users = self._users[start:stop]
+        made = self._pipeline.recommend(users, k=self._k, seed=self._seed, **self._options)
+        if not isinstance(made, Recommendations) or len(made) != len(users):
+            found = f"{len(made)} lists" if isinstance(made, Recommendations) else type(made).__name__
+            raise ContractError(
+                f"found {found} from {type(self._pipeline).__name__}.recommend; "
+                f"expected Recommendations with {len(users)} lists, one for each user"
+            )
+        return Part(Ragged(made.offsets, made.item), made.status, made.item_ids)
+
+
+def subject_of(given: Any, truth: Truth, *, k: int, now: float | None, seed: int) -> Subject:
+    """Return the stream of lists of recommendations or of anything with ``recommend``.
+
+    Raises
+    ------
+    DataError
+        If it is neither.
+    """
+    if isinstance(given, Recommendations):
+        return _Given(given, truth)
+    if not isinstance(given, type) and callable(getattr(given, "recommend", None)):
+        return _Serving(given, truth, k, now, seed)
+    raise DataError(
+        f"found {given!r} to evaluate; expected a pipeline, Recommendations, or a mapping of names to these"
+    )

@@ -1,0 +1,277 @@
+"""What all feature blocks share: columns by name, computed at the coarsest grain that they vary at."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit.data import Candidates, Dataset, seconds
+from recokit.data.events import AsOf, EventIndex, Keyspace, Moments
+from recokit.errors import ConfigurationError, DataError, NotFittedError
+from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+
+__all__ = ["Block", "Context", "IndexBlock", "Items", "bound_copy", "durations", "ratio", "window_label"]
+
+T = TypeVar("T")
+Duration = str | float
+
+
+def bound_copy(stage: T, **attributes: Any) -> T:
+    """Return a shallow copy with some attributes set."""
+    bound = copy.copy(stage)
+    vars(bound).update(attributes)
+    return bound
+
+
+def window_label(window: Duration) -> str:
+    """Return how feature names call a duration: in the largest unit that divides it.
+
+    Examples
+    --------
+    >>> window_label("1W"), window_label(5400)
+    ('7d', '90min')
+    """
+    value = seconds(window)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if value % size == 0:
+            return f"{value / size:.0f}{unit}"
+    return f"{value:g}s"
+
+
+def durations(*windows: Duration) -> tuple[float, ...]:
+    """Return durations in seconds, checked at construction.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is no duration, or two are the same.
+    """
+    try:
+        values = tuple(seconds(window) for window in windows)
+    except DataError as error:
+        raise ConfigurationError(str(error)) from error
+    if len(set(values)) != len(values):
+        raise ConfigurationError(f"found the windows {windows!r}; expected distinct durations")
+    return values
+
+
+def ratio(part: AnyArray, whole: AnyArray) -> FloatArray:
+    """Return part / whole, NaN where the whole is not above 0."""
+    ok = np.asarray(whole) > 0
+    return np.where(ok, part / np.where(ok, whole, 1.0), np.nan)
+
+
+class Items:
+    """The distinct (item, request time) pairs of a batch.
+
+    Parameters
+    ----------
+    candidates : Candidates
+
+    Attributes
+    ----------
+    code : ndarray of int64, shape (U,)
+        Item codes.
+    moment : ndarray of int64, shape (U,)
+        A request row with that time.
+    inverse : ndarray of int64, shape (N,)
+        Which pair each candidate is.
+    """
+
+    def __init__(self, candidates: Candidates) -> None:
+        item, requests = candidates.item, candidates.requests
+        if candidates.n_rows == 1:
+            # Distinct already; in order, the searches that follow share cache lines.
+            order = np.argsort(item)
+            self.code, self.moment = item[order], candidates.row
+            self.inverse = np.empty(len(item), np.int64)
+            self.inverse[order] = np.arange(len(item))
+            return
+        _, first, moment = np.unique(requests.now, return_index=True, return_inverse=True)
+        width = int(item.max(initial=0)) + 1
+        key = item if len(first) == 1 else moment[candidates.row] * width + item
+        distinct, self.inverse = _distinct(key, len(first) * width)
+        self.code, self.moment = distinct % width, first[distinct // width]
+
+
+def _distinct(key: IntArray, size: int) -> tuple[IntArray, IntArray]:
+    """Return distinct keys of 0..size-1, ascending, and which of them each key is."""
+    if size > 8 * len(key):
+        distinct, inverse = np.unique(key, return_inverse=True)
+        return distinct, inverse
+    seen = np.zeros(size, np.bool_)
+    seen[key] = True
+    place = np.cumsum(seen) - 1
+    return np.flatnonzero(seen), place[key]
+
+
+class Context:
+    """One batch, and what blocks have asked the index about it: each question is answered once.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    index : EventIndex or None
+        None for blocks that need none.
+    """
+
+    def __init__(self, candidates: Candidates, index: EventIndex | None) -> None:
+        self.candidates = candidates
+        self._index = index
+        self._views: dict[tuple[str, ...], AsOf] = {}
+        self._cells: dict[str, tuple[IntArray, IntArray, IntArray]] = {}
+
+    @property
+    def index(self) -> EventIndex:
+        """The event index."""
+        if self._index is None:
+            raise NotFittedError("found a block of event features before fit; hint: call fit(dataset) first")
+        return self._index
+
+    @cached_property
+    def items(self) -> Items:
+        """Distinct (item, request time) pairs."""
+        return Items(self.candidates)
+
+    @cached_property
+    def when(self) -> Moments:
+        """Request times, (B,)."""
+        return self.index.moments(self.candidates.requests.now)
+
+    def users(self, name: str) -> AsOf:
+        """Return what happened to each request's user, (B,)."""
+        return self._view(("user", name), self.when, self.candidates.requests.user)
+
+    def of_items(self, name: str, column: str = "") -> AsOf:
+        """Return what happened to each distinct item, or to its label in a column, (U,)."""
+        code = self.index.codes[column][self.items.code] if column else self.items.code
+        return self._view(("item", name), self.when.of(self.items.moment), code)
+
+    def pairs(self, name: str) -> AsOf:
+        """Return what happened between each candidate's user and item, (N,)."""
+        candidates = self.candidates
+        return self._view(("pair", name), self.when.of(candidates.row), candidates.user, candidates.item)
+
+    def cells(self, name: str, column: str) -> AsOf:
+        """Return what happened between users and the labels of their candidates, (C,) distinct (row, label) pairs."""
+        row, label, _ = self._cell(column)
+        return self._view(("cell", name), self.when.of(row), self.candidates.requests.user[row], label)
+
+    def cell_rows(self, column: str) -> IntArray:
+        """Return the request row of each distinct (row, label) pair, (C,)."""
+        return self._cell(column)[0]
+
+    def by_row(self, values: AnyArray) -> Float32Array:
+        """Spread values of requests (B,) over candidates (N,)."""
+        return values.astype(np.float32)[self.candidates.row]
+
+    def by_item(self, values: AnyArray) -> Float32Array:
+        """Spread values of distinct items (U,) over candidates (N,)."""
+        return values.astype(np.float32)[self.items.inverse]
+
+    def by_cell(self, values: AnyArray, column: str) -> Float32Array:
+        """Spread values of distinct (row, label) pairs (C,) over candidates (N,)."""
+        return values.astype(np.float32)[self._cell(column)[2]]
+
+    def _view(
+        self, key: tuple[str, ...], when: Moments, first: IntArray, second: IntArray | None = None
+    ) -> AsOf:
+        if key not in self._views:
+            self._views[key] = self.index[key[1]].as_of(when, first, second)
+        return self._views[key]
+
+    def _cell(self, column: str) -> tuple[IntArray, IntArray, IntArray]:
+        if column not in self._cells:
+            codes = self.index.codes[column]
+            width = int(codes.max(initial=0)) + 1
+            key = self.candidates.row * width + codes[self.candidates.item]
+            distinct, inverse = _distinct(key, self.candidates.n_rows * width)
+            self._cells[column] = distinct // width, distinct % width, inverse
+        return self._cells[column]
+
+
+class Block(Configured):
+    """A featurizer whose columns a fused matrix takes one by one.
+
+    A subclass has ``names`` and yields that many columns (N,) in that order from ``_columns``.
+    """
+
+    as_of = True
+
+    #: Names of the features; empty until they are known.
+    names: tuple[str, ...] = ()
+
+    def _columns(self, context: Context) -> Iterator[AnyArray]:
+        raise NotImplementedError
+
+    def _context(self, candidates: Candidates) -> Context:
+        return Context(candidates, None)
+
+    def freshness(self) -> dict[str, float]:
+        """Return until when the data of each feature is known, in seconds since 1970; ``inf`` if always current."""
+        return dict.fromkeys(self.names, getattr(self, "updated_at_", np.inf))
+
+    def featurize(self, candidates: Candidates) -> Float32Array:
+        """Return the features as of each request's own time.
+
+        Parameters
+        ----------
+        candidates : Candidates
+
+        Returns
+        -------
+        ndarray of float32, shape (N, F)
+            NaN where a feature has no value, such as the recency of what never happened.
+
+        Raises
+        ------
+        NotFittedError
+            If the block learns from data and ``fit`` was not called.
+        """
+        out = np.empty((len(candidates), len(self.names)), np.float32)
+        self._fill(self._context(candidates), out, range(out.shape[1]))
+        return out
+
+    def _fill(self, context: Context, out: Float32Array, places: Sequence[int]) -> None:
+        """Write each column to its place in a wider matrix; a negative place drops it."""
+        for place, values in zip(places, self._columns(context), strict=True):
+            if place >= 0:
+                out[:, place] = values
+
+
+class IndexBlock(Block):
+    """A block that asks an event index."""
+
+    #: What the block needs indexed.
+    keyspaces: tuple[Keyspace, ...] = ()
+
+    def fit(self, dataset: Dataset) -> IndexBlock:
+        """Index the dataset's events. Later events do not leak: each request sees those before its own time only.
+
+        Raises
+        ------
+        ConfigurationError
+            For an event type or column that the dataset lacks.
+        """
+        return self._adopt(EventIndex.build(dataset, self.keyspaces))
+
+    def _adopt(self, index: EventIndex) -> IndexBlock:
+        self.index_ = index
+        self.updated_at_ = index.until
+        return self
+
+    def _context(self, candidates: Candidates) -> Context:
+        return Context(candidates, self._fitted_index())
+
+    def _fitted_index(self) -> EventIndex:
+        index: EventIndex | None = getattr(self, "index_", None)
+        if index is None:
+            raise NotFittedError(
+                f"found {type(self).__name__} before fit; hint: call fit(dataset) or Pipeline.fit"
+            )
+        return index

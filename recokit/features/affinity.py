@@ -1,0 +1,143 @@
+"""UserItem, UserCategory and ItemCategory: what users had to do with items and their categories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from recokit.data import DAY
+from recokit.data.events import Keyspace
+from recokit.features._block import Context, Duration, IndexBlock, durations, ratio, window_label
+from recokit.features.activity import HALF_LIFE, WINDOWS, prefixed
+from recokit.typing import Float32Array
+
+__all__ = ["ItemCategory", "UserCategory", "UserItem"]
+
+
+class UserItem(IndexBlock):
+    """What the user had to do with the item itself: the signal of repeat purchase.
+
+    Features: ``user_item_count``, ``user_item_count_30d`` and so on for each window; ``user_item_decayed_14d``;
+    ``user_item_decayed_share_14d`` (decayed weight of the item in that of all the user's items);
+    ``user_item_recency_days``; ``user_item_gap_days`` (mean time between events, from the second on) and
+    ``user_item_due`` (recency over that gap: 1 when the next is due).
+
+    Parameters
+    ----------
+    windows : sequence of duration, default ("7D", "30D")
+        Windows to count in.
+    half_life : duration, default "14D"
+        Of the decayed weights.
+    event : str, optional
+        Count events of this type only; names then start with ``user_item_{event}_``.
+    """
+
+    def __init__(
+        self,
+        *,
+        windows: Sequence[Duration] = WINDOWS[1:],
+        half_life: Duration = HALF_LIFE,
+        event: str | None = None,
+    ) -> None:
+        self.windows, self.half_life, self.event = windows, half_life, event
+        self._widths, (self._half_life,) = durations(*windows), durations(half_life)
+        counts = [f"count_{window_label(window)}" for window in windows]
+        label = window_label(half_life)
+        rest = (f"decayed_{label}", f"decayed_share_{label}", "recency_days", "gap_days", "due")
+        self.names = prefixed("user_item", event, ("count", *counts, *rest))
+        entities = (("user", "item"), ("user",))
+        self.keyspaces = tuple(Keyspace(entity, event, (self._half_life,)) for entity in entities)
+
+    def _columns(self, context: Context) -> Iterator[Float32Array]:
+        pair_space, user_space = self.keyspaces
+        pairs = context.pairs(pair_space.name)
+        count = pairs.count()
+        yield count.astype(np.float32)
+        for width in self._widths:
+            yield pairs.count(width).astype(np.float32)
+        decayed = pairs.decayed(self._half_life)
+        yield decayed.astype(np.float32)
+        total = context.users(user_space.name).decayed(self._half_life)
+        yield ratio(decayed, total[context.candidates.row]).astype(np.float32)
+        recency = pairs.recency()
+        yield (recency / DAY).astype(np.float32)
+        gap = ratio(pairs.age() - recency, count - 1)
+        yield (gap / DAY).astype(np.float32)
+        yield ratio(recency, gap).astype(np.float32)
+
+
+class UserCategory(IndexBlock):
+    """The user's affinity to the item's label in one column: its category, brand or seller.
+
+    Features, for ``"category"``: ``user_category_count``, ``user_category_share`` (share of the user's events),
+    ``user_category_decayed_share_14d`` (the same of decayed weights) and ``user_category_recency_days``. An item
+    without a label has no affinity: counts are 0, shares 0.
+
+    Parameters
+    ----------
+    column : str
+        Categorical item column.
+    half_life : duration, default "14D"
+        Of the decayed weights.
+    event : str, optional
+        Count events of this type only; names then start with ``user_{column}_{event}_``.
+    """
+
+    def __init__(
+        self, column: str = "category", *, half_life: Duration = HALF_LIFE, event: str | None = None
+    ) -> None:
+        self.column, self.half_life, self.event = column, half_life, event
+        (self._half_life,) = durations(half_life)
+        short = column.removeprefix("item.")
+        self.requires = (f"item.{short}",)
+        names = ("count", "share", f"decayed_share_{window_label(half_life)}", "recency_days")
+        self.names = prefixed(f"user_{short}", event, names)
+        entities = (("user", *self.requires), ("user",))
+        self.keyspaces = tuple(Keyspace(entity, event, (self._half_life,)) for entity in entities)
+
+    def _columns(self, context: Context) -> Iterator[Float32Array]:
+        cell_space, user_space = self.keyspaces
+        (column,), half_life = self.requires, self._half_life
+        cells, users = context.cells(cell_space.name, column), context.users(user_space.name)
+        row = context.cell_rows(column)
+        count = cells.count()
+        yield context.by_cell(count, column)
+        yield context.by_cell(ratio(count, users.count()[row]), column)
+        yield context.by_cell(ratio(cells.decayed(half_life), users.decayed(half_life)[row]), column)
+        yield context.by_cell(cells.recency() / DAY, column)
+
+
+class ItemCategory(IndexBlock):
+    """How the item's label in one column does, and the item within it.
+
+    Features, for ``"category"``: ``category_count_30d`` (events of the label in the window) and
+    ``item_share_in_category_30d`` (the item's share of them; NaN where there are none).
+
+    Parameters
+    ----------
+    column : str
+        Categorical item column.
+    window : duration, default "30D"
+        Window to count in.
+    event : str, optional
+        Count events of this type only.
+    """
+
+    def __init__(
+        self, column: str = "category", *, window: Duration = WINDOWS[-1], event: str | None = None
+    ) -> None:
+        self.column, self.window, self.event = column, window, event
+        (self._width,) = durations(window)
+        short = column.removeprefix("item.")
+        self.requires = (f"item.{short}",)
+        kind = "" if event is None else f"{event}_"
+        label = window_label(window)
+        self.names = (f"{short}_{kind}count_{label}", f"item_{kind}share_in_{short}_{label}")
+        self.keyspaces = (Keyspace(self.requires, event), Keyspace(("item",), event))
+
+    def _columns(self, context: Context) -> Iterator[Float32Array]:
+        label_space, item_space = self.keyspaces
+        label = context.of_items(label_space.name, self.requires[0]).count(self._width)
+        yield context.by_item(label)
+        yield context.by_item(ratio(context.of_items(item_space.name).count(self._width), label))

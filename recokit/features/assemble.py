@@ -1,0 +1,154 @@
+"""Assemble: several blocks as one featurizer, with one matrix and one event index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from recokit._configured import Configured, clone
+from recokit.data import Candidates, Dataset, Schema
+from recokit.data.events import EventIndex
+from recokit.errors import ConfigurationError, ContractError
+from recokit.features._block import Block, Context, IndexBlock, bound_copy
+from recokit.protocols import Role, role_of
+from recokit.typing import Float32Array
+
+__all__ = ["Assemble"]
+
+
+class Assemble(Configured):
+    """Several feature blocks as one.
+
+    The blocks share one event index and write into one matrix; what two of them ask is answered once.
+
+    Parameters
+    ----------
+    blocks : sequence of featurizers
+        recokit's blocks, or any featurizer of your own.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no block, or something that is not a featurizer.
+
+    Examples
+    --------
+    >>> from recokit.features import ItemActivity, UserItem
+    >>> Assemble([ItemActivity(windows=("7D",)), UserItem(windows=())]).names[:2]
+    ('item_count_7d', 'item_decayed_14d')
+    """
+
+    as_of = True
+
+    def __init__(self, blocks: Sequence[Any]) -> None:
+        for block in blocks:
+            role = role_of(block)
+            if role is not Role.FEATURIZER:
+                raise ConfigurationError(
+                    f"found a {role.value}, {block!r}, among the blocks; expected featurizers"
+                )
+        if not len(blocks):
+            raise ConfigurationError(
+                "found no blocks; expected at least one, such as features.ItemActivity()"
+            )
+        self.blocks = blocks
+        self.names = _names(blocks)
+
+    @property
+    def _parts(self) -> Sequence[Any]:
+        parts: Sequence[Any] = getattr(self, "blocks_", self.blocks)
+        return parts
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """What the blocks require."""
+        return tuple(dict.fromkeys(name for block in self._parts for name in getattr(block, "requires", ())))
+
+    def fit(self, dataset: Dataset) -> Assemble:
+        """Fit clones of all blocks, on one event index.
+
+        Raises
+        ------
+        ConfigurationError
+            For an event type or column that the dataset lacks.
+        """
+        blocks = [clone(block) for block in self.blocks]
+        indexed = [block for block in blocks if isinstance(block, IndexBlock)]
+        index = EventIndex.build(dataset, [space for block in indexed for space in block.keyspaces])
+        for block in blocks:
+            if isinstance(block, IndexBlock):
+                block._adopt(index)
+            elif hasattr(block, "fit"):
+                block.fit(dataset)
+        self.blocks_ = blocks
+        self.index_ = index
+        self.updated_at_ = dataset.until
+        return self
+
+    def bind(self, schema: Schema) -> Assemble:
+        """Return a copy with every block bound.
+
+        Raises
+        ------
+        ConfigurationError
+            If two features have one name.
+        """
+        bound = [block.bind(schema) if hasattr(block, "bind") else block for block in self._parts]
+        names = _names(bound)
+        repeated = {name for name in names if names.count(name) > 1}
+        if repeated:
+            raise ConfigurationError(
+                f"found feature {min(repeated)!r} twice in {self!r}; expected distinct names"
+            )
+        return bound_copy(self, blocks_=bound, names=names)
+
+    def freshness(self) -> dict[str, float]:
+        """Return until when the data of each feature is known, in seconds since 1970; ``inf`` if always current."""
+        known: dict[str, float] = {}
+        for block in self._parts:
+            known |= dict.fromkeys(block.names, float(getattr(block, "updated_at_", np.inf)))
+        return known
+
+    def featurize(self, candidates: Candidates) -> Float32Array:
+        """Return the features of all blocks as of each request's own time, (N, F) float32; NaN means missing.
+
+        Raises
+        ------
+        NotFittedError
+            If a block learns from data and ``fit`` was not called.
+        ContractError
+            If a block of your own returns another shape or dtype.
+        """
+        return self._selected(candidates, range(len(self.names)), len(self.names))
+
+    def _selected(self, candidates: Candidates, places: Sequence[int], width: int) -> Float32Array:
+        """Return a matrix (N, width) with each feature at its place; negative places are left out."""
+        out = np.empty((len(candidates), width), np.float32)
+        context = Context(candidates, getattr(self, "index_", None))
+        start = 0
+        for block in self._parts:
+            n = len(block.names)
+            own = places[start : start + n]
+            start += n
+            if isinstance(block, Block):
+                block._fill(context, out, own)
+            else:
+                _copy_block(block, candidates, out, own)
+        return out
+
+
+def _names(blocks: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(name for block in blocks for name in block.names)
+
+
+def _copy_block(block: Any, candidates: Candidates, out: Float32Array, places: Sequence[int]) -> None:
+    values = block.featurize(candidates)
+    shape = (len(candidates), len(block.names))
+    if getattr(values, "shape", None) != shape or values.dtype != np.float32:
+        found = f"{getattr(values, 'dtype', type(values).__name__)} {getattr(values, 'shape', '')}"
+        raise ContractError(f"found {found} from {block!r}.featurize; expected float32 {shape}")
+    for column, place in enumerate(places):
+        if place >= 0:
+            out[:, place] = values[:, column]

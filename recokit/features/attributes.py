@@ -1,0 +1,194 @@
+"""Item, User, SourceScores and Calendar: features that need no event log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from recokit._ops.segments import offsets_to_rows
+from recokit.data import DAY, Dataset, Schema, Table
+from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.features._block import Block, Context, bound_copy
+from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+
+__all__ = ["Calendar", "Item", "SourceScores", "User"]
+
+
+class _Attributes(Block):
+    """Numeric columns of a table, by entity code."""
+
+    _entity = ""
+
+    def __init__(self, columns: str | Sequence[str] = ()) -> None:
+        self.columns = columns
+        asked = (columns,) if isinstance(columns, str) else tuple(columns)
+        self._asked = tuple(column.removeprefix(f"{self._entity}.") for column in asked)
+        self.requires = tuple(f"{self._entity}.{column}" for column in self._asked)
+        self.names = self._named(self._asked)
+
+    def _named(self, columns: Sequence[str]) -> tuple[str, ...]:
+        return tuple(f"{self._entity}_{column}" for column in columns)
+
+    def _bound(self, table: Table) -> dict[str, object]:
+        wanted = self._asked or table.numeric_names
+        for name in wanted:
+            if name not in table.numeric_names:
+                hint = did_you_mean(name, table.numeric_names)
+                if name in table.categorical:
+                    hint = f"codes of labels are no numbers; hint: features.UserCategory({name!r})"
+                raise ConfigurationError(f"found no numeric {self._entity} column {name!r}; {hint}")
+        positions = [table.numeric_names.index(name) for name in wanted]
+        block = (
+            table.numeric if positions == list(range(table.numeric.shape[1])) else table.numeric[:, positions]
+        )
+        bound: dict[str, object] = {"names": self._named(wanted), "block_": block}
+        if table.updated_at is not None and np.isfinite(table.updated_at).any():
+            bound["updated_at_"] = float(table.updated_at[np.isfinite(table.updated_at)].max())
+        return bound
+
+    def _table_block(self) -> Float32Array:
+        if not hasattr(self, "block_"):
+            name = type(self).__name__
+            raise NotFittedError(
+                f"found {name} before bind; hint: {name}(...).bind(data.schema), or use it in a Pipeline"
+            )
+        block: Float32Array = self.block_
+        return block
+
+
+class Item(_Attributes):
+    """Numeric columns of the item table, such as ``item_price``.
+
+    Attributes are taken as given: a column that holds what is known today, such as stock, tells a training row its
+    future.
+
+    Parameters
+    ----------
+    columns : str or sequence of str
+        Numeric columns; all by default, and then named once bound.
+
+    Examples
+    --------
+    >>> from recokit.data import Candidates
+    >>> log = {"user_id": [1], "item_id": [5], "timestamp": [0.0]}
+    >>> data = Dataset.from_frame(log, items={"item_id": [5], "price": [2.5]})
+    >>> Item("price").bind(data.schema).featurize(Candidates.from_lists([[1]])).tolist()
+    [[2.5]]
+    """
+
+    _entity = "item"
+
+    def fit(self, dataset: Dataset) -> Item:
+        """Note until when the data is known."""
+        self.updated_at_ = dataset.until
+        return self
+
+    def bind(self, schema: Schema) -> Item:
+        """Return a copy bound to the item table.
+
+        Raises
+        ------
+        ConfigurationError
+            If a column is not there or not numeric.
+        """
+        return bound_copy(self, **self._bound(schema.items))
+
+    def _columns(self, context: Context) -> Iterator[Float32Array]:
+        block = self._table_block()
+        for column in range(block.shape[1]):
+            yield block[context.candidates.item, column]
+
+
+class User(_Attributes):
+    """Numeric columns of the user table, such as ``user_age``.
+
+    Parameters
+    ----------
+    columns : str or sequence of str
+        Numeric columns; all by default, and then named once bound.
+    """
+
+    _entity = "user"
+
+    def fit(self, dataset: Dataset) -> User:
+        """Note until when the data is known."""
+        self.updated_at_ = dataset.until
+        return self
+
+    def bind(self, schema: Schema) -> User:
+        """Return a copy bound to the user table.
+
+        Raises
+        ------
+        ConfigurationError
+            If a column is not there or not numeric.
+        """
+        return bound_copy(self, **self._bound(schema.users))
+
+    def _columns(self, context: Context) -> Iterator[Float32Array]:
+        block = self._table_block()
+        for column in range(block.shape[1]):
+            yield context.by_row(block[context.candidates.requests.user, column])
+
+
+class SourceScores(Block):
+    """How each source ranked the candidate.
+
+    Features for each source: ``{source}_rank`` (1 / rank, 0 where the source did not find the item) and
+    ``{source}_score`` (the source's score scaled to 0..1 within the request, 1 where all are equal, NaN where not
+    found); with two or more sources, ``source_count`` (how many found it). Scaling within the request keeps a refit
+    of a source from shifting its features. Names are known once bound to a pipeline's sources.
+    """
+
+    requires: tuple[str, ...] = ()
+    _sources: tuple[str, ...] = ()
+
+    def bind(self, schema: Schema) -> SourceScores:
+        """Return a copy bound to the sources."""
+        sources = schema.source_names
+        columns = tuple(f"{source}_{part}" for source in sources for part in ("rank", "score"))
+        count = ("source_count",) if len(sources) > 1 else ()
+        return bound_copy(self, names=(*columns, *count), requires=columns, _sources=sources)
+
+    def _columns(self, context: Context) -> Iterator[AnyArray]:
+        candidates = context.candidates
+        found = np.zeros(len(candidates), np.float32)
+        for source in self._sources:
+            rank = candidates.column(f"{source}_rank")
+            here = ~np.isnan(rank)
+            found += here
+            yield np.where(here, 1.0 / np.where(here, rank, 1.0), 0.0)
+            yield _scaled(candidates.column(f"{source}_score"), candidates.offsets)
+        if len(self._sources) > 1:
+            yield found
+
+
+class Calendar(Block):
+    """When the request is made: ``hour`` (0-23) and ``weekday`` (0 is Monday), in UTC.
+
+    The same for all candidates of a request: useful beside features that vary, to a ranker that finds interactions.
+    """
+
+    names = ("hour", "weekday")
+
+    def _columns(self, context: Context) -> Iterator[Float32Array]:
+        now = context.candidates.requests.now
+        yield context.by_row(now // 3600 % 24)
+        yield context.by_row((now // DAY + 3) % 7)  # 1970-01-01 was a Thursday
+
+
+def _scaled(score: AnyArray, offsets: IntArray) -> FloatArray:
+    """Scale scores to 0..1 within each row; NaN stays NaN."""
+    score = np.where(np.isfinite(score), score, np.nan).astype(np.float64)
+    filled = np.flatnonzero(np.diff(offsets))
+    if not len(filled):
+        return score
+    low = np.zeros(len(offsets) - 1)
+    spread = np.zeros(len(offsets) - 1)
+    low[filled] = np.fmin.reduceat(score, offsets[filled])
+    spread[filled] = np.fmax.reduceat(score, offsets[filled]) - low[filled]
+    row = offsets_to_rows(offsets)
+    flat = np.where(np.isnan(score), np.nan, 1.0)
+    wide = spread[row] > 0
+    return np.where(wide, (score - low[row]) / np.where(wide, spread[row], 1.0), flat)

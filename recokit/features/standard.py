@@ -1,0 +1,195 @@
+"""Standard: a good set of features for whatever the data has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit.data import Candidates, Dataset, Requests, Schema, Table, seconds
+from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.features._block import bound_copy
+from recokit.features.activity import ItemActivity, UserActivity
+from recokit.features.affinity import ItemCategory, UserCategory, UserItem
+from recokit.features.assemble import Assemble
+from recokit.features.attributes import Item, SourceScores, User
+from recokit.features.price import Price
+from recokit.typing import Float32Array, IntArray
+
+__all__ = ["Standard"]
+
+#: Windows to choose from; the longest that fit three times into the data's span are taken.
+_WINDOWS = ("1h", "6h", "1D", "7D", "30D", "90D")
+_WINDOWS_TAKEN = 3
+#: Columns whose labels users have an affinity to, if the data has them.
+_AFFINITIES = ("category", "seller", "brand", "product_type")
+_SAMPLE = 2_000
+
+
+class Standard(Configured):
+    """The features that nearly every ranker wants, chosen from what the data has.
+
+    ``fit`` looks at the data: windows that fit its span, affinities to category, seller and brand where items have
+    them, prices where events have values, numeric columns, sources. Features that are constant on a sample of the
+    data are left out. ``names`` is empty before ``fit``; features of sources come with ``bind``.
+
+    Flags (numeric columns with one or two distinct values) are left out: they tell today's state, which a training row
+    must not see. Add :class:`Item` for those that never change.
+
+    Parameters
+    ----------
+    exclude : sequence of str
+        Names of features to leave out.
+    """
+
+    as_of = True
+
+    def __init__(self, *, exclude: Sequence[str] = ()) -> None:
+        if isinstance(exclude, str):
+            raise ConfigurationError(
+                f"found exclude={exclude!r}; expected several names, such as ({exclude!r},)"
+            )
+        self.exclude = exclude
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features; empty before ``fit``."""
+        names: tuple[str, ...] = getattr(self, "names_", ())
+        return names
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Item columns that the features use, and once bound the sources' columns."""
+        return self.assemble_.requires if hasattr(self, "assemble_") else ()
+
+    def fit(self, dataset: Dataset) -> Standard:
+        """Choose features, and index the dataset's events."""
+        unbound = Assemble(_blocks(dataset)).fit(dataset)
+        bound = unbound.bind(dataset.schema)
+        self.assemble_ = unbound
+        self.constant_ = _constant_names(bound, dataset)
+        self.names_ = self._kept(bound)
+        self.updated_at_ = dataset.until
+        return self
+
+    def bind(self, schema: Schema) -> Standard:
+        """Return a copy bound to the tables and sources.
+
+        Raises
+        ------
+        ConfigurationError
+            If ``exclude`` names a feature that does not exist.
+        """
+        assemble = self._assembled().bind(schema)
+        unknown = [name for name in self.exclude if name not in assemble.names]
+        if unknown and schema.source_names:
+            raise ConfigurationError(
+                f"found no feature {unknown[0]!r} to exclude; {did_you_mean(unknown[0], assemble.names)}"
+            )
+        names = self._kept(assemble)
+        places = [names.index(name) if name in names else -1 for name in assemble.names]
+        return bound_copy(self, assemble_=assemble, names_=names, places_=tuple(places))
+
+    def _kept(self, assemble: Assemble) -> tuple[str, ...]:
+        left_out = {*self.constant_, *self.exclude}
+        return tuple(name for name in assemble.names if name not in left_out)
+
+    def freshness(self) -> dict[str, float]:
+        """Return until when the data of each feature is known, in seconds since 1970; ``inf`` if always current."""
+        known = self._assembled().freshness()
+        return {name: known[name] for name in self.names}
+
+    def featurize(self, candidates: Candidates) -> Float32Array:
+        """Return the features as of each request's own time, (N, F) float32; NaN means missing.
+
+        Raises
+        ------
+        NotFittedError
+            If ``fit`` and ``bind`` were not called.
+        """
+        if not hasattr(self, "places_"):
+            raise NotFittedError(
+                "found Standard before fit and bind; hint: Standard().fit(data).bind(data.schema)"
+            )
+        return self._assembled()._selected(candidates, self.places_, len(self.names))
+
+    def _assembled(self) -> Assemble:
+        if not hasattr(self, "assemble_"):
+            raise NotFittedError("found Standard before fit; hint: call fit(dataset) or Pipeline.fit")
+        return self.assemble_
+
+
+def _blocks(dataset: Dataset) -> list[Any]:
+    windows = _windows(dataset)
+    half_life = windows[len(windows) // 2]
+    blocks: list[Any] = [
+        ItemActivity(windows=windows, half_life=half_life),
+        UserActivity(windows=windows[:-1] or windows, half_life=half_life),
+        UserItem(windows=windows, half_life=half_life),
+    ]
+    columns = [column for column in _AFFINITIES if column in dataset.items.categorical]
+    blocks += [UserCategory(column, half_life=half_life) for column in columns]
+    if "category" in columns:
+        blocks.append(ItemCategory("category", window=half_life))
+    names = dataset.interactions.event_names
+    if len(names) > 1:
+        # The strongest event is the one that recommendations are for.
+        blocks.append(ItemActivity(windows=windows[1:], half_life=half_life, event=names[-1]))
+        blocks.append(UserItem(windows=(), half_life=half_life, event=names[-1]))
+    if not np.isnan(dataset.interactions.value).all():
+        blocks.append(Price(category="category" if "category" in columns else None))
+    for block, table in ((Item, dataset.items), (User, dataset.users)):
+        measured = _measured(table)
+        if measured:
+            blocks.append(block(measured))
+    return [*blocks, SourceScores()]
+
+
+def _windows(dataset: Dataset) -> tuple[str, ...]:
+    time = dataset.interactions.timestamp
+    span = float(time[-1] - time[0]) if len(time) else 0.0
+    fitting = [window for window in _WINDOWS if 3 * seconds(window) <= span]
+    return tuple(fitting[-_WINDOWS_TAKEN:]) or _WINDOWS[:1]
+
+
+def _measured(table: Table) -> tuple[str, ...]:
+    """Return numeric columns with more than two distinct values."""
+    names = []
+    for position, name in enumerate(table.numeric_names):
+        values = table.numeric[1:, position]
+        if len(np.unique(values[~np.isnan(values)])) > 2:
+            names.append(name)
+    return tuple(names)
+
+
+def _constant_names(bound: Assemble, dataset: Dataset) -> tuple[str, ...]:
+    """Return the features without variation over a sample."""
+    values = bound.featurize(_sample(dataset))
+    return tuple(
+        name for name, column in zip(bound.names, values.T, strict=True) if len(np.unique(column)) < 2
+    )
+
+
+def _sample(dataset: Dataset) -> Candidates:
+    """Return events as of their own time, and the same with other items; without events, the catalogue."""
+    log = dataset.interactions
+    if len(log):
+        picked = _spread(len(log))
+        user, item, now = log.user[picked], log.item[picked], log.timestamp[picked]
+    else:
+        picked = _spread(max(dataset.n_items, dataset.n_users))
+        user, item = picked % (dataset.n_users + 1), picked % (dataset.n_items + 1)
+        now = np.zeros(len(picked))
+    others = np.roll(item, len(item) // 2)
+    requests = Requests.build(np.tile(user, 2), now=np.tile(now, 2))
+    n = len(requests)
+    score = np.full(n, np.nan, np.float32)
+    both = np.concatenate([item, others])
+    return Candidates(requests, np.arange(n + 1), np.arange(n), both, score, np.zeros(n, np.uint64))
+
+
+def _spread(n: int) -> IntArray:
+    """Return at most ``_SAMPLE`` positions spread evenly over n."""
+    return np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.int64))

@@ -1,0 +1,335 @@
+"""Plan: a pipeline compiled. Roles, order, names, groups and source bits are decided here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from recokit.compose import Merge, leaves
+from recokit.data import Live, Schema
+from recokit.data.history import UserHistory
+from recokit.errors import ConfigurationError, ContractError, did_you_mean
+from recokit.pipeline.step import Condition, Step
+from recokit.protocols import Role, role_of
+
+__all__ = ["Group", "Node", "Plan", "bind_plan", "compile_plan"]
+
+#: Fields of the requests that the caller may give; a stage may require them without a stage that provides them.
+CALLER_FIELDS = frozenset({"session", "items", "exclude", "cart"})
+_PLACE = {
+    Role.HYDRATOR: 0,
+    Role.SOURCE: 1,
+    Role.FEATURIZER: 2,
+    Role.SCORER: 2,
+    Role.CONSTRAINT: 3,
+    Role.OBJECTIVE: 3,
+    Role.RERANKER: 3,
+    Role.ANNOTATOR: 4,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One stage in its place."""
+
+    name: str
+    role: Role
+    stage: Any
+    when: Condition | None = None
+    on_error: Literal["degrade", "raise"] = "degrade"
+    optional: bool = False
+    limit: int | None = None
+    implicit: bool = False
+
+    @property
+    def leaf(self) -> str:
+        """The last part of the path, which names the source's columns."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def io_bound(self) -> bool:
+        return bool(getattr(self.stage, "io_bound", False))
+
+    @property
+    def live(self) -> bool:
+        return bool(getattr(self.stage, "live", False))
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Consecutive filters or featurizers, or one scorer."""
+
+    role: Role
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What the runner executes, in order."""
+
+    hydrators: tuple[Node, ...]
+    merge: Merge
+    merge_name: str
+    sources: tuple[Node, ...]
+    body: tuple[Group, ...]
+    constraints: tuple[Node, ...]
+    objective: Node | None
+    rerankers: tuple[Node, ...]
+    annotators: tuple[Node, ...]
+    late: tuple[Node, ...]
+    fallback: Node | None
+
+    def __iter__(self) -> Iterator[Node]:
+        yield from self.hydrators
+        yield from self.sources
+        for group in self.body:
+            yield from group.nodes
+        yield from self.constraints
+        yield from () if self.objective is None else (self.objective,)
+        yield from self.rerankers
+        yield from self.annotators
+        yield from self.late
+        yield from () if self.fallback is None else (self.fallback,)
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """Leaf names of the sources, in the order of their bits."""
+        return tuple(node.leaf for node in self.sources)
+
+    @property
+    def selection_name(self) -> str:
+        """How traces name the selection: its objective or reranker, or "selection"."""
+        named = (*self.rerankers, *(() if self.objective is None else (self.objective,)))
+        return named[-1].name if named else "selection"
+
+    def map(self, change: Any) -> Plan:
+        """Return a plan with ``change(node)`` in place of every node, in order of execution."""
+        return Plan(
+            hydrators=tuple(map(change, self.hydrators)),
+            merge=self.merge,
+            merge_name=self.merge_name,
+            sources=tuple(map(change, self.sources)),
+            body=tuple(replace(group, nodes=tuple(map(change, group.nodes))) for group in self.body),
+            constraints=tuple(map(change, self.constraints)),
+            objective=None if self.objective is None else change(self.objective),
+            rerankers=tuple(map(change, self.rerankers)),
+            annotators=tuple(map(change, self.annotators)),
+            late=tuple(map(change, self.late)),
+            fallback=None if self.fallback is None else change(self.fallback),
+        )
+
+    def upto(self, name: str, *, live: bool = True) -> Plan:
+        """Return the plan up to, not including, the body stage of that name; without live stages if asked."""
+        body: list[Group] = []
+        for group in self.body:
+            if any(node.name == name for node in group.nodes):
+                break
+            nodes = tuple(node for node in group.nodes if live or not node.live)
+            body += [replace(group, nodes=nodes)] if nodes else []
+        return replace(self, body=tuple(body))
+
+
+def compile_plan(stages: Sequence[Any], fallback: Any) -> Plan:
+    """Compile stages into a plan.
+
+    Raises
+    ------
+    ConfigurationError
+        For a stage without exactly one verb, stages out of order, no source or two bare sources, a second objective,
+        or two stages of one name.
+    """
+    placed = [(step, role_of(step.stage)) for step in map(_as_step, stages)]
+    _check_order(placed)
+    by_role = {role: [step for step, found in placed if found is role] for role in Role}
+    merge, merge_name, sources = _sources(by_role[Role.SOURCE])
+    annotators = tuple(_node(step, Role.ANNOTATOR) for step in by_role[Role.ANNOTATOR])
+    body, late = _body(placed, {name for node in annotators for name in provides(node.stage)})
+    objectives = by_role[Role.OBJECTIVE]
+    if len(objectives) > 1:
+        names = ", ".join(step.path for step in objectives)
+        raise ConfigurationError(f"found {len(objectives)} objectives ({names}); expected at most one")
+    plan = Plan(
+        hydrators=tuple(_node(step, Role.HYDRATOR) for step in by_role[Role.HYDRATOR]),
+        merge=merge,
+        merge_name=merge_name,
+        sources=sources,
+        body=body,
+        constraints=tuple(_node(step, Role.CONSTRAINT) for step in by_role[Role.CONSTRAINT]),
+        objective=_node(objectives[0], Role.OBJECTIVE) if objectives else None,
+        rerankers=tuple(_node(step, Role.RERANKER) for step in by_role[Role.RERANKER]),
+        annotators=annotators,
+        late=late,
+        fallback=None if fallback is None else _fallback(_as_step(fallback)),
+    )
+    plan = _with_history(plan)
+    _check_names(plan)
+    return plan
+
+
+def bind_plan(plan: Plan, schema: Schema) -> Plan:
+    """Bind every stage to the model's columns, in order, each seeing what the stages before it provide.
+
+    Raises
+    ------
+    ConfigurationError
+        If a stage requires a name that nothing provides.
+    """
+    provided: set[str] = set(CALLER_FIELDS)
+    features: list[str] = []
+    ranks = {f"{name}_{part}" for name in plan.source_names for part in ("rank", "score")}
+
+    def bind(node: Node) -> Node:
+        seen = frozenset(provided | (ranks if node.role is not Role.SOURCE else set()))
+        known = replace(
+            schema, source_names=plan.source_names, feature_names=tuple(features), provided=seen
+        )
+        for name in requires(node.stage):
+            _check_required(node, name, known)
+        stage = node.stage
+        if hasattr(stage, "bind"):
+            stage = stage.bind(known)
+            if stage is None:
+                raise ContractError(f"found None from {node.name}.bind(schema); expected the bound copy of the stage")
+        provided.update(provides(stage))
+        if node.role is Role.FEATURIZER:
+            _add_features(node.name, stage.names, features)
+        return replace(node, stage=stage)
+
+    return plan.map(bind)
+
+
+def requires(stage: Any) -> tuple[str, ...]:
+    """Return the names a stage needs."""
+    return tuple(getattr(stage, "requires", ()))
+
+
+def provides(stage: Any) -> tuple[str, ...]:
+    """Return the names a stage adds."""
+    return tuple(getattr(stage, "provides", ()))
+
+
+def live_values(plan: Plan) -> dict[int, Live[Any]]:
+    """Return the Live options of all stages, by id."""
+    found = (value for node in plan for value in vars(node.stage).values() if isinstance(value, Live))
+    return {id(value): value for value in found}
+
+
+def _as_step(stage: Any) -> Step:
+    return stage if isinstance(stage, Step) else Step(stage)
+
+
+def _node(step: Step, role: Role, prefix: str = "") -> Node:
+    name = f"{prefix}.{step.path}" if prefix else step.path
+    return Node(name, role, step.stage, step.when, step.on_error, step.optional, step.limit)
+
+
+def _check_order(placed: Sequence[tuple[Step, Role]]) -> None:
+    latest, latest_name = 0, ""
+    for step, role in placed:
+        if role is Role.FILTER:
+            if latest < 1:
+                raise ConfigurationError(f"found filter {step.path} before any source; expected a source first")
+            continue
+        place = _PLACE[role]
+        if place < latest:
+            raise ConfigurationError(
+                f"found {role.value} {step.path} after {latest_name}; expected the order hydrators, sources, features "
+                "and scorers, limits and objective, annotators; filters may stand anywhere after the sources"
+            )
+        latest, latest_name = place, step.path
+
+
+def _sources(steps: list[Step]) -> tuple[Merge, str, tuple[Node, ...]]:
+    if not steps:
+        raise ConfigurationError("found no source; expected one, such as candidates.Popular()")
+    if len(steps) > 1:
+        names = ", ".join(step.path for step in steps)
+        raise ConfigurationError(f"found {len(steps)} sources in a row ({names}); hint: candidates.Merge([...])")
+    step = steps[0]
+    if not isinstance(step.stage, Merge):
+        merge = Merge([step], limit=step.limit or 500)
+        return merge, "merge", (_node(step, Role.SOURCE),)
+    children = [(child if isinstance(child, Step) else Step(child, name=name)) for name, child in leaves(step.stage)]
+    return step.stage, step.path, tuple(_node(child, Role.SOURCE, step.path) for child in children)
+
+
+def _body(placed: Sequence[tuple[Step, Role]], annotated: set[str]) -> tuple[tuple[Group, ...], tuple[Node, ...]]:
+    groups: list[Group] = []
+    late: list[Node] = []
+    for step, role in placed:
+        if _PLACE.get(role, 2) != 2:
+            continue
+        node = _node(step, role)
+        if role is Role.FILTER and annotated & set(requires(step.stage)):
+            late.append(node)
+        elif groups and groups[-1].role is role and role is not Role.SCORER:
+            groups[-1] = Group(role, (*groups[-1].nodes, node))
+        else:
+            groups.append(Group(role, (node,)))
+    return tuple(groups), tuple(late)
+
+
+def _fallback(step: Step) -> Node:
+    if role_of(step.stage) is not Role.SOURCE:
+        raise ConfigurationError(f"found a {role_of(step.stage).value} as fallback; expected a source")
+    return _node(step, Role.SOURCE, "fallback")
+
+
+def _with_history(plan: Plan) -> Plan:
+    wanted = {name for node in plan for name in requires(node.stage)} & {"history", "owned"}
+    given = {name for node in plan.hydrators for name in provides(node.stage)}
+    if wanted <= given:
+        return plan
+    return replace(
+        plan, hydrators=(Node("user_history", Role.HYDRATOR, UserHistory(), implicit=True), *plan.hydrators)
+    )
+
+
+def _check_names(plan: Plan) -> None:
+    for names, what in (([node.name for node in plan], "path"), (list(plan.source_names), "source name")):
+        repeated = _first_repeated(names)
+        if repeated:
+            raise ConfigurationError(
+                f"found two stages with the {what} {repeated!r}; expected distinct ones; "
+                f"hint: Step(stage, name='another_name')"
+            )
+    if len(plan.sources) > 62:
+        raise ConfigurationError(f"found {len(plan.sources)} sources; expected at most 62, one bit each")
+
+
+def _first_repeated(names: Iterable[str]) -> str:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return ""
+
+
+def _check_required(node: Node, name: str, schema: Schema) -> None:
+    entity, _, column = name.partition(".")
+    known: Iterable[str]
+    if entity == "context":
+        return  # comes with each request; Requests.column names it if it is absent
+    if entity == "item" and column:
+        known = (f"item.{part}" for part in schema.items.names)
+    elif entity == "user" and column:
+        known = (f"user.{part}" for part in schema.users.names)
+    elif entity == "feature" and column:
+        known = (f"feature.{part}" for part in schema.feature_names)
+    else:
+        known = schema.provided
+    options = set(known)
+    if name not in options:
+        raise ConfigurationError(
+            f"found that {node.name} requires {name!r}, which nothing before it provides; {did_you_mean(name, options)}"
+        )
+
+
+def _add_features(name: str, names: Sequence[str], features: list[str]) -> None:
+    repeated = _first_repeated([*features, *names])
+    if repeated:
+        raise ConfigurationError(f"found feature {repeated!r} twice, again in {name}; expected distinct names")
+    features.extend(names)
+

@@ -1,0 +1,207 @@
+"""The verbs. A stage is any object with exactly one of them; no base class is needed.
+
+======================  =============================================  ==========================================
+verb                    returns                                        meaning
+======================  =============================================  ==========================================
+``hydrate(requests)``   :class:`Hydrated`                              history, owned items, user context
+``retrieve(requests,    :class:`~recokit.data.Retrieved`               candidates, best first
+limit)``
+``keep(candidates)``    bool (N,)                                      hard filter, row by row, fails closed
+``featurize(...)``      float32 (N, F), with attribute ``names``       features
+``score(candidates)``   float32 (N,)                                   rankers, boosts, blends
+``limit(candidates)``   tuple of Cap or Pin                            limits on the list
+``start``, ``gain``,    state, float (B, W), state                     objective inside slate selection
+``update``
+``rerank(candidates)``  int64 order                                    any other re-ordering
+``annotate(...)``       mapping of columns (N,)                        labels, reason codes
+======================  =============================================  ==========================================
+
+Optional attributes of any stage: ``requires`` and ``provides`` (tuples of names such as ``"history"``,
+``"item.category"``, ``"feature.price"``), ``io_bound``, ``live`` (depends on today's state: skipped in training),
+``as_of`` (evaluates strictly before each request's own time, so it may be fitted on later data without leakage), and
+``bind(schema)``, which returns a copy of the stage bound to the model's columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+
+from recokit.data.candidates import Candidates, Retrieved
+from recokit.data.dataset import Dataset
+from recokit.data.hydrated import Hydrated
+from recokit.data.limits import Cap, Pin, Window
+from recokit.data.ranking import RankingData
+from recokit.data.requests import Requests
+from recokit.data.schema import Schema
+from recokit.errors import ConfigurationError
+from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
+
+__all__ = [
+    "Annotator",
+    "Bindable",
+    "Constraint",
+    "Featurizer",
+    "Filter",
+    "Hydrated",
+    "Hydrator",
+    "Objective",
+    "Observer",
+    "RankerTrainable",
+    "Reranker",
+    "Role",
+    "Scorer",
+    "Source",
+    "Trainable",
+    "role_of",
+]
+
+
+class Hydrator(Protocol):
+    """Adds what is known about the user as of ``requests.now``, before the sources run."""
+
+    def hydrate(self, requests: Requests) -> Hydrated: ...
+
+
+class Source(Protocol):
+    """Finds candidates: at most ``limit`` for each row, distinct, best first."""
+
+    def retrieve(self, requests: Requests, limit: int) -> Retrieved: ...
+
+
+class Filter(Protocol):
+    """Tells which candidates may be shown, (N,) bool, each on its own."""
+
+    def keep(self, candidates: Candidates) -> BoolArray: ...
+
+
+class Featurizer(Protocol):
+    """Computes features (N, F) float32 as of each request's own time; NaN means missing."""
+
+    names: tuple[str, ...]
+
+    def featurize(self, candidates: Candidates) -> Float32Array: ...
+
+
+class Scorer(Protocol):
+    """Scores candidates, (N,) float32, higher is better."""
+
+    def score(self, candidates: Candidates) -> Float32Array: ...
+
+
+class Constraint(Protocol):
+    """States limits on the list; the selection kernel keeps them."""
+
+    def limit(self, candidates: Candidates) -> tuple[Cap | Pin, ...]: ...
+
+
+class Objective(Protocol):
+    """Steers greedy selection: the next item of each row is the allowed one with the largest gain.
+
+    ``start`` returns a state of the objective's own choice; ``update`` gets the window position (B,) chosen in each row
+    and whether the row chose one at all (B,) bool, and returns the next state.
+    """
+
+    def start(self, window: Window) -> Any: ...
+
+    def gain(self, state: Any) -> Float32Array: ...
+
+    def update(self, state: Any, chosen: IntArray, active: BoolArray) -> Any: ...
+
+
+class Reranker(Protocol):
+    """Returns positions of candidates in the wanted order: rows together, no repeats, possibly fewer."""
+
+    def rerank(self, candidates: Candidates) -> IntArray: ...
+
+
+class Annotator(Protocol):
+    """Returns columns (N,) for the selected candidates, such as ``labels``."""
+
+    def annotate(self, candidates: Candidates) -> Mapping[str, AnyArray]: ...
+
+
+class Trainable(Protocol):
+    """Learns from a dataset."""
+
+    def fit(self, dataset: Dataset) -> Any: ...
+
+
+class RankerTrainable(Protocol):
+    """Learns from labelled candidates. A Scorer's ``fit`` is always this one."""
+
+    def fit(self, data: RankingData) -> Any: ...
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """Binds names to the model's columns once, when the pipeline is compiled; returns the bound copy."""
+
+    def bind(self, schema: Schema) -> Any: ...
+
+
+class Observer(Protocol):
+    """Sees the finished trace of every run; cannot change or fail a request."""
+
+    def observe(self, trace: Any) -> None: ...
+
+
+class Role(StrEnum):
+    """What a stage does, decided by its one verb."""
+
+    HYDRATOR = "hydrator"
+    SOURCE = "source"
+    FILTER = "filter"
+    FEATURIZER = "featurizer"
+    SCORER = "scorer"
+    CONSTRAINT = "constraint"
+    OBJECTIVE = "objective"
+    RERANKER = "reranker"
+    ANNOTATOR = "annotator"
+
+
+_VERBS = {
+    "hydrate": Role.HYDRATOR,
+    "retrieve": Role.SOURCE,
+    "keep": Role.FILTER,
+    "featurize": Role.FEATURIZER,
+    "score": Role.SCORER,
+    "limit": Role.CONSTRAINT,
+    "gain": Role.OBJECTIVE,
+    "rerank": Role.RERANKER,
+    "annotate": Role.ANNOTATOR,
+}
+
+
+def role_of(stage: Any) -> Role:
+    """Return a stage's role, decided by its one verb.
+
+    Raises
+    ------
+    ConfigurationError
+        If the stage has no verb, more than one, or is a class instead of an instance.
+
+    Examples
+    --------
+    >>> class FreshOnly:
+    ...     def keep(self, candidates): ...
+    >>> role_of(FreshOnly()).value
+    'filter'
+    """
+    if isinstance(stage, type):
+        raise ConfigurationError(f"found the class {stage.__name__}; expected an instance, {stage.__name__}(...)")
+    # An attribute that is data (Cascade(limit=500)) is an option, not a verb: only methods count.
+    verbs = [verb for verb in _VERBS if callable(getattr(type(stage), verb, None))]
+    if len(verbs) != 1:
+        found = f"the verbs {', '.join(verbs)}" if verbs else "no verb"
+        raise ConfigurationError(
+            f"found {found} on {type(stage).__name__}; expected exactly one of {', '.join(_VERBS)}; "
+            "hint: split a stage that does two things into two stages"
+        )
+    role = _VERBS[verbs[0]]
+    if role is Role.OBJECTIVE and not (hasattr(stage, "start") and hasattr(stage, "update")):
+        raise ConfigurationError(f"found gain on {type(stage).__name__} without start and update; expected all three")
+    if role is Role.FEATURIZER and not hasattr(stage, "names"):
+        raise ConfigurationError(f"found featurize on {type(stage).__name__} without names; expected a tuple of names")
+    return role

@@ -1,0 +1,11 @@
+"""Rankers: stages that score candidates from their features. All learn features by name.
+
+:class:`LogisticRegression` (linear, one product for each request), :class:`GradientBoosting` (trees),
+:class:`Weighted` (fixed weights, nothing to learn).
+"""
+
+from recokit.rankers.gradient_boosting import GradientBoosting
+from recokit.rankers.logistic_regression import LogisticRegression
+from recokit.rankers.weighted import Weighted
+
+__all__ = ["GradientBoosting", "LogisticRegression", "Weighted"]

@@ -1,0 +1,198 @@
+"""GradientBoosting: boosted trees, learned by scikit-learn and scored from plain arrays."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit.data import Candidates, RankingData, Schema
+from recokit.errors import ConfigurationError
+from recokit.rankers._forest import MAX_LEAVES, Forest, Tree
+from recokit.rankers._inputs import (
+    Targets,
+    all_rows,
+    bound_positions,
+    check_features,
+    positions_of,
+    require_fitted,
+    select,
+    sigmoid,
+)
+from recokit.typing import Float32Array, FloatArray, IntArray
+
+__all__ = ["GradientBoosting"]
+
+
+class GradientBoosting(Configured):
+    """Rank by the probability that boosted trees give to a positive label.
+
+    scikit-learn's ``HistGradientBoostingClassifier`` learns; the trees are then kept as arrays and scored without it, in
+    about a third of its time. Missing values take the side of each split that fitted the training rows better.
+
+    Parameters
+    ----------
+    n_estimators : int, default 100
+        Trees, at most: where the data has validation rows, they choose how many of them are used.
+    learning_rate : float, default 0.06
+        Share of each tree's correction that is applied.
+    max_leaf_nodes : int, default 31
+        Leaves of a tree, 2 to 64.
+    min_samples_leaf : int, default 50
+        Training rows in a leaf, at least.
+    l2_regularization : float, default 1.0
+        Penalty on leaf values.
+    early_stopping : bool, default True
+        Whether validation rows choose the number of trees, by their log loss; the model is then learned again on
+        training and validation rows together with that number. Without validation rows all trees are used.
+    random_state : int, default 0
+        Seed of scikit-learn's choice of rows for the bins.
+    features : sequence of str, optional
+        Features to use; all by default.
+
+    Attributes
+    ----------
+    feature_names_ : tuple of str
+        Features used.
+    forest_ : Forest
+        The fitted trees.
+    n_estimators_ : int
+        Trees used.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option is out of range, or a feature is missing on use.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from recokit.data import Candidates, RankingData
+    >>> x = np.arange(400, dtype=np.float32)[:, None]
+    >>> one = np.ones(400, np.float32)
+    >>> data = RankingData(x, ("clicks",), (x[:, 0] > 200).astype(np.float32), one, np.array([0, 400]),
+    ...                    np.ones(400, np.int64), np.arange(1, 401), np.zeros(400))
+    >>> ranker = GradientBoosting(n_estimators=20).fit(data)
+    >>> batch = Candidates.from_lists([[7, 8]], features=[[10.0], [390.0]], feature_names=["clicks"])
+    >>> low, high = ranker.score(batch)
+    >>> bool(low < 0.5 < high)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        n_estimators: int = 100,
+        learning_rate: float = 0.06,
+        max_leaf_nodes: int = 31,
+        min_samples_leaf: int = 50,
+        l2_regularization: float = 1.0,
+        early_stopping: bool = True,
+        random_state: int = 0,
+        features: Sequence[str] | None = None,
+    ) -> None:
+        for name, value, low, high in (
+            ("n_estimators", n_estimators, 1, np.inf),
+            ("max_leaf_nodes", max_leaf_nodes, 2, MAX_LEAVES),
+            ("min_samples_leaf", min_samples_leaf, 1, np.inf),
+            ("l2_regularization", l2_regularization, 0.0, np.inf),
+        ):
+            if not low <= value <= high:
+                raise ConfigurationError(f"found {name}={value}; expected {low} to {high}")
+        if not 0.0 < learning_rate <= 1.0:
+            raise ConfigurationError(f"found learning_rate={learning_rate}; expected above 0 and at most 1")
+        check_features(features)
+        self.n_estimators, self.learning_rate, self.max_leaf_nodes = (
+            n_estimators,
+            learning_rate,
+            max_leaf_nodes,
+        )
+        self.min_samples_leaf, self.l2_regularization = min_samples_leaf, l2_regularization
+        self.early_stopping, self.random_state, self.features = early_stopping, random_state, features
+
+    def fit(self, data: RankingData) -> Self:
+        """Learn from labelled candidates.
+
+        Raises
+        ------
+        DataError
+            If there are no positives or no negatives, or a label or weight is negative.
+        ConfigurationError
+            If ``features`` names one that the data lacks.
+        """
+        names = tuple(self.features) if self.features is not None else data.feature_names
+        columns = positions_of(names, data.feature_names, type(self).__name__)
+        n_trees = self.n_estimators
+        if self.early_stopping and data.validation is not None and data.validation.label.any():
+            n_trees = self._choose_n_trees(data, data.validation, columns)
+        self.forest_ = self._learn(Targets(all_rows(data), columns), n_trees)
+        self.n_estimators_ = n_trees
+        self.feature_names_ = names
+        return self
+
+    def bind(self, schema: Schema) -> Self:
+        """Learn where the features stand; ConfigurationError where one is missing."""
+        bound = copy.copy(self)
+        names = getattr(self, "feature_names_", self.features)
+        bound.__dict__.update(bound_positions(self, schema, names))
+        return bound
+
+    def score(self, candidates: Candidates) -> Float32Array:
+        """Return the probability of a positive, (N,) float32."""
+        require_fitted(self, "forest_")
+        return sigmoid(self.forest_.raw_score(select(self, candidates)))
+
+    def _choose_n_trees(self, data: RankingData, validation: RankingData, columns: IntArray) -> int:
+        forest = self._learn(Targets(data, columns), self.n_estimators)
+        held = Targets(validation, columns)
+        loss = forest.staged_log_loss(held.features, held.positive, held.weight)
+        return int(np.argmin(loss)) + 1
+
+    def _learn(self, targets: Targets, n_trees: int) -> Forest:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        model = HistGradientBoostingClassifier(
+            max_iter=n_trees,
+            learning_rate=self.learning_rate,
+            max_leaf_nodes=self.max_leaf_nodes,
+            min_samples_leaf=self.min_samples_leaf,
+            l2_regularization=self.l2_regularization,
+            early_stopping=False,
+            random_state=self.random_state,
+        )
+        features = _without_rare_columns(targets.features, self.min_samples_leaf)
+        model.fit(features, targets.positive, sample_weight=targets.weight)
+        return compile_sklearn(model)
+
+
+def _without_rare_columns(features: Float32Array, min_samples_leaf: int) -> Float32Array:
+    """Return features with the columns that no split can use set to 0.
+
+    A column with fewer known values than a leaf needs cannot be split on. scikit-learn fails on one that has none among
+    the 200,000 rows that it bins by.
+    """
+    needed = max(min_samples_leaf, 20 * len(features) / 200_000)
+    rare = (~np.isnan(features)).sum(axis=0) < needed
+    return np.where(rare, np.float32(0.0), features) if rare.any() else features
+
+
+def compile_sklearn(model: Any) -> Forest:
+    """Compile a fitted binary ``HistGradientBoostingClassifier`` (numeric features) into a Forest of log-odds."""
+    trees = []
+    for (predictor,) in model._predictors:
+        nodes = predictor.nodes
+        trees.append(
+            Tree(
+                feature=nodes["feature_idx"].astype(np.int64),
+                threshold=nodes["num_threshold"].astype(np.float64),
+                left=np.where(nodes["is_leaf"], 0, nodes["left"]).astype(np.int64),
+                right=np.where(nodes["is_leaf"], 0, nodes["right"]).astype(np.int64),
+                missing_left=nodes["missing_go_to_left"].astype(np.bool_),
+                value=nodes["value"].astype(np.float64),
+            )
+        )
+    baseline: FloatArray = np.asarray(model._baseline_prediction)
+    return Forest.compile(trees, int(model.n_features_in_), float(baseline.ravel()[0]))

@@ -1,0 +1,251 @@
+"""Recommendations: what a pipeline answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+
+from recokit._html import page, table
+from recokit._ops.segments import counts_to_offsets
+from recokit.data.candidates import Candidates, missing
+from recokit.data.vocabulary import Vocabulary
+from recokit.errors import ConfigurationError, StageError
+from recokit.trace import Status, Trace
+from recokit.typing import AnyArray, Float32Array, IntArray
+
+__all__ = ["Recommendations"]
+
+_BACKENDS = ("pandas", "polars", "pyarrow")
+_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Recommendations:
+    """One list for each request.
+
+    Parameters
+    ----------
+    users : ndarray, shape (B,)
+        External user ids as asked for; None for anonymous ones.
+    offsets : ndarray of int64, shape (B + 1,)
+        Row ``b`` holds items ``offsets[b]:offsets[b + 1]``, best first.
+    item : ndarray of int64, shape (N,)
+        Item codes.
+    score : ndarray of float32, shape (N,)
+        Score of the ranker; NaN where an item came from the fallback or was not scored.
+    columns : mapping of str to ndarray (N,)
+        Source ranks and scores, labels and other annotations.
+    sources : tuple of tuple of str
+        Names of the sources of each item.
+    status : ndarray of int64, shape (B,)
+        :class:`~recokit.trace.Status` of each row.
+    reasons : tuple of tuple of str
+        Why each row is not OK.
+    item_ids : Vocabulary
+        Decodes the items.
+    traces : tuple of Trace
+        One for each chunk of the batch, in order.
+    fingerprint : str
+        The pipeline's fingerprint.
+    """
+
+    users: AnyArray
+    offsets: IntArray
+    item: IntArray
+    score: Float32Array
+    columns: Mapping[str, AnyArray]
+    sources: tuple[tuple[str, ...], ...]
+    status: IntArray
+    reasons: tuple[tuple[str, ...], ...]
+    item_ids: Vocabulary
+    traces: tuple[Trace, ...] = ()
+    fingerprint: str = ""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def trace(self) -> Trace:
+        """The trace of a run of one chunk; a larger batch has several, in ``traces``."""
+        if len(self.traces) != 1:
+            raise ConfigurationError(f"found {len(self.traces)} traces; expected one; hint: use .traces")
+        return self.traces[0]
+
+    def _span(self, row: int) -> slice:
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"found row {row}; expected 0 to {len(self) - 1}")
+        row %= len(self)
+        return slice(int(self.offsets[row]), int(self.offsets[row + 1]))
+
+    def codes(self, row: int) -> IntArray:
+        """Return the item codes of one row, best first."""
+        return self.item[self._span(row)]
+
+    def ids(self, row: int) -> list[Any]:
+        """Return the external item ids of one row, best first."""
+        return list(self.item_ids.decode(self.codes(row)).tolist())
+
+    def scores(self, row: int) -> Float32Array:
+        """Return the scores of one row, in the order of its items."""
+        return self.score[self._span(row)]
+
+    def to_records(self) -> list[list[dict[str, Any]]]:
+        """Return one list of records for each row: item_id, score, rank (1-based), sources, labels."""
+        return [self._records(row) for row in range(len(self))]
+
+    def _records(self, row: int) -> list[dict[str, Any]]:
+        span = self._span(row)
+        labels = self.columns.get("labels")
+        marks = [None] * (span.stop - span.start) if labels is None else labels[span].tolist()
+        rows = zip(self.ids(row), self.score[span].tolist(), self.sources[span], marks, strict=True)
+        return [
+            {
+                "item_id": item_id,
+                "score": score,
+                "rank": rank,
+                "sources": list(sources),
+                "labels": str(mark).split(",") if mark else [],
+            }
+            for rank, (item_id, score, sources, mark) in enumerate(rows, 1)
+        ]
+
+    def to_arrays(self) -> dict[str, AnyArray]:
+        """Return long columns user_id, item_id, score, rank (1-based) and the annotations, each (N,)."""
+        counts = np.diff(self.offsets)
+        own = {
+            "user_id": np.repeat(self.users, counts),
+            "item_id": self.item_ids.decode(self.item),
+            "score": self.score,
+            "rank": np.arange(1, len(self.item) + 1) - np.repeat(self.offsets[:-1], counts),
+        }
+        return own | {name: column for name, column in self.columns.items() if name not in own}
+
+    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
+        """Return the long columns as a dataframe.
+
+        Parameters
+        ----------
+        backend : {"pandas", "polars", "pyarrow"}
+            The library, which must be installed.
+
+        Raises
+        ------
+        ConfigurationError
+            For any other backend.
+        """
+        if backend not in _BACKENDS:
+            raise ConfigurationError(f"found backend={backend!r}; expected one of {', '.join(_BACKENDS)}")
+        import narwhals.stable.v2 as nw
+
+        # Lists let the library find the type inside an object array: text, integers, None.
+        columns = {
+            name: column.tolist() if column.dtype.kind == "O" else column
+            for name, column in self.to_arrays().items()
+        }
+        return nw.from_dict(columns, backend=backend).to_native()
+
+    def raise_for_status(self) -> Recommendations:
+        """Return self; raise StageError if any row FAILED."""
+        failed = np.flatnonzero(self.status == Status.FAILED)
+        if len(failed):
+            first = int(failed[0])
+            raise StageError(
+                f"found {len(failed)} failed rows, the first {first}: {'; '.join(self.reasons[first])}",
+                name="pipeline",
+                role="pipeline",
+            )
+        return self
+
+    @classmethod
+    def from_candidates(
+        cls, selected: Candidates, users: AnyArray, item_ids: Vocabulary, trace: Trace
+    ) -> Recommendations:
+        """Build from the final candidates of a run."""
+        return cls(
+            users=users,
+            offsets=selected.offsets,
+            item=selected.item,
+            score=selected.score,
+            columns=selected.columns,
+            sources=source_names(selected),
+            status=trace.status,
+            reasons=trace.reasons,
+            item_ids=item_ids,
+            traces=(trace,),
+            fingerprint=trace.fingerprint,
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[Recommendations]) -> Recommendations:
+        """Join the answers of several batches, in order.
+
+        Columns that a part lacks are NaN there (0, False or None by dtype).
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no part, or parts come from different pipelines or vocabularies.
+        """
+        if not parts:
+            raise ConfigurationError("found no parts; expected at least one")
+        first = parts[0]
+        for part in parts:
+            if part.fingerprint != first.fingerprint or part.item_ids != first.item_ids:
+                raise ConfigurationError("found parts of different pipelines; expected answers of one")
+        if len(parts) == 1:
+            return first
+        like = {name: column for part in reversed(parts) for name, column in part.columns.items()}
+        return cls(
+            users=np.concatenate([part.users for part in parts]),
+            offsets=counts_to_offsets(np.concatenate([np.diff(part.offsets) for part in parts])),
+            item=np.concatenate([part.item for part in parts]),
+            score=np.concatenate([part.score for part in parts]),
+            columns={
+                name: np.concatenate(
+                    [
+                        part.columns[name] if name in part.columns else missing(len(part.item), column)
+                        for part in parts
+                    ]
+                )
+                for name, column in like.items()
+            },
+            sources=tuple(chain.from_iterable(part.sources for part in parts)),
+            status=np.concatenate([part.status for part in parts]),
+            reasons=tuple(chain.from_iterable(part.reasons for part in parts)),
+            item_ids=first.item_ids,
+            traces=tuple(chain.from_iterable(part.traces for part in parts)),
+            fingerprint=first.fingerprint,
+        )
+
+    def __repr__(self) -> str:
+        return f"Recommendations({len(self.item)} items for {len(self)} users)"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for row, user in enumerate(self.users[:_SHOWN].tolist()):
+            status = Status(int(self.status[row])).name
+            for record in self._records(row):
+                score, marks = (
+                    f"{record['score']:.4g}",
+                    (", ".join(record[name]) for name in ("sources", "labels")),
+                )
+                rows.append((user, record["rank"], record["item_id"], score, *marks, status))
+            if not len(self.codes(row)):
+                rows.append((user, "", "", "", "", "", f"{status}: {'; '.join(self.reasons[row])}"))
+        note = "" if len(self) <= _SHOWN else f"first {_SHOWN} of {len(self)} users"
+        header = ("user", "rank", "item", "score", "sources", "labels", "status")
+        return page("Recommendations", table(header, rows), note)
+
+
+def source_names(candidates: Candidates) -> tuple[tuple[str, ...], ...]:
+    """Return the names of each candidate's sources, decoded from the bits once for each distinct mask."""
+    masks, inverse = np.unique(candidates.sources, return_inverse=True)
+    decoded = [
+        tuple(name for bit, name in enumerate(candidates.source_names) if int(mask) >> bit & 1)
+        for mask in masks
+    ]
+    return tuple(decoded[i] for i in inverse.tolist())

@@ -1,0 +1,306 @@
+"""Trace: what every stage did in one run. The runner writes it; stages never do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from recokit._html import page, table, text
+from recokit._ops.topk import order_by_score
+from recokit.data.candidates import Candidates
+from recokit.data.requests import Requests
+from recokit.errors import ConfigurationError
+from recokit.typing import BoolArray, IntArray
+
+__all__ = ["Location", "StageEvent", "Status", "Trace"]
+
+_SELECTING = frozenset({"selection", "objective", "reranker"})
+_HEADER = ("stage", "role", "in", "out", "removed", "ms", "trouble")
+_SHOWN = 5
+
+
+class Status(IntEnum):
+    """How a row was answered; the worst that happened to it."""
+
+    OK = 0
+    DEGRADED = 1  #: answered, but a stage failed, timed out or was skipped
+    FALLBACK = 2  #: at least one item came from the fallback
+    EMPTY = 3  #: no item passed every hard rule
+    FAILED = 4  #: a hard rule could not be checked, so nothing may be shown
+
+
+@dataclass(frozen=True, eq=False)
+class StageEvent:
+    """One stage's part in one run.
+
+    Parameters
+    ----------
+    name, role : str
+        The stage's path and role.
+    started, seconds : float
+        Start, in seconds after the run's start, and duration.
+    n_in, n_out : int
+        Candidates before and after. For a filter in a fused group, ``n_in - n_out`` is what it alone removed
+        of the group's input, so two filters of one group may count the same candidate.
+    n_rows : int
+        Request rows that the stage ran on.
+    error : str
+        What went wrong, empty if nothing did.
+    failed_rows : ndarray of int64
+        Rows that the stage failed on.
+    skipped : str
+        Why the stage did not run, empty if it did.
+    detail : mapping
+        Numbers of its role: ``nan_share``, ``relaxed`` (limit name to rows), ``by_source``,
+        ``latency_share``.
+    before, after : Candidates, optional
+        The batch before and after, all rows of the run, with ``capture="full"``. Filters of a fused group
+        share both; ``detail["kept_by"]`` then maps each of them to its decision on ``before``. They share
+        arrays with the run: read only.
+    kept : ndarray of bool, optional
+        A filter's decision on ``before``, with ``capture="full"``.
+    """
+
+    name: str
+    role: str
+    started: float
+    seconds: float
+    n_in: int
+    n_out: int
+    n_rows: int
+    error: str = ""
+    failed_rows: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    skipped: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    before: Candidates | None = None
+    after: Candidates | None = None
+    kept: BoolArray | None = None
+
+    @property
+    def removed(self) -> int:
+        """Candidates that the stage removed."""
+        return max(self.n_in - self.n_out, 0)
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where one item is in one user's run: the answer to "why was it not shown".
+
+    Parameters
+    ----------
+    fate : str
+        ``"not retrieved"``, ``"removed"``, ``"not selected"`` or ``"shown"``.
+    stage : str
+        The stage that decided it.
+    sources : mapping of str to int
+        Sources that found the item, with their 1-based rank, 0 where a source has none.
+    rank : int
+        1-based rank by score before selection, 0 if it did not get there.
+    position : int
+        1-based place in the list, 0 if not shown.
+    error : str
+        What failed, where the item was removed because a hard rule could not be checked.
+    """
+
+    fate: str
+    stage: str
+    sources: Mapping[str, int]
+    rank: int = 0
+    position: int = 0
+    error: str = ""
+
+    def __str__(self) -> str:
+        if self.fate == "not retrieved":
+            return "never retrieved"
+        found = ", ".join(f"{name} at rank {rank}" if rank else name for name, rank in self.sources.items())
+        parts = [f"retrieved by {found}" if found else "added without a source"]
+        if self.rank:
+            parts.append(f"ranked {self.rank} by score")
+        if self.fate == "shown":
+            parts.append(f"shown at position {self.position}")
+        else:
+            parts.append(
+                f"{self.fate} by {self.stage}" + (f", which failed: {self.error}" if self.error else "")
+            )
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace:
+    """What happened in one run.
+
+    Parameters
+    ----------
+    requests : Requests
+        The requests, hydrated.
+    events : tuple of StageEvent
+        In order of execution; a stage that ran again for back-fill has one event for each time.
+    status : ndarray of int64, shape (B,)
+        :class:`Status` of each row.
+    reasons : tuple of tuple of str
+        Why each row is not OK.
+    seconds : float
+        Duration of the whole run.
+    budget : float
+        Seconds that the run was given, ``inf`` without a budget.
+    overruns : mapping of str to float
+        Phases that took longer than their share of the budget, with the seconds they took.
+    versions : mapping of str to int
+        Versions of the live values that the run pinned.
+    fingerprint : str
+        The pipeline's fingerprint.
+    selected : Candidates, optional
+        The final list, in order.
+    """
+
+    requests: Requests
+    events: tuple[StageEvent, ...]
+    status: IntArray
+    reasons: tuple[tuple[str, ...], ...]
+    seconds: float
+    budget: float
+    overruns: Mapping[str, float]
+    versions: Mapping[str, int]
+    fingerprint: str
+    selected: Candidates
+
+    def of(self, name: str) -> tuple[StageEvent, ...]:
+        """Return the events of one stage, by path."""
+        return tuple(event for event in self.events if event.name == name)
+
+    def funnel(self) -> list[dict[str, Any]]:
+        """Return one record for each event: name, role, n_in, n_out, removed, ms, error, skipped."""
+        return [
+            {
+                "name": event.name,
+                "role": event.role,
+                "n_in": event.n_in,
+                "n_out": event.n_out,
+                "removed": event.removed,
+                "ms": round(1e3 * event.seconds, 3),
+                "error": event.error,
+                "skipped": event.skipped,
+            }
+            for event in self.events
+        ]
+
+    def locate(self, row: int, item: int) -> Location:
+        """Say where an item (code) went in a row's run. Needs ``capture="full"``.
+
+        What happened last counts: an item that one selection left out and a later one took up again was
+        shown.
+
+        Raises
+        ------
+        ConfigurationError
+            If the run was not captured.
+        IndexError
+            If there is no such row.
+        """
+        batches = [event for event in self.events if event.after is not None]
+        if not batches:
+            raise ConfigurationError("found a trace without batches; expected a run with capture='full'")
+        if not 0 <= row < len(self.requests):
+            raise IndexError(f"found row {row}; expected 0 to {len(self.requests) - 1}")
+        sources: dict[str, int] = {}
+        removers: list[str] = []
+        fate, stage, rank = "not retrieved", "", 0
+        for event in batches:
+            assert event.after is not None
+            before = -1 if event.before is None else _find(event.before, row, item)
+            after = _find(event.after, row, item)
+            if event.before is not None and event.role in _SELECTING and before >= 0 and not rank:
+                rank = _rank_by_score(event.before, row, before)
+            if after >= 0:
+                sources = {**_ranks(event.after, after), **sources}
+                # present at the end and yet not in the list: whoever had it last let it go
+                fate, stage = "not selected", event.name
+            elif before >= 0:
+                fate = "not selected" if event.role in _SELECTING else "removed"
+                removers = _removers(event, before)
+                stage = " and ".join(removers)
+        place = _find(self.selected, row, item)
+        if place >= 0:
+            sources = {**_ranks(self.selected, place), **sources}
+            selections = [event.name for event in batches if event.role in _SELECTING]
+            position = int(place - self.selected.offsets[row]) + 1
+            return Location("shown", (selections or [batches[-1].name])[-1], sources, rank, position)
+        if fate == "removed":
+            failed = (
+                event.error for event in self.events if event.name in removers and row in event.failed_rows
+            )
+            return Location(fate, stage, sources, rank, error=next(failed, ""))
+        return Location(fate, stage, sources, rank)
+
+    def __repr__(self) -> str:
+        return f"Trace({len(self.requests)} requests, {len(self.events)} events, {1e3 * self.seconds:.1f} ms)"
+
+    def __str__(self) -> str:
+        """Return the funnel as a plain text table, with what went wrong below it."""
+        rows = [_HEADER, *(tuple(map(str, row)) for row in self._rows())]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
+        lines = [
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        return "\n".join([self._summary(), *lines, *self._troubles()])
+
+    def _repr_html_(self) -> str:
+        troubles = "".join(f'<p class="bad">{text(line)}</p>' for line in self._troubles())
+        return page("Trace", table(_HEADER, self._rows()) + troubles, self._summary())
+
+    def _rows(self) -> list[tuple[Any, ...]]:
+        return [
+            (
+                *(record[name] for name in ("name", "role", "n_in", "n_out", "removed", "ms")),
+                record["error"] or (f"skipped: {record['skipped']}" if record["skipped"] else ""),
+            )
+            for record in self.funnel()
+        ]
+
+    def _summary(self) -> str:
+        counts = np.bincount(self.status, minlength=len(Status))
+        status = ", ".join(f"{counts[kind]} {kind.name}" for kind in Status if counts[kind])
+        budget = f" of {1e3 * self.budget:.0f} ms" if np.isfinite(self.budget) else ""
+        return f"{len(self.requests)} requests in {1e3 * self.seconds:.1f} ms{budget}: {status or 'none'}"
+
+    def _troubles(self) -> list[str]:
+        slow = [f"overrun: {phase} took {1e3 * taken:.1f} ms" for phase, taken in self.overruns.items()]
+        bad = [
+            f"row {row} {Status(status).name}: {'; '.join(reasons)}"
+            for row, (status, reasons) in enumerate(zip(self.status.tolist(), self.reasons, strict=True))
+            if status != Status.OK
+        ]
+        more = [f"and {len(bad) - _SHOWN} more rows"] if len(bad) > _SHOWN else []
+        return [*slow, *bad[:_SHOWN], *more]
+
+
+def _find(batch: Candidates, row: int, item: int) -> int:
+    start, end = batch.offsets[row], batch.offsets[row + 1]
+    found = np.flatnonzero(batch.item[start:end] == item)
+    return int(start + found[0]) if len(found) else -1
+
+
+def _ranks(batch: Candidates, position: int) -> dict[str, int]:
+    ranks = {}
+    for bit, name in enumerate(batch.source_names):
+        if int(batch.sources[position]) >> bit & 1:
+            rank = batch.columns.get(f"{name}_rank")
+            ranks[name] = 0 if rank is None or not np.isfinite(rank[position]) else int(rank[position])
+    return ranks
+
+
+def _rank_by_score(batch: Candidates, row: int, position: int) -> int:
+    """Return the 1-based place that the item has in the order of scores of its row."""
+    start, end = int(batch.offsets[row]), int(batch.offsets[row + 1])
+    order = order_by_score(np.zeros(end - start, np.int64), batch.score[start:end])
+    return int(np.flatnonzero(order == position - start)[0]) + 1
+
+
+def _removers(event: StageEvent, position: int) -> list[str]:
+    kept_by = event.detail.get("kept_by", {})
+    return [name for name, kept in kept_by.items() if not kept[position]] or [event.name]

@@ -1,0 +1,41 @@
+"""Training: rows for rankers without leakage. Generic over the protocols; ``Pipeline.fit`` is built on it.
+
+:func:`plan_windows`, :func:`eligible_users` and :func:`plan_requests` say when and for whom; :func:`window_truth` and
+:func:`label_candidates` what happened next; :class:`Negatives` and :func:`sample_negatives` what to keep;
+:func:`build_training_set` and :func:`train_ranker` do all of it; :class:`TrainingReport` tells.
+"""
+
+from recokit.training.labels import label_candidates, window_truth
+from recokit.training.negatives import Negatives, sample_negatives
+from recokit.training.report import TrainingReport, WindowReport
+from recokit.training.shift import feature_shift, population_stability_index
+from recokit.training.two_stage import (
+    FittedPrefix,
+    TrainingSet,
+    assemble,
+    build_training_set,
+    require_fitted_before,
+    train_ranker,
+)
+from recokit.training.windows import TrainingWindow, eligible_users, plan_requests, plan_windows
+
+__all__ = [
+    "FittedPrefix",
+    "Negatives",
+    "TrainingReport",
+    "TrainingSet",
+    "TrainingWindow",
+    "WindowReport",
+    "assemble",
+    "build_training_set",
+    "eligible_users",
+    "feature_shift",
+    "label_candidates",
+    "plan_requests",
+    "plan_windows",
+    "population_stability_index",
+    "require_fitted_before",
+    "sample_negatives",
+    "train_ranker",
+    "window_truth",
+]

@@ -1,0 +1,201 @@
+"""TrainingReport: what a ranker was trained on, and what it could not see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from recokit import _html
+
+__all__ = ["TrainingReport", "WindowReport"]
+
+#: A feature moved from here on (population stability index; the usual reading).
+SHIFTED = 0.25
+
+
+@dataclass(frozen=True)
+class WindowReport:
+    """One label window.
+
+    Parameters
+    ----------
+    cut, start, end : float
+        As planned, seconds since 1970.
+    part : {"train", "validation", "both"}
+        What its rows were used for; "both" where some of its requests were held out.
+    groups : int
+        Requests, whether or not their users did anything.
+    groups_with_positives : int
+        Requests with a positive among the candidates.
+    candidates : int
+        Candidates of all requests.
+    positives : int
+        Candidates that were taken.
+    missed : int
+        Items that were taken and were not among the candidates: no ranker can find them.
+    rows : int
+        Rows kept for training.
+    negatives : mapping of str to int
+        Negatives kept, by kind.
+    """
+
+    cut: float
+    start: float
+    end: float
+    part: Literal["train", "validation", "both"]
+    groups: int = 0
+    groups_with_positives: int = 0
+    candidates: int = 0
+    positives: int = 0
+    missed: int = 0
+    rows: int = 0
+    negatives: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def ceiling(self) -> float:
+        """Share of what was taken that the candidates held: recall that a perfect ranker would reach."""
+        return self.positives / max(self.positives + self.missed, 1)
+
+    def plus(self, negatives: Mapping[str, int], **counts: int) -> WindowReport:
+        """Return the report with more negatives, by kind, and other counts added."""
+        kinds = {kind: self.negatives.get(kind, 0) + n for kind, n in negatives.items()}
+        totals: dict[str, Any] = {name: getattr(self, name) + n for name, n in counts.items()}
+        return replace(self, negatives=kinds, **totals)
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a ranker was trained on.
+
+    Parameters
+    ----------
+    windows : tuple of WindowReport
+        Oldest first.
+    skipped : tuple of str
+        Stages left out of training because they depend on today's state (live), such as stock.
+    feature_names : tuple of str
+        Features that the ranker got.
+    shift : mapping of str to float
+        Population stability index of each feature between training and the pipeline as refitted on everything.
+    """
+
+    windows: tuple[WindowReport, ...]
+    skipped: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    shift: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows kept, of all windows."""
+        return sum(window.rows for window in self.windows)
+
+    @property
+    def positives(self) -> int:
+        """Candidates that were taken."""
+        return sum(window.positives for window in self.windows)
+
+    @property
+    def label_rate(self) -> float:
+        """Share of all candidates that were taken, before negatives were sampled."""
+        return self.positives / max(sum(window.candidates for window in self.windows), 1)
+
+    @property
+    def groups(self) -> int:
+        """Requests, one for each user and window (or session)."""
+        return sum(window.groups for window in self.windows)
+
+    @property
+    def groups_with_positives(self) -> int:
+        """Requests with a positive among the candidates."""
+        return sum(window.groups_with_positives for window in self.windows)
+
+    @property
+    def missed(self) -> int:
+        """Items that were taken and were not among the candidates."""
+        return sum(window.missed for window in self.windows)
+
+    @property
+    def ceiling(self) -> float:
+        """Recall of the candidates: what a perfect ranker would reach."""
+        return self.positives / max(self.positives + self.missed, 1)
+
+    @property
+    def negatives(self) -> dict[str, int]:
+        """Negatives kept, by kind."""
+        kinds = sorted({kind for window in self.windows for kind in window.negatives})
+        return {kind: sum(window.negatives.get(kind, 0) for window in self.windows) for kind in kinds}
+
+    @property
+    def shifted(self) -> dict[str, float]:
+        """Features whose distribution moved with the refit (index above 0.25), the worst first."""
+        moved = {name: value for name, value in self.shift.items() if value > SHIFTED}
+        return dict(sorted(moved.items(), key=lambda pair: -pair[1]))
+
+    def with_shift(self, shift: Mapping[str, float]) -> TrainingReport:
+        """Return the report with the features' shift after the refit."""
+        return replace(self, shift=dict(shift))
+
+    def __str__(self) -> str:
+        found = f"{self.positives:,} ({self.label_rate:.2%} of the candidates)"
+        negatives = ", ".join(f"{n:,} {kind}" for kind, n in self.negatives.items())
+        lines = [
+            f"Training on {self.rows:,} rows of {self.groups:,} requests, {len(self.feature_names)} features",
+            f"  positives   {found}, in {self.groups_with_positives:,} requests",
+            f"  negatives   {negatives or 'none'}",
+            f"  ceiling     {self.ceiling:.1%} of what users took was among the candidates; {self.missed:,} missed",
+        ]
+        for window in self.windows:
+            lines.append(
+                f"  window      {_day(window.start)} to {_day(window.end)} ({window.part}): {window.groups:,} requests, "
+                f"{window.positives:,} positives, ceiling {window.ceiling:.1%}"
+            )
+        lines += [f"  left out    {name}: depends on today's state" for name in self.skipped]
+        lines += [
+            f"  shifted     {name}: PSI {value:.2f} after the refit" for name, value in self.shifted.items()
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        header = (
+            "window",
+            "part",
+            "requests",
+            "with positives",
+            "candidates",
+            "positives",
+            "missed",
+            "ceiling",
+            "rows",
+        )
+        body = _html.table(
+            header,
+            (
+                (
+                    f"{_day(window.start)} to {_day(window.end)}",
+                    window.part,
+                    window.groups,
+                    window.groups_with_positives,
+                    window.candidates,
+                    window.positives,
+                    window.missed,
+                    f"{window.ceiling:.1%}",
+                    window.rows,
+                )
+                for window in self.windows
+            ),
+        )
+        if self.shifted:
+            body += _html.table(
+                ("shifted feature", "PSI"), ((name, f"{v:.2f}") for name, v in self.shifted.items())
+            )
+        negatives = ", ".join(f"{n:,} {kind}" for kind, n in self.negatives.items())
+        note = f"label rate {self.label_rate:.2%}; negatives kept: {negatives or 'none'}"
+        if self.skipped:
+            note += f"; left out, as they depend on today's state: {', '.join(self.skipped)}"
+        return _html.page(f"Training on {self.rows:,} rows, {len(self.feature_names)} features", body, note)
+
+
+def _day(when: float) -> str:
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M").removesuffix(" 00:00")

@@ -1,0 +1,284 @@
+"""Two-stage temporal training: what sources found as of a cut, labelled by what happened after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from recokit._configured import clone
+from recokit._ops.hashing import mix, uniform
+from recokit._ops.segments import counts_to_offsets
+from recokit._progress import progress_bar
+from recokit.data import Candidates, Dataset, Ragged, RankingData, Requests
+from recokit.errors import ConfigurationError, DataError
+from recokit.training.labels import label_candidates, window_truth
+from recokit.training.negatives import Negatives, sample_negatives
+from recokit.training.report import TrainingReport, WindowReport
+from recokit.training.windows import plan_requests, plan_windows
+from recokit.typing import BoolArray, IntArray, UInt64Array
+
+__all__ = [
+    "FittedPrefix",
+    "TrainingSet",
+    "assemble",
+    "build_training_set",
+    "require_fitted_before",
+    "train_ranker",
+]
+
+#: Share of the requests that validate where there is only one window.
+HELD_OUT = 0.2
+#: Requests run at a time: bounds the memory that all candidates with all features take.
+CHUNK_ROWS = 256
+
+
+class FittedPrefix(Protocol):
+    """A pipeline's stages before its ranker, fitted on data before a cut.
+
+    Attributes
+    ----------
+    stages : mapping of str to object
+        The fitted stages by path; sources among them carry ``fitted_until_``.
+    skipped : tuple of str
+        Paths of the stages left out because they depend on today's state.
+    """
+
+    stages: Mapping[str, Any]
+    skipped: tuple[str, ...]
+
+    def run(self, requests: Requests) -> Candidates:
+        """Hydrate, retrieve, filter and featurise, in the order of fusion."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Labelled rows for a ranker, and the report on them."""
+
+    data: RankingData
+    report: TrainingReport
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    data: RankingData
+    negatives: Mapping[str, int]
+    counts: Mapping[str, int]
+
+
+def build_training_set(
+    fit_prefix: Callable[[Dataset], FittedPrefix],
+    dataset: Dataset,
+    *,
+    label_window: str | float,
+    windows: int | None = None,
+    gap: str | float = 0,
+    requests_at: Literal["cut", "session"] = "cut",
+    negatives: Negatives | None = Negatives(),  # noqa: B008  (frozen)
+    validation: bool = True,
+    max_requests: int | None = None,
+    seed: int = 0,
+    chunk_rows: int = CHUNK_ROWS,
+    progress: bool = False,
+) -> TrainingSet:
+    """Build the rows that a ranker learns from, without leakage.
+
+    For each window: sources are fitted strictly before its cut, requests are made at its start for every user known by
+    then, run through the pipeline's own prefix in chunks, labelled by what happened in the window, and negatives are
+    sampled. A positive that the sources missed is not added: the ranker will not see such rows when it serves. The
+    newest window validates; with one window, a fifth of the requests do.
+
+    Parameters
+    ----------
+    fit_prefix : callable
+        Gets the dataset before a cut and returns the pipeline's prefix fitted on it.
+    dataset : Dataset
+        Everything that may be learned from.
+    label_window, windows, gap
+        See :func:`plan_windows`.
+    requests_at, max_requests
+        See :func:`plan_requests`; the cap holds for each window.
+    negatives : Negatives, optional
+        How negatives are sampled; None keeps them all.
+    validation : bool, default True
+        Whether rows are held out for the ranker's own choices, such as the number of trees.
+    seed : int, default 0
+    chunk_rows : int, default 256
+        Requests run at a time. The result does not depend on it.
+    progress : bool, default False
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    DataError
+        If the data is too short, or no candidate of any training window was taken.
+    ConfigurationError
+        If a source has seen events after a request.
+    """
+    plan = plan_windows(dataset, label_window, windows, gap)
+    trained: list[RankingData] = []
+    held: list[RankingData] = []
+    reports: list[WindowReport] = []
+    skipped: dict[str, None] = {}
+    for position, window in enumerate(plan):
+        prefix = fit_prefix(dataset.before(window.cut))
+        skipped |= dict.fromkeys(prefix.skipped)
+        requests = plan_requests(
+            dataset, window, requests_at=requests_at, max_requests=max_requests, seed=seed
+        )
+        truth = window_truth(requests, dataset.interactions.between(window.start, window.end))
+        seeds = _request_seeds(requests)
+        held_out = _held_out(
+            seeds, newest=position == len(plan) - 1, n_windows=len(plan), validation=validation
+        )
+        report = WindowReport(window.cut, window.start, window.end, _part_name(held_out))
+        require_fitted_before(prefix.stages, requests)
+        for rows in _chunks(len(requests), chunk_rows, progress, f"window {position + 1} of {len(plan)}"):
+            batch = prefix.run(requests.take(rows))
+            part = _label_and_sample(batch, truth.take(rows), seeds[rows], negatives)
+            report = report.plus(part.negatives, **part.counts)
+            for keep, parts in ((~held_out[rows], trained), (held_out[rows], held)):
+                if keep.all():
+                    parts.append(part.data)
+                elif keep.any():
+                    parts.append(_groups(part.data, np.flatnonzero(keep)))
+        reports.append(report)
+    if not trained or not sum(report.positives for report in reports):
+        raise DataError(
+            f"found no positives among {sum(report.candidates for report in reports)} candidates of {len(plan)} "
+            "training windows; expected candidates that users went on to take; "
+            "hint: a longer label_window, more windows, or sources with a higher recall"
+        )
+    data = assemble(trained, held)
+    return TrainingSet(data, TrainingReport(tuple(reports), tuple(skipped), data.feature_names))
+
+
+def train_ranker(
+    ranker: Any, fit_prefix: Callable[[Dataset], FittedPrefix], dataset: Dataset, **options: Any
+) -> tuple[Any, TrainingReport]:
+    """Return a fitted clone of a ranker, and the report on its rows; options as for :func:`build_training_set`."""
+    training = build_training_set(fit_prefix, dataset, **options)
+    return clone(ranker).fit(training.data), training.report
+
+
+def assemble(train: Sequence[RankingData], validation: Sequence[RankingData] = ()) -> RankingData:
+    """Join parts into one set of training rows, with the validation rows beside them.
+
+    Raises
+    ------
+    DataError
+        If there is no part, or the parts' features differ.
+    """
+    joined = _join(train)
+    return replace(joined, validation=_join(validation)) if validation else joined
+
+
+def require_fitted_before(stages: Mapping[str, Any], requests: Requests) -> None:
+    """Check that no stage has seen events from after a request.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the first stage whose ``fitted_until_`` is later than the earliest request. Stages with ``as_of`` set
+        evaluate strictly before each request's own time and are exempt.
+    """
+    earliest = float(requests.now.min(initial=np.inf))
+    for name, stage in stages.items():
+        until = getattr(stage, "fitted_until_", -np.inf)
+        if until > earliest and not getattr(stage, "as_of", False):
+            raise ConfigurationError(
+                f"found {name} fitted on events until {until:.0f} and a training request at {earliest:.0f}, "
+                f"{until - earliest:.0f} s earlier; expected sources fitted before the request; "
+                "hint: a source given ready-made (a hot swap) has seen the labels: let fit train a clone of it"
+            )
+
+
+def _label_and_sample(
+    batch: Candidates, truth: Ragged, seeds: UInt64Array, negatives: Negatives | None
+) -> _Part:
+    label = label_candidates(batch, truth)
+    positive = label > 0
+    if negatives is None:
+        index, weight = np.arange(len(label)), np.ones(len(label), np.float32)
+        hard = np.zeros(len(label), np.bool_)
+    else:
+        index, weight, hard = sample_negatives(label, batch.offsets, batch.item, seeds, negatives)
+    n_positive = int(positive.sum())
+    counts = {
+        "groups": batch.n_rows,
+        "groups_with_positives": len(np.unique(batch.row[positive])),
+        "candidates": len(batch),
+        "positives": n_positive,
+        "missed": len(truth.values) - n_positive,
+        "rows": len(index),
+    }
+    n_hard, n_other = int(hard.sum()), len(index) - n_positive - int(hard.sum())
+    kinds = {"all": n_other} if negatives is None else {"hard": n_hard, "uniform": n_other}
+    row = batch.row[index]
+    data = RankingData(
+        features=batch.features[index],
+        feature_names=batch.feature_names,
+        label=label[index],
+        weight=weight,
+        offsets=counts_to_offsets(np.bincount(row, minlength=batch.n_rows)),
+        user=batch.user[index],
+        item=batch.item[index],
+        now=batch.now[index],
+    )
+    return _Part(data, kinds, counts)
+
+
+def _request_seeds(requests: Requests) -> UInt64Array:
+    """Return one seed for each request: a user's requests at different times draw different negatives."""
+    return mix(requests.seed ^ np.ascontiguousarray(requests.now).view(np.uint64))
+
+
+def _held_out(seeds: UInt64Array, *, newest: bool, n_windows: int, validation: bool) -> BoolArray:
+    if not validation or not newest:
+        return np.zeros(len(seeds), np.bool_)
+    if n_windows > 1:
+        return np.ones(len(seeds), np.bool_)
+    return uniform(seeds, np.zeros(len(seeds), np.int64), stream=13) < HELD_OUT
+
+
+def _part_name(held_out: BoolArray) -> Literal["train", "validation", "both"]:
+    if not held_out.any():
+        return "train"
+    return "validation" if held_out.all() else "both"
+
+
+def _chunks(n_rows: int, size: int, progress: bool, label: str) -> Iterator[IntArray]:
+    starts: Iterable[int] = range(0, n_rows, size)
+    for start in progress_bar(starts, show=progress, label=label, total=-(-n_rows // size)):
+        yield np.arange(start, min(start + size, n_rows))
+
+
+def _groups(data: RankingData, groups: IntArray) -> RankingData:
+    counts = np.diff(data.offsets)
+    mask = np.zeros(len(counts), np.bool_)
+    mask[groups] = True
+    kept = np.repeat(mask, counts)
+    picked: dict[str, Any] = {name: getattr(data, name)[kept] for name in _COLUMNS}
+    return replace(data, **picked, offsets=counts_to_offsets(counts[groups]))
+
+
+_COLUMNS = ("features", "label", "weight", "user", "item", "now")
+
+
+def _join(parts: Sequence[RankingData]) -> RankingData:
+    if not parts:
+        raise DataError("found no rows to train on; expected at least one part")
+    names = parts[0].feature_names
+    for part in parts[1:]:
+        if part.feature_names != names:
+            raise DataError(
+                f"found parts with features {names} and {part.feature_names}; expected the same in all"
+            )
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS
+    }
+    counts = np.concatenate([np.diff(part.offsets) for part in parts])
+    return replace(parts[0], **columns, offsets=counts_to_offsets(counts), validation=None)

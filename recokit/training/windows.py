@@ -1,0 +1,172 @@
+"""Label windows, and the requests that training makes at their start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from recokit._ops.hashing import mix, uniform
+from recokit.data import Dataset, Interactions, Requests, seconds
+from recokit.errors import DataError
+from recokit.typing import FloatArray, IntArray
+
+__all__ = ["MAX_WINDOWS", "TrainingWindow", "eligible_users", "plan_requests", "plan_windows"]
+
+
+#: Label windows by default, where the data is long enough. On the development data one gave a ranker NDCG@10 .301, two
+#: .305, four .310.
+MAX_WINDOWS = 4
+
+
+@dataclass(frozen=True)
+class TrainingWindow:
+    """One span of labels.
+
+    Parameters
+    ----------
+    cut : float
+        Sources learn from events strictly before this, seconds since 1970.
+    start, end : float
+        Labels are what happened from ``start`` (included) to ``end`` (excluded). Requests are made at ``start``; a gap
+        between cut and start is the age that the sources have when they serve.
+    """
+
+    cut: float
+    start: float
+    end: float
+
+
+def plan_windows(
+    dataset: Dataset, label_window: str | float, windows: int | None = None, gap: str | float = 0
+) -> list[TrainingWindow]:
+    """Plan label windows back from the end of the data, oldest first.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        All that may be learned from.
+    label_window : str or float
+        Length of each window, such as ``"7D"``, or seconds.
+    windows : int, optional
+        How many, without overlap; by default up to 4, as many as leave the older half of the data to learn from, and at
+        least 1.
+    gap : str or float, default 0
+        Time between what the sources learn from and the requests.
+
+    Raises
+    ------
+    DataError
+        If a window has no event, or there is none before its cut.
+
+    Examples
+    --------
+    >>> log = {"user_id": [1, 1, 1], "item_id": [1, 2, 3], "timestamp": [0.0, 50.0, 100.0]}
+    >>> plan_windows(Dataset.from_frame(log).before(110.0), 30, windows=2)
+    [TrainingWindow(cut=50.0, start=50.0, end=80.0), TrainingWindow(cut=80.0, start=80.0, end=110.0)]
+    """
+    if windows is not None and windows < 1:
+        raise DataError(f"found windows={windows}; expected at least 1")
+    length, delay = seconds(label_window), seconds(gap) if gap else 0.0
+    times = dataset.interactions.timestamp
+    # Without a cut the data ends with its last event, which belongs to the newest window.
+    until = dataset.until if dataset.cut is not None else float(np.nextafter(dataset.until, np.inf))
+    if windows is None:
+        span = until - times[0] if len(times) else 0.0
+        windows = int(np.clip((span / 2 - delay) // length, 1, MAX_WINDOWS))
+    ends = [until - length * back for back in reversed(range(windows))]
+    plan = [TrainingWindow(end - length - delay, end - length, end) for end in ends]
+    for window in plan:
+        first, last = np.searchsorted(times, [window.start, window.end])
+        if not len(times) or times[0] >= window.cut or first == last:
+            days = (times[-1] - times[0]) / 86_400 if len(times) else 0.0
+            where = "before the cut" if not len(times) or times[0] >= window.cut else "in the label window"
+            raise DataError(
+                f"found no events {where} of a training window of label_window={label_window!r} (windows={windows}, "
+                f"gap={gap!r}): the data spans {days:.1f} days; hint: a shorter label_window or fewer windows"
+            )
+    return plan
+
+
+def eligible_users(before: Dataset, *, max_users: int | None = None, seed: int = 0) -> IntArray:
+    """Return the users with any event before a cut, whether or not they go on to do anything.
+
+    Parameters
+    ----------
+    before : Dataset
+        Events strictly before the cut.
+    max_users : int, optional
+        Cap on their number; a sample by hash, the same for the same seed.
+    seed : int, default 0
+        Seed of the sample.
+
+    Returns
+    -------
+    ndarray of int64
+        User codes, ascending.
+    """
+    users = np.unique(before.interactions.user)
+    users = users[users > 0]
+    return users if max_users is None else np.sort(users[_smallest_hash(users, max_users, seed)])
+
+
+def plan_requests(
+    dataset: Dataset,
+    window: TrainingWindow,
+    *,
+    requests_at: Literal["cut", "session"] = "cut",
+    max_requests: int | None = None,
+    seed: int = 0,
+) -> Requests:
+    """Return the requests that a window is trained on.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        All the data; only users with an event before the window's cut are asked for.
+    window : TrainingWindow
+    requests_at : {"cut", "session"}, default "cut"
+        One request for each user at the window's start, or one at the start of each session within the window.
+    max_requests : int, optional
+        Cap on their number.
+    seed : int, default 0
+        Seed of the requests and of the sample.
+
+    Raises
+    ------
+    DataError
+        If sessions are asked for and the data has none.
+    """
+    before = dataset.before(window.cut)
+    if requests_at == "cut":
+        users = eligible_users(before, max_users=max_requests, seed=seed)
+        return Requests.build(users, now=window.start, seed=seed)
+    users, times = _session_starts(dataset.interactions.between(window.start, window.end))
+    known = np.isin(users, eligible_users(before))
+    users, times = users[known], times[known]
+    if max_requests is not None and len(users) > max_requests:
+        keys = mix(users.astype(np.uint64)) ^ times.view(np.uint64)
+        kept = np.sort(_smallest_hash(keys.view(np.int64), max_requests, seed))
+        users, times = users[kept], times[kept]
+    return Requests.build(users, now=times, seed=seed)
+
+
+def _session_starts(events: Interactions) -> tuple[IntArray, FloatArray]:
+    if events.session is None:
+        raise DataError(
+            "found no sessions in the interactions; expected a column session_id for requests_at='session'; "
+            "hint: requests_at='cut' makes one request for each user"
+        )
+    order = np.lexsort((events.timestamp, events.session, events.user))
+    user, session = events.user[order], events.session[order]
+    first = np.ones(len(order), np.bool_)
+    first[1:] = (user[1:] != user[:-1]) | (session[1:] != session[:-1])
+    starts = order[first]
+    starts = starts[np.lexsort((events.timestamp[starts], events.user[starts]))]
+    return events.user[starts], events.timestamp[starts]
+
+
+def _smallest_hash(codes: IntArray, n: int, seed: int) -> IntArray:
+    draw = uniform(np.full(len(codes), seed, np.uint64), codes, stream=7)
+    return np.argsort(draw, kind="stable")[:n]
