@@ -37,7 +37,7 @@ types: $(DEV)  ## mypy, strict
 	$(BIN)/mypy
 
 contracts: $(DEV)  ## the layers of the package
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 tests: $(DEV)  ## the tests and doctests, with coverage
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not browser" --cov --cov-report=term
@@ -46,21 +46,24 @@ test-slow: $(DEV)  ## the slow and the browser tests
 	$(BIN)/python -m pytest tests -m "slow or browser"
 
 test-numpy1: $(NUMPY1)  ## the tests again, on numpy 1.26
-	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not browser" -p no:doctest
+	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not browser"
 
 bench: $(DEV)  ## the benchmarks, one after the other
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
+# The reference goes below docs/ first, so that the pages' links into it are checked like all others.
 docs: $(DOCS)  ## pages and API reference, into site/
-	$(BIN)/mkdocs build --strict
-	$(BIN)/pdoc --docformat numpy --output-directory site/api recokit
+	rm -rf docs/api
+	$(BIN)/python docs/reference.py
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
 
 format: $(DEV)  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove what the other targets made, the environments too
-	rm -rf $(VENV) $(VENV_NUMPY1) site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_NUMPY1) docs/api site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

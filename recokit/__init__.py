@@ -1,1 +1,88 @@
-"""recokit: recommender components for production."""
+"""recokit: recommender components for production.
+
+The parts stand in their modules (``candidates``, ``features``, ``rankers``, ``rules``, ``diversity``, ``metrics``,
+``debugger``, ``datasets``, ``testing``); what joins them stands here. Everything loads when it is first used:
+``import recokit`` loads the standard library only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recokit import (
+        candidates,
+        datasets,
+        debugger,
+        diversity,
+        errors,
+        features,
+        metrics,
+        rankers,
+        rules,
+        testing,
+    )
+    from recokit.data import Candidates, Cap, Dataset, Live, Pin, Requests, Retrieved
+    from recokit.debugger import RecommendationDebugger
+    from recokit.evaluation import evaluate
+    from recokit.pipeline import Pipeline, Step
+    from recokit.protocols import Hydrated
+    from recokit.result import Recommendations
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "Candidates",
+    "Cap",
+    "Dataset",
+    "Hydrated",
+    "Live",
+    "Pin",
+    "Pipeline",
+    "RecommendationDebugger",
+    "Recommendations",
+    "Requests",
+    "Retrieved",
+    "Step",
+    "__version__",
+    "candidates",
+    "datasets",
+    "debugger",
+    "diversity",
+    "errors",
+    "evaluate",
+    "features",
+    "metrics",
+    "rankers",
+    "rules",
+    "testing",
+]
+
+_HOME = {
+    "Candidates": "recokit.data",
+    "Cap": "recokit.data",
+    "Dataset": "recokit.data",
+    "Hydrated": "recokit.protocols",
+    "Live": "recokit.data",
+    "Pin": "recokit.data",
+    "Pipeline": "recokit.pipeline",
+    "RecommendationDebugger": "recokit.debugger",
+    "Recommendations": "recokit.result",
+    "Requests": "recokit.data",
+    "Retrieved": "recokit.data",
+    "Step": "recokit.pipeline",
+    "evaluate": "recokit.evaluation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"recokit.{name}")
+    raise AttributeError(f"module 'recokit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

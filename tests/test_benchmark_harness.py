@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks._harness import Check, measure, percentiles, pin_to_core, report
+from benchmarks._harness import Check, measure, percentiles, report
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,4 +1,4 @@
-"""Every Python block of the README and of docs/ runs: one module a page, in order, warnings as errors."""
+"""Every Python block of README, CONTRIBUTING and docs/ runs: one module a page, in order, warnings as errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _BLOCK = re.compile(
     r"^(?P<indent>[ \t]*)(?P<fence>`{3,})python(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)(?P=fence)[ \t]*$",

@@ -118,7 +118,8 @@ def test_public_objects_have_docstrings(name: str) -> None:
 
 def dunder_all(path: Path) -> list[str] | None:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and any(getattr(t, "id", None) == "__all__" for t in node.targets):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(getattr(target, "id", None) == "__all__" for target in targets):
             names: list[str] = ast.literal_eval(node.value)
             return names
     return None

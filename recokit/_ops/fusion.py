@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from recokit._ops.packed import bits_for, require_bits
+from recokit._ops.packed import bits_for, require_bits, sort_packed
 from recokit._ops.segments import counts_to_offsets, multi_arange
 from recokit.typing import Float32Array, IntArray, UInt64Array
 
@@ -91,7 +91,7 @@ def fuse_lists(
     key = np.repeat(of_segment, counts)
     key += np.arange(n)
     key += items << low
-    key.sort()
+    key = sort_packed(key, needed)
     pair = key >> low
     source, rank = (key >> rank_bits) & ((1 << list_bits) - 1), key & ((1 << rank_bits) - 1)
     new = np.ones(n, np.bool_)
@@ -109,8 +109,7 @@ def fuse_lists(
         order = np.lexsort((best, -np.add.reduceat(gain, first), row))
     else:
         by_priority = (((row << (low + 1)) | best) << n_bits) | np.arange(len(first))
-        by_priority.sort()
-        order = by_priority & ((1 << n_bits) - 1)
+        order = sort_packed(by_priority, needed) & ((1 << n_bits) - 1)
     found = np.bincount(row, minlength=n_rows)
     kept = np.minimum(found, limit)
     if (found > limit).any():

@@ -10,7 +10,7 @@ from recokit._ops.segments import counts_to_offsets, offsets_to_rows
 from recokit.errors import DataError
 from recokit.typing import AnyArray, Float32Array, IntArray
 
-__all__ = ["Pairs", "bits_for", "group_pairs", "require_bits", "top_by_score"]
+__all__ = ["Pairs", "bits_for", "group_pairs", "require_bits", "sort_packed", "top_by_score"]
 
 _SCORE_BITS = 32
 _SIGN = np.uint32(0x8000_0000)
@@ -37,67 +37,86 @@ def require_bits(needed: int, what: str) -> None:
         )
 
 
+def sort_packed(key: IntArray, bits: int) -> IntArray:
+    """Return non-negative keys of so many bits, sorted."""
+    if bits > 32:
+        return np.sort(key)
+    return np.sort(key.astype(np.uint32)).astype(np.int64)  # half the width, twice the speed
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Distinct (row, item) pairs of N elements.
+    """Distinct items of each of B ragged rows of N elements.
 
     Parameters
     ----------
     order : ndarray of int64, shape (N,)
-        Positions that put the elements in the order of (row, item), ties by position.
+        Positions that put the elements of each row in the order of their items, ties by position.
     starts : ndarray of int64, shape (M,)
-        Where each distinct pair starts in ``order``.
+        Where each distinct item starts in ``order``.
+    offsets : ndarray of int64, shape (B + 1,)
+        CSR offsets of the rows of distinct items.
     """
 
     order: IntArray
     starts: IntArray
+    offsets: IntArray
 
     @property
     def first(self) -> IntArray:
-        """Position of the first element of each pair, (M,)."""
-        return self.order[self.starts]
+        """Position of the first element of each distinct item, (M,)."""
+        return np.asarray(self.order[self.starts])
 
     @property
     def last(self) -> IntArray:
-        """Position of the last element of each pair, (M,)."""
-        return self.order[np.append(self.starts[1:], len(self.order)) - 1]
+        """Position of the last element of each distinct item, (M,)."""
+        ends = np.append(self.starts, len(self.order))[1:]
+        return np.asarray(self.order[ends - 1])
 
     def sum(self, weight: AnyArray) -> AnyArray:
-        """Sum weights (N,) over each pair, (M,)."""
+        """Sum weights (N,) over each distinct item, (M,)."""
         if not len(self.starts):
             return np.zeros(0, weight.dtype)
         return np.asarray(np.add.reduceat(weight[self.order], self.starts))
 
 
-def group_pairs(row: IntArray, item: IntArray) -> Pairs:
-    """Group elements by (row, item).
+def group_pairs(offsets: IntArray, item: IntArray) -> Pairs:
+    """Group the elements of ragged rows by item.
 
     Parameters
     ----------
-    row, item : ndarray of int64, shape (N,)
-        Not negative, in any order.
+    offsets : ndarray of int64, shape (B + 1,)
+        CSR offsets of the rows.
+    item : ndarray of int64, shape (N,)
+        Not negative, in any order, repeats allowed.
 
     Raises
     ------
     DataError
-        If row, item and position need more than 63 bits together.
+        If row, item and position in the row need more than 63 bits together.
 
     Examples
     --------
-    >>> pairs = group_pairs(np.array([0, 0, 0]), np.array([7, 5, 7]))
+    >>> pairs = group_pairs(np.array([0, 3]), np.array([7, 5, 7]))
     >>> pairs.first.tolist(), pairs.sum(np.array([1.0, 2.0, 4.0])).tolist()
     ([1, 0], [2.0, 5.0])
     """
-    n = len(row)
-    item_bits, position_bits = bits_for(item.max(initial=0)), bits_for(n)
-    rows = int(row.max(initial=0))
-    require_bits(bits_for(rows) + item_bits + position_bits, f"{n} items in {rows + 1} rows")
-    key = (((row << item_bits) | item) << position_bits) | np.arange(n)
-    key.sort()
-    pair = key >> position_bits
-    new = np.ones(n, np.bool_)
+    counts = np.diff(offsets)
+    item_bits, place_bits = bits_for(item.max(initial=0)), bits_for(counts.max(initial=0))
+    needed = bits_for(max(len(counts) - 1, 0)) + item_bits + place_bits
+    require_bits(needed, f"{len(item)} items in {len(counts)} rows")
+    # Element p of row b has the place p - offsets[b] in its row: one constant for each row holds both.
+    of_row = (np.arange(len(counts)) << (item_bits + place_bits)) - offsets[:-1]
+    key = np.repeat(of_row, counts)
+    key += np.arange(len(item))
+    key += item << place_bits
+    key = sort_packed(key, needed)
+    pair = key >> place_bits
+    new = np.ones(len(item), np.bool_)
     np.not_equal(pair[1:], pair[:-1], out=new[1:])
-    return Pairs(key & ((1 << position_bits) - 1), np.flatnonzero(new))
+    starts = np.flatnonzero(new)
+    order = (key & ((1 << place_bits) - 1)) + np.repeat(offsets[:-1], counts)
+    return Pairs(order, starts, np.searchsorted(starts, offsets))
 
 
 def top_by_score(
@@ -136,13 +155,10 @@ def top_by_score(
     """
     counts = np.diff(offsets)
     code_bits = bits_for(code.max(initial=0))
-    require_bits(
-        bits_for(max(len(counts) - 1, 0)) + _SCORE_BITS + code_bits,
-        f"{len(code)} scores in {len(counts)} rows",
-    )
+    needed = bits_for(max(len(counts) - 1, 0)) + _SCORE_BITS + code_bits
+    require_bits(needed, f"{len(code)} scores in {len(counts)} rows")
     row = offsets_to_rows(offsets)
-    key = (((row << _SCORE_BITS) | _descending(score)) << code_bits) | code
-    key.sort()
+    key = sort_packed((((row << _SCORE_BITS) | _descending(score)) << code_bits) | code, needed)
     kept = np.minimum(counts, k)
     new_offsets = counts_to_offsets(kept)
     if new_offsets[-1] < len(key):

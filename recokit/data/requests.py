@@ -47,8 +47,8 @@ class Requests:
         alone.
     remaining : callable
         Seconds left of the budget, ``inf`` without one. The only clock that a stage may read.
-    pinned : mapping of int to object
-        Values of the :class:`Live` objects pinned for this run, by ``id``; read with :meth:`read`.
+    pinned : mapping of int to (int, object)
+        Versions and values of the :class:`Live` objects pinned for this run, by ``id``; read with :meth:`read`.
     """
 
     user: IntArray
@@ -59,7 +59,7 @@ class Requests:
     ragged: Mapping[str, Ragged] = field(default_factory=dict)
     given: Mapping[str, BoolArray] = field(default_factory=dict)
     remaining: Callable[[], float] = _forever
-    pinned: Mapping[int, Any] = field(default_factory=dict)
+    pinned: Mapping[int, tuple[int, Any]] = field(default_factory=dict)
 
     @classmethod
     def build(
@@ -165,7 +165,7 @@ class Requests:
         """Return a Live value as pinned for this run; anything else as it is."""
         if not isinstance(value, Live):
             return value
-        return self.pinned[id(value)] if id(value) in self.pinned else value.pin()[1]
+        return self.pinned.get(id(value), value.pin())[1]
 
 
 def _per_row(value: Any, n_rows: int, name: str) -> AnyArray:

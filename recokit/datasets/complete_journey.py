@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recokit.data import DAY, Dataset, timestamp
+from recokit.datasets._names import with_names
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
@@ -81,9 +81,7 @@ def load_complete_journey(*, as_of: str | float = "2017-12-01") -> Dataset:
         users=_demographics(),
         items=items,
     )
-    name = np.full(data.n_items + 1, None, object)
-    name[data.item_ids.encode(sales.product_ids)] = _names(products)
-    return replace(data, items=replace(data.items, other={**data.items.other, "name": name}))
+    return with_names(data, sales.product_ids, _names(products))
 
 
 def complete_journey_flags(as_of: str | float = "2017-12-01") -> dict[str, AnyArray]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from recokit.data import Dataset
 from recokit.datasets._download import fetch_zip
+from recokit.datasets._names import with_names
 from recokit.errors import DataError, did_you_mean
 from recokit.typing import AnyArray
 
@@ -77,7 +78,11 @@ def _load(folder: Path) -> Dataset:
     for name, read in _READERS.items():
         if (folder / name).exists():
             ratings, items, users = read(folder)
-            return Dataset.from_frame(ratings, items=items, users=users)
+            if items is None:
+                return Dataset.from_frame(ratings, users=users)
+            names = items.pop("name")
+            data = Dataset.from_frame(ratings, items=items, users=users)
+            return with_names(data, np.asarray(items["item_id"]), names)
     raise DataError(f"found no ratings in {folder}; expected one of {', '.join(_READERS)}")
 
 

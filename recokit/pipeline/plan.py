@@ -146,9 +146,10 @@ def compile_plan(stages: Sequence[Any], fallback: Any) -> Plan:
     annotators = tuple(_node(step, Role.ANNOTATOR) for step in by_role[Role.ANNOTATOR])
     body, late = _body(placed, {name for node in annotators for name in provides(node.stage)})
     objectives = by_role[Role.OBJECTIVE]
-    if len(objectives) > 1:
-        names = ", ".join(step.path for step in objectives)
-        raise ConfigurationError(f"found {len(objectives)} objectives ({names}); expected at most one")
+    steering = [*objectives, *by_role[Role.RERANKER]]
+    if len(steering) > 1:
+        names = ", ".join(step.path for step in steering)
+        raise ConfigurationError(f"found {len(steering)} objectives or rerankers ({names}); expected at most one")
     plan = Plan(
         hydrators=tuple(_node(step, Role.HYDRATOR) for step in by_role[Role.HYDRATOR]),
         merge=merge,

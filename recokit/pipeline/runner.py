@@ -22,7 +22,7 @@ from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = ["Run", "Settings"]
 
-_PHASE = {Role.SOURCE: "candidates", Role.HYDRATOR: "candidates", Role.FEATURIZER: "features", Role.SCORER: "ranking"}
+_PHASE: Mapping[str, str] = {Role.SOURCE: "candidates", Role.HYDRATOR: "candidates", Role.FEATURIZER: "features", Role.SCORER: "ranking"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +66,12 @@ class Run:
         *,
         outcome: Outcome[Any] | None = None,
         n_rows: int | None = None,
+        seconds: float | None = None,
         **more: Any,
     ) -> None:
-        """Add one stage's event."""
-        seconds = self.deadline.elapsed() - started
-        self.spent[_PHASE.get(role, "post")] += seconds  # type: ignore[call-overload]  # a Role is a str
+        """Add one stage's event; it ends now unless its seconds are given."""
+        seconds = self.deadline.elapsed() - started if seconds is None else seconds
+        self.spent[_PHASE.get(role, "post")] += seconds
         if not self.full:
             more = {name: value for name, value in more.items() if name not in ("before", "after", "kept")}
         if outcome is not None and outcome.error:
@@ -163,7 +164,7 @@ class Run:
             outcome = attempt(node, rows, compute, lambda part, error: Retrieved.empty(len(part)))
         else:
             outcome = _once(node, rows, compute)
-        answer = _join_retrieved(outcome, len(self.requests))
+        answer = join_retrieved(outcome, len(self.requests))
         self.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
         inner = "; ".join(f"{type(error).__name__}: {error}" for _, part in outcome.pieces for error in part.errors)
         if inner:
@@ -215,24 +216,22 @@ class Run:
         timings = []
         for node in nodes:
             started = self.deadline.elapsed()
-            outcome = self._on_rows(node, batch, lambda part, node=node: _checked_mask(node, part), False)  # type: ignore[misc]
-            kept = _scatter(batch, outcome, np.True_)
-            self._fail_closed(node, batch, kept, outcome)
+            outcome = self.on_rows(node, batch, lambda part, node=node: checked_mask(node, part), False)  # type: ignore[misc]
+            kept = scatter(batch, outcome, np.True_)
+            self.fail_closed(node, batch, kept, outcome)
             total &= kept
             kept_by[node.name] = kept
             timings.append((node, started, outcome, self.deadline.elapsed() - started))
         after = batch.compress(total)
         for node, started, outcome, seconds in timings:
             kept = kept_by[node.name]
-            self.spent["post"] += seconds
             self.record(
-                node, node.role, self.deadline.elapsed(), len(batch), int(kept.sum()), outcome=outcome,
+                node, node.role, started, len(batch), int(kept.sum()), outcome=outcome, seconds=seconds,
                 before=batch, after=after, kept=kept, detail={"kept_by": kept_by} if self.full else {},
             )
-            self.events[-1] = replace(self.events[-1], started=started, seconds=seconds)
         return after
 
-    def _fail_closed(self, node: Node, batch: Candidates, kept: BoolArray, outcome: Outcome[BoolArray]) -> None:
+    def fail_closed(self, node: Node, batch: Candidates, kept: BoolArray, outcome: Outcome[BoolArray]) -> None:
         self.mark(outcome.failed, Status.FAILED, f"{node.name}: {outcome.error}")
         for name in requires(node.stage):
             rows = self.unavailable.get(name)
@@ -250,8 +249,8 @@ class Run:
                 blocks.append(np.full((len(batch), n_features), np.nan, np.float32))
                 continue
             started = self.deadline.elapsed()
-            outcome = self._on_rows(node, batch, lambda part, node=node: _checked_features(node, part), np.nan, n_features)  # type: ignore[misc]
-            block = _scatter(batch, outcome, np.float32(np.nan), n_features)
+            outcome = self.on_rows(node, batch, lambda part, node=node: _checked_features(node, part), np.nan, n_features)  # type: ignore[misc]
+            block = scatter(batch, outcome, np.float32(np.nan), n_features)
             blocks.append(block)
             self.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
             detail = {"nan_share": float(np.isnan(block).mean())} if self.full and block.size else {}
@@ -267,7 +266,7 @@ class Run:
         if self.skips(node, len(batch)):
             return batch
         started = self.deadline.elapsed()
-        outcome = self._on_rows(node, batch, lambda part: _checked_score(node, part), np.nan)
+        outcome = self.on_rows(node, batch, lambda part: _checked_score(node, part), np.nan)
         score = batch.score.copy()
         for rows, piece in outcome.pieces:
             if not np.isin(rows, outcome.failed).all():
@@ -293,7 +292,7 @@ class Run:
             node, node.role, started, len(after), len(after), outcome=outcome, detail=detail, before=before, after=after
         )
 
-    def _on_rows(
+    def on_rows(
         self, node: Node, batch: Candidates, compute: Callable[[Candidates], AnyArray], fill: Any, width: int = 0
     ) -> Outcome[AnyArray]:
         def part(rows: IntArray) -> Candidates:
@@ -309,7 +308,7 @@ class Run:
 # -- checks of what stages return -------------------------------------------------------------------------------------
 
 
-def _checked_mask(node: Node, batch: Candidates) -> BoolArray:
+def checked_mask(node: Node, batch: Candidates) -> BoolArray:
     kept = node.stage.keep(batch)
     if not isinstance(kept, np.ndarray) or kept.dtype != np.bool_ or kept.shape != (len(batch),):
         raise ContractError(_found(node, "keep", kept, f"bool ({len(batch)},)"))
@@ -346,7 +345,7 @@ def _put(target: AnyArray, batch: Candidates, rows: IntArray, piece: AnyArray) -
         target[gather_segments(batch.offsets, rows)[1]] = piece
 
 
-def _scatter(batch: Candidates, outcome: Outcome[AnyArray], outside: Any, width: int = 0) -> AnyArray:
+def scatter(batch: Candidates, outcome: Outcome[AnyArray], outside: Any, width: int = 0) -> AnyArray:
     if len(outcome.pieces) == 1 and len(outcome.pieces[0][0]) == batch.n_rows:
         return outcome.pieces[0][1]
     full = np.full((len(batch), width) if width else len(batch), outside)
@@ -368,7 +367,7 @@ def _once(node: Node, rows: IntArray, compute: Callable[[IntArray], Retrieved]) 
     return Outcome([(rows, outcome.pieces[0][1])], rows if failure else outcome.failed, outcome.error)
 
 
-def _join_retrieved(outcome: Outcome[Retrieved], n_rows: int) -> Retrieved:
+def join_retrieved(outcome: Outcome[Retrieved], n_rows: int) -> Retrieved:
     if len(outcome.pieces) == 1 and len(outcome.pieces[0][0]) == n_rows:
         return outcome.pieces[0][1]
     counts = np.zeros(n_rows, np.int64)

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 from recokit._configured import Configured
+from recokit.compose import leaf_name
 from recokit.data import Requests
 from recokit.errors import ConfigurationError
 from recokit.typing import BoolArray
 
-__all__ = ["Condition", "Step", "snake_case"]
+__all__ = ["Condition", "Step"]
 
 Condition: TypeAlias = str | Callable[[Requests], BoolArray]
-
-
-def snake_case(name: str) -> str:
-    """Return a class name in snake case.
-
-    Examples
-    --------
-    >>> snake_case("ItemKNN"), snake_case("MaxPerGroup")
-    ('item_knn', 'max_per_group')
-    """
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 class Step(Configured):
@@ -83,4 +72,4 @@ class Step(Configured):
     @property
     def path(self) -> str:
         """The step's own part of its path."""
-        return self.name or getattr(self.stage, "name", None) or snake_case(type(self.stage).__name__)
+        return leaf_name(self)

@@ -43,12 +43,16 @@ class Answer:
     ----------
     rows : list of dict of str to ndarray
         The parts of each row.
-    aligned : frozenset of str
-        Parts with one entry for each candidate of the row.
     """
 
     rows: list[dict[str, AnyArray]]
-    aligned: frozenset[str] = frozenset()
+
+    def common(self, other: Answer) -> Answer:
+        """Return the parts that the other answer has as well."""
+        rows = zip(self.rows, other.rows, strict=True)
+        return Answer(
+            [{name: part for name, part in mine.items() if name in others} for mine, others in rows]
+        )
 
 
 def call(stage: Any, role: Role, batch: Candidates, limit: int) -> Any:
@@ -62,7 +66,7 @@ def call(stage: Any, role: Role, batch: Candidates, limit: int) -> Any:
     return getattr(stage, VERBS[role])(batch)
 
 
-def answer_of(result: Any, role: Role, batch: Candidates) -> Answer:
+def answer_of(result: Any, role: Role, batch: Candidates, stage: Any) -> Answer:
     """Split a result that has passed the check of its shape into rows."""
     if role is Role.HYDRATOR:
         return Answer([_hydrated_row(result, b) for b in range(len(batch.requests))])
@@ -79,11 +83,13 @@ def answer_of(result: Any, role: Role, batch: Candidates) -> Answer:
         row = batch.row[result]
         return Answer([{"order": result[row == b] - span.start} for b, span in enumerate(spans)])
     if role is Role.ANNOTATOR:
+        return Answer([{name: column[span] for name, column in result.items()} for span in spans])
+    if role is Role.FEATURIZER:
         return Answer(
-            [{name: column[span] for name, column in result.items()} for span in spans], frozenset(result)
+            [{f"feature {n}": result[span, f] for f, n in enumerate(stage.names)} for span in spans]
         )
-    name = {Role.FILTER: "decisions", Role.FEATURIZER: "features", Role.SCORER: "scores"}[role]
-    return Answer([{name: result[span]} for span in spans], frozenset([name]))
+    name = "decisions" if role is Role.FILTER else "scores"
+    return Answer([{name: result[span]} for span in spans])
 
 
 def difference(found: dict[str, AnyArray], expected: dict[str, AnyArray]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import pickle
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,12 +12,12 @@ import numpy as np
 
 from recokit._configured import clone, get_params
 from recokit.data import Candidates
-from recokit.data.codec import from_state, to_state
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role
 from recokit.testing._answers import Answer, answer_of, call, difference, window_of
+from recokit.testing._copies import check_pickle, check_saves
 from recokit.testing._declared import check_declared
-from recokit.testing._failure import ContractFailure, Skipped
+from recokit.testing._failure import ContractFailure
 from recokit.testing._outputs import check_output
 from recokit.testing._running import count_line_events, frozen, run_interleaved
 from recokit.testing._subject import Subject
@@ -111,7 +109,7 @@ def _deterministic(subject: Subject) -> None:
         np.random.set_state(states[0])  # noqa: NPY002
         random.setstate(states[1])
     hint = "draw with recokit's counter-based uniform(requests.seed, ...): no clock, no global generator"
-    _same(subject, answers[1], answers[0], "a second time", hint)
+    subject.same(answers[1], answers[0], "a second time", hint)
 
 
 def _batch_equals_singles(subject: Subject) -> None:
@@ -129,7 +127,7 @@ def _row_order(subject: Subject) -> None:
     order = np.random.default_rng(1).permutation(n)
     straight, mixed = subject.ask(subject.batch), subject.ask(subject.batch.take_rows(order))
     expected = Answer([straight.rows[b] for b in order.tolist()])
-    _same(subject, mixed, expected, "with the rows in another order", "nothing may depend on a row's place")
+    subject.same(mixed, expected, "with the rows in another order", "nothing may depend on a row's place")
 
 
 def _candidate_order(subject: Subject) -> None:
@@ -143,7 +141,7 @@ def _candidate_order(subject: Subject) -> None:
         start, end = subject.batch.offsets[b], subject.batch.offsets[b + 1]
         expected.append({name: part[index[start:end] - start] for name, part in row.items()})
     hint = "nothing may depend on a candidate's place; what looks at the order is a Reranker"
-    _same(subject, mixed, Answer(expected), "with the candidates in another order", hint)
+    subject.same(mixed, Answer(expected), "with the candidates in another order", hint)
 
 
 def _other_candidates(subject: Subject) -> None:
@@ -159,6 +157,17 @@ def _other_candidates(subject: Subject) -> None:
             found = f"decision {bool(part[changed[0]])} for item {item} with fewer other candidates"
             hint = "what looks at other candidates is a Constraint, Objective or Reranker"
             subject.fail(found, f"{bool(full[kept][changed[0]])}, as with all of them", hint)
+
+
+def _best_first(subject: Subject) -> None:
+    for b, row in enumerate(subject.ask(subject.batch).rows):
+        worse = np.flatnonzero(np.diff(row["scores"]) > 0)
+        if len(worse):
+            first, second = row["scores"][worse[0] : worse[0] + 2].tolist()
+            subject.fail(
+                f"score {second:.6g} after {first:.6g} in row {b}",
+                "items best first, by the source's own score",
+            )
 
 
 def _edge_cases(subject: Subject) -> None:
@@ -199,7 +208,10 @@ def _as_of(subject: Subject) -> None:
     batch = replace(subject.batch, requests=replace(requests, now=np.full(len(requests), cut)))
     early = subject.bind(subject.fit(subject.dataset.before(cut)), subject.schema)
     hint = "use events strictly before requests.now"
-    _same(subject, subject.ask(batch), subject.ask(batch, early), "after fitting on later events too", hint)
+    late_answer, early_answer = subject.ask(batch), subject.ask(batch, early)
+    # What a fit chooses to compute may depend on the data; what it computes under one name may not.
+    late_answer, early_answer = late_answer.common(early_answer), early_answer.common(late_answer)
+    subject.same(late_answer, early_answer, "after fitting on later events too", hint)
 
 
 def _updates(subject: Subject) -> None:
@@ -248,52 +260,15 @@ def _threads(subject: Subject) -> None:
             text = f"{type(result).__name__} ({result})" if isinstance(result, Exception) else ""
             if not text:
                 try:
-                    check_output(subject, result, half)
-                    _same(subject, answer_of(result, subject.role, half), right, "", "")
+                    check_output(subject, result, half, subject.ready)
+                    subject.same(answer_of(result, subject.role, half, subject.ready), right, "", "")
                 except ContractFailure as failure:
                     text = failure.found
             if text:
                 subject.fail(f"{text.strip()} while another thread asks", "the same answer as alone", hint)
 
 
-def _pickle(subject: Subject) -> None:
-    stage = subject.ready
-    parts = [type(stage), *get_params(stage).values()]
-    if not all(_picklable(part) for part in parts):
-        raise Skipped("the class or an option cannot be found by name, as a lambda or a local class")
-    try:
-        loaded = pickle.loads(pickle.dumps(stage))
-    except Exception as error:
-        hint = "hold data, not functions or open resources, in what fit and bind set"
-        subject.fail(f"{type(error).__name__} ({error})", "a stage that can be pickled", hint)
-    _same(subject, subject.ask(subject.batch, loaded), subject.ask(subject.batch), "after pickling", "")
-
-
-def _saves(subject: Subject) -> None:
-    stage, hint = (
-        subject.fitted,
-        "what fit learns goes to attributes that end with _, or to state() and load_state()",
-    )
-    try:
-        tree, arrays = to_state(stage)
-    except ConfigurationError as error:
-        raise Skipped(str(error)) from error
-    try:
-        loaded = subject.bind(from_state(tree, arrays, trusted=_classes(stage)), subject.schema)
-        found = subject.ask(subject.batch, loaded)
-    except Exception as error:
-        subject.fail(f"{_cause(error)} after saving and loading", "the same answer", hint)
-    _same(subject, found, subject.ask(subject.batch), "after saving and loading", hint)
-
-
 # -- helpers -----------------------------------------------------------------------------------------------------------
-
-
-def _same(subject: Subject, found: Answer, expected: Answer, when: str, hint: str) -> None:
-    for b, (mine, right) in enumerate(zip(found.rows, expected.rows, strict=True)):
-        text = difference(mine, right)
-        if text:
-            subject.fail(f"{text} in row {b} {when}", "the same answer", hint)
 
 
 def _attributes(stage: Any) -> dict[str, tuple[Any, Any]]:
@@ -328,29 +303,6 @@ def _shuffled(batch: Candidates) -> IntArray:
     return np.lexsort((np.random.default_rng(3).random(len(batch)), batch.row))
 
 
-def _cause(error: BaseException) -> str:
-    if isinstance(error, ContractFailure) and error.__cause__ is None:
-        return error.found
-    cause = error.__cause__ if error.__cause__ is not None else error
-    return f"{type(cause).__name__} ({cause})"
-
-
-def _picklable(value: Any) -> bool:
-    try:
-        pickle.dumps(value)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return False
-    return True
-
-
-def _classes(value: Any) -> set[type]:
-    """Return the classes of a stage and of all that it holds."""
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    own = vars(value).values() if hasattr(value, "__dict__") and not inspect.isroutine(value) else ()
-    found = {*type(value).__mro__[:-1]} if hasattr(value, "__dict__") else set()
-    return found.union(*map(_classes, (*parts, *own)))
-
-
 _ALIGNED = frozenset({Role.FILTER, Role.FEATURIZER, Role.SCORER})
 
 CHECKS = (
@@ -360,6 +312,7 @@ CHECKS = (
     Check("fit_and_bind", _ready),
     Check("inputs", _inputs),
     Check("output", _output),
+    Check("best_first", _best_first, frozenset({Role.SOURCE})),
     Check("edge_cases", _edge_cases),
     Check("stateless", _stateless),
     Check("deterministic", _deterministic),
@@ -372,8 +325,8 @@ CHECKS = (
     Check("updates", _updates, frozenset({Role.OBJECTIVE})),
     Check("python_events", _python_events),
     Check("threads", _threads),
-    Check("pickle", _pickle),
-    Check("saves", _saves),
+    Check("pickle", check_pickle),
+    Check("saves", check_saves),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ContractFailure", "Skipped"]
+__all__ = ["ContractFailure", "Skipped", "cause_of"]
 
 
 class ContractFailure(AssertionError):
@@ -35,3 +35,11 @@ class ContractFailure(AssertionError):
 
 class Skipped(Exception):
     """A check that says nothing about this stage, with the reason."""
+
+
+def cause_of(error: BaseException) -> str:
+    """Return what went wrong in a nested failure, as a failure says what was found."""
+    if isinstance(error, ContractFailure) and error.__cause__ is None:
+        return error.found
+    cause = error.__cause__ if error.__cause__ is not None else error
+    return f"{type(cause).__name__} ({cause})"

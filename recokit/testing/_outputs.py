@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["check_output"]
 
 
-def check_output(subject: Subject, result: Any, batch: Candidates) -> None:
-    """Raise ContractFailure if a result is not what its role promises."""
-    _CHECKS[subject.role](subject, result, batch)
+def check_output(subject: Subject, result: Any, batch: Candidates, stage: Any) -> None:
+    """Raise ContractFailure if a stage's result is not what its role promises."""
+    if subject.role is Role.FEATURIZER:
+        _featurizer(subject, result, batch, stage.names)
+    elif subject.role is Role.OBJECTIVE:
+        _objective(subject, batch, stage)
+    else:
+        _CHECKS[subject.role](subject, result, batch)
 
 
 def _array(
@@ -55,8 +60,7 @@ def _scorer(subject: Subject, result: Any, batch: Candidates) -> None:
     )
 
 
-def _featurizer(subject: Subject, result: Any, batch: Candidates) -> None:
-    names = subject.ready.names
+def _featurizer(subject: Subject, result: Any, batch: Candidates, names: Any) -> None:
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
         subject.fail(f"names={names!r}", "a tuple of feature names")
     if len(set(names)) != len(names):
@@ -86,13 +90,6 @@ def _source(subject: Subject, result: Any, batch: Candidates) -> None:
     if n and times.max() > 1:
         item = pairs[1, times.argmax()]
         subject.fail(f"item {item} {times.max()} times in one row", "distinct items within a row")
-    step = np.diff(result.score)
-    worse = np.flatnonzero((step > 0) & (row[1:] == row[:-1]))
-    if len(worse):
-        at = int(worse[0])
-        subject.fail(
-            f"score {result.score[at + 1]} after {result.score[at]}", "items best first within a row"
-        )
 
 
 def _hydrator(subject: Subject, result: Any, batch: Candidates) -> None:
@@ -161,10 +158,10 @@ def _pin(subject: Subject, pin: Pin, batch: Candidates) -> None:
         subject.fail(f"{times.max()} candidates in one place {what}", "one candidate for each place of a row")
 
 
-def _objective(subject: Subject, result: Any, batch: Candidates) -> None:
+def _objective(subject: Subject, batch: Candidates, stage: Any) -> None:
     """Gains are checked where they arise, in one step of selection."""
     window = frozen(window_of(batch))
-    gain = subject.guard(subject.ready.gain, subject.guard(subject.ready.start, window))
+    gain = subject.guard(stage.gain, subject.guard(stage.start, window))
     if not isinstance(gain, np.ndarray) or gain.dtype.kind != "f" or gain.shape != window.valid.shape:
         subject.fail(
             f"{_kind(gain)} from gain",
@@ -214,10 +211,8 @@ _CHECKS = {
     Role.HYDRATOR: _hydrator,
     Role.SOURCE: _source,
     Role.FILTER: _filter,
-    Role.FEATURIZER: _featurizer,
     Role.SCORER: _scorer,
     Role.CONSTRAINT: _constraint,
-    Role.OBJECTIVE: _objective,
     Role.RERANKER: _reranker,
     Role.ANNOTATOR: _annotator,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +10,6 @@ from types import FrameType, MappingProxyType
 from typing import Any
 
 import numpy as np
-
-from recokit.data import Live
 
 __all__ = ["count_line_events", "frozen", "run_interleaved"]
 
@@ -31,9 +28,9 @@ def frozen(value: Any) -> Any:
     if isinstance(value, Mapping):
         return MappingProxyType({name: frozen(part) for name, part in value.items()})
     if is_dataclass(value) and not isinstance(value, type):
-        return copy.copy(value) if isinstance(value, Live) else replace(
+        return replace(
             value, **{part.name: frozen(getattr(value, part.name)) for part in fields(value) if part.init}
-        )  # fmt: skip
+        )
     return value
 
 

@@ -13,7 +13,7 @@ from recokit._ops.hashing import row_seeds, uniform
 from recokit.data import Candidates, Dataset, Live, RankingData, Requests, Schema
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role, role_of
-from recokit.testing._answers import VERBS, Answer, answer_of, call
+from recokit.testing._answers import VERBS, Answer, answer_of, call, difference
 from recokit.testing._failure import ContractFailure
 from recokit.testing._outputs import check_output
 from recokit.testing._running import frozen
@@ -54,6 +54,13 @@ class Subject:
     def fail(self, found: str, expected: str, hint: str = "") -> NoReturn:
         """Raise the failure of the running check."""
         raise ContractFailure(self.name, self.check, found, expected, hint)
+
+    def same(self, found: Answer, expected: Answer, when: str, hint: str) -> None:
+        """Raise the failure of the running check unless two answers are the same."""
+        for b, (mine, right) in enumerate(zip(found.rows, expected.rows, strict=True)):
+            text = difference(mine, right)
+            if text:
+                self.fail(f"{text} in row {b} {when}", "the same answer", hint)
 
     @cached_property
     def role(self) -> Role:
@@ -209,9 +216,10 @@ class Subject:
 
     def ask(self, batch: Candidates, stage: Any = None) -> Answer:
         """Return the answer for a batch, after the check of its shape."""
+        stage = self.ready if stage is None else stage
         result = self.call(batch, stage)
-        check_output(self, result, batch)
-        return answer_of(result, self.role, batch)
+        check_output(self, result, batch, stage)
+        return answer_of(result, self.role, batch, stage)
 
 
 def _labels(n: int, seed: int) -> AnyArray:

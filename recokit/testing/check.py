@@ -115,13 +115,14 @@ def check_stage(
     fit_and_bind            ``fit`` returns the stage, ``bind`` a copy
     inputs                  inputs are left as they are
     output                  type, shape, dtype and range are those of the role
+    best_first              (sources) scores never rise within a row
+    edge_cases              empty batches and rows, one candidate, unknown users, NaN, ties
     stateless               serving changes no attribute
     deterministic           the same request gives the same answer, whatever the global random state
     batch_equals_singles    a batch of B answers as B batches of one
     row_order               rows in another order get the same answers
     candidate_order         (filters, featurizers, scorers) so do candidates
     other_candidates        (filters) a decision does not depend on the other candidates
-    edge_cases              empty batches and rows, one candidate, unknown users, NaN, ties
     declared                ``requires`` names all that the stage reads
     as_of                   (``as_of = True``) later events in the fit change nothing
     updates                 (objectives) rows that chose nothing keep their gains

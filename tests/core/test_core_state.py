@@ -333,7 +333,7 @@ def test_other_objects():
         (b"raw", "found a builtins.bytes at bytes"),
         (np.array([1, keep_adults], object), r"at ndarray\[1\]"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_not_data_is_refused_with_its_place(obj, words):
     with pytest.raises(ConfigurationError, match=words):

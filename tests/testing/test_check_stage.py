@@ -246,9 +246,10 @@ def test_each_role_gets_its_own_checks():
     of_source = {check.name for check in stage_checks(Popular())}
     of_objective = {check.name for check in stage_checks(Novel())}
     assert of_filter - of_source == {"candidate_order", "other_candidates"}
-    assert of_objective - of_source == {"updates"}
+    assert of_source - of_filter == {"best_first"}
+    assert of_objective - of_filter == {"updates"}
     of_hydrator = {check.name for check in stage_checks(UserHistory())}
-    assert of_hydrator - of_source == {"as_of"}
+    assert of_hydrator - of_filter == {"as_of"}
     assert [check.name for check in stage_checks(object())] == ["one_verb"]
 
 

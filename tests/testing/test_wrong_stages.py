@@ -427,7 +427,10 @@ WRONG = [
     ),
     (Repeats(), "'output': found item 4 2 times in one row; expected distinct items within a row"),
     (OverTheLimit(), "'output': found 11 items for one row; expected at most limit=10 items for each row"),
-    (WorstFirst(), "'output': found score 0.75 after 0.5; expected items best first within a row"),
+    (
+        WorstFirst(),
+        "'best_first': found score 0.75 after 0.5 in row 0; expected items best first, by the source's own score",
+    ),
     (
         UnknownItem(),
         "'output': found item codes 0 to 0; "
@@ -524,7 +527,7 @@ WRONG = [
     ),
     (
         SeesTheFuture(),
-        "'as_of': found features 9 against 7 in row 0 after fitting on later events too; "
+        "'as_of': found feature clicks 9 against 7 in row 0 after fitting on later events too; "
         "expected the same answer; "
         "hint: use events strictly before requests.now",
     ),

@@ -1,0 +1,102 @@
+"""FromFunction: a function as a source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit.data import Ragged, Requests, Retrieved
+from recokit.errors import ConfigurationError, ContractError
+from recokit.typing import IntArray
+
+__all__ = ["FromFunction"]
+
+
+class FromFunction(Configured):
+    """Source from a function of the requests and a limit.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(requests, limit)``, which returns a :class:`Retrieved`, a (B, W) array of item codes padded with
+        0, or a list of B lists of item codes; each row best first, distinct, at most ``limit`` long.
+    name : str, optional
+        Name in paths and columns; ``from_function`` by default.
+    io_bound : bool, default False
+        Whether it waits for input or output: a pipeline then calls it in a thread, with a time limit.
+    requires : sequence of str, default ()
+        Names it needs, such as ``"history"``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the function cannot be called, or the name is no identifier.
+
+    Notes
+    -----
+    A pipeline with a function cannot be saved, since a saved state holds no code: write a small class with a
+    ``retrieve`` method instead.
+
+    Examples
+    --------
+    >>> def fixed(requests, limit):
+    ...     return np.tile([3, 1, 2], (len(requests), 1))[:, :limit]
+    >>> FromFunction(fixed, name="fixed").retrieve(Requests.build(np.array([0])), limit=2).item.tolist()
+    [3, 1]
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Requests, int], Any],
+        *,
+        name: str | None = None,
+        io_bound: bool = False,
+        requires: Sequence[str] = (),
+    ) -> None:
+        if not callable(function):
+            raise ConfigurationError(f"found {function!r}; expected a function of requests and limit")
+        if name is not None and not name.isidentifier():
+            raise ConfigurationError(f"found name {name!r}; expected an identifier such as 'new_arrivals'")
+        self.function, self.name, self.io_bound, self.requires = function, name, io_bound, requires
+
+    def retrieve(self, requests: Requests, limit: int) -> Retrieved:
+        """Call the function and give its answer the form of a source's.
+
+        Raises
+        ------
+        ContractError
+            If the answer is none of the three forms, or not one for each request.
+        """
+        answer = self.function(requests, limit)
+        if isinstance(answer, Retrieved):
+            return answer
+        if isinstance(answer, np.ndarray):
+            return self._from_array(answer, len(requests))
+        if isinstance(answer, list | tuple):
+            return self._from_lists(answer, len(requests))
+        raise ContractError(self._found(type(answer).__name__, len(requests)))
+
+    def _from_array(self, codes: IntArray, n_rows: int) -> Retrieved:
+        if codes.ndim != 2 or len(codes) != n_rows or codes.dtype.kind not in "iu":
+            raise ContractError(self._found(f"{codes.dtype} of shape {codes.shape}", n_rows))
+        if codes.min(initial=0) < 0:
+            raise ContractError(self._found(f"item code {codes.min()}", n_rows))
+        return Retrieved.from_padded(codes, np.full(codes.shape, np.nan, np.float32))
+
+    def _from_lists(self, lists: Sequence[Any], n_rows: int) -> Retrieved:
+        if len(lists) != n_rows:
+            raise ContractError(self._found(f"{len(lists)} lists", n_rows))
+        try:
+            ragged = Ragged.from_lists(lists)
+        except (TypeError, ValueError) as error:
+            raise ContractError(self._found(f"lists that are no item codes ({error})", n_rows)) from error
+        return Retrieved(ragged.offsets, ragged.values, np.full(len(ragged.values), np.nan, np.float32))
+
+    def _found(self, found: str, n_rows: int) -> str:
+        return (
+            f"found {found} from the function {getattr(self.function, '__name__', self.function)!r}; expected a "
+            f"Retrieved, a ({n_rows}, W) array of item codes padded with 0, or {n_rows} lists of item codes"
+        )

@@ -1,0 +1,233 @@
+"""ItemKNN: items whose users are the users of the items in the history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit._ops.packed import bits_for, group_pairs, top_by_score
+from recokit._ops.segments import counts_to_offsets, multi_arange, rows_to_offsets, segment_sum
+from recokit.candidates._shared import (
+    Duration,
+    check_duration,
+    distinct_history,
+    require_fitted,
+    with_decay,
+)
+from recokit.data import Dataset, Interactions, Requests, Retrieved
+from recokit.errors import ConfigurationError
+from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["ItemKNN"]
+
+#: Products of one block in fit: bounds its memory to a few hundred MB.
+_FIT_BLOCK = 1 << 24
+#: Neighbours looked at in one block of requests.
+_SERVE_BLOCK = 1 << 21
+
+
+class ItemKNN(Configured):
+    """Source of the neighbours of the items in the history, by item-item similarity.
+
+    An item's score is the sum over the history of weight x similarity. Since the answer comes from the request's
+    history, new users are served from their first event on. Items of the history are not excluded: that is a rule,
+    such as ``rules.NotOwned``.
+
+    Parameters
+    ----------
+    n_neighbors : int, default 100
+        Neighbours kept of each item.
+    similarity : {"cosine", "jaccard"}, default "cosine"
+        Between the items' columns of the user-item matrix of summed weights; ``"jaccard"`` looks only at who took
+        an item at all.
+    shrinkage : float, default 0.0
+        Added to the denominator: similarities that few users support shrink.
+    half_life : duration, optional
+        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the request.
+    max_history : int, optional
+        Only this many of the most recent events of each user count, in ``fit`` and ``retrieve``; all by default.
+        Bounds the cost of very active users, which grows with the square of their events.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option is out of range.
+
+    Attributes
+    ----------
+    offsets_ : ndarray of int64, shape (n_items + 2,)
+        Item ``i`` has the neighbours ``offsets_[i]:offsets_[i + 1]``.
+    neighbor_ : ndarray of int32
+        Item codes, most similar first, ties by code.
+    similarity_ : ndarray of float32
+        All above 0.
+    fitted_until_ : float
+
+    Examples
+    --------
+    >>> from recokit.data import Ragged
+    >>> data = Dataset.from_frame({"user": [1, 1, 2, 2, 3], "item": [1, 2, 1, 2, 3], "timestamp": range(5)})
+    >>> knn = ItemKNN(n_neighbors=2).fit(data)
+    >>> requests = Requests.build(np.array([0]), ragged={"history": Ragged.from_lists([[2]])})
+    >>> knn.retrieve(requests, limit=10).item.tolist()
+    [1]
+    """
+
+    requires = ("history",)
+
+    def __init__(
+        self,
+        *,
+        n_neighbors: int = 100,
+        similarity: Literal["cosine", "jaccard"] = "cosine",
+        shrinkage: float = 0.0,
+        half_life: Duration | None = None,
+        max_history: int | None = None,
+    ) -> None:
+        if n_neighbors < 1:
+            raise ConfigurationError(f"found n_neighbors={n_neighbors}; expected at least 1")
+        if similarity not in ("cosine", "jaccard"):
+            raise ConfigurationError(f"found similarity={similarity!r}; expected 'cosine' or 'jaccard'")
+        if not 0 <= shrinkage < np.inf:
+            raise ConfigurationError(f"found shrinkage={shrinkage}; expected a finite number of at least 0")
+        if max_history is not None and max_history < 1:
+            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
+        check_duration("half_life", half_life)
+        self.n_neighbors, self.similarity, self.shrinkage = n_neighbors, similarity, shrinkage
+        self.half_life, self.max_history = half_life, max_history
+
+    def fit(self, dataset: Dataset) -> ItemKNN:
+        """Find each item's neighbours, a block of items at a time."""
+        by_user = self._matrix(dataset)
+        by_item = by_user.T.tocsr()
+        size = _squared_norms(by_item)
+        if self.similarity == "cosine":
+            size = np.sqrt(size)
+        # Products that an item's row takes: the items of each of its users.
+        cost = by_item.astype(np.bool_) @ np.diff(by_user.indptr).astype(np.float64)
+        counts, neighbors, similarities = [], [], []
+        for start, stop in _blocks(cost, _FIT_BLOCK, _most_rows(len(cost))):
+            common = (by_item[start:stop] @ by_user).tocoo()
+            row, item = common.row.astype(np.int64), common.col.astype(np.int64)
+            value = self._similarity(common.data.astype(np.float64), size[start + row], size[item])
+            kept = (row + start != item) & (value > 0)
+            row, item, value = row[kept], item[kept], value[kept]
+            offsets, item, value = top_by_score(
+                rows_to_offsets(row, stop - start), value, item, self.n_neighbors
+            )
+            counts.append(np.diff(offsets))
+            neighbors.append(item.astype(np.int32))
+            similarities.append(value)
+        self.offsets_ = counts_to_offsets(np.concatenate(counts))
+        self.neighbor_, self.similarity_ = np.concatenate(neighbors), np.concatenate(similarities)
+        self.fitted_until_ = dataset.until
+        return self
+
+    def retrieve(self, requests: Requests, limit: int) -> Retrieved:
+        """Return the ``limit`` best neighbours of each row's history; a row without history has none.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        require_fitted(self, "offsets_")
+        offsets, item, weight = distinct_history(requests, half_life=self.half_life, most=self.max_history)
+        start = self.offsets_[item]
+        counts = self.offsets_[item + 1] - start
+        ends = counts_to_offsets(counts)[offsets]  # of each row, in neighbours
+        parts = []
+        for first, last in _blocks(np.diff(ends), _SERVE_BLOCK, _most_rows(len(self.offsets_))):
+            here = slice(offsets[first], offsets[last])
+            index = multi_arange(start[here], counts[here])
+            gain = np.repeat(weight[here], counts[here]) * self.similarity_[index]
+            found = self.neighbor_[index].astype(np.int64)
+            pairs = group_pairs(ends[first : last + 1] - ends[first], found)
+            score = pairs.sum(gain).astype(np.float32)
+            parts.append(top_by_score(pairs.offsets, score, found[pairs.first], limit))
+        return _joined(parts)
+
+    def similar(self, items: IntArray, k: int) -> Retrieved:
+        """Return the k most similar items of each given item, most similar first.
+
+        Parameters
+        ----------
+        items : ndarray of int64, shape (B,)
+            Item codes; an unknown item (0) has no neighbours.
+        k : int
+            At most ``n_neighbors`` are known.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        require_fitted(self, "offsets_")
+        start = self.offsets_[items]
+        counts = np.minimum(self.offsets_[items + 1] - start, k)
+        index = multi_arange(start, counts)
+        return Retrieved(
+            counts_to_offsets(counts), self.neighbor_[index].astype(np.int64), self.similarity_[index]
+        )
+
+    def _matrix(self, dataset: Dataset) -> csr_matrix:
+        """Return the user-item matrix of the events that count, without empty cells."""
+        log = dataset.interactions
+        if self.max_history is not None:
+            log = _most_recent(log, self.max_history)
+        weight = with_decay(log, dataset.until, self.half_life).astype(np.float32)
+        matrix = log.replace(weight=weight).matrix(dataset.n_users, dataset.n_items)
+        matrix.eliminate_zeros()
+        if self.similarity == "jaccard":
+            matrix.data[:] = 1.0
+        return matrix
+
+    def _similarity(self, common: FloatArray, mine: FloatArray, theirs: FloatArray) -> Float32Array:
+        below = mine * theirs if self.similarity == "cosine" else mine + theirs - common
+        return (common / (below + self.shrinkage)).astype(np.float32)
+
+
+def _squared_norms(by_item: csr_matrix) -> FloatArray:
+    row = np.repeat(np.arange(by_item.shape[0]), np.diff(by_item.indptr))
+    return segment_sum(by_item.data.astype(np.float64) ** 2, row, by_item.shape[0])
+
+
+def _most_recent(log: Interactions, most: int) -> Interactions:
+    offsets, position = log.by_user
+    from_end = np.repeat(offsets[1:], np.diff(offsets)) - np.arange(len(log))
+    return log.take(np.sort(position[from_end <= most]))
+
+
+def _most_rows(n_codes: int) -> int:
+    """Return how many rows a packed sort key has room for beside a score (32 bits) and an item code."""
+    return 1 << max(31 - bits_for(n_codes), 0)
+
+
+def _blocks(cost: AnyArray, budget: int, most: int) -> Iterator[tuple[int, int]]:
+    """Cut rows into blocks of at most ``most`` rows whose cost is within the budget, or of one row."""
+    total = np.cumsum(cost)
+    start, done = 0, 0.0
+    while start < len(cost):
+        stop = int(np.searchsorted(total, done + budget, side="right"))
+        stop = min(max(stop, start + 1), start + most)
+        yield start, stop
+        start, done = stop, float(total[stop - 1])
+
+
+def _joined(parts: list[tuple[IntArray, IntArray, Float32Array]]) -> Retrieved:
+    if len(parts) == 1:
+        return Retrieved(*parts[0])
+    if not parts:
+        return Retrieved.empty(0)
+    counts = np.concatenate([np.diff(offsets) for offsets, _, _ in parts])
+    return Retrieved(
+        counts_to_offsets(counts),
+        np.concatenate([item for _, item, _ in parts]),
+        np.concatenate([score for _, _, score in parts]),
+    )

@@ -1,0 +1,134 @@
+"""Popular: what everybody takes, lately, overall or in the user's segment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit._ops.segments import counts_to_offsets, multi_arange, segment_sum
+from recokit.candidates._shared import Duration, check_duration, require_fitted, with_decay
+from recokit.data import Categorical, Dataset, Requests, Retrieved, seconds, segments_by
+from recokit.data.history import check_events, events_of
+from recokit.typing import Float32Array, FloatArray, IntArray
+
+__all__ = ["Popular"]
+
+#: How long a segment's list is made at least, where the catalogue allows: far above any limit in use.
+_DEPTH = 10_000
+
+
+class Popular(Configured):
+    """Source of popular items: decayed weights as of the end of the data, ranked once in ``fit``.
+
+    An item's score is the sum over its events of weight x 2^(-age / half-life). Equal scores come in the order of
+    item codes, so a catalogue without any events is listed in that order, with score 0.
+
+    Parameters
+    ----------
+    half_life : duration or None, default "14D"
+        After this time an event counts half; None for no decay.
+    window : duration, optional
+        Only events of this time before the end of the data; all of them by default.
+    by : str, Categorical, ndarray or mapping, optional
+        What tells user segments apart, such as the user column ``"region"``: each segment gets a list of its own,
+        continued by the overall one with score 0. Users of no segment, and unknown users, get the overall list. See
+        :func:`recokit.data.segments_by`.
+    events : sequence of str, optional
+        Event types that count; all of them by default.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option is no duration, or the data has no such event type or user column.
+
+    Attributes
+    ----------
+    offsets_ : ndarray of int64, shape (S + 2,)
+        Where the list of each of S segments lies; list 0 is the overall one.
+    item_, score_ : ndarray
+        The lists, best first.
+    segment_ : ndarray of int64, shape (n_users + 1,)
+        Segment of each user, 0 for none.
+    fitted_until_ : float
+        End of the data.
+
+    Examples
+    --------
+    >>> data = Dataset.from_frame({"user": [1, 2, 2], "item": [7, 8, 7], "timestamp": [10, 20, 30]})
+    >>> found = Popular(half_life=None).fit(data).retrieve(Requests.build(np.array([0])), limit=5)
+    >>> data.item_ids.decode(found.item).tolist(), found.score.tolist()
+    ([7, 8], [2.0, 1.0])
+    """
+
+    def __init__(
+        self,
+        *,
+        half_life: Duration | None = "14D",
+        window: Duration | None = None,
+        by: str | Categorical | None = None,
+        events: Sequence[str] | None = None,
+    ) -> None:
+        check_duration("half_life", half_life)
+        check_duration("window", window)
+        check_events(events)
+        self.half_life, self.window, self.by, self.events = half_life, window, by, events
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The user column, if the segments are one."""
+        if isinstance(self.by, str) and self.by != "activity":
+            return (f"user.{self.by.removeprefix('user.')}",)
+        return ()
+
+    def fit(self, dataset: Dataset) -> Popular:
+        """Count and rank."""
+        log = events_of(dataset.interactions, self.events)
+        if self.window is not None:
+            log = log.between(dataset.until - seconds(self.window), np.inf)
+        weight = with_decay(log, dataset.until, self.half_life)
+        if self.by is None:
+            self.segment_ = np.zeros(dataset.n_users + 1, np.int64)
+            n_segments = 0
+        else:
+            segments = segments_by(dataset, self.by)
+            self.segment_, n_segments = segments.codes, len(segments.labels)
+        items, scores = [], []
+        overall, depth = np.arange(1, dataset.n_items + 1), dataset.n_items
+        segment = self.segment_[log.user]
+        for code in range(n_segments + 1):
+            here = segment == code if code else slice(None)
+            count = segment_sum(weight[here], log.item[here], dataset.n_items + 1)
+            item, score = _ranked(count, overall, depth)
+            items.append(item)
+            scores.append(score)
+            overall, depth = items[0], _DEPTH
+        self.offsets_ = counts_to_offsets(np.array([len(item) for item in items], np.int64))
+        self.item_, self.score_ = np.concatenate(items), np.concatenate(scores)
+        self.fitted_until_ = dataset.until
+        return self
+
+    def retrieve(self, requests: Requests, limit: int) -> Retrieved:
+        """Return the first ``limit`` items of each row's list.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        require_fitted(self, "offsets_")
+        segment = self.segment_[requests.user]
+        start = self.offsets_[segment]
+        counts = np.minimum(self.offsets_[segment + 1] - start, limit)
+        index = multi_arange(start, counts)
+        return Retrieved(counts_to_offsets(counts), self.item_[index], self.score_[index])
+
+
+def _ranked(count: FloatArray, otherwise: IntArray, depth: int) -> tuple[IntArray, Float32Array]:
+    """Rank items by count; those without one follow in another order, up to a depth."""
+    own = np.flatnonzero(count > 0)
+    own = own[np.argsort(-count[own], kind="stable")]
+    rest = otherwise[count[otherwise] <= 0][: max(depth - len(own), 0)]
+    item = np.concatenate([own, rest])
+    return item, count[item].astype(np.float32)

@@ -1,0 +1,105 @@
+"""Fitting: clones of the stages learn, in the order of the plan, and no stage sees the labels of the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from recokit._configured import clone
+from recokit.data import Candidates, Dataset, Requests
+from recokit.errors import ConfigurationError
+from recokit.pipeline.budget import Deadline
+from recokit.pipeline.plan import Node, Plan, bind_plan
+from recokit.pipeline.runner import Run, Settings
+from recokit.protocols import Role
+from recokit.training import TrainingReport, build_training_set, eligible_users, feature_shift
+
+__all__ = ["fit_plan"]
+
+#: Users run again after the refit, to measure how far their features moved.
+SHIFT_SAMPLE = 256
+
+
+def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[Plan, TrainingReport | None]:
+    """Fit clones of all stages and return the bound plan with the report of the last ranker's training.
+
+    Stages that evaluate as of each request's own time (``as_of``) learn once, from everything; others learn, for each
+    training window, from what was before its cut, and at the end from everything. Rankers learn in the order of the
+    plan, each on its own prefix.
+    """
+    once = plan.map(lambda node: _fitted(node, dataset) if _as_of(node) else node)
+    report: TrainingReport | None = None
+    trained: dict[str, Any] = {}
+    for node in [node for node in once if node.role is Role.SCORER and hasattr(node.stage, "fit")]:
+        if options["label_window"] is None:
+            raise ConfigurationError(
+                f"found the trainable ranker {node.name} and no label_window; expected one, such as label_window='7D'"
+            )
+        prefix = _replaced(once, trained).upto(node.name, live=False)
+        skipped = tuple(part.name for part in once if part.live)
+        training = build_training_set(_prefix_fitter(prefix, skipped), dataset, **options)
+        trained[node.name] = clone(node.stage).fit(training.data)
+        report = training.report
+        last = training.data
+    final = _replaced(once, trained)
+    final = final.map(lambda node: node if _as_of(node) or node.name in trained else _fitted(node, dataset))
+    bound = bind_plan(final, dataset.schema)
+    if report is not None:
+        prefix = bound.upto(list(trained)[-1], live=False)
+        report = report.with_shift(feature_shift(last, _sample_run(prefix, dataset, options["seed"])))
+    return bound, report
+
+
+@dataclass(frozen=True, eq=False)
+class _Prefix:
+    """What training runs: see :class:`recokit.training.FittedPrefix`."""
+
+    stages: Mapping[str, Any]
+    skipped: tuple[str, ...]
+    run: Callable[[Requests], Candidates]
+
+
+def _prefix_fitter(plan: Plan, skipped: tuple[str, ...]) -> Callable[[Dataset], _Prefix]:
+    def fit_prefix(before: Dataset) -> _Prefix:
+        fitted = plan.map(lambda node: node if _as_of(node) or node.role is Role.SCORER else _fitted(node, before))
+        bound = bind_plan(fitted, before.schema)
+        settings = _settings(bound, before.n_items)
+        stages = {node.name: node.stage for node in (*bound.hydrators, *bound.sources)}
+        return _Prefix(stages, skipped, lambda requests: _collect(settings, requests))
+
+    return fit_prefix
+
+
+def _collect(settings: Settings, requests: Requests) -> Candidates:
+    strict = replace(settings, plan=settings.plan.map(lambda node: replace(node, on_error="raise")))
+    run = Run(strict, requests, Deadline.after(np.inf), full=False)
+    run.hydrate()
+    return run.body(run.retrieve())
+
+
+def _settings(plan: Plan, n_items: int) -> Settings:
+    # Threads for waiting sources serve deadlines; training has none.
+    inline = plan.map(lambda node: node)
+    return Settings(inline, n_items, validate=True, bulkheads={})
+
+
+def _as_of(node: Node) -> bool:
+    return bool(getattr(node.stage, "as_of", False))
+
+
+def _fitted(node: Node, dataset: Dataset) -> Node:
+    if not hasattr(node.stage, "fit") or node.role is Role.SCORER:
+        return node
+    return replace(node, stage=clone(node.stage).fit(dataset))
+
+
+def _replaced(plan: Plan, stages: Mapping[str, Any]) -> Plan:
+    return plan.map(lambda node: replace(node, stage=stages[node.name]) if node.name in stages else node)
+
+
+def _sample_run(plan: Plan, dataset: Dataset, seed: int) -> Candidates:
+    users = eligible_users(dataset, max_users=SHIFT_SAMPLE, seed=seed)
+    return _collect(_settings(plan, dataset.n_items), Requests.build(users, now=dataset.until, seed=seed))
