@@ -1,5 +1,290 @@
-"""NOTE FROM THE LEAD to the builder of the selection kernel: I overwrote your selection.py by accident at 03:14. Please
-write yours back over this file as you had it, then slates.py, rules/ and diversity/ AT ONCE in working form (the pipeline, the
-quickstart and the benchmark wait for them; about 15 minutes left for everything of yours), and polish after that.
-"""
-raise ImportError("selection.py was overwritten by the lead by accident: its builder should write its own version back here")
+"""Greedy slate selection under caps, for a batch of padded windows at once. Loops run over places, never candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from recokit.typing import AnyArray, BoolArray, IntArray
+
+__all__ = ["CapArrays", "Steering", "greedy", "improve", "violations"]
+
+#: Candidates that the repair looks at for each place: the best by preference. Bounds its cost to a square of this.
+REPAIR_POOL = 200
+_LOWEST = np.float32(-3e38)
+
+
+@dataclass(frozen=True, eq=False)
+class CapArrays:
+    """One cap on windows of W candidates.
+
+    Parameters
+    ----------
+    groups : tuple of ndarray of int64, each (B, W)
+        Group codes; a candidate in several groups has one in each array, repeated where it has fewer.
+    maximum : ndarray of int64, shape (B,)
+        Most items of a group.
+    within : int, optional
+        The cap holds in the first ``within`` places, or with ``sliding`` in every run of so many places.
+    sliding, hard : bool
+    """
+
+    groups: tuple[IntArray, ...]
+    maximum: IntArray
+    within: int | None = None
+    sliding: bool = False
+    hard: bool = False
+
+    def rows(self, rows: IntArray) -> CapArrays:
+        """Return the cap for some rows."""
+        groups = tuple(group[rows] for group in self.groups)
+        return CapArrays(groups, self.maximum[rows], self.within, self.sliding, self.hard)
+
+
+class Steering(Protocol):
+    """What chooses among the allowed candidates; an objective bound to its window."""
+
+    def gain(self) -> AnyArray: ...
+
+    def update(self, chosen: IntArray, active: BoolArray) -> None: ...
+
+
+class _CapState:
+    """Which candidates a cap forbids at the next place."""
+
+    def __init__(self, cap: CapArrays, n_places: int) -> None:
+        self.cap = cap
+        n_rows, width = cap.groups[0].shape
+        self.rows = np.arange(n_rows)
+        self.blocked = np.zeros((n_rows, width), np.bool_)
+        # -1 is no group: places not filled yet match nothing.
+        self.taken = np.full((len(cap.groups), n_rows, n_places), -1, np.int64)
+        self.place = 0
+        self.blocked |= (cap.maximum <= 0)[:, None]
+
+    def forbidden(self) -> BoolArray | None:
+        """Return the mask (B, W) of candidates forbidden at the next place, None if there is none."""
+        cap = self.cap
+        if cap.within is None:
+            return self.blocked
+        if not cap.sliding:
+            return self.blocked if self.place < cap.within else None
+        recent = self.taken[:, :, max(0, self.place - cap.within + 1) : self.place]
+        blocked = np.zeros_like(self.blocked)
+        for back in range(recent.shape[2]):
+            for layer in range(len(cap.groups)):
+                self._block(blocked, recent[layer, :, back], recent)
+        return blocked
+
+    def update(self, chosen: IntArray, active: BoolArray) -> None:
+        """Count the candidates chosen for the next place."""
+        cap = self.cap
+        for layer, group in enumerate(cap.groups):
+            self.taken[layer, :, self.place] = np.where(active, group[self.rows, chosen], -1)
+        self.place += 1
+        if cap.sliding or (cap.within is not None and self.place > cap.within):
+            return
+        for layer in range(len(cap.groups)):
+            self._block(self.blocked, self.taken[layer, :, self.place - 1], self.taken[:, :, : self.place])
+
+    def _block(self, blocked: BoolArray, code: IntArray, taken: IntArray) -> None:
+        count = (taken == code[:, None]).any(axis=0).sum(axis=1)
+        full = (count >= self.cap.maximum) & (code >= 0)
+        if full.any():
+            for group in self.cap.groups:
+                blocked |= (group == code[:, None]) & full[:, None]
+
+
+def greedy(
+    valid: BoolArray,
+    k: IntArray,
+    caps: Sequence[CapArrays],
+    steering: Steering | None,
+    *,
+    start: IntArray,
+    pinned: IntArray | None = None,
+) -> IntArray:
+    """Choose up to k candidates of each row, one place after the other.
+
+    Parameters
+    ----------
+    valid : ndarray of bool, shape (B, W)
+        False where a window is padded.
+    k : ndarray of int64, shape (B,)
+        Places of each row.
+    caps : sequence of CapArrays
+        Kept at every place, except by what stands there already.
+    steering : Steering, optional
+        Gains; None takes the candidates in the order of the window.
+    start : ndarray of int64, shape (B, max k)
+        Window positions that stand in the list already, from its first place on; -1 where it is open.
+    pinned : ndarray of int64, shape (B, W), optional
+        1-based place that a candidate is pinned to, 0 for none. A pin yields to hard caps only.
+
+    Returns
+    -------
+    ndarray of int64, shape (B, max k)
+        Window positions in list order; -1 after a row's end.
+    """
+    n_rows = len(valid)
+    n_places = int(k.max(initial=0))
+    rows = np.arange(n_rows)
+    available = valid.copy()
+    states = [_CapState(cap, n_places) for cap in caps]
+    picked = np.full((n_rows, n_places), -1, np.int64)
+    ended = np.zeros(n_rows, np.bool_)
+    available[np.nonzero(start >= 0)[0], start[start >= 0]] = False
+    n_standing = int((start >= 0).sum(axis=1).max(initial=0))
+    for place in range(n_places):
+        allowed = _allowed(available, states)
+        if pinned is not None:
+            allowed &= pinned <= place
+        chosen = _best(allowed, steering)
+        active = allowed[rows, chosen]
+        if pinned is not None:
+            chosen, active = _pin(pinned == place + 1, available, states, chosen, active)
+        if place < n_standing:
+            stands = start[:, place] >= 0
+            chosen, active = np.where(stands, start[:, place], chosen), active | stands
+        active &= (place < k) & ~ended
+        ended |= ~active
+        if not active.any():
+            break
+        picked[active, place] = chosen[active]
+        available[rows[active], chosen[active]] = False
+        for state in states:
+            state.update(chosen, active)
+        if steering is not None:
+            steering.update(chosen, active)
+    return picked
+
+
+def _allowed(available: BoolArray, states: Sequence[_CapState]) -> BoolArray:
+    allowed = available.copy()
+    for state in states:
+        forbidden = state.forbidden()
+        if forbidden is not None:
+            allowed &= ~forbidden
+    return allowed
+
+
+def _best(allowed: BoolArray, steering: Steering | None) -> IntArray:
+    if steering is None:
+        return np.argmax(allowed, axis=1)
+    gain = np.fmax(steering.gain(), _LOWEST)
+    return np.argmax(np.where(allowed, gain, -np.inf), axis=1)
+
+
+def _pin(
+    here: BoolArray, available: BoolArray, states: Sequence[_CapState], chosen: IntArray, active: BoolArray
+) -> tuple[IntArray, BoolArray]:
+    here = here & available
+    for state in states:
+        forbidden = state.forbidden() if state.cap.hard else None
+        if forbidden is not None:
+            here &= ~forbidden
+    wins = here.any(axis=1)
+    return np.where(wins, np.argmax(here, axis=1), chosen), active | wins
+
+
+def violations(picked: IntArray, cap: CapArrays) -> BoolArray:
+    """Tell for each row whether its list breaks a cap: an independent check, by counting.
+
+    Parameters
+    ----------
+    picked : ndarray of int64, shape (B, K)
+        Window positions, -1 after a row's end.
+    cap : CapArrays
+
+    Returns
+    -------
+    ndarray of bool, shape (B,)
+    """
+    n_rows, n_places = picked.shape
+    broken = np.zeros(n_rows, np.bool_)
+    span = n_places if cap.within is None else min(cap.within, n_places)
+    if not span:
+        return broken
+    rows = np.arange(n_rows)[:, None]
+    codes = np.stack([np.where(picked >= 0, group[rows, picked], -1) for group in cap.groups])
+    last = n_places - span + 1 if cap.sliding else 1
+    for start in range(last):
+        run = codes[:, :, start : start + span]
+        for place in range(run.shape[2]):
+            for layer in range(len(cap.groups)):
+                code = run[layer, :, place]
+                count = (run == code[:, None]).any(axis=0).sum(axis=1)
+                broken |= (code >= 0) & (count > cap.maximum)
+    return broken
+
+
+def improve(
+    picked: IntArray,
+    valid: BoolArray,
+    k: int,
+    caps: Sequence[CapArrays],
+    placed: int,
+    again: Callable[[BoolArray], IntArray],
+) -> IntArray:
+    """Lengthen one row's list by exchanging one item for two, where two caps starve the greedy choice.
+
+    Greedy keeps to one cap at a time and can end early although a longer list exists (in about 6% of slates under two
+    caps). Each round drops one item and adds two from the best candidates; order is chosen again among the new set.
+
+    Parameters
+    ----------
+    picked : ndarray of int64, shape (K,)
+        The row's window positions, -1 after its end.
+    valid : ndarray of bool, shape (W,)
+    k : int
+        Places wanted.
+    caps : sequence of CapArrays
+        Caps of this row alone, (1, W).
+    placed : int
+        The first so many places stay as they are.
+    again : callable
+        Chooses anew among the candidates of a mask (W,); returns positions like ``picked``.
+
+    Returns
+    -------
+    ndarray of int64, shape (K,)
+        A longer list, or ``picked`` itself.
+    """
+    while (length := int((picked >= 0).sum())) < k:
+        chosen = picked[:length]
+        free = np.setdiff1d(np.flatnonzero(valid), chosen)[:REPAIR_POOL]
+        exchange = _exchange(chosen, free, placed, [cap for cap in caps if cap.within is None])
+        if exchange is None:
+            return picked
+        mask = np.zeros(len(valid), np.bool_)
+        mask[np.setdiff1d(chosen, exchange[:1])] = True
+        mask[exchange[1:]] = True
+        longer = again(mask)
+        if (longer >= 0).sum() <= length:
+            return picked
+        picked = longer
+    return picked
+
+
+def _exchange(chosen: IntArray, free: IntArray, placed: int, caps: Sequence[CapArrays]) -> IntArray | None:
+    """Find an item to drop and two to add that every whole-list cap allows."""
+    for drop in chosen[placed:]:
+        kept = chosen[chosen != drop]
+        fits = np.ones(len(free), np.bool_)
+        pair = ~np.eye(len(free), dtype=np.bool_)
+        for cap in caps:
+            groups = np.stack([group[0] for group in cap.groups])
+            mine, theirs = groups[:, None, free, None], groups[None, :, None, kept]
+            left = cap.maximum[0] - (mine == theirs).any(axis=1).sum(axis=2)
+            fits &= (left >= 1).all(axis=0)
+            same = (groups[:, None, None, free] == groups[None, :, free, None]).any(axis=1)
+            pair &= ~(same & (left < 2)[:, None, :]).any(axis=0)
+        pair &= fits[:, None] & fits[None, :]
+        if pair.any():
+            first, second = np.unravel_index(int(np.argmax(pair)), pair.shape)
+            return np.array([drop, free[first], free[second]])
+    return None
+
