@@ -351,7 +351,7 @@ def _cap_arrays(cap: Cap, index: IntArray, k: IntArray) -> CapArrays:
         maximum = np.maximum(np.floor(cap.share * length + 1e-9).astype(np.int64), 1)
     else:
         maximum = np.full(len(k), cap.maximum, np.int64)
-    return CapArrays(_groups(cap, index), maximum, cap.within, cap.sliding, cap.hard)
+    return CapArrays(_groups(cap, index), maximum, cap.within, cap.sliding)
 
 
 def _groups(cap: Cap, index: IntArray) -> tuple[IntArray, ...]:
@@ -360,12 +360,12 @@ def _groups(cap: Cap, index: IntArray) -> tuple[IntArray, ...]:
     if cap.offsets is None:
         return (cap.group[index],)
     start, counts = cap.offsets[index], cap.offsets[index + 1] - cap.offsets[index]
-    # Codes no group has, one for each candidate: an item in no group is limited by nothing.
+    # Where it has fewer groups than others, a candidate has a code that no other has: it is limited by nothing.
     alone = int(cap.group.max()) + 1 + np.arange(index.shape[1])
     layers = []
     for layer in range(max(int(counts.max()), 1)):
-        inside = np.minimum(start + np.minimum(layer, np.maximum(counts - 1, 0)), len(cap.group) - 1)
-        layers.append(np.where(counts > 0, cap.group[inside], alone))
+        inside = np.minimum(start + layer, len(cap.group) - 1)
+        layers.append(np.where(counts > layer, cap.group[inside], alone))
     return tuple(layers)
 
 

@@ -24,24 +24,23 @@ class CapArrays:
     Parameters
     ----------
     groups : tuple of ndarray of int64, each (B, W)
-        Group codes; a candidate in several groups has one in each array, repeated where it has fewer.
+        Group codes; a candidate in several groups has one in each array, and one of its own where it has fewer.
     maximum : ndarray of int64, shape (B,)
         Most items of a group.
     within : int, optional
         The cap holds in the first ``within`` places, or with ``sliding`` in every run of so many places.
-    sliding, hard : bool
+    sliding : bool
     """
 
     groups: tuple[IntArray, ...]
     maximum: IntArray
     within: int | None = None
     sliding: bool = False
-    hard: bool = False
 
     def rows(self, rows: IntArray) -> CapArrays:
         """Return the cap for some rows."""
         groups = tuple(group[rows] for group in self.groups)
-        return CapArrays(groups, self.maximum[rows], self.within, self.sliding, self.hard)
+        return CapArrays(groups, self.maximum[rows], self.within, self.sliding)
 
 
 class Steering(Protocol):
@@ -52,50 +51,56 @@ class Steering(Protocol):
     def update(self, chosen: IntArray, active: BoolArray) -> None: ...
 
 
-class _CapState:
-    """Which candidates a cap forbids at the next place."""
+class _Counted:
+    """A cap that counts from the first place on, over the whole list or its first places."""
 
-    def __init__(self, cap: CapArrays, n_places: int) -> None:
-        self.cap = cap
-        n_rows, width = cap.groups[0].shape
-        self.rows = np.arange(n_rows)
-        self.blocked = np.zeros((n_rows, width), np.bool_)
-        # -1 is no group: places not filled yet match nothing.
-        self.taken = np.full((len(cap.groups), n_rows, n_places), -1, np.int64)
-        self.place = 0
-        self.blocked |= (cap.maximum <= 0)[:, None]
-
-    def forbidden(self) -> BoolArray | None:
-        """Return the mask (B, W) of candidates forbidden at the next place, None if there is none."""
-        cap = self.cap
-        if cap.within is None:
-            return self.blocked
-        if not cap.sliding:
-            return self.blocked if self.place < cap.within else None
-        recent = self.taken[:, :, max(0, self.place - cap.within + 1) : self.place]
-        blocked = np.zeros_like(self.blocked)
-        for back in range(recent.shape[2]):
-            for layer in range(len(cap.groups)):
-                self._block(blocked, recent[layer, :, back], recent)
-        return blocked
+    def __init__(self, cap: CapArrays, allowed: BoolArray) -> None:
+        self.maximum = cap.maximum
+        self.rows = np.arange(len(allowed))
+        self.allowed = allowed
+        codes, dense = np.unique(np.stack(cap.groups), return_inverse=True)
+        self.groups = dense.reshape(len(cap.groups), *allowed.shape)
+        self.count = np.zeros((len(allowed), len(codes)), np.int64)
+        if (cap.maximum <= 0).any():
+            self.allowed &= (cap.maximum > 0)[:, None]
 
     def update(self, chosen: IntArray, active: BoolArray) -> None:
-        """Count the candidates chosen for the next place."""
-        cap = self.cap
-        for layer, group in enumerate(cap.groups):
-            self.taken[layer, :, self.place] = np.where(active, group[self.rows, chosen], -1)
-        self.place += 1
-        if cap.sliding or (cap.within is not None and self.place > cap.within):
-            return
-        for layer in range(len(cap.groups)):
-            self._block(self.blocked, self.taken[layer, :, self.place - 1], self.taken[:, :, : self.place])
+        """Count the candidates chosen; forbid the groups that are full, in place."""
+        codes = self.groups[:, self.rows, chosen]
+        for code in codes:
+            self.count[self.rows, code] += active
+            full = self.count[self.rows, code] >= self.maximum
+            if full.any():
+                code = np.where(full, code, -1)[:, None]
+                for group in self.groups:
+                    self.allowed &= group != code
 
-    def _block(self, blocked: BoolArray, code: IntArray, taken: IntArray) -> None:
-        count = (taken == code[:, None]).any(axis=0).sum(axis=1)
-        full = (count >= self.cap.maximum) & (code >= 0)
-        if full.any():
-            for group in self.cap.groups:
-                blocked |= (group == code[:, None]) & full[:, None]
+
+class _Sliding:
+    """A cap on every run of so many places."""
+
+    def __init__(self, cap: CapArrays) -> None:
+        self.cap, self.recent = cap, []  # type: tuple[CapArrays, list[IntArray]]
+        self.rows = np.arange(len(cap.maximum))
+
+    def allowed(self) -> BoolArray:
+        """Return what the last places allow at the next one, (B, W)."""
+        cap = self.cap
+        allowed = np.broadcast_to((cap.maximum > 0)[:, None], cap.groups[0].shape).copy()
+        for codes in self.recent:
+            for code in codes:
+                count = sum((other == code).any(axis=0).astype(np.int64) for other in self.recent)
+                full = np.where((count >= cap.maximum) & (code >= 0), code, -1)[:, None]
+                for group in cap.groups:
+                    allowed &= group != full
+        return allowed
+
+    def update(self, chosen: IntArray, active: BoolArray) -> None:
+        """Remember the candidates chosen, forget what has left the run."""
+        assert self.cap.within is not None
+        # -1 is no group: a row that chose nothing.
+        codes = np.stack([np.where(active, group[self.rows, chosen], -1) for group in self.cap.groups])
+        self.recent = [*self.recent, codes][-(self.cap.within - 1) :] if self.cap.within > 1 else []
 
 
 def greedy(
@@ -122,53 +127,49 @@ def greedy(
     start : ndarray of int64, shape (B, max k)
         Window positions that stand in the list already, from its first place on; -1 where it is open.
     pinned : ndarray of int64, shape (B, W), optional
-        1-based place that a candidate is pinned to, 0 for none. A pin yields to hard caps only.
+        1-based place that a candidate is pinned to, 0 for none. A pin yields to the caps.
 
     Returns
     -------
     ndarray of int64, shape (B, max k)
         Window positions in list order; -1 after a row's end.
     """
-    n_rows = len(valid)
+    rows = np.arange(len(valid))
     n_places = int(k.max(initial=0))
-    rows = np.arange(n_rows)
-    available = valid.copy()
-    states = [_CapState(cap, n_places) for cap in caps]
-    picked = np.full((n_rows, n_places), -1, np.int64)
-    ended = np.zeros(n_rows, np.bool_)
-    available[np.nonzero(start >= 0)[0], start[start >= 0]] = False
     n_standing = int((start >= 0).sum(axis=1).max(initial=0))
+    available = valid.copy()
+    available[np.nonzero(start >= 0)[0], start[start >= 0]] = False
+    whole = [_Counted(cap, available) for cap in caps if cap.within is None]
+    first = {
+        cap: _Counted(cap, np.ones_like(valid)) for cap in caps if cap.within is not None and not cap.sliding
+    }
+    sliding = [_Sliding(cap) for cap in caps if cap.sliding]
+    picked = np.full((len(valid), n_places), -1, np.int64)
+    going = k > 0
     for place in range(n_places):
-        allowed = _allowed(available, states)
+        first = {cap: counted for cap, counted in first.items() if cap.within is None or place < cap.within}
+        allowed = available
+        for counted in first.values():
+            allowed = allowed & counted.allowed
+        for run in sliding:
+            allowed = allowed & run.allowed()
         if pinned is not None:
-            allowed &= pinned <= place
+            allowed = _unpinned(allowed, pinned, place)
         chosen = _best(allowed, steering)
         active = allowed[rows, chosen]
-        if pinned is not None:
-            chosen, active = _pin(pinned == place + 1, available, states, chosen, active)
         if place < n_standing:
             stands = start[:, place] >= 0
             chosen, active = np.where(stands, start[:, place], chosen), active | stands
-        active &= (place < k) & ~ended
-        ended |= ~active
-        if not active.any():
+        going = going & active & (place < k)
+        if not going.any():
             break
-        picked[active, place] = chosen[active]
-        available[rows[active], chosen[active]] = False
-        for state in states:
-            state.update(chosen, active)
+        picked[:, place] = np.where(going, chosen, -1)
+        available[rows, chosen] = False
+        for state in (*whole, *first.values(), *sliding):
+            state.update(chosen, going)
         if steering is not None:
-            steering.update(chosen, active)
+            steering.update(chosen, going)
     return picked
-
-
-def _allowed(available: BoolArray, states: Sequence[_CapState]) -> BoolArray:
-    allowed = available.copy()
-    for state in states:
-        forbidden = state.forbidden()
-        if forbidden is not None:
-            allowed &= ~forbidden
-    return allowed
 
 
 def _best(allowed: BoolArray, steering: Steering | None) -> IntArray:
@@ -178,16 +179,10 @@ def _best(allowed: BoolArray, steering: Steering | None) -> IntArray:
     return np.argmax(np.where(allowed, gain, -np.inf), axis=1)
 
 
-def _pin(
-    here: BoolArray, available: BoolArray, states: Sequence[_CapState], chosen: IntArray, active: BoolArray
-) -> tuple[IntArray, BoolArray]:
-    here = here & available
-    for state in states:
-        forbidden = state.forbidden() if state.cap.hard else None
-        if forbidden is not None:
-            here &= ~forbidden
-    wins = here.any(axis=1)
-    return np.where(wins, np.argmax(here, axis=1), chosen), active | wins
+def _unpinned(allowed: BoolArray, pinned: IntArray, place: int) -> BoolArray:
+    """Return what may stand at a place: what is pinned there, else what is not pinned to a later one."""
+    here = allowed & (pinned == place + 1)
+    return np.where(here.any(axis=1, keepdims=True), here, allowed & (pinned <= place))
 
 
 def violations(picked: IntArray, cap: CapArrays) -> BoolArray:
@@ -287,4 +282,3 @@ def _exchange(chosen: IntArray, free: IntArray, placed: int, caps: Sequence[CapA
             first, second = np.unravel_index(int(np.argmax(pair)), pair.shape)
             return np.array([drop, free[first], free[second]])
     return None
-

@@ -53,7 +53,7 @@ class Cap:
 
 @dataclass(frozen=True, eq=False)
 class Pin:
-    """Fixed places for some candidates.
+    """Fixed places for some candidates, where no cap forbids them.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,11 +18,11 @@ __all__ = ["MMR"]
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """Items of the window, weighted relevance (B, W), and each candidate's likeness to the nearest item chosen."""
+    """Items of the window, weighted relevance (B, W), and likeness to the nearest item chosen, once there is one."""
 
     content: AnyArray
     relevance: Float32Array
-    nearest: Float32Array
+    nearest: Float32Array | None
 
 
 class MMR(Configured):
@@ -121,13 +121,13 @@ class MMR(Configured):
         if item.size and item.max() >= len(content):
             raise ContractError(f"found item code {item.max()}; expected at most {len(content) - 1}")
         relevance = np.float32(self.trade_off) * window.relevance
-        return _State(content[item], relevance, np.full(item.shape, -np.inf, np.float32))
+        return _State(content[item], relevance, None)
 
     def gain(self, state: _State) -> Float32Array:
         """Return ``t * relevance - (1 - t) * likeness``, (B, W)."""
-        # Nothing is chosen yet where the nearest is -inf: likeness 0.
-        nearest = np.where(np.isneginf(state.nearest), np.float32(0), state.nearest)
-        return np.asarray(state.relevance - np.float32(1 - self.trade_off) * nearest)
+        if state.nearest is None:
+            return state.relevance
+        return np.asarray(state.relevance - np.float32(1 - self.trade_off) * state.nearest)
 
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
@@ -137,5 +137,6 @@ class MMR(Configured):
         else:
             same = (state.content == picked[:, None, :]) & (picked > 0)[:, None, :]
             likeness = same.mean(axis=2, dtype=np.float32)
-        nearest = np.where(active[:, None], np.maximum(state.nearest, likeness), state.nearest)
-        return replace(state, nearest=nearest)
+        # A row that chose nothing has ended: what it remembers matters no more.
+        nearest = likeness if state.nearest is None else np.maximum(state.nearest, likeness)
+        return _State(state.content, state.relevance, nearest)

@@ -54,7 +54,11 @@ class Assemble(Configured):
                 "found no blocks; expected at least one, such as features.ItemActivity()"
             )
         self.blocks = blocks
-        self.names = _names(blocks)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features, in the order of the blocks."""
+        return _names(self._parts)
 
     @property
     def _parts(self) -> Sequence[Any]:
@@ -102,7 +106,7 @@ class Assemble(Configured):
             raise ConfigurationError(
                 f"found feature {min(repeated)!r} twice in {self!r}; expected distinct names"
             )
-        return bound_copy(self, blocks_=bound, names=names)
+        return bound_copy(self, blocks_=bound)
 
     def freshness(self) -> dict[str, float]:
         """Return until when the data of each feature is known, in seconds since 1970; ``inf`` if always current."""

@@ -25,7 +25,12 @@ class _Attributes(Block):
         asked = (columns,) if isinstance(columns, str) else tuple(columns)
         self._asked = tuple(column.removeprefix(f"{self._entity}.") for column in asked)
         self.requires = tuple(f"{self._entity}.{column}" for column in self._asked)
-        self.names = self._named(self._asked)
+
+    @property
+    def names(self) -> tuple[str, ...]:  # type: ignore[override]  # what bind found is state, and saved with it
+        """Names of the features."""
+        names: tuple[str, ...] = getattr(self, "names_", self._named(self._asked))
+        return names
 
     def _named(self, columns: Sequence[str]) -> tuple[str, ...]:
         return tuple(f"{self._entity}_{column}" for column in columns)
@@ -42,7 +47,7 @@ class _Attributes(Block):
         block = (
             table.numeric if positions == list(range(table.numeric.shape[1])) else table.numeric[:, positions]
         )
-        bound: dict[str, object] = {"names": self._named(wanted), "block_": block}
+        bound: dict[str, object] = {"names_": self._named(wanted), "block_": block}
         if table.updated_at is not None and np.isfinite(table.updated_at).any():
             bound["updated_at_"] = float(table.updated_at[np.isfinite(table.updated_at)].max())
         return bound
@@ -141,26 +146,32 @@ class SourceScores(Block):
     of a source from shifting its features. Names are known once bound to a pipeline's sources.
     """
 
-    requires: tuple[str, ...] = ()
-    _sources: tuple[str, ...] = ()
+    sources_: tuple[str, ...] = ()
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The sources' columns."""
+        return tuple(f"{source}_{part}" for source in self.sources_ for part in ("rank", "score"))
+
+    @property
+    def names(self) -> tuple[str, ...]:  # type: ignore[override]  # what bind found is state, and saved with it
+        """Names of the features; empty before ``bind``."""
+        return (*self.requires, *(("source_count",) if len(self.sources_) > 1 else ()))
 
     def bind(self, schema: Schema) -> SourceScores:
         """Return a copy bound to the sources."""
-        sources = schema.source_names
-        columns = tuple(f"{source}_{part}" for source in sources for part in ("rank", "score"))
-        count = ("source_count",) if len(sources) > 1 else ()
-        return bound_copy(self, names=(*columns, *count), requires=columns, _sources=sources)
+        return bound_copy(self, sources_=schema.source_names)
 
     def _columns(self, context: Context) -> Iterator[AnyArray]:
         candidates = context.candidates
         found = np.zeros(len(candidates), np.float32)
-        for source in self._sources:
+        for source in self.sources_:
             rank = candidates.column(f"{source}_rank")
             here = ~np.isnan(rank)
             found += here
             yield np.where(here, 1.0 / np.where(here, rank, 1.0), 0.0)
             yield _scaled(candidates.column(f"{source}_score"), candidates.offsets)
-        if len(self._sources) > 1:
+        if len(self.sources_) > 1:
             yield found
 
 
