@@ -16,24 +16,26 @@ import numpy as np
 from _show import show_evaluations, show_table
 
 import recokit as rk
-from recokit import candidates, diversity, features, metrics, rankers, rules
+from recokit import candidates, diversity, features, rankers, rules
 
 CUT = "2017-12-01"
 METRICS = ["NDCG@10"]
 
 
+def sources() -> list[Any]:
+    """Return the three sources: what a household buys again, what goes with it, what everybody buys."""
+    return [
+        candidates.History(half_life="30D"),
+        rk.Step(candidates.ItemKNN(n_neighbors=100, half_life="30D", max_history=100), limit=100),
+        rk.Step(candidates.Popular(half_life="14D"), limit=200),
+    ]
+
+
 def build_pipeline() -> rk.Pipeline:
-    """Return the funnel: three sources, two hard rules, 50 features, trees, two caps, diversity, disclosure."""
+    """Return the funnel: three sources, two hard rules, features, trees, two caps, diversity, disclosure."""
     return rk.Pipeline(
         [
-            candidates.Merge(
-                [
-                    candidates.History(half_life="30D"),
-                    candidates.ItemKNN(n_neighbors=100, half_life="30D", max_history=100),
-                    candidates.Popular(half_life="14D"),
-                ],
-                limit=500,
-            ),
+            candidates.Merge(sources(), limit=600),
             rules.InStock("in_stock"),
             rules.NotOwned(except_for="consumable"),
             features.Standard(),
@@ -76,21 +78,17 @@ def evaluate_all(pipeline: rk.Pipeline, train: rk.Dataset, test: rk.Dataset) -> 
 
 
 def source_recall(pipeline: rk.Pipeline, train: rk.Dataset, test: rk.Dataset) -> dict[str, Any]:
-    """Measure what each source finds at all: the ceiling of any ranker behind it."""
-    bare = pipeline.without(*CAPS, *LEARNED, "in_stock", "not_owned", "disclose")
+    """Measure what each source finds at all, asked alone for 500: the ceiling of any ranker behind it."""
     wanted = ["Recall@50", "Recall@500"]
-    subjects = {"all three": bare} | {
-        name.removeprefix("merge."): only_source(bare, name) for name in SOURCES
-    }
+    subjects = {"all three": pipeline.without(*CAPS, *LEARNED, "in_stock", "not_owned", "disclose")}
+    for source in sources():
+        stage = source.stage if isinstance(source, rk.Step) else source
+        alone = rk.Pipeline([stage]).fit(train)
+        subjects[alone.names[-1]] = alone
     result = rk.evaluate(subjects, test, wanted, history=train)
     rows = [(name, *(f"{result[name][metric].mean:.3f}" for metric in wanted)) for name in subjects]
     show_table("What each source finds", ("source", *wanted), rows)
     return {name: {metric: result[name][metric].mean for metric in wanted} for name in subjects}
-
-
-def only_source(bare: rk.Pipeline, source: str) -> rk.Pipeline:
-    """Return a pipeline of one source and nothing else."""
-    return bare.without(*(name for name in SOURCES if name != source))
 
 
 def rules_at_work(pipeline: rk.Pipeline, users: list[Any], now: float) -> dict[str, int]:
@@ -146,28 +144,26 @@ def show_list(pipeline: rk.Pipeline, dataset: rk.Dataset, user: Any, now: float)
 
 def sabotaged(pipeline: rk.Pipeline, dataset: rk.Dataset) -> dict[str, tuple[rk.Pipeline, str]]:
     """Return broken copies of the pipeline, each with the verdict that the debugger should reach."""
-    standard, trees = pipeline["standard"], pipeline["gradient_boosting"]
     old = dataset.before("2017-03-01")
-    stale = pipeline
-    for name in SOURCES:
-        source = pipeline[name]
-        stale = stale.replace(name, type(source)(**rk.testing.options(source)).fit(old))
+    stale = pipeline.replace("merge.item_knn", candidates.ItemKNN(max_history=100).fit(old))
+    stale = stale.replace("merge.popular", candidates.Popular(half_life="14D").fit(old))
+    nothing_in_stock = rules.InStock(np.zeros(dataset.n_items + 1))
     return {
         "stale index": (stale, "STALE_INDEX"),
-        "dropped features": (pipeline.replace("standard", Dropped(standard)), "FEATURE_QUALITY_ISSUE"),
-        "flat ranker": (
-            pipeline.replace("gradient_boosting", Flat(trees)),
-            "RANKING_DIFFERENTIATION_FAILURE",
+        "dropped features": (
+            pipeline.replace("standard", Dropped(pipeline["standard"])),
+            "FEATURE_QUALITY_ISSUE",
         ),
+        "flat ranker": (pipeline.replace("gradient_boosting", Flat()), "RANKING_DIFFERENTIATION_FAILURE"),
         "over-aggressive rule": (
-            pipeline.replace("in_stock", rules.InStock(np.zeros(dataset.n_items + 1))),
+            pipeline.replace("in_stock", nothing_in_stock),
             "BUSINESS_RULES_TOO_AGGRESSIVE",
         ),
     }
 
 
 class Dropped:
-    """The features of a feature store that answers nothing."""
+    """A feature store that answers nothing."""
 
     def __init__(self, block: Any) -> None:
         self.block, self.names = block, block.names
@@ -179,8 +175,58 @@ class Dropped:
 class Flat:
     """A ranker that learned nothing."""
 
-    def __init__(self, ranker: Any) -> None:
-        self.ranker = ranker
-
     def score(self, candidates: rk.Candidates) -> np.ndarray:
         return np.full(len(candidates), 0.5, np.float32)
+
+
+def debug(
+    pipeline: rk.Pipeline, dataset: rk.Dataset, test: rk.Dataset, user: Any, now: float
+) -> dict[str, Any]:
+    """Diagnose a household as it is, and under each sabotage."""
+    verdicts = {}
+    for name, (broken, expected) in {
+        "healthy": (pipeline, "NO_OBVIOUS_ISSUE"),
+        **sabotaged(pipeline, dataset),
+    }.items():
+        debugger = rk.RecommendationDebugger(broken, known_good=test, baseline=pipeline)
+        diagnosis = debugger.diagnose(user, now=now)
+        report = diagnosis.to_dict()
+        verdicts[name] = {"diagnosis": report["diagnosis"], "expected": expected, "action": report["action"]}
+        if name == "healthy":
+            print(diagnosis, "\n")
+    rows = [(name, found["diagnosis"], found["action"]) for name, found in verdicts.items()]
+    show_table(
+        f"The debugger on household {user}, healthy and sabotaged", ("case", "diagnosis", "action"), rows
+    )
+    return verdicts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    target = parser.parse_args().json
+    started = time.perf_counter()
+    data = rk.datasets.load_complete_journey(as_of=CUT)
+    train, test = data.split_at(CUT, horizon="7D")
+    print(f"{data}; train {train}; test {test}\n")
+
+    pipeline = build_pipeline().fit(train, label_window="7D")
+    print(f"{pipeline.training_report_}\n")
+
+    households = test.user_ids.decode(np.unique(test.interactions.user)).tolist()
+    household, now = households[3], train.until
+    figures: dict[str, Any] = {"accuracy": evaluate_all(pipeline, train, test)}
+    figures["recall"] = source_recall(pipeline, train, test)
+    figures["rules"] = rules_at_work(pipeline, households, now)
+    show_list(pipeline, data, household, now)
+    figures["debugger"] = debug(pipeline, data, test, household, now)
+
+    figures["seconds"] = round(time.perf_counter() - started, 1)
+    figures["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+    print(f"{figures['seconds']} s, {figures['peak_gb']} GB at most")
+    if target:
+        target.write_text(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()
