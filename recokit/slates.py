@@ -1,90 +1,50 @@
-"""Slate selection: from scored candidates to a list, within every limit.
-
-:func:`select` is the one place where lists are made. The pipeline calls it with what its constraints, its
-objective and its reranker said; :func:`check_limits` checks a list against the limits on its own.
-"""
+"""Slates: the one selection of a list, greedy, under every limit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recokit._ops.caps import CapArrays, share_of
-from recokit._ops.segments import counts_to_offsets, multi_arange, offsets_to_rows
-from recokit._ops.selection import Filled, Problem, Steering, fill
-from recokit._ops.topk import order_by_score, top_k_dense
-from recokit.data.candidates import Candidates
-from recokit.data.limits import Cap, Pin, Window
-from recokit.errors import ConfigurationError, ContractError
+from recokit._ops.segments import counts_to_offsets, gather_segments, rank_in_row, rows_to_offsets
+from recokit._ops.selection import CapArrays, Steering, greedy, improve, violations
+from recokit._ops.topk import sort_key
+from recokit.data import Candidates, Cap, Pin, Window
 from recokit.protocols import Objective
-from recokit.typing import AnyArray, BoolArray, IntArray
+from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = ["Selection", "Violation", "check_limits", "select"]
+__all__ = ["Selection", "broken_limits", "select"]
 
-#: Candidates that selection looks at first: this many, or this many times the list's length.
-LEAST_POOL, POOL_PER_PLACE = 100, 5
-_BLOCK, _WIDE_BLOCK = 512, 64
+#: Candidates that a list is chosen from, by default the larger of this and five lists' worth.
+POOL = 100
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Lists chosen from candidates.
+    """Lists chosen from a batch.
 
     Parameters
     ----------
     offsets : ndarray of int64, shape (B + 1,)
-        Row ``b`` has the list ``index[offsets[b]:offsets[b + 1]]``.
+        CSR offsets of the lists.
     index : ndarray of int64
-        Positions in the candidates, in list order: what ``Candidates.take(offsets, index)`` wants.
+        Positions of the items in the batch, in list order.
     relaxed : mapping of str to ndarray of bool (B,)
-        For each soft limit, the rows whose list breaks it.
+        For each soft limit that was given up in some row: the rows whose list breaks it.
     repaired : ndarray of int64
-        Rows in which the greedy list came short and an exchange of items lengthened it.
+        Rows whose greedy list ended early and was lengthened by exchanges.
     """
 
     offsets: IntArray
     index: IntArray
-    relaxed: Mapping[str, BoolArray] = field(default_factory=dict)
-    repaired: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
-
-    @property
-    def counts(self) -> IntArray:
-        """Length of each list, (B,) int64."""
-        return np.diff(self.offsets)
-
-
-@dataclass(frozen=True)
-class Violation:
-    """One broken limit of one list.
-
-    Parameters
-    ----------
-    name : str
-        Name of the limit.
-    row : int
-        Request row.
-    group : int
-        Group that is too large; for a pin, the 1-based place wanted.
-    place : int
-        1-based place where the run of places starts that holds too many; for a pin, the place found.
-    count, limit : int
-        Items of the group, and how many were allowed.
-    """
-
-    name: str
-    row: int
-    group: int
-    place: int
-    count: int
-    limit: int
+    relaxed: Mapping[str, BoolArray]
+    repaired: IntArray
 
 
 def select(
     candidates: Candidates,
-    k: int | IntArray,
+    k: IntArray,
     *,
     limits: Sequence[Cap | Pin] = (),
     objective: Objective | None = None,
@@ -93,186 +53,338 @@ def select(
     pool: int | None = None,
     relax: bool = True,
 ) -> Selection:
-    """Choose each row's list: the best candidates, in order, within the limits.
-
-    Places are filled one after the other with the best candidate that every limit still allows. A row that
-    comes short is looked at again with all its candidates; where two caps starve each other one item is
-    exchanged to make room; then soft limits are loosened in their declared order, no further than the longest
-    list needs. Hard limits are never broken: the list ends early.
+    """Choose each row's list, one place after the other, keeping every limit at every place.
 
     Parameters
     ----------
     candidates : Candidates
-        Scored candidates. Scores that are not finite sink to the end, and may still be chosen last.
-    k : int or ndarray of int64, shape (B,)
-        List length wanted.
-    limits : sequence of Cap or Pin, default ()
-        Limits, such as constraints return.
+        The batch; scores that are not finite come last, ties go by position.
+    k : ndarray of int64, shape (B,)
+        Places of each row.
+    limits : sequence of Cap and Pin
+        A share is ``max(1, floor(share * delivered length))``: a row that cannot fill k under it gets the longest list
+        found whose own length allows it.
     objective : Objective, optional
-        Chooses the next item; the largest score without one. Ties go to the better score.
+        Chooses among what the limits allow; by default the best score.
     order : ndarray of int64, optional
-        Positions of candidates in the order that replaces the scores'; those left out follow by score.
+        A reranker's order; lists are chosen along it instead of by score.
     placed : ndarray of int64, shape (B,), optional
-        The first so many candidates of each row are already in the list, in that order. They stay and count.
+        The first so many candidates of each row are in the list already, in that order; they count for every limit.
     pool : int, optional
-        Best candidates that are looked at first, for each row; by default the larger of 100 and ``5 * k``.
+        Candidates of each row to choose from, best first; all of them where that leaves a list short.
     relax : bool, default True
-        Loosen soft limits to fill the list. Without, it ends early.
+        Whether soft limits yield, in their order, where they leave a list short.
 
     Returns
     -------
     Selection
 
-    Raises
-    ------
-    ContractError
-        If a limit or the order does not fit the candidates.
-
-    Notes
-    -----
-    A pinned candidate stands at its place unless a hard cap forbids it, and counts towards every cap before the
-    list is filled around it; of two candidates with one place the better one has it. Rows that end before a
-    pin's place have it at their end. Results do not depend on what else is in the batch.
-
     Examples
     --------
-    >>> candidates = Candidates.from_lists([[4, 5, 6]], scores=[[0.9, 0.8, 0.1]])
-    >>> seller = Cap("seller", np.array([1, 1, 2]), maximum=1)
-    >>> select(candidates, 2, limits=[seller]).index.tolist()
-    [0, 2]
+    >>> batch = Candidates.from_lists([[1, 2, 3, 4]], scores=[[0.9, 0.8, 0.7, 0.6]])
+    >>> cap = Cap("one_each", np.array([1, 1, 2, 2]), maximum=1)
+    >>> batch.item[select(batch, np.array([2]), limits=[cap]).index].tolist()
+    [1, 3]
     """
-    wanted = np.broadcast_to(np.asarray(k, np.int64), (candidates.n_rows,))
-    caps = [limit for limit in limits if isinstance(limit, Cap)]
-    for limit in limits:
-        _check_limit(limit, len(candidates))
-    request = _Request(
+    task = _Task(
         candidates,
-        wanted,
-        np.zeros(candidates.n_rows, np.int64) if placed is None else placed,
-        caps,
-        _pinned(limits, len(candidates)),
+        np.asarray(k, np.int64),
+        tuple(limits),
         objective,
-        candidates.score if order is None else _ordered(candidates, order),
-        np.maximum(wanted * POOL_PER_PLACE, LEAST_POOL) if pool is None else np.maximum(wanted, pool),
+        order,
+        np.zeros(candidates.n_rows, np.int64) if placed is None else np.minimum(placed, k),
+        relax,
     )
-    soft = [c for c in range(len(caps) - 1, -1, -1) if not caps[c].hard]
-    soft.sort(key=lambda c: caps[c].relax_order)
-    parts = [
-        _select_rows(request, rows, soft if relax else [])
-        for rows in _blocks(np.arange(candidates.n_rows), _BLOCK)
-    ]
-    return _join(request, parts, soft)
+    wanted = int(task.k.max(initial=0))
+    return _within_shares(task, _widened(task, max(wanted, max(POOL, 5 * wanted) if pool is None else pool)))
 
 
 @dataclass(frozen=True, eq=False)
-class _Request:
-    """What :func:`select` was asked, complete."""
+class _Ranked:
+    """Positions of each row's candidates in order of preference, those already placed first."""
+
+    offsets: IntArray
+    index: IntArray
+
+
+def _ranked(candidates: Candidates, order: IntArray | None, placed: IntArray) -> _Ranked:
+    row, offsets = candidates.row, candidates.offsets
+    if order is not None:
+        counts = np.bincount(row[order], minlength=candidates.n_rows)
+        return _Ranked(counts_to_offsets(counts), order)
+    key = sort_key(candidates.score)
+    if placed.any():
+        rank = rank_in_row(row, offsets)
+        before = rank < placed[row]
+        return _Ranked(offsets, np.lexsort((np.where(before, rank, key), ~before, row)))
+    if candidates.n_rows == 1:
+        return _Ranked(offsets, np.argsort(key, kind="stable"))
+    return _Ranked(offsets, np.lexsort((key, row)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What is asked of one selection."""
 
     candidates: Candidates
     k: IntArray
-    placed: IntArray
-    caps: list[Cap]
-    pins: IntArray | None
+    limits: tuple[Cap | Pin, ...]
     objective: Objective | None
-    key: AnyArray
-    pool: IntArray
+    order: IntArray | None
+    placed: IntArray
+    relax: bool
+
+    @property
+    def caps(self) -> list[Cap]:
+        return [limit for limit in self.limits if isinstance(limit, Cap)]
+
+    def rows(self, rows: IntArray) -> _Task:
+        """Return the task for some rows."""
+        index = gather_segments(self.candidates.offsets, rows)[1]
+        order = None
+        if self.order is not None:
+            inverse = np.full(len(self.candidates), -1, np.int64)
+            inverse[index] = np.arange(len(index))
+            order = inverse[self.order]
+            order = order[order >= 0]
+        return replace(
+            self,
+            candidates=self.candidates.take_rows(rows),
+            k=self.k[rows],
+            limits=tuple(_take_limit(limit, index) for limit in self.limits),
+            order=order,
+            placed=self.placed[rows],
+        )
+
+
+def _take_limit(limit: Cap | Pin, index: IntArray) -> Cap | Pin:
+    if isinstance(limit, Pin):
+        return replace(limit, position=limit.position[index])
+    if limit.offsets is None:
+        return replace(limit, group=limit.group[index])
+    offsets, inside = gather_segments(limit.offsets, index)
+    return replace(limit, group=limit.group[inside], offsets=offsets)
+
+
+def _widened(task: _Task, width: int) -> Selection:
+    """Choose from each row's best candidates, from all of them in rows that limits leave short."""
+    found = _solve(task, width)
+    counts = task.candidates.counts
+    narrow = np.flatnonzero((np.diff(found.offsets) < np.minimum(task.k, counts)) & (counts > width))
+    if not len(narrow):
+        return found
+    return _merged(task, found, narrow, _solve(task.rows(narrow), int(counts.max())))
+
+
+def _within_shares(task: _Task, found: Selection) -> Selection:
+    """Shorten lists until each keeps to its shares of its own length: a share of k may be too much for fewer."""
+    shares = [cap for cap in task.caps if cap.share is not None]
+    lengths = np.diff(found.offsets)
+    short = (lengths < task.k) & (lengths > 0)
+    if not shares or not short.any():
+        return found
+    too_much = np.zeros(len(short), np.bool_)
+    for name, rows in broken_limits(task.candidates, found, shares).items():
+        given_up = found.relaxed.get(name)
+        too_much |= rows if given_up is None else rows & ~given_up
+    rows = np.flatnonzero(too_much & short)
+    if not len(rows):
+        return found
+    shorter = replace(task.rows(rows), k=lengths[rows])
+    width = int(task.candidates.counts.max())
+    return _merged(task, found, rows, _within_shares(shorter, _solve(shorter, width)))
+
+
+def _merged(task: _Task, found: Selection, rows: IntArray, part: Selection) -> Selection:
+    """Put the lists of some rows in the place of the earlier ones."""
+    batch = task.candidates
+    mine = ~np.isin(batch.row[found.index], rows)
+    theirs = gather_segments(batch.offsets, rows)[1][part.index]
+    index = np.concatenate([found.index[mine], theirs])
+    index = index[np.argsort(batch.row[index], kind="stable")]
+    relaxed = {name: mask.copy() for name, mask in found.relaxed.items()}
+    for mask in relaxed.values():
+        mask[rows] = False
+    for name, mask in part.relaxed.items():
+        relaxed.setdefault(name, np.zeros(batch.n_rows, np.bool_))[rows] = mask
+    repaired = np.concatenate([np.setdiff1d(found.repaired, rows), rows[part.repaired]])
+    return Selection(rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed, repaired)
+
+
+def broken_limits(candidates: Candidates, found: Selection, limits: Sequence[Cap]) -> dict[str, BoolArray]:
+    """Check lists against caps by counting, apart from how they were chosen.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        The batch that the lists were chosen from.
+    found : Selection
+        The lists.
+    limits : sequence of Cap
+        Caps on the batch.
+
+    Returns
+    -------
+    dict of str to ndarray of bool (B,)
+        For each cap the rows whose list breaks it; a share counts for the list's own length.
+    """
+    lengths = np.diff(found.offsets)
+    place = np.arange(int(lengths.max(initial=0)))
+    valid = place < lengths[:, None]
+    position = np.where(valid, found.offsets[:-1, None] + place, 0)
+    index = found.index[position] if len(found.index) else np.zeros_like(position)
+    picked = np.where(valid, place, -1)
+    return {cap.name: violations(picked, _cap_arrays(cap, index, lengths)) for cap in limits}
+
+
+def _solve(task: _Task, width: int) -> Selection:
+    """Choose with every share counted for k places."""
+    ranked = _ranked(task.candidates, task.order, task.placed)
+    window = _window(task.candidates, ranked, width)
+    solver = _Solver(task, window, tuple(_cap_arrays(cap, window.index, task.k) for cap in task.caps))
+    picked = solver.run(solver.arrays, solver.placed())
+    picked, repaired = solver.repaired(picked)
+    relaxed: dict[str, BoolArray] = {}
+    if task.relax:
+        picked, relaxed = solver.relaxed(picked)
+    rows, places = np.nonzero(picked >= 0)
+    index = window.index[rows, picked[rows, places]]
+    return Selection(rows_to_offsets(rows, len(picked)), index, relaxed, repaired)
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
-    """The lists of some rows: positions in the candidates (R, K), -1 after the end."""
+class _Solver:
+    """One selection on its window."""
 
-    index: IntArray
-    length: IntArray
-    repaired: BoolArray
-    extra: IntArray
+    task: _Task
+    window: Window
+    arrays: tuple[CapArrays, ...]
 
+    @property
+    def available(self) -> IntArray:
+        """Places that each row could fill without limits."""
+        return np.minimum(self.task.k, self.window.valid.sum(axis=1))
 
-def _blocks(rows: IntArray, size: int) -> Iterator[IntArray]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+    def placed(self) -> IntArray:
+        """Return the lists as they stand before the first choice: the window has them in front."""
+        place = np.arange(int(self.task.k.max(initial=0)))
+        return np.where(place < self.task.placed[:, None], place, -1)
 
+    def run(self, arrays: Sequence[CapArrays], start: IntArray) -> IntArray:
+        """Choose greedily from where the lists stand."""
+        objective, window = self.task.objective, self.window
+        steering = None if objective is None else _Steered(objective, window)
+        pinned = _pinned(self.task.limits, window)
+        return greedy(window.valid, self.task.k, arrays, steering, start=start, pinned=pinned)
 
-def _select_rows(request: _Request, rows: IntArray, soft: list[int]) -> _Part:
-    counts = request.candidates.counts[rows]
-    part = _fill(request, rows, request.pool[rows], [])
-    again = part.length < np.minimum(request.k[rows], counts)
-    if not soft:  # the same candidates under the same limits would give the same list
-        again &= counts - request.placed[rows] > request.pool[rows]
-    for some in _blocks(np.flatnonzero(again), _WIDE_BLOCK):
-        wide = _fill(request, rows[some], counts[some], soft)
-        part.index[some, : wide.index.shape[1]] = wide.index
-        part.length[some], part.repaired[some] = wide.length, wide.repaired
-        part.extra[:, some] = wide.extra
-    return part
+    def only(self, row: IntArray) -> _Solver:
+        """Return the solver of one row."""
+        window = Window(
+            self.window.candidates, self.window.index[row], self.window.valid[row], self.window.relevance[row]
+        )
+        task = replace(self.task, k=self.task.k[row], placed=self.task.placed[row])
+        return _Solver(task, window, tuple(cap.rows(row) for cap in self.arrays))
 
+    def repaired(self, picked: IntArray) -> tuple[IntArray, IntArray]:
+        """Lengthen lists that greedy ended early, one row after the other: few need it."""
+        better = []
+        short = np.flatnonzero((picked >= 0).sum(axis=1) < self.available) if self.arrays else ()
+        for row in short:
+            one = self.only(np.array([row]))
 
-def _fill(request: _Request, rows: IntArray, pool: IntArray, soft: list[int]) -> _Part:
-    window = _window(request, rows, pool)
-    placed = request.placed[rows]
-    problem = Problem(
-        window.valid,
-        request.k[rows],
-        placed,
-        tuple(_cap_arrays(cap, window) for cap in request.caps),
-        None if request.pins is None else np.where(window.valid, request.pins[window.index] - 1, -1),
-    )
-    if request.objective is not None:
-        problem = replace(problem, steering=_steering(request.objective, window, placed))
-    filled: Filled = fill(problem, soft)
-    index = np.take_along_axis(window.index, np.maximum(filled.picks, 0), axis=1) if len(request.key) else filled.picks
-    width = int(request.k[rows].max(initial=0))
-    full = np.full((len(rows), width), -1, np.int64)
-    full[:, : index.shape[1]] = np.where(filled.picks >= 0, index, -1)
-    return _Part(full, filled.length, filled.repaired, filled.extra)
+            def again(mask: BoolArray, one: _Solver = one) -> IntArray:
+                narrowed = replace(one, window=replace(one.window, valid=mask[None]))
+                return np.asarray(narrowed.run(one.arrays, one.placed())[0])
 
+            mine = picked[row, : int(one.task.k[0])]
+            longer = improve(
+                mine, one.window.valid[0], int(one.task.k[0]), one.arrays, int(one.task.placed[0]), again
+            )
+            if longer is not mine:
+                picked[row, : len(longer)] = longer
+                better.append(row)
+        return picked, np.array(better, np.int64)
 
-def _window(request: _Request, rows: IntArray, pool: IntArray) -> Window:
-    """Return the part already placed, then each row's best candidates, then pinned ones that are not among them."""
-    candidates = request.candidates
-    starts, counts = candidates.offsets[rows], candidates.counts[rows]
-    key = _dense(request.key, starts, counts)
-    placed = request.placed[rows]
-    if placed.any():
-        key[np.arange(key.shape[1]) < placed[:, None]] = np.finfo(key.dtype).max
-    size = np.minimum(pool + placed, counts)
-    column = top_k_dense(key, int(size.max(initial=0)))
-    valid = np.arange(column.shape[1]) < size[:, None]
-    if request.pins is not None:
-        column, valid = _with_pinned(request.pins, starts, counts, column, valid)
-    index = np.where(valid, starts[:, None] + column, 0)
-    score = candidates.score[index] if len(candidates) else np.zeros(index.shape, np.float32)
-    return Window(candidates, index, valid, _relevance(score, valid))
-
-
-def _dense(values: AnyArray, starts: IntArray, counts: IntArray) -> AnyArray:
-    """Pad ragged rows with NaN to (R, widest row)."""
-    if len(counts) == 1:
-        return values[starts[0] : starts[0] + counts[0]].reshape(1, -1).copy()
-    dense = np.full((len(counts), int(counts.max(initial=0))), np.nan, values.dtype)
-    dense[np.arange(dense.shape[1]) < counts[:, None]] = values[multi_arange(starts, counts)]
-    return dense
+    def relaxed(self, picked: IntArray) -> tuple[IntArray, dict[str, BoolArray]]:
+        """Go on with ever fewer soft limits where lists are short; what stands in a list stays."""
+        caps = self.task.caps
+        soft = sorted((cap.relax_order, -c) for c, cap in enumerate(caps) if not cap.hard)
+        given_up: list[int] = []
+        for _, negative in soft:
+            if ((picked >= 0).sum(axis=1) >= self.available).all():
+                break
+            given_up.append(-negative)
+            kept = [cap for c, cap in enumerate(self.arrays) if c not in given_up]
+            picked = self.run(kept, picked)
+        broken = {caps[c].name: violations(picked, self.arrays[c]) for c in given_up}
+        return picked, {name: rows for name, rows in broken.items() if rows.any()}
 
 
-def _with_pinned(
-    pins: IntArray, starts: IntArray, counts: IntArray, column: IntArray, valid: BoolArray
-) -> tuple[IntArray, BoolArray]:
-    outside = np.arange(int(counts.max(initial=0))) < counts[:, None]
-    outside[outside] = pins[multi_arange(starts, counts)] > 0
-    row, place = np.nonzero(valid)
-    outside[row, column[row, place]] = False
-    more = top_k_dense(np.where(outside, 1.0, 0.0), int(outside.sum(axis=1).max(initial=0)))
-    also = np.take_along_axis(outside, more, axis=1)
-    return np.concatenate([column, more], axis=1), np.concatenate([valid, also], axis=1)
+def _window(candidates: Candidates, ranked: _Ranked, width: int) -> Window:
+    counts = np.diff(ranked.offsets)
+    width = max(min(width, int(counts.max(initial=0))), 1)
+    place = np.arange(width)
+    valid = place < counts[:, None]
+    position = np.where(valid, ranked.offsets[:-1, None] + place, 0)
+    index = ranked.index[position] if len(ranked.index) else np.zeros_like(position)
+    return Window(candidates, index, valid, _relevance(candidates, index, valid))
 
 
-def _relevance(score: AnyArray, valid: BoolArray) -> AnyArray:
-    """Scale scores to 0..1 within each row."""
-    usable = valid & np.isfinite(score)
-    low = np.where(usable, score, np.inf).min(axis=1, initial=np.inf, keepdims=True)
-    high = np.where(usable, score, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
-    flat = ~(high > low)
-    low = np.where(flat, 0.0, low)
-    spread = np.where(flat, 1.0, high.astype(np.float64) - low)
-    relevance = np.where(flat, 1.0, (score - low) / spread)
-    return np.where(usable, relevance, 0.0).astype(np.float32)
+def _relevance(candidates: Candidates, index: IntArray, valid: BoolArray) -> Float32Array:
+    if not len(candidates):
+        return np.zeros(index.shape, np.float32)
+    score = candidates.score[index]
+    finite = np.isfinite(score) & valid
+    low = np.where(finite, score, np.inf).min(axis=1, keepdims=True)
+    high = np.where(finite, score, -np.inf).max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        spread = high - low
+    scaled = np.where(finite, score - np.where(np.isfinite(low), low, 0), 0)
+    equal = ~(spread > 0)
+    return np.where(equal, finite, scaled / np.where(equal, 1, spread)).astype(np.float32)
+
+
+def _cap_arrays(cap: Cap, index: IntArray, k: IntArray) -> CapArrays:
+    if cap.share is not None:
+        length = k if cap.within is None else np.minimum(k, cap.within)
+        # The small number guards the floor against the last digit of a product such as 0.29 * 100.
+        maximum = np.maximum(np.floor(cap.share * length + 1e-9).astype(np.int64), 1)
+    else:
+        maximum = np.full(len(k), cap.maximum, np.int64)
+    return CapArrays(_groups(cap, index), maximum, cap.within, cap.sliding)
+
+
+def _groups(cap: Cap, index: IntArray) -> tuple[IntArray, ...]:
+    if not len(cap.group):
+        return (np.zeros_like(index),)
+    if cap.offsets is None:
+        return (cap.group[index],)
+    start, counts = cap.offsets[index], cap.offsets[index + 1] - cap.offsets[index]
+    # Where it has fewer groups than others, a candidate has a code that no other has: it is limited by nothing.
+    alone = int(cap.group.max()) + 1 + np.arange(index.shape[1])
+    layers = []
+    for layer in range(max(int(counts.max()), 1)):
+        inside = np.minimum(start + layer, len(cap.group) - 1)
+        layers.append(np.where(counts > layer, cap.group[inside], alone))
+    return tuple(layers)
+
+
+def _pinned(limits: Sequence[Cap | Pin], window: Window) -> IntArray | None:
+    pins = [limit for limit in limits if isinstance(limit, Pin)]
+    if not pins or not len(window.candidates):
+        return None
+    position = np.max([pin.position for pin in pins], axis=0)
+    return np.where(window.valid, position[window.index], 0)
+
+
+class _Steered(Steering):
+    """An objective with its state."""
+
+    def __init__(self, objective: Objective, window: Window) -> None:
+        self.objective, self.state = objective, objective.start(window)
+
+    def gain(self) -> AnyArray:
+        return self.objective.gain(self.state)
+
+    def update(self, chosen: IntArray, active: BoolArray) -> None:
+        self.state = self.objective.update(self.state, chosen, active)

@@ -213,12 +213,21 @@ class Pipeline:
         )
 
     def run(
-        self, requests: Requests, *, capture: Capture = "summary", budget_ms: float | None = None
+        self,
+        requests: Requests,
+        *,
+        capture: Capture = "summary",
+        budget_ms: float | None = None,
+        observe: bool = True,
     ) -> Recommendations:
-        """Run requests made of codes, as one batch: for tools that hold codes already."""
+        """Run requests made of codes, as one batch: for tools that hold codes already.
+
+        Live values that the requests carry (``requests.pinned`` of an earlier trace) are used again, so a run can be
+        repeated on what it saw; ``observe=False`` leaves the observers out of it.
+        """
         users = self.schema.user_ids.decode(requests.user)
         pinned = requests if requests.pinned else replace(requests, pinned=self._pin())
-        return self._answer(pinned, users, budget_ms, capture)
+        return self._answer(pinned, users, budget_ms, capture, observe=observe)
 
     def requests(self, users: Sequence[Any] | None = None, k: int = 10, **options: Any) -> Requests:
         """Return the requests that ``recommend`` would run, for tools that run them again; options as there."""
@@ -252,7 +261,13 @@ class Pipeline:
         raise ConfigurationError(f"found no source with similar() among {names}; hint: candidates.ItemKNN()")
 
     def _answer(
-        self, requests: Requests, users: AnyArray, budget_ms: float | None, capture: Capture
+        self,
+        requests: Requests,
+        users: AnyArray,
+        budget_ms: float | None,
+        capture: Capture,
+        *,
+        observe: bool = True,
     ) -> Recommendations:
         if budget_ms is not None and not budget_ms > 0:
             raise DataError(f"found budget_ms={budget_ms}; expected a positive number of milliseconds")
@@ -279,7 +294,8 @@ class Pipeline:
             fingerprint=self._fingerprint,
             selected=selected,
         )
-        self._tell(trace)
+        if observe:
+            self._tell(trace)
         return Recommendations.from_candidates(selected, users, self.schema.item_ids, trace)
 
     def _tell(self, trace: Trace) -> None:
