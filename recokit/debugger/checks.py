@@ -37,13 +37,17 @@ class StageErrors:
     """Stages that failed or were skipped."""
 
     def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
         found = []
         for event in evidence.trace.events:
             if event.error or event.detail.get("part_errors"):
                 error = event.error or event.detail["part_errors"]
                 found.append(
                     Finding(
-                        "STAGE_FAILED", Severity.CRITICAL, event.name, "serving",
+                        "STAGE_FAILED",
+                        Severity.CRITICAL,
+                        event.name,
+                        "serving",
                         f"{event.name} failed: {error}",
                         f"Mend {event.name}; until then its rows are served as its role says.",
                         {"error": error, "role": event.role},
@@ -52,7 +56,11 @@ class StageErrors:
             elif event.skipped:
                 found.append(
                     Finding(
-                        "STAGE_SKIPPED", Severity.WARNING, event.name, "serving", event.skipped,
+                        "STAGE_SKIPPED",
+                        Severity.WARNING,
+                        event.name,
+                        "serving",
+                        event.skipped,
                         "Give the request more time, or make the stages before this one faster.",
                         {"role": event.role},
                     )
@@ -64,10 +72,15 @@ class CandidateRecall:
     """Items known to be good, among the candidates."""
 
     def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
         if evidence.retrieved is None or not len(evidence.retrieved):
             return [
                 Finding(
-                    "CANDIDATE_GENERATION_FAILURE", Severity.CRITICAL, "", "candidates", "no source found anything",
+                    "CANDIDATE_GENERATION_FAILURE",
+                    Severity.CRITICAL,
+                    "",
+                    "candidates",
+                    "no source found anything",
                     "Look at the sources: are they fitted, and do they know this kind of user?",
                     {"by_source": evidence.candidate_sources},
                 )
@@ -80,7 +93,10 @@ class CandidateRecall:
             return []
         return [
             Finding(
-                "CANDIDATE_GENERATION_FAILURE", Severity.CRITICAL, "", "candidates",
+                "CANDIDATE_GENERATION_FAILURE",
+                Severity.CRITICAL,
+                "",
+                "candidates",
                 f"none of {len(good)} items known to be good is among {len(evidence.retrieved)} candidates",
                 "No ranker can mend this: refresh or add sources, or raise their limits.",
                 {"known_good": evidence.ids(good), "by_source": evidence.candidate_sources},
@@ -101,6 +117,7 @@ class SourceAge:
         self.max_age = max_age
 
     def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
         ages = {
             event.name: evidence.now - getattr(evidence.stages[event.name], "fitted_until_", np.inf)
             for event in evidence.trace.events
@@ -113,7 +130,10 @@ class SourceAge:
         days = {name: round(age / 86_400, 1) for name, age in stale.items()}
         return [
             Finding(
-                "STALE_INDEX", Severity.WARNING, oldest, "data",
+                "STALE_INDEX",
+                Severity.WARNING,
+                oldest,
+                "data",
                 f"{', '.join(stale)} last saw events {max(days.values())} days before the request",
                 "Fit these sources on recent events and swap them in: pipeline.replace(name, fitted_source).",
                 {"age_days": days, "max_age_days": self.max_age / 86_400},
@@ -134,6 +154,7 @@ class FeatureCoverage:
         self.minimum = minimum
 
     def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
         coverage = evidence.feature_coverage
         if not coverage:
             return []
@@ -147,7 +168,10 @@ class FeatureCoverage:
         missing = lost or sorted(name for name, part in coverage.items() if part < self.minimum)
         return [
             Finding(
-                "FEATURE_QUALITY_ISSUE", Severity.CRITICAL, "", "data",
+                "FEATURE_QUALITY_ISSUE",
+                Severity.CRITICAL,
+                "",
+                "data",
                 f"{share:.0%} of the features of the top {len(evidence.top)} items have a value, "
                 f"expected {expected:.0%}",
                 f"Mend what computes or serves {', '.join(missing[:3])}{' and others' if len(missing) > 3 else ''}.",
@@ -173,13 +197,17 @@ class FeatureFreshness:
         return sorted(name for name, age in evidence.feature_age.items() if age > self.max_age)
 
     def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
         stale = self.stale(evidence)
         if not stale:
             return []
         oldest = max(evidence.feature_age[name] for name in stale) / 86_400
         return [
             Finding(
-                "STALE_FEATURES", Severity.WARNING, "", "data",
+                "STALE_FEATURES",
+                Severity.WARNING,
+                "",
+                "data",
                 f"{len(stale)} of {len(evidence.feature_age)} features are stale, the oldest by {oldest:.1f} days",
                 "Refresh the event log behind the features, or fit the pipeline on recent data.",
                 {"features": stale[:20], "oldest_days": round(oldest, 2)},
@@ -191,18 +219,26 @@ class Scores:
     """Scores that are not finite."""
 
     def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
         if evidence.ranked is None or not evidence.has_scorer or not len(evidence.ranked):
             return []
         bad = ~np.isfinite(evidence.ranked.score)
         scorer = next(event.name for event in evidence.trace.events if event.role == "scorer")
         failed = any(event.error and event.role == "scorer" for event in evidence.trace.events)
-        given = [event for event in evidence.trace.events if event.role == "scorer" and event.detail.get("nan_share")]
+        given = [
+            event
+            for event in evidence.trace.events
+            if event.role == "scorer" and event.detail.get("nan_share")
+        ]
         share = max((float(event.detail["nan_share"]) for event in given), default=float(bad.mean()))
         if failed or share == 0:
             return []
         return [
             Finding(
-                "SCORES_NOT_FINITE", Severity.CRITICAL if share > 0.1 else Severity.WARNING, scorer, "model",
+                "SCORES_NOT_FINITE",
+                Severity.CRITICAL if share > 0.1 else Severity.WARNING,
+                scorer,
+                "model",
                 f"{share:.0%} of {len(evidence.ranked)} scores are NaN or infinite; they rank last",
                 f"Look at the inputs of {scorer}: a score that is not finite comes from features or a broken model.",
                 {"share": share},
@@ -223,13 +259,17 @@ class ScoreSpread:
         self.minimum = minimum
 
     def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
         spread = evidence.relative_spread
         if not evidence.has_scorer or not np.isfinite(spread) or spread >= self.minimum:
             return []
         scorer = [event.name for event in evidence.trace.events if event.role == "scorer"][-1]
         return [
             Finding(
-                "RANKING_DIFFERENTIATION_FAILURE", Severity.CRITICAL, scorer, "ranking",
+                "RANKING_DIFFERENTIATION_FAILURE",
+                Severity.CRITICAL,
+                scorer,
+                "ranking",
                 f"the ten best scores span {spread:.2%} of the range of all: {scorer} hardly tells them apart",
                 "Look at the ranker's features and training: a constant score means that it learned or got nothing.",
                 {"spread": evidence.spread, "relative_spread": spread},
@@ -250,6 +290,7 @@ class HardRules:
         self.maximum = maximum
 
     def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
         removed = {item for items in evidence.removed.values() for item in items}
         # With fewer than 20 candidates the same half counts.
         limit = self.maximum * min(1.0, max(evidence.n_open, 1) / TOP)
@@ -259,7 +300,10 @@ class HardRules:
         worst = max(counts, key=lambda name: counts[name])
         return [
             Finding(
-                "BUSINESS_RULES_TOO_AGGRESSIVE", Severity.CRITICAL, worst, "rules",
+                "BUSINESS_RULES_TOO_AGGRESSIVE",
+                Severity.CRITICAL,
+                worst,
+                "rules",
                 f"hard rules remove {len(removed)} of the top {min(TOP, evidence.n_open)}, {worst} most of them",
                 f"Check what feeds {worst}, and whether the rule should be that strict.",
                 {"removed_by": counts, "items": evidence.ids(sorted(removed))},
@@ -280,6 +324,7 @@ class ListChanges:
         self.maximum = maximum
 
     def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
         size = min(evidence.k, len(evidence.top))
         if not size or not evidence.exchanged:
             return []
@@ -290,9 +335,12 @@ class ListChanges:
             Finding(
                 "LIST_CHANGED_TOO_MUCH" if strong else "LIST_CHANGED",
                 Severity.WARNING if strong else Severity.NOTE,
-                selection[0].name, "rules",
+                selection[0].name,
+                "rules",
                 f"limits and diversity keep {evidence.exchanged} of the top {size} by score off the list",
-                "Loosen the limits or give relevance more weight." if strong else "Nothing, if that is what they are for.",
+                "Loosen the limits or give relevance more weight."
+                if strong
+                else "Nothing, if that is what they are for.",
                 {"exchanged": evidence.exchanged, "relaxed": dict(selection[0].detail.get("relaxed", {}))},
             )
         ]
@@ -302,12 +350,16 @@ class StageTimes:
     """Whether the run kept to its budget."""
 
     def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
         slowest = evidence.slowest()
         if slowest is None or evidence.trace.seconds <= evidence.budget:
             return []
         return [
             Finding(
-                "STAGE_SLOW", Severity.WARNING, slowest.name, "serving",
+                "STAGE_SLOW",
+                Severity.WARNING,
+                slowest.name,
+                "serving",
                 f"the run took {1e3 * evidence.trace.seconds:.0f} ms of {1e3 * evidence.budget:.0f} ms, "
                 f"{slowest.name} alone {1e3 * slowest.seconds:.0f} ms",
                 f"Make {slowest.name} faster, give it fewer candidates, or make it optional: Step(..., optional=True).",
@@ -320,12 +372,17 @@ class Outcome:
     """What the user got: nothing, the fallback, or too little."""
 
     def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
         status = Status(int(evidence.trace.status[0]))
         reasons = "; ".join(evidence.trace.reasons[0])
         if status in (Status.EMPTY, Status.FAILED):
             return [
                 Finding(
-                    "EMPTY_LIST", Severity.SYMPTOM, "", "serving", f"the list is empty ({status.name}): {reasons}",
+                    "EMPTY_LIST",
+                    Severity.SYMPTOM,
+                    "",
+                    "serving",
+                    f"the list is empty ({status.name}): {reasons}",
                     "Look at the other findings; give the pipeline a fallback that passes its hard rules.",
                     {"status": status.name},
                 )
@@ -333,14 +390,23 @@ class Outcome:
         if status is Status.FALLBACK:
             return [
                 Finding(
-                    "FALLBACK_SERVED", Severity.SYMPTOM, "", "serving", f"the fallback filled the list: {reasons}",
-                    "Look at why the sources left the list short.", {"status": status.name},
+                    "FALLBACK_SERVED",
+                    Severity.SYMPTOM,
+                    "",
+                    "serving",
+                    f"the fallback filled the list: {reasons}",
+                    "Look at why the sources left the list short.",
+                    {"status": status.name},
                 )
             ]
         if evidence.cold:
             return [
                 Finding(
-                    "COLD_START", Severity.NOTE, "", "candidates", "the user has no history at this time",
+                    "COLD_START",
+                    Severity.NOTE,
+                    "",
+                    "candidates",
+                    "the user has no history at this time",
                     "Offer onboarding choices as a history, or a source that needs none.",
                     {"by_source": evidence.candidate_sources},
                 )

@@ -32,7 +32,12 @@ class Runnable(Protocol):
     def requests(self, users: Any = None, k: int = 10, **options: Any) -> Requests: ...
 
     def run(
-        self, requests: Requests, *, capture: Any = "summary", budget_ms: float | None = None, observe: bool = True
+        self,
+        requests: Requests,
+        *,
+        capture: Any = "summary",
+        budget_ms: float | None = None,
+        observe: bool = True,
     ) -> Recommendations: ...
 
     def without(self, *names: str) -> Any: ...
@@ -102,7 +107,10 @@ class Evidence:
         batch = self.retrieved
         if batch is None:
             return {}
-        bits = [int(((batch.sources >> np.uint64(bit)) & np.uint64(1)).sum()) for bit in range(len(batch.source_names))]
+        bits = [
+            int(((batch.sources >> np.uint64(bit)) & np.uint64(1)).sum())
+            for bit in range(len(batch.source_names))
+        ]
         return dict(zip(batch.source_names, bits, strict=True))
 
     @cached_property
@@ -175,7 +183,9 @@ class Evidence:
             if event.role != "filter" or event.before is None or event.kept is None:
                 continue
             gone = set(event.before.item[~event.kept].tolist())
-            found[event.name] = sorted({*found.get(event.name, []), *(item for item in wanted if item in gone)})
+            found[event.name] = sorted(
+                {*found.get(event.name, []), *(item for item in wanted if item in gone)}
+            )
         return found
 
     @cached_property

@@ -28,7 +28,9 @@ def user_array(users: Any, fields: Mapping[str, Lists | None]) -> AnyArray:
     if users is None:
         lengths = [len(lists) for lists in fields.values() if lists is not None]
         if not lengths:
-            raise DataError("found neither users nor a history or session; expected one of them; hint: users=['ann']")
+            raise DataError(
+                "found neither users nor a history or session; expected one of them; hint: users=['ann']"
+            )
         users = [None] * lengths[0]
     if isinstance(users, str | bytes) or not hasattr(users, "__len__"):
         raise DataError(f"found users={users!r}; expected a list of ids; hint: [{users!r}]")
@@ -98,7 +100,9 @@ def _encode_lists(
     rows = []
     for row in lists:
         if isinstance(row, str) or (row is not None and not hasattr(row, "__len__")):
-            raise DataError(f"found {row!r} in {name}; expected a list of item ids for each user; hint: [{row!r}]")
+            raise DataError(
+                f"found {row!r} in {name}; expected a list of item ids for each user; hint: [{row!r}]"
+            )
         rows.append(item_ids.encode(row) if row is not None and len(row) else np.zeros(0, np.int64))
     if name == "items":
         rows = [_distinct(codes[codes > 0]) for codes in rows]

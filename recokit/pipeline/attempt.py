@@ -70,7 +70,9 @@ def attempt(
         raise
     except Exception as error:
         if node.on_error == "raise":
-            raise StageError(f"{node.name} failed: {error!r}", name=node.name, role=node.role, cause=error) from error
+            raise StageError(
+                f"{node.name} failed: {error!r}", name=node.name, role=node.role, cause=error
+            ) from error
         if len(rows) == 1:
             return Outcome([(rows, stand_in(rows, error))], rows, _describe(error))
     return _row_by_row(rows, compute, stand_in)

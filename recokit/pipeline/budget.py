@@ -54,7 +54,9 @@ class Deadline:
     def for_sources(self) -> float:
         """Seconds that sources may still wait: what is left, less the later phases' share."""
         later = sum(ms for name, ms in PHASE_BUDGET_MS.items() if name != "candidates") / TOTAL_BUDGET_MS
-        return max(self.remaining() - later * self.seconds, 0.0) if self.seconds < float("inf") else float("inf")
+        return (
+            max(self.remaining() - later * self.seconds, 0.0) if self.seconds < float("inf") else float("inf")
+        )
 
 
 def overruns(spent: Mapping[str, float], total: float, budget: float) -> dict[str, float]:
@@ -76,7 +78,9 @@ class Bulkhead:
     def start(self, name: str, call: Callable[[], T]) -> Callable[[float], T]:
         """Start a call; return a function that waits so many seconds for its result and raises SourceTimeout."""
         if not self._places.acquire(blocking=False):
-            raise SourceTimeout(f"found {MAX_HANGING} calls of {name} still hanging; refused", name=name, role="source")
+            raise SourceTimeout(
+                f"found {MAX_HANGING} calls of {name} still hanging; refused", name=name, role="source"
+            )
         answer: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 
         def work() -> None:

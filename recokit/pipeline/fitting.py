@@ -64,7 +64,9 @@ class _Prefix:
 
 def _prefix_fitter(plan: Plan, skipped: tuple[str, ...]) -> Callable[[Dataset], _Prefix]:
     def fit_prefix(before: Dataset) -> _Prefix:
-        fitted = plan.map(lambda node: node if _as_of(node) or node.role is Role.SCORER else _fitted(node, before))
+        fitted = plan.map(
+            lambda node: node if _as_of(node) or node.role is Role.SCORER else _fitted(node, before)
+        )
         bound = bind_plan(fitted, before.schema)
         settings = _settings(bound, before.n_items)
         stages = {node.name: node.stage for node in (*bound.hydrators, *bound.sources)}

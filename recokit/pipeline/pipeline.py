@@ -123,8 +123,14 @@ class Pipeline:
             If the data is too short for the windows, or has no positives.
         """
         options = {
-            "label_window": label_window, "windows": windows, "gap": gap, "requests_at": requests_at,
-            "negatives": negatives, "validation": validation, "max_requests": max_requests, "seed": seed,
+            "label_window": label_window,
+            "windows": windows,
+            "gap": gap,
+            "requests_at": requests_at,
+            "negatives": negatives,
+            "validation": validation,
+            "max_requests": max_requests,
+            "seed": seed,
             "progress": progress,
         }
         fitted, report = fit_plan(self._plan, dataset, options)
@@ -197,8 +203,18 @@ class Pipeline:
         schema = self.schema
         asked = user_array(users, {"history": history, "session": session, "items": items})
         requests = build_requests(
-            asked, schema.user_ids, schema.item_ids, self.clock, k=k, history=history, session=session,
-            context=context, items=items, exclude=exclude, now=now, seed=seed,
+            asked,
+            schema.user_ids,
+            schema.item_ids,
+            self.clock,
+            k=k,
+            history=history,
+            session=session,
+            context=context,
+            items=items,
+            exclude=exclude,
+            now=now,
+            seed=seed,
         )
         requests = replace(requests, pinned=self._pin())
         if len(requests) <= CHUNK_ROWS:
@@ -232,7 +248,13 @@ class Pipeline:
     def requests(self, users: Sequence[Any] | None = None, k: int = 10, **options: Any) -> Requests:
         """Return the requests that ``recommend`` would run, for tools that run them again; options as there."""
         options = {
-            "history": None, "session": None, "context": None, "items": None, "exclude": None, "now": None, "seed": 0,
+            "history": None,
+            "session": None,
+            "context": None,
+            "items": None,
+            "exclude": None,
+            "now": None,
+            "seed": 0,
         } | options
         asked = user_array(users, {name: options[name] for name in ("history", "session", "items")})
         return build_requests(asked, self.schema.user_ids, self.schema.item_ids, self.clock, k=k, **options)
@@ -302,10 +324,14 @@ class Pipeline:
         for observer in self.observers:
             try:
                 observer.observe(trace)
-            except Exception as error:  # an observer can never fail a request; it is heard of once, as a warning
+            except (
+                Exception
+            ) as error:  # an observer can never fail a request; it is heard of once, as a warning
                 import warnings
 
-                warnings.warn(f"observer {type(observer).__name__} failed: {error!r}", RuntimeWarning, stacklevel=4)
+                warnings.warn(
+                    f"observer {type(observer).__name__} failed: {error!r}", RuntimeWarning, stacklevel=4
+                )
 
     def _pin(self) -> dict[int, tuple[int, Any]]:
         self._ready()
@@ -403,7 +429,10 @@ class Pipeline:
         merge = replace_sources(fitted, sources)
         derived = Pipeline(
             [merge if step is sources else step for step in steps],
-            fallback=fallback, observers=self.observers, clock=self.clock, validate=self.validate,
+            fallback=fallback,
+            observers=self.observers,
+            clock=self.clock,
+            validate=self.validate,
         )
         derived._adopt(bind_plan(derived._plan, self.schema), self.schema, self._until)
         return derived
@@ -472,7 +501,12 @@ class PipelineSource:
 
 def _step(node: Node) -> Step:
     return Step(
-        node.stage, name=node.leaf, when=node.when, on_error=node.on_error, optional=node.optional, limit=node.limit
+        node.stage,
+        name=node.leaf,
+        when=node.when,
+        on_error=node.on_error,
+        optional=node.optional,
+        limit=node.limit,
     )
 
 
@@ -488,7 +522,8 @@ def replace_sources(plan: Plan, sources: list[Step]) -> Any:
         left = {step.path for step in sources}
         quotas = {name: share for name, share in quotas.items() if name in left}
     return Step(
-        Merge(sources, by=merge.by, limit=merge.limit, quotas=quotas, per_source=merge.per_source), name=plan.merge_name
+        Merge(sources, by=merge.by, limit=merge.limit, quotas=quotas, per_source=merge.per_source),
+        name=plan.merge_name,
     )
 
 

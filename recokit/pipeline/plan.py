@@ -149,7 +149,9 @@ def compile_plan(stages: Sequence[Any], fallback: Any) -> Plan:
     steering = [*objectives, *by_role[Role.RERANKER]]
     if len(steering) > 1:
         names = ", ".join(step.path for step in steering)
-        raise ConfigurationError(f"found {len(steering)} objectives or rerankers ({names}); expected at most one")
+        raise ConfigurationError(
+            f"found {len(steering)} objectives or rerankers ({names}); expected at most one"
+        )
     plan = Plan(
         hydrators=tuple(_node(step, Role.HYDRATOR) for step in by_role[Role.HYDRATOR]),
         merge=merge,
@@ -182,16 +184,16 @@ def bind_plan(plan: Plan, schema: Schema) -> Plan:
 
     def bind(node: Node) -> Node:
         seen = frozenset(provided | (ranks if node.role is not Role.SOURCE else set()))
-        known = replace(
-            schema, source_names=plan.source_names, feature_names=tuple(features), provided=seen
-        )
+        known = replace(schema, source_names=plan.source_names, feature_names=tuple(features), provided=seen)
         for name in requires(node.stage):
             _check_required(node, name, known)
         stage = node.stage
         if hasattr(stage, "bind"):
             stage = stage.bind(known)
             if stage is None:
-                raise ContractError(f"found None from {node.name}.bind(schema); expected the bound copy of the stage")
+                raise ContractError(
+                    f"found None from {node.name}.bind(schema); expected the bound copy of the stage"
+                )
         provided.update(provides(stage))
         if node.role is Role.FEATURIZER:
             _add_features(node.name, stage.names, features)
@@ -230,7 +232,9 @@ def _check_order(placed: Sequence[tuple[Step, Role]]) -> None:
     for step, role in placed:
         if role is Role.FILTER:
             if latest < 1:
-                raise ConfigurationError(f"found filter {step.path} before any source; expected a source first")
+                raise ConfigurationError(
+                    f"found filter {step.path} before any source; expected a source first"
+                )
             continue
         place = _PLACE[role]
         if place < latest:
@@ -246,16 +250,22 @@ def _sources(steps: list[Step]) -> tuple[Merge, str, tuple[Node, ...]]:
         raise ConfigurationError("found no source; expected one, such as candidates.Popular()")
     if len(steps) > 1:
         names = ", ".join(step.path for step in steps)
-        raise ConfigurationError(f"found {len(steps)} sources in a row ({names}); hint: candidates.Merge([...])")
+        raise ConfigurationError(
+            f"found {len(steps)} sources in a row ({names}); hint: candidates.Merge([...])"
+        )
     step = steps[0]
     if not isinstance(step.stage, Merge):
         merge = Merge([step], limit=step.limit or 500)
         return merge, "merge", (_node(step, Role.SOURCE),)
-    children = [(child if isinstance(child, Step) else Step(child, name=name)) for name, child in leaves(step.stage)]
+    children = [
+        (child if isinstance(child, Step) else Step(child, name=name)) for name, child in leaves(step.stage)
+    ]
     return step.stage, step.path, tuple(_node(child, Role.SOURCE, step.path) for child in children)
 
 
-def _body(placed: Sequence[tuple[Step, Role]], annotated: set[str]) -> tuple[tuple[Group, ...], tuple[Node, ...]]:
+def _body(
+    placed: Sequence[tuple[Step, Role]], annotated: set[str]
+) -> tuple[tuple[Group, ...], tuple[Node, ...]]:
     groups: list[Group] = []
     late: list[Node] = []
     for step, role in placed:
@@ -331,6 +341,7 @@ def _check_required(node: Node, name: str, schema: Schema) -> None:
 def _add_features(name: str, names: Sequence[str], features: list[str]) -> None:
     repeated = _first_repeated([*features, *names])
     if repeated:
-        raise ConfigurationError(f"found feature {repeated!r} twice, again in {name}; expected distinct names")
+        raise ConfigurationError(
+            f"found feature {repeated!r} twice, again in {name}; expected distinct names"
+        )
     features.extend(names)
-

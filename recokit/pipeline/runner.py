@@ -22,7 +22,12 @@ from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = ["Run", "Settings"]
 
-_PHASE: Mapping[str, str] = {Role.SOURCE: "candidates", Role.HYDRATOR: "candidates", Role.FEATURIZER: "features", Role.SCORER: "ranking"}
+_PHASE: Mapping[str, str] = {
+    Role.SOURCE: "candidates",
+    Role.HYDRATOR: "candidates",
+    Role.FEATURIZER: "features",
+    Role.SCORER: "ranking",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +136,12 @@ class Run:
             batch = batch.compress(wanted | ~self.requests.given["items"][batch.row])
         found = {name: len(part.item) for name, part in zip(names, retrieved, strict=True)}
         self.record(
-            self.plan.merge_name, Role.SOURCE, started, sum(found.values()), len(batch), detail={"by_source": found},
+            self.plan.merge_name,
+            Role.SOURCE,
+            started,
+            sum(found.values()),
+            len(batch),
+            detail={"by_source": found},
             after=batch,
         )
         return batch
@@ -139,11 +149,15 @@ class Run:
     def _start(self, node: Node) -> Callable[[float], Retrieved] | Exception:
         requests, limit = self.requests, self._limit(node)
         try:
-            return self.settings.bulkheads[node.name].start(node.name, lambda: node.stage.retrieve(requests, limit))
+            return self.settings.bulkheads[node.name].start(
+                node.name, lambda: node.stage.retrieve(requests, limit)
+            )
         except Exception as error:  # a full bulkhead is that source's failure, met when its answer is due
             return error
 
-    def _retrieve(self, node: Node, wait: Callable[[float], Retrieved] | Exception | None = None) -> Retrieved:
+    def _retrieve(
+        self, node: Node, wait: Callable[[float], Retrieved] | Exception | None = None
+    ) -> Retrieved:
         if wait is None and self.skips(node, 0):
             return Retrieved.empty(len(self.requests))
         started = self.deadline.elapsed()
@@ -154,7 +168,9 @@ class Run:
                 raise wait
             if wait is not None:
                 answer = wait(self.deadline.for_sources())
-                check_retrieved(answer, len(self.requests), self.settings.n_items, node.name, self._limit(node))
+                check_retrieved(
+                    answer, len(self.requests), self.settings.n_items, node.name, self._limit(node)
+                )
                 return answer.take(part)
             answer = node.stage.retrieve(self._requests(part), self._limit(node))
             check_retrieved(answer, len(part), self.settings.n_items, node.name, self._limit(node))
@@ -166,11 +182,19 @@ class Run:
             outcome = _once(node, rows, compute)
         answer = join_retrieved(outcome, len(self.requests))
         self.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
-        inner = "; ".join(f"{type(error).__name__}: {error}" for _, part in outcome.pieces for error in part.errors)
+        inner = "; ".join(
+            f"{type(error).__name__}: {error}" for _, part in outcome.pieces for error in part.errors
+        )
         if inner:
             self.mark(rows, Status.DEGRADED, f"{node.name}: {inner}")
         self.record(
-            node, node.role, started, 0, len(answer.item), outcome=outcome, n_rows=len(rows),
+            node,
+            node.role,
+            started,
+            0,
+            len(answer.item),
+            outcome=outcome,
+            n_rows=len(rows),
             detail={"part_errors": inner} if inner else {},
         )
         return answer
@@ -205,7 +229,15 @@ class Run:
         after = batch.compress(kept)
         detail = {"kept_by": {"exclude": kept}} if self.full else {}
         self.record(
-            "exclude", Role.FILTER, started, len(batch), len(after), before=batch, after=after, kept=kept, detail=detail
+            "exclude",
+            Role.FILTER,
+            started,
+            len(batch),
+            len(after),
+            before=batch,
+            after=after,
+            kept=kept,
+            detail=detail,
         )
         return after
 
@@ -226,12 +258,23 @@ class Run:
         for node, started, outcome, seconds in timings:
             kept = kept_by[node.name]
             self.record(
-                node, node.role, started, len(batch), int(kept.sum()), outcome=outcome, seconds=seconds,
-                before=batch, after=after, kept=kept, detail={"kept_by": kept_by} if self.full else {},
+                node,
+                node.role,
+                started,
+                len(batch),
+                int(kept.sum()),
+                outcome=outcome,
+                seconds=seconds,
+                before=batch,
+                after=after,
+                kept=kept,
+                detail={"kept_by": kept_by} if self.full else {},
             )
         return after
 
-    def fail_closed(self, node: Node, batch: Candidates, kept: BoolArray, outcome: Outcome[BoolArray]) -> None:
+    def fail_closed(
+        self, node: Node, batch: Candidates, kept: BoolArray, outcome: Outcome[BoolArray]
+    ) -> None:
         self.mark(outcome.failed, Status.FAILED, f"{node.name}: {outcome.error}")
         for name in requires(node.stage):
             rows = self.unavailable.get(name)
@@ -249,7 +292,9 @@ class Run:
                 blocks.append(np.full((len(batch), n_features), np.nan, np.float32))
                 continue
             started = self.deadline.elapsed()
-            outcome = self.on_rows(node, batch, lambda part, node=node: _checked_features(node, part), np.nan, n_features)  # type: ignore[misc]
+            outcome = self.on_rows(
+                node, batch, lambda part, node=node: _checked_features(node, part), np.nan, n_features
+            )  # type: ignore[misc]
             block = scatter(batch, outcome, np.float32(np.nan), n_features)
             blocks.append(block)
             self.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
@@ -277,7 +322,13 @@ class Run:
         return after
 
     def _note_not_finite(
-        self, node: Node, after: Candidates, started: float, before: Candidates, outcome: Outcome[Any], first: bool
+        self,
+        node: Node,
+        after: Candidates,
+        started: float,
+        before: Candidates,
+        outcome: Outcome[Any],
+        first: bool,
     ) -> None:
         bad = ~np.isfinite(after.score)
         bad[np.isin(after.row, outcome.failed)] = False
@@ -289,11 +340,24 @@ class Run:
             self.mark(np.unique(after.row[bad]), Status.DEGRADED, message)
         detail = {"nan_share": n_bad / max(len(after), 1), "first": first}
         self.record(
-            node, node.role, started, len(after), len(after), outcome=outcome, detail=detail, before=before, after=after
+            node,
+            node.role,
+            started,
+            len(after),
+            len(after),
+            outcome=outcome,
+            detail=detail,
+            before=before,
+            after=after,
         )
 
     def on_rows(
-        self, node: Node, batch: Candidates, compute: Callable[[Candidates], AnyArray], fill: Any, width: int = 0
+        self,
+        node: Node,
+        batch: Candidates,
+        compute: Callable[[Candidates], AnyArray],
+        fill: Any,
+        width: int = 0,
     ) -> Outcome[AnyArray]:
         def part(rows: IntArray) -> Candidates:
             return batch if len(rows) == batch.n_rows else batch.take_rows(rows)
@@ -409,7 +473,9 @@ def _session_into_history(requests: Requests) -> Requests:
         np.concatenate([history.offsets, history.offsets[-1] + session.offsets[1:]]),
         np.concatenate([history.values, session.values]),
         {
-            name: np.concatenate([history.columns.get(name, _blank(session, name, history)), session.columns[name]])
+            name: np.concatenate(
+                [history.columns.get(name, _blank(session, name, history)), session.columns[name]]
+            )
             for name in session.columns
         },
     )

@@ -44,7 +44,10 @@ class Selector:
 
     def __init__(self, run: Run) -> None:
         self.run, self.plan, self.requests = run, run.plan, run.requests
-        self.steering = (*self.plan.rerankers, *(() if self.plan.objective is None else (self.plan.objective,)))
+        self.steering = (
+            *self.plan.rerankers,
+            *(() if self.plan.objective is None else (self.plan.objective,)),
+        )
 
     def finish(self, pool: Candidates) -> Candidates:
         """Return the final list of every row."""
@@ -94,8 +97,16 @@ class Selector:
         answer = join_retrieved(outcome, len(self.requests))
         self.run.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
         extra = _without(fuse((node.name,), [answer], self.requests, limit=limit), pool)
-        self.run.record(node, node.role, started, len(answer.item), len(extra), outcome=outcome, n_rows=len(rows),
-                        after=extra)
+        self.run.record(
+            node,
+            node.role,
+            started,
+            len(answer.item),
+            len(extra),
+            outcome=outcome,
+            n_rows=len(rows),
+            after=extra,
+        )
         extra = self.run.exclude(extra)
         for group in self.plan.body:
             if group.role is Role.FILTER:
@@ -138,17 +149,22 @@ class Selector:
             passed = self._verified(node, annotated)
             n_out = int(passed.sum())
             refused[chosen.index[~passed]] = True
-            if len(outcome.failed):  # no label can come: spare the rounds that would find them one list at a time
+            if len(
+                outcome.failed
+            ):  # no label can come: spare the rounds that would find them one list at a time
                 refused |= np.isin(batch.row, outcome.failed) & ~self._verified(node, batch)
-        self.run.record(node, node.role, started, len(annotated), n_out, outcome=outcome, before=selected,
-                        after=annotated)
+        self.run.record(
+            node, node.role, started, len(annotated), n_out, outcome=outcome, before=selected, after=annotated
+        )
         return annotated
 
     def _verified(self, node: Node, batch: Candidates) -> BoolArray:
         try:
             passed = node.stage.verify(batch)
         except Exception as error:  # a hard check that cannot be made refuses everything
-            self.run.mark(np.unique(batch.row), Status.FAILED, f"{node.name}: {type(error).__name__}: {error}")
+            self.run.mark(
+                np.unique(batch.row), Status.FAILED, f"{node.name}: {type(error).__name__}: {error}"
+            )
             return np.zeros(len(batch), np.bool_)
         if not isinstance(passed, np.ndarray) or passed.dtype != np.bool_ or passed.shape != (len(batch),):
             raise ContractError(f"found no bool ({len(batch)},) from {node.name}.verify; expected one")
@@ -161,8 +177,18 @@ class Selector:
         self.run.fail_closed(node, selected, kept, outcome)
         refused[chosen.index[~kept]] = True
         detail = {"kept_by": {node.name: kept}} if self.run.full else {}
-        self.run.record(node, node.role, started, len(selected), int(kept.sum()), outcome=outcome, before=selected,
-                        after=selected.compress(kept) if self.run.full else None, kept=kept, detail=detail)
+        self.run.record(
+            node,
+            node.role,
+            started,
+            len(selected),
+            int(kept.sum()),
+            outcome=outcome,
+            before=selected,
+            after=selected.compress(kept) if self.run.full else None,
+            kept=kept,
+            detail=detail,
+        )
 
     # -- one greedy selection --------------------------------------------------------------------------------------------
 
@@ -192,8 +218,17 @@ class Selector:
         selected = batch.take(chosen.offsets, chosen.index) if self.run.full else None
         detail = {"relaxed": {cap: int(rows.sum()) for cap, rows in chosen.relaxed.items() if rows.any()}}
         outcome = Outcome([], np.concatenate(failed), "; ".join(errors))
-        self.run.record(name, "selection", started, len(batch), len(chosen.index), outcome=outcome, detail=detail,
-                        before=ready, after=selected)
+        self.run.record(
+            name,
+            "selection",
+            started,
+            len(batch),
+            len(chosen.index),
+            outcome=outcome,
+            detail=detail,
+            before=ready,
+            after=selected,
+        )
         for cap, rows in chosen.relaxed.items():
             for row in np.flatnonzero(rows).tolist():
                 self.run.reasons.setdefault(row, []).append(f"{cap}: relaxed to fill the list")
@@ -209,7 +244,10 @@ class Selector:
             applies[applies_to(node, self.requests), column] = True
         kinds, which = np.unique(applies, axis=0, return_inverse=True)
         return [
-            (np.flatnonzero(which.ravel() == kind), tuple(node for node, on in zip(nodes, mask, strict=True) if on))
+            (
+                np.flatnonzero(which.ravel() == kind),
+                tuple(node for node, on in zip(nodes, mask, strict=True) if on),
+            )
             for kind, mask in enumerate(kinds)
         ]
 
@@ -325,23 +363,35 @@ def _join_columns(selected: Candidates, outcome: Outcome[Mapping[str, AnyArray]]
 def _checked_columns(node: Node, batch: Candidates) -> Mapping[str, AnyArray]:
     columns = node.stage.annotate(batch)
     if not isinstance(columns, Mapping):
-        raise ContractError(f"found {type(columns).__name__} from {node.name}.annotate; expected a mapping of columns")
+        raise ContractError(
+            f"found {type(columns).__name__} from {node.name}.annotate; expected a mapping of columns"
+        )
     for name, values in columns.items():
         if not isinstance(values, np.ndarray) or values.shape != (len(batch),):
             shape = getattr(values, "shape", type(values).__name__)
-            raise ContractError(f"found {shape} for {name!r} from {node.name}.annotate; expected ({len(batch)},)")
+            raise ContractError(
+                f"found {shape} for {name!r} from {node.name}.annotate; expected ({len(batch)},)"
+            )
     return columns
 
 
 def _checked_limits(node: Node, batch: Candidates) -> tuple[Cap | Pin, ...]:
     limits = node.stage.limit(batch)
     if not isinstance(limits, tuple) or not all(isinstance(limit, Cap | Pin) for limit in limits):
-        raise ContractError(f"found {type(limits).__name__} from {node.name}.limit; expected a tuple of Cap and Pin")
+        raise ContractError(
+            f"found {type(limits).__name__} from {node.name}.limit; expected a tuple of Cap and Pin"
+        )
     for limit in limits:
-        array = limit.position if isinstance(limit, Pin) else (limit.offsets if limit.offsets is not None else limit.group)
+        array = (
+            limit.position
+            if isinstance(limit, Pin)
+            else (limit.offsets if limit.offsets is not None else limit.group)
+        )
         n = len(array) - (isinstance(limit, Cap) and limit.offsets is not None)
         if n != len(batch):
-            raise ContractError(f"found limit {limit.name!r} for {n} candidates from {node.name}; expected {len(batch)}")
+            raise ContractError(
+                f"found limit {limit.name!r} for {n} candidates from {node.name}; expected {len(batch)}"
+            )
     return limits
 
 
@@ -351,8 +401,12 @@ def _checked_order(node: Node, batch: Candidates) -> IntArray:
     if not isinstance(order, np.ndarray) or order.dtype.kind != "i" or order.ndim != 1:
         raise ContractError(f"found {found} from {node.name}.rerank; expected int64 positions")
     if len(order) and (order.min() < 0 or order.max() >= len(batch)):
-        raise ContractError(f"found position {order.max()} from {node.name}.rerank; expected 0 to {len(batch) - 1}")
+        raise ContractError(
+            f"found position {order.max()} from {node.name}.rerank; expected 0 to {len(batch) - 1}"
+        )
     if len(np.unique(order)) != len(order) or (np.diff(batch.row[order]) < 0).any():
-        raise ContractError(f"found positions repeated or out of row order from {node.name}.rerank; expected each row's "
-                            "positions together, rows ascending, each at most once")
+        raise ContractError(
+            f"found positions repeated or out of row order from {node.name}.rerank; expected each row's "
+            "positions together, rows ascending, each at most once"
+        )
     return order.astype(np.int64, copy=False)

@@ -61,12 +61,20 @@ class Step(Configured):
         if isinstance(stage, Step):
             raise ConfigurationError("found a Step inside a Step; expected a stage")
         if name is not None and not name.isidentifier():
-            raise ConfigurationError(f"found step name {name!r}; expected an identifier such as 'popular_by_region'")
+            raise ConfigurationError(
+                f"found step name {name!r}; expected an identifier such as 'popular_by_region'"
+            )
         if on_error not in ("degrade", "raise"):
             raise ConfigurationError(f"found on_error={on_error!r}; expected 'degrade' or 'raise'")
         if limit is not None and limit < 1:
             raise ConfigurationError(f"found limit={limit}; expected at least 1")
-        self.stage, self.when, self.on_error, self.optional, self.limit = stage, when, on_error, optional, limit
+        self.stage, self.when, self.on_error, self.optional, self.limit = (
+            stage,
+            when,
+            on_error,
+            optional,
+            limit,
+        )
         self.name = name
 
     @property
