@@ -156,12 +156,12 @@ class Evidence:
         batch = self.ranked
         if batch is None or not batch.feature_names or not len(self.top):
             return {}
-        covered = np.isfinite(batch.features[self.top]).mean(axis=0)
-        if self.cold and np.isfinite(batch.features).any():
+        there = np.isfinite(batch.features)
+        covered = there[self.top].mean(axis=0)
+        known = np.ones(len(covered), np.bool_)
+        if self.cold and there.any():
             # What is missing for every candidate is the user's own past: there is none, and no fault in that.
-            known = np.isfinite(batch.features).any(axis=0)
-        else:
-            known = np.ones(len(covered), np.bool_)
+            known = np.any(there, axis=0)
         return {name: float(covered[i]) for i, name in enumerate(batch.feature_names) if known[i]}
 
     @cached_property

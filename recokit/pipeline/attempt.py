@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from recokit.data import Requests
-from recokit.errors import ConfigurationError, ContractError, StageError
+from recokit.errors import ConfigurationError, ContractError, NotFittedError, StageError
 from recokit.pipeline.plan import Node
-from recokit.typing import IntArray
+from recokit.typing import BoolArray, IntArray
 
-__all__ = ["Outcome", "applies_to", "attempt"]
+__all__ = ["PROGRAMMERS_ERRORS", "Outcome", "applies_to", "attempt"]
 
 T = TypeVar("T")
+#: Errors of the code, not of the data: they always raise.
+PROGRAMMERS_ERRORS = (ContractError, ConfigurationError, NotFittedError)
 _NO_ROWS = np.zeros(0, np.int64)
 
 
@@ -26,7 +28,7 @@ class Outcome(Generic[T]):
     Parameters
     ----------
     pieces : list of (rows, result)
-        Together they cover every row that the stage was run on; one piece if nothing failed.
+        Together they cover every row that the stage applies to; one piece if nothing failed.
     failed : ndarray of int64
         Rows whose result is a stand-in.
     error : str
@@ -34,8 +36,8 @@ class Outcome(Generic[T]):
     """
 
     pieces: list[tuple[IntArray, T]]
-    failed: IntArray
-    error: str
+    failed: IntArray = field(default_factory=lambda: _NO_ROWS)
+    error: str = ""
 
 
 def attempt(
@@ -44,7 +46,7 @@ def attempt(
     compute: Callable[[IntArray], T],
     stand_in: Callable[[IntArray, Exception], T],
 ) -> Outcome[T]:
-    """Compute a stage's result for some rows.
+    """Compute a stage's result for some rows; none at all for no rows.
 
     Parameters
     ----------
@@ -59,20 +61,21 @@ def attempt(
 
     Raises
     ------
-    ContractError, ConfigurationError
+    ContractError, ConfigurationError, NotFittedError
         Always: these are programmers' errors, not the data's.
     StageError
         If the stage failed and is configured to raise.
     """
+    if not len(rows):
+        return Outcome([])
     try:
-        return Outcome([(rows, compute(rows))], _NO_ROWS, "")
-    except (ContractError, ConfigurationError):
+        return Outcome([(rows, compute(rows))])
+    except PROGRAMMERS_ERRORS:
         raise
-    except Exception as error:
+    except Exception as error:  # any failure of a stage degrades its rows, as the stage's role says
         if node.on_error == "raise":
-            raise StageError(
-                f"{node.name} failed: {error!r}", name=node.name, role=node.role, cause=error
-            ) from error
+            message = f"{node.name} failed: {_describe(error)}"
+            raise StageError(message, name=node.name, role=str(node.role), cause=error) from error
         if len(rows) == 1:
             return Outcome([(rows, stand_in(rows, error))], rows, _describe(error))
     return _row_by_row(rows, compute, stand_in)
@@ -84,15 +87,15 @@ def _row_by_row(
     pieces: list[tuple[IntArray, T]] = []
     failed: list[int] = []
     description = ""
-    for row in rows:
+    for row in rows.tolist():
         single = np.array([row], np.int64)
         try:
             pieces.append((single, compute(single)))
-        except (ContractError, ConfigurationError):
+        except PROGRAMMERS_ERRORS:
             raise
-        except Exception as error:  # any failure of a stage degrades its row, as the stage's role says
+        except Exception as error:
             pieces.append((single, stand_in(single, error)))
-            failed.append(int(row))
+            failed.append(row)
             description = _describe(error)
     return Outcome(pieces, np.array(failed, np.int64), description)
 
@@ -101,14 +104,29 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def applies_to(node: Node, requests: Requests) -> IntArray:
-    """Return the rows that a stage applies to, by its ``when``."""
-    everything = np.arange(len(requests))
+def applies_to(node: Node, requests: Requests) -> BoolArray:
+    """Return which rows a stage applies to by its ``when``, (B,) bool.
+
+    Raises
+    ------
+    ContractError
+        If the condition fails, or gives anything but (B,) bool.
+    ConfigurationError
+        If it names a context column that the requests do not have.
+    """
     if node.when is None:
-        return everything
-    mask = np.asarray(requests.column(node.when) if isinstance(node.when, str) else node.when(requests))
+        return np.ones(len(requests), np.bool_)
+    if isinstance(node.when, str):
+        mask = requests.column(node.when)
+    else:
+        try:
+            mask = np.asarray(node.when(requests))
+        except Exception as error:
+            raise ContractError(
+                f"found {_describe(error)} from when of {node.name}; expected bool ({len(requests)},)"
+            ) from error
     if mask.shape != (len(requests),) or mask.dtype != np.bool_:
         raise ContractError(
-            f"found {mask.dtype} of shape {mask.shape} from when of {node.name}; expected bool ({len(requests)},)"
+            f"found {mask.dtype} {mask.shape} from when of {node.name}; expected bool ({len(requests)},)"
         )
-    return everything[mask]
+    return mask

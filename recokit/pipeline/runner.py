@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from recokit._ops.membership import pairs_in_sets
-from recokit._ops.segments import counts_to_offsets, gather_segments
+from recokit._ops.segments import counts_to_offsets
 from recokit.compose import check_retrieved, fuse
-from recokit.data import Candidates, Ragged, Requests, Retrieved
-from recokit.errors import ContractError
+from recokit.data import Candidates, Requests, Retrieved
+from recokit.errors import ContractError, StageError
 from recokit.pipeline.attempt import Outcome, applies_to, attempt
 from recokit.pipeline.budget import Bulkhead, Deadline
+from recokit.pipeline.checks import checked_features, checked_hydrated, checked_mask, checked_score
+from recokit.pipeline.pieces import join_hydrated, join_retrieved, part_of, put, scatter, session_into_history
 from recokit.pipeline.plan import Group, Node, Plan, provides, requires
 from recokit.protocols import Hydrated, Role
 from recokit.trace import StageEvent, Status
 from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = ["Run", "Settings"]
+
+T = TypeVar("T")
 
 _PHASE: Mapping[str, str] = {
     Role.SOURCE: "candidates",
@@ -50,7 +54,8 @@ class Run:
         self.status = np.full(len(requests), Status.OK, np.int64)
         self.reasons: dict[int, list[str]] = {}
         self.spent = dict.fromkeys(("candidates", "features", "ranking", "post"), 0.0)
-        self.unavailable: dict[str, IntArray] = {}
+        self.unavailable: dict[str, BoolArray] = {}
+        self._applies: dict[str, IntArray] = {}
 
     # -- bookkeeping ---------------------------------------------------------------------------------------------------
 
@@ -85,15 +90,54 @@ class Run:
         rows = len(self.requests) if n_rows is None else n_rows
         self.events.append(StageEvent(name, str(role), started, seconds, n_in, n_out, rows, **more))
 
+    def rows(self, node: Node) -> IntArray:
+        """Return the rows that a stage applies to."""
+        if node.name not in self._applies:
+            self._applies[node.name] = np.flatnonzero(applies_to(node, self.requests))
+        return self._applies[node.name]
+
     def skips(self, node: Node, n_in: int) -> bool:
         """Tell whether the budget leaves no time for a stage that the answer can do without; if so, record it."""
-        left = self.deadline.remaining()
-        if left > (self.deadline.seconds / 2 if node.optional else 0.0):
+        left, budget = self.deadline.remaining(), self.deadline.seconds
+        if budget == np.inf or left > (budget / 2 if node.optional else 0.0):
             return False
-        reason = f"{node.name}: skipped, {1e3 * left:.1f} ms of {1e3 * self.deadline.seconds:.0f} ms left"
-        self.record(node, node.role, self.deadline.elapsed(), n_in, n_in, skipped=reason)
-        self.mark(applies_to(node, self.requests), Status.DEGRADED, reason)
+        reason = f"{node.name}: skipped, {1e3 * left:.1f} ms of {1e3 * budget:.0f} ms left"
+        rows = self.rows(node)
+        self.record(node, node.role, self.deadline.elapsed(), n_in, n_in, n_rows=len(rows), skipped=reason)
+        self.mark(rows, Status.DEGRADED, reason)
         return True
+
+    def attempt(
+        self,
+        node: Node,
+        compute: Callable[[IntArray], T],
+        stand_in: Callable[[IntArray, Exception], T],
+        rows: IntArray | None = None,
+    ) -> Outcome[T]:
+        """Run a stage on the rows that it applies to; rows that lack what it requires count as failed."""
+        rows = self.rows(node) if rows is None else rows
+        lacking, what = self.lacking(node)
+        blocked = rows[lacking[rows]] if what else rows[:0]
+        if not len(blocked):
+            return attempt(node, rows, compute, stand_in)
+        error = StageError(f"{what} could not be hydrated", name=node.name, role=str(node.role))
+        if node.on_error == "raise":
+            raise error
+        outcome = attempt(node, rows[~lacking[rows]], compute, stand_in)
+        return Outcome(
+            [*outcome.pieces, (blocked, stand_in(blocked, error))],
+            np.concatenate([outcome.failed, blocked]),
+            outcome.error or str(error),
+        )
+
+    def lacking(self, node: Node) -> tuple[BoolArray, str]:
+        """Return the rows for which a hydrator failed to provide what a stage requires, and what that is."""
+        lacking, names = np.zeros(len(self.requests), np.bool_), []
+        for name in requires(node.stage) if self.unavailable else ():
+            if name in self.unavailable:
+                lacking |= self.unavailable[name]
+                names.append(name)
+        return lacking, ", ".join(names)
 
     # -- phases --------------------------------------------------------------------------------------------------------
 
@@ -101,50 +145,65 @@ class Run:
         """Complete the requests with what is known about the users."""
         for node in self.plan.hydrators:
             started = self.deadline.elapsed()
-            outcome = attempt(
-                node,
-                applies_to(node, self.requests),
-                lambda rows, node=node: node.stage.hydrate(self._requests(rows)),  # type: ignore[misc]
-                lambda rows, error: Hydrated(),
+            outcome = self.attempt(
+                node, lambda rows, node=node: checked_hydrated(node, self._requests(rows)), lambda rows, _: Hydrated()
             )
-            joined = _join_hydrated(outcome, len(self.requests))
+            joined = join_hydrated(outcome, len(self.requests))
+            self._note_unavailable(node, outcome)
             self.requests = self.requests.hydrated(joined.columns, joined.ragged)
+            self._applies.clear()  # conditions may read what a hydrator adds
             self.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
-            if len(outcome.failed):
-                self.unavailable |= dict.fromkeys(provides(node.stage), outcome.failed)
             self.record(node, node.role, started, 0, 0, outcome=outcome)
         if "session" in self.requests.ragged:
-            self.requests = _session_into_history(self.requests)
+            self.requests = session_into_history(self.requests)
+
+    def _note_unavailable(self, node: Node, outcome: Outcome[Hydrated]) -> None:
+        failed = np.zeros(len(self.requests), np.bool_)
+        failed[outcome.failed] = True
+        for name in provides(node.stage):
+            by_caller = self.requests.given.get(name, np.zeros_like(failed)) | (name in self.requests.columns)
+            if (failed & ~by_caller).any():
+                self.unavailable[name] = failed & ~by_caller
 
     def retrieve(self) -> Candidates:
         """Ask every source and fuse what they found."""
-        waiting = [(node, self._start(node)) for node in self.plan.sources if node.io_bound]
-        answers = {node.name: self._retrieve(node) for node in self.plan.sources if not node.io_bound}
-        for node, wait in waiting:
-            answers[node.name] = self._retrieve(node, wait)
-        names = self.plan.source_names
-        retrieved = [answers[node.name] for node in self.plan.sources]
-        merge, limit = self.plan.merge, self.plan.merge.limit
-        chosen = self.requests.ragged.get("items")
-        if chosen is not None:
-            names, retrieved = (*names, "items"), [*retrieved, _as_retrieved(chosen)]
-            limit = max(limit, int(sum(len(part.item) for part in retrieved)))
+        threaded = self.settings.bulkheads
+        waiting = {node.name: self._start(node) for node in self.plan.sources if node.name in threaded}
+        inline = {node.name: self._retrieve(node) for node in self.plan.sources if node.name not in threaded}
+        retrieved = [
+            inline[node.name] if node.name in inline else self._collect(node, waiting[node.name])
+            for node in self.plan.sources
+        ]
         started = self.deadline.elapsed()
-        batch = fuse(names, retrieved, self.requests, by=merge.by, limit=limit, quotas=merge.quotas)
-        if chosen is not None:
-            wanted = (batch.sources >> np.uint64(len(names) - 1)) & np.uint64(1) == 1
-            batch = batch.compress(wanted | ~self.requests.given["items"][batch.row])
-        found = {name: len(part.item) for name, part in zip(names, retrieved, strict=True)}
+        batch = self._fused(retrieved)
+        found = {
+            name: len(part.item) for name, part in zip(self.plan.source_names, retrieved, strict=True)
+        }
+        if "items" in self.requests.ragged:
+            found["items"] = len(self.requests.ragged["items"].values)
         self.record(
-            self.plan.merge_name,
-            Role.SOURCE,
-            started,
-            sum(found.values()),
-            len(batch),
-            detail={"by_source": found},
+            self.plan.merge_name, Role.SOURCE, started, sum(found.values()), len(batch), detail={"by_source": found},
             after=batch,
         )
         return batch
+
+    def _fused(self, retrieved: list[Retrieved]) -> Candidates:
+        names, merge = self.plan.source_names, self.plan.merge
+
+        def fused(parts: list[Retrieved], limit: int) -> Candidates:
+            return fuse(names, parts, self.requests, by=merge.by, limit=limit, quotas=merge.quotas)
+
+        chosen = self.requests.ragged.get("items")
+        if chosen is None:
+            return fused(retrieved, merge.limit)
+        # Rows that rank given items only: what the sources know of these, in their order, then the others as given.
+        given = self.requests.given["items"]
+        free = fused([_masked(part, ~given) for part in retrieved], merge.limit)
+        known = fused([_masked(part, given) for part in retrieved], max(sum(len(part.item) for part in retrieved), 1))
+        known = known.compress(pairs_in_sets(known.row, known.item, chosen.offsets, chosen.values))
+        asked = _masked(Retrieved(chosen.offsets, chosen.values, np.full(len(chosen.values), np.nan, np.float32)), given)
+        other = fuse(("items",), [asked], self.requests, limit=max(len(asked.item), 1))
+        return free.append(known).append(without(other, known))
 
     def _start(self, node: Node) -> Callable[[float], Retrieved] | Exception:
         requests, limit = self.requests, self._limit(node)
@@ -155,46 +214,42 @@ class Run:
         except Exception as error:  # a full bulkhead is that source's failure, met when its answer is due
             return error
 
-    def _retrieve(
-        self, node: Node, wait: Callable[[float], Retrieved] | Exception | None = None
-    ) -> Retrieved:
-        if wait is None and self.skips(node, 0):
-            return Retrieved.empty(len(self.requests))
+    def _collect(self, node: Node, wait: Callable[[float], Retrieved] | Exception) -> Retrieved:
+        """Wait for a call under way, which was made for all rows and cannot be made again row by row."""
         started = self.deadline.elapsed()
-        rows = applies_to(node, self.requests)
+        rows, n_rows = self.rows(node), len(self.requests)
 
-        def compute(part: IntArray) -> Retrieved:
+        def compute(_: IntArray) -> Retrieved:
             if isinstance(wait, Exception):
                 raise wait
-            if wait is not None:
-                answer = wait(self.deadline.for_sources())
-                check_retrieved(
-                    answer, len(self.requests), self.settings.n_items, node.name, self._limit(node)
-                )
-                return answer.take(part)
-            answer = node.stage.retrieve(self._requests(part), self._limit(node))
-            check_retrieved(answer, len(part), self.settings.n_items, node.name, self._limit(node))
+            answer = wait(self.deadline.for_sources())
+            check_retrieved(answer, n_rows, self.settings.n_items, node.name, self._limit(node))
+            return _masked(answer, np.isin(np.arange(n_rows), rows))
+
+        outcome = attempt(node, _ONE, compute, lambda _, error: Retrieved.empty(n_rows))
+        answer, failed = outcome.pieces[0][1], rows if outcome.error else rows[:0]
+        return self._retrieved(node, started, Outcome([(np.arange(n_rows), answer)], failed, outcome.error))
+
+    def _retrieve(self, node: Node) -> Retrieved:
+        if self.skips(node, 0):
+            return Retrieved.empty(len(self.requests))
+        started = self.deadline.elapsed()
+
+        def compute(rows: IntArray) -> Retrieved:
+            answer: Retrieved = node.stage.retrieve(self._requests(rows), self._limit(node))
+            check_retrieved(answer, len(rows), self.settings.n_items, node.name, self._limit(node))
             return answer
 
-        if wait is None:
-            outcome = attempt(node, rows, compute, lambda part, error: Retrieved.empty(len(part)))
-        else:
-            outcome = _once(node, rows, compute)
+        return self._retrieved(node, started, self.attempt(node, compute, lambda rows, _: Retrieved.empty(len(rows))))
+
+    def _retrieved(self, node: Node, started: float, outcome: Outcome[Retrieved]) -> Retrieved:
         answer = join_retrieved(outcome, len(self.requests))
         self.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
-        inner = "; ".join(
-            f"{type(error).__name__}: {error}" for _, part in outcome.pieces for error in part.errors
-        )
+        inner = "; ".join(f"{type(error).__name__}: {error}" for _, part in outcome.pieces for error in part.errors)
         if inner:
-            self.mark(rows, Status.DEGRADED, f"{node.name}: {inner}")
+            self.mark(self.rows(node), Status.DEGRADED, f"{node.name}: {inner}")
         self.record(
-            node,
-            node.role,
-            started,
-            0,
-            len(answer.item),
-            outcome=outcome,
-            n_rows=len(rows),
+            node, node.role, started, 0, len(answer.item), outcome=outcome, n_rows=len(self.rows(node)),
             detail={"part_errors": inner} if inner else {},
         )
         return answer
@@ -217,6 +272,8 @@ class Run:
             else:
                 batch = self.score(group.nodes[0], batch, first=not scored)
                 scored = True
+            if self.settings.validate:
+                batch.validate()
         return batch
 
     def exclude(self, batch: Candidates) -> Candidates:
@@ -229,15 +286,7 @@ class Run:
         after = batch.compress(kept)
         detail = {"kept_by": {"exclude": kept}} if self.full else {}
         self.record(
-            "exclude",
-            Role.FILTER,
-            started,
-            len(batch),
-            len(after),
-            before=batch,
-            after=after,
-            kept=kept,
-            detail=detail,
+            "exclude", Role.FILTER, started, len(batch), len(after), before=batch, after=after, kept=kept, detail=detail
         )
         return after
 
@@ -248,9 +297,7 @@ class Run:
         timings = []
         for node in nodes:
             started = self.deadline.elapsed()
-            outcome = self.on_rows(node, batch, lambda part, node=node: checked_mask(node, part), False)  # type: ignore[misc]
-            kept = scatter(batch, outcome, np.True_)
-            self.fail_closed(node, batch, kept, outcome)
+            kept, outcome = self.decide(node, batch)
             total &= kept
             kept_by[node.name] = kept
             timings.append((node, started, outcome, self.deadline.elapsed() - started))
@@ -258,232 +305,111 @@ class Run:
         for node, started, outcome, seconds in timings:
             kept = kept_by[node.name]
             self.record(
-                node,
-                node.role,
-                started,
-                len(batch),
-                int(kept.sum()),
-                outcome=outcome,
-                seconds=seconds,
-                before=batch,
-                after=after,
-                kept=kept,
+                node, node.role, started, len(batch), int(np.count_nonzero(kept)), outcome=outcome, seconds=seconds,
+                n_rows=len(self.rows(node)), before=batch, after=after, kept=kept,
                 detail={"kept_by": kept_by} if self.full else {},
             )
         return after
 
-    def fail_closed(
-        self, node: Node, batch: Candidates, kept: BoolArray, outcome: Outcome[BoolArray]
-    ) -> None:
+    def decide(self, node: Node, batch: Candidates) -> tuple[BoolArray, Outcome[BoolArray]]:
+        """Return a filter's decisions; where it failed, nothing is kept and the row is FAILED."""
+        outcome = self.on_rows(node, batch, lambda part: checked_mask(node, part), np.False_)
         self.mark(outcome.failed, Status.FAILED, f"{node.name}: {outcome.error}")
-        for name in requires(node.stage):
-            rows = self.unavailable.get(name)
-            if rows is not None:
-                self.mark(rows, Status.FAILED, f"{node.name}: {name} could not be hydrated")
-                kept[np.isin(batch.row, rows)] = False
+        return scatter(batch, outcome, np.True_), outcome
 
     def featurize(self, group: Group, batch: Candidates) -> Candidates:
         """Append the blocks of consecutive featurizers; a failed or skipped block is missing values."""
-        before, blocks, names = batch, [], []
+        blocks, names, first = [], [], len(self.events)
         for node in group.nodes:
-            n_features = len(node.stage.names)
+            shape = (len(node.stage.names),)
             names.extend(node.stage.names)
             if self.skips(node, len(batch)):
-                blocks.append(np.full((len(batch), n_features), np.nan, np.float32))
+                blocks.append(np.full((len(batch), *shape), np.nan, np.float32))
                 continue
             started = self.deadline.elapsed()
+            nothing = np.float32(np.nan)
             outcome = self.on_rows(
-                node, batch, lambda part, node=node: _checked_features(node, part), np.nan, n_features
-            )  # type: ignore[misc]
-            block = scatter(batch, outcome, np.float32(np.nan), n_features)
+                node, batch, lambda part, node=node: checked_features(node, part), nothing, shape
+            )
+            block = scatter(batch, outcome, nothing, shape)
             blocks.append(block)
             self.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
             detail = {"nan_share": float(np.isnan(block).mean())} if self.full and block.size else {}
-            self.record(node, node.role, started, len(batch), len(batch), outcome=outcome, detail=detail)
+            self.record(
+                node, node.role, started, len(batch), len(batch), outcome=outcome, n_rows=len(self.rows(node)),
+                detail=detail,
+            )
         features = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
-        batch = batch.with_features(features, tuple(names))
+        after = batch.with_features(features, tuple(names))
         if self.full:
-            self.events[-1] = replace(self.events[-1], before=before, after=batch)
-        return batch
+            self.events[first:] = [replace(event, before=batch, after=after) for event in self.events[first:]]
+        return after
 
     def score(self, node: Node, batch: Candidates, *, first: bool) -> Candidates:
         """Replace the scores; where the scorer failed, the earlier scores (at first the order of fusion) stay."""
         if self.skips(node, len(batch)):
             return batch
         started = self.deadline.elapsed()
-        outcome = self.on_rows(node, batch, lambda part: _checked_score(node, part), np.nan)
+        outcome = self.on_rows(node, batch, lambda part: checked_score(node, part), np.float32(np.nan))
+        failed = set(outcome.failed.tolist())
+        worked = [(rows, piece) for rows, piece in outcome.pieces if int(rows[0]) not in failed]
         score = batch.score.copy()
-        for rows, piece in outcome.pieces:
-            if not np.isin(rows, outcome.failed).all():
-                _put(score, batch, rows, piece)
+        for rows, piece in worked:
+            put(score, batch, rows, piece)
         after = batch.with_score(score)
         self.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
-        self._note_not_finite(node, after, started, batch, outcome, first)
+        n_bad = sum(self._note_not_finite(node, after, rows) for rows, _ in worked)
+        detail = {"nan_share": n_bad / max(len(after), 1), "not_finite": n_bad, "first": first}
+        self.record(
+            node, node.role, started, len(after), len(after), outcome=outcome, n_rows=len(self.rows(node)),
+            detail=detail, before=batch, after=after,
+        )
         return after
 
-    def _note_not_finite(
-        self,
-        node: Node,
-        after: Candidates,
-        started: float,
-        before: Candidates,
-        outcome: Outcome[Any],
-        first: bool,
-    ) -> None:
-        bad = ~np.isfinite(after.score)
-        bad[np.isin(after.row, outcome.failed)] = False
-        n_bad = int(bad.sum())
-        if n_bad and len(applies_to(node, self.requests)) == len(self.requests):
-            message = f"{node.name}: found {after.score[bad][0]} among the scores; expected finite ones; they rank last"
+    def _note_not_finite(self, node: Node, batch: Candidates, rows: IntArray) -> int:
+        """Count the scores of some rows that are not finite; they sink to the end of their list."""
+        bad = ~np.isfinite(batch.score)
+        if not bad.any():
+            return 0
+        bad &= np.isin(batch.row, rows)
+        where = np.unique(batch.row[bad])
+        if len(where):
+            message = f"{node.name}: found {batch.score[bad][0]} among the scores; expected finite ones; they rank last"
             if self.settings.validate:
                 raise ContractError(message)
-            self.mark(np.unique(after.row[bad]), Status.DEGRADED, message)
-        detail = {"nan_share": n_bad / max(len(after), 1), "first": first}
-        self.record(
-            node,
-            node.role,
-            started,
-            len(after),
-            len(after),
-            outcome=outcome,
-            detail=detail,
-            before=before,
-            after=after,
-        )
+            self.mark(where, Status.DEGRADED, message)
+        return int(np.count_nonzero(bad))
 
     def on_rows(
         self,
         node: Node,
         batch: Candidates,
         compute: Callable[[Candidates], AnyArray],
-        fill: Any,
-        width: int = 0,
+        nothing: np.generic,
+        shape: tuple[int, ...] = (),
     ) -> Outcome[AnyArray]:
-        def part(rows: IntArray) -> Candidates:
-            return batch if len(rows) == batch.n_rows else batch.take_rows(rows)
+        """Run a stage on the candidates of the rows that it applies to; ``nothing`` stands in where it failed."""
 
-        def stand_in(rows: IntArray, error: Exception) -> AnyArray:
-            n = int(batch.counts[rows].sum())
-            return np.full((n, width) if width else n, fill, np.bool_ if fill is False else np.float32)
+        def stand_in(rows: IntArray, _: Exception) -> AnyArray:
+            return np.full((int(batch.counts[rows].sum()), *shape), nothing)
 
-        return attempt(node, applies_to(node, self.requests), lambda rows: compute(part(rows)), stand_in)
+        return self.attempt(node, lambda rows: compute(part_of(batch, rows)), stand_in)
 
 
-# -- checks of what stages return -------------------------------------------------------------------------------------
+_ONE = np.zeros(1, np.int64)
 
 
-def checked_mask(node: Node, batch: Candidates) -> BoolArray:
-    kept = node.stage.keep(batch)
-    if not isinstance(kept, np.ndarray) or kept.dtype != np.bool_ or kept.shape != (len(batch),):
-        raise ContractError(_found(node, "keep", kept, f"bool ({len(batch)},)"))
-    return kept.copy()
-
-
-def _checked_features(node: Node, batch: Candidates) -> AnyArray:
-    block = node.stage.featurize(batch)
-    shape = (len(batch), len(node.stage.names))
-    if not isinstance(block, np.ndarray) or block.dtype.kind != "f" or block.shape != shape:
-        raise ContractError(_found(node, "featurize", block, f"float32 {shape}, one column for each name"))
-    return block.astype(np.float32, copy=False)
-
-
-def _checked_score(node: Node, batch: Candidates) -> AnyArray:
-    score = node.stage.score(batch)
-    if not isinstance(score, np.ndarray) or score.dtype.kind != "f" or score.shape != (len(batch),):
-        raise ContractError(_found(node, "score", score, f"float32 ({len(batch)},)"))
-    return score.astype(np.float32, copy=False)
-
-
-def _found(node: Node, verb: str, value: Any, expected: str) -> str:
-    found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-    return f"found {found} from {node.name}.{verb}; expected {expected}"
-
-
-# -- putting pieces together ------------------------------------------------------------------------------------------
-
-
-def _put(target: AnyArray, batch: Candidates, rows: IntArray, piece: AnyArray) -> None:
-    if len(rows) == batch.n_rows:
-        target[...] = piece
-    else:
-        target[gather_segments(batch.offsets, rows)[1]] = piece
-
-
-def scatter(batch: Candidates, outcome: Outcome[AnyArray], outside: Any, width: int = 0) -> AnyArray:
-    if len(outcome.pieces) == 1 and len(outcome.pieces[0][0]) == batch.n_rows:
-        return outcome.pieces[0][1]
-    full = np.full((len(batch), width) if width else len(batch), outside)
-    for rows, piece in outcome.pieces:
-        _put(full, batch, rows, piece)
-    return full
-
-
-def _once(node: Node, rows: IntArray, compute: Callable[[IntArray], Retrieved]) -> Outcome[Retrieved]:
-    """Attempt a call that is already under way and cannot be retried row by row."""
-    failure: list[Exception] = []
-
-    def stand_in(part: IntArray, error: Exception) -> Retrieved:
-        failure.append(error)
-        return Retrieved.empty(len(part))
-
-    single = np.zeros(1, np.int64)
-    outcome = attempt(node, single, lambda _: compute(rows), lambda _, error: stand_in(rows, error))
-    return Outcome([(rows, outcome.pieces[0][1])], rows if failure else outcome.failed, outcome.error)
-
-
-def join_retrieved(outcome: Outcome[Retrieved], n_rows: int) -> Retrieved:
-    if len(outcome.pieces) == 1 and len(outcome.pieces[0][0]) == n_rows:
-        return outcome.pieces[0][1]
-    counts = np.zeros(n_rows, np.int64)
-    for rows, part in outcome.pieces:
-        counts[rows] = np.diff(part.offsets)
-    items = [part.item for _, part in outcome.pieces]
-    scores = [part.score for _, part in outcome.pieces]
-    if not items:
-        return Retrieved.empty(n_rows)
-    return Retrieved(counts_to_offsets(counts), np.concatenate(items), np.concatenate(scores))
-
-
-def _join_hydrated(outcome: Outcome[Hydrated], n_rows: int) -> Hydrated:
-    columns: dict[str, AnyArray] = {}
-    ragged: dict[str, Ragged] = {}
-    for rows, part in outcome.pieces:
-        mask = np.zeros(n_rows, np.bool_)
-        mask[rows] = True
-        spread = np.cumsum(mask) - 1
-        spread[~mask] = 0
-        for name, lists in part.ragged.items():
-            mine = lists if len(rows) == n_rows else lists.take(spread)
-            ragged[name] = ragged.get(name, Ragged.empty(n_rows)).merge(mine, mask)
-        for name, column in part.columns.items():
-            blank = np.full(n_rows, np.nan) if column.dtype.kind == "f" else np.zeros(n_rows, column.dtype)
-            columns[name] = np.where(mask, column[spread], columns.get(name, blank))
-    return Hydrated(columns, ragged)
-
-
-def _as_retrieved(chosen: Ragged) -> Retrieved:
-    return Retrieved(chosen.offsets, chosen.values, np.full(len(chosen.values), np.nan, np.float32))
-
-
-def _session_into_history(requests: Requests) -> Requests:
-    """Append each row's session to its history: sources answer from the history, the newest events last."""
-    session, history = requests.ragged["session"], requests.lists("history")
-    n = len(requests)
-    both = Ragged(
-        np.concatenate([history.offsets, history.offsets[-1] + session.offsets[1:]]),
-        np.concatenate([history.values, session.values]),
-        {
-            name: np.concatenate(
-                [history.columns.get(name, _blank(session, name, history)), session.columns[name]]
-            )
-            for name in session.columns
-        },
+def _masked(answer: Retrieved, mask: BoolArray) -> Retrieved:
+    """Return the answer with empty lists in rows where the mask (B,) is not set."""
+    if mask.all():
+        return answer
+    counts = np.diff(answer.offsets)
+    kept = np.repeat(mask, counts)
+    return replace(
+        answer, offsets=counts_to_offsets(counts * mask), item=answer.item[kept], score=answer.score[kept]
     )
-    order = np.stack([np.arange(n), np.arange(n) + n], axis=1).ravel()
-    interleaved = both.take(order)
-    joined = Ragged(interleaved.offsets[::2], interleaved.values, interleaved.columns)
-    return replace(requests, ragged={**requests.ragged, "history": joined})
 
 
-def _blank(like: Ragged, name: str, history: Ragged) -> AnyArray:
-    return np.zeros(len(history.values), like.columns[name].dtype)
+def without(batch: Candidates, other: Candidates) -> Candidates:
+    """Return the batch without the items that the other batch has in the same row."""
+    return batch.compress(~pairs_in_sets(batch.row, batch.item, other.offsets, other.item))
