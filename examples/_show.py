@@ -22,7 +22,7 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]])
         return
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for name in header:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for row in cells:
         table.add_row(*row)
     Console().print(table)

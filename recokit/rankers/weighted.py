@@ -68,16 +68,20 @@ class Weighted(Configured):
 
     def contributions(self, candidates: Candidates) -> Float32Array:
         """Return what each name adds to the score, (N, number of weights) float32, in the order of the weights."""
-        parts = np.zeros((len(candidates), len(self.weights)), np.float32)
-        for position, (name, weight) in enumerate(self.weights.items()):
-            value = _value(candidates, name)
-            parts[:, position] = np.where(np.isnan(value), 0.0, weight * value)
+        place = {name: i for i, name in enumerate(candidates.feature_names)}
+        names = list(self.weights)
+        inside = [i for i, name in enumerate(names) if name in place]
+        parts = np.empty((len(candidates), len(names)), np.float32)
+        parts[:, inside] = candidates.features[:, [place[names[i]] for i in inside]]
+        for i, name in enumerate(names):
+            if name not in place:
+                parts[:, i] = _column(candidates, name)
+        parts *= np.fromiter(self.weights.values(), np.float32, len(names))
+        parts[np.isnan(parts)] = 0.0
         return parts
 
 
-def _value(candidates: Candidates, name: str) -> Float32Array:
-    if name in candidates.feature_names:
-        return candidates.feature(name)
+def _column(candidates: Candidates, name: str) -> Float32Array:
     if name == "score":
         return candidates.score
     if name not in candidates.columns:
