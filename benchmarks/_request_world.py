@@ -101,7 +101,8 @@ class FreshOnly:
 
 def build_pipeline(world: World) -> rk.Pipeline:
     """Return the fitted pipeline: 3 sources, 4 filters, 30 features, linear ranker, two caps, MMR to 20 from 100."""
-    names = [f"number_{i}" for i in range(N_NUMERIC)]
+    columns = [f"number_{i}" for i in range(N_NUMERIC)]
+    names = [f"item_{name}" for name in columns]
     sources = [f"{name}_{part}" for name in ("ann_index", "history", "popular") for part in ("rank", "score")]
     weights: dict[str, Any] = dict(
         zip([*names, *sources, "source_count"], world.weights.tolist(), strict=True)
@@ -125,7 +126,7 @@ def build_pipeline(world: World) -> rk.Pipeline:
             rules.NotOwned(except_for="consumable"),
             rules.Blocked(world.blocked.tolist()),
             FreshOnly(world.published),
-            features.Item(names),
+            features.Item(columns),
             features.SourceScores(),
             rankers.Weighted(weights),
             rules.MaxShare("category", 0.4),

@@ -51,29 +51,41 @@ class Steering(Protocol):
     def update(self, chosen: IntArray, active: BoolArray) -> None: ...
 
 
-class _Counted:
-    """A cap that counts from the first place on, over the whole list or its first places."""
+#: More than any list is long: a cap that holds no longer.
+_UNLIMITED = np.iinfo(np.int32).max
 
-    def __init__(self, cap: CapArrays, allowed: BoolArray) -> None:
-        self.maximum = cap.maximum
-        self.rows = np.arange(len(allowed))
-        self.allowed = allowed
-        codes, dense = np.unique(np.stack(cap.groups), return_inverse=True)
-        self.groups = dense.reshape(len(cap.groups), *allowed.shape)
-        self.count = np.zeros((len(allowed), len(codes)), np.int64)
-        if (cap.maximum <= 0).any():
-            self.allowed &= (cap.maximum > 0)[:, None]
 
-    def update(self, chosen: IntArray, active: BoolArray) -> None:
-        """Count the candidates chosen; forbid the groups that are full, in place."""
-        codes = self.groups[:, self.rows, chosen]
-        for code in codes:
-            self.count[self.rows, code] += active
-            full = self.count[self.rows, code] >= self.maximum
-            if full.any():
-                code = np.where(full, code, -1)[:, None]
-                for group in self.groups:
-                    self.allowed &= group != code
+class _Counts:
+    """The caps that count from the first place on, stacked: a step costs the same few operations for all of them."""
+
+    def __init__(self, caps: Sequence[CapArrays]) -> None:
+        layers = [(cap, group) for cap in caps for group in cap.groups]
+        self.groups = np.stack([group for _, group in layers])
+        self.maximum = np.stack([cap.maximum for cap, _ in layers])[:, :, None]
+        self.ends = np.array([_UNLIMITED if cap.within is None else cap.within for cap, _ in layers])
+        self.count = np.zeros(self.groups.shape, np.int32)
+        # A candidate in several groups: each of its layers meets each layer of what is chosen.
+        self.others = [
+            (mine, theirs)
+            for mine, (cap, _) in enumerate(layers)
+            for theirs, (other, _) in enumerate(layers)
+            if other is cap and mine != theirs
+        ]
+
+    def allowed(self, available: BoolArray, place: int) -> BoolArray:
+        """Return what is available and in no full group."""
+        over = self.ends == place
+        if over.any():
+            self.maximum = np.where(over[:, None, None], _UNLIMITED, self.maximum)
+        return np.asarray(available & (self.count < self.maximum).all(axis=0))
+
+    def update(self, rows: IntArray, chosen: IntArray, active: BoolArray) -> None:
+        """Count, for every candidate, what is chosen of its groups."""
+        picked = np.where(active, self.groups[:, rows, chosen], -1)[:, :, None]
+        same = self.groups == picked
+        for mine, theirs in self.others:
+            same[mine] |= self.groups[mine] == picked[theirs]
+        self.count += same
 
 
 class _Sliding:
@@ -136,21 +148,19 @@ def greedy(
     """
     rows = np.arange(len(valid))
     n_places = int(k.max(initial=0))
+    if not caps and steering is None and pinned is None and not (start >= 0).any():
+        place = np.arange(n_places)  # nothing to decide: the window is in order, its padding last
+        return np.where(place < np.minimum(k, valid.sum(axis=1))[:, None], place, -1)
     n_standing = int((start >= 0).sum(axis=1).max(initial=0))
     available = valid.copy()
     available[np.nonzero(start >= 0)[0], start[start >= 0]] = False
-    whole = [_Counted(cap, available) for cap in caps if cap.within is None]
-    first = {
-        cap: _Counted(cap, np.ones_like(valid)) for cap in caps if cap.within is not None and not cap.sliding
-    }
+    counted = [cap for cap in caps if not cap.sliding]
+    counts = _Counts(counted) if counted else None
     sliding = [_Sliding(cap) for cap in caps if cap.sliding]
     picked = np.full((len(valid), n_places), -1, np.int64)
     going = k > 0
     for place in range(n_places):
-        first = {cap: counted for cap, counted in first.items() if cap.within is None or place < cap.within}
-        allowed = available
-        for counted in first.values():
-            allowed = allowed & counted.allowed
+        allowed = available if counts is None else counts.allowed(available, place)
         for run in sliding:
             allowed = allowed & run.allowed()
         if pinned is not None:
@@ -165,8 +175,10 @@ def greedy(
             break
         picked[:, place] = np.where(going, chosen, -1)
         available[rows, chosen] = False
-        for state in (*whole, *first.values(), *sliding):
-            state.update(chosen, going)
+        if counts is not None:
+            counts.update(rows, chosen, going)
+        for run in sliding:
+            run.update(chosen, going)
         if steering is not None:
             steering.update(chosen, going)
     return picked
@@ -174,9 +186,9 @@ def greedy(
 
 def _best(allowed: BoolArray, steering: Steering | None) -> IntArray:
     if steering is None:
-        return np.argmax(allowed, axis=1)
+        return allowed.argmax(axis=1)
     gain = np.fmax(steering.gain(), _LOWEST)
-    return np.argmax(np.where(allowed, gain, -np.inf), axis=1)
+    return np.where(allowed, gain, -np.inf).argmax(axis=1)
 
 
 def _unpinned(allowed: BoolArray, pinned: IntArray, place: int) -> BoolArray:

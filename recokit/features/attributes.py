@@ -100,9 +100,8 @@ class Item(_Attributes):
         return bound_copy(self, **self._bound(schema.items))
 
     def _columns(self, context: Context) -> Iterator[Float32Array]:
-        block = self._table_block()
-        for column in range(block.shape[1]):
-            yield block[context.candidates.item, column]
+        # Whole rows first: one visit to memory for each item, not one for each of its columns.
+        yield from self._table_block()[context.candidates.item].T
 
 
 class User(_Attributes):
@@ -167,9 +166,11 @@ class SourceScores(Block):
         found = np.zeros(len(candidates), np.float32)
         for source in self.sources_:
             rank = candidates.column(f"{source}_rank")
-            here = ~np.isnan(rank)
-            found += here
-            yield np.where(here, 1.0 / np.where(here, rank, 1.0), 0.0)
+            missing = np.isnan(rank)
+            found += ~missing
+            inverse = 1.0 / rank
+            inverse[missing] = 0.0
+            yield inverse
             yield _scaled(candidates.column(f"{source}_score"), candidates.offsets)
         if len(self.sources_) > 1:
             yield found
@@ -189,17 +190,17 @@ class Calendar(Block):
         yield context.by_row((now // DAY + 3) % 7)  # 1970-01-01 was a Thursday
 
 
-def _scaled(score: AnyArray, offsets: IntArray) -> FloatArray:
-    """Scale scores to 0..1 within each row; NaN stays NaN."""
-    score = np.where(np.isfinite(score), score, np.nan).astype(np.float64)
+def _scaled(score: Float32Array, offsets: IntArray) -> FloatArray:
+    """Scale scores to 0..1 within each row; what is not finite has no value."""
+    scaled = score.astype(np.float64)
+    scaled[np.isinf(scaled)] = np.nan
     filled = np.flatnonzero(np.diff(offsets))
     if not len(filled):
-        return score
-    low = np.zeros(len(offsets) - 1)
-    spread = np.zeros(len(offsets) - 1)
-    low[filled] = np.fmin.reduceat(score, offsets[filled])
-    spread[filled] = np.fmax.reduceat(score, offsets[filled]) - low[filled]
+        return scaled
+    low, high = np.full((2, len(offsets) - 1), np.nan)
+    low[filled] = np.fmin.reduceat(scaled, offsets[filled])
+    high[filled] = np.fmax.reduceat(scaled, offsets[filled])
+    # Where all scores are equal they are all the best there is.
+    flat = high == low
     row = offsets_to_rows(offsets)
-    flat = np.where(np.isnan(score), np.nan, 1.0)
-    wide = spread[row] > 0
-    return np.where(wide, (score - low[row]) / np.where(wide, spread[row], 1.0), flat)
+    return (scaled - np.where(flat, low - 1.0, low)[row]) / np.where(flat, 1.0, high - low)[row]

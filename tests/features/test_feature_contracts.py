@@ -20,11 +20,6 @@ BLOCKS = [
 ]
 
 
-def expected_failures(stage):
-    """Standard chooses features by the data it is fitted on; test_feature_sets.py compares two such fits by name."""
-    return {"as_of": "other data, other features"} if isinstance(stage, features.Standard) else {}
-
-
-@parametrize_checks(BLOCKS, expected_failures=expected_failures)
+@parametrize_checks(BLOCKS)
 def test_features_keep_their_contracts(check):
     check()
