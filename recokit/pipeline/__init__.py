@@ -4,7 +4,8 @@
 """
 
 from recokit.pipeline.budget import PHASE_BUDGET_MS, TOTAL_BUDGET_MS
-from recokit.pipeline.pipeline import Pipeline, PipelineSource
+from recokit.pipeline.nested import PipelineSource
+from recokit.pipeline.pipeline import Pipeline
 from recokit.pipeline.step import Step
 
 __all__ = ["PHASE_BUDGET_MS", "TOTAL_BUDGET_MS", "Pipeline", "PipelineSource", "Step"]

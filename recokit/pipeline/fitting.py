@@ -13,9 +13,11 @@ from recokit.data import Candidates, Dataset, Requests
 from recokit.errors import ConfigurationError
 from recokit.pipeline.budget import Deadline
 from recokit.pipeline.plan import Node, Plan, bind_plan
-from recokit.pipeline.runner import Run, Settings
+from recokit.pipeline.ranking import rank
+from recokit.pipeline.retrieval import retrieve
+from recokit.pipeline.run import Run, Settings
 from recokit.protocols import Role
-from recokit.training import TrainingReport, build_training_set, eligible_users, feature_shift
+from recokit.training import FittedPrefix, TrainingReport, build_training_set, eligible_users, feature_shift
 
 __all__ = ["fit_plan"]
 
@@ -39,7 +41,7 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
                 f"found the trainable ranker {node.name} and no label_window; expected one, such as label_window='7D'"
             )
         prefix = _replaced(once, trained).upto(node.name, live=False)
-        skipped = tuple(part.name for part in once if part.live)
+        skipped = tuple(part.name for group in once.upto(node.name).body for part in group.nodes if part.live)
         training = build_training_set(_prefix_fitter(prefix, skipped), dataset, **options)
         trained[node.name] = clone(node.stage).fit(training.data)
         report = training.report
@@ -53,24 +55,27 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
     return bound, report
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Prefix:
     """What training runs: see :class:`recokit.training.FittedPrefix`."""
 
     stages: Mapping[str, Any]
     skipped: tuple[str, ...]
-    run: Callable[[Requests], Candidates]
+    settings: Settings
+
+    def run(self, requests: Requests) -> Candidates:
+        return _collect(self.settings, requests)
 
 
-def _prefix_fitter(plan: Plan, skipped: tuple[str, ...]) -> Callable[[Dataset], _Prefix]:
-    def fit_prefix(before: Dataset) -> _Prefix:
+def _prefix_fitter(plan: Plan, skipped: tuple[str, ...]) -> Callable[[Dataset], FittedPrefix]:
+    def fit_prefix(before: Dataset) -> FittedPrefix:
         fitted = plan.map(
             lambda node: node if _as_of(node) or node.role is Role.SCORER else _fitted(node, before)
         )
         bound = bind_plan(fitted, before.schema)
         settings = _settings(bound, before.n_items)
         stages = {node.name: node.stage for node in (*bound.hydrators, *bound.sources)}
-        return _Prefix(stages, skipped, lambda requests: _collect(settings, requests))
+        return _Prefix(stages, skipped, settings)
 
     return fit_prefix
 
@@ -78,14 +83,12 @@ def _prefix_fitter(plan: Plan, skipped: tuple[str, ...]) -> Callable[[Dataset], 
 def _collect(settings: Settings, requests: Requests) -> Candidates:
     strict = replace(settings, plan=settings.plan.map(lambda node: replace(node, on_error="raise")))
     run = Run(strict, requests, Deadline.after(np.inf), full=False)
-    run.hydrate()
-    return run.body(run.retrieve())
+    return rank(run, retrieve(run))
 
 
 def _settings(plan: Plan, n_items: int) -> Settings:
-    # Threads for waiting sources serve deadlines; training has none.
-    inline = plan.map(lambda node: node)
-    return Settings(inline, n_items, validate=True, bulkheads={})
+    # Without bulkheads even waiting sources run inline: threads serve deadlines, and training has none.
+    return Settings(plan, n_items, validate=True, bulkheads={})
 
 
 def _as_of(node: Node) -> bool:

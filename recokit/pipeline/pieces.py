@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._ops.membership import pairs_in_sets
 from recokit._ops.segments import counts_to_offsets, gather_segments
 from recokit.data import Candidates, Ragged, Requests, Retrieved
 from recokit.data.candidates import missing
@@ -19,16 +20,34 @@ __all__ = [
     "join_columns",
     "join_hydrated",
     "join_retrieved",
+    "masked",
     "part_of",
     "put",
     "scatter",
     "session_into_history",
+    "without",
 ]
 
 
 def part_of(batch: Candidates, rows: IntArray) -> Candidates:
     """Return some rows of a batch, the batch itself for all of them."""
     return batch if len(rows) == batch.n_rows else batch.take_rows(rows)
+
+
+def masked(answer: Retrieved, mask: BoolArray) -> Retrieved:
+    """Return the answer with empty lists in rows where the mask (B,) is not set."""
+    if mask.all():
+        return answer
+    counts = np.diff(answer.offsets)
+    kept = np.repeat(mask, counts)
+    return replace(
+        answer, offsets=counts_to_offsets(counts * mask), item=answer.item[kept], score=answer.score[kept]
+    )
+
+
+def without(batch: Candidates, other: Candidates) -> Candidates:
+    """Return the batch without the items that the other batch has in the same row."""
+    return batch.compress(~pairs_in_sets(batch.row, batch.item, other.offsets, other.item))
 
 
 def put(target: AnyArray, batch: Candidates, rows: IntArray, piece: Any) -> None:
@@ -60,7 +79,10 @@ def join_retrieved(outcome: Outcome[Retrieved], n_rows: int) -> Retrieved:
     parts = [part for _, part in outcome.pieces]
     rows = np.concatenate([rows for rows, _ in outcome.pieces])
     offsets = counts_to_offsets(np.concatenate([np.diff(part.offsets) for part in parts]))
-    item, score = np.concatenate([part.item for part in parts]), np.concatenate([part.score for part in parts])
+    item, score = (
+        np.concatenate([part.item for part in parts]),
+        np.concatenate([part.score for part in parts]),
+    )
     joined = Retrieved(offsets, item, score).take(np.argsort(rows, kind="stable"))
     counts = np.zeros(n_rows, np.int64)
     counts[np.sort(rows)] = np.diff(joined.offsets)
@@ -132,12 +154,13 @@ def session_into_history(requests: Requests) -> Requests:
 def _end_with(history: Ragged, session: Ragged) -> BoolArray:
     """Tell which rows' history ends with their session, (B,) bool."""
     if not len(history.values):
-        return session.counts == 0
+        return np.equal(session.counts, 0)
     row = session.rows
     place = history.offsets[row + 1] - session.offsets[row + 1] + np.arange(len(session.values))
     inside = place >= history.offsets[row]
     same = inside & (history.values[np.where(inside, place, 0)] == session.values)
-    return np.bincount(row[~same], minlength=len(session)) == 0
+    wrong: BoolArray = np.bincount(row[~same], minlength=len(session)) > 0
+    return ~wrong
 
 
 def _with_event_columns(session: Ragged, requests: Requests, kept: BoolArray) -> Ragged:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,27 +12,27 @@ from typing import Any, Literal
 import numpy as np
 
 from recokit._progress import progress_bar
-from recokit.data import Candidates, Dataset, Live, Requests, Retrieved, Schema
-from recokit.errors import ConfigurationError, DataError, NotFittedError, did_you_mean
+from recokit.data import Candidates, Dataset, Live, Requests, Schema
+from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.pipeline.asking import Lists, build_requests, user_array
-from recokit.pipeline.budget import Bulkhead, Deadline, overruns
+from recokit.pipeline.derive import steps_of
 from recokit.pipeline.diagram import diagram
 from recokit.pipeline.fitting import fit_plan
-from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan, live_values
-from recokit.pipeline.runner import Run, Settings
-from recokit.pipeline.selection import Selector
-from recokit.pipeline.step import Step
-from recokit.protocols import Observer, Role
+from recokit.pipeline.model import Capture, Model
+from recokit.pipeline.nested import PipelineSource
+from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
+from recokit.pipeline.store import load_parts, save_model
+from recokit.protocols import Observer, role_of
 from recokit.result import Recommendations
-from recokit.trace import Trace
 from recokit.training import Negatives, TrainingReport
 from recokit.typing import AnyArray
 
 __all__ = ["Pipeline"]
 
+_LOGGER = logging.getLogger("recokit")
+
 #: Requests run at a time in a batch; bounds memory, changes no answer.
 CHUNK_ROWS = 512
-Capture = Literal["summary", "full"]
 
 
 class Pipeline:
@@ -77,11 +77,9 @@ class Pipeline:
         self.stages, self.fallback, self.observers = list(stages), fallback, tuple(observers)
         self.clock, self.validate = clock, validate
         self._plan = compile_plan(self.stages, fallback)
-        self._fitted: Plan | None = None
-        self._schema: Schema | None = None
-        self.training_report_: TrainingReport | None = None
+        self._model: Model | None = None
 
-    # -- training --------------------------------------------------------------------------------------------------------
+    # -- training ----------------------------------------------------------------------------------
 
     def fit(
         self,
@@ -134,21 +132,17 @@ class Pipeline:
             "progress": progress,
         }
         fitted, report = fit_plan(self._plan, dataset, options)
-        self._adopt(fitted, dataset.schema, dataset.until)
-        self.training_report_ = report
+        self._adopt(fitted, dataset.schema, dataset.until, report)
         return self
 
-    def _adopt(self, fitted: Plan, schema: Schema, until: float) -> None:
+    def _adopt(
+        self, bound: Plan, schema: Schema, until: float, report: TrainingReport | None = None
+    ) -> Pipeline:
         """Make a bound plan the one that serves, in one assignment."""
-        bulkheads = {node.name: Bulkhead() for node in fitted.sources if node.io_bound}
-        settings = Settings(fitted, len(schema.item_ids), self.validate, bulkheads)
-        content = repr([(node.name, node.stage) for node in fitted]), schema.item_ids.fingerprint, until
-        self._live = live_values(fitted)
-        self._until = until
-        self._fingerprint = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
-        self._schema, self._settings, self._fitted = schema, settings, fitted
+        self._model = Model.build(bound, schema, until, validate=self.validate, report=report)
+        return self
 
-    # -- serving ---------------------------------------------------------------------------------------------------------
+    # -- serving -----------------------------------------------------------------------------------
 
     def recommend(
         self,
@@ -200,7 +194,8 @@ class Pipeline:
         DataError
             For k below 1, ids of the wrong kind, lists of the wrong length, a budget that is not positive.
         """
-        schema = self.schema
+        model = self._ready()
+        schema = model.schema
         asked = user_array(users, {"history": history, "session": session, "items": items})
         requests = build_requests(
             asked,
@@ -216,17 +211,15 @@ class Pipeline:
             now=now,
             seed=seed,
         )
-        requests = replace(requests, pinned=self._pin())
+        requests = model.pinned(requests)
         if len(requests) <= CHUNK_ROWS:
-            return self._answer(requests, asked, budget_ms, capture)
+            return self._told(model.answer(requests, asked, budget_ms, capture))
         starts: Any = range(0, len(requests), CHUNK_ROWS)
-        chunks = [
-            np.arange(start, min(start + CHUNK_ROWS, len(requests)))
-            for start in progress_bar(starts, show=progress, label="recommend")
-        ]
-        return Recommendations.concat(
-            [self._answer(requests.take(rows), asked[rows], budget_ms, capture) for rows in chunks]
-        )
+        answers = []
+        for start in progress_bar(starts, show=progress, label="recommend"):
+            rows = np.arange(start, min(start + CHUNK_ROWS, len(requests)))
+            answers.append(self._told(model.answer(requests.take(rows), asked[rows], budget_ms, capture)))
+        return Recommendations.concat(answers)
 
     def run(
         self,
@@ -240,10 +233,17 @@ class Pipeline:
 
         Live values that the requests carry (``requests.pinned`` of an earlier trace) are used again, so a run can be
         repeated on what it saw; ``observe=False`` leaves the observers out of it.
+
+        Raises
+        ------
+        VocabularyMismatch
+            If a code is none of this model's.
         """
-        users = self.schema.user_ids.decode(requests.user)
-        pinned = requests if requests.pinned else replace(requests, pinned=self._pin())
-        return self._answer(pinned, users, budget_ms, capture, observe=observe)
+        model = self._ready()
+        model.check_codes(requests)
+        users = model.schema.user_ids.decode(requests.user)
+        answer = model.answer(model.pinned(requests), users, budget_ms, capture)
+        return self._told(answer) if observe else answer
 
     def requests(self, users: Sequence[Any] | None = None, k: int = 10, **options: Any) -> Requests:
         """Return the requests that ``recommend`` would run, for tools that run them again; options as there."""
@@ -261,9 +261,9 @@ class Pipeline:
 
     def candidates(self, requests: Requests) -> Candidates:
         """Return a batch as it stands before selection: hydrated, retrieved, filtered, featurised and scored."""
-        run = Run(self._ready(), replace(requests, pinned=self._pin()), Deadline.after(np.inf), full=False)
-        run.hydrate()
-        return run.body(run.retrieve())
+        model = self._ready()
+        model.check_codes(requests)
+        return model.candidates(requests)
 
     def similar_items(self, items: Sequence[Any], k: int = 10) -> Recommendations:
         """Return the items most similar to each given item, by the first source that can tell.
@@ -272,104 +272,62 @@ class Pipeline:
         ------
         ConfigurationError
             If no source has a method ``similar(items, k)``.
+        DataError
+            For k below 1, or ids of the wrong kind.
         """
-        plan = self._ready().plan
-        codes = self.schema.item_ids.encode(list(items))
-        for node in plan.sources:
-            if hasattr(node.stage, "similar"):
-                found: Retrieved = node.stage.similar(codes, k)
-                return _as_recommendations(found, np.array(list(items), object), codes, node, self)
-        names = ", ".join(node.name for node in plan.sources)
-        raise ConfigurationError(f"found no source with similar() among {names}; hint: candidates.ItemKNN()")
+        return self._ready().similar(items, k)
 
-    def _answer(
-        self,
-        requests: Requests,
-        users: AnyArray,
-        budget_ms: float | None,
-        capture: Capture,
-        *,
-        observe: bool = True,
-    ) -> Recommendations:
-        if budget_ms is not None and not budget_ms > 0:
-            raise DataError(f"found budget_ms={budget_ms}; expected a positive number of milliseconds")
-        if capture not in ("summary", "full"):
-            raise ConfigurationError(f"found capture={capture!r}; expected 'summary' or 'full'")
-        budget = np.inf if budget_ms is None else budget_ms / 1e3
-        deadline = Deadline.after(budget)
-        run = Run(self._ready(), requests, deadline, full=capture == "full")
-        run.hydrate()
-        ranked = run.body(run.retrieve())
-        selected = Selector(run).finish(ranked)
-        if self.validate:
-            selected.validate()
-        seconds = deadline.elapsed()
-        trace = Trace(
-            requests=run.requests,
-            events=tuple(run.events),
-            status=run.status,
-            reasons=tuple(tuple(run.reasons.get(row, ())) for row in range(len(requests))),
-            seconds=seconds,
-            budget=budget,
-            overruns=overruns(run.spent, seconds, budget),
-            versions={live.name: requests.pinned[key][0] for key, live in self._live.items()},
-            fingerprint=self._fingerprint,
-            selected=selected,
-        )
-        if observe:
-            self._tell(trace)
-        return Recommendations.from_candidates(selected, users, self.schema.item_ids, trace)
-
-    def _tell(self, trace: Trace) -> None:
+    def _told(self, answer: Recommendations) -> Recommendations:
+        """Show the trace to the observers, which can never fail a request."""
         for observer in self.observers:
             try:
-                observer.observe(trace)
-            except (
-                Exception
-            ) as error:  # an observer can never fail a request; it is heard of once, as a warning
-                import warnings
+                observer.observe(answer.trace)
+            except Exception:
+                _LOGGER.warning("observer %s failed", type(observer).__name__, exc_info=True)
+        return answer
 
-                warnings.warn(
-                    f"observer {type(observer).__name__} failed: {error!r}", RuntimeWarning, stacklevel=4
-                )
-
-    def _pin(self) -> dict[int, tuple[int, Any]]:
-        self._ready()
-        return {key: live.pin() for key, live in self._live.items()}
-
-    def _ready(self) -> Settings:
-        if self._fitted is None:
+    def _ready(self) -> Model:
+        if self._model is None:
             raise NotFittedError("found a pipeline before fit; expected pipeline.fit(dataset) first")
-        return self._settings
+        return self._model
 
-    # -- looking and changing --------------------------------------------------------------------------------------------
+    # -- looking and changing ----------------------------------------------------------------------
 
     @property
     def schema(self) -> Schema:
         """The model's vocabularies and tables."""
-        self._ready()
-        assert self._schema is not None
-        return self._schema
+        return self._ready().schema
 
     @property
     def fingerprint(self) -> str:
         """Hash of the stages' options, the item vocabulary and the end of the data: equal model, equal fingerprint."""
-        self._ready()
-        return self._fingerprint
+        return self._ready().fingerprint
 
     @property
     def fitted_until(self) -> float:
         """Time up to which the model has seen events."""
-        self._ready()
-        return self._until
+        return self._ready().until
+
+    @property
+    def training_report_(self) -> TrainingReport | None:
+        """What the last ranker learned from; None before ``fit``, without one that learns, and after ``load``."""
+        return None if self._model is None else self._model.report
+
+    def live_values(self) -> Mapping[int, Live[Any]]:
+        """Return the live values of the stages, by ``id``, as ``requests.pinned`` has them."""
+        return self._ready().live
+
+    @property
+    def _current(self) -> Plan:
+        return self._plan if self._model is None else self._model.plan
 
     @property
     def names(self) -> tuple[str, ...]:
         """Paths of all stages, in order of execution."""
-        return tuple(node.name for node in self._fitted or self._plan)
+        return tuple(node.name for node in self._current)
 
     def __iter__(self) -> Iterator[Node]:
-        return iter(self._fitted or self._plan)
+        return iter(self._current)
 
     def __getitem__(self, name: str) -> Any:
         """Return a stage by its path, the fitted one after ``fit``."""
@@ -382,7 +340,16 @@ class Pipeline:
         """Return a pipeline with another stage in one place and all others shared: a hot swap.
 
         The new stage must be fitted already, or need no fitting.
+
+        Raises
+        ------
+        ConfigurationError
+            For an unknown name, a stage of another role, or one that lacks what it requires.
         """
+        role = role_of(stage)
+        for node in self:
+            if node.name == name and node.role is not role:
+                raise ConfigurationError(f"found a {role.value} for {name}; expected a {node.role.value}")
         self[name]
         return self._derived(lambda node: replace(node, stage=stage) if node.name == name else node)
 
@@ -410,43 +377,21 @@ class Pipeline:
         return PipelineSource(self)
 
     def _derived(self, change: Callable[[Node], Node | None]) -> Pipeline:
-        fitted = self._ready().plan
-        steps, fallback, sources = [], None, []
-        for node in fitted:
-            changed = change(node)
-            if changed is None:
-                continue
-            if changed.name.startswith("fallback."):
-                fallback = _step(changed)
-            elif changed.role is Role.SOURCE:
-                sources.append(_step(changed))
-                if len(sources) == 1:
-                    steps.append(sources)
-            else:
-                steps.append(_step(changed))
-        if not sources:
-            raise ConfigurationError("found no source left; expected at least one")
-        merge = replace_sources(fitted, sources)
+        model = self._ready()
+        stages, fallback = steps_of(model.plan, change)
         derived = Pipeline(
-            [merge if step is sources else step for step in steps],
-            fallback=fallback,
-            observers=self.observers,
-            clock=self.clock,
-            validate=self.validate,
+            stages, fallback=fallback, observers=self.observers, clock=self.clock, validate=self.validate
         )
-        derived._adopt(bind_plan(derived._plan, self.schema), self.schema, self._until)
-        return derived
+        return derived._adopt(bind_plan(derived._plan, model.schema), model.schema, model.until, model.report)
 
-    # -- saving and showing ----------------------------------------------------------------------------------------------
+    # -- saving and showing ------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
         """Save the fitted pipeline to a folder of JSON and safetensors with checksums; no pickle.
 
         Observers, the clock and functions are not saved. See :mod:`recokit.data.state` for the format.
         """
-        from recokit.pipeline.store import save_pipeline
-
-        save_pipeline(self, path)
+        save_model(self._ready(), path)
 
     @classmethod
     def load(cls, path: str | Path, *, trusted: Sequence[type] = (), **options: Any) -> Pipeline:
@@ -468,9 +413,9 @@ class Pipeline:
         ConfigurationError
             If a class is neither recokit's nor trusted.
         """
-        from recokit.pipeline.store import load_pipeline
-
-        return load_pipeline(path, trusted, options)
+        parts = load_parts(path, trusted)
+        pipeline = cls(parts["stages"], fallback=parts["fallback"], validate=parts["validate"], **options)
+        return pipeline._adopt(bind_plan(pipeline._plan, parts["schema"]), parts["schema"], parts["until"])
 
     def __repr__(self) -> str:
         inner = "".join(f"    {stage!r},\n" for stage in self.stages)
@@ -478,67 +423,4 @@ class Pipeline:
         return f"Pipeline([\n{inner}]{tail})"
 
     def _repr_html_(self) -> str:
-        return diagram(self._fitted or self._plan, fitted=self._fitted is not None)
-
-
-class PipelineSource:
-    """A fitted pipeline as one source of another; its list is what the source retrieves."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self.pipeline = pipeline
-
-    @property
-    def fitted_until_(self) -> float:
-        """Time up to which the inner pipeline has seen events."""
-        return self.pipeline.fitted_until
-
-    def retrieve(self, requests: Requests, limit: int) -> Retrieved:
-        """Return the inner pipeline's list of at most ``limit`` items."""
-        asked = replace(requests, k=np.full(len(requests), limit, np.int64))
-        answer = self.pipeline.run(asked)
-        return Retrieved(answer.offsets, answer.item, answer.score)
-
-
-def _step(node: Node) -> Step:
-    return Step(
-        node.stage,
-        name=node.leaf,
-        when=node.when,
-        on_error=node.on_error,
-        optional=node.optional,
-        limit=node.limit,
-    )
-
-
-def replace_sources(plan: Plan, sources: list[Step]) -> Any:
-    """Return the plan's merge around other sources, under its own name."""
-    from recokit.compose import Merge
-
-    if plan.merge_name == "merge" and len(plan.sources) == 1 and "." not in plan.sources[0].name:
-        return sources[0]
-    merge = plan.merge
-    quotas = merge.quotas
-    if quotas is not None:
-        left = {step.path for step in sources}
-        quotas = {name: share for name, share in quotas.items() if name in left}
-    return Step(
-        Merge(sources, by=merge.by, limit=merge.limit, quotas=quotas, per_source=merge.per_source),
-        name=plan.merge_name,
-    )
-
-
-def _as_recommendations(
-    found: Retrieved, asked: AnyArray, codes: AnyArray, node: Node, pipeline: Pipeline
-) -> Recommendations:
-    return Recommendations(
-        users=asked,
-        offsets=found.offsets,
-        item=found.item,
-        score=found.score,
-        columns={},
-        sources=((node.leaf,),) * len(found.item),
-        status=np.where(np.diff(found.offsets) > 0, 0, 3),
-        reasons=tuple(() if code else ("unknown item",) for code in codes.tolist()),
-        item_ids=pipeline.schema.item_ids,
-        fingerprint=pipeline.fingerprint,
-    )
+        return diagram(self._current, fitted=self._model is not None)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from recokit._configured import Configured
 from recokit.compose import Merge, leaves
 from recokit.data import Live, Schema
 from recokit.data.history import UserHistory
@@ -49,10 +50,12 @@ class Node:
 
     @property
     def io_bound(self) -> bool:
+        """Whether the stage waits for input and output."""
         return bool(getattr(self.stage, "io_bound", False))
 
     @property
     def live(self) -> bool:
+        """Whether the stage depends on today's state."""
         return bool(getattr(self.stage, "live", False))
 
 
@@ -120,14 +123,23 @@ class Plan:
         )
 
     def upto(self, name: str, *, live: bool = True) -> Plan:
-        """Return the plan up to, not including, the body stage of that name; without live stages if asked."""
+        """Return the plan before the scorer of that name, without selection; without live stages if asked."""
         body: list[Group] = []
         for group in self.body:
             if any(node.name == name for node in group.nodes):
                 break
             nodes = tuple(node for node in group.nodes if live or not node.live)
             body += [replace(group, nodes=nodes)] if nodes else []
-        return replace(self, body=tuple(body))
+        return replace(
+            self,
+            body=tuple(body),
+            constraints=(),
+            objective=None,
+            rerankers=(),
+            annotators=(),
+            late=(),
+            fallback=None,
+        )
 
 
 def compile_plan(stages: Sequence[Any], fallback: Any) -> Plan:
@@ -213,9 +225,34 @@ def provides(stage: Any) -> tuple[str, ...]:
 
 
 def live_values(plan: Plan) -> dict[int, Live[Any]]:
-    """Return the Live options of all stages, by id."""
-    found = (value for node in plan for value in vars(node.stage).values() if isinstance(value, Live))
-    return {id(value): value for value in found}
+    """Return the Live options of all stages and of the stages inside them, by id.
+
+    Raises
+    ------
+    ConfigurationError
+        If two of them have the same name, by which traces tell their versions.
+    """
+    found: dict[int, Live[Any]] = {}
+    for node in plan:
+        _find_live(node.stage, found)
+    repeated = _first_repeated(live.name for live in found.values())
+    if repeated:
+        raise ConfigurationError(
+            f"found two live values named {repeated!r}; expected distinct names; hint: Live(value, name='stock')"
+        )
+    return found
+
+
+def _find_live(stage: Any, found: dict[int, Live[Any]]) -> None:
+    if hasattr(stage, "live_values"):
+        found.update(stage.live_values())
+        return
+    for value in vars(stage).values():
+        for part in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(part, Live):
+                found[id(part)] = part
+            elif isinstance(part, Configured):
+                _find_live(part, found)
 
 
 def _as_step(stage: Any) -> Step:
@@ -223,6 +260,10 @@ def _as_step(stage: Any) -> Step:
 
 
 def _node(step: Step, role: Role, prefix: str = "") -> Node:
+    if step.limit is not None and role is not Role.SOURCE:
+        raise ConfigurationError(
+            f"found limit={step.limit} on the {role.value} {step.path}; only sources have one"
+        )
     name = f"{prefix}.{step.path}" if prefix else step.path
     return Node(name, role, step.stage, step.when, step.on_error, step.optional, step.limit)
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 
-from recokit._ops.membership import pairs_in_sets
 from recokit._ops.segments import gather_segments, rank_in_row, rows_to_offsets
 from recokit.compose import check_retrieved, fuse
 from recokit.data import Candidates, Cap, Pin, Retrieved
-from recokit.errors import ConfigurationError, ContractError
-from recokit.pipeline.attempt import Outcome, applies_to, attempt
+from recokit.data.candidates import missing
+from recokit.errors import StageError
+from recokit.pipeline.attempt import PROGRAMMERS_ERRORS, Outcome, attempt
+from recokit.pipeline.checks import checked_columns, checked_limits, checked_order, checked_verdict
+from recokit.pipeline.pieces import join_columns, join_retrieved, part_of, scatter, without
 from recokit.pipeline.plan import Node
-from recokit.pipeline.runner import Run, checked_mask, join_retrieved, scatter
+from recokit.pipeline.ranking import decide, exclude, featurize, keep
+from recokit.pipeline.run import Run
 from recokit.protocols import Role
 from recokit.slates import select
 from recokit.trace import Status
@@ -39,23 +42,33 @@ class _Chosen:
     relaxed: Mapping[str, BoolArray]
 
 
+@dataclass(frozen=True, eq=False)
+class _Settled:
+    """Lists with and without their annotations, and the candidates that no late check refused."""
+
+    shown: Candidates
+    plain: Candidates
+    pool: Candidates
+
+
 class Selector:
     """Turns a run's ranked candidates into its lists."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.plan, self.requests = run, run.plan, run.requests
-        self.steering = (
-            *self.plan.rerankers,
-            *(() if self.plan.objective is None else (self.plan.objective,)),
-        )
+        # No list is longer than the catalogue, whatever was asked for.
+        self.k = np.minimum(run.requests.k, max(run.settings.n_items, 1))
+        objective = () if self.plan.objective is None else (self.plan.objective,)
+        self.steering = (*self.plan.rerankers, *objective)
 
     def finish(self, pool: Candidates) -> Candidates:
         """Return the final list of every row."""
         fallback = self.plan.fallback
-        selected, pool = self._settle(pool, np.zeros(pool.n_rows, np.int64), relax=fallback is None)
+        settled = self._settle(pool, np.zeros(pool.n_rows, np.int64), relax=fallback is None)
+        selected = settled.shown
         short = self._short(selected)
         if fallback is not None and short.any():
-            selected = self._fall_back(fallback, selected, pool, short)
+            selected = self._fall_back(fallback, settled, short)
         failed = self.run.status == Status.FAILED
         if failed.any():
             selected = selected.compress(~failed[selected.row])
@@ -64,39 +77,50 @@ class Selector:
         return selected
 
     def _short(self, selected: Candidates) -> BoolArray:
-        short = (selected.counts < self.requests.k) & (self.run.status != Status.FAILED)
+        short: BoolArray = (selected.counts < self.k) & (self.run.status != Status.FAILED)
         given = self.requests.given.get("items")
         return short if given is None else short & ~given
 
-    def _fall_back(self, node: Node, selected: Candidates, pool: Candidates, short: BoolArray) -> Candidates:
+    def _fall_back(self, node: Node, settled: _Settled, short: BoolArray) -> Candidates:
+        pool = settled.pool
         extra = self._ask_fallback(node, pool, short)
-        done = selected.compress(~short[selected.row])
-        placed = selected.compress(short[selected.row])
-        filled, extra = self._settle(placed.append(extra), placed.counts, relax=False)
-        if self.plan.constraints and (self._short(done.append(filled)) & short).any():
+        done = settled.shown.compress(~short[settled.shown.row])
+        placed = settled.plain.compress(short[settled.plain.row])
+        filled = self._settle(placed.append(extra), placed.counts, relax=False)
+        still = short & self._short(filled.shown)
+        if self.plan.constraints and still.any():
             # Soft limits yield only now: first the ranked reserve, then what is left of the fallback.
-            reserve = _without(pool.compress(short[pool.row]), filled)
-            rest = filled.append(reserve).append(_without(_without(extra, filled), reserve))
-            filled, _ = self._settle(rest, filled.counts, relax=True)
-        bit = np.uint64(filled.source_names.index(node.name))
-        used = np.unique(filled.row[(filled.sources >> bit) & np.uint64(1) == 1])
+            placed = filled.plain
+            reserve = without(pool.compress(still[pool.row]), placed)
+            left = filled.pool.compress(still[filled.pool.row])
+            rest = placed.append(reserve).append(without(without(left, placed), reserve))
+            filled = self._settle(rest, placed.counts, relax=True)
+        bit = np.uint64(filled.shown.source_names.index(node.name))
+        used = np.unique(filled.shown.row[(filled.shown.sources >> bit) & np.uint64(1) == 1])
         self.run.mark(used, Status.FALLBACK, f"{node.name}: filled up")
-        return done.append(filled)
+        return done.append(filled.shown)
 
     def _ask_fallback(self, node: Node, pool: Candidates, short: BoolArray) -> Candidates:
+        """Return what the fallback finds, filtered and with features, in its own order."""
         started = self.run.deadline.elapsed()
-        limit = node.limit or int(max(100, 5 * self.requests.k.max()))
+        most = np.maximum(100, 5 * self.k) if node.limit is None else np.full(len(self.k), node.limit)
+        limit = int(most.max())
 
         def compute(rows: IntArray) -> Retrieved:
-            answer = node.stage.retrieve(self.requests.take(rows), limit)
+            answer: Retrieved = node.stage.retrieve(self.requests.take(rows), limit)
             check_retrieved(answer, len(rows), self.run.settings.n_items, node.name, limit)
             return answer
 
-        rows = np.intersect1d(applies_to(node, self.requests), np.flatnonzero(short))
-        outcome = attempt(node, rows, compute, lambda part, error: Retrieved.empty(len(part)))
+        rows = self.run.rows(node)
+        rows = rows[short[rows]]
+        outcome = self.run.attempt(node, compute, lambda part, _: Retrieved.empty(len(part)), rows)
         answer = join_retrieved(outcome, len(self.requests))
         self.run.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
-        extra = _without(fuse((node.name,), [answer], self.requests, limit=limit), pool)
+        extra = fuse((node.name,), [answer], self.requests, limit=limit)
+        extra = extra.compress(rank_in_row(extra.row, extra.offsets) < most[extra.row])
+        extra = without(extra, pool)
+        lacking = {name: missing(len(extra), column) for name, column in pool.columns.items()}
+        extra = extra.with_columns({**lacking, **extra.columns})
         self.run.record(
             node,
             node.role,
@@ -107,26 +131,29 @@ class Selector:
             n_rows=len(rows),
             after=extra,
         )
-        extra = self.run.exclude(extra)
+        extra = exclude(self.run, extra)
         for group in self.plan.body:
             if group.role is Role.FILTER:
-                extra = self.run.filter(group.nodes, extra)
+                extra = keep(self.run, group.nodes, extra)
+            elif group.role is Role.FEATURIZER:
+                extra = featurize(self.run, group, extra)
         return extra
 
-    # -- selection, annotation and late checks until nothing changes -----------------------------------------------------
+    # -- selection, annotation and late checks until nothing changes -------------------------------
 
-    def _settle(self, batch: Candidates, placed: IntArray, *, relax: bool) -> tuple[Candidates, Candidates]:
+    def _settle(self, batch: Candidates, placed: IntArray, *, relax: bool) -> _Settled:
         """Select and annotate; drop what a late check refuses and select again, until nothing is refused."""
         while True:
             chosen = self._choose(batch, placed, relax=relax)
-            selected = batch.take(chosen.offsets, chosen.index)
+            plain = shown = batch.take(chosen.offsets, chosen.index)
             refused = np.zeros(len(batch), np.bool_)
             for node in self.plan.annotators:
-                selected = self._annotate(node, batch, chosen, selected, refused)
+                shown = self._annotate(node, batch, chosen, shown, refused)
             for node in self.plan.late:
-                self._check_late(node, chosen, selected, refused)
+                self._check_late(node, chosen, shown, refused)
+            refused |= (self.run.status == Status.FAILED)[batch.row]
             if not refused.any():
-                return selected, batch
+                return _Settled(shown, plain, batch)
             lost = refused & (rank_in_row(batch.row, batch.offsets) < placed[batch.row])
             placed = placed - np.bincount(batch.row[lost], minlength=batch.n_rows)
             batch = batch.compress(~refused)
@@ -135,99 +162,90 @@ class Selector:
         self, node: Node, batch: Candidates, chosen: _Chosen, selected: Candidates, refused: BoolArray
     ) -> Candidates:
         started = self.run.deadline.elapsed()
-        whole = selected.n_rows
-
-        def compute(rows: IntArray) -> Mapping[str, AnyArray]:
-            part = selected if len(rows) == whole else selected.take_rows(rows)
-            return _checked_columns(node, part)
-
-        outcome = attempt(node, applies_to(node, self.requests), compute, lambda rows, error: {})
-        annotated = selected.with_columns(_join_columns(selected, outcome))
+        outcome: Outcome[Mapping[str, AnyArray]] = self.run.attempt(
+            node, lambda rows: checked_columns(node, part_of(selected, rows)), lambda rows, _: {}
+        )
+        annotated = selected.with_columns(join_columns(selected, outcome))
         self.run.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
         n_out = len(annotated)
         if hasattr(node.stage, "verify"):
             passed = self._verified(node, annotated)
-            n_out = int(passed.sum())
+            n_out = int(np.count_nonzero(passed))
             refused[chosen.index[~passed]] = True
-            if len(
-                outcome.failed
-            ):  # no label can come: spare the rounds that would find them one list at a time
+            if len(outcome.failed):
+                # No label can come: spare the rounds that would find them one list at a time.
                 refused |= np.isin(batch.row, outcome.failed) & ~self._verified(node, batch)
         self.run.record(
-            node, node.role, started, len(annotated), n_out, outcome=outcome, before=selected, after=annotated
+            node,
+            node.role,
+            started,
+            len(annotated),
+            n_out,
+            outcome=outcome,
+            n_rows=len(self.run.rows(node)),
+            before=selected,
+            after=annotated,
         )
         return annotated
 
     def _verified(self, node: Node, batch: Candidates) -> BoolArray:
-        try:
-            passed = node.stage.verify(batch)
-        except Exception as error:  # a hard check that cannot be made refuses everything
-            self.run.mark(
-                np.unique(batch.row), Status.FAILED, f"{node.name}: {type(error).__name__}: {error}"
-            )
-            return np.zeros(len(batch), np.bool_)
-        if not isinstance(passed, np.ndarray) or passed.dtype != np.bool_ or passed.shape != (len(batch),):
-            raise ContractError(f"found no bool ({len(batch)},) from {node.name}.verify; expected one")
-        return passed
+        """Return what an annotator's hard check lets through; nothing where it cannot be made."""
+        outcome = self.run.on_rows(node, batch, partial(checked_verdict, node), np.False_)
+        self.run.mark(outcome.failed, Status.FAILED, f"{node.name}: {outcome.error}")
+        return scatter(batch, outcome, np.True_)
 
     def _check_late(self, node: Node, chosen: _Chosen, selected: Candidates, refused: BoolArray) -> None:
         started = self.run.deadline.elapsed()
-        outcome = self.run.on_rows(node, selected, lambda part: checked_mask(node, part), False)
-        kept = scatter(selected, outcome, np.True_)
-        self.run.fail_closed(node, selected, kept, outcome)
+        kept, outcome = decide(self.run, node, selected)
         refused[chosen.index[~kept]] = True
-        detail = {"kept_by": {node.name: kept}} if self.run.full else {}
+        full = self.run.full
         self.run.record(
             node,
             node.role,
             started,
             len(selected),
-            int(kept.sum()),
+            int(np.count_nonzero(kept)),
             outcome=outcome,
+            n_rows=len(self.run.rows(node)),
             before=selected,
-            after=selected.compress(kept) if self.run.full else None,
+            after=selected.compress(kept) if full else None,
             kept=kept,
-            detail=detail,
+            detail={"kept_by": {node.name: kept}} if full else {},
         )
 
-    # -- one greedy selection --------------------------------------------------------------------------------------------
+    # -- one greedy selection ----------------------------------------------------------------------
 
     def _choose(self, batch: Candidates, placed: IntArray, *, relax: bool) -> _Chosen:
         started = self.run.deadline.elapsed()
         skipped = {node.name for node in self.steering if len(batch) and self.run.skips(node, len(batch))}
         ready = batch.with_score(_fusion_score(batch))
-        strict = any(node.on_error == "raise" for node in (*self.plan.constraints, *self.steering))
-        name = self.plan.selection_name
-        whole = Node(name, Role.RERANKER, None, on_error="raise" if strict else "degrade")
-        pieces: list[_Chosen] = []
-        errors: list[str] = []
-        failed: list[IntArray] = []
-        for rows, nodes in self._row_groups(skipped):
-            outcome = attempt(
+        whole = Node(self.plan.selection_name, Role.RERANKER, None)
+        outcomes = [
+            attempt(
                 whole,
                 rows,
-                lambda part, nodes=nodes: self._solve(ready, placed, part, nodes, relax),  # type: ignore[misc]
-                lambda part, error, nodes=nodes: self._without_blamed(  # type: ignore[misc]
-                    ready, placed, part, nodes, relax, error
-                ),
+                partial(self._solve, ready, placed, nodes, relax),
+                partial(self._without_blamed, ready, placed, nodes, relax),
             )
-            pieces += [piece for _, piece in outcome.pieces]
-            failed.append(outcome.failed)
-            errors += [outcome.error] if outcome.error else []
-        chosen = _join_chosen(batch, pieces)
-        selected = batch.take(chosen.offsets, chosen.index) if self.run.full else None
-        detail = {"relaxed": {cap: int(rows.sum()) for cap, rows in chosen.relaxed.items() if rows.any()}}
-        outcome = Outcome([], np.concatenate(failed), "; ".join(errors))
+            for rows, nodes in self._row_groups(skipped)
+        ]
+        chosen = _join_chosen(batch, [piece for outcome in outcomes for _, piece in outcome.pieces])
+        joined: Outcome[_Chosen] = Outcome(
+            [],
+            np.concatenate([outcome.failed for outcome in outcomes]),
+            "; ".join(dict.fromkeys(outcome.error for outcome in outcomes if outcome.error)),
+        )
+        relaxed = {cap: int(np.count_nonzero(rows)) for cap, rows in chosen.relaxed.items() if rows.any()}
         self.run.record(
-            name,
+            whole,
             "selection",
             started,
             len(batch),
             len(chosen.index),
-            outcome=outcome,
-            detail=detail,
+            outcome=joined,
+            detail={"relaxed": relaxed},
             before=ready,
-            after=selected,
+            after=batch.take(chosen.offsets, chosen.index) if self.run.full else None,
         )
         for cap, rows in chosen.relaxed.items():
             for row in np.flatnonzero(rows).tolist():
@@ -237,44 +255,49 @@ class Selector:
     def _row_groups(self, skipped: set[str]) -> list[tuple[IntArray, tuple[Node, ...]]]:
         """Return the rows of each combination of limits and objective that applies."""
         nodes = tuple(node for node in (*self.plan.constraints, *self.steering) if node.name not in skipped)
-        if all(node.when is None for node in nodes):
+        if all(node.when is None for node in nodes) and not self.run.unavailable:
             return [(np.arange(len(self.requests)), nodes)]
         applies = np.zeros((len(self.requests), len(nodes)), np.bool_)
         for column, node in enumerate(nodes):
-            applies[applies_to(node, self.requests), column] = True
+            applies[self.run.rows(node), column] = True
+            lacking, what = self.run.lacking(node)
+            self._give_up(node, np.flatnonzero(applies[:, column] & lacking), f"{what} could not be hydrated")
+            applies[lacking, column] = False
         kinds, which = np.unique(applies, axis=0, return_inverse=True)
         return [
-            (
-                np.flatnonzero(which.ravel() == kind),
-                tuple(node for node, on in zip(nodes, mask, strict=True) if on),
-            )
+            (np.flatnonzero(which.ravel() == kind), tuple(nodes[i] for i in np.flatnonzero(mask)))
             for kind, mask in enumerate(kinds)
         ]
 
+    def _give_up(self, node: Node, rows: IntArray, reason: str) -> bool:
+        """Go on without a stage in some rows, and tell whether that may be: a hard limit fails them instead."""
+        hard = node.role is Role.CONSTRAINT and getattr(node.stage, "hard", True)
+        self.run.mark(rows, Status.FAILED if hard else Status.DEGRADED, f"{node.name}: {reason}")
+        return not hard
+
     def _solve(
-        self, batch: Candidates, placed: IntArray, rows: IntArray, nodes: tuple[Node, ...], relax: bool
+        self, batch: Candidates, placed: IntArray, nodes: tuple[Node, ...], relax: bool, rows: IntArray
     ) -> _Chosen:
-        whole = len(rows) == batch.n_rows
-        part = batch if whole else batch.take_rows(rows)
+        part = part_of(batch, rows)
         limits: list[Cap | Pin] = []
         objective = order = None
         blamed: Node | None = None
         for node in nodes:
             try:
                 if node.role is Role.CONSTRAINT:
-                    limits += _checked_limits(node, part)
+                    limits += checked_limits(node, part)
                 elif node.role is Role.RERANKER:
-                    order = _checked_order(node, part)
+                    order = checked_order(node, part)
                 else:
                     objective, blamed = node.stage, node
-            except (ContractError, ConfigurationError):
+            except PROGRAMMERS_ERRORS:
                 raise
             except Exception as error:  # attributed, then handled for each row alone
                 raise _Blamed(node, error) from error
         try:
             selection = select(
                 part,
-                part.requests.k,
+                self.k[rows],
                 limits=limits,
                 objective=objective,
                 order=order,
@@ -282,13 +305,15 @@ class Selector:
                 pool=getattr(objective, "pool", None),
                 relax=relax,
             )
-        except (ContractError, ConfigurationError):
+        except PROGRAMMERS_ERRORS:
             raise
         except Exception as error:
             if blamed is None:
                 raise
             raise _Blamed(blamed, error) from error
-        index = selection.index if whole else gather_segments(batch.offsets, rows)[1][selection.index]
+        index = selection.index
+        if part is not batch:
+            index = gather_segments(batch.offsets, rows)[1][index]
         relaxed = {}
         for cap, mask in selection.relaxed.items():
             relaxed[cap] = np.zeros(batch.n_rows, np.bool_)
@@ -299,20 +324,23 @@ class Selector:
         self,
         batch: Candidates,
         placed: IntArray,
-        rows: IntArray,
         nodes: tuple[Node, ...],
         relax: bool,
+        rows: IntArray,
         error: Exception,
     ) -> _Chosen:
         """Solve one row without the stages that fail on it; a hard limit that cannot be known fails the row."""
         while isinstance(error, _Blamed):
-            if error.node.role is Role.CONSTRAINT and getattr(error.node.stage, "hard", True):
-                self.run.mark(rows, Status.FAILED, str(error))
+            failing = error.node
+            if failing.on_error == "raise":
+                raise StageError(
+                    str(error), name=failing.name, role=str(failing.role), cause=error.cause
+                ) from error
+            if not self._give_up(failing, rows, f"{type(error.cause).__name__}: {error.cause}"):
                 return _Chosen(np.zeros(2, np.int64), np.zeros(0, np.int64), {})
-            self.run.mark(rows, Status.DEGRADED, str(error))
-            nodes = tuple(node for node in nodes if node is not error.node)
+            nodes = tuple(node for node in nodes if node is not failing)
             try:
-                return self._solve(batch, placed, rows, nodes, relax)
+                return self._solve(batch, placed, nodes, relax, rows)
             except _Blamed as another:
                 error = another
         raise error
@@ -321,92 +349,21 @@ class Selector:
 def _fusion_score(batch: Candidates) -> AnyArray:
     """Return scores in which a row without any finite one is in the order of fusion."""
     finite = np.isfinite(batch.score)
+    if finite.all():
+        return batch.score
     scored = np.zeros(batch.n_rows, np.bool_)
     scored[batch.row[finite]] = True
-    if scored.all():
-        return batch.score
     rank = rank_in_row(batch.row, batch.offsets)
     return np.where(scored[batch.row], batch.score, (1.0 / (1.0 + rank)).astype(np.float32))
-
-
-def _without(batch: Candidates, other: Candidates) -> Candidates:
-    """Return the batch without the items that the other batch has in the same row."""
-    return batch.compress(~pairs_in_sets(batch.row, batch.item, other.offsets, other.item))
 
 
 def _join_chosen(batch: Candidates, pieces: list[_Chosen]) -> _Chosen:
     if len(pieces) == 1:
         return pieces[0]
-    index = np.concatenate([piece.index for piece in pieces])
+    index = np.concatenate([np.zeros(0, np.int64), *(piece.index for piece in pieces)])
     index = index[np.argsort(batch.row[index], kind="stable")]
     relaxed: dict[str, BoolArray] = {}
     for piece in pieces:
         for cap, mask in piece.relaxed.items():
             relaxed[cap] = relaxed[cap] | mask if cap in relaxed else mask
     return _Chosen(rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed)
-
-
-def _join_columns(selected: Candidates, outcome: Outcome[Mapping[str, AnyArray]]) -> dict[str, AnyArray]:
-    columns: dict[str, AnyArray] = {}
-    for rows, part in outcome.pieces:
-        for name, values in part.items():
-            if len(rows) == selected.n_rows:
-                columns[name] = values
-                continue
-            if name not in columns:
-                blank: Any = None if values.dtype.kind == "O" else (np.nan if values.dtype.kind == "f" else 0)
-                columns[name] = selected.columns.get(name, np.full(len(selected), blank, values.dtype)).copy()
-            columns[name][gather_segments(selected.offsets, rows)[1]] = values
-    return columns
-
-
-def _checked_columns(node: Node, batch: Candidates) -> Mapping[str, AnyArray]:
-    columns = node.stage.annotate(batch)
-    if not isinstance(columns, Mapping):
-        raise ContractError(
-            f"found {type(columns).__name__} from {node.name}.annotate; expected a mapping of columns"
-        )
-    for name, values in columns.items():
-        if not isinstance(values, np.ndarray) or values.shape != (len(batch),):
-            shape = getattr(values, "shape", type(values).__name__)
-            raise ContractError(
-                f"found {shape} for {name!r} from {node.name}.annotate; expected ({len(batch)},)"
-            )
-    return columns
-
-
-def _checked_limits(node: Node, batch: Candidates) -> tuple[Cap | Pin, ...]:
-    limits = node.stage.limit(batch)
-    if not isinstance(limits, tuple) or not all(isinstance(limit, Cap | Pin) for limit in limits):
-        raise ContractError(
-            f"found {type(limits).__name__} from {node.name}.limit; expected a tuple of Cap and Pin"
-        )
-    for limit in limits:
-        array = (
-            limit.position
-            if isinstance(limit, Pin)
-            else (limit.offsets if limit.offsets is not None else limit.group)
-        )
-        n = len(array) - (isinstance(limit, Cap) and limit.offsets is not None)
-        if n != len(batch):
-            raise ContractError(
-                f"found limit {limit.name!r} for {n} candidates from {node.name}; expected {len(batch)}"
-            )
-    return limits
-
-
-def _checked_order(node: Node, batch: Candidates) -> IntArray:
-    order = node.stage.rerank(batch)
-    found = f"{order.dtype} {order.shape}" if isinstance(order, np.ndarray) else type(order).__name__
-    if not isinstance(order, np.ndarray) or order.dtype.kind != "i" or order.ndim != 1:
-        raise ContractError(f"found {found} from {node.name}.rerank; expected int64 positions")
-    if len(order) and (order.min() < 0 or order.max() >= len(batch)):
-        raise ContractError(
-            f"found position {order.max()} from {node.name}.rerank; expected 0 to {len(batch) - 1}"
-        )
-    if len(np.unique(order)) != len(order) or (np.diff(batch.row[order]) < 0).any():
-        raise ContractError(
-            f"found positions repeated or out of row order from {node.name}.rerank; expected each row's "
-            "positions together, rows ascending, each at most once"
-        )
-    return order.astype(np.int64, copy=False)

@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recokit.compose import Merge
 from recokit.data import load_state, save_state
-from recokit.pipeline.pipeline import Pipeline, _step, replace_sources
-from recokit.protocols import Role
+from recokit.pipeline.derive import steps_of
+from recokit.pipeline.model import Model
 
-__all__ = ["load_pipeline", "save_pipeline"]
+__all__ = ["load_parts", "save_model"]
 
 
-def save_pipeline(pipeline: Pipeline, path: str | Path) -> None:
+def save_model(model: Model, path: str | Path) -> None:
     """Save the fitted stages as steps, with the model's schema."""
-    plan = pipeline._ready().plan
-    merge = replace_sources(plan, [_step(node) for node in plan.sources])
-    stages: list[Any] = []
-    for node in plan:
-        if node is plan.fallback:
-            continue
-        if node.role is not Role.SOURCE:
-            stages.append(_step(node))
-        elif node is plan.sources[0]:
-            stages.append(merge)
+    stages, fallback = steps_of(model.plan)
     state = {
         "stages": stages,
-        "fallback": None if plan.fallback is None else _step(plan.fallback),
-        "schema": pipeline.schema,
-        "until": pipeline.fitted_until,
-        "validate": pipeline.validate,
+        "fallback": fallback,
+        "schema": model.schema,
+        "until": model.until,
+        "validate": model.settings.validate,
     }
-    save_state(path, state, {"fingerprint": pipeline.fingerprint})
+    save_state(path, state, {"fingerprint": model.fingerprint})
 
 
-def load_pipeline(path: str | Path, trusted: Sequence[type], options: Mapping[str, Any]) -> Pipeline:
-    """Rebuild the pipeline; its stages are fitted and bound already."""
+def load_parts(path: str | Path, trusted: Sequence[type]) -> Mapping[str, Any]:
+    """Return what ``save_model`` saved: stages, fallback, schema, until and validate."""
     state, _ = load_state(path, trusted=trusted)
-    pipeline = Pipeline(state["stages"], fallback=state["fallback"], validate=state["validate"], **options)
-    pipeline._adopt(pipeline._plan, state["schema"], state["until"])
-    return pipeline
+    parts: Mapping[str, Any] = state
+    return parts

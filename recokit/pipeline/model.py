@@ -1,0 +1,161 @@
+"""Model: a plan that is fitted and bound, with all that serving needs; replaced as a whole by a refit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from recokit.compose import check_retrieved
+from recokit.data import Candidates, Live, Requests, Retrieved, Schema
+from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
+from recokit.pipeline.budget import Bulkhead, Deadline, overruns
+from recokit.pipeline.plan import Plan, live_values
+from recokit.pipeline.ranking import rank
+from recokit.pipeline.retrieval import retrieve
+from recokit.pipeline.run import Run, Settings
+from recokit.pipeline.selection import Selector
+from recokit.result import Recommendations
+from recokit.trace import Status, Trace
+from recokit.training import TrainingReport
+from recokit.typing import AnyArray
+
+__all__ = ["Capture", "Model"]
+
+Capture = Literal["summary", "full"]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A fitted plan.
+
+    Parameters
+    ----------
+    settings : Settings
+        The bound plan and what its runs share.
+    schema : Schema
+        Vocabularies and tables.
+    until : float
+        Time up to which it has seen events.
+    fingerprint : str
+        Hash of the stages' options, the item vocabulary and ``until``.
+    live : mapping of int to Live
+        Live values of the stages, by ``id``.
+    report : TrainingReport, optional
+        What the last ranker learned from.
+    """
+
+    settings: Settings
+    schema: Schema
+    until: float
+    fingerprint: str
+    live: Mapping[int, Live[Any]]
+    report: TrainingReport | None = None
+
+    @classmethod
+    def build(
+        cls, plan: Plan, schema: Schema, until: float, *, validate: bool, report: TrainingReport | None = None
+    ) -> Model:
+        """Prepare a bound plan for serving."""
+        bulkheads = {node.name: Bulkhead() for node in plan.sources if node.io_bound}
+        settings = Settings(plan, len(schema.item_ids), validate, bulkheads)
+        content = [(node.name, repr(node.stage)) for node in plan], schema.item_ids.fingerprint, until
+        fingerprint = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+        return cls(settings, schema, until, fingerprint, live_values(plan), report)
+
+    @property
+    def plan(self) -> Plan:
+        """The bound plan."""
+        return self.settings.plan
+
+    def pinned(self, requests: Requests) -> Requests:
+        """Return requests with one version of every live value; versions that they carry already stay."""
+        missing = {key: live.pin() for key, live in self.live.items() if key not in requests.pinned}
+        return replace(requests, pinned={**requests.pinned, **missing}) if missing else requests
+
+    def check_codes(self, requests: Requests) -> None:
+        """Raise VocabularyMismatch for codes that are not of this model's vocabularies."""
+        n_users, n_items = len(self.schema.user_ids), len(self.schema.item_ids)
+        checks = [("user", requests.user, n_users)]
+        checks += [(name, lists.values, n_items) for name, lists in requests.ragged.items()]
+        for name, codes, highest in checks:
+            if len(codes) and (codes.min() < 0 or codes.max() > highest):
+                bad = int(codes.max()) if codes.max() > highest else int(codes.min())
+                raise VocabularyMismatch(
+                    f"found code {bad} in {name!r}; expected 0 to {highest}; hint: codes of another model? "
+                    "pipeline.requests(...) encodes ids with this model's vocabularies"
+                )
+
+    def candidates(self, requests: Requests) -> Candidates:
+        """Return a batch as it stands before selection."""
+        run = Run(self.settings, self.pinned(requests), Deadline.after(np.inf), full=False)
+        return rank(run, retrieve(run))
+
+    def answer(
+        self, requests: Requests, users: AnyArray, budget_ms: float | None, capture: Capture
+    ) -> Recommendations:
+        """Run one batch of requests whose live values are pinned.
+
+        Raises
+        ------
+        DataError
+            For a budget that is not positive.
+        ConfigurationError
+            For an unknown capture.
+        """
+        if budget_ms is not None and not budget_ms > 0:
+            raise DataError(f"found budget_ms={budget_ms}; expected a positive number of milliseconds")
+        if capture not in ("summary", "full"):
+            raise ConfigurationError(f"found capture={capture!r}; expected 'summary' or 'full'")
+        budget = np.inf if budget_ms is None else budget_ms / 1e3
+        run = Run(self.settings, requests, Deadline.after(budget), full=capture == "full")
+        selected = Selector(run).finish(rank(run, retrieve(run)))
+        if self.settings.validate:
+            selected.validate()
+        seconds = run.deadline.elapsed()
+        trace = Trace(
+            requests=run.requests,
+            events=tuple(run.events),
+            status=run.status,
+            reasons=tuple(tuple(run.reasons.get(row, ())) for row in range(len(requests))),
+            seconds=seconds,
+            budget=budget,
+            overruns=overruns(run.spent, seconds, budget),
+            versions={live.name: requests.pinned[key][0] for key, live in self.live.items()},
+            fingerprint=self.fingerprint,
+            selected=selected,
+        )
+        return Recommendations.from_candidates(selected, users, self.schema.item_ids, trace)
+
+    def similar(self, items: Sequence[Any], k: int) -> Recommendations:
+        """Return the items most similar to each given one; see ``Pipeline.similar_items``."""
+        if k < 1:
+            raise DataError(f"found k={k}; expected at least 1")
+        asked = np.empty(len(items), object)
+        asked[:] = list(items)
+        codes = self.schema.item_ids.encode(asked)
+        node = next((node for node in self.plan.sources if hasattr(node.stage, "similar")), None)
+        if node is None:
+            names = ", ".join(self.plan.source_names)
+            raise ConfigurationError(
+                f"found no source with similar() among {names}; hint: candidates.ItemKNN()"
+            )
+        found: Retrieved = node.stage.similar(codes, k)
+        check_retrieved(found, len(codes), len(self.schema.item_ids), node.name, k)
+        empty = np.diff(found.offsets) == 0
+        why = np.where(codes > 0, "no similar item", "unknown item").tolist()
+        return Recommendations(
+            users=asked,
+            offsets=found.offsets,
+            item=found.item,
+            score=found.score,
+            columns={},
+            sources=((node.leaf,),) * len(found.item),
+            status=np.where(empty, Status.EMPTY, Status.OK),
+            reasons=tuple((reason,) if bare else () for reason, bare in zip(why, empty, strict=True)),
+            item_ids=self.schema.item_ids,
+            fingerprint=self.fingerprint,
+        )

@@ -1,0 +1,159 @@
+"""Run: what the phases of one run share. Stages return the smallest delta; the run applies it and keeps the books."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from recokit.data import Candidates, Requests
+from recokit.errors import StageError
+from recokit.pipeline.attempt import Outcome, applies_to, attempt
+from recokit.pipeline.budget import Bulkhead, Deadline
+from recokit.pipeline.pieces import part_of
+from recokit.pipeline.plan import Node, Plan, requires
+from recokit.protocols import Role
+from recokit.trace import StageEvent, Status
+from recokit.typing import AnyArray, BoolArray, IntArray
+
+__all__ = ["Run", "Settings"]
+
+T = TypeVar("T")
+
+_PHASE: Mapping[str, str] = {
+    Role.SOURCE: "candidates",
+    Role.HYDRATOR: "candidates",
+    Role.FEATURIZER: "features",
+    Role.SCORER: "ranking",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """What every run of one pipeline shares."""
+
+    plan: Plan
+    n_items: int
+    validate: bool
+    bulkheads: Mapping[str, Bulkhead]
+
+
+class Run:
+    """The state of one run: the requests as hydrated, what each stage did, and how each row fares."""
+
+    def __init__(self, settings: Settings, requests: Requests, deadline: Deadline, *, full: bool) -> None:
+        self.plan, self.settings, self.deadline, self.full = settings.plan, settings, deadline, full
+        self.requests = replace(requests, remaining=deadline.remaining)
+        self.events: list[StageEvent] = []
+        self.status = np.full(len(requests), Status.OK, np.int64)
+        self.reasons: dict[int, list[str]] = {}
+        self.spent = dict.fromkeys(("candidates", "features", "ranking", "post"), 0.0)
+        self.unavailable: dict[str, BoolArray] = {}
+        self._applies: dict[str, IntArray] = {}
+
+    # -- bookkeeping -------------------------------------------------------------------------------
+
+    def mark(self, rows: IntArray, status: Status, reason: str) -> None:
+        """Lower rows to a status and give the reason."""
+        if len(rows):
+            self.status[rows] = np.maximum(self.status[rows], status)
+            for row in rows.tolist():
+                self.reasons.setdefault(row, []).append(reason)
+
+    def record(
+        self,
+        node: Node | str,
+        role: str,
+        started: float,
+        n_in: int,
+        n_out: int,
+        *,
+        outcome: Outcome[Any] | None = None,
+        n_rows: int | None = None,
+        seconds: float | None = None,
+        **more: Any,
+    ) -> None:
+        """Add one stage's event; it ends now unless its seconds are given."""
+        seconds = self.deadline.elapsed() - started if seconds is None else seconds
+        self.spent[_PHASE.get(role, "post")] += seconds
+        if not self.full:
+            more = {name: value for name, value in more.items() if name not in ("before", "after", "kept")}
+        if outcome is not None and outcome.error:
+            more |= {"error": outcome.error, "failed_rows": outcome.failed}
+        name = node if isinstance(node, str) else node.name
+        rows = len(self.requests) if n_rows is None else n_rows
+        self.events.append(StageEvent(name, str(role), started, seconds, n_in, n_out, rows, **more))
+
+    def rows(self, node: Node) -> IntArray:
+        """Return the rows that a stage applies to."""
+        if node.name not in self._applies:
+            self._applies[node.name] = np.flatnonzero(applies_to(node, self.requests))
+        return self._applies[node.name]
+
+    def forget_rows(self) -> None:
+        """Ask conditions again: they may read what a hydrator added."""
+        self._applies.clear()
+
+    def skips(self, node: Node, n_in: int) -> bool:
+        """Tell whether the budget leaves no time for a stage that the answer can do without; if so, record it."""
+        left, budget = self.deadline.remaining(), self.deadline.seconds
+        if budget == np.inf or left > (budget / 2 if node.optional else 0.0):
+            return False
+        reason = f"{node.name}: skipped, {1e3 * left:.1f} ms of {1e3 * budget:.0f} ms left"
+        rows = self.rows(node)
+        self.record(node, node.role, self.deadline.elapsed(), n_in, n_in, n_rows=len(rows), skipped=reason)
+        self.mark(rows, Status.DEGRADED, reason)
+        return True
+
+    def attempt(
+        self,
+        node: Node,
+        compute: Callable[[IntArray], T],
+        stand_in: Callable[[IntArray, Exception], T],
+        rows: IntArray | None = None,
+    ) -> Outcome[T]:
+        """Run a stage on the rows that it applies to; rows that lack what it requires count as failed."""
+        rows = self.rows(node) if rows is None else rows
+        lacking, what = self.lacking(node)
+        blocked = rows[lacking[rows]] if what else rows[:0]
+        if not len(blocked):
+            return attempt(node, rows, compute, stand_in)
+        error = StageError(f"{what} could not be hydrated", name=node.name, role=str(node.role))
+        if node.on_error == "raise":
+            raise error
+        outcome = attempt(node, rows[~lacking[rows]], compute, stand_in)
+        return Outcome(
+            [*outcome.pieces, (blocked, stand_in(blocked, error))],
+            np.concatenate([outcome.failed, blocked]),
+            outcome.error or str(error),
+        )
+
+    def lacking(self, node: Node) -> tuple[BoolArray, str]:
+        """Return the rows for which a hydrator failed to provide what a stage requires, and what that is."""
+        lacking, names = np.zeros(len(self.requests), np.bool_), []
+        for name in requires(node.stage) if self.unavailable else ():
+            if name in self.unavailable:
+                lacking |= self.unavailable[name]
+                names.append(name)
+        return lacking, ", ".join(names)
+
+    def on_rows(
+        self,
+        node: Node,
+        batch: Candidates,
+        compute: Callable[[Candidates], AnyArray],
+        nothing: np.generic,
+        shape: tuple[int, ...] = (),
+    ) -> Outcome[AnyArray]:
+        """Run a stage on the candidates of the rows that it applies to; ``nothing`` stands in where it failed."""
+
+        def stand_in(rows: IntArray, _: Exception) -> AnyArray:
+            return np.full((int(batch.counts[rows].sum()), *shape), nothing)
+
+        return self.attempt(node, lambda rows: compute(part_of(batch, rows)), stand_in)
+
+    def requests_of(self, rows: IntArray) -> Requests:
+        """Return some rows of the requests, the requests themselves for all of them."""
+        return self.requests if len(rows) == len(self.requests) else self.requests.take(rows)
