@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import recokit as rk
-
 __all__ = ["show_evaluations", "show_table"]
 
 

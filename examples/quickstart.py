@@ -60,7 +60,7 @@ def only(pipeline: rk.Pipeline, source: str) -> rk.Pipeline:
 
 
 def evaluate_all(pipeline: rk.Pipeline, train: rk.Dataset, test: rk.Dataset) -> dict[str, Any]:
-    """Compare the pipeline with each of its sources, without the caps and under the same caps, overall and by segment."""
+    """Compare the pipeline with each of its sources, without the caps and under the same caps, by segment."""
     figures: dict[str, Any] = {}
     for title, one in (("without caps", pipeline.without(*CAPS)), ("under the same caps and MMR", pipeline)):
         subjects = {"pipeline": one} | {name.removeprefix("merge."): only(one, name) for name in SOURCES}

@@ -190,7 +190,9 @@ def role_of(stage: Any) -> Role:
     'filter'
     """
     if isinstance(stage, type):
-        raise ConfigurationError(f"found the class {stage.__name__}; expected an instance, {stage.__name__}(...)")
+        raise ConfigurationError(
+            f"found the class {stage.__name__}; expected an instance, {stage.__name__}(...)"
+        )
     # An attribute that is data (Cascade(limit=500)) is an option, not a verb: only methods count.
     verbs = [verb for verb in _VERBS if callable(getattr(type(stage), verb, None))]
     if len(verbs) != 1:
@@ -201,7 +203,11 @@ def role_of(stage: Any) -> Role:
         )
     role = _VERBS[verbs[0]]
     if role is Role.OBJECTIVE and not (hasattr(stage, "start") and hasattr(stage, "update")):
-        raise ConfigurationError(f"found gain on {type(stage).__name__} without start and update; expected all three")
+        raise ConfigurationError(
+            f"found gain on {type(stage).__name__} without start and update; expected all three"
+        )
     if role is Role.FEATURIZER and not hasattr(stage, "names"):
-        raise ConfigurationError(f"found featurize on {type(stage).__name__} without names; expected a tuple of names")
+        raise ConfigurationError(
+            f"found featurize on {type(stage).__name__} without names; expected a tuple of names"
+        )
     return role

@@ -95,8 +95,9 @@ def select(
         np.zeros(candidates.n_rows, np.int64) if placed is None else np.minimum(placed, k),
         relax,
     )
-    wanted = int(task.k.max(initial=0))
-    return _within_shares(task, _widened(task, max(wanted, max(POOL, 5 * wanted) if pool is None else pool)))
+    # Of each row's own k: what a row is chosen from must not depend on the others of its batch.
+    width = np.maximum(task.k, np.maximum(POOL, 5 * task.k) if pool is None else pool)
+    return _within_shares(task, _widened(task, width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,14 +167,14 @@ def _take_limit(limit: Cap | Pin, index: IntArray) -> Cap | Pin:
     return replace(limit, group=limit.group[inside], offsets=offsets)
 
 
-def _widened(task: _Task, width: int) -> Selection:
+def _widened(task: _Task, width: IntArray) -> Selection:
     """Choose from each row's best candidates, from all of them in rows that limits leave short."""
     found = _solve(task, width)
     counts = task.candidates.counts
     narrow = np.flatnonzero((np.diff(found.offsets) < np.minimum(task.k, counts)) & (counts > width))
     if not len(narrow):
         return found
-    return _merged(task, found, narrow, _solve(task.rows(narrow), int(counts.max())))
+    return _merged(task, found, narrow, _solve(task.rows(narrow), counts[narrow]))
 
 
 def _within_shares(task: _Task, found: Selection) -> Selection:
@@ -187,12 +188,11 @@ def _within_shares(task: _Task, found: Selection) -> Selection:
     for name, rows in broken_limits(task.candidates, found, shares).items():
         given_up = found.relaxed.get(name)
         too_much |= rows if given_up is None else rows & ~given_up
-    rows = np.flatnonzero(too_much & short)
-    if not len(rows):
+    again = np.flatnonzero(too_much & short)
+    if not len(again):
         return found
-    shorter = replace(task.rows(rows), k=lengths[rows])
-    width = int(task.candidates.counts.max())
-    return _merged(task, found, rows, _within_shares(shorter, _solve(shorter, width)))
+    shorter = replace(task.rows(again), k=lengths[again])
+    return _merged(task, found, again, _within_shares(shorter, _solve(shorter, shorter.candidates.counts)))
 
 
 def _merged(task: _Task, found: Selection, rows: IntArray, part: Selection) -> Selection:
@@ -237,7 +237,7 @@ def broken_limits(candidates: Candidates, found: Selection, limits: Sequence[Cap
     return {cap.name: violations(picked, _cap_arrays(cap, index, lengths)) for cap in limits}
 
 
-def _solve(task: _Task, width: int) -> Selection:
+def _solve(task: _Task, width: IntArray) -> Selection:
     """Choose with every share counted for k places."""
     ranked = _ranked(task.candidates, task.order, task.placed)
     window = _window(task.candidates, ranked, width)
@@ -263,12 +263,12 @@ class _Solver:
     @property
     def available(self) -> IntArray:
         """Places that each row could fill without limits."""
-        return np.minimum(self.task.k, self.window.valid.sum(axis=1))
+        return np.asarray(np.minimum(self.task.k, self.window.valid.sum(axis=1)))
 
     def placed(self) -> IntArray:
         """Return the lists as they stand before the first choice: the window has them in front."""
         place = np.arange(int(self.task.k.max(initial=0)))
-        return np.where(place < self.task.placed[:, None], place, -1)
+        return np.asarray(np.where(place < self.task.placed[:, None], place, -1))
 
     def run(self, arrays: Sequence[CapArrays], start: IntArray) -> IntArray:
         """Choose greedily from where the lists stand."""
@@ -320,10 +320,9 @@ class _Solver:
         return picked, {name: rows for name, rows in broken.items() if rows.any()}
 
 
-def _window(candidates: Candidates, ranked: _Ranked, width: int) -> Window:
-    counts = np.diff(ranked.offsets)
-    width = max(min(width, int(counts.max(initial=0))), 1)
-    place = np.arange(width)
+def _window(candidates: Candidates, ranked: _Ranked, width: IntArray) -> Window:
+    counts = np.minimum(np.diff(ranked.offsets), width)
+    place = np.arange(max(int(counts.max(initial=0)), 1))
     valid = place < counts[:, None]
     position = np.where(valid, ranked.offsets[:-1, None] + place, 0)
     index = ranked.index[position] if len(ranked.index) else np.zeros_like(position)
@@ -378,13 +377,17 @@ def _pinned(limits: Sequence[Cap | Pin], window: Window) -> IntArray | None:
 
 
 class _Steered(Steering):
-    """An objective with its state."""
+    """An objective with its state. What has no finite score comes last, however different it is."""
 
     def __init__(self, objective: Objective, window: Window) -> None:
         self.objective, self.state = objective, objective.start(window)
+        scores = window.candidates.score[window.index] if len(window.candidates) else window.relevance
+        finite = np.isfinite(scores)
+        self.finite = None if finite.all() else finite
 
     def gain(self) -> AnyArray:
-        return self.objective.gain(self.state)
+        gain = self.objective.gain(self.state)
+        return gain if self.finite is None else np.where(self.finite, gain, np.nan)
 
     def update(self, chosen: IntArray, active: BoolArray) -> None:
         self.state = self.objective.update(self.state, chosen, active)

@@ -149,8 +149,9 @@ def greedy(
     rows = np.arange(len(valid))
     n_places = int(k.max(initial=0))
     if not caps and steering is None and pinned is None and not (start >= 0).any():
-        place = np.arange(n_places)  # nothing to decide: the window is in order, its padding last
-        return np.where(place < np.minimum(k, valid.sum(axis=1))[:, None], place, -1)
+        # Nothing to decide: the window is in order, its padding last.
+        ends = np.minimum(k, valid.sum(axis=1))[:, None]
+        return np.asarray(np.where(np.arange(n_places) < ends, np.arange(n_places), -1))
     n_standing = int((start >= 0).sum(axis=1).max(initial=0))
     available = valid.copy()
     available[np.nonzero(start >= 0)[0], start[start >= 0]] = False
@@ -186,9 +187,9 @@ def greedy(
 
 def _best(allowed: BoolArray, steering: Steering | None) -> IntArray:
     if steering is None:
-        return allowed.argmax(axis=1)
+        return np.asarray(allowed.argmax(axis=1))
     gain = np.fmax(steering.gain(), _LOWEST)
-    return np.where(allowed, gain, -np.inf).argmax(axis=1)
+    return np.asarray(np.where(allowed, gain, -np.inf).argmax(axis=1))
 
 
 def _unpinned(allowed: BoolArray, pinned: IntArray, place: int) -> BoolArray:

@@ -4,21 +4,11 @@
 they find is a :class:`Finding` each, ranked in a :class:`Diagnosis`.
 """
 
-from recokit.debugger.checks import (
-    CHECKS,
-    CandidateRecall,
-    Check,
-    FeatureCoverage,
-    FeatureFreshness,
-    HardRules,
-    ListChanges,
-    Outcome,
-    Scores,
-    ScoreSpread,
-    SourceAge,
-    StageErrors,
-    StageTimes,
-)
+from recokit.debugger.checks import CHECKS, Check
+from recokit.debugger.checks_candidates import CandidateRecall, SourceAge, SourceMix
+from recokit.debugger.checks_features import FeatureCoverage, FeatureFreshness
+from recokit.debugger.checks_ranking import HardRules, ListChanges, Scores, ScoreSpread
+from recokit.debugger.checks_serving import Outcome, StageErrors, StageTimes
 from recokit.debugger.debugger import Comparison, RecommendationDebugger
 from recokit.debugger.diagnosis import HEALTHY, Diagnosis, PopulationDiagnosis
 from recokit.debugger.evidence import Evidence, Runnable
@@ -45,6 +35,7 @@ __all__ = [
     "Scores",
     "Severity",
     "SourceAge",
+    "SourceMix",
     "StageErrors",
     "StageTimes",
 ]

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from recokit.data import Candidates, Categorical, Dataset, Requests
+from recokit.data import Candidates, Categorical, Dataset, Requests, Vocabulary
 from recokit.data.segments import segments_by
-from recokit.debugger.checks import CHECKS, Check, FeatureFreshness
+from recokit.debugger.checks import CHECKS, Check
+from recokit.debugger.checks_features import FeatureFreshness
 from recokit.debugger.diagnosis import Diagnosis, PopulationDiagnosis
 from recokit.debugger.evidence import Evidence, Runnable
 from recokit.errors import ConfigurationError
@@ -19,6 +20,9 @@ from recokit.trace import Location, Trace
 from recokit.typing import IntArray
 
 __all__ = ["Comparison", "RecommendationDebugger"]
+
+#: How many times a request's budget the debugger waits for a run of its own.
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class RecommendationDebugger:
     """Walks a pipeline top-down for one user, or many, and names the stage, the cause and the action.
 
     It runs the user's request again with everything captured, and once more with the hard rules off; observers see
-    neither run, and both read the same versions of what changes while serving.
+    neither run, and both read the same versions of what changes while serving. Each run may take ten times the
+    request's budget, so that a slow stage is timed rather than cut off, and a hanging source is cut off at last.
 
     Parameters
     ----------
@@ -111,7 +116,9 @@ class RecommendationDebugger:
         requests = self.pipeline.requests([user], k, **options)
         evidence = self._gather(self.pipeline, self._open, requests, user)
         if self.baseline is not None and self._open_baseline is not None:
-            healthy = self.baseline.requests([user], k, **options)
+            # The same time and the same live values, whatever the clock says by now.
+            healthy = self.baseline.requests([user], k, **{**options, "now": evidence.now})
+            healthy = _replayed(healthy, evidence.trace)
             reference = self._gather(self.baseline, self._open_baseline, healthy, user)
             evidence = replace(evidence, baseline=reference)
         found = [finding for check in self.checks for finding in check.look(evidence)]
@@ -168,13 +175,17 @@ class RecommendationDebugger:
         first: dict[str, int] = {}
         for user in users:
             mine = self._run(self.pipeline, self.pipeline.requests([user], k, **options))
-            theirs = self._run(other, other.requests([user], k, **options))
-            place = _first_difference(mine, theirs)
+            same_time = {**options, "now": float(mine.requests.now[0])}
+            asked = _replayed(other.requests([user], k, **same_time), mine)
+            theirs = self._run(other, asked)
+            place = _first_difference(mine, theirs, self.pipeline.schema.item_ids, other.schema.item_ids)
             first[place] = first.get(place, 0) + 1
         return Comparison(first)
 
     def _run(self, pipeline: Runnable, requests: Requests) -> Trace:
-        return pipeline.run(requests, capture="full", observe=False).trace
+        return pipeline.run(
+            requests, capture="full", budget_ms=PATIENCE * self.budget_ms, observe=False
+        ).trace
 
     def _gather(self, pipeline: Runnable, opened: Runnable, requests: Requests, user: Any) -> Evidence:
         trace = self._run(pipeline, requests)
@@ -196,9 +207,13 @@ class RecommendationDebugger:
             items = np.unique(log.item[(log.user == code) & (code > 0)])
             ids = self.known_good.item_ids.decode(items).tolist()
         else:
-            ids = list(self.known_good.get(user, ()))
-        codes = self.pipeline.schema.item_ids.encode(ids)
-        return np.unique(codes[codes > 0])
+            ids = self.known_good.get(user, ())
+            if isinstance(ids, str | bytes):
+                raise ConfigurationError(
+                    f"found known_good={ids!r} of user {user!r}; expected a list of item ids; hint: [{ids!r}]"
+                )
+            ids = list(dict.fromkeys(ids))
+        return np.sort(self.pipeline.schema.item_ids.encode(ids))
 
 
 def _without_filters(pipeline: Runnable) -> Runnable:
@@ -228,7 +243,7 @@ def _figures(evidence: Evidence) -> dict[str, Any]:
             "stale_features": len(FeatureFreshness().stale(evidence)),
             "total": 0 if evidence.ranked is None else len(evidence.ranked.feature_names),
         },
-        "top_10_scores": [float(score) for score in evidence.top_scores],
+        "top_10_scores": [float(score) if np.isfinite(score) else None for score in evidence.top_scores],
         "score_spread": None if np.isnan(evidence.spread) else evidence.spread,
         "items_removed_by_rules": len({item for items in evidence.removed.values() for item in items}),
         "items_moved_by_limits_and_diversity": evidence.exchanged,
@@ -253,16 +268,22 @@ def _segment_names(users: Sequence[Any], history: Dataset | None, by: Any) -> tu
     if history is None:
         return ("",) * len(users)
     segments: Categorical = segments_by(history, by)
-    names = segments.labels.decode(segments.codes[history.user_ids.encode(list(users))])
+    known = np.array([user is not None for user in users], np.bool_)
+    codes = np.zeros(len(users), np.int64)
+    codes[known] = history.user_ids.encode([user for user in users if user is not None])
+    names = segments.labels.decode(segments.codes[codes])
     return tuple("" if name is None else str(name) for name in names.tolist())
 
 
-def _first_difference(mine: Trace, theirs: Trace) -> str:
+def _first_difference(mine: Trace, theirs: Trace, ids_a: Vocabulary, ids_b: Vocabulary) -> str:
+    def same_items(a: Candidates | None, b: Candidates | None) -> bool:
+        return np.array_equal(_ids(ids_a, a), _ids(ids_b, b))
+
     pairs = [(_fused(trace), _ranked(trace)) for trace in (mine, theirs)]
     (fused_a, ranked_a), (fused_b, ranked_b) = pairs
-    if not _same_items(fused_a, fused_b):
+    if not same_items(fused_a, fused_b):
         return "candidates"
-    if not _same_items(ranked_a, ranked_b):
+    if not same_items(ranked_a, ranked_b):
         return "filters"
     if ranked_a is not None and ranked_b is not None:
         same = ranked_a.feature_names == ranked_b.feature_names
@@ -270,7 +291,7 @@ def _first_difference(mine: Trace, theirs: Trace) -> str:
             return "features"
         if not np.array_equal(ranked_a.score, ranked_b.score, equal_nan=True):
             return "scores"
-    return "same" if np.array_equal(mine.selected.item, theirs.selected.item) else "list"
+    return "same" if same_items(mine.selected, theirs.selected) else "list"
 
 
 def _fused(trace: Trace) -> Candidates | None:
@@ -283,5 +304,5 @@ def _ranked(trace: Trace) -> Candidates | None:
     return next((event.before for event in trace.events if event.role == "selection"), None)
 
 
-def _same_items(a: Candidates | None, b: Candidates | None) -> bool:
-    return np.array_equal(a.item if a is not None else [], b.item if b is not None else [])
+def _ids(vocabulary: Vocabulary, batch: Candidates | None) -> list[Any]:
+    return [] if batch is None else list(vocabulary.decode(batch.item).tolist())

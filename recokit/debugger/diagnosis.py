@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from recokit._html import page, table, text
 from recokit.debugger.finding import Finding, Severity
 
@@ -61,7 +63,7 @@ class Diagnosis:
     def to_dict(self) -> dict[str, Any]:
         """Return the keys of R38 with the findings, as plain values ready for JSON."""
         return {
-            "user": self.user,
+            "user": self.user.item() if isinstance(self.user, np.generic) else self.user,
             **self.figures,
             "diagnosis": self.verdict,
             "action": self.action,
@@ -75,7 +77,8 @@ class Diagnosis:
         for step in self.funnel:
             note = step["error"] or step["skipped"]
             lines.append(
-                f"  {step['name']:<24} {step['role']:<11} {step['n_in']:>7,} -> {step['n_out']:>7,} {step['ms']:>8.2f} ms"
+                f"  {step['name']:<24} {step['role']:<11} "
+                f"{step['n_in']:>7,} -> {step['n_out']:>7,} {step['ms']:>8.2f} ms"
                 f"{'  ' + note if note else ''}"
             )
         lines.append("")
@@ -147,7 +150,7 @@ class PopulationDiagnosis:
         return max(counts, key=lambda code: (counts[code], code != HEALTHY), default=HEALTHY)
 
     def scope(self, code: str) -> str:
-        """Answer "everyone or a segment?" for a verdict: ``"everyone"``, the segment's name, ``"some"`` or ``"no one"``.
+        """Answer "everyone or a segment?": ``"everyone"``, the segment's name, ``"some"`` or ``"no one"``.
 
         A segment carries it where at least half of its users have it and less than a tenth of all others do.
         """

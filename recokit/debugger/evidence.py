@@ -58,7 +58,8 @@ class Evidence:
     stages : mapping of str to object
         The pipeline's fitted stages, by path.
     known_good : ndarray of int64, optional
-        Codes of items known to be good for the user; None where nobody said.
+        Codes of items known to be good for the user, 0 for each that the catalogue does not have; None where nobody
+        said.
     item_ids : ndarray-like vocabulary
         Decodes items for evidence.
     budget : float
@@ -92,8 +93,16 @@ class Evidence:
 
     @cached_property
     def cold(self) -> bool:
-        """Whether the user has no history at the request's time."""
-        return len(self.trace.requests.lists("history").values) == 0
+        """Whether the user is known to have no history at the request's time."""
+        requests = self.trace.requests
+        if "history" in requests.ragged:
+            return len(requests.ragged["history"].values) == 0
+        return self.unknown
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the model does not know the user."""
+        return int(self.trace.requests.user[0]) == 0
 
     @cached_property
     def retrieved(self) -> Candidates | None:
@@ -113,6 +122,22 @@ class Evidence:
         ]
         return dict(zip(batch.source_names, bits, strict=True))
 
+    def first_of(self, source: str) -> IntArray:
+        """Return the codes of the items that one source ranks first, those of them that are candidates."""
+        rank = None if self.retrieved is None else self.retrieved.columns.get(f"{source}_rank")
+        if self.retrieved is None or rank is None:
+            return np.zeros(0, np.int64)
+        return self.retrieved.item[rank <= TOP]
+
+    @cached_property
+    def dead_features(self) -> list[str]:
+        """Features without a value for any candidate."""
+        batch = self.ranked
+        if batch is None or not len(batch):
+            return []
+        there = np.any(np.isfinite(batch.features), axis=0)
+        return [name for i, name in enumerate(batch.feature_names) if not there[i]]
+
     @cached_property
     def ranked(self) -> Candidates | None:
         """The candidates as they were scored, before selection."""
@@ -126,9 +151,21 @@ class Evidence:
     @cached_property
     def top_scores(self) -> FloatArray:
         """Scores of the ten best, descending, as they are (NaN included)."""
+        return self.scores[self.top[:10]]
+
+    @cached_property
+    def scores(self) -> FloatArray:
+        """What the last scorer said of the ``ranked`` ones, NaN included, where selection had to put a stand-in."""
         if self.ranked is None:
             return np.zeros(0)
-        return self.ranked.score[self.top[:10]].astype(np.float64)
+        scored = [
+            event.after for event in self.trace.events if event.role == "scorer" and event.after is not None
+        ]
+        if not scored or not len(scored[-1]):
+            return self.ranked.score.astype(np.float64)
+        order = np.argsort(scored[-1].item)
+        place = order[np.searchsorted(scored[-1].item[order], self.ranked.item)]
+        return scored[-1].score[place].astype(np.float64)
 
     @cached_property
     def spread(self) -> float:
@@ -138,11 +175,15 @@ class Evidence:
 
     @cached_property
     def relative_spread(self) -> float:
-        """Range of the ten best as a share of the range of all scores: the same for a ranker times any number."""
-        if self.ranked is None or not np.isfinite(self.spread):
+        """Range of the ten best as a share of the range of the upper half: the same for a ranker times any number.
+
+        The lower half has no say, so that demoted candidates far below do not make the best look alike.
+        """
+        if not np.isfinite(self.spread):
             return float("nan")
-        score = self.ranked.score[np.isfinite(self.ranked.score)].astype(np.float64)
-        whole = max(float(score.max() - score.min()), ROUNDING * float(np.abs(score).max()))
+        score = self.scores[np.isfinite(self.scores)]
+        upper = score[score >= np.median(score)]
+        whole = max(float(upper.max() - upper.min()), ROUNDING * float(np.abs(upper).max()))
         return self.spread / whole if whole > 0 else 0.0
 
     @cached_property
@@ -152,25 +193,27 @@ class Evidence:
 
     @cached_property
     def feature_coverage(self) -> dict[str, float]:
-        """Share of the top items with a value, by feature; a feature that a cold user cannot have is left out."""
+        """Share of the top items with a value, by feature; one that a new user cannot have is left out."""
         batch = self.ranked
         if batch is None or not batch.feature_names or not len(self.top):
             return {}
         there = np.isfinite(batch.features)
         covered = there[self.top].mean(axis=0)
         known = np.ones(len(covered), np.bool_)
-        if self.cold and there.any():
-            # What is missing for every candidate is the user's own past: there is none, and no fault in that.
+        if (self.cold or self.unknown) and there.any():
+            # Missing for every candidate: the user's own past or attributes. There are none, which is no fault.
             known = np.any(there, axis=0)
         return {name: float(covered[i]) for i, name in enumerate(batch.feature_names) if known[i]}
 
     @cached_property
     def feature_age(self) -> dict[str, float]:
         """Age of each feature in seconds at the request's time, where its stage tells."""
+        names = set() if self.ranked is None else set(self.ranked.feature_names)
         ages: dict[str, float] = {}
         for stage in self.stages.values():
             if hasattr(stage, "freshness"):
-                ages |= {name: self.now - updated for name, updated in stage.freshness().items()}
+                known = stage.freshness()
+                ages |= {name: self.now - known[name] for name in known if name in names}
         return ages
 
     @cached_property

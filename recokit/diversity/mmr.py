@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -89,13 +90,14 @@ class MMR(Configured):
         """The item columns named."""
         return tuple(f"item.{name.removeprefix('item.')}" for name in self.columns or ())
 
-    def bind(self, schema: Schema) -> MMR:
+    def bind(self, schema: Schema) -> Any:
         """Return a copy that knows the labels to compare items by."""
-        bound = copy.copy(self)
+        bound: Any = copy.copy(self)
         if self.vectors is not None:
             if len(self.vectors) != len(schema.item_ids) + 1:
                 raise ConfigurationError(
-                    f"found vectors for {len(self.vectors)} item codes; expected {len(schema.item_ids) + 1}, row 0 unknown"
+                    f"found vectors for {len(self.vectors)} item codes; expected {len(schema.item_ids) + 1}, "
+                    "row 0 for unknown items"
                 )
             return bound
         names = self.columns if self.columns is not None else tuple(schema.items.categorical)
@@ -137,6 +139,6 @@ class MMR(Configured):
         else:
             same = (state.content == picked[:, None, :]) & (picked > 0)[:, None, :]
             likeness = same.mean(axis=2, dtype=np.float32)
-        # A row that chose nothing has ended: what it remembers matters no more.
-        nearest = likeness if state.nearest is None else np.maximum(state.nearest, likeness)
-        return _State(state.content, state.relevance, nearest)
+        before = np.zeros_like(state.relevance) if state.nearest is None else state.nearest
+        closer = likeness if state.nearest is None else np.maximum(before, likeness)
+        return _State(state.content, state.relevance, np.where(active[:, None], closer, before))

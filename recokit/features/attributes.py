@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from recokit._ops.segments import offsets_to_rows
-from recokit.data import DAY, Dataset, Schema, Table
+from recokit.data import DAY, Candidates, Dataset, Schema, Table
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.features._block import Block, Context, bound_copy
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
@@ -99,9 +99,12 @@ class Item(_Attributes):
         """
         return bound_copy(self, **self._bound(schema.items))
 
+    def featurize(self, candidates: Candidates) -> Float32Array:
+        """Return the rows of the item table, (N, F) float32: one visit to memory for each item."""
+        return np.asarray(self._table_block()[candidates.item])
+
     def _columns(self, context: Context) -> Iterator[Float32Array]:
-        # Whole rows first: one visit to memory for each item, not one for each of its columns.
-        yield from self._table_block()[context.candidates.item].T
+        yield from self.featurize(context.candidates).T
 
 
 class User(_Attributes):

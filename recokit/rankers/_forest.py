@@ -176,7 +176,7 @@ def _compile_tree(
 
 
 def _leaf_spans(tree: Tree, t: int, leaves: FloatArray) -> dict[int, tuple[int, int]]:
-    """Number the leaves left to right, write their values, and return each node's span of leaves."""
+    """Write the values of the leaves, left to right, and return each node's span of leaves."""
     spans: dict[int, tuple[int, int]] = {}
     stack, n_leaves = [(0, False)], 0
     while stack:

@@ -98,7 +98,8 @@ def all_rows(data: RankingData) -> RankingData:
         return data
     if later.feature_names != data.feature_names:
         raise DataError(
-            f"found validation rows with features {later.feature_names}; expected the same as training, {data.feature_names}"
+            f"found validation rows with features {later.feature_names}; "
+            f"expected the same as training, {data.feature_names}"
         )
     both: dict[str, Any] = {
         name: np.concatenate([getattr(data, name), getattr(later, name)])
@@ -111,8 +112,8 @@ def all_rows(data: RankingData) -> RankingData:
 class Targets:
     """Training rows of a binary learner, from graded labels.
 
-    A row of gain ``g`` counts as a positive with the share ``g / max(g)`` of its weight and as a negative with the rest,
-    so that a binary learner's probability estimates the expected gain as a share of the largest one. Binary labels give
+    A row of gain ``g`` is a positive with the share ``g / max(g)`` of its weight and a negative with the rest, so that
+    a binary learner's probability estimates the expected gain as a share of the largest one. Binary labels give
     plain classification.
 
     Parameters

@@ -30,8 +30,8 @@ __all__ = ["GradientBoosting"]
 class GradientBoosting(Configured):
     """Rank by the probability that boosted trees give to a positive label.
 
-    scikit-learn's ``HistGradientBoostingClassifier`` learns; the trees are then kept as arrays and scored without it, in
-    about a third of its time. Missing values take the side of each split that fitted the training rows better.
+    scikit-learn's ``HistGradientBoostingClassifier`` learns; the trees are then kept as arrays and scored without it,
+    in about a third of its time. Missing values take the side of each split that fitted the training rows better.
 
     Parameters
     ----------

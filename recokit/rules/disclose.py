@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -53,9 +54,9 @@ class Disclose(Configured):
         """The item column."""
         return (item_name(self.column),)
 
-    def bind(self, schema: Schema) -> Disclose:
+    def bind(self, schema: Schema) -> Any:
         """Return a copy that knows what is sponsored."""
-        bound = copy.copy(self)
+        bound: Any = copy.copy(self)
         column = np.asarray(schema.item_column(self.column), np.float64)
         bound.sponsored_, bound.unknown_ = column > 0, np.isnan(column)
         return bound

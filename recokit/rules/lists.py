@@ -90,9 +90,9 @@ class Blocked(_Listed):
 
     def keep(self, candidates: Candidates) -> BoolArray:
         """Tell which items are not listed, (N,) bool."""
-        return ~require_bound(self, "listed_")[candidates.item]
+        return np.asarray(~require_bound(self, "listed_")[candidates.item])
 
     def _flagged(self, column: Any) -> BoolArray:
         if column.dtype.kind == "f":
-            return ~(column <= 0)
+            return np.asarray(~(column <= 0))
         return truthy(column)

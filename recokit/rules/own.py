@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-
-import numpy as np
+from typing import Any
 
 from recokit._configured import Configured
 from recokit._ops.membership import pairs_in_sets
@@ -46,9 +45,9 @@ class NotOwned(Configured):
         """Owned items, and the column of consumables."""
         return ("owned",) if self.except_for is None else ("owned", item_name(self.except_for))
 
-    def bind(self, schema: Schema) -> NotOwned:
+    def bind(self, schema: Schema) -> Any:
         """Return a copy that knows the consumables."""
-        bound = copy.copy(self)
+        bound: Any = copy.copy(self)
         if self.except_for is not None:
             bound.exempt_ = truthy(schema.item_column(self.except_for))
         return bound

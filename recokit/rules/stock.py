@@ -49,7 +49,8 @@ class InStock(Configured):
             item_name(stock)
         elif not isinstance(stock, np.ndarray | Live) and not callable(stock):
             raise ConfigurationError(
-                f"found stock of type {type(stock).__name__}; expected an array by item code, Live, a callable or a column"
+                f"found stock of type {type(stock).__name__}; "
+                "expected an array by item code, Live, a callable, or the name of an item column"
             )
         self.stock = stock
 
@@ -58,9 +59,9 @@ class InStock(Configured):
         """The item column, where stock is one."""
         return (item_name(self.stock),) if isinstance(self.stock, str) else ()
 
-    def bind(self, schema: Schema) -> InStock:
+    def bind(self, schema: Schema) -> Any:
         """Return a copy that reads its column."""
-        bound = copy.copy(self)
+        bound: Any = copy.copy(self)
         if isinstance(self.stock, str):
             bound.stock_ = schema.item_column(self.stock)
         return bound

@@ -146,11 +146,11 @@ class TrainingReport:
             f"  negatives   {negatives or 'none'}",
             f"  ceiling     {self.ceiling:.1%} of what users took was among the candidates; {self.missed:,} missed",
         ]
-        for window in self.windows:
-            lines.append(
-                f"  window      {_day(window.start)} to {_day(window.end)} ({window.part}): {window.groups:,} requests, "
-                f"{window.positives:,} positives, ceiling {window.ceiling:.1%}"
-            )
+        lines += [
+            f"  window      {_day(window.start)} to {_day(window.end)} ({window.part}): "
+            f"{window.groups:,} requests, {window.positives:,} positives, ceiling {window.ceiling:.1%}"
+            for window in self.windows
+        ]
         lines += [f"  left out    {name}: depends on today's state" for name in self.skipped]
         lines += [
             f"  shifted     {name}: PSI {value:.2f} after the refit" for name, value in self.shifted.items()

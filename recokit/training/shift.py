@@ -18,8 +18,8 @@ def population_stability_index(
 ) -> float:
     """Return the population stability index of a feature, 0 for equal distributions.
 
-    The bins are the reference's quantiles; missing values are a bin of their own. Usual reading: below 0.1 stable, 0.1 to
-    0.25 moved, above that another population. On n values of the same distribution its expectation is about
+    The bins are the reference's quantiles; missing values are a bin of their own. Usual reading: below 0.1 stable, 0.1
+    to 0.25 moved, above that another population. On n values of the same distribution its expectation is about
     ``bins * (1 / n_reference + 1 / n_current)``.
 
     Parameters

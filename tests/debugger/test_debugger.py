@@ -357,3 +357,224 @@ def test_reports_show_in_terminal_and_notebook(healthy: rk.Pipeline, users: list
 def test_a_budget_must_be_positive(healthy: rk.Pipeline) -> None:
     with pytest.raises(rk.errors.ConfigurationError, match="budget_ms=0"):
         rk.RecommendationDebugger(healthy, budget_ms=0)
+
+
+def codes_of(found: Any) -> list[str]:
+    return [finding.code for finding in found.findings]
+
+
+def test_demoted_candidates_do_not_make_the_best_look_alike(healthy: rk.Pipeline, users: list[Any]) -> None:
+    def demote(score: np.ndarray) -> np.ndarray:
+        return np.where(score <= np.quantile(score, 0.2), score - 1e6, score)
+
+    inner = healthy["logistic_regression"]
+    demoted = healthy.replace("logistic_regression", Scores(inner, demote))
+    assert diagnose(demoted, users[0]).verdict == HEALTHY
+
+
+def test_a_tie_at_the_top_is_a_ranking_failure_though_the_rest_differs(
+    healthy: rk.Pipeline, users: list[Any]
+) -> None:
+    inner = healthy["logistic_regression"]
+    tied = healthy.replace(
+        "logistic_regression", Scores(inner, lambda score: np.minimum(score, np.sort(score)[-15]))
+    )
+    assert diagnose(tied, users[0]).verdict == "RANKING_DIFFERENTIATION_FAILURE"
+
+
+def test_scores_are_reported_as_the_ranker_gave_them_and_as_strict_json(
+    healthy: rk.Pipeline, users: list[Any]
+) -> None:
+    inner = healthy["logistic_regression"]
+    broken = healthy.replace("logistic_regression", Scores(inner, lambda score: np.full(len(score), np.nan)))
+    report = diagnose(broken, np.str_(users[0])).to_dict()
+    assert report["top_10_scores"] == [None] * 10
+    assert report["score_spread"] is None
+    json.dumps(report, allow_nan=False)
+
+
+def test_the_scorer_that_first_gives_nan_is_named(
+    market: tuple[rk.Dataset, rk.Dataset], users: list[Any]
+) -> None:
+    class Boost:
+        def score(self, candidates: rk.Candidates) -> np.ndarray:
+            return np.where(np.arange(len(candidates)) % 2, np.nan, candidates.score).astype(np.float32)
+
+    pipeline = rk.Pipeline([candidates.Popular(), features.Standard(), rankers.LogisticRegression(), Boost()])
+    pipeline = pipeline.fit(market[0], label_window="7D", windows=1)
+    found = diagnose(pipeline, users[0])
+    assert (found.verdict, found.stage) == ("SCORES_NOT_FINITE", "boost")
+
+
+def test_only_features_have_a_freshness_a_timestamp_is_none(healthy: rk.Pipeline, users: list[Any]) -> None:
+    class WithTimestamp(Block):
+        def freshness(self) -> dict[str, float]:
+            return {"timestamp": 0.0, **self.inner.freshness()}
+
+    dated = healthy.replace("standard", WithTimestamp(healthy["standard"], lambda block: block))
+    found = diagnose(dated, users[0])
+    assert found.verdict == HEALTHY
+    freshness = found.to_dict()["feature_freshness"]
+    assert freshness == {"stale_features": 0, "total": len(healthy["standard"].names)}
+
+
+def test_features_that_only_the_baseline_has_are_named_although_coverage_is_high(
+    healthy: rk.Pipeline, users: list[Any]
+) -> None:
+    def drop(block: np.ndarray) -> np.ndarray:
+        block[:, :2] = np.nan
+        return block
+
+    broken = healthy.replace("standard", Block(healthy["standard"], drop))
+    found = diagnose(broken, users[0], baseline=healthy)
+    assert found.verdict == "FEATURES_LOST"
+    assert set(found.findings[0].evidence["features"]) == set(healthy["standard"].names[:2])
+    assert diagnose(healthy, users[0], baseline=healthy).verdict == HEALTHY
+
+
+def test_a_source_that_went_silent_is_named(healthy: rk.Pipeline, users: list[Any]) -> None:
+    silent = candidates.FromFunction(lambda requests, limit: [[]] * len(requests))
+    broken = healthy.replace("merge.item_knn", silent)
+    found = diagnose(broken, users[0], baseline=healthy)
+    assert (found.verdict, found.stage) == ("SOURCE_EMPTY", "merge.item_knn")
+    # Without a baseline it may be meant so: worth knowing, no verdict.
+    alone = diagnose(broken, users[0])
+    assert alone.verdict == HEALTHY
+    assert "SOURCE_EMPTY" in codes_of(alone)
+
+
+def test_a_shuffled_index_is_named(healthy: rk.Pipeline, users: list[Any]) -> None:
+    shuffle = np.random.default_rng(0).permutation(150) + 1
+
+    class Shuffled:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def retrieve(self, requests: rk.Requests, limit: int) -> Any:
+            answer = self.inner.retrieve(requests, limit)
+            return replace(answer, item=shuffle[answer.item - 1])
+
+    broken = healthy.replace("merge.item_knn", Shuffled(healthy["merge.item_knn"]))
+    found = diagnose(broken, users[0], baseline=healthy)
+    assert (found.verdict, found.stage) == ("SOURCE_CHANGED", "merge.item_knn")
+
+
+def test_known_good_items_that_the_catalogue_lacks_count_as_missed(
+    healthy: rk.Pipeline, users: list[Any]
+) -> None:
+    found = diagnose(healthy, users[0], known_good={users[0]: ["new-1", "new-2", "new-1"]})
+    assert found.verdict == "CANDIDATE_GENERATION_FAILURE"
+    assert "dataset" in found.action
+    assert found.to_dict()["known_good_total"] == 2
+    with pytest.raises(rk.errors.ConfigurationError, match="expected a list of item ids"):
+        diagnose(healthy, users[0], known_good={users[0]: "item-1"})
+
+
+def test_what_the_baseline_misses_too_yields_to_any_other_cause(
+    healthy: rk.Pipeline, users: list[Any]
+) -> None:
+    shown = healthy.candidates(healthy.requests([users[0]], now=healthy.fitted_until)).item
+    missing = np.setdiff1d(np.arange(1, 151), shown)[:2]
+    known = {users[0]: healthy.schema.item_ids.decode(missing).tolist()}
+    flat = healthy.replace(
+        "logistic_regression", Scores(healthy["logistic_regression"], lambda score: np.ones(len(score)))
+    )
+    found = diagnose(flat, users[0], known_good=known, baseline=healthy)
+    assert found.verdict == "RANKING_DIFFERENTIATION_FAILURE"
+    assert "CANDIDATE_GENERATION_FAILURE" in codes_of(found)
+    alone = diagnose(healthy, users[0], known_good=known, baseline=healthy)
+    assert alone.verdict == "CANDIDATE_GENERATION_FAILURE"
+    assert "baseline" in alone.findings[0].message
+
+
+def test_an_anonymous_user_with_a_history_is_neither_cold_nor_ill(healthy: rk.Pipeline) -> None:
+    found = diagnose(healthy, None, history=[["item-1", "item-2"]])
+    assert found.verdict == HEALTHY
+    assert "COLD_START" not in codes_of(found)
+
+
+def test_a_known_user_is_not_called_cold_where_nothing_hydrates(users: list[Any], market: Any) -> None:
+    plain = rk.Pipeline([candidates.Popular()]).fit(market[0])
+    assert "COLD_START" not in codes_of(diagnose(plain, users[0]))
+    assert "COLD_START" in codes_of(diagnose(plain, None))
+
+
+def test_a_hanging_source_is_cut_off_in_the_debuggers_own_time(
+    healthy: rk.Pipeline, users: list[Any]
+) -> None:
+    class Hangs:
+        io_bound = True
+
+        def retrieve(self, requests: rk.Requests, limit: int) -> Any:
+            time.sleep(3.0)
+
+    hanging = healthy.replace("merge.popular", Hangs())
+    started = time.perf_counter()
+    found = rk.RecommendationDebugger(hanging, budget_ms=50).diagnose(users[0], now=healthy.fitted_until)
+    assert time.perf_counter() - started < 2.5
+    assert (found.verdict, found.stage) == ("STAGE_FAILED", "merge.popular")
+
+
+def test_baseline_and_compared_pipeline_run_at_the_same_time(
+    market: tuple[rk.Dataset, rk.Dataset], users: list[Any]
+) -> None:
+    ticks = iter(market[0].until + np.arange(100) * 86_400.0)
+    pipeline = rk.Pipeline(
+        [candidates.Popular(), features.Standard(), rankers.LogisticRegression()],
+        clock=lambda: float(next(ticks)),
+    ).fit(market[0], label_window="7D", windows=1)
+    assert rk.RecommendationDebugger(pipeline).compare(pipeline, users[:3]).stage == "same"
+
+
+def test_comparing_goes_by_item_ids_not_by_codes(users: list[Any], market: Any) -> None:
+    def listed(items: list[str]) -> rk.Pipeline:
+        data = rk.Dataset.from_frame(
+            {"user": users[:1] * len(items), "item": items, "timestamp": [1.0] * len(items)}
+        )
+        found = data.item_ids.encode(["item-7", "item-9"]).tolist()
+        return rk.Pipeline([candidates.FromFunction(lambda asked, limit: [found] * len(asked))]).fit(data)
+
+    one, other = listed(["item-7", "item-9"]), listed(["item-1", "item-7", "item-9"])
+    assert rk.RecommendationDebugger(one).compare(other, users[:1], now=2.0).stage == "same"
+
+
+def test_many_users_may_have_anonymous_ones_among_them(
+    healthy: rk.Pipeline, market: Any, users: list[Any]
+) -> None:
+    debugger = rk.RecommendationDebugger(healthy, budget_ms=10_000)
+    found = debugger.diagnose_many([users[0], None], history=market[0], now=healthy.fitted_until)
+    assert found.counts()["all"] == {HEALTHY: 2}
+
+
+def test_the_scope_of_a_verdict_is_everyone_a_segment_some_or_no_one() -> None:
+    def sample(**shares: tuple[int, int]) -> rk.debugger.PopulationDiagnosis:
+        fault = rk.debugger.Finding("FAULT", rk.debugger.Severity.WARNING, "stage", "data", "found", "mend")
+        ill, well = rk.debugger.Diagnosis("ann", (fault,), {}), rk.debugger.Diagnosis("ann", (), {})
+        labels = [name for name, (bad, good) in shares.items() for _ in range(bad + good)]
+        return rk.debugger.PopulationDiagnosis(
+            tuple(one for bad, good in shares.values() for one in [ill] * bad + [well] * good), tuple(labels)
+        )
+
+    assert sample(new=(9, 1), old=(18, 2)).scope("FAULT") == "everyone"
+    assert sample(new=(9, 1), old=(1, 29)).scope("FAULT") == "new"
+    assert sample(new=(3, 7), old=(9, 21)).scope("FAULT") == "some"
+    assert sample(new=(0, 10), old=(0, 30)).scope("FAULT") == "no one"
+
+
+def test_a_list_from_the_fallback_does_not_pass_as_healthy(users: list[Any], market: Any) -> None:
+    few = candidates.FromFunction(lambda asked, limit: [[1]] * len(asked))
+    pipeline = rk.Pipeline([few], fallback=candidates.Popular()).fit(market[0])
+    assert diagnose(pipeline, users[0]).verdict == "FALLBACK_SERVED"
+
+
+def test_a_stage_that_the_budget_left_no_time_for_is_named(healthy: rk.Pipeline, users: list[Any]) -> None:
+    class Slow:
+        def retrieve(self, requests: rk.Requests, limit: int) -> Any:
+            time.sleep(0.2)
+            return rk.data.Retrieved.empty(len(requests))
+
+    slow = healthy.replace("merge.popular", Slow())
+    found = rk.RecommendationDebugger(slow, budget_ms=10).diagnose(users[0], now=healthy.fitted_until)
+    assert {"STAGE_SKIPPED", "STAGE_SLOW"} <= set(codes_of(found))
+    slowest = next(finding for finding in found.findings if finding.code == "STAGE_SLOW")
+    assert slowest.stage == "merge.popular"

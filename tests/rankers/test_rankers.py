@@ -180,7 +180,7 @@ class TestEdges:
             learner.score(as_batch(np.ones((1, 5), np.float32)))
 
     def test_no_positives(self, learner):
-        with pytest.raises(DataError, match="no positives among 20 rows.*hint"):
+        with pytest.raises(DataError, match=r"no positives among 20 rows.*hint"):
             clone(learner).fit(as_data(make_features(20), np.zeros(20)))
 
     def test_only_positives(self, learner):

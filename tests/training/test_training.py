@@ -81,7 +81,7 @@ class TestWindows:
 
     @pytest.mark.parametrize(("length", "windows", "gap"), [("40D", 1, 0), ("7D", 6, 0), ("7D", 1, "33D")])
     def test_too_short(self, length, windows, gap):
-        with pytest.raises(DataError, match="no events before the cut.*label_window.*spans 39.9 days; hint"):
+        with pytest.raises(DataError, match=r"no events before the cut.*label_window.*spans 39.9 days; hint"):
             plan_windows(make_dataset(), length, windows, gap)
 
     def test_empty_window_or_data(self):
@@ -132,7 +132,7 @@ class TestRequests:
         assert list(zip(requests.user.tolist(), requests.now.tolist(), strict=True)) == [(1, 10.0), (1, 15.0)]
         capped = plan_requests(data, TrainingWindow(10, 10, 30), requests_at="session", max_requests=1)
         assert len(capped) == 1
-        with pytest.raises(DataError, match="no sessions.*hint"):
+        with pytest.raises(DataError, match=r"no sessions.*hint"):
             plan_requests(make_dataset(), TrainingWindow(30 * DAY, 31 * DAY, 38 * DAY), requests_at="session")
 
 
@@ -394,7 +394,7 @@ class TestTrainingSet:
         assert report.groups == 150
 
     def test_no_positives(self):
-        with pytest.raises(DataError, match="no positives among 0 candidates.*hint"):
+        with pytest.raises(DataError, match=r"no positives among 0 candidates.*hint"):
             build(make_dataset(), missing_items=30)
 
     def test_progress_bar(self, capsys):
@@ -416,7 +416,7 @@ class TestTrainingSet:
             prefix.stages["knn"] = type("Source", (), {"fitted_until_": 40 * DAY})()
             return prefix
 
-        with pytest.raises(ConfigurationError, match="knn fitted on events until.*hint"):
+        with pytest.raises(ConfigurationError, match=r"knn fitted on events until.*hint"):
             build_training_set(leaking, make_dataset(), label_window="7D")
 
     def test_as_of_stages_may_know_more(self):
