@@ -27,6 +27,7 @@ class NotOwned(Configured):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from recokit.data import Ragged, Requests
     >>> requests = Requests.build(np.array([7]), ragged={"owned": Ragged.from_lists([[2]])})
     >>> NotOwned().keep(Candidates.from_lists([[1, 2]], requests=requests)).tolist()
@@ -71,6 +72,7 @@ class NotSeen(Configured):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from recokit.data import Ragged, Requests
     >>> requests = Requests.build(np.array([7]), ragged={"history": Ragged.from_lists([[2]])})
     >>> NotSeen().keep(Candidates.from_lists([[1, 2]], requests=requests)).tolist()

@@ -344,14 +344,13 @@ def test_no_requests_at_all():
 
 def test_a_run_reads_the_version_it_pinned():
     stock = Live("old", name="stock")
-    version, value = stock.pin()
     requests = Requests.build(np.array([1]))
-    pinned = Requests(requests.user, requests.k, requests.now, requests.seed, pinned={id(stock): value})
+    pinned = Requests(requests.user, requests.k, requests.now, requests.seed, pinned={id(stock): stock.pin()})
     stock.set("new")
     assert pinned.read(stock) == "old"
     assert requests.read(stock) == "new"
     assert requests.read("plain") == "plain"
-    assert (version, stock.pin()[0]) == (1, 2)
+    assert (pinned.pinned[id(stock)][0], stock.pin()[0]) == (1, 2)
     assert repr(stock) == "Live('stock', version=2)"
 
 

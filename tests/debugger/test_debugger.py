@@ -549,7 +549,7 @@ def test_many_users_may_have_anonymous_ones_among_them(
 def test_the_scope_of_a_verdict_is_everyone_a_segment_some_or_no_one() -> None:
     def sample(**shares: tuple[int, int]) -> rk.debugger.PopulationDiagnosis:
         fault = rk.debugger.Finding("FAULT", rk.debugger.Severity.WARNING, "stage", "data", "found", "mend")
-        ill, well = rk.debugger.Diagnosis("ann", (fault,), {}), rk.debugger.Diagnosis("ann", (), {})
+        ill, well = rk.debugger.Diagnosis("ann", (fault,), {}, ()), rk.debugger.Diagnosis("ann", (), {}, ())
         labels = [name for name, (bad, good) in shares.items() for _ in range(bad + good)]
         return rk.debugger.PopulationDiagnosis(
             tuple(one for bad, good in shares.values() for one in [ill] * bad + [well] * good), tuple(labels)

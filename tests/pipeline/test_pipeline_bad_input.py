@@ -70,13 +70,15 @@ def test_bad_logs_are_data_errors(change: dict[str, Any], message: str) -> None:
 
 def test_an_unknown_column_is_named_with_a_hint(toy: Dataset) -> None:
     pipeline = rk.Pipeline([candidates.Popular(), rules.MaxShare("categry", 0.4)])
-    with pytest.raises(ConfigurationError, match=r"max_share requires 'item.categry'.*did you mean 'item.category'"):
+    with pytest.raises(
+        ConfigurationError, match=r"max_share requires 'item.categry'.*did you mean 'item.category'"
+    ):
         pipeline.fit(toy)
 
 
 def test_a_missing_feature_is_named_with_a_hint(toy: Dataset) -> None:
-    stages = [candidates.Popular(), features.Assemble([features.ItemColumns("price")])]
-    pipeline = rk.Pipeline([*stages, rankers.Weighted({"feature.prise": 1.0})])
+    stages = [candidates.Popular(), features.Assemble([features.Item("price")])]
+    pipeline = rk.Pipeline([*stages, rankers.Weighted({"item_prise": 1.0})])
     with pytest.raises(ConfigurationError, match="prise"):
         pipeline.fit(toy)
 
@@ -137,7 +139,9 @@ def test_unknown_items_in_lists_are_left_out_of_items_and_kept_out_of_the_way(si
 
 def test_codes_of_another_model_are_a_vocabulary_mismatch(simple: rk.Pipeline, toy: Dataset) -> None:
     alien = toy.n_users + 1
-    with pytest.raises(VocabularyMismatch, match=f"found code {alien} in 'user'; expected 0 to {toy.n_users}; hint"):
+    with pytest.raises(
+        VocabularyMismatch, match=f"found code {alien} in 'user'; expected 0 to {toy.n_users}; hint"
+    ):
         simple.run(Requests.build(np.array([alien]), now=toy.until))
     lists = {"history": Ragged.from_lists([[toy.n_items + 7]])}
     with pytest.raises(VocabularyMismatch, match=f"found code {toy.n_items + 7} in 'history'"):
@@ -148,7 +152,9 @@ def test_codes_of_another_model_are_a_vocabulary_mismatch(simple: rk.Pipeline, t
 
 def test_a_source_that_answers_with_another_models_codes_breaks_its_contract(toy: Dataset) -> None:
     pipeline = rk.Pipeline([FixedSource([1, toy.n_items + 1])]).fit(toy)
-    with pytest.raises(ContractError, match=rf"item code {toy.n_items + 1}.*hint: codes of another vocabulary"):
+    with pytest.raises(
+        ContractError, match=rf"item code {toy.n_items + 1}.*hint: codes of another vocabulary"
+    ):
         pipeline.recommend([None])
 
 
@@ -197,7 +203,10 @@ class TwoVerbs:
         ([rules.NotOwned(), candidates.Popular()], "found filter not_owned before any source"),
         ([candidates.Popular(), rk.diversity.TopK(), rankers.Weighted({"score": 1})], "expected the order"),
         ([candidates.Popular(), rk.diversity.TopK(), rk.diversity.MMR(0.7)], "found 2 objectives"),
-        ([candidates.Popular(), rules.NotOwned(), rules.NotOwned()], "two stages with the path 'not_owned'.*hint: Step"),
+        (
+            [candidates.Popular(), rules.NotOwned(), rules.NotOwned()],
+            "two stages with the path 'not_owned'.*hint: Step",
+        ),
         ([Step(candidates.Popular(), limit=5), Step(rules.NotOwned(), limit=5)], "only sources have one"),
     ],
 )
@@ -227,7 +236,7 @@ def test_a_fallback_must_be_a_source() -> None:
 
 
 def test_two_features_of_one_name_are_refused(toy: Dataset) -> None:
-    block = features.Assemble([features.ItemColumns("price")])
+    block = features.Assemble([features.Item("price")])
     with pytest.raises(ConfigurationError, match=r"found feature '.*price.*' twice, again in again"):
         rk.Pipeline([candidates.Popular(), block, Step(block, name="again")]).fit(toy)
 
@@ -381,7 +390,9 @@ def test_every_candidate_that_goes_is_counted(toy: Dataset) -> None:
         def keep(self, candidates: Candidates) -> Any:
             return candidates.item % 2 == 1
 
-    pipeline = rk.Pipeline([candidates.Merge([FixedSource(range(1, 21)), Step(FixedSource([2, 30]), name="more")]), Odd()])
+    pipeline = rk.Pipeline(
+        [candidates.Merge([FixedSource(range(1, 21)), Step(FixedSource([2, 30]), name="more")]), Odd()]
+    )
     answer = pipeline.fit(toy).recommend([None], k=4, exclude=[toy.item_ids.ids[:4].tolist()], now=toy.until)
     funnel = {event["name"]: (event["n_in"], event["n_out"]) for event in answer.trace.funnel()}
     assert funnel["merge.fixed_source"] == (0, 20) and funnel["merge.more"] == (0, 2)
@@ -391,7 +402,9 @@ def test_every_candidate_that_goes_is_counted(toy: Dataset) -> None:
 
 def test_a_source_that_raises_is_named_in_the_trace_and_the_reasons(toy: Dataset) -> None:
     broken = Step(failing(FixedSource([1]), OSError("no route")), name="remote")
-    answer = rk.Pipeline([candidates.Merge([broken, FixedSource([2])])]).fit(toy).recommend([None], now=toy.until)
+    answer = (
+        rk.Pipeline([candidates.Merge([broken, FixedSource([2])])]).fit(toy).recommend([None], now=toy.until)
+    )
     event = answer.trace.of("merge.remote")[0]
     assert event.error == "OSError: no route" and event.failed_rows.tolist() == [0]
     assert answer.status.tolist() == [Status.DEGRADED] and answer.codes(0).tolist() == [2]
@@ -399,9 +412,14 @@ def test_a_source_that_raises_is_named_in_the_trace_and_the_reasons(toy: Dataset
 
 
 def test_a_filter_that_raises_fails_the_request_closed(toy: Dataset) -> None:
-    answer = rk.Pipeline(
-        [FixedSource([1, 2]), failing(rules.NotOwned(), OSError("no stock"))], fallback=FixedSource([3, 4])
-    ).fit(toy).recommend([None], now=toy.until)
+    answer = (
+        rk.Pipeline(
+            [FixedSource([1, 2]), failing(rules.NotOwned(), OSError("no stock"))],
+            fallback=FixedSource([3, 4]),
+        )
+        .fit(toy)
+        .recommend([None], now=toy.until)
+    )
     assert answer.status.tolist() == [Status.FAILED] and answer.ids(0) == []
     with pytest.raises(rk.errors.StageError, match=r"found 1 failed rows.*no stock"):
         answer.raise_for_status()
