@@ -63,6 +63,7 @@ class _Counts:
         self.groups = np.stack([group for _, group in layers])
         self.maximum = np.stack([cap.maximum for cap, _ in layers])[:, :, None]
         self.ends = np.array([_UNLIMITED if cap.within is None else cap.within for cap, _ in layers])
+        self.end_places = set(self.ends.tolist())
         self.count = np.zeros(self.groups.shape, np.int32)
         # A candidate in several groups: each of its layers meets each layer of what is chosen.
         self.others = [
@@ -74,14 +75,16 @@ class _Counts:
 
     def allowed(self, available: BoolArray, place: int) -> BoolArray:
         """Return what is available and in no full group."""
-        over = self.ends == place
-        if over.any():
+        if place in self.end_places:
+            over = self.ends == place
             self.maximum = np.where(over[:, None, None], _UNLIMITED, self.maximum)
         return np.asarray(available & (self.count < self.maximum).all(axis=0))
 
     def update(self, rows: IntArray, chosen: IntArray, active: BoolArray) -> None:
         """Count, for every candidate, what is chosen of its groups."""
-        picked = np.where(active, self.groups[:, rows, chosen], -1)[:, :, None]
+        picked = self.groups[:, rows, chosen]
+        picked[:, ~active] = -1
+        picked = picked[:, :, None]
         same = self.groups == picked
         for mine, theirs in self.others:
             same[mine] |= self.groups[mine] == picked[theirs]
@@ -160,6 +163,7 @@ def greedy(
     sliding = [_Sliding(cap) for cap in caps if cap.sliding]
     picked = np.full((len(valid), n_places), -1, np.int64)
     going = k > 0
+    shortest = int(k.min(initial=n_places))
     for place in range(n_places):
         allowed = available if counts is None else counts.allowed(available, place)
         for run in sliding:
@@ -171,10 +175,13 @@ def greedy(
         if place < n_standing:
             stands = start[:, place] >= 0
             chosen, active = np.where(stands, start[:, place], chosen), active | stands
-        going = going & active & (place < k)
+        going &= active
+        if place >= shortest:
+            going &= place < k
         if not going.any():
             break
-        picked[:, place] = np.where(going, chosen, -1)
+        picked[:, place] = chosen
+        picked[~going, place] = -1
         available[rows, chosen] = False
         if counts is not None:
             counts.update(rows, chosen, going)

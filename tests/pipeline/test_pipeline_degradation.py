@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 
 import recokit as rk
 from recokit import candidates, diversity, features, rankers, rules
-from recokit.data import Candidates, Cap, Dataset, Requests, Retrieved
+from recokit.data import Candidates, Cap, Dataset, Ragged, Requests, Retrieved
 from recokit.errors import StageError
 from recokit.pipeline import Step
 from recokit.protocols import Hydrated
@@ -51,13 +51,6 @@ def users_of(data: Dataset, n: int = 8) -> list[Any]:
     return [*data.user_ids.ids[: n - 2].tolist(), None, "stranger"]
 
 
-class FailsFor:
-    """Makes a stage fail on batches that hold one user."""
-
-    def __init__(self, stage: Any, user: int, verb: str) -> None:
-        self.stage, self.user, self.verb = stage, user, verb
-
-
 def failing_for(stage: Any, user: int) -> Any:
     """Return a copy of a stage whose verb raises where the batch holds a user's row."""
     verbs = ("hydrate", "retrieve", "keep", "featurize", "score", "limit", "start", "rerank", "annotate")
@@ -70,8 +63,6 @@ def failing_for(stage: Any, user: int) -> Any:
         if (requests.user == user).any():
             raise ValueError(f"bad row of user {user}")
         return original(self, batch, *args)
-
-    import copy
 
     twin = copy.copy(stage)
     twin.__class__ = type(type(stage).__name__, (type(stage),), {verb: method})
@@ -134,7 +125,7 @@ def test_a_dead_second_scorer_leaves_the_scores_of_the_first(toy: Dataset) -> No
 def test_a_dead_feature_block_is_missing_values_and_the_others_stand(toy: Dataset) -> None:
     blocks = [
         features.Assemble([features.Item("price")]),
-        failing(Step(features.Calendar(), name="time").stage),
+        failing(features.Calendar()),
     ]
     pipeline = rk.Pipeline([FixedSource([1, 2]), *blocks]).fit(toy)
     answer = pipeline.recommend([None], capture="full", now=toy.until)
@@ -192,7 +183,9 @@ def test_waiting_sources_run_side_by_side_and_answer_as_inline_ones(toy: Dataset
     started = time.perf_counter()
     answer = pipeline.recommend([None, None], now=toy.until)
     assert time.perf_counter() - started < 0.14
-    assert answer.to_records() == make(FixedSource, 0.0).recommend([None, None], now=toy.until).to_records()
+    inline = make(FixedSource, 0.0).recommend([None, None], now=toy.until)
+    assert [answer.ids(row) for row in range(2)] == [inline.ids(row) for row in range(2)]
+    assert answer.sources == inline.sources
     assert answer.status.tolist() == [Status.OK, Status.OK]
 
 
@@ -213,12 +206,12 @@ def test_a_waiting_source_that_fails_degrades_only_the_rows_of_its_condition(toy
 
 
 def test_hung_calls_hold_a_few_places_and_no_more(toy: Dataset) -> None:
-    pipeline = rk.Pipeline([candidates.Merge([slow(Waiting([5]), 0.4), FixedSource([1])])]).fit(toy)
-    answers = [pipeline.recommend([None], now=toy.until, budget_ms=5) for _ in range(10)]
+    pipeline = rk.Pipeline([candidates.Merge([slow(Waiting([5]), 0.8), FixedSource([1])])]).fit(toy)
+    answers = [pipeline.recommend([None], now=toy.until, budget_ms=40) for _ in range(10)]
     errors = [answer.trace.of("merge.slow_waiting")[0].error for answer in answers]
     assert "refused" in errors[-1] and "no answer" in errors[0]
     assert all(answer.codes(0).tolist() == [1] for answer in answers)
-    time.sleep(0.5)
+    time.sleep(0.8)
     assert pipeline.recommend([None], now=toy.until).codes(0).tolist() == [5, 1]
 
 
@@ -314,8 +307,6 @@ class Memory:
     provides = ("history", "owned")
 
     def hydrate(self, requests: Requests) -> Hydrated:
-        from recokit.data import Ragged
-
         some = Ragged.from_lists([[1, 2]] * len(requests))
         return Hydrated(ragged={"history": some, "owned": some})
 
@@ -324,9 +315,7 @@ def test_a_hydrator_that_fails_closes_the_rules_that_need_it(toy: Dataset) -> No
     pipeline = rk.Pipeline([failing(Memory()), FixedSource([1, 2, 3]), rules.NotOwned()]).fit(toy)
     answer = pipeline.recommend([None, "user-1"], now=toy.until)
     assert answer.status.tolist() == [Status.FAILED] * 2 and len(answer.item) == 0
-    assert answer.reasons[0][-1] == "not_owned: StageError: owned could not be hydrated" or (
-        "owned could not be hydrated" in answer.reasons[0][-1]
-    )
+    assert answer.reasons[0][-1] == "not_owned: owned could not be hydrated"
 
 
 def test_without_such_rules_a_failed_hydrator_is_a_cold_user(toy: Dataset) -> None:
@@ -611,8 +600,8 @@ def test_a_source_with_no_answer_at_all_is_no_failure(toy: Dataset) -> None:
         def retrieve(self, requests: Requests, limit: int) -> Retrieved:
             return Retrieved.empty(len(requests))
 
-    make: Callable[[], rk.Pipeline] = lambda: rk.Pipeline([Nothing()], fallback=FixedSource([3])).fit(toy)  # noqa: E731
-    answer = make().recommend([None], now=toy.until)
+    pipeline = rk.Pipeline([Nothing()], fallback=FixedSource([3])).fit(toy)
+    answer = pipeline.recommend([None], now=toy.until)
     assert answer.status.tolist() == [Status.FALLBACK] and answer.reasons[0] == (
         "fallback.fixed_source: filled up",
     )
