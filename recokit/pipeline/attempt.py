@@ -11,6 +11,7 @@ import numpy as np
 from recokit.data import Requests
 from recokit.errors import ConfigurationError, ContractError, NotFittedError, StageError
 from recokit.pipeline.plan import Node
+from recokit.pipeline.step import Condition
 from recokit.typing import BoolArray, IntArray
 
 __all__ = ["PROGRAMMERS_ERRORS", "Outcome", "applies_to", "attempt"]
@@ -104,8 +105,8 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def applies_to(node: Node, requests: Requests) -> BoolArray:
-    """Return which rows a stage applies to by its ``when``, (B,) bool.
+def applies_to(name: str, condition: Condition, requests: Requests) -> BoolArray:
+    """Return which rows a stage with a condition applies to, (B,) bool.
 
     Raises
     ------
@@ -114,19 +115,17 @@ def applies_to(node: Node, requests: Requests) -> BoolArray:
     ConfigurationError
         If it names a context column that the requests do not have.
     """
-    if node.when is None:
-        return np.ones(len(requests), np.bool_)
-    if isinstance(node.when, str):
-        mask = requests.column(node.when)
+    if isinstance(condition, str):
+        mask = requests.column(condition)
     else:
         try:
-            mask = np.asarray(node.when(requests))
+            mask = np.asarray(condition(requests))
         except Exception as error:
             raise ContractError(
-                f"found {_describe(error)} from when of {node.name}; expected bool ({len(requests)},)"
+                f"found {_describe(error)} from when of {name}; expected bool ({len(requests)},)"
             ) from error
     if mask.shape != (len(requests),) or mask.dtype != np.bool_:
         raise ContractError(
-            f"found {mask.dtype} {mask.shape} from when of {node.name}; expected bool ({len(requests)},)"
+            f"found {mask.dtype} {mask.shape} from when of {name}; expected bool ({len(requests)},)"
         )
     return mask

@@ -51,6 +51,7 @@ class Run:
         self.reasons: dict[int, list[str]] = {}
         self.spent = dict.fromkeys(("candidates", "features", "ranking", "post"), 0.0)
         self.unavailable: dict[str, BoolArray] = {}
+        self._everyone = np.arange(len(requests))
         self._applies: dict[str, IntArray] = {}
 
     # -- bookkeeping -------------------------------------------------------------------------------
@@ -88,8 +89,10 @@ class Run:
 
     def rows(self, node: Node) -> IntArray:
         """Return the rows that a stage applies to."""
+        if node.when is None:
+            return self._everyone
         if node.name not in self._applies:
-            self._applies[node.name] = np.flatnonzero(applies_to(node, self.requests))
+            self._applies[node.name] = np.flatnonzero(applies_to(node.name, node.when, self.requests))
         return self._applies[node.name]
 
     def forget_rows(self) -> None:
@@ -98,8 +101,11 @@ class Run:
 
     def skips(self, node: Node, n_in: int) -> bool:
         """Tell whether the budget leaves no time for a stage that the answer can do without; if so, record it."""
-        left, budget = self.deadline.remaining(), self.deadline.seconds
-        if budget == np.inf or left > (budget / 2 if node.optional else 0.0):
+        budget = self.deadline.seconds
+        if budget == np.inf:
+            return False
+        left = self.deadline.remaining()
+        if left > (budget / 2 if node.optional else 0.0):
             return False
         reason = f"{node.name}: skipped, {1e3 * left:.1f} ms of {1e3 * budget:.0f} ms left"
         rows = self.rows(node)
@@ -116,8 +122,10 @@ class Run:
     ) -> Outcome[T]:
         """Run a stage on the rows that it applies to; rows that lack what it requires count as failed."""
         rows = self.rows(node) if rows is None else rows
+        if not self.unavailable:
+            return attempt(node, rows, compute, stand_in)
         lacking, what = self.lacking(node)
-        blocked = rows[lacking[rows]] if what else rows[:0]
+        blocked = rows[lacking[rows]]
         if not len(blocked):
             return attempt(node, rows, compute, stand_in)
         error = StageError(f"{what} could not be hydrated", name=node.name, role=str(node.role))
@@ -133,7 +141,7 @@ class Run:
     def lacking(self, node: Node) -> tuple[BoolArray, str]:
         """Return the rows for which a hydrator failed to provide what a stage requires, and what that is."""
         lacking, names = np.zeros(len(self.requests), np.bool_), []
-        for name in requires(node.stage) if self.unavailable else ():
+        for name in requires(node.stage):
             if name in self.unavailable:
                 lacking |= self.unavailable[name]
                 names.append(name)

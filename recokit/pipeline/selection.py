@@ -151,7 +151,9 @@ class Selector:
                 shown = self._annotate(node, batch, chosen, shown, refused)
             for node in self.plan.late:
                 self._check_late(node, chosen, shown, refused)
-            refused |= (self.run.status == Status.FAILED)[batch.row]
+            failed = self.run.status == Status.FAILED
+            if failed.any():
+                refused |= failed[batch.row]
             if not refused.any():
                 return _Settled(shown, plain, batch)
             lost = refused & (rank_in_row(batch.row, batch.offsets) < placed[batch.row])
@@ -218,7 +220,7 @@ class Selector:
     def _choose(self, batch: Candidates, placed: IntArray, *, relax: bool) -> _Chosen:
         started = self.run.deadline.elapsed()
         skipped = {node.name for node in self.steering if len(batch) and self.run.skips(node, len(batch))}
-        ready = batch.with_score(_fusion_score(batch))
+        ready = _in_fusion_order(batch)
         whole = Node(self.plan.selection_name, Role.RERANKER, None)
         outcomes = [
             attempt(
@@ -346,15 +348,15 @@ class Selector:
         raise error
 
 
-def _fusion_score(batch: Candidates) -> AnyArray:
-    """Return scores in which a row without any finite one is in the order of fusion."""
+def _in_fusion_order(batch: Candidates) -> Candidates:
+    """Return the batch with scores that keep the order of fusion in rows without any finite one."""
     finite = np.isfinite(batch.score)
     if finite.all():
-        return batch.score
+        return batch
     scored = np.zeros(batch.n_rows, np.bool_)
     scored[batch.row[finite]] = True
     rank = rank_in_row(batch.row, batch.offsets)
-    return np.where(scored[batch.row], batch.score, (1.0 / (1.0 + rank)).astype(np.float32))
+    return batch.with_score(np.where(scored[batch.row], batch.score, (1.0 / (1.0 + rank)).astype(np.float32)))
 
 
 def _join_chosen(batch: Candidates, pieces: list[_Chosen]) -> _Chosen:

@@ -337,7 +337,7 @@ def test_an_order_that_mixes_rows_is_a_contract_error(toy: Dataset) -> None:
 def test_a_wrong_verdict_is_a_contract_error(toy: Dataset) -> None:
     stage = stage_with("annotate", {})
     type(stage).verify = lambda self, candidates: np.ones(99, bool)
-    with pytest.raises(ContractError, match="wrong_annotate.verify"):
+    with pytest.raises(ContractError, match=r"wrong_annotate\.verify"):
         rk.Pipeline([FixedSource([1, 2, 3]), stage]).fit(toy).recommend([None])
 
 

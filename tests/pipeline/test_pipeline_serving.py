@@ -205,7 +205,7 @@ def test_own_classes_are_rebuilt_only_if_trusted(toy: Dataset, tmp_path: Path) -
     step = Step(EvenOnly(1), name="odd", when=IsVip("vip"), on_error="raise", optional=True)
     pipeline = rk.Pipeline([FixedSource([1, 2, 3, 4, 5]), step]).fit(toy)
     pipeline.save(tmp_path / "m")
-    with pytest.raises(ConfigurationError, match="EvenOnly|IsVip"):
+    with pytest.raises(ConfigurationError, match=r"EvenOnly|IsVip"):
         rk.Pipeline.load(tmp_path / "m")
     loaded = rk.Pipeline.load(tmp_path / "m", trusted=[EvenOnly, IsVip])
     options: dict[str, Any] = {"context": {"vip": [True, False]}, "now": toy.until}
@@ -281,7 +281,7 @@ def test_without_leaves_stages_out(odd: rk.Pipeline) -> None:
     assert bare.recommend([None], k=3).codes(0).tolist() == [1, 2, 3]
     with pytest.raises(ConfigurationError, match="found no source left"):
         odd.without("merge.popular", "merge.fixed_source")
-    with pytest.raises(ConfigurationError, match="requires 'fixed_source_rank'|fixed_source_rank"):
+    with pytest.raises(ConfigurationError, match="fixed_source_rank"):
         odd.without("merge.fixed_source")
 
 
@@ -387,7 +387,7 @@ def test_a_composed_source_and_an_inner_pipeline_are_pinned_too(toy: Dataset) ->
 
 def test_live_values_need_names_of_their_own(toy: Dataset) -> None:
     filters = [rules.InStock(Live(np.ones(41))), Step(rules.InStock(Live(np.ones(41))), name="other")]
-    with pytest.raises(ConfigurationError, match="two live values named 'live'.*hint"):
+    with pytest.raises(ConfigurationError, match=r"two live values named 'live'.*hint"):
         rk.Pipeline([FixedSource([1]), *filters]).fit(toy)
     shared = Live(np.ones(41))
     rk.Pipeline([FixedSource([1]), rules.InStock(shared), Step(rules.InStock(shared), name="b")]).fit(toy)
@@ -476,7 +476,7 @@ def test_names_are_paths_and_nested_merges_flatten(toy: Dataset) -> None:
         "again",
         "fallback.popular",
     )
-    with pytest.raises(ConfigurationError, match="two sources named 'popular'.*hint: Step"):
+    with pytest.raises(ConfigurationError, match=r"two sources named 'popular'.*hint: Step"):
         candidates.Merge([candidates.Popular(), candidates.Merge([candidates.Popular(half_life="1D")])])
 
 
