@@ -46,13 +46,13 @@ def build_requests(
     clock: Callable[[], float],
     *,
     k: int | Sequence[int],
-    history: Lists | None,
-    session: Lists | None,
-    context: Mapping[str, Any] | None,
-    items: Lists | None,
-    exclude: Lists | None,
-    now: Any,
-    seed: int,
+    history: Lists | None = None,
+    session: Lists | None = None,
+    context: Mapping[str, Any] | None = None,
+    items: Lists | None = None,
+    exclude: Lists | None = None,
+    now: Any = None,
+    seed: int = 0,
 ) -> Requests:
     """Build the requests of one call; see ``Pipeline.recommend`` for the options."""
     n = len(asked)

@@ -247,16 +247,7 @@ class Pipeline:
 
     def requests(self, users: Sequence[Any] | None = None, k: int = 10, **options: Any) -> Requests:
         """Return the requests that ``recommend`` would run, for tools that run them again; options as there."""
-        options = {
-            "history": None,
-            "session": None,
-            "context": None,
-            "items": None,
-            "exclude": None,
-            "now": None,
-            "seed": 0,
-        } | options
-        asked = user_array(users, {name: options[name] for name in ("history", "session", "items")})
+        asked = user_array(users, {name: options.get(name) for name in ("history", "session", "items")})
         return build_requests(asked, self.schema.user_ids, self.schema.item_ids, self.clock, k=k, **options)
 
     def candidates(self, requests: Requests) -> Candidates:

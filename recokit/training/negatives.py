@@ -21,8 +21,8 @@ class Negatives:
     A request keeps all its positives and ``max(per_request, per_positive * positives)`` of the other candidates: the
     share ``hard_share`` of them from the first ``hard_depth`` in the order of fusion, those that compete for the
     visible places, the rest from all the others. Each kept negative carries the inverse of the probability that it
-    was kept, so weighted totals stay those of all candidates and probabilities stay calibrated. Requests without positives keep
-    ``per_request``: leaving them out would teach the ranker that everybody comes back.
+    was kept, so weighted totals stay those of all candidates and probabilities stay calibrated. Requests without
+    positives keep ``per_request``: leaving them out would teach the ranker that everybody comes back.
 
     Parameters
     ----------
