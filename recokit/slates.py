@@ -97,6 +97,8 @@ def select(
     )
     # Of each row's own k: what a row is chosen from must not depend on the others of its batch.
     width = np.maximum(task.k, np.maximum(POOL, 5 * task.k) if pool is None else pool)
+    if any(isinstance(limit, Pin) for limit in limits):
+        width = np.maximum(width, candidates.counts)  # what is pinned may stand anywhere by score
     return _within_shares(task, _widened(task, width))
 
 
@@ -354,8 +356,8 @@ def _cap_arrays(cap: Cap, index: IntArray, k: IntArray) -> CapArrays:
 
 
 def _groups(cap: Cap, index: IntArray) -> tuple[IntArray, ...]:
-    if not len(cap.group):
-        return (np.zeros_like(index),)
+    if not len(cap.group):  # nobody has a group: each candidate is alone
+        return (np.broadcast_to(np.arange(index.shape[1]), index.shape),)
     if cap.offsets is None:
         return (cap.group[index],)
     start, counts = cap.offsets[index], cap.offsets[index + 1] - cap.offsets[index]

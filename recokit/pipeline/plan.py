@@ -339,13 +339,12 @@ def _with_history(plan: Plan) -> Plan:
 
 
 def _check_names(plan: Plan) -> None:
-    for names, what in (([node.name for node in plan], "path"), (list(plan.source_names), "source name")):
-        repeated = _first_repeated(names)
-        if repeated:
-            raise ConfigurationError(
-                f"found two stages with the {what} {repeated!r}; expected distinct ones; "
-                f"hint: Step(stage, name='another_name')"
-            )
+    repeated = _first_repeated(node.name for node in plan)
+    if repeated:
+        raise ConfigurationError(
+            f"found two stages with the path {repeated!r}; expected distinct ones; "
+            "hint: Step(stage, name='another_name')"
+        )
     if len(plan.sources) > 62:
         raise ConfigurationError(f"found {len(plan.sources)} sources; expected at most 62, one bit each")
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from recokit.data import Schema
 from recokit.errors import ConfigurationError, NotFittedError
-from recokit.typing import AnyArray, BoolArray
+from recokit.typing import AnyArray
 
-__all__ = ["bound_column", "item_name", "require_bound", "truthy"]
+__all__ = ["item_name", "numeric_column", "require_bound"]
 
 
 def item_name(column: str) -> str:
@@ -28,9 +26,20 @@ def item_name(column: str) -> str:
     return f"item.{column.removeprefix('item.')}"
 
 
-def bound_column(schema: Schema, column: str) -> AnyArray:
-    """Return an item column by code, (n_items + 1,)."""
-    return schema.item_column(column)
+def numeric_column(schema: Schema, column: str) -> AnyArray:
+    """Return a numeric or boolean item column by code, (n_items + 1,) float32, NaN where missing.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such column, or it holds text: the labels "yes" and "no" are both something.
+    """
+    values = schema.item_column(column)
+    if values.dtype.kind != "f":
+        raise ConfigurationError(
+            f"found labels or text in item column {column!r}; expected numbers or booleans, above 0 where it holds"
+        )
+    return values
 
 
 def require_bound(stage: Any, attribute: str) -> AnyArray:
@@ -47,10 +56,3 @@ def require_bound(stage: Any, attribute: str) -> AnyArray:
         )
     value: AnyArray = getattr(stage, attribute)
     return value
-
-
-def truthy(column: AnyArray) -> BoolArray:
-    """Return where a flag is set: numbers above 0; a missing flag is not set."""
-    if column.dtype.kind == "O":
-        return np.array([bool(value) for value in column.tolist()], np.bool_)
-    return np.asarray(column > 0)

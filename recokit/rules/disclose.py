@@ -11,7 +11,7 @@ import numpy as np
 from recokit._configured import Configured
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError
-from recokit.rules._columns import item_name, require_bound
+from recokit.rules._columns import item_name, numeric_column, require_bound
 from recokit.typing import AnyArray, BoolArray
 
 __all__ = ["Disclose"]
@@ -57,7 +57,7 @@ class Disclose(Configured):
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows what is sponsored."""
         bound: Any = copy.copy(self)
-        column = np.asarray(schema.item_column(self.column), np.float64)
+        column = numeric_column(schema, self.column)
         bound.sponsored_, bound.unknown_ = column > 0, np.isnan(column)
         return bound
 

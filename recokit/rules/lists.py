@@ -11,8 +11,8 @@ import numpy as np
 from recokit._configured import Configured
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError
-from recokit.rules._columns import item_name, require_bound, truthy
-from recokit.typing import BoolArray
+from recokit.rules._columns import item_name, numeric_column, require_bound
+from recokit.typing import AnyArray, BoolArray
 
 __all__ = ["Allowed", "Blocked"]
 
@@ -38,15 +38,15 @@ class _Listed(Configured):
         """Return a copy that knows the items' codes; ids that the catalogue lacks match nothing."""
         bound: Any = copy.copy(self)
         if isinstance(self.items, str):
-            bound.listed_ = self._flagged(schema.item_column(self.items))
+            bound.listed_ = self._flagged(numeric_column(schema, self.items))
         else:
             bound.listed_ = np.zeros(len(schema.item_ids) + 1, np.bool_)
             bound.listed_[schema.item_ids.encode(list(self.items))] = True
             bound.listed_[0] = False
         return bound
 
-    def _flagged(self, column: Any) -> BoolArray:
-        return truthy(column)
+    def _flagged(self, column: AnyArray) -> BoolArray:
+        return np.asarray(column > 0)
 
 
 class Allowed(_Listed):
@@ -92,7 +92,5 @@ class Blocked(_Listed):
         """Tell which items are not listed, (N,) bool."""
         return np.asarray(~require_bound(self, "listed_")[candidates.item])
 
-    def _flagged(self, column: Any) -> BoolArray:
-        if column.dtype.kind == "f":
-            return np.asarray(~(column <= 0))
-        return truthy(column)
+    def _flagged(self, column: AnyArray) -> BoolArray:
+        return np.asarray(~(column <= 0))

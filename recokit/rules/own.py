@@ -9,7 +9,7 @@ from recokit._configured import Configured
 from recokit._ops.membership import pairs_in_sets
 from recokit._ops.segments import rows_to_offsets
 from recokit.data import Candidates, Schema, seconds
-from recokit.rules._columns import item_name, require_bound, truthy
+from recokit.rules._columns import item_name, numeric_column, require_bound
 from recokit.typing import BoolArray
 
 __all__ = ["NotOwned", "NotSeen"]
@@ -50,7 +50,7 @@ class NotOwned(Configured):
         """Return a copy that knows the consumables."""
         bound: Any = copy.copy(self)
         if self.except_for is not None:
-            bound.exempt_ = truthy(schema.item_column(self.except_for))
+            bound.exempt_ = numeric_column(schema, self.except_for) > 0
         return bound
 
     def keep(self, candidates: Candidates) -> BoolArray:

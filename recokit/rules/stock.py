@@ -11,7 +11,7 @@ import numpy as np
 from recokit._configured import Configured
 from recokit.data import Candidates, Live, Schema
 from recokit.errors import ConfigurationError, ContractError
-from recokit.rules._columns import item_name, require_bound
+from recokit.rules._columns import item_name, numeric_column, require_bound
 from recokit.typing import AnyArray, BoolArray
 
 __all__ = ["InStock"]
@@ -63,7 +63,7 @@ class InStock(Configured):
         """Return a copy that reads its column."""
         bound: Any = copy.copy(self)
         if isinstance(self.stock, str):
-            bound.stock_ = schema.item_column(self.stock)
+            bound.stock_ = numeric_column(schema, self.stock)
         return bound
 
     def keep(self, candidates: Candidates) -> BoolArray:

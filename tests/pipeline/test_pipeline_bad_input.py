@@ -252,8 +252,9 @@ def test_bind_must_return_the_bound_copy(toy: Dataset) -> None:
 
 
 def test_more_sources_than_bits_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="65 sources; expected at most 6"):
-        rk.Pipeline([candidates.Merge([Step(FixedSource([1]), name=f"s{i}") for i in range(65)])])
+    # Two of the 64 bits are for given items and for the fallback.
+    with pytest.raises(ConfigurationError, match="63 sources; expected at most 62"):
+        rk.Pipeline([candidates.Merge([Step(FixedSource([1]), name=f"s{i}") for i in range(63)])])
 
 
 @pytest.mark.parametrize(

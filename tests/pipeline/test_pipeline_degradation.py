@@ -179,10 +179,10 @@ def test_waiting_sources_run_side_by_side_and_answer_as_inline_ones(toy: Dataset
         parts = [Step(slow(kind([i + 1, 7]), seconds), name=name) for i, name in enumerate(names)]
         return rk.Pipeline([candidates.Merge(parts)]).fit(toy)
 
-    pipeline = make(Waiting, 0.05)
+    pipeline = make(Waiting, 0.15)
     started = time.perf_counter()
     answer = pipeline.recommend([None, None], now=toy.until)
-    assert time.perf_counter() - started < 0.14
+    assert time.perf_counter() - started < 0.4
     inline = make(FixedSource, 0.0).recommend([None, None], now=toy.until)
     assert [answer.ids(row) for row in range(2)] == [inline.ids(row) for row in range(2)]
     assert answer.sources == inline.sources
@@ -217,14 +217,14 @@ def test_hung_calls_hold_a_few_places_and_no_more(toy: Dataset) -> None:
 
 def test_optional_stages_go_first_and_only_under_a_budget(toy: Dataset) -> None:
     stages = [
-        slow(FixedSource([1, 2, 3]), 0.06),
+        slow(FixedSource([1, 2, 3]), 0.2),
         Step(rankers.Weighted({"slow_fixed_source_rank": 1.0}), optional=True),
         Step(rankers.Weighted({"slow_fixed_source_rank": 2.0}), name="second"),
     ]
     pipeline = rk.Pipeline(stages).fit(toy)
     relaxed = pipeline.recommend([None], now=toy.until)
     assert relaxed.status.tolist() == [Status.OK] and not any(event.skipped for event in relaxed.trace.events)
-    hurried = pipeline.recommend([None], now=toy.until, budget_ms=110)
+    hurried = pipeline.recommend([None], now=toy.until, budget_ms=380)
     assert [event.name for event in hurried.trace.events if event.skipped] == ["weighted"]
     assert hurried.status.tolist() == [Status.DEGRADED] and hurried.codes(0).tolist() == [3, 2, 1]
 

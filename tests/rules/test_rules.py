@@ -121,6 +121,23 @@ class TestAllowedAndBlocked:
             rule([1]).keep(FOUR)
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Allowed("category"),
+        Blocked("category"),
+        Disclose("category"),
+        InStock("category"),
+        NotOwned(except_for="category"),
+    ],
+)
+def test_a_flag_must_be_a_number_since_yes_and_no_are_both_text(schema: Schema, rule: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match="labels or text in item column 'category'; expected numbers"
+    ):
+        rule.bind(schema)
+
+
 class TestCaps:
     def test_groups_are_the_columns_labels(self, schema: Schema) -> None:
         cap = MaxShare("category", 0.4, hard=True, relax_order=3).bind(schema).limit(FOUR)[0]

@@ -205,6 +205,15 @@ def test_pins_stand_in_their_place_unless_a_hard_limit_forbids_it() -> None:
     assert batch.item[select(batch, np.array([3]), limits=[pin, cap]).index].tolist() == [1, 2, 3]
 
 
+def test_a_pin_counts_however_low_the_score() -> None:
+    batch = Candidates.from_lists([list(range(1, 201))], scores=[list(np.linspace(1, 0, 200))])
+    position = np.zeros(200, np.int64)
+    position[150] = 1
+    assert batch.item[
+        select(batch, np.array([2]), limits=[Pin("ad", position)], pool=100).index
+    ].tolist() == [151, 1]
+
+
 def test_a_rerankers_order_is_followed_under_the_limits() -> None:
     batch = Candidates.from_lists([[1, 2, 3], [4, 5]], scores=[[0.9, 0.8, 0.7], [0.5, 0.4]])
     cap = Cap("cap", np.array([1, 1, 2, 1, 2]), maximum=1, hard=True)
@@ -246,3 +255,9 @@ def test_mmr_equals_its_published_definition(trade_off: float) -> None:
         assert found.index.tolist() == chosen
     else:  # all first gains are equal: relevance breaks the tie
         assert found.index[0] == int(np.argmax(relevance))
+
+
+def test_a_cap_in_whose_groups_nobody_is_limits_nobody() -> None:
+    cap = Cap("none", np.zeros(0, np.int64), np.zeros(3, np.int64), maximum=1, hard=True)
+    batch = Candidates.from_lists([[1, 2]], scores=[[0.9, 0.8]])
+    assert select(batch, np.array([2]), limits=[cap]).index.tolist() == [0, 1]
