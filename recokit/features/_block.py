@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
@@ -195,7 +196,7 @@ class Context:
         return self._cells[column]
 
 
-class Block(Configured):
+class Block(Configured, ABC):
     """A featurizer whose columns a fused matrix takes one by one.
 
     A subclass has ``names`` and yields that many columns (N,) in that order from ``_columns``.
@@ -206,8 +207,9 @@ class Block(Configured):
     #: Names of the features; empty until they are known.
     names: tuple[str, ...] = ()
 
+    @abstractmethod
     def _columns(self, context: Context) -> Iterator[AnyArray]:
-        raise NotImplementedError
+        """Yield the columns, in the order of the names."""
 
     def _context(self, candidates: Candidates) -> Context:
         return Context(candidates, None)
