@@ -12,9 +12,10 @@ _STYLE = """<style>
 .rk{font:13px/1.5 system-ui,sans-serif;color:light-dark(#1b1f24,#e6e8eb)}
 .rk{color-scheme:light dark;max-width:72em}
 .rk h4{margin:.2em 0 .5em;font-size:1.1em}.rk small{color:light-dark(#59636e,#9aa4af)}
-.rk table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+.rk table{font:inherit;color:inherit;border-collapse:collapse;font-variant-numeric:tabular-nums}
 .rk th,.rk td{padding:.25em .8em;text-align:left;border-bottom:1px solid light-dark(#d5d9de,#3a4047)}
-.rk .flow{display:flex;flex-wrap:wrap;gap:.4em;align-items:center}
+.rk .flow{display:flex;flex-wrap:wrap;gap:.4em;align-items:center;margin:.35em 0}
+.rk .what{width:7em}
 .rk .stage{border:1px solid light-dark(#c3c9d0,#4a525b);border-radius:.5em;padding:.3em .7em}
 .rk .stage b{display:block}
 .rk .bad{color:light-dark(#b3261e,#ff8a80)}.rk .good{color:light-dark(#1a7f37,#6fdd8b)}

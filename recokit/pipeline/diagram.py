@@ -20,7 +20,7 @@ def diagram(plan: Plan, *, fitted: bool) -> str:
         ("fallback", () if plan.fallback is None else (plan.fallback,)),
     ]
     body = "".join(
-        f'<p><small>{text(label)}</small></p><div class="flow">{"".join(map(_box, nodes))}</div>'
+        f'<div class="flow"><small class="what">{text(label)}</small>{"".join(map(_box, nodes))}</div>'
         for label, nodes in rows
         if nodes
     )
