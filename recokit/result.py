@@ -222,7 +222,9 @@ class Recommendations:
         )
 
     def __repr__(self) -> str:
-        return f"Recommendations({len(self.item)} items for {len(self)} users)"
+        failed = int((self.status == Status.FAILED).sum())
+        note = f", {failed} FAILED: see reasons" if failed else ""
+        return f"Recommendations({len(self.item)} items for {len(self)} users{note})"
 
     def _repr_html_(self) -> str:
         rows = []

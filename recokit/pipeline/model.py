@@ -134,6 +134,8 @@ class Model:
         """Return the items most similar to each given one; see ``Pipeline.similar_items``."""
         if k < 1:
             raise DataError(f"found k={k}; expected at least 1")
+        if isinstance(items, str | bytes) or not hasattr(items, "__len__"):
+            raise DataError(f"found items={items!r}; expected a list of ids; hint: [{items!r}]")
         asked = np.empty(len(items), object)
         asked[:] = list(items)
         codes = self.schema.item_ids.encode(asked)

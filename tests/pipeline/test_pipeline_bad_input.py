@@ -441,3 +441,10 @@ def test_on_error_raise_raises_with_the_stages_name(toy: Dataset, role: str) -> 
         with pytest.raises(rk.errors.StageError, match="failing on purpose") as caught:
             pipeline.recommend(users, now=toy.until)
         assert (caught.value.name, caught.value.role) == ("mine", role)
+
+
+@pytest.mark.parametrize("items", ["item-1", 101])
+def test_similar_items_of_a_bare_id_is_an_error_with_a_hint(items):
+    pipeline = rk.Pipeline([candidates.ItemKNN()]).fit(rk.testing.toy_dataset())
+    with pytest.raises(DataError, match="expected a list of ids; hint"):
+        pipeline.similar_items(items)
