@@ -1,0 +1,18 @@
+"""Monitoring: what is served, held against what was trained on.
+
+:class:`ReferenceProfile` is what features looked like in training; :class:`DriftMonitor` counts what comes in, in
+chunks and little space, and its :class:`DriftReport` says which features moved, by limits that know the number of
+rows.
+"""
+
+from recokit.monitoring.drift import DriftLimits, DriftMonitor, DriftReport
+from recokit.monitoring.profile import CategoryProfile, NumberProfile, ReferenceProfile
+
+__all__ = [
+    "CategoryProfile",
+    "DriftLimits",
+    "DriftMonitor",
+    "DriftReport",
+    "NumberProfile",
+    "ReferenceProfile",
+]
