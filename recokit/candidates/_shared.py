@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from recokit._ops.packed import group_pairs
 from recokit._ops.segments import rows_to_offsets
-from recokit.data import Interactions, Requests, seconds
+from recokit.data import Dataset, Interactions, Requests, seconds
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 __all__ = [
     "Duration",
@@ -20,6 +23,8 @@ __all__ = [
     "codes_of",
     "decay",
     "distinct_history",
+    "interaction_matrix",
+    "most_recent",
     "require_fitted",
     "with_decay",
 ]
@@ -55,6 +60,40 @@ def decay(age: FloatArray, half_life: Duration | None) -> FloatArray:
 def with_decay(log: Interactions, until: float, half_life: Duration | None) -> FloatArray:
     """Return the weight of each event as of a time, (M,) float64."""
     return np.asarray(log.weight * decay(until - log.timestamp, half_life))
+
+
+def interaction_matrix(
+    dataset: Dataset, *, half_life: Duration | None = None, max_history: int | None = None
+) -> csr_matrix:
+    """Return the summed weights of the events that count, without empty cells.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    half_life : duration, optional
+        Half-life of a weight, as of the end of the data.
+    max_history : int, optional
+        Only this many of the most recent events of each user.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix of float32, shape (n_users + 1, n_items + 1)
+        Row and column 0 stand for what is unknown and are empty.
+    """
+    log = dataset.interactions
+    if max_history is not None:
+        log = most_recent(log, max_history)
+    weight = with_decay(log, dataset.until, half_life).astype(np.float32)
+    matrix = log.replace(weight=weight).matrix(dataset.n_users, dataset.n_items)
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def most_recent(log: Interactions, most: int) -> Interactions:
+    """Return the last events of each user, in the order of the log."""
+    offsets, position = log.by_user
+    from_end = np.repeat(offsets[1:], np.diff(offsets)) - np.arange(len(log))
+    return log.take(np.sort(position[from_end <= most]))
 
 
 def distinct_history(

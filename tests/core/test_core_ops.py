@@ -100,26 +100,49 @@ def test_top_k_of_ragged_rows(rows, k, one_each):
         assert index[new_offsets[b] : new_offsets[b + 1]].tolist() == expected
 
 
+def as_lists(top):
+    offsets, column, _ = top
+    return [column[a:b].tolist() for a, b in pairwise(offsets)]
+
+
 @given(
-    hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=9), elements=SCORES),
+    st.integers(0, 6).flatmap(
+        lambda rows: st.integers(0, 60).flatmap(
+            lambda width: hnp.arrays(np.float32, (rows, width), elements=SCORES)
+        )
+    ),
     st.integers(0, 10),
 )
-def test_top_k_dense_is_the_same_order(scores, k):
+def test_top_k_dense_is_the_same_order_without_what_is_not_finite(scores, k):
     got = topk.top_k_dense(scores, k)
-    assert got.shape == (len(scores), min(k, scores.shape[1]))
-    assert got.tolist() == [naive_order(row)[:k] for row in scores]
+    assert as_lists(got) == [[i for i in naive_order(row) if np.isfinite(row[i])][:k] for row in scores]
+    assert got[2].tolist() == [
+        row[i] for row, columns in zip(scores, as_lists(got), strict=True) for i in columns
+    ]
 
 
-def test_top_k_dense_of_masked_rows_takes_no_more_than_it_needs():
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_top_k_dense_of_wide_rows_with_scores_that_are_not_finite(bad):
+    scores = np.random.default_rng(3).normal(size=(40, 3_000)).astype(np.float32)
+    scores[np.random.default_rng(4).random(scores.shape) < 0.3] = bad
+    clean = np.where(np.isfinite(scores), scores, -np.inf)
+    assert as_lists(topk.top_k_dense(scores, 7)) == np.argsort(-clean, axis=1, kind="stable")[:, :7].tolist()
+
+
+def test_top_k_dense_of_masked_rows_takes_what_there_is():
     scores = np.full((200, 5_000), -np.inf, np.float32)
     scores[:, 4_999] = 1.0
-    assert topk.top_k_dense(scores, 3).tolist() == [[4_999, 0, 1]] * 200
+    assert as_lists(topk.top_k_dense(scores, 3)) == [[4_999]] * 200
+
+
+def test_top_k_dense_of_equal_scores_takes_the_first():
+    assert as_lists(topk.top_k_dense(np.ones((3, 5_000), np.float32), 4)) == [[0, 1, 2, 3]] * 3
 
 
 def test_top_k_leaves_its_input_alone():
     scores = np.array([[3.0, np.nan, 5.0]], np.float32)
     scores.flags.writeable = False
-    assert topk.top_k_dense(scores, 2).tolist() == [[2, 0]]
+    assert as_lists(topk.top_k_dense(scores, 2)) == [[2, 0]]
 
 
 @given(st.integers(0, 2**70), st.lists(st.integers(0, 2**40), max_size=5))

@@ -1,0 +1,138 @@
+"""What models that score the whole catalogue share: histories as a matrix, and the best of each row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recokit._ops.segments import counts_to_offsets
+from recokit._ops.threads import limited_threads
+from recokit._ops.topk import top_k_dense
+from recokit.candidates._shared import Duration, distinct_history
+from recokit.data import Requests, Retrieved
+from recokit.typing import BoolArray, Float32Array, IntArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["history_matrix", "retrieve_nearest", "retrieve_scored"]
+
+#: Scores in memory at once, of each thread: 16 MB as float32. Larger blocks leave the cache, smaller ones waste BLAS.
+_BLOCK = 1 << 22
+
+
+def history_matrix(
+    requests: Requests, n_codes: int, *, half_life: Duration | None = None, most: int | None = None
+) -> csr_matrix:
+    """Return the weighted distinct items of each row's history.
+
+    Parameters
+    ----------
+    requests : Requests
+        With the list ``history``; unknown items in it (code 0) are ignored.
+    n_codes : int
+        Columns, the model's items + 1. Items that the model does not know, added since, are ignored.
+    half_life : duration, optional
+        Half-life of a weight, as of each request's own time.
+    most : int, optional
+        Only this many of the most recent events of each row.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix of float32, shape (B, n_codes)
+        Columns are item codes, sorted within each row.
+    """
+    from scipy.sparse import csr_matrix
+
+    offsets, item, weight = distinct_history(requests, half_life=half_life, most=most)
+    inside = item < n_codes
+    if not inside.all():
+        total = np.concatenate([[0], np.cumsum(inside)])
+        offsets, item, weight = total[offsets], item[inside], weight[inside]
+    matrix = csr_matrix((weight.astype(np.float32), item, offsets), shape=(len(requests), n_codes))
+    matrix.sort_indices()
+    return matrix
+
+
+def retrieve_scored(
+    requests: Requests,
+    limit: int,
+    n_codes: int,
+    score: Callable[[IntArray], Float32Array],
+    known: BoolArray,
+) -> Retrieved:
+    """Return the ``limit`` best items of each known row, best first, ties by code.
+
+    Parameters
+    ----------
+    requests : Requests
+        Items in its list ``exclude`` are passed over, so that they use up no place.
+    limit : int
+    n_codes : int
+        Items of the model + 1.
+    score : callable
+        From row numbers, (b,) int64, to a fresh (b, n_codes) float32 array, which is written to here. What is not
+        finite is no candidate, and neither is code 0. Called from several threads.
+    known : ndarray of bool, shape (B,)
+        Rows that have what a score needs; the others get nothing.
+    """
+    rows = np.flatnonzero(known)
+    exclude = requests.ragged.get("exclude")
+
+    def best(here: IntArray) -> tuple[IntArray, IntArray, Float32Array]:
+        found = score(here)
+        found[:, 0] = -np.inf
+        if exclude is not None:
+            out = exclude.take(here)
+            inside = out.values < n_codes
+            found[out.rows[inside], out.values[inside]] = -np.inf
+        return top_k_dense(found, limit)
+
+    parts = _each(best, list(_blocks(rows, max(_BLOCK // n_codes, 1))))
+    counts = np.zeros(len(requests), np.int64)
+    if parts:
+        counts[rows] = np.concatenate([np.diff(offsets) for offsets, _, _ in parts])
+    return Retrieved(
+        counts_to_offsets(counts),
+        np.concatenate([np.zeros(0, np.int64), *(item for _, item, _ in parts)]),
+        np.concatenate([np.zeros(0, np.float32), *(value for _, _, value in parts)]),
+    )
+
+
+def retrieve_nearest(
+    requests: Requests, limit: int, queries: Float32Array, vectors: Float32Array, known: BoolArray
+) -> Retrieved:
+    """Return the ``limit`` items of the largest inner product with each known row's query.
+
+    Parameters
+    ----------
+    requests, limit, known
+        As in :func:`retrieve_scored`.
+    queries : ndarray of float32, shape (B, D)
+    vectors : ndarray of float32, shape (n_codes, D)
+        By item code. A row with NaN stands for an item that is never returned.
+    """
+    return retrieve_scored(requests, limit, len(vectors), lambda rows: queries[rows] @ vectors.T, known)
+
+
+def _blocks(rows: IntArray, size: int) -> Iterator[IntArray]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _each(
+    best: Callable[[IntArray], tuple[IntArray, IntArray, Float32Array]], blocks: list[IntArray]
+) -> list[tuple[IntArray, IntArray, Float32Array]]:
+    """Answer block after block, on all cores where there are several; each block is one core's work."""
+    if len(blocks) < 2:
+        return [best(block) for block in blocks]
+    with limited_threads(1), ThreadPoolExecutor(_cores()) as pool:
+        return list(pool.map(best, blocks))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

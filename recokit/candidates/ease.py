@@ -1,0 +1,169 @@
+"""EASE: a linear model of each item by all other items, in closed form."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit.candidates._dense import history_matrix, retrieve_scored
+from recokit.candidates._shared import Duration, check_duration, interaction_matrix, require_fitted
+from recokit.data import Dataset, Requests, Retrieved
+from recokit.errors import ConfigurationError, DataError
+from recokit.typing import Float32Array, IntArray
+
+__all__ = ["EASE"]
+
+#: Elements of the item-item matrix that one step works on: 64 MB as float32.
+_BLOCK = 1 << 24
+
+
+class EASE(Configured):
+    """Source of what the items in the history predict together, by a linear model in closed form.
+
+    The item-item weights ``B`` minimise ``|X - X B|^2 + regularization |B|^2`` with a zero diagonal (H. Steck,
+    "Embarrassingly shallow autoencoders for sparse data", WWW 2019). The model is a dense matrix: memory grows with
+    the square of the items and time with their cube. Past some 50,000 items use :class:`SLIM`, its sparse
+    relative.
+
+    Parameters
+    ----------
+    regularization : float, default 500.0
+        Above 0; the paper's optima lie between 200 and 1,000 for weights of 1.
+    half_life : duration, optional
+        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the request.
+    max_history : int, optional
+        Only this many of the most recent events of each user count, in ``fit`` and ``retrieve``; all by default.
+    max_memory : float, optional
+        Bytes that ``fit`` may take, 4 for each pair of items; what the machine has left by default.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option is out of range.
+
+    Attributes
+    ----------
+    weight_ : ndarray of float32, shape (n_items + 1, n_items + 1)
+        Row ``i``: what item ``i`` in the history adds to the score of each item.
+    fitted_until_ : float
+
+    Examples
+    --------
+    >>> from recokit.data import Ragged
+    >>> data = Dataset.from_frame({"user": [1, 1, 2, 2, 3], "item": [1, 2, 1, 2, 3], "timestamp": range(5)})
+    >>> ease = EASE(regularization=1.0).fit(data)
+    >>> requests = Requests.build(np.array([0]), ragged={"history": Ragged.from_lists([[2]])})
+    >>> ease.retrieve(requests, limit=1).item.tolist()
+    [1]
+    """
+
+    requires = ("history",)
+
+    def __init__(
+        self,
+        *,
+        regularization: float = 500.0,
+        half_life: Duration | None = None,
+        max_history: int | None = None,
+        max_memory: float | None = None,
+    ) -> None:
+        if not 0 < regularization < np.inf:
+            raise ConfigurationError(f"found regularization={regularization}; expected a number above 0")
+        if max_history is not None and max_history < 1:
+            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
+        if max_memory is not None and not max_memory > 0:
+            raise ConfigurationError(f"found max_memory={max_memory}; expected bytes above 0")
+        check_duration("half_life", half_life)
+        self.regularization, self.half_life = regularization, half_life
+        self.max_history, self.max_memory = max_history, max_memory
+
+    def fit(self, dataset: Dataset) -> EASE:
+        """Invert the regularised item-item matrix, in its own place.
+
+        Raises
+        ------
+        DataError
+            If the matrix does not fit into the memory allowed.
+        """
+        _require_memory(dataset.n_items, self.max_memory)
+        matrix = interaction_matrix(dataset, half_life=self.half_life, max_history=self.max_history)
+        by_item = matrix.T.tocsr()
+        weight = np.empty((by_item.shape[0], by_item.shape[0]), np.float32)
+        for rows in _row_blocks(len(weight)):
+            (by_item[rows] @ matrix).toarray(out=weight[rows])
+        weight.flat[:: len(weight) + 1] += np.float32(self.regularization)
+        _invert(weight)
+        diagonal = weight.diagonal().copy()
+        for rows in _row_blocks(len(weight)):
+            weight[rows] /= -diagonal
+        np.fill_diagonal(weight, 0.0)
+        self.weight_, self.fitted_until_ = weight, dataset.until
+        return self
+
+    def retrieve(self, requests: Requests, limit: int) -> Retrieved:
+        """Return the ``limit`` items of the highest score; a row without a known item in its history has none.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        require_fitted(self, "weight_")
+        n_codes = len(self.weight_)
+        history = history_matrix(requests, n_codes, half_life=self.half_life, most=self.max_history)
+
+        def score(rows: IntArray) -> Float32Array:
+            return np.asarray(history[rows] @ self.weight_)
+
+        return retrieve_scored(requests, limit, n_codes, score, np.diff(history.indptr) > 0)
+
+
+def _row_blocks(n: int) -> Iterator[slice]:
+    step = max(_BLOCK // n, 1)
+    for start in range(0, n, step):
+        yield slice(start, min(start + step, n))
+
+
+def _invert(matrix: Float32Array) -> None:
+    """Replace a symmetric positive definite matrix by its inverse, without a copy."""
+    from scipy.linalg.lapack import spotrf, spotri
+
+    # LAPACK's columns are our rows, so its lower triangle is our upper one.
+    factor, failed = spotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
+    _, also_failed = spotri(factor, lower=1, overwrite_c=1)
+    if failed or also_failed:
+        raise DataError(
+            "found an item-item matrix that is singular in float32; expected it positive definite; "
+            "hint: raise regularization, it must stand out against the largest summed weight of an item"
+        )
+    for rows in _row_blocks(len(matrix)):
+        part = matrix[rows, rows]
+        part[...] = np.triu(part) + np.triu(part, 1).T
+        matrix[rows.stop :, rows] = matrix[rows, rows.stop :].T
+
+
+def _require_memory(n_items: int, allowed: float | None) -> None:
+    needed = 4.0 * (n_items + 1) ** 2
+    limit = _free_memory() if allowed is None else allowed
+    if needed > limit:
+        raise DataError(
+            f"found {n_items:,} items, whose matrix takes {needed / 1e9:,.1f} GB; expected at most "
+            f"{limit / 1e9:,.1f} GB; hint: candidates.SLIM keeps only each item's neighbours, or take fewer items"
+        )
+
+
+def _free_memory() -> float:
+    """Return the bytes that are left, infinity where the system does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            found = dict(line.split(":", 1) for line in lines)
+        return 1024.0 * float(found["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        pass
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return np.inf
