@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recokit._configured import Configured
+from recokit._exclusion import retrieve_allowed
 from recokit._fusion import MOST_SOURCES, check_retrieved, fuse
 from recokit._ops.fusion import Fusion
 from recokit._ops.membership import pairs_in_sets
@@ -22,7 +23,16 @@ from recokit.errors import ConfigurationError, ContractError, did_you_mean
 from recokit.protocols import Role, role_of
 from recokit.typing import IntArray
 
-__all__ = ["FirstOf", "Merge", "check_retrieved", "fuse", "leaf_name", "leaves", "snake_case"]
+__all__ = [
+    "FirstOf",
+    "Merge",
+    "check_retrieved",
+    "fuse",
+    "leaf_name",
+    "leaves",
+    "retrieve_allowed",
+    "snake_case",
+]
 
 
 class _Composed(Configured):

@@ -64,6 +64,7 @@ def retrieve_scored(
     n_codes: int,
     score: Callable[[IntArray], Float32Array],
     known: BoolArray,
+    usable: BoolArray | None = None,
 ) -> Retrieved:
     """Return the ``limit`` best items of each known row, best first, ties by code.
 
@@ -79,13 +80,16 @@ def retrieve_scored(
         finite is no candidate, and neither is code 0. Called from several threads.
     known : ndarray of bool, shape (B,)
         Rows that have what a score needs; the others get nothing.
+    usable : ndarray of bool, shape (n_codes,), optional
+        Items that can be returned, False for code 0; all by default.
     """
+    never = np.zeros(1, np.int64) if usable is None else np.flatnonzero(~usable)
     rows = np.flatnonzero(known)
     exclude = requests.ragged.get("exclude")
 
     def best(here: IntArray) -> tuple[IntArray, IntArray, Float32Array]:
         found = score(here)
-        found[:, 0] = -np.inf
+        found[:, never] = -np.inf
         if exclude is not None:
             out = exclude.take(here)
             inside = out.values < n_codes
@@ -104,19 +108,28 @@ def retrieve_scored(
 
 
 def retrieve_nearest(
-    requests: Requests, limit: int, queries: Float32Array, vectors: Float32Array, known: BoolArray
+    requests: Requests,
+    limit: int,
+    queries: Float32Array,
+    vectors: Float32Array,
+    known: BoolArray,
+    usable: BoolArray | None = None,
 ) -> Retrieved:
     """Return the ``limit`` items of the largest inner product with each known row's query.
 
     Parameters
     ----------
-    requests, limit, known
+    requests, limit, known, usable
         As in :func:`retrieve_scored`.
     queries : ndarray of float32, shape (B, D)
     vectors : ndarray of float32, shape (n_codes, D)
-        By item code. A row with NaN stands for an item that is never returned.
+        By item code.
     """
-    return retrieve_scored(requests, limit, len(vectors), lambda rows: queries[rows] @ vectors.T, known)
+
+    def score(rows: IntArray) -> Float32Array:
+        return np.asarray(queries[rows] @ vectors.T)
+
+    return retrieve_scored(requests, limit, len(vectors), score, known, usable)
 
 
 def _blocks(rows: IntArray, size: int) -> Iterator[IntArray]:

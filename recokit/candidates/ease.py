@@ -48,6 +48,8 @@ class EASE(Configured):
     ----------
     weight_ : ndarray of float32, shape (n_items + 1, n_items + 1)
         Row ``i``: what item ``i`` in the history adds to the score of each item.
+    known_ : ndarray of bool, shape (n_items + 1,)
+        Items with interactions; the others are never returned.
     fitted_until_ : float
 
     Examples
@@ -100,7 +102,8 @@ class EASE(Configured):
         for rows in _row_blocks(len(weight)):
             weight[rows] /= -diagonal
         np.fill_diagonal(weight, 0.0)
-        self.weight_, self.fitted_until_ = weight, dataset.until
+        self.weight_, self.known_ = weight, np.diff(by_item.indptr) > 0
+        self.fitted_until_ = dataset.until
         return self
 
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:
@@ -118,7 +121,7 @@ class EASE(Configured):
         def score(rows: IntArray) -> Float32Array:
             return np.asarray(history[rows] @ self.weight_)
 
-        return retrieve_scored(requests, limit, n_codes, score, np.diff(history.indptr) > 0)
+        return retrieve_scored(requests, limit, n_codes, score, history @ self.known_ > 0, self.known_)
 
 
 def _row_blocks(n: int) -> Iterator[slice]:
