@@ -136,6 +136,32 @@ class Dataset:
         """Return the same users and items with other events."""
         return replace(self, interactions=interactions, cut=cut)
 
+    def at_least(self, weight: float) -> Dataset:
+        """Return explicit ratings as implicit signal: the events of at least this weight, each of weight 1.
+
+        Users and items stay, also those that nothing is left of. What a rating says below the threshold is dropped:
+        without a call of this, ratings count as weights, and a 1 of 5 is a weak like.
+
+        Raises
+        ------
+        DataError
+            If no event reaches the weight.
+
+        Examples
+        --------
+        >>> log = {"user": [1, 1, 2], "item": [7, 8, 7], "rating": [5, 2, 4], "timestamp": [10, 20, 30]}
+        >>> Dataset.from_frame(log).at_least(4)
+        Dataset(2 interactions, 2 users, 2 items)
+        """
+        log = self.interactions
+        kept = log.take(np.flatnonzero(log.weight >= weight))
+        if len(log) and not len(kept):
+            raise DataError(
+                f"found no event of a weight of at least {weight}; the largest is {log.weight.max():g}"
+            )
+        ones = np.ones(len(kept), np.float32)
+        return self.with_interactions(kept.replace(weight=ones), cut=self.cut)
+
     def before(self, when: str | float) -> Dataset:
         """Return the data with events strictly before a time."""
         end = timestamp(when)

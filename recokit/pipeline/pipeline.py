@@ -13,6 +13,7 @@ import numpy as np
 
 from recokit._progress import progress_bar
 from recokit.data import Candidates, Dataset, Live, Requests, Schema
+from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.pipeline.asking import Lists, build_requests, user_array
 from recokit.pipeline.derive import steps_of
@@ -89,7 +90,7 @@ class Pipeline:
         windows: int | None = None,
         gap: str | float = 0,
         requests_at: Literal["cut", "session"] = "cut",
-        negatives: Negatives | None = Negatives(),  # noqa: B008  (frozen)
+        negatives: Negatives | NegativeSampler | None = Negatives(),  # noqa: B008  (frozen)
         validation: bool = True,
         max_requests: int | None = None,
         seed: int = 0,

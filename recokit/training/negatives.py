@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recokit._configured import clone
 from recokit._ops.hashing import uniform
 from recokit._ops.segments import offsets_to_rows, rank_in_row, rows_to_offsets
+from recokit.data import Dataset
+from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
 
-__all__ = ["Negatives", "sample_negatives"]
+__all__ = ["Negatives", "as_negatives", "sample_negatives"]
+
+#: Rounds in which probabilities are capped at 1; each caps at least one more candidate of a row, mostly all at once.
+_ROUNDS = 32
+#: Bits of a probability as an integer.
+_UNIT = 32
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,10 @@ class Negatives:
     per_request : int, default 50
     hard_share : float, default 0.5
     hard_depth : int, default 100
+    by : NegativeSampler, optional
+        Says which of the others to keep: in proportion to the probability with which it draws the item for the user,
+        uniformly by default. What it never draws is not kept. A clone is fitted for each window on everything before
+        that window's end.
 
     Raises
     ------
@@ -41,6 +53,7 @@ class Negatives:
     per_request: int = 50
     hard_share: float = 0.5
     hard_depth: int = 100
+    by: NegativeSampler | None = None
 
     def __post_init__(self) -> None:
         if self.per_positive < 0 or self.per_request < 0 or not self.per_positive + self.per_request:
@@ -49,10 +62,39 @@ class Negatives:
             raise ConfigurationError(
                 f"found {self}; expected a hard_share from 0 to 1 and a hard_depth of at least 0"
             )
+        if self.by is not None and not callable(getattr(self.by, "probability", None)):
+            raise ConfigurationError(
+                f"found by={self.by!r}; expected a negative sampler, such as PopularityNegatives()"
+            )
+
+    def fitted(self, dataset: Dataset) -> Negatives:
+        """Return the same with a clone of the sampler, fitted."""
+        return self if self.by is None else replace(self, by=clone(self.by).fit(dataset))
+
+    def propensity(self, user: IntArray, item: IntArray) -> FloatArray | None:
+        """Return what the fitted sampler makes of each pair (N,); None where negatives are kept uniformly."""
+        return None if self.by is None else self.by.probability(user, item)
+
+
+def as_negatives(given: Negatives | NegativeSampler | None) -> Negatives | None:
+    """Return the options for what a user may give: a sampler alone decides on all negatives.
+
+    Examples
+    --------
+    >>> from recokit.data.sampling import PopularityNegatives
+    >>> as_negatives(PopularityNegatives()).hard_share
+    0.0
+    """
+    return given if given is None or isinstance(given, Negatives) else Negatives(hard_share=0.0, by=given)
 
 
 def sample_negatives(
-    label: Float32Array, offsets: IntArray, item: IntArray, seed: UInt64Array, negatives: Negatives
+    label: Float32Array,
+    offsets: IntArray,
+    item: IntArray,
+    seed: UInt64Array,
+    negatives: Negatives,
+    propensity: FloatArray | None = None,
 ) -> tuple[IntArray, Float32Array, BoolArray]:
     """Pick training rows among labelled candidates.
 
@@ -68,6 +110,8 @@ def sample_negatives(
         Seed of each request. A candidate's draw depends on this and its item alone, so the sample is the same whatever
         else is in the batch.
     negatives : Negatives
+    propensity : ndarray of float64, shape (N,), optional
+        In proportion to which negatives that are not hard are kept, so far as a probability can be; equal by default.
 
     Returns
     -------
@@ -91,7 +135,7 @@ def sample_negatives(
     row = offsets_to_rows(offsets)
     negative = label <= 0
     hard = negative & (rank_in_row(row, offsets) < negatives.hard_depth) & (negatives.hard_share > 0)
-    easy = negative & ~hard
+    easy = negative & ~hard if propensity is None else negative & ~hard & (propensity > 0)
     n_hard, n_easy = (np.bincount(row[part], minlength=n_rows) for part in (hard, easy))
     positives = np.bincount(row[~negative], minlength=n_rows)
     wanted = np.maximum(negatives.per_request, np.ceil(negatives.per_positive * positives)).astype(np.int64)
@@ -101,7 +145,13 @@ def sample_negatives(
     take_hard = np.minimum(wanted - take_easy, n_hard)
     draw = uniform(seed[row], item, stream=11)
     weight = np.where(negative, 0.0, 1.0)
-    for part, available, take in ((hard, n_hard, take_hard), (easy, n_easy, take_easy)):
+    parts = [(hard, n_hard, take_hard)]
+    if propensity is None:
+        parts.append((easy, n_easy, take_easy))
+    else:
+        kept, probability = _in_proportion(np.flatnonzero(easy), row, draw, take_easy, propensity, seed)
+        weight[kept] = 1.0 / probability
+    for part, available, take in parts:
         kept = _smallest(np.flatnonzero(part), row, draw, take, n_rows)
         weight[kept] = available[row[kept]] / take[row[kept]]
     index = np.flatnonzero(weight)
@@ -113,3 +163,39 @@ def _smallest(index: IntArray, row: IntArray, draw: FloatArray, take: IntArray, 
     order = index[np.lexsort((draw[index], row[index]))]
     rank = rank_in_row(row[order], rows_to_offsets(row[order], n_rows))
     return order[rank < take[row[order]]]
+
+
+def _in_proportion(
+    index: IntArray, row: IntArray, draw: FloatArray, take: IntArray, size: FloatArray, seed: UInt64Array
+) -> tuple[IntArray, FloatArray]:
+    """Return positions, ``take`` of each row, and the probability of each to be picked: in proportion to its size.
+
+    Systematic sampling: laid end to end in random order, each as long as its probability, those are picked that a grid
+    of spacing 1 and random start falls on. That is exact where weighted draws without replacement are not. Lengths are
+    integers, so that a row's sums do not depend on the rows before it.
+    """
+    order = index[np.lexsort((draw[index], row[index]))]
+    owner, n_rows = row[order], len(take)
+    probability = _capped(size[order], owner, take)
+    length = np.rint(probability * (1 << _UNIT)).astype(np.int64)
+    total = np.concatenate([[0], np.cumsum(length)])
+    start = (uniform(seed, np.zeros(n_rows, np.int64), stream=12) * (1 << _UNIT)).astype(np.int64)
+    end = total[1:] - total[rows_to_offsets(owner, n_rows)[owner]] + start[owner]
+    picked = end >> _UNIT > (end - length) >> _UNIT
+    return order[picked], probability[picked]
+
+
+def _capped(size: FloatArray, owner: IntArray, take: IntArray) -> FloatArray:
+    """Scale sizes so that each row adds up to what it takes, none above 1."""
+    n_rows = len(take)
+    certain = np.zeros(len(size), np.bool_)
+    for _ in range(_ROUNDS):
+        open_ = np.where(certain, 0.0, size)
+        left = take - np.bincount(owner[certain], minlength=n_rows)
+        scale = left / np.maximum(np.bincount(owner, weights=open_, minlength=n_rows), 1e-300)
+        probability = np.where(certain, 1.0, size * scale[owner])
+        over = ~certain & (probability >= 1.0)
+        if not over.any():
+            break
+        certain |= over
+    return np.asarray(np.minimum(probability, 1.0))

@@ -12,10 +12,12 @@ from recokit._configured import clone
 from recokit._ops.hashing import mix, uniform
 from recokit._ops.segments import counts_to_offsets
 from recokit._progress import progress_bar
+from recokit.compose import snake_case
 from recokit.data import Candidates, Dataset, Ragged, RankingData, Requests
+from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, DataError
 from recokit.training.labels import label_candidates, window_truth
-from recokit.training.negatives import Negatives, sample_negatives
+from recokit.training.negatives import Negatives, as_negatives, sample_negatives
 from recokit.training.report import TrainingReport, WindowReport
 from recokit.training.windows import plan_requests, plan_windows
 from recokit.typing import BoolArray, IntArray, UInt64Array
@@ -77,7 +79,7 @@ def build_training_set(
     windows: int | None = None,
     gap: str | float = 0,
     requests_at: Literal["cut", "session"] = "cut",
-    negatives: Negatives | None = Negatives(),  # noqa: B008  (frozen)
+    negatives: Negatives | NegativeSampler | None = Negatives(),  # noqa: B008  (frozen)
     validation: bool = True,
     max_requests: int | None = None,
     seed: int = 0,
@@ -101,8 +103,8 @@ def build_training_set(
         See :func:`plan_windows`.
     requests_at, max_requests
         See :func:`plan_requests`; the cap holds for each window.
-    negatives : Negatives, optional
-        How negatives are sampled; None keeps them all.
+    negatives : Negatives or NegativeSampler, optional
+        How negatives are sampled; a sampler alone decides on all of them; None keeps them all.
     validation : bool, default True
         Whether rows are held out for the ranker's own choices, such as the number of trees.
     seed : int, default 0
@@ -119,6 +121,7 @@ def build_training_set(
         If a source has seen events after a request.
     """
     plan = plan_windows(dataset, label_window, windows, gap)
+    options = as_negatives(negatives)
     trained: list[RankingData] = []
     held: list[RankingData] = []
     reports: list[WindowReport] = []
@@ -136,9 +139,10 @@ def build_training_set(
         )
         report = WindowReport(window.cut, window.start, window.end, _part_name(held_out))
         require_fitted_before(prefix.stages, requests)
+        chosen = None if options is None else options.fitted(dataset.before(window.end))
         for rows in _chunks(len(requests), chunk_rows, progress, f"window {position + 1} of {len(plan)}"):
             batch = prefix.run(requests.take(rows))
-            part = _label_and_sample(batch, truth.take(rows), seeds[rows], negatives)
+            part = _label_and_sample(batch, truth.take(rows), seeds[rows], chosen)
             report = report.plus(part.negatives, **part.counts)
             for keep, parts in ((~held_out[rows], trained), (held_out[rows], held)):
                 if keep.all():
@@ -205,7 +209,8 @@ def _label_and_sample(
         index, weight = np.arange(len(label)), np.ones(len(label), np.float32)
         hard = np.zeros(len(label), np.bool_)
     else:
-        index, weight, hard = sample_negatives(label, batch.offsets, batch.item, seeds, negatives)
+        size = negatives.propensity(batch.user, batch.item)
+        index, weight, hard = sample_negatives(label, batch.offsets, batch.item, seeds, negatives, size)
     n_positive = int(positive.sum())
     counts = {
         "groups": batch.n_rows,
@@ -216,7 +221,10 @@ def _label_and_sample(
         "rows": len(index),
     }
     n_hard, n_other = int(hard.sum()), len(index) - n_positive - int(hard.sum())
-    kinds = {"all": n_other} if negatives is None else {"hard": n_hard, "uniform": n_other}
+    kinds = {"all": n_other}
+    if negatives is not None:
+        rest = "uniform" if negatives.by is None else snake_case(type(negatives.by).__name__)
+        kinds = {"hard": n_hard, rest: n_other}
     row = batch.row[index]
     data = RankingData(
         features=batch.features[index],
