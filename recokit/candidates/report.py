@@ -1,0 +1,346 @@
+"""What each source finds of what users went on to take: alone, beyond the others, and where it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from recokit._fusion import fuse
+from recokit._ops.hashing import uniform
+from recokit._ops.membership import locate_sorted
+from recokit._ops.ranking import distinct_truth
+from recokit._ops.segments import offsets_to_rows, segment_sum
+from recokit._progress import progress_bar
+from recokit.candidates._figures import ALL, FUSED, HEAD, TOGETHER, SourceFigures, SourceReport
+from recokit.compose import Merge, check_retrieved, leaves
+from recokit.data import Categorical, Dataset, Ragged, Requests, Retrieved, segments_by, timestamp
+from recokit.data.history import UserHistory
+from recokit.data.sampling import Positives
+from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
+from recokit.protocols import Role, role_of
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+
+__all__ = ["SourceFigures", "SourceReport", "report"]
+
+By: TypeAlias = "str | Categorical | AnyArray | Mapping[Any, Any] | None"
+
+
+def report(
+    sources: Merge | Mapping[str, Any],
+    train: Dataset,
+    test: Dataset,
+    *,
+    k: Sequence[int] = (50, 500),
+    by: By = "activity",
+    now: str | float | None = None,
+    max_users: int | None = None,
+    chunk_size: int = 512,
+    seed: int = 0,
+    progress: bool = False,
+) -> SourceReport:
+    """Compare fitted sources on what users went on to take.
+
+    Every user of the test part with a relevant item is asked for once, with the history that train has of them strictly
+    before ``now``. Users are streamed in chunks, so memory does not grow with their number.
+
+    Parameters
+    ----------
+    sources : Merge or mapping of str to source
+        Fitted on ``train``. The sources of a Merge are asked for what the Merge would ask them for.
+    train : Dataset
+        What they learned from; histories, segments and popularity are its.
+    test : Dataset
+        Relevant are each user's items with a weight above 0.
+    k : sequence of int, default (50, 500)
+        Depths.
+    by : str, Categorical, ndarray or mapping, optional
+        Segments of users by their activity in train, or as :func:`recokit.data.segments_by` takes them; None for no
+        segments.
+    now : str or float, optional
+        Request time; by default the cut of train, else just after its last event.
+    max_users : int, optional
+        Report on a sample of so many users.
+    chunk_size : int, default 512
+        Users at a time.
+    seed : int, default 0
+        Of the requests, for stochastic sources, and of the sample.
+    progress : bool, default False
+        Show a bar.
+
+    Raises
+    ------
+    ConfigurationError
+        For no source, something that is no source, a source fitted on events after ``now``, or an impossible option.
+    ContractError
+        If a source returns something that is not a list of distinct items.
+    DataError
+        If no user has a relevant item.
+    VocabularyMismatch
+        If train and test have other ids.
+
+    Examples
+    --------
+    >>> from recokit.candidates import ItemKNN, Popular
+    >>> log = {"user": [1, 1, 2, 2, 1], "item": [1, 2, 1, 3, 3], "timestamp": [1, 2, 3, 4, 9]}
+    >>> train, test = Dataset.from_frame(log).split_at(5)
+    >>> sources = {"popular": Popular().fit(train), "item_knn": ItemKNN().fit(train)}
+    >>> found = report(sources, train, test, k=[1, 3], by=None)
+    >>> found["popular"].recall[3], found["item_knn"].only[1]
+    (1.0, 0.0)
+    """
+    depths = tuple(sorted({int(depth) for depth in k}))
+    if not depths or depths[0] < 1 or chunk_size < 1 or (max_users is not None and max_users < 1):
+        raise ConfigurationError(
+            f"found k={tuple(k)}, chunk_size={chunk_size}, max_users={max_users}; expected numbers of at least 1"
+        )
+    asked = _asked(sources, train, depths[-1])
+    moment = _moment(now, train)
+    _check_leak(asked, moment)
+    users, truth = _truth(train, test, max_users, seed)
+    segments = None if by is None else segments_by(train, by)
+    names = (ALL,) if segments is None else (ALL, *(str(label) for label in segments.labels.ids.tolist()))
+    segment = np.zeros(len(users), np.int64) if segments is None else segments.codes[users]
+    tally = _Tally(asked, depths, train, segment, len(names), sources if isinstance(sources, Merge) else None)
+    history = UserHistory().fit(train)
+    starts = range(0, len(users), chunk_size)
+    for start in progress_bar(starts, show=progress, label="candidates", total=len(starts)):
+        rows = np.arange(start, min(start + chunk_size, len(users)))
+        requests = Requests.build(users[rows], k=depths[-1], now=moment, seed=seed)
+        hydrated = history.hydrate(requests)
+        tally.add(rows, requests.hydrated(hydrated.columns, hydrated.ragged), truth.take(rows))
+    return tally.report(names, moment)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A source, ready to be asked for so many items."""
+
+    name: str
+    source: Any
+    limit: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Lists:
+    """The items of a chunk's lists in ascending order: keys of row and item, and where each stands."""
+
+    offsets: IntArray
+    key: IntArray
+    order: IntArray
+
+    @classmethod
+    def of(cls, offsets: IntArray, item: IntArray, width: int) -> _Lists:
+        key = offsets_to_rows(offsets) * width + item
+        order = np.argsort(key)
+        return cls(offsets, key[order], order)
+
+    @classmethod
+    def union(cls, lists: Sequence[_Lists], n_rows: int, width: int) -> _Lists:
+        """Join the lists of each row, without repeats; the order is that of the items."""
+        key = np.sort(np.concatenate([part.key for part in lists]), kind="stable")  # merges sorted runs
+        key = key[np.concatenate([[True], key[1:] != key[:-1]])] if len(key) else key
+        return cls(np.searchsorted(key, np.arange(n_rows + 1) * width), key, np.arange(len(key)))
+
+    def rank(self, truth: Ragged, width: int) -> FloatArray:
+        """Return the 1-based rank of each relevant item in its row's list, ``inf`` where the list lacks it."""
+        position, found = locate_sorted(self.key, truth.rows * width + truth.values)
+        rank = np.full(len(found), np.inf)
+        rank[found] = (self.order[position] - self.offsets[truth.rows] + 1)[found] if len(self.key) else 0
+        return rank
+
+
+class _Tally:
+    """Sums over users, chunk by chunk: of S sources, and of one or two more lists made of theirs."""
+
+    def __init__(
+        self,
+        asked: Sequence[_Asked],
+        depths: tuple[int, ...],
+        train: Dataset,
+        segment: IntArray,
+        n_segments: int,
+        merge: Merge | None,
+    ) -> None:
+        self._asked, self._depths, self._merge, self._segment = asked, depths, merge, segment
+        self._names = [part.name for part in asked] + [TOGETHER] + ([FUSED] if merge is not None else [])
+        self._width = train.n_items + 1
+        n, n_sources = len(self._names), len(asked)
+        self._recall = np.zeros((n, len(depths), n_segments))
+        self._only = np.full(self._recall.shape, np.nan)
+        self._only[:n_sources] = 0.0
+        self._length, self._answered = np.zeros((2, n, n_segments))
+        self._shared, self._either = np.zeros((2, n_sources, n_sources))
+        self._seen = np.zeros((n, self._width), np.bool_)
+        self._popular, self._head = np.zeros((2, n))
+        self._users = np.bincount(segment, minlength=n_segments)
+        self._popularity, self._is_head = _popularity(train)
+
+    def add(self, rows: IntArray, requests: Requests, truth: Ragged) -> None:
+        """Ask every source for a chunk of users, and count."""
+        found = [_retrieve(part, requests, self._width - 1) for part in self._asked]
+        lists = [_Lists.of(part.offsets, part.item, self._width) for part in found]
+        self._compare(lists, len(rows))
+        ranks = [part.rank(truth, self._width) for part in lists]
+        lists.append(_Lists.union(lists, len(rows), self._width))
+        if self._merge is not None:
+            merge, depth = self._merge, self._depths[-1]
+            names = [part.name for part in self._asked]
+            fused = fuse(names, found, requests, by=merge.by, limit=depth, quotas=merge.quotas)
+            lists.append(_Lists.of(fused.offsets, fused.item, self._width))
+            ranks.append(lists[-1].rank(truth, self._width))
+        segment, n_segments = self._segment[rows], len(self._users)
+        self._judge(np.stack(ranks), truth, segment)
+        for place, part in enumerate(lists):
+            counts, item = np.diff(part.offsets), part.key % self._width
+            self._length[place] += segment_sum(counts, segment, n_segments)
+            self._answered[place] += segment_sum(counts > 0, segment, n_segments)
+            self._seen[place, item] = True
+            self._popular[place] += self._popularity[item].sum()
+            self._head[place] += self._is_head[item].sum()
+
+    def _judge(self, rank: FloatArray, truth: Ragged, segment: IntArray) -> None:
+        """Count the relevant items within each depth: of each list, of it alone, and of any."""
+        n = len(self._asked)
+        of_segment = segment[truth.rows]
+        share = 1.0 / truth.counts[truth.rows]
+        for place, depth in enumerate(self._depths):
+            within = rank <= depth
+            finders = within[:n].sum(axis=0)
+            parts = [*within[:n], finders > 0, *within[n:]]
+            for which, hit in enumerate(parts):
+                self._recall[which, place] += segment_sum(share * hit, of_segment, len(self._users))
+            for which in range(n):
+                alone = within[which] & (finders == 1)
+                self._only[which, place] += segment_sum(share * alone, of_segment, len(self._users))
+
+    def _compare(self, lists: Sequence[_Lists], n_rows: int) -> None:
+        for a, b in combinations_with_replacement(range(len(lists)), 2):
+            first, second = lists[a], lists[b]
+            common = first.key[locate_sorted(second.key, first.key)[1]]
+            both = np.bincount(common // self._width, minlength=n_rows)
+            either = np.diff(first.offsets) + np.diff(second.offsets) - both
+            some = either > 0
+            # One assignment for both cells; on the diagonal they are the same one.
+            self._shared[[a, b], [b, a]] += (both[some] / either[some]).sum()
+            self._either[[a, b], [b, a]] += np.count_nonzero(some)
+
+    def report(self, segments: tuple[str, ...], now: float) -> SourceReport:
+        """Return the means."""
+        n_users = np.array([self._users.sum(), *self._users[1:]])
+        figures = []
+        for place, name in enumerate(self._names):
+            recall, only, length, answered = (
+                _means(part[place], n_users)
+                for part in (self._recall, self._only, self._length, self._answered)
+            )
+            figures += [
+                SourceFigures(
+                    name,
+                    segment,
+                    int(n_users[code]),
+                    dict(zip(self._depths, recall[:, code].tolist(), strict=True)),
+                    dict(zip(self._depths, only[:, code].tolist(), strict=True)),
+                    float(length[code]),
+                    float(answered[code]),
+                )
+                for code, segment in enumerate(segments)
+            ]
+        total = np.maximum(self._length.sum(axis=1), 1.0)
+        coverage = self._seen[:, 1:].sum(axis=1) / max(self._width - 1, 1)
+        by_name = (
+            dict(zip(self._names, values.tolist(), strict=True))
+            for values in (coverage, self._popular / total, self._head / total)
+        )
+        with np.errstate(invalid="ignore"):
+            overlap = self._shared / self._either
+        sources = tuple(part.name for part in self._asked)
+        covered, popular, head = by_name
+        return SourceReport(
+            self._depths, sources, segments, tuple(figures), overlap, covered, popular, head, now
+        )
+
+
+def _means(sums: FloatArray, n_users: IntArray) -> FloatArray:
+    """Divide sums (..., n_segments), where segment 0 holds users of none, by users; all users come first."""
+    totals = sums.copy()
+    totals[..., 0] = sums.sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(totals / n_users)
+
+
+def _asked(sources: Merge | Mapping[str, Any], train: Dataset, deepest: int) -> list[_Asked]:
+    if isinstance(sources, Merge):
+        named, per_source = leaves(sources), sources.per_source
+    elif isinstance(sources, Mapping) and sources:
+        named, per_source = list(sources.items()), None
+    else:
+        raise ConfigurationError(f"found {sources!r}; expected a Merge, or a mapping of names to sources")
+    asked = []
+    for name, source in named:
+        # A pipeline's Step, known by its attributes.
+        stage = getattr(source, "stage", source)
+        if role_of(stage) is not Role.SOURCE or name in (TOGETHER, FUSED):
+            raise ConfigurationError(f"found {stage!r} named {name!r}; expected a source, and another name")
+        if getattr(source, "when", None) is not None:
+            raise ConfigurationError(f"found a condition on {name}; expected sources that answer every row")
+        limit = min(getattr(source, "limit", None) or per_source or deepest, deepest)
+        bound = stage.bind(train.schema) if hasattr(stage, "bind") else stage
+        asked.append(_Asked(name, bound, limit))
+    return asked
+
+
+def _moment(now: str | float | None, train: Dataset) -> float:
+    if now is not None:
+        return timestamp(now)
+    if train.cut is not None:
+        return train.cut
+    return float(np.nextafter(train.until, np.inf)) if len(train.interactions) else 0.0
+
+
+def _check_leak(asked: Sequence[_Asked], moment: float) -> None:
+    for part in asked:
+        until = getattr(part.source, "fitted_until_", -np.inf)
+        if until > moment and not getattr(part.source, "as_of", False):
+            raise ConfigurationError(
+                f"found {part.name} fitted on events until {until:.0f} and requests at {moment:.0f}; "
+                "expected sources that have not seen the test part; hint: fit them on train"
+            )
+
+
+def _truth(train: Dataset, test: Dataset, max_users: int | None, seed: int) -> tuple[IntArray, Ragged]:
+    """Return the users with a relevant item, and these items."""
+    if train.item_ids != test.item_ids or train.user_ids != test.user_ids:
+        raise VocabularyMismatch(
+            "found other ids in train than in test; expected two parts of one data set; hint: Dataset.split_at"
+        )
+    log = test.interactions
+    offsets, order = log.by_user
+    offsets, item, _ = distinct_truth(offsets, log.item[order], log.weight[order])
+    users = np.flatnonzero(np.diff(offsets) > 0)
+    users = users[users > 0]
+    if not len(users):
+        raise DataError("found no user with a relevant item in the test part; expected at least one")
+    if max_users is not None and len(users) > max_users:
+        draw = uniform(np.full(len(users), seed, np.uint64), users, stream=23)
+        users = np.sort(users[np.argsort(draw, kind="stable")[:max_users]])
+    return users, Ragged(offsets, item).take(users)
+
+
+def _popularity(train: Dataset) -> tuple[FloatArray, BoolArray]:
+    """Return by item code the share of users that took it, and whether it is of the catalogue's head."""
+    taken = Positives.of(train)
+    counts = taken.counts
+    head = np.zeros(len(counts), np.bool_)
+    ranked = np.argsort(-counts[1:], kind="stable") + 1
+    head[ranked[: round(HEAD * train.n_items)]] = True
+    return counts / max(int(np.count_nonzero(np.diff(taken.offsets))), 1), head
+
+
+def _retrieve(part: _Asked, requests: Requests, n_items: int) -> Retrieved:
+    found: Retrieved = part.source.retrieve(requests, part.limit)
+    check_retrieved(found, len(requests), n_items, part.name, part.limit)
+    return found
