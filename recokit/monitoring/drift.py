@@ -59,7 +59,7 @@ class DriftLimits:
     warn_new: float = 0.005
     fail_new: float = 0.05
     collapse: float = 0.1
-    false_alarms: float = 0.002
+    false_alarms: float = 0.001
     min_rows: float = 50.0
 
     def __post_init__(self) -> None:

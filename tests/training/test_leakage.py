@@ -1,0 +1,155 @@
+"""Leakage: each planted leak is found and named, clean features are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recokit.data import Dataset, RankingData
+from recokit.datasets import make_marketplace
+from recokit.errors import DataError
+from recokit.training.leakage import area_under_curve, detect_leakage
+
+N_GROUPS, SIZE = 120, 20
+
+
+@pytest.fixture(scope="module")
+def events() -> Dataset:
+    return make_marketplace(300, 150, days=60, seed=3).dataset
+
+
+def training(events: Dataset, seed: int = 0, **extra: Any) -> RankingData:
+    """Return rows with as-of popularity and two honest features."""
+    rng = np.random.default_rng(seed)
+    log = events.interactions
+    n = N_GROUPS * SIZE
+    start, end = log.timestamp[0], log.timestamp[-1]
+    now = np.repeat(
+        np.sort(rng.uniform(start + (end - start) * 0.2, start + (end - start) * 0.5, N_GROUPS)), SIZE
+    )
+    item = log.item[rng.integers(len(log), size=n)]
+    user = np.repeat(rng.integers(1, events.n_users, N_GROUPS), SIZE)
+    popularity = np.array(
+        [((log.item == i) & (log.timestamp < t)).sum() for i, t in zip(item, now, strict=True)]
+    )
+    affinity = rng.normal(size=n)
+    label = rng.random(n) < 1 / (1 + np.exp(2 - affinity))
+    features = {"popularity": popularity, "affinity": affinity, "age": now - start, **extra}
+    offsets = np.arange(N_GROUPS + 1) * SIZE
+    matrix = np.stack([np.asarray(column, np.float32) for column in features.values()], axis=1)
+    return RankingData(
+        matrix, tuple(features), label.astype(np.float32), np.ones(n, np.float32), offsets, user, item, now
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_clean_rows_pass(events: Dataset, seed: int) -> None:
+    report = detect_leakage(training(events, seed), events=events)
+    assert not report.findings, str(report)
+
+
+def leaks(events: Dataset) -> dict[str, tuple[str, Any]]:
+    data = training(events)
+    log = events.interactions
+    positive = data.label > 0
+    ever = np.bincount(log.item, minlength=events.n_items + 1)[data.item]
+    rows = np.bincount(data.item)
+    mean = np.bincount(data.item, weights=positive)[data.item]
+    smooth = (mean + 5 * positive.mean()) / (rows[data.item] + 5)
+    rng = np.random.default_rng(9)
+    return {
+        "popularity_ever": ("leak.all_time", ever),
+        "log_popularity_ever": ("leak.all_time", np.log1p(ever)),
+        "item_ctr": ("leak.target_mean", mean / rows[data.item]),
+        "item_ctr_smooth": ("leak.target_mean", smooth),
+        "answer": ("leak.auc", positive + rng.normal(0, 0.1, len(positive))),
+        "only_if_bought": ("leak.auc", np.where(positive, 3.0, np.nan)),
+        "last_event_at": ("leak.future", data.now + 86_400),
+        "item_id": ("leak.ids", data.item + 1000),
+        "user_id": ("leak.ids", data.user),
+    }
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        "popularity_ever",
+        "log_popularity_ever",
+        "item_ctr",
+        "item_ctr_smooth",
+        "answer",
+        "only_if_bought",
+        "last_event_at",
+        "item_id",
+        "user_id",
+    ],
+)
+def test_planted_leak_is_named(events: Dataset, leak: str) -> None:
+    check, column = leaks(events)[leak]
+    report = detect_leakage(training(events, **{leak: column}), events=events)
+    assert report[check].status == "fail"
+    assert report.features == (leak,)
+    assert report[check].evidence
+
+
+def test_declared_availability(events: Dataset) -> None:
+    data = training(events)
+    late = data.now.copy()
+    late[:7] += 60
+    late[7:] -= 60
+    report = detect_leakage(data, events=events, available_at={"affinity": late})
+    assert report["leak.future"].subject == "affinity"
+    assert report["leak.future"].rows.tolist() == list(range(7))
+    with pytest.raises(DataError, match="afinity"):
+        detect_leakage(data, available_at={"afinity": late})
+    with pytest.raises(DataError, match="shape"):
+        detect_leakage(data, available_at={"affinity": late[:3]})
+
+
+def test_splits(events: Dataset) -> None:
+    log = events.interactions
+    cut = float(np.quantile(log.timestamp, 0.8))
+    before, after = events.split_at(cut)
+    assert detect_leakage(before, after).status == "pass"
+    assert {c.status for c in detect_leakage(before)} == {"not checked"}
+    newest = np.zeros(len(log), np.bool_)
+    newest[[np.flatnonzero(log.user == user)[-1] for user in np.unique(log.user)]] = True
+    per_user = detect_leakage(
+        events.with_interactions(log.take(np.flatnonzero(~newest))),
+        events.with_interactions(log.take(np.flatnonzero(newest))),
+    )
+    assert per_user["leak.per_user_split"].status == per_user["leak.time_overlap"].status == "fail"
+    at_random = detect_leakage(
+        events.with_interactions(log.take(np.arange(0, len(log), 2))),
+        events.with_interactions(log.take(np.arange(0, len(log), 3))),
+    )
+    assert at_random["leak.row_overlap"].status == "fail"
+    assert at_random["leak.per_user_split"].status == "pass"
+    other = make_marketplace(20, 25, days=10, seed=1).dataset
+    with pytest.raises(DataError, match="vocabularies"):
+        detect_leakage(before, other)
+
+
+def test_too_few_labels(events: Dataset) -> None:
+    data = training(events)
+    none = RankingData(
+        data.features,
+        data.feature_names,
+        data.label * 0,
+        data.weight,
+        data.offsets,
+        data.user,
+        data.item,
+        data.now,
+    )
+    report = detect_leakage(none)
+    assert report["leak.auc"].status == report["leak.all_time"].status == "not checked"
+
+
+def test_area_under_curve_is_the_chance_of_order() -> None:
+    score = np.array([1.0, 2.0, 2.0, 3.0])
+    positive = np.array([False, True, False, True])
+    assert area_under_curve(score, positive) == (1 + 0.5 + 1 + 1) / 4
+    assert area_under_curve(score, positive & False) == 0.5
