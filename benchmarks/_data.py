@@ -82,14 +82,17 @@ def s3rec(name: str, *, validation: bool = False) -> Split:
     return _from_columns(name, user, item, ~last)
 
 
-def holdout(split: Split, *, share: float = 0.1, seed: int = 0) -> Split:
+def holdout(split: Split, *, share: float = 0.1, rare: bool = False, seed: int = 0) -> Split:
     """Cut a validation part from train: a share of each user's distinct items, at least one where they have three.
 
-    For choosing options without a look at the test part.
+    For choosing options without a look at the test part. ``rare`` draws items in inverse proportion to their number of
+    users: for citeulike-a, whose train part holds the well-known articles of each user and whose test part the rest.
     """
     log = split.train.interactions
     random = np.random.default_rng(seed)
-    order = np.lexsort((random.random(len(log)), log.user))
+    # The smallest of exponential times with such rates come first: a draw without replacement.
+    times = random.exponential(size=len(log)) * (np.bincount(log.item)[log.item] if rare else 1.0)
+    order = np.lexsort((times, log.user))
     counts = np.bincount(log.user, minlength=split.train.n_users + 1)
     place = np.arange(len(log)) - np.repeat(np.cumsum(counts) - counts, counts)
     held = np.where(counts < 3, 0, np.maximum(1, np.round(counts * share))).astype(np.int64)

@@ -1,17 +1,44 @@
 """Sources of candidates.
 
+Neighbours: :class:`ItemKNN`. Linear and spectral models: :class:`EASE`, :class:`GraphFilter`, :class:`PureSVD`.
+Neural (torch): :class:`SASRec`, :class:`TwoTower`. Vectors: :class:`AnnIndex`, with FAISS. Without a model:
 :class:`Popular` (decayed counts, overall or by user segment), :class:`History` (a user's own items again),
-:class:`ItemKNN` (neighbours of the items in the history), :class:`AnnIndex` (nearest vectors, with FAISS),
-:class:`FromFunction` (a function of yours); and what puts them together, :class:`Merge` and :class:`FirstOf`.
-:class:`UserHistory` is the hydrator that several of them answer from.
+:class:`FromFunction` (a function of yours). What puts them together: :class:`Merge`, :class:`FirstOf`,
+:class:`Unseen`, :class:`Refreshed`. :class:`UserHistory` is the hydrator that most of them answer from, and
+:func:`report` tells what each of several finds.
 """
 
 from recokit.candidates.ann import AnnIndex
+from recokit.candidates.ease import EASE
 from recokit.candidates.from_function import FromFunction
+from recokit.candidates.graph_filter import GraphFilter
 from recokit.candidates.history import History
 from recokit.candidates.item_knn import ItemKNN
 from recokit.candidates.popular import Popular
+from recokit.candidates.pure_svd import PureSVD
+from recokit.candidates.refreshed import Refreshed
+from recokit.candidates.report import report
+from recokit.candidates.sasrec import SASRec
+from recokit.candidates.two_tower import TwoTower
+from recokit.candidates.unseen import Unseen
 from recokit.compose import FirstOf, Merge
 from recokit.data.history import UserHistory
 
-__all__ = ["AnnIndex", "FirstOf", "FromFunction", "History", "ItemKNN", "Merge", "Popular", "UserHistory"]
+__all__ = [
+    "EASE",
+    "AnnIndex",
+    "FirstOf",
+    "FromFunction",
+    "GraphFilter",
+    "History",
+    "ItemKNN",
+    "Merge",
+    "Popular",
+    "PureSVD",
+    "Refreshed",
+    "SASRec",
+    "TwoTower",
+    "Unseen",
+    "UserHistory",
+    "report",
+]

@@ -2,8 +2,8 @@
 
 External ids and codes (Vocabulary), attributes (Table, Categorical), the event log (Interactions, Dataset),
 what is asked and what flows (Requests, Candidates, Retrieved, Ragged), limits on a list (Cap, Pin, Window),
-what a ranker learns from (RankingData), what stages bind to (Schema), values that change while serving
-(Live), user segments, times, and saved state.
+what a ranker learns from (RankingData), negatives and hold-outs (NegativeSampler, hold_out), what stages bind to
+(Schema), values that change while serving (Live), user segments, times, and saved state.
 """
 
 from recokit.data.candidates import Candidates, Retrieved
@@ -14,6 +14,16 @@ from recokit.data.live import Live
 from recokit.data.ragged import Ragged
 from recokit.data.ranking import RankingData
 from recokit.data.requests import Requests
+from recokit.data.sampling import (
+    NegativeSampler,
+    PopularityNegatives,
+    Positives,
+    Sampled,
+    UniformNegatives,
+    accidental_hits,
+    hold_out,
+    log_q,
+)
 from recokit.data.schema import Schema
 from recokit.data.segments import activity_segments, segments_by
 from recokit.data.state import from_state, load_state, save_state, to_state
@@ -30,18 +40,26 @@ __all__ = [
     "Dataset",
     "Interactions",
     "Live",
+    "NegativeSampler",
     "Pin",
+    "PopularityNegatives",
+    "Positives",
     "Ragged",
     "RankingData",
     "Requests",
     "Retrieved",
+    "Sampled",
     "Schema",
     "Table",
+    "UniformNegatives",
     "Vocabulary",
     "Window",
+    "accidental_hits",
     "activity_segments",
     "from_state",
+    "hold_out",
     "load_state",
+    "log_q",
     "save_state",
     "seconds",
     "segments_by",

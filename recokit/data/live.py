@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Live"]
 
@@ -45,6 +45,13 @@ class Live(Generic[T]):
         """Replace the value; runs under way keep the one they pinned."""
         with self._lock:
             self._pinned = (self._pinned[0] + 1, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"name": self.name, "_pinned": self._pinned}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A lock belongs to one process.
+        self.__dict__.update(state, _lock=threading.Lock())
 
     def __repr__(self) -> str:
         return f"Live({self.name!r}, version={self._pinned[0]})"

@@ -3,11 +3,18 @@
 :func:`plan_windows`, :func:`eligible_users` and :func:`plan_requests` say when and for whom; :func:`window_truth` and
 :func:`label_candidates` what happened next; :class:`Negatives` and :func:`sample_negatives` what to keep;
 :func:`build_training_set` and :func:`train_ranker` do all of it; :class:`TrainingReport` tells.
+:class:`HardNegatives` and the other samplers find negatives, :func:`audit` judges them, :func:`search` looks for
+options, :func:`detect_leakage` for features that know the answer.
 """
 
+from recokit.training.audit import SamplerAudit, audit
 from recokit.training.labels import label_candidates, window_truth
+from recokit.training.leakage import LeakageReport, detect_leakage
 from recokit.training.negatives import Negatives, sample_negatives
 from recokit.training.report import TrainingReport, WindowReport
+from recokit.training.samplers import HardNegatives, ImpressedNotClicked, MixedNegatives, Shown
+from recokit.training.search import search
+from recokit.training.search_result import SearchResult, Trial
 from recokit.training.shift import feature_shift, population_stability_index
 from recokit.training.two_stage import (
     FittedPrefix,
@@ -21,13 +28,23 @@ from recokit.training.windows import TrainingWindow, eligible_users, plan_reques
 
 __all__ = [
     "FittedPrefix",
+    "HardNegatives",
+    "ImpressedNotClicked",
+    "LeakageReport",
+    "MixedNegatives",
     "Negatives",
+    "SamplerAudit",
+    "SearchResult",
+    "Shown",
     "TrainingReport",
     "TrainingSet",
     "TrainingWindow",
+    "Trial",
     "WindowReport",
     "assemble",
+    "audit",
     "build_training_set",
+    "detect_leakage",
     "eligible_users",
     "feature_shift",
     "label_candidates",
@@ -36,6 +53,7 @@ __all__ = [
     "population_stability_index",
     "require_fitted_before",
     "sample_negatives",
+    "search",
     "train_ranker",
     "window_truth",
 ]

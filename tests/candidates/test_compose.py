@@ -49,7 +49,7 @@ def ask(*users):
     return Requests.build(np.array(users, np.int64))
 
 
-# -- fuse ---------------------------------------------------------------------------------------------------------------
+# -- fuse ----------------------------------------------------------------------------------------------------
 
 
 def test_fuse_keeps_each_source_s_rank_and_score():
@@ -93,7 +93,7 @@ def test_quotas_are_shares_of_the_limit():
     assert batch.item.tolist() == [1, 11, 2, 3, 21, 12]
 
 
-# -- check_retrieved ----------------------------------------------------------------------------------------------------
+# -- check_retrieved -----------------------------------------------------------------------------------------
 
 GOOD = Retrieved(np.array([0, 2, 3]), np.array([4, 5, 4]), np.array([1, 2, 3], np.float32))
 
@@ -125,7 +125,7 @@ def test_a_broken_contract_is_named(bad, message):
 
 
 def test_a_long_row_is_an_error_not_cut():
-    with pytest.raises(ContractError, match="found 2 items in row 0 from s.retrieve; expected at most 1"):
+    with pytest.raises(ContractError, match=r"found 2 items in row 0 from s\.retrieve; expected at most 1"):
         check_retrieved(GOOD, 2, 7, "s", 1)
 
 
@@ -147,7 +147,7 @@ def test_repeats_are_found_in_rows_of_any_length(rows):
             check_retrieved(answer, len(rows), 6, "s", 5)
 
 
-# -- Merge --------------------------------------------------------------------------------------------------------------
+# -- Merge ---------------------------------------------------------------------------------------------------
 
 
 def test_names_come_from_the_step_the_source_or_the_class():
@@ -224,13 +224,13 @@ def test_merge_alone_goes_on_without_a_source_that_fails():
     assert found.item.tolist() == [8] and [str(error) for error in found.errors] == ["away"]
     with pytest.raises(OSError, match="away"):
         Merge([broken]).retrieve(ask(0), 5)
-    with pytest.raises(ContractError, match="fixed.retrieve"):
+    with pytest.raises(ContractError, match=r"fixed\.retrieve"):
         Merge([Fixed([[1, 1]])]).retrieve(ask(0), 5)
     with pytest.raises(ConfigurationError, match="a condition on popular"):
         Merge([Step(Popular(), when="adult")]).retrieve(ask(0), 5)
 
 
-# -- FirstOf ------------------------------------------------------------------------------------------------------------
+# -- FirstOf -------------------------------------------------------------------------------------------------
 
 
 def test_the_next_source_is_asked_only_for_the_rows_still_short():
@@ -286,7 +286,7 @@ def test_first_of_no_requests():
     assert len(FirstOf([Fixed([]), Fixed([])]).retrieve(ask(), 5).item) == 0
 
 
-# -- what both share ----------------------------------------------------------------------------------------------------
+# -- what both share -----------------------------------------------------------------------------------------
 
 
 def data():
