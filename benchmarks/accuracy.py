@@ -42,7 +42,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "PureSVD": {"n_factors": 128},
     },
     "citeulike-a": {
-        "GraphFilter": {},
+        "GraphFilter": {"item_exponent": 0.5, "target_exponent": 0.5, "response": [0.3]},
         "EASE": {"regularization": 100.0},
         "PureSVD": {"n_factors": 64},
     },

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
         errors,
         features,
         metrics,
+        monitoring,
         rankers,
         rules,
         testing,
     )
-    from recokit.data import Candidates, Cap, Dataset, Live, Pin, Requests, Retrieved
+    from recokit.data import Candidates, Cap, Dataset, Live, Pin, Requests, Retrieved, validate
     from recokit.debugger import RecommendationDebugger
     from recokit.evaluation import evaluate
     from recokit.pipeline import Pipeline, Step
@@ -54,9 +55,11 @@ __all__ = [
     "evaluate",
     "features",
     "metrics",
+    "monitoring",
     "rankers",
     "rules",
     "testing",
+    "validate",
 ]
 
 _HOME = {
@@ -73,6 +76,7 @@ _HOME = {
     "Retrieved": "recokit.data",
     "Step": "recokit.pipeline",
     "evaluate": "recokit.evaluation",
+    "validate": "recokit.data",
 }
 
 

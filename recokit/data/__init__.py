@@ -3,10 +3,12 @@
 External ids and codes (Vocabulary), attributes (Table, Categorical), the event log (Interactions, Dataset),
 what is asked and what flows (Requests, Candidates, Retrieved, Ragged), limits on a list (Cap, Pin, Window),
 what a ranker learns from (RankingData), negatives and hold-outs (NegativeSampler, hold_out), what stages bind to
-(Schema), values that change while serving (Live), user segments, times, and saved state.
+(Schema), values that change while serving (Live), checks of training data (validate), user segments, times, and
+saved state.
 """
 
 from recokit.data.candidates import Candidates, Retrieved
+from recokit.data.checks import Check, CheckReport
 from recokit.data.dataset import Dataset
 from recokit.data.interactions import EVENT_WEIGHTS, Interactions
 from recokit.data.limits import Cap, Pin, Window
@@ -29,6 +31,7 @@ from recokit.data.segments import activity_segments, segments_by
 from recokit.data.state import from_state, load_state, save_state, to_state
 from recokit.data.table import Categorical, Table
 from recokit.data.times import DAY, seconds, timestamp
+from recokit.data.validation import ValidationLimits, ValidationReport, validate
 from recokit.data.vocabulary import Vocabulary
 
 __all__ = [
@@ -37,6 +40,8 @@ __all__ = [
     "Candidates",
     "Cap",
     "Categorical",
+    "Check",
+    "CheckReport",
     "Dataset",
     "Interactions",
     "Live",
@@ -52,6 +57,8 @@ __all__ = [
     "Schema",
     "Table",
     "UniformNegatives",
+    "ValidationLimits",
+    "ValidationReport",
     "Vocabulary",
     "Window",
     "accidental_hits",
@@ -65,4 +72,5 @@ __all__ = [
     "segments_by",
     "timestamp",
     "to_state",
+    "validate",
 ]
