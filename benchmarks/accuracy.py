@@ -32,12 +32,14 @@ CUTOFFS = {"gowalla": (20,), "citeulike-a": (50, 100, 300)}
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "gowalla": {
         "GraphFilter": {
-            "user_exponent": 0.75,
+            "user_exponent": 0.6,
             "item_exponent": 0.7,
-            "target_exponent": 0.3,
-            "response": [0.1],
+            "target_exponent": 0.2,
+            "response": [0.4, -0.4],
             "n_factors": 1024,
         },
+        "IALS": {"n_factors": 256, "unobserved_weight": 0.01, "regularization": 0.002, "n_iterations": 10},
+        "ItemKNN": {"n_neighbors": 100, "shrinkage": 10.0},
         "EASE": {"regularization": 500.0},
         "PureSVD": {"n_factors": 128},
     },

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from recokit.data import Candidates, Cap, Dataset, Live, Pin, Requests, Retrieved, validate
     from recokit.debugger import RecommendationDebugger
-    from recokit.evaluation import evaluate
+    from recokit.evaluation.evaluate import evaluate
     from recokit.pipeline import Pipeline, Step
     from recokit.protocols import Hydrated
     from recokit.result import Recommendations

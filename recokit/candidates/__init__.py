@@ -13,6 +13,7 @@ from recokit.candidates.ease import EASE
 from recokit.candidates.from_function import FromFunction
 from recokit.candidates.graph_filter import GraphFilter
 from recokit.candidates.history import History
+from recokit.candidates.ials import IALS
 from recokit.candidates.item_knn import ItemKNN
 from recokit.candidates.popular import Popular
 from recokit.candidates.pure_svd import PureSVD
@@ -26,6 +27,7 @@ from recokit.data.history import UserHistory
 
 __all__ = [
     "EASE",
+    "IALS",
     "AnnIndex",
     "FirstOf",
     "FromFunction",

@@ -13,13 +13,13 @@ from recokit._ops.segments import counts_to_offsets
 from recokit._ops.threads import limited_threads
 from recokit._ops.topk import top_k_dense
 from recokit.candidates._shared import Duration, distinct_history
-from recokit.data import Requests, Retrieved
+from recokit.data import Ragged, Requests, Retrieved
 from recokit.typing import BoolArray, Float32Array, IntArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["history_matrix", "retrieve_nearest", "retrieve_scored"]
+__all__ = ["history_matrix", "retrieve_nearest", "retrieve_scored", "similar_directions"]
 
 #: Scores in memory at once, of each thread: 16 MB as float32. Larger blocks leave the cache, smaller ones waste BLAS.
 _BLOCK = 1 << 22
@@ -130,6 +130,27 @@ def retrieve_nearest(
         return np.asarray(queries[rows] @ vectors.T)
 
     return retrieve_scored(requests, limit, len(vectors), score, known, usable)
+
+
+def similar_directions(vectors: Float32Array, items: IntArray, k: int) -> Retrieved:
+    """Return the k items of the largest cosine with each given item, itself left out.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n_codes, D)
+        By item code; zeros for items that have no place in it.
+    items : ndarray of int64, shape (B,)
+    k : int
+    """
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    directions = np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0)
+    usable = norm[:, 0] > 0
+    inside = (items > 0) & (items < len(vectors))
+    code = np.where(inside, items, 0)
+    requests = Requests.build(
+        np.zeros(len(items), np.int64), ragged={"exclude": Ragged(np.arange(len(items) + 1), code)}
+    )
+    return retrieve_nearest(requests, k, directions[code], directions, inside & usable[code], usable)
 
 
 def _blocks(rows: IntArray, size: int) -> Iterator[IntArray]:

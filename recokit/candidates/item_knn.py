@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from recokit._configured import Configured
+from recokit._ops.membership import pairs_in_sets
 from recokit._ops.packed import bits_for, group_pairs, top_by_score
 from recokit._ops.segments import counts_to_offsets, multi_arange, rows_to_offsets, segment_sum
 from recokit.candidates._shared import (
     Duration,
     check_duration,
     distinct_history,
+    interaction_matrix,
     require_fitted,
-    with_decay,
 )
-from recokit.data import Dataset, Interactions, Requests, Retrieved
+from recokit.data import Dataset, Requests, Retrieved
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
@@ -141,6 +142,7 @@ class ItemKNN(Configured):
         """
         require_fitted(self, "offsets_")
         offsets, item, weight = distinct_history(requests, half_life=self.half_life, most=self.max_history)
+        exclude = requests.ragged.get("exclude")
         start = self.offsets_[item]
         counts = self.offsets_[item + 1] - start
         ends = counts_to_offsets(counts)[offsets]  # of each row, in neighbours
@@ -150,7 +152,14 @@ class ItemKNN(Configured):
             index = multi_arange(start[here], counts[here])
             gain = np.repeat(weight[here], counts[here]) * self.similarity_[index]
             found = self.neighbor_[index].astype(np.int64)
-            pairs = group_pairs(ends[first : last + 1] - ends[first], found)
+            within = ends[first : last + 1] - ends[first]
+            if exclude is not None:
+                # Before anything is added up: it is the cheapest place.
+                row = np.repeat(np.arange(first, last), np.diff(within))
+                kept = ~pairs_in_sets(row, found, exclude.offsets, exclude.values)
+                gain, found = gain[kept], found[kept]
+                within = rows_to_offsets(row[kept] - first, last - first)
+            pairs = group_pairs(within, found)
             score = pairs.sum(gain).astype(np.float32)
             parts.append(top_by_score(pairs.offsets, score, found[pairs.first], limit))
         return _joined(parts)
@@ -180,12 +189,7 @@ class ItemKNN(Configured):
 
     def _matrix(self, dataset: Dataset) -> csr_matrix:
         """Return the user-item matrix of the events that count, without empty cells."""
-        log = dataset.interactions
-        if self.max_history is not None:
-            log = _most_recent(log, self.max_history)
-        weight = with_decay(log, dataset.until, self.half_life).astype(np.float32)
-        matrix = log.replace(weight=weight).matrix(dataset.n_users, dataset.n_items)
-        matrix.eliminate_zeros()
+        matrix = interaction_matrix(dataset, half_life=self.half_life, max_history=self.max_history)
         if self.similarity == "jaccard":
             matrix.data[:] = 1.0
         return matrix
@@ -208,12 +212,6 @@ def _floors(offsets: IntArray, value: Float32Array, k: int) -> Float32Array:
 def _squared_norms(by_item: csr_matrix) -> FloatArray:
     row = np.repeat(np.arange(by_item.shape[0]), np.diff(by_item.indptr))
     return segment_sum(by_item.data.astype(np.float64) ** 2, row, by_item.shape[0])
-
-
-def _most_recent(log: Interactions, most: int) -> Interactions:
-    offsets, position = log.by_user
-    from_end = np.repeat(offsets[1:], np.diff(offsets)) - np.arange(len(log))
-    return log.take(np.sort(position[from_end <= most]))
 
 
 def _most_rows(n_codes: int) -> int:

@@ -241,9 +241,9 @@ class TestAnnIndex:
             (np.zeros((5, 2)), {}, "float64"),
             (np.zeros(5, np.float32), {}, r"\(5,\)"),
             (np.zeros((5, 2), np.float32), {"query": np.zeros((3, 4), np.float32)}, "width 4; expected 2"),
-            (np.zeros((5, 2), np.float32), {"kind": "pq"}, "kind='pq'"),
+            (np.zeros((5, 2), np.float32), {"kind": "lsh"}, "kind='lsh'"),
             (np.zeros((5, 2), np.float32), {"metric": "l2"}, "metric='l2'"),
-            (np.zeros((5, 2), np.float32), {"n_lists": 3}, "n_lists=3 with kind='exact'"),
+            (np.zeros((5, 2), np.float32), {"n_lists": 3}, "n_lists=3 with kind='auto'"),
             (np.zeros((5, 2), np.float32), {"kind": "ivf", "n_probe": 0}, "n_probe=0"),
         ],
     )

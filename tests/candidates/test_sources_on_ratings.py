@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recokit.candidates import EASE, GraphFilter, ItemKNN, Popular, PureSVD
+from recokit.candidates import EASE, IALS, GraphFilter, ItemKNN, Popular, PureSVD
 from recokit.data import Dataset, Ragged, Requests
 from recokit.datasets import load_movielens
 
@@ -39,7 +39,16 @@ def recall(source: object, train: Dataset, test: Dataset, k: int = 50) -> float:
     return float(np.mean(values))
 
 
-@pytest.mark.parametrize("make", [EASE, GraphFilter, ItemKNN, lambda: PureSVD(20)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        EASE,
+        GraphFilter,
+        lambda: IALS(20, unobserved_weight=0.3, regularization=0.01),
+        lambda: ItemKNN(n_neighbors=20, shrinkage=20.0),
+        lambda: PureSVD(20),
+    ],
+)
 def test_ratings_work_as_weights_and_as_likes_and_both_beat_popularity(
     make: object, parts: tuple[Dataset, Dataset]
 ) -> None:

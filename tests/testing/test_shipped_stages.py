@@ -33,6 +33,7 @@ STAGES = [
     candidates.EASE(regularization=2.0),
     candidates.GraphFilter(),
     candidates.GraphFilter(response=[0.1, -0.1], n_factors=5, half_life="30D", max_history=20),
+    candidates.IALS(4, n_iterations=3, half_life="30D"),
     candidates.PureSVD(n_factors=5),
     candidates.SASRec(8, n_blocks=1, n_heads=1, n_epochs=1, max_history=5, n_threads=1),
     candidates.TwoTower(8, hidden=(8,), n_epochs=1, n_threads=1),
