@@ -39,7 +39,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "n_factors": 1024,
         },
         "IALS": {"n_factors": 256, "unobserved_weight": 0.01, "regularization": 0.002, "n_iterations": 10},
-        "ItemKNN": {"n_neighbors": 100, "shrinkage": 10.0},
+        "ItemKNN": {"n_neighbors": 300, "weighting": "tfidf", "asymmetry": 0.75},
         "EASE": {"regularization": 500.0},
         "PureSVD": {"n_factors": 128},
     },

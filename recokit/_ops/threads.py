@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
-__all__ = ["limited_threads"]
+__all__ = ["limited_threads", "map_parts"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def map_parts(function: Callable[[T], R], parts: Sequence[T]) -> list[R]:
+    """Call a function on each part, on all cores where there are several parts; BLAS has one thread in each.
+
+    What is computed depends on the parts alone, never on the number of cores.
+
+    Examples
+    --------
+    >>> map_parts(abs, [-1, 2])
+    [1, 2]
+    """
+    if len(parts) < 2:
+        return [function(part) for part in parts]
+    with limited_threads(1), ThreadPoolExecutor(usable_cores()) as pool:
+        return list(pool.map(function, parts))
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

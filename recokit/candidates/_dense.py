@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recokit._ops.segments import counts_to_offsets
-from recokit._ops.threads import limited_threads
+from recokit._ops.threads import map_parts
 from recokit._ops.topk import top_k_dense
 from recokit.candidates._shared import Duration, distinct_history
 from recokit.data import Ragged, Requests, Retrieved
@@ -96,7 +94,7 @@ def retrieve_scored(
             found[out.rows[inside], out.values[inside]] = -np.inf
         return top_k_dense(found, limit)
 
-    parts = _each(best, list(_blocks(rows, max(_BLOCK // n_codes, 1))))
+    parts = map_parts(best, list(_blocks(rows, max(_BLOCK // n_codes, 1))))
     counts = np.zeros(len(requests), np.int64)
     if parts:
         counts[rows] = np.concatenate([np.diff(offsets) for offsets, _, _ in parts])
@@ -156,17 +154,3 @@ def similar_directions(vectors: Float32Array, items: IntArray, k: int) -> Retrie
 def _blocks(rows: IntArray, size: int) -> Iterator[IntArray]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
-
-
-def _each(
-    best: Callable[[IntArray], tuple[IntArray, IntArray, Float32Array]], blocks: list[IntArray]
-) -> list[tuple[IntArray, IntArray, Float32Array]]:
-    """Answer block after block, on all cores where there are several; each block is one core's work."""
-    if len(blocks) < 2:
-        return [best(block) for block in blocks]
-    with limited_threads(1), ThreadPoolExecutor(_cores()) as pool:
-        return list(pool.map(best, blocks))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._ops.threads import limited_threads
+from recokit._ops.threads import map_parts
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -53,13 +51,7 @@ def solve_rows(
     def step(rows: IntArray) -> None:
         out[rows] = _solve(weight, rows, turned, spread, ridge[rows])
 
-    blocks = list(_blocks(np.diff(weight.indptr), columns.shape[1]))
-    if len(blocks) < 2:
-        for rows in blocks:
-            step(rows)
-    else:
-        with limited_threads(1), ThreadPoolExecutor(_cores()) as pool:
-            list(pool.map(step, blocks))
+    map_parts(step, list(_blocks(np.diff(weight.indptr), columns.shape[1])))
     return out @ basis.T.astype(np.float32)
 
 
@@ -127,7 +119,3 @@ def _by_factors(torch: Any, vectors: Any, strength: Float32Array, diagonal: Floa
     target = weighted.sum(dim=1)[:, :, None]
     found: Float32Array = torch.cholesky_solve(target, torch.linalg.cholesky(system))[:, :, 0].numpy()
     return found
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,7 +10,14 @@ import numpy as np
 from recokit._configured import Configured
 from recokit._ops.membership import pairs_in_sets
 from recokit._ops.packed import bits_for, group_pairs, top_by_score
-from recokit._ops.segments import counts_to_offsets, multi_arange, rows_to_offsets, segment_sum
+from recokit._ops.segments import (
+    counts_to_offsets,
+    multi_arange,
+    offsets_to_rows,
+    rows_to_offsets,
+    segment_sum,
+)
+from recokit._ops.threads import map_parts
 from recokit.candidates._shared import (
     Duration,
     check_duration,
@@ -18,7 +25,7 @@ from recokit.candidates._shared import (
     interaction_matrix,
     require_fitted,
 )
-from recokit.data import Dataset, Requests, Retrieved
+from recokit.data import Dataset, Ragged, Requests, Retrieved
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
@@ -29,6 +36,8 @@ __all__ = ["ItemKNN"]
 
 #: Products of one block in fit: bounds its memory to a few hundred MB.
 _FIT_BLOCK = 1 << 24
+#: How soon a weight saturates, and how far an item's length counts, in BM25.
+_K1, _B = 1.2, 0.75
 #: Neighbours looked at in one block of requests: sort keys of small blocks fit into 32 bits and the cache.
 _SERVE_BLOCK = 1 << 14
 
@@ -47,6 +56,14 @@ class ItemKNN(Configured):
     similarity : {"cosine", "jaccard"}, default "cosine"
         Between the items' columns of the user-item matrix of summed weights; ``"jaccard"`` looks only at who took
         an item at all.
+    asymmetry : float, default 0.5
+        Share of the history's item in the normalisation of ``"cosine"``: ``|i|^(2a) |j|^(2 - 2a)`` below the product
+        (F. Aiolli, "Efficient top-n recommendation for very large scale binary rated datasets", RecSys 2013). Above
+        1/2 popular items come up more.
+    weighting : {"none", "tfidf", "bm25"}, default "none"
+        Of the matrix before that, each item a document of its users: ``"tfidf"`` multiplies the square root of a
+        weight by ``log((1 + n_items) / (1 + items of the user))``, so that users of everything count less;
+        ``"bm25"`` saturates weights too, by the item's length (k1 1.2, b 0.75; S. Robertson and H. Zaragoza, 2009).
     shrinkage : float, default 0.0
         Added to the denominator: similarities that few users support shrink.
     half_life : duration, optional
@@ -87,6 +104,8 @@ class ItemKNN(Configured):
         *,
         n_neighbors: int = 100,
         similarity: Literal["cosine", "jaccard"] = "cosine",
+        asymmetry: float = 0.5,
+        weighting: Literal["none", "tfidf", "bm25"] = "none",
         shrinkage: float = 0.0,
         half_life: Duration | None = None,
         max_history: int | None = None,
@@ -95,12 +114,17 @@ class ItemKNN(Configured):
             raise ConfigurationError(f"found n_neighbors={n_neighbors}; expected at least 1")
         if similarity not in ("cosine", "jaccard"):
             raise ConfigurationError(f"found similarity={similarity!r}; expected 'cosine' or 'jaccard'")
+        if not 0 <= asymmetry <= 1:
+            raise ConfigurationError(f"found asymmetry={asymmetry}; expected 0 to 1")
+        if weighting not in ("none", "tfidf", "bm25"):
+            raise ConfigurationError(f"found weighting={weighting!r}; expected 'none', 'tfidf' or 'bm25'")
         if not 0 <= shrinkage < np.inf:
             raise ConfigurationError(f"found shrinkage={shrinkage}; expected a finite number of at least 0")
         if max_history is not None and max_history < 1:
             raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
         check_duration("half_life", half_life)
         self.n_neighbors, self.similarity, self.shrinkage = n_neighbors, similarity, shrinkage
+        self.asymmetry, self.weighting = asymmetry, weighting
         self.half_life, self.max_history = half_life, max_history
 
     def fit(self, dataset: Dataset) -> ItemKNN:
@@ -108,27 +132,27 @@ class ItemKNN(Configured):
         by_user = self._matrix(dataset)
         by_item = by_user.T.tocsr()
         norms = _squared_norms(by_item)
-        size = (np.sqrt(norms) if self.similarity == "cosine" else norms).astype(np.float32)
+        mine, theirs = self._sizes(norms)
         # Products that an item's row takes: the items of each of its users.
         cost = by_item.astype(np.bool_) @ np.diff(by_user.indptr).astype(np.float64)
-        counts, neighbors, similarities = [], [], []
-        for start, stop in _blocks(cost, _FIT_BLOCK, _most_rows(len(cost))):
+
+        def neighbors_of(part: tuple[int, int]) -> tuple[IntArray, IntArray, Float32Array]:
+            start, stop = part
             common = by_item[start:stop] @ by_user
             row = np.repeat(np.arange(start, stop), np.diff(common.indptr))
-            value = self._similarity(common.data, size[row], size[common.indices])
+            value = self._similarity(common.data, mine[row], theirs[common.indices])
             value[row == common.indices] = 0.0
             found = np.flatnonzero(value >= _floors(common.indptr, value, self.n_neighbors)[row - start])
-            offsets, item, value = top_by_score(
+            return top_by_score(
                 rows_to_offsets(row[found] - start, stop - start),
                 value[found],
                 common.indices[found].astype(np.int64),
                 self.n_neighbors,
             )
-            counts.append(np.diff(offsets))
-            neighbors.append(item.astype(np.int32))
-            similarities.append(value)
-        self.offsets_ = counts_to_offsets(np.concatenate(counts))
-        self.neighbor_, self.similarity_ = np.concatenate(neighbors), np.concatenate(similarities)
+
+        table = _joined(map_parts(neighbors_of, list(_blocks(cost, _FIT_BLOCK, _most_rows(len(cost))))))
+        self.offsets_, self.similarity_ = table.offsets, table.score
+        self.neighbor_ = table.item.astype(np.int32)
         self.fitted_until_ = dataset.until
         return self
 
@@ -146,23 +170,20 @@ class ItemKNN(Configured):
         start = self.offsets_[item]
         counts = self.offsets_[item + 1] - start
         ends = counts_to_offsets(counts)[offsets]  # of each row, in neighbours
-        parts = []
-        for first, last in _blocks(np.diff(ends), _SERVE_BLOCK, _most_rows(len(self.offsets_))):
+
+        def best(part: tuple[int, int]) -> tuple[IntArray, IntArray, Float32Array]:
+            first, last = part
             here = slice(offsets[first], offsets[last])
             index = multi_arange(start[here], counts[here])
             gain = np.repeat(weight[here], counts[here]) * self.similarity_[index]
             found = self.neighbor_[index].astype(np.int64)
-            within = ends[first : last + 1] - ends[first]
-            if exclude is not None:
-                # Before anything is added up: it is the cheapest place.
-                row = np.repeat(np.arange(first, last), np.diff(within))
-                kept = ~pairs_in_sets(row, found, exclude.offsets, exclude.values)
-                gain, found = gain[kept], found[kept]
-                within = rows_to_offsets(row[kept] - first, last - first)
-            pairs = group_pairs(within, found)
+            pairs = group_pairs(ends[first : last + 1] - ends[first], found)
             score = pairs.sum(gain).astype(np.float32)
-            parts.append(top_by_score(pairs.offsets, score, found[pairs.first], limit))
-        return _joined(parts)
+            left, score, found = _outside(exclude, first, last, pairs.offsets, score, found[pairs.first])
+            return top_by_score(left, score, found, limit)
+
+        blocks = list(_blocks(np.diff(ends), _SERVE_BLOCK, _most_rows(len(self.offsets_))))
+        return _joined(map_parts(best, blocks))
 
     def similar(self, items: IntArray, k: int) -> Retrieved:
         """Return the k most similar items of each given item, most similar first.
@@ -192,7 +213,16 @@ class ItemKNN(Configured):
         matrix = interaction_matrix(dataset, half_life=self.half_life, max_history=self.max_history)
         if self.similarity == "jaccard":
             matrix.data[:] = 1.0
+        elif self.weighting != "none":
+            matrix = _weighted(matrix, saturated=self.weighting == "bm25")
         return matrix
+
+    def _sizes(self, norms: FloatArray) -> tuple[Float32Array, Float32Array]:
+        """Return what stands below a product, of the history's item and of the other one."""
+        if self.similarity == "jaccard":
+            return norms.astype(np.float32), norms.astype(np.float32)
+        one, other = norms**self.asymmetry, norms ** (1.0 - self.asymmetry)
+        return one.astype(np.float32), other.astype(np.float32)
 
     def _similarity(self, common: Float32Array, mine: Float32Array, theirs: Float32Array) -> Float32Array:
         below = mine * theirs if self.similarity == "cosine" else mine + theirs - common
@@ -207,6 +237,20 @@ def _floors(offsets: IntArray, value: Float32Array, k: int) -> Float32Array:
         values = value[offsets[row] : offsets[row + 1]]
         floors[row] = max(floors[row], np.partition(values, len(values) - k)[len(values) - k])
     return floors
+
+
+def _weighted(matrix: csr_matrix, *, saturated: bool) -> csr_matrix:
+    """Return TF-IDF or BM25 weights, each item a document of its users."""
+    idf = np.log((1.0 + matrix.shape[1]) / (1.0 + np.diff(matrix.indptr)))
+    weight = np.sqrt(matrix.data)
+    if saturated:
+        length = np.bincount(matrix.indices, matrix.data, minlength=matrix.shape[1])
+        average = length.sum() / max(np.count_nonzero(length), 1)
+        norm = _K1 * (1.0 - _B + _B * length[matrix.indices] / max(average, 1e-30))
+        weight = matrix.data * (_K1 + 1.0) / (matrix.data + norm)
+    matrix.data = (weight * np.repeat(idf, np.diff(matrix.indptr))).astype(np.float32)
+    matrix.eliminate_zeros()
+    return matrix
 
 
 def _squared_norms(by_item: csr_matrix) -> FloatArray:
@@ -228,6 +272,18 @@ def _blocks(cost: AnyArray, budget: int, most: int) -> Iterator[tuple[int, int]]
         stop = min(max(stop, start + 1), start + most)
         yield start, stop
         start, done = stop, float(total[stop - 1])
+
+
+def _outside(
+    exclude: Ragged | None, first: int, last: int, offsets: IntArray, score: Float32Array, item: IntArray
+) -> tuple[IntArray, Float32Array, IntArray]:
+    """Drop from rows ``first`` to ``last`` what the requests exclude."""
+    if exclude is None:
+        return offsets, score, item
+    out = exclude.take(np.arange(first, last))
+    row = offsets_to_rows(offsets)
+    kept = ~pairs_in_sets(row, item, out.offsets, out.values)
+    return rows_to_offsets(row[kept], last - first), score[kept], item[kept]
 
 
 def _joined(parts: list[tuple[IntArray, IntArray, Float32Array]]) -> Retrieved:

@@ -55,7 +55,7 @@ def test_blocks_and_threads_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> No
     whole = solve_rows(weight, columns, **options)
     monkeypatch.setattr(_ials_solver, "_BLOCK", 1 << 12)
     many = solve_rows(weight, columns, **options)
-    monkeypatch.setattr(_ials_solver, "_cores", lambda: 1)
+    monkeypatch.setattr("recokit._ops.threads.usable_cores", lambda: 1)
     np.testing.assert_array_equal(solve_rows(weight, columns, **options), many)
     np.testing.assert_allclose(many, whole, rtol=1e-3, atol=1e-4)
 
