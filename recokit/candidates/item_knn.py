@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.membership import pairs_in_sets
-from recokit._ops.packed import bits_for, group_pairs, top_by_score
 from recokit._ops.segments import (
-    counts_to_offsets,
-    multi_arange,
-    offsets_to_rows,
-    rows_to_offsets,
     segment_sum,
 )
-from recokit._ops.threads import map_parts
+from recokit.candidates._neighbors import Neighbors, nearest_neighbors
 from recokit.candidates._shared import (
     Duration,
     check_duration,
-    distinct_history,
     interaction_matrix,
-    require_fitted,
 )
-from recokit.data import Dataset, Ragged, Requests, Retrieved
+from recokit.data import Dataset
 from recokit.errors import ConfigurationError
-from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+from recokit.typing import Float32Array, FloatArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 __all__ = ["ItemKNN"]
 
-#: Products of one block in fit: bounds its memory to a few hundred MB.
-_FIT_BLOCK = 1 << 24
 #: How soon a weight saturates, and how far an item's length counts, in BM25.
 _K1, _B = 1.2, 0.75
-#: Neighbours looked at in one block of requests: sort keys of small blocks fit into 32 bits and the cache.
-_SERVE_BLOCK = 1 << 14
 
 
-class ItemKNN(Configured):
+class ItemKNN(Neighbors):
     """Source of the neighbours of the items in the history, by item-item similarity.
 
     An item's score is the sum over the history of weight x similarity. Since the answer comes from the request's
@@ -89,15 +75,13 @@ class ItemKNN(Configured):
 
     Examples
     --------
-    >>> from recokit.data import Ragged
+    >>> from recokit.data import Ragged, Requests
     >>> data = Dataset.from_frame({"user": [1, 1, 2, 2, 3], "item": [1, 2, 1, 2, 3], "timestamp": range(5)})
     >>> knn = ItemKNN(n_neighbors=2).fit(data)
     >>> requests = Requests.build(np.array([0]), ragged={"history": Ragged.from_lists([[2]])})
     >>> knn.retrieve(requests, limit=10).item.tolist()
     [1]
     """
-
-    requires = ("history",)
 
     def __init__(
         self,
@@ -136,77 +120,14 @@ class ItemKNN(Configured):
         # Products that an item's row takes: the items of each of its users.
         cost = by_item.astype(np.bool_) @ np.diff(by_user.indptr).astype(np.float64)
 
-        def neighbors_of(part: tuple[int, int]) -> tuple[IntArray, IntArray, Float32Array]:
-            start, stop = part
+        def rows_of(start: int, stop: int) -> csr_matrix:
             common = by_item[start:stop] @ by_user
             row = np.repeat(np.arange(start, stop), np.diff(common.indptr))
-            value = self._similarity(common.data, mine[row], theirs[common.indices])
-            value[row == common.indices] = 0.0
-            found = np.flatnonzero(value >= _floors(common.indptr, value, self.n_neighbors)[row - start])
-            return top_by_score(
-                rows_to_offsets(row[found] - start, stop - start),
-                value[found],
-                common.indices[found].astype(np.int64),
-                self.n_neighbors,
-            )
+            common.data = self._similarity(common.data, mine[row], theirs[common.indices])
+            return common
 
-        table = _joined(map_parts(neighbors_of, list(_blocks(cost, _FIT_BLOCK, _most_rows(len(cost))))))
-        self.offsets_, self.similarity_ = table.offsets, table.score
-        self.neighbor_ = table.item.astype(np.int32)
-        self.fitted_until_ = dataset.until
+        self._learn(nearest_neighbors(cost, rows_of, self.n_neighbors), dataset.until)
         return self
-
-    def retrieve(self, requests: Requests, limit: int) -> Retrieved:
-        """Return the ``limit`` best neighbours of each row's history; a row without history has none.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        """
-        require_fitted(self, "offsets_")
-        offsets, item, weight = distinct_history(requests, half_life=self.half_life, most=self.max_history)
-        exclude = requests.ragged.get("exclude")
-        start = self.offsets_[item]
-        counts = self.offsets_[item + 1] - start
-        ends = counts_to_offsets(counts)[offsets]  # of each row, in neighbours
-
-        def best(part: tuple[int, int]) -> tuple[IntArray, IntArray, Float32Array]:
-            first, last = part
-            here = slice(offsets[first], offsets[last])
-            index = multi_arange(start[here], counts[here])
-            gain = np.repeat(weight[here], counts[here]) * self.similarity_[index]
-            found = self.neighbor_[index].astype(np.int64)
-            pairs = group_pairs(ends[first : last + 1] - ends[first], found)
-            score = pairs.sum(gain).astype(np.float32)
-            left, score, found = _outside(exclude, first, last, pairs.offsets, score, found[pairs.first])
-            return top_by_score(left, score, found, limit)
-
-        blocks = list(_blocks(np.diff(ends), _SERVE_BLOCK, _most_rows(len(self.offsets_))))
-        return _joined(map_parts(best, blocks))
-
-    def similar(self, items: IntArray, k: int) -> Retrieved:
-        """Return the k most similar items of each given item, most similar first.
-
-        Parameters
-        ----------
-        items : ndarray of int64, shape (B,)
-            Item codes; an unknown item (0) has no neighbours.
-        k : int
-            At most ``n_neighbors`` are known.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        """
-        require_fitted(self, "offsets_")
-        start = self.offsets_[items]
-        counts = np.minimum(self.offsets_[items + 1] - start, k)
-        index = multi_arange(start, counts)
-        return Retrieved(
-            counts_to_offsets(counts), self.neighbor_[index].astype(np.int64), self.similarity_[index]
-        )
 
     def _matrix(self, dataset: Dataset) -> csr_matrix:
         """Return the user-item matrix of the events that count, without empty cells."""
@@ -229,16 +150,6 @@ class ItemKNN(Configured):
         return np.asarray(common / (below + np.float32(self.shrinkage)))
 
 
-def _floors(offsets: IntArray, value: Float32Array, k: int) -> Float32Array:
-    """Return the k-th largest value of every row, or the smallest above 0 there can be where a row is shorter."""
-    floors = np.full(len(offsets) - 1, np.finfo(np.float32).tiny, np.float32)
-    # Row by row: a partition of each is many times faster than sorting all of them.
-    for row in np.flatnonzero(np.diff(offsets) > k):
-        values = value[offsets[row] : offsets[row + 1]]
-        floors[row] = max(floors[row], np.partition(values, len(values) - k)[len(values) - k])
-    return floors
-
-
 def _weighted(matrix: csr_matrix, *, saturated: bool) -> csr_matrix:
     """Return TF-IDF or BM25 weights, each item a document of its users."""
     idf = np.log((1.0 + matrix.shape[1]) / (1.0 + np.diff(matrix.indptr)))
@@ -256,44 +167,3 @@ def _weighted(matrix: csr_matrix, *, saturated: bool) -> csr_matrix:
 def _squared_norms(by_item: csr_matrix) -> FloatArray:
     row = np.repeat(np.arange(by_item.shape[0]), np.diff(by_item.indptr))
     return segment_sum(by_item.data.astype(np.float64) ** 2, row, by_item.shape[0])
-
-
-def _most_rows(n_codes: int) -> int:
-    """Return how many rows a packed sort key has room for beside a score (32 bits) and an item code."""
-    return 1 << max(31 - bits_for(n_codes), 0)
-
-
-def _blocks(cost: AnyArray, budget: int, most: int) -> Iterator[tuple[int, int]]:
-    """Cut rows into blocks of at most ``most`` rows whose cost is within the budget, or of one row."""
-    total = np.cumsum(cost)
-    start, done = 0, 0.0
-    while start < len(cost):
-        stop = int(np.searchsorted(total, done + budget, side="right"))
-        stop = min(max(stop, start + 1), start + most)
-        yield start, stop
-        start, done = stop, float(total[stop - 1])
-
-
-def _outside(
-    exclude: Ragged | None, first: int, last: int, offsets: IntArray, score: Float32Array, item: IntArray
-) -> tuple[IntArray, Float32Array, IntArray]:
-    """Drop from rows ``first`` to ``last`` what the requests exclude."""
-    if exclude is None:
-        return offsets, score, item
-    out = exclude.take(np.arange(first, last))
-    row = offsets_to_rows(offsets)
-    kept = ~pairs_in_sets(row, item, out.offsets, out.values)
-    return rows_to_offsets(row[kept], last - first), score[kept], item[kept]
-
-
-def _joined(parts: list[tuple[IntArray, IntArray, Float32Array]]) -> Retrieved:
-    if len(parts) == 1:
-        return Retrieved(*parts[0])
-    if not parts:
-        return Retrieved.empty(0)
-    counts = np.concatenate([np.diff(offsets) for offsets, _, _ in parts])
-    return Retrieved(
-        counts_to_offsets(counts),
-        np.concatenate([item for _, item, _ in parts]),
-        np.concatenate([score for _, _, score in parts]),
-    )

@@ -1,0 +1,113 @@
+"""Transitions: what users took next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recokit._ops.segments import offsets_to_rows
+from recokit.candidates._neighbors import Neighbors, nearest_neighbors
+from recokit.candidates._shared import Duration, check_duration, decay
+from recokit.data import Dataset, Requests, seconds
+from recokit.errors import ConfigurationError
+from recokit.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["Transitions"]
+
+
+class Transitions(Neighbors):
+    """Source of the items that followed the last ones of the history: a Markov chain of first order.
+
+    A transition from one item to another that the same user took next counts once, or as much as ``half_life`` leaves
+    of it; its share of all transitions from the item is its strength. The light sibling of :class:`SASRec`.
+
+    Parameters
+    ----------
+    n_neighbors : int, default 100
+        Followers kept of each item.
+    recency : float, default 0.5
+        What an item of the history counts against the one after it: its followers weigh ``recency ** place``, the
+        last item's place being 0. With 0 only the last one counts.
+    gap : duration, optional
+        Events further apart than this are no transition; any two in a row are, by default.
+    half_life : duration, optional
+        Half-life of a transition, as of the end of the data.
+    max_history : int, default 10
+        Only this many of the most recent events count in ``retrieve``.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option is out of range.
+
+    Attributes
+    ----------
+    offsets_ : ndarray of int64, shape (n_items + 2,)
+    neighbor_ : ndarray of int32
+    similarity_ : ndarray of float32
+        As those of :class:`ItemKNN`.
+    fitted_until_ : float
+
+    Examples
+    --------
+    >>> from recokit.data import Ragged
+    >>> data = Dataset.from_frame({"user": [1, 1, 2, 2], "item": [1, 2, 1, 3], "timestamp": [1, 2, 3, 4]})
+    >>> chain = Transitions().fit(data)
+    >>> requests = Requests.build(np.array([0]), ragged={"history": Ragged.from_lists([[1]])})
+    >>> chain.retrieve(requests, limit=10).item.tolist()
+    [2, 3]
+    """
+
+    def __init__(
+        self,
+        *,
+        n_neighbors: int = 100,
+        recency: float = 0.5,
+        gap: Duration | None = None,
+        half_life: Duration | None = None,
+        max_history: int | None = 10,
+    ) -> None:
+        if n_neighbors < 1:
+            raise ConfigurationError(f"found n_neighbors={n_neighbors}; expected at least 1")
+        if not 0 <= recency <= 1:
+            raise ConfigurationError(f"found recency={recency}; expected 0 to 1")
+        if max_history is not None and max_history < 1:
+            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
+        check_duration("gap", gap)
+        check_duration("half_life", half_life)
+        self.n_neighbors, self.recency, self.gap = n_neighbors, recency, gap
+        self.half_life, self.max_history = half_life, max_history
+
+    def fit(self, dataset: Dataset) -> Transitions:
+        """Count who took what after what."""
+        from scipy.sparse import coo_matrix
+
+        log = dataset.interactions
+        _, position = log.by_user
+        user, item, when = log.user[position], log.item[position], log.timestamp[position]
+        next_to = (user[1:] == user[:-1]) & (item[1:] != item[:-1]) & (item[1:] > 0) & (item[:-1] > 0)
+        if self.gap is not None:
+            next_to &= when[1:] - when[:-1] <= seconds(self.gap)
+        first = np.flatnonzero(next_to)
+        weight = decay(dataset.until - when[first + 1], self.half_life)
+        n_codes = dataset.n_items + 1
+        count = coo_matrix((weight, (item[first], item[first + 1])), shape=(n_codes, n_codes)).tocsr()
+        total = np.repeat(np.asarray(count.sum(axis=1)).ravel(), np.diff(count.indptr))
+        count.data = np.divide(count.data, total, out=np.zeros_like(count.data), where=total > 0).astype(
+            np.float32
+        )
+
+        def rows_of(start: int, stop: int) -> csr_matrix:
+            return count[start:stop]
+
+        self._learn(nearest_neighbors(np.diff(count.indptr), rows_of, self.n_neighbors), dataset.until)
+        return self
+
+    def _history(self, requests: Requests) -> tuple[IntArray, IntArray, FloatArray]:
+        offsets, item, _ = super()._history(requests)  # the last item of each row first
+        place = np.arange(len(item)) - offsets[offsets_to_rows(offsets)]
+        return offsets, item, np.power(self.recency, place)
