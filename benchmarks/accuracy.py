@@ -40,7 +40,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "IALS": {"n_factors": 256, "unobserved_weight": 0.01, "regularization": 0.002, "n_iterations": 10},
         "ItemKNN": {"n_neighbors": 300, "weighting": "tfidf", "asymmetry": 0.75},
-        "EASE": {"regularization": 500.0},
+        "EASE": {"regularization": 100.0},
         "PureSVD": {"n_factors": 128},
     },
     "citeulike-a": {

@@ -11,7 +11,18 @@ from recokit.data.ragged import Ragged
 from recokit.data.requests import Requests
 from recokit.typing import BoolArray
 
-__all__ = ["retrieve_allowed"]
+__all__ = ["first_allowed", "retrieve_allowed"]
+
+
+def first_allowed(found: Retrieved, requests: Requests, k: int) -> Retrieved:
+    """Return the first k items of each row of a ready answer that the list ``exclude`` of the requests lacks."""
+    exclude = requests.ragged.get("exclude")
+    row, item, score = offsets_to_rows(found.offsets), found.item, found.score
+    if exclude is not None:
+        kept = ~_excluded(found, exclude)
+        row, item, score = row[kept], item[kept], score[kept]
+    first = rank_in_row(row, rows_to_offsets(row, len(requests))) < k
+    return Retrieved(rows_to_offsets(row[first], len(requests)), item[first], score[first])
 
 
 def retrieve_allowed(source: Any, requests: Requests, k: int) -> Retrieved:
@@ -24,10 +35,7 @@ def retrieve_allowed(source: Any, requests: Requests, k: int) -> Retrieved:
     if exclude is None or not _excluded(found, exclude).any():
         return found
     found = source.retrieve(requests, k + int(exclude.counts.max()))
-    kept = ~_excluded(found, exclude)
-    row, item, score = offsets_to_rows(found.offsets)[kept], found.item[kept], found.score[kept]
-    first = rank_in_row(row, rows_to_offsets(row, len(requests))) < k
-    return Retrieved(rows_to_offsets(row[first], len(requests)), item[first], score[first])
+    return first_allowed(found, requests, k)
 
 
 def _excluded(found: Retrieved, exclude: Ragged) -> BoolArray:

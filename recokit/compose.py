@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recokit._configured import Configured
-from recokit._exclusion import retrieve_allowed
+from recokit._exclusion import first_allowed, retrieve_allowed
 from recokit._fusion import MOST_SOURCES, check_retrieved, fuse
 from recokit._ops.fusion import Fusion
 from recokit._ops.membership import pairs_in_sets
@@ -24,9 +24,11 @@ from recokit.protocols import Role, role_of
 from recokit.typing import IntArray
 
 __all__ = [
+    "Composed",
     "FirstOf",
     "Merge",
     "check_retrieved",
+    "first_allowed",
     "fuse",
     "leaf_name",
     "leaves",
@@ -35,7 +37,7 @@ __all__ = [
 ]
 
 
-class _Composed(Configured):
+class Composed(Configured):
     """What sources made of sources share: they learn, bind and require what their parts do."""
 
     sources: Sequence[Any]
@@ -83,7 +85,7 @@ class _Composed(Configured):
         return bound
 
 
-class Merge(_Composed):
+class Merge(Composed):
     """Source that asks all of its sources and fuses their lists, without repeats.
 
     Raw scores of different sources are never compared: the order comes from ranks alone. In a pipeline every
@@ -183,7 +185,7 @@ class Merge(_Composed):
         return Retrieved(batch.offsets, batch.item, batch.score, (*errors, *inner))
 
 
-class FirstOf(_Composed):
+class FirstOf(Composed):
     """Source that asks the next of its sources only for the requests that are still short of items.
 
     Parameters

@@ -3,15 +3,21 @@
 Neighbours: :class:`ItemKNN`, :class:`RP3beta`, :class:`CoOccurrence` (sessions and baskets), :class:`Transitions` (what
 came next). Linear and spectral models: :class:`GraphFilter`, :class:`EASE`, :class:`SLIM`, :class:`PureSVD`.
 Factorisation: :class:`IALS`. Neural (torch): :class:`SASRec`, :class:`TwoTower`. Vectors: :class:`AnnIndex`, with
-FAISS. Without a model: :class:`Popular` (decayed counts, overall or by user segment), :class:`History` (a user's own
-items again), :class:`FromFunction` (a function of yours). What puts them together: :class:`Merge`, :class:`FirstOf`,
-:class:`Unseen`, :class:`Refreshed`. :class:`UserHistory` is the hydrator that most of them answer from, and
-:func:`report` tells what each of several finds.
+FAISS. Without a model: :class:`Popular` (decayed counts, overall or by user segment), :class:`Trending`,
+:class:`History` (a user's own items again), :class:`Repurchase` (those that are due), :class:`Content` (attributes and
+text, for new items), :class:`Editorial`, :class:`Explore` (at random, with propensities), :class:`FromFunction` (a
+function of yours). What puts them together: :class:`Merge`, :class:`FirstOf`, :class:`ColdStart`, :class:`Unseen`,
+:class:`Refreshed`. :class:`UserHistory` is the hydrator that most of them answer from, and :func:`report` tells what
+each of several finds.
 """
 
 from recokit.candidates.ann import AnnIndex
 from recokit.candidates.co_occurrence import CoOccurrence
+from recokit.candidates.cold_start import ColdStart
+from recokit.candidates.content import Content
 from recokit.candidates.ease import EASE
+from recokit.candidates.editorial import Editorial
+from recokit.candidates.explore import Explore
 from recokit.candidates.from_function import FromFunction
 from recokit.candidates.graph_filter import GraphFilter
 from recokit.candidates.history import History
@@ -21,10 +27,12 @@ from recokit.candidates.popular import Popular
 from recokit.candidates.pure_svd import PureSVD
 from recokit.candidates.refreshed import Refreshed
 from recokit.candidates.report import report
+from recokit.candidates.repurchase import Repurchase
 from recokit.candidates.rp3beta import RP3beta
 from recokit.candidates.sasrec import SASRec
 from recokit.candidates.slim import SLIM
 from recokit.candidates.transitions import Transitions
+from recokit.candidates.trending import Trending
 from recokit.candidates.two_tower import TwoTower
 from recokit.candidates.unseen import Unseen
 from recokit.compose import FirstOf, Merge
@@ -36,6 +44,10 @@ __all__ = [
     "SLIM",
     "AnnIndex",
     "CoOccurrence",
+    "ColdStart",
+    "Content",
+    "Editorial",
+    "Explore",
     "FirstOf",
     "FromFunction",
     "GraphFilter",
@@ -46,8 +58,10 @@ __all__ = [
     "PureSVD",
     "RP3beta",
     "Refreshed",
+    "Repurchase",
     "SASRec",
     "Transitions",
+    "Trending",
     "TwoTower",
     "Unseen",
     "UserHistory",

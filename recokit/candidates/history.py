@@ -10,6 +10,7 @@ from recokit._configured import Configured
 from recokit._ops.packed import top_by_score
 from recokit._ops.segments import multi_arange
 from recokit.candidates._shared import Duration, check_duration, codes_of, distinct_history, require_fitted
+from recokit.compose import first_allowed
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.history import check_events, events_of
 
@@ -43,7 +44,8 @@ class History(Configured):
 
     Examples
     --------
-    >>> from recokit.data import DAY, Ragged
+    >>> from recokit.compose import first_allowed
+    from recokit.data import DAY, Ragged
     >>> history = Ragged.from_lists([[5, 9, 5]])
     >>> requests = Requests.build(np.array([1]), now=60 * DAY, ragged={"history": history})
     >>> found = History().retrieve(requests, limit=10)
@@ -80,5 +82,7 @@ class History(Configured):
             events = self.event_codes_
         offsets, item, weight = distinct_history(requests, half_life=self.half_life, events=events)
         place = multi_arange(np.zeros(len(requests), np.int64), np.diff(offsets))
-        kept, place, score = top_by_score(offsets, weight.astype(np.float32), place, limit)
-        return Retrieved(kept, item[place + np.repeat(offsets[:-1], np.diff(kept))], score)
+        more = limit + int(requests.lists("exclude").counts.max(initial=0))
+        kept, place, score = top_by_score(offsets, weight.astype(np.float32), place, more)
+        found = Retrieved(kept, item[place + np.repeat(offsets[:-1], np.diff(kept))], score)
+        return first_allowed(found, requests, limit)

@@ -9,6 +9,7 @@ import numpy as np
 from recokit._configured import Configured
 from recokit._ops.segments import counts_to_offsets, multi_arange, segment_sum
 from recokit.candidates._shared import Duration, check_duration, require_fitted, with_decay
+from recokit.compose import first_allowed
 from recokit.data import Categorical, Dataset, Requests, Retrieved, seconds, segments_by
 from recokit.data.history import check_events, events_of
 from recokit.typing import Float32Array, FloatArray, IntArray
@@ -110,7 +111,7 @@ class Popular(Configured):
         return self
 
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:
-        """Return the first ``limit`` items of each row's list.
+        """Return the first ``limit`` items of each row's list that are not excluded.
 
         Raises
         ------
@@ -120,9 +121,11 @@ class Popular(Configured):
         require_fitted(self, "offsets_")
         segment = self.segment_[requests.user]
         start = self.offsets_[segment]
-        counts = np.minimum(self.offsets_[segment + 1] - start, limit)
+        more = limit + requests.lists("exclude").counts
+        counts = np.minimum(self.offsets_[segment + 1] - start, more)
         index = multi_arange(start, counts)
-        return Retrieved(counts_to_offsets(counts), self.item_[index], self.score_[index])
+        found = Retrieved(counts_to_offsets(counts), self.item_[index], self.score_[index])
+        return first_allowed(found, requests, limit)
 
 
 def _ranked(count: FloatArray, otherwise: IntArray, depth: int) -> tuple[IntArray, Float32Array]:

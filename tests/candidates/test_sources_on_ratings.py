@@ -43,9 +43,9 @@ def recall(source: object, train: Dataset, test: Dataset, k: int = 50) -> float:
     "make",
     [
         EASE,
-        GraphFilter,
+        lambda: GraphFilter(response=[1.0], n_factors=20),
         lambda: IALS(20, unobserved_weight=0.3, regularization=0.01),
-        lambda: ItemKNN(n_neighbors=20, shrinkage=20.0),
+        lambda: ItemKNN(n_neighbors=20, shrinkage=20.0, weighting="tfidf", asymmetry=0.8),
         lambda: PureSVD(20),
     ],
 )

@@ -11,7 +11,7 @@ from recokit import candidates, diversity, features, rankers, rules
 from recokit.data.history import UserHistory
 from recokit.errors import ConfigurationError
 from recokit.protocols import role_of
-from recokit.testing import parametrize_checks
+from recokit.testing import parametrize_checks, toy_dataset
 
 VECTORS = np.random.default_rng(0).normal(size=(31, 8)).astype(np.float32)  # the toy dataset has 30 items
 
@@ -40,6 +40,14 @@ STAGES = [
     candidates.Unseen(candidates.Popular()),
     candidates.Refreshed(candidates.ItemKNN(n_neighbors=5)),
     candidates.RP3beta(n_neighbors=5),
+    candidates.ColdStart([(0, candidates.Popular()), (1, candidates.Content()), (5, candidates.ItemKNN())]),
+    candidates.Content(),
+    candidates.Content(attributes=["category"], half_life="30D"),
+    candidates.Editorial(toy_dataset().item_ids.decode([3, 1, 2]).tolist()),
+    candidates.Explore(),
+    candidates.Explore(max_events=5),
+    candidates.Repurchase(earliest=0.0),
+    candidates.Trending(window="30D"),
     candidates.CoOccurrence(gap="1D", normalization="lift"),
     candidates.Transitions(half_life="30D"),
     candidates.SLIM(n_neighbors=5, regularization=2.0),

@@ -1,0 +1,197 @@
+"""Content: items that look like those of the history, whether or not anybody took them yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit.candidates._dense import history_matrix, retrieve_scored
+from recokit.candidates._shared import Duration, check_duration, require_fitted
+from recokit.candidates._text import encoded, one_hot, text_of, tf_idf
+from recokit.data import Dataset, Ragged, Requests, Retrieved
+from recokit.data.table import Table
+from recokit.errors import ConfigurationError
+from recokit.typing import Float32Array, IntArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["Content"]
+
+
+class Content(Configured):
+    """Source of the items whose attributes and text are most like those of the history.
+
+    It needs no interactions: it serves a catalogue on its first day, and an item from its first day. Each part (a
+    column of labels, the text, the encoder's vectors) compares by cosine; the parts are added up with weights.
+
+    Parameters
+    ----------
+    attributes : sequence of str, optional
+        Item columns of labels; all categorical ones by default. A label counts the more the rarer it is.
+    text : sequence of str, optional
+        Item columns of text, compared by TF-IDF of their words; all free text by default. Labels may be named too.
+    encoder : callable, optional
+        From a list of texts to (n, D) vectors, such as the ``encode`` of a sentence-transformers model. It sees the
+        text columns of each item joined, and takes the place of TF-IDF.
+    weights : mapping of str to float, optional
+        Weight of a column of labels by its name, of the text as ``"text"``; 1 by default, the text as much as all
+        labels together.
+    half_life : duration, optional
+        Half-life of an event's weight, as of the request.
+    max_history : int, optional
+        Only this many of the most recent events of each user count; all by default.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option is out of range, or the items lack a column.
+
+    Attributes
+    ----------
+    terms_ : scipy.sparse.csr_matrix of float32, shape (n_items + 1, F)
+        What is compared, without the encoder's vectors. The square of a row's length is the weight of its parts.
+    vectors_ : ndarray of float32, shape (n_items + 1, D)
+        The encoder's; D is 0 without one.
+    fitted_until_ : float
+
+    Examples
+    --------
+    >>> from recokit.data import Ragged
+    >>> items = {"item_id": [1, 2, 3], "genre": ["war", "war", "love"]}
+    >>> content = Content().fit(Dataset.from_frame(None, items=items))
+    >>> requests = Requests.build(np.array([0]), ragged={"history": Ragged.from_lists([[1]])})
+    >>> content.retrieve(requests, limit=10).item.tolist()
+    [1, 2]
+    """
+
+    requires = ("history",)
+
+    def __init__(
+        self,
+        *,
+        attributes: Sequence[str] | None = None,
+        text: Sequence[str] | None = None,
+        encoder: Callable[[list[str]], Any] | None = None,
+        weights: Mapping[str, float] | None = None,
+        half_life: Duration | None = None,
+        max_history: int | None = None,
+    ) -> None:
+        for name, columns in {"attributes": attributes, "text": text}.items():
+            if isinstance(columns, str):
+                raise ConfigurationError(
+                    f"found {name}={columns!r}; expected several names, such as ({columns!r},)"
+                )
+        for name, weight in (weights or {}).items():
+            if not 0 <= weight < np.inf:
+                raise ConfigurationError(
+                    f"found the weight {weight} of {name!r}; expected a finite number of at least 0"
+                )
+        if encoder is not None and not callable(encoder):
+            raise ConfigurationError(f"found encoder={encoder!r}; expected a function of a list of texts")
+        if max_history is not None and max_history < 1:
+            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
+        check_duration("half_life", half_life)
+        self.attributes, self.text, self.encoder, self.weights = attributes, text, encoder, weights
+        self.half_life, self.max_history = half_life, max_history
+
+    def fit(self, dataset: Dataset) -> Content:
+        """Turn the item table into vectors.
+
+        Raises
+        ------
+        ConfigurationError
+            If the items have none of the columns, or a weight names none of them.
+        ContractError
+            If the encoder returns something other than (n, D) finite numbers.
+        """
+        from scipy.sparse import csr_matrix, hstack
+
+        table = dataset.items
+        attributes, text = self._columns(table)
+        weights = {
+            **dict.fromkeys(attributes, 1.0),
+            "text": max(len(attributes), 1.0),
+            **(self.weights or {}),
+        }
+        unknown = set(weights) - {*attributes, "text"}
+        if unknown:
+            raise ConfigurationError(
+                f"found a weight of {sorted(unknown)[0]!r}; expected one of {[*attributes, 'text']}"
+            )
+        parts: list[csr_matrix] = [
+            one_hot(table.categorical[name].codes) * np.sqrt(weights[name]) for name in attributes
+        ]
+        self.vectors_ = np.zeros((table.n + 1, 0), np.float32)
+        texts = text_of(table, text) if text else []
+        if text and self.encoder is None:
+            parts.append(tf_idf(texts) * np.sqrt(weights["text"]))
+        elif text:
+            self.vectors_ = encoded(self.encoder, texts) * np.float32(np.sqrt(weights["text"]))
+        empty = csr_matrix((table.n + 1, 0), dtype=np.float32)
+        self.terms_ = hstack([empty, *parts], format="csr", dtype=np.float32)
+        self.fitted_until_ = dataset.until
+        return self
+
+    def _columns(self, table: Table) -> tuple[list[str], list[str]]:
+        """Return the columns of labels and of text."""
+        free = [name for name, values in table.other.items() if values.dtype == object]
+        attributes = list(table.categorical) if self.attributes is None else list(self.attributes)
+        text = free if self.text is None else list(self.text)
+        if self.attributes is None:
+            attributes = [name for name in attributes if name not in text]
+        for name in attributes:
+            table.labels(name)
+        for name in text:
+            if name not in free:
+                table.labels(name)
+        if not attributes and not text:
+            raise ConfigurationError(
+                "found no labels and no text among the item columns; expected at least one; "
+                "hint: Dataset.from_frame(log, items=frame)"
+            )
+        return attributes, text
+
+    def retrieve(self, requests: Requests, limit: int) -> Retrieved:
+        """Return the ``limit`` items most like the history; items that share nothing with it are none.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        require_fitted(self, "terms_")
+        n_codes = self.terms_.shape[0]
+        history = history_matrix(requests, n_codes, half_life=self.half_life, most=self.max_history)
+        across = self.terms_.T.tocsr()
+
+        def score(rows: IntArray) -> Float32Array:
+            mine = history[rows]
+            found: Float32Array = ((mine @ self.terms_) @ across).toarray()
+            if self.vectors_.shape[1]:
+                found += (mine @ self.vectors_) @ self.vectors_.T
+            found[found <= 0] = -np.inf
+            return found
+
+        return retrieve_scored(requests, limit, n_codes, score, np.diff(history.indptr) > 0)
+
+    def similar(self, items: IntArray, k: int) -> Retrieved:
+        """Return the k items most like each given item, itself left out.
+
+        Parameters
+        ----------
+        items : ndarray of int64, shape (B,)
+            Item codes; an unknown item (0) has none.
+        k : int
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        one = Ragged(np.arange(len(items) + 1), np.asarray(items, np.int64))
+        requests = Requests.build(np.zeros(len(items), np.int64), ragged={"history": one, "exclude": one})
+        return self.retrieve(requests, k)

@@ -1,0 +1,106 @@
+"""Editorial: a list that people made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit._ops.segments import counts_to_offsets
+from recokit.candidates._shared import require_fitted
+from recokit.compose import first_allowed
+from recokit.data import Dataset, Requests, Retrieved, timestamp
+from recokit.errors import ConfigurationError, DataError
+
+__all__ = ["Editorial"]
+
+
+class Editorial(Configured):
+    """Source of a given list of items, in its order, while it is valid.
+
+    Parameters
+    ----------
+    items : sequence of item ids
+        Distinct, best first.
+    start, end : str or float, optional
+        From when on and until when (not included) the list is served; always by default.
+    name : str, default "editorial"
+        Name in paths and traces; two of these in one pipeline need two names.
+
+    Raises
+    ------
+    ConfigurationError
+        For an empty list, repeats, or an end that is not after the start.
+
+    Attributes
+    ----------
+    item_ : ndarray of int64
+        Codes.
+
+    Examples
+    --------
+    >>> data = Dataset.from_frame(None, items={"item_id": ["a", "b", "c"]})
+    >>> picks = Editorial(["c", "a"], end="2025-12-24").fit(data)
+    >>> picks.retrieve(Requests.build(np.array([0]), now=0.0), limit=5).item.tolist()
+    [3, 1]
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Any],
+        *,
+        start: str | float | None = None,
+        end: str | float | None = None,
+        name: str = "editorial",
+    ) -> None:
+        if isinstance(items, str) or not len(items):
+            raise ConfigurationError(f"found items={items!r}; expected a list of at least one item id")
+        if len(set(items)) < len(items):
+            raise ConfigurationError("found an item twice in the list; expected distinct ones")
+        if not name.isidentifier():
+            raise ConfigurationError(f"found name {name!r}; expected an identifier such as 'christmas'")
+        if start is not None and end is not None and timestamp(end) <= timestamp(start):
+            raise ConfigurationError(
+                f"found start={start!r} and end={end!r}; expected the end after the start"
+            )
+        self.items, self.start, self.end, self.name = items, start, end, name
+
+    def fit(self, dataset: Dataset) -> Editorial:
+        """Look the items up.
+
+        Raises
+        ------
+        DataError
+            If the catalogue lacks one of them.
+        """
+        codes = dataset.item_ids.encode(list(self.items))
+        if not codes.all():
+            lacking = [id_ for id_, code in zip(self.items, codes, strict=True) if not code]
+            raise DataError(
+                f"found {len(lacking)} of {len(codes)} items that the catalogue lacks, {lacking[0]!r} first; "
+                "expected known ones"
+            )
+        self.item_, self.fitted_until_ = codes, -np.inf
+        return self
+
+    def retrieve(self, requests: Requests, limit: int) -> Retrieved:
+        """Return the first ``limit`` items that are not excluded, where the list is valid at the request's time.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        require_fitted(self, "item_")
+        valid = np.ones(len(requests), np.bool_)
+        if self.start is not None:
+            valid &= requests.now >= timestamp(self.start)
+        if self.end is not None:
+            valid &= requests.now < timestamp(self.end)
+        n = len(self.item_)
+        rows = np.count_nonzero(valid)
+        score = np.tile(1.0 / np.arange(1, n + 1, dtype=np.float32), rows)
+        found = Retrieved(counts_to_offsets(valid * n), np.tile(self.item_, rows), score)
+        return first_allowed(found, requests, limit)

@@ -1,0 +1,97 @@
+"""Explore: items at random, with the probability that they were drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit._ops.hashing import uniform
+from recokit._ops.segments import offsets_to_rows
+from recokit.candidates._dense import retrieve_scored
+from recokit.candidates._shared import require_fitted
+from recokit.data import Dataset, Requests, Retrieved
+from recokit.errors import ConfigurationError
+from recokit.typing import Float32Array, IntArray
+
+if TYPE_CHECKING:
+    from recokit.typing import BoolArray
+
+__all__ = ["Explore"]
+
+#: One of the streams of random numbers that a request's seed has.
+_STREAM = 11
+
+
+class Explore(Configured):
+    """Source of items drawn at random without replacement, all with the same probability.
+
+    The score is the propensity: the exact probability that the item is among those drawn for the request, which
+    estimators of what another policy would have earned divide by. Draws depend on the request's seed alone.
+
+    Parameters
+    ----------
+    max_events : int, optional
+        Draw among items with at most so many events, of which little is known; among all by default.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is below 0.
+
+    Attributes
+    ----------
+    eligible_ : ndarray of bool, shape (n_items + 1,)
+    fitted_until_ : float
+
+    Examples
+    --------
+    >>> data = Dataset.from_frame(None, items={"item_id": [1, 2, 3, 4]})
+    >>> found = Explore().fit(data).retrieve(Requests.build(np.array([0]), seed=1), limit=2)
+    >>> len(set(found.item.tolist())), found.score.tolist()
+    (2, [0.5, 0.5])
+    """
+
+    def __init__(self, *, max_events: int | None = None) -> None:
+        if max_events is not None and max_events < 0:
+            raise ConfigurationError(f"found max_events={max_events}; expected at least 0")
+        self.max_events = max_events
+
+    def fit(self, dataset: Dataset) -> Explore:
+        """Look up which items may be drawn."""
+        count = np.bincount(dataset.interactions.item, minlength=dataset.n_items + 1)
+        eligible: BoolArray = np.ones(dataset.n_items + 1, np.bool_)
+        if self.max_events is not None:
+            eligible &= count <= self.max_events
+        eligible[0] = False
+        self.eligible_, self.fitted_until_ = eligible, dataset.until
+        return self
+
+    def retrieve(self, requests: Requests, limit: int) -> Retrieved:
+        """Return ``limit`` items of each row at random, none that is excluded.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        require_fitted(self, "eligible_")
+        n_codes = len(self.eligible_)
+        codes = np.arange(n_codes)
+
+        def draw(rows: IntArray) -> Float32Array:
+            seeds = np.repeat(requests.seed[rows], n_codes)
+            drawn = uniform(seeds, np.tile(codes, len(rows)), _STREAM)
+            return drawn.reshape(len(rows), n_codes).astype(np.float32)
+
+        everyone = np.ones(len(requests), np.bool_)
+        found = retrieve_scored(requests, limit, n_codes, draw, everyone, self.eligible_)
+        pool = np.full(len(requests), np.count_nonzero(self.eligible_))
+        exclude = requests.ragged.get("exclude")
+        if exclude is not None:
+            pair = np.unique(exclude.rows * n_codes + np.minimum(exclude.values, n_codes - 1))
+            inside = self.eligible_[pair % n_codes] & np.isin(pair, exclude.rows * n_codes + exclude.values)
+            pool -= np.bincount(pair[inside] // n_codes, minlength=len(requests))
+        share = np.minimum(limit / np.maximum(pool, 1), 1.0)[offsets_to_rows(found.offsets)]
+        return Retrieved(found.offsets, found.item, share.astype(np.float32))
