@@ -191,8 +191,9 @@ def from_bytes(data: AnyArray, n_items: int, width: int) -> Any:
     faiss = _module()
     with _READING:
         before = faiss.get_deserialization_vector_byte_limit()
-        # No list of an index is longer than the index: a forged length must not allocate more.
-        faiss.set_deserialization_vector_byte_limit(max(data.nbytes, 1))
+        # No list of an index is longer than the index: a forged length must not allocate more. The table of distances
+        # that PQ computes while it is read takes up to 256 bytes for each byte of its centroids.
+        faiss.set_deserialization_vector_byte_limit(max(256 * data.nbytes, 1))
         try:
             index = faiss.deserialize_index(data)
         except (RuntimeError, ValueError) as error:

@@ -44,8 +44,7 @@ class History(Configured):
 
     Examples
     --------
-    >>> from recokit.compose import first_allowed
-    from recokit.data import DAY, Ragged
+    >>> from recokit.data import DAY, Ragged
     >>> history = Ragged.from_lists([[5, 9, 5]])
     >>> requests = Requests.build(np.array([1]), now=60 * DAY, ragged={"history": history})
     >>> found = History().retrieve(requests, limit=10)
