@@ -19,7 +19,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and
 PIP = -m pip --disable-pip-version-check install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint types contracts tests test-slow test-numpy1 bench docs format clean
+.PHONY: help quickstart test lint types contracts tests test-slow test-numpy1 accuracy bench docs format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -48,7 +48,11 @@ test-slow: $(DEV)  ## the slow and the browser tests
 test-numpy1: $(NUMPY1)  ## the tests again, on numpy 1.26
 	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not browser"
 
-bench: $(DEV)  ## the benchmarks, one after the other
+accuracy: $(DEV)  ## sources against the published table of citeulike-a
+	$(BIN)/python -m benchmarks.accuracy --data citeulike-a
+
+bench: $(DEV)  ## the benchmarks, one after the other, with the peers that they run against
+	$(BIN)/python $(PIP) -r benchmarks/requirements-peers.txt
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
 # The reference goes below docs/ first, so that the pages' links into it are checked like all others.

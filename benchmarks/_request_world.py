@@ -113,7 +113,12 @@ def build_pipeline(world: World) -> rk.Pipeline:
                 [
                     rk.Step(
                         candidates.AnnIndex(
-                            world.items, query=world.users, kind="ivf", n_lists=2_048, n_probe=16
+                            world.items,
+                            query=world.users,
+                            kind="ivf",
+                            # Lists of some 100 items at least: 16 of them must hold what is asked for.
+                            n_lists=min(2_048, len(world.items) // 100),
+                            n_probe=16,
                         ),
                         limit=LIMITS["ann_index"],
                     ),
