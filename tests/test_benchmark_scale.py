@@ -1,0 +1,18 @@
+"""The scale benchmark in small: it runs without data and ends in one JSON object."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_the_report_ends_in_json() -> None:
+    command = [sys.executable, "-m", "benchmarks.scale", "--made", "--items", "2000", "--events", "20000"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    values = {check["name"]: check["value"] for check in found["checks"]}
+    assert values["iid Gaussian 2,000: recall@100"] == 1.0
+    assert {"ItemKNN fit, 20,000 events", "IALS fit, 20,000 events"} <= set(values)
