@@ -8,13 +8,14 @@ FAISS. Without a model: :class:`Popular` (decayed counts, overall or by user seg
 text, for new items), :class:`Editorial`, :class:`Explore` (at random, with propensities), :class:`FromFunction` (a
 function of yours). What puts them together: :class:`Merge`, :class:`FirstOf`, :class:`ColdStart`, :class:`Unseen`,
 :class:`Refreshed`. :class:`UserHistory` is the hydrator that most of them answer from, and :func:`report` tells what
-each of several finds.
+each of several finds; :func:`advise_dimension` measures how long vectors should be.
 """
 
 from recokit.candidates.ann import AnnIndex
 from recokit.candidates.co_occurrence import CoOccurrence
 from recokit.candidates.cold_start import ColdStart
 from recokit.candidates.content import Content
+from recokit.candidates.dimension import DimensionAdvice, advise_dimension
 from recokit.candidates.ease import EASE
 from recokit.candidates.editorial import Editorial
 from recokit.candidates.explore import Explore
@@ -46,6 +47,7 @@ __all__ = [
     "CoOccurrence",
     "ColdStart",
     "Content",
+    "DimensionAdvice",
     "Editorial",
     "Explore",
     "FirstOf",
@@ -65,5 +67,6 @@ __all__ = [
     "TwoTower",
     "Unseen",
     "UserHistory",
+    "advise_dimension",
     "report",
 ]

@@ -1,0 +1,151 @@
+"""How many dimensions a catalogue needs, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recokit.candidates._dense import history_matrix, retrieve_nearest
+from recokit.candidates.pure_svd import PureSVD
+from recokit.data import Dataset, Requests
+from recokit.data.history import UserHistory
+from recokit.data.sampling import hold_out
+from recokit.errors import ConfigurationError, DataError
+
+__all__ = ["DimensionAdvice", "advise_dimension", "customary_dimension"]
+
+
+@dataclass(frozen=True)
+class DimensionAdvice:
+    """What each number of dimensions finds.
+
+    Parameters
+    ----------
+    dimension : int
+        The smallest whose recall is within ``tolerance`` of the best.
+    customary : int
+        What the size of the catalogue alone would suggest.
+    table : tuple of dict
+        For each number of dimensions: ``dimension``, ``recall``, and ``megabytes`` of the item vectors.
+    k : int
+        Depth of the recall.
+    """
+
+    dimension: int
+    customary: int
+    table: tuple[dict[str, float], ...]
+    k: int
+
+    def __str__(self) -> str:
+        lines = [f"{self.dimension} dimensions ({self.customary} are customary for a catalogue of this size)"]
+        lines.append(f"{'dimension':>9}  {'recall@' + str(self.k):>10}  {'MB':>8}")
+        lines += [
+            f"{row['dimension']:>9.0f}  {row['recall']:>10.4f}  {row['megabytes']:>8.1f}"
+            for row in self.table
+        ]
+        return "\n".join(lines)
+
+
+def customary_dimension(n_items: int) -> int:
+    """Return the customary number of dimensions: 64 below 100,000 items, 128 to 10,000,000, 256 above.
+
+    Examples
+    --------
+    >>> [customary_dimension(n) for n in (50_000, 100_000, 20_000_000)]
+    [64, 128, 256]
+    """
+    return 64 if n_items < 100_000 else 128 if n_items <= 10_000_000 else 256
+
+
+def advise_dimension(
+    dataset: Dataset,
+    dimensions: Sequence[int] = (16, 32, 64, 128, 256),
+    *,
+    k: int = 50,
+    share: float = 0.2,
+    tolerance: float = 0.01,
+    max_users: int = 5_000,
+    seed: int = 0,
+) -> DimensionAdvice:
+    """Measure how well factors of several sizes find items that were held out.
+
+    The factors are those of :class:`PureSVD`, which are nested: one decomposition serves all sizes. A trained model of
+    another kind has another best size, but needs more dimensions for the same reason: more tastes than axes.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    dimensions : sequence of int, default (16, 32, 64, 128, 256)
+        Those above the number of users or items are left out.
+    k : int, default 50
+        Depth of the recall.
+    share : float, default 0.2
+        Share of each user's items held out.
+    tolerance : float, default 0.01
+        Relative recall that a smaller size may lose against the best.
+    max_users : int, default 5000
+        Users asked, a sample.
+    seed : int, default 0
+        Of the sample, the hold-out and the decomposition.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option is out of range.
+    DataError
+        If nobody has enough items to hold some out.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> user = rng.integers(0, 60, 2000)
+    >>> item = user % 4 * 10 + rng.integers(0, 10, 2000)  # four tastes
+    >>> data = Dataset.from_frame({"user": user, "item": item, "timestamp": np.arange(2000)})
+    >>> advise_dimension(data, [1, 4, 16], k=10).dimension
+    4
+    """
+    if not dimensions or min(dimensions) < 1:
+        raise ConfigurationError(f"found dimensions={list(dimensions)}; expected numbers of at least 1")
+    if k < 1 or max_users < 1 or not 0 <= tolerance < 1:
+        raise ConfigurationError(
+            f"found k={k}, max_users={max_users}, tolerance={tolerance}; expected 1 or more, 1 or more, 0 to 1"
+        )
+    train, test = hold_out(dataset, share=share, seed=seed)
+    users = np.unique(test.interactions.user)
+    users = users[users > 0]
+    if not len(users):
+        raise DataError("found nobody with items to hold out; expected users with several distinct items")
+    if len(users) > max_users:
+        users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
+    sizes = sorted({min(size, train.n_users, train.n_items) for size in dimensions})
+    vectors = PureSVD(sizes[-1], seed=seed).fit(train).item_factors_
+    requests = Requests.build(users, now=train.until + 1)
+    history = UserHistory().fit(train).hydrate(requests).ragged["history"]
+    requests = Requests.build(users, now=train.until + 1, ragged={"history": history, "exclude": history})
+    taken = history_matrix(requests, len(vectors))
+    recalls = [_recall(requests, taken, np.ascontiguousarray(vectors[:, :size]), test, k) for size in sizes]
+    best = next(
+        size for size, found in zip(sizes, recalls, strict=True) if found >= max(recalls) * (1 - tolerance)
+    )
+    table = tuple(
+        {"dimension": float(size), "recall": found, "megabytes": 4e-6 * size * len(vectors)}
+        for size, found in zip(sizes, recalls, strict=True)
+    )
+    return DimensionAdvice(best, customary_dimension(dataset.n_items), table, k)
+
+
+def _recall(requests: Requests, taken: Any, vectors: Any, test: Dataset, k: int) -> float:
+    """Return the mean recall at k of the users."""
+    usable = np.asarray(vectors.any(axis=1))
+    known = np.asarray(np.diff(taken.indptr) > 0)
+    found = retrieve_nearest(requests, k, taken @ vectors, vectors, known, usable)
+    row = np.repeat(np.arange(len(requests)), np.diff(found.offsets))
+    width = len(vectors)
+    wanted = np.unique(test.interactions.user * width + test.interactions.item)
+    hits = np.bincount(row[np.isin(requests.user[row] * width + found.item, wanted)], minlength=len(requests))
+    asked = wanted[np.isin(wanted // width, requests.user)]
+    total = np.bincount(np.searchsorted(requests.user, asked // width), minlength=len(requests))
+    return float(np.mean(hits / np.maximum(total, 1)))
