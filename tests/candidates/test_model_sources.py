@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -352,8 +354,6 @@ def test_a_refresh_of_other_items_is_refused_and_changes_nothing() -> None:
 
 
 def test_a_refresh_under_load_is_seen_whole_or_not_at_all() -> None:
-    import threading
-
     versions = [made(seed) for seed in range(4)]
     source = Refreshed(GraphFilter()).fit(versions[0])
     requests = ask([3], [20, 21])
@@ -371,6 +371,9 @@ def test_a_refresh_under_load_is_seen_whole_or_not_at_all() -> None:
         thread.start()
     for data in [*versions[1:], *versions] * 3:
         source.refresh(data)
+        answered = len(seen)
+        while len(seen) < answered + 3 and any(thread.is_alive() for thread in threads):
+            time.sleep(0.001)  # on a busy machine no thread may have had a turn yet
     stop.set()
     for thread in threads:
         thread.join()
