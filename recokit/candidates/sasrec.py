@@ -10,7 +10,7 @@ import numpy as np
 from recokit._configured import Configured
 from recokit._ops.segments import counts_to_offsets, multi_arange
 from recokit.candidates import _transformer
-from recokit.candidates._nearest import nearest
+from recokit.candidates._dense import retrieve_nearest
 from recokit.candidates._sequences import Held, Sequences, hold_out, ndcg, padded, recent, sequences
 from recokit.candidates._shared import Duration, check_duration, require_fitted
 from recokit.candidates._torch import (
@@ -234,7 +234,7 @@ class SASRec(Configured):
         """
         queries = self.encode(requests)
         known = np.asarray(queries.any(axis=1))
-        return nearest(requests, limit, queries, self.vectors_, known, self.trained_)
+        return retrieve_nearest(requests, limit, queries, self.vectors_, known, self.trained_)
 
     def encode(self, requests: Requests) -> Float32Array:
         """Return the vector of each row, (B, n_factors) float32; all zeros without history.

@@ -9,7 +9,7 @@ import numpy as np
 
 from recokit._configured import Configured
 from recokit.candidates import _towers
-from recokit.candidates._nearest import nearest
+from recokit.candidates._dense import retrieve_nearest
 from recokit.candidates._sequences import history_weight, recent
 from recokit.candidates._shared import Duration, check_duration, require_fitted
 from recokit.candidates._torch import (
@@ -243,7 +243,7 @@ class TwoTower(Configured):
         """
         queries = self.encode(requests)
         known = np.asarray(queries.any(axis=1))
-        return nearest(requests, limit, queries, self.item_vectors_, known, self.usable_)
+        return retrieve_nearest(requests, limit, queries, self.item_vectors_, known, self.usable_)
 
     def encode(self, requests: Requests) -> Float32Array:
         """Return the vector of each row, (B, n_factors) float32; all zeros for a row that nothing is known of.
