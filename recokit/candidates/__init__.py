@@ -5,10 +5,11 @@ came next). Linear and spectral models: :class:`GraphFilter`, :class:`EASE`, :cl
 Factorisation: :class:`IALS`. Neural (torch): :class:`SASRec`, :class:`TwoTower`. Vectors: :class:`AnnIndex`, with
 FAISS. Without a model: :class:`Popular` (decayed counts, overall or by user segment), :class:`Trending`,
 :class:`History` (a user's own items again), :class:`Repurchase` (those that are due), :class:`Content` (attributes and
-text, for new items), :class:`Editorial`, :class:`Explore` (at random, with propensities), :class:`FromFunction` (a
-function of yours). What puts them together: :class:`Merge`, :class:`FirstOf`, :class:`ColdStart`, :class:`Unseen`,
-:class:`Refreshed`. :class:`UserHistory` is the hydrator that most of them answer from, and :func:`report` tells what
-each of several finds; :func:`advise_dimension` measures how long vectors should be.
+text, for new items), :class:`Editorial`, :class:`Explore` (at random, with propensities). From elsewhere:
+:class:`FromFunction` (a function of yours), :class:`FromImplicit` (a model of that library). What puts them together:
+:class:`Merge`, :class:`FirstOf`, :class:`ColdStart`, :class:`Unseen`, :class:`Refreshed`. :class:`UserHistory` is the
+hydrator that most of them answer from, and :func:`report` tells what each of several finds; :func:`advise_dimension`
+measures how long vectors should be.
 """
 
 from recokit.candidates.ann import AnnIndex
@@ -20,6 +21,7 @@ from recokit.candidates.ease import EASE
 from recokit.candidates.editorial import Editorial
 from recokit.candidates.explore import Explore
 from recokit.candidates.from_function import FromFunction
+from recokit.candidates.from_implicit import FromImplicit
 from recokit.candidates.graph_filter import GraphFilter
 from recokit.candidates.history import History
 from recokit.candidates.ials import IALS
@@ -52,6 +54,7 @@ __all__ = [
     "Explore",
     "FirstOf",
     "FromFunction",
+    "FromImplicit",
     "GraphFilter",
     "History",
     "ItemKNN",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recokit._ops.threads import map_parts
-from recokit.typing import Float32Array, FloatArray, IntArray
+from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["solve_rows"]
+__all__ = ["padded_cells", "row_blocks", "solve_rows"]
 
 #: Elements of the batched systems of one step: some 16 MB as float32, one thread's share of the cache and a bit.
 _BLOCK = 1 << 22
@@ -51,11 +51,11 @@ def solve_rows(
     def step(rows: IntArray) -> None:
         out[rows] = _solve(weight, rows, turned, spread, ridge[rows])
 
-    map_parts(step, list(_blocks(np.diff(weight.indptr), columns.shape[1])))
+    map_parts(step, list(row_blocks(np.diff(weight.indptr), columns.shape[1])))
     return out @ basis.T.astype(np.float32)
 
 
-def _blocks(counts: IntArray, width: int) -> Iterator[IntArray]:
+def row_blocks(counts: IntArray, width: int) -> Iterator[IntArray]:
     """Yield rows of about the same number of cells together; the cut does not depend on the machine."""
     some = np.flatnonzero(counts)
     order = some[np.argsort(counts[some], kind="stable")]
@@ -76,18 +76,24 @@ def _padded(cells: int) -> int:
     return -(-cells // step) * step
 
 
-def _solve(
-    weight: csr_matrix, rows: IntArray, turned: Float32Array, spread: FloatArray, ridge: FloatArray
-) -> Float32Array:
-    """Return the factors of some rows in the eigenbasis."""
-    import torch
-
+def padded_cells(weight: csr_matrix, rows: IntArray) -> tuple[BoolArray, IntArray, Float32Array]:
+    """Return the cells of some rows side by side, (b, most): which are real, their columns and weights, 0 elsewhere."""
     part = weight[rows]
     counts = np.diff(part.indptr)
     place = np.arange(counts.max()) < counts[:, None]
     column = np.zeros(place.shape, np.int64)
     strength = np.zeros(place.shape, np.float32)
     column[place], strength[place] = part.indices, part.data
+    return place, column, strength
+
+
+def _solve(
+    weight: csr_matrix, rows: IntArray, turned: Float32Array, spread: FloatArray, ridge: FloatArray
+) -> Float32Array:
+    """Return the factors of some rows in the eigenbasis."""
+    import torch
+
+    place, column, strength = padded_cells(weight, rows)
     vectors = torch.from_numpy(turned[column])
     vectors[torch.from_numpy(~place)] = 0.0
     diagonal = (spread + ridge[:, None]).astype(np.float32)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from recokit import candidates, diversity, features, rankers, rules
 from recokit.data.history import UserHistory
@@ -14,6 +16,10 @@ from recokit.protocols import role_of
 from recokit.testing import parametrize_checks, toy_dataset
 
 VECTORS = np.random.default_rng(0).normal(size=(31, 8)).astype(np.float32)  # the toy dataset has 30 items
+
+
+FACTORS = SimpleNamespace(item_factors=VECTORS, regularization=0.1, alpha=2.0)
+SIMILARITY = SimpleNamespace(similarity=csr_matrix(np.maximum(VECTORS @ VECTORS.T, 0)))
 
 
 def first_three(requests, limit):
@@ -55,6 +61,8 @@ STAGES = [
     candidates.AnnIndex(VECTORS, kind="hnsw"),
     candidates.AnnIndex(VECTORS, kind="ivf", n_lists=3, n_probe=3, metric="cosine"),
     candidates.FromFunction(first_three, name="first_three"),
+    candidates.FromImplicit(FACTORS),
+    candidates.FromImplicit(SIMILARITY, half_life="30D", max_history=20),
     candidates.Merge([candidates.Popular(), candidates.History()], limit=8),
     candidates.Merge([candidates.Popular(), candidates.ItemKNN(n_neighbors=5)], by="rrf"),
     candidates.FirstOf([candidates.History(), candidates.Popular()], min_items=5),
