@@ -3,13 +3,13 @@
 Neighbours: :class:`ItemKNN`, :class:`RP3beta`, :class:`CoOccurrence` (sessions and baskets), :class:`Transitions` (what
 came next). Linear and spectral models: :class:`GraphFilter`, :class:`EASE`, :class:`SLIM`, :class:`PureSVD`.
 Factorisation: :class:`IALS`. Neural (torch): :class:`SASRec`, :class:`TwoTower`. Vectors: :class:`AnnIndex`, with
-FAISS. Without a model: :class:`Popular` (decayed counts, overall or by user segment), :class:`Trending`,
-:class:`History` (a user's own items again), :class:`Repurchase` (those that are due), :class:`Content` (attributes and
-text, for new items), :class:`Editorial`, :class:`Explore` (at random, with propensities). From elsewhere:
-:class:`FromFunction` (a function of yours), :class:`FromImplicit` (a model of that library). What puts them together:
-:class:`Merge`, :class:`FirstOf`, :class:`ColdStart`, :class:`Unseen`, :class:`Refreshed`. :class:`UserHistory` is the
-hydrator that most of them answer from, and :func:`report` tells what each of several finds; :func:`advise_dimension`
-measures how long vectors should be.
+FAISS. Without a model: :class:`Popular` (decayed counts, overall or by user segment), :class:`PopularInCategory` (in
+the categories of the history), :class:`Trending`, :class:`History` (a user's own items again), :class:`Repurchase`
+(those that are due), :class:`Content` (attributes and text, for new items), :class:`Editorial`, :class:`Explore` (at
+random, with propensities). From elsewhere: :class:`FromFunction` (a function of yours), :class:`FromImplicit` (a model
+of that library). What puts them together: :class:`Merge`, :class:`FirstOf`, :class:`ColdStart`, :class:`Unseen`,
+:class:`Refreshed`. :class:`UserHistory` is the hydrator that most of them answer from, and :func:`report` tells what
+each of several finds; :func:`advise_dimension` measures how long vectors should be.
 """
 
 from recokit.candidates.ann import AnnIndex
@@ -27,6 +27,7 @@ from recokit.candidates.history import History
 from recokit.candidates.ials import IALS
 from recokit.candidates.item_knn import ItemKNN
 from recokit.candidates.popular import Popular
+from recokit.candidates.popular_in_category import PopularInCategory
 from recokit.candidates.pure_svd import PureSVD
 from recokit.candidates.refreshed import Refreshed
 from recokit.candidates.report import report
@@ -60,6 +61,7 @@ __all__ = [
     "ItemKNN",
     "Merge",
     "Popular",
+    "PopularInCategory",
     "PureSVD",
     "RP3beta",
     "Refreshed",

@@ -19,7 +19,7 @@ from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Neighbors", "nearest_neighbors"]
+__all__ = ["Neighbors", "cost_blocks", "joined", "nearest_neighbors"]
 
 #: Products of one block in fit: bounds its memory to a few hundred MB.
 _FIT_BLOCK = 1 << 24
@@ -55,7 +55,7 @@ def nearest_neighbors(
             n_neighbors,
         )
 
-    return _joined(map_parts(best, list(_blocks(cost, _FIT_BLOCK, _most_rows(len(cost))))))
+    return joined(map_parts(best, list(cost_blocks(cost, _FIT_BLOCK, len(cost)))))
 
 
 class Neighbors(Configured):
@@ -110,8 +110,8 @@ class Neighbors(Configured):
             left, score, found = _outside(exclude, first, last, pairs.offsets, score, found[pairs.first])
             return top_by_score(left, score, found, limit)
 
-        blocks = list(_blocks(np.diff(ends), _SERVE_BLOCK, _most_rows(len(self.offsets_))))
-        return _joined(map_parts(best, blocks))
+        blocks = list(cost_blocks(np.diff(ends), _SERVE_BLOCK, len(self.offsets_)))
+        return joined(map_parts(best, blocks))
 
     def similar(self, items: IntArray, k: int) -> Retrieved:
         """Return the k most similar items of each given item, most similar first.
@@ -147,13 +147,12 @@ def _floors(offsets: IntArray, value: Float32Array, k: int) -> Float32Array:
     return floors
 
 
-def _most_rows(n_codes: int) -> int:
-    """Return how many rows a packed sort key has room for beside a score (32 bits) and an item code."""
-    return 1 << max(31 - bits_for(n_codes), 0)
+def cost_blocks(cost: AnyArray, budget: int, n_codes: int) -> Iterator[tuple[int, int]]:
+    """Cut rows into blocks whose cost is within the budget, or of one row.
 
-
-def _blocks(cost: AnyArray, budget: int, most: int) -> Iterator[tuple[int, int]]:
-    """Cut rows into blocks of at most ``most`` rows whose cost is within the budget, or of one row."""
+    A block has no more rows than a packed sort key has room for beside a score (32 bits) and an item code.
+    """
+    most = 1 << max(31 - bits_for(n_codes), 0)
     total = np.cumsum(cost)
     start, done = 0, 0.0
     while start < len(cost):
@@ -175,7 +174,8 @@ def _outside(
     return rows_to_offsets(row[kept], last - first), score[kept], item[kept]
 
 
-def _joined(parts: list[tuple[IntArray, IntArray, Float32Array]]) -> Retrieved:
+def joined(parts: list[tuple[IntArray, IntArray, Float32Array]]) -> Retrieved:
+    """Return the answers of consecutive rows, each offsets, items and scores, as one."""
     if len(parts) == 1:
         return Retrieved(*parts[0])
     if not parts:

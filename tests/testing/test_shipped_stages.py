@@ -32,6 +32,8 @@ STAGES = [
     candidates.Popular(),
     candidates.Popular(by="region"),
     candidates.Popular(half_life=None, window="7D", events=["purchase"]),
+    candidates.PopularInCategory(),
+    candidates.PopularInCategory("item.category", half_life=None, window="7D", events=["purchase"]),
     candidates.History(),
     candidates.History(half_life=None, events=["purchase", "click"]),
     candidates.ItemKNN(n_neighbors=5),

@@ -1,0 +1,167 @@
+"""PopularInCategory: what everybody takes lately, of the kinds that the user takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit._ops.membership import pairs_in_sets
+from recokit._ops.packed import group_pairs, top_by_score
+from recokit._ops.segments import (
+    counts_to_offsets,
+    multi_arange,
+    offsets_to_rows,
+    rank_in_row,
+    rows_to_offsets,
+    segment_sum,
+)
+from recokit._ops.threads import map_parts
+from recokit.candidates._neighbors import cost_blocks, joined
+from recokit.candidates._shared import Duration, check_duration, distinct_history, require_fitted, with_decay
+from recokit.data import Dataset, Requests, Retrieved, seconds
+from recokit.data.history import check_events, events_of
+from recokit.errors import ConfigurationError
+from recokit.typing import Float32Array, FloatArray, IntArray
+
+__all__ = ["PopularInCategory"]
+
+#: Items looked at in one block of requests.
+_BLOCK = 1 << 20
+
+
+class PopularInCategory(Configured):
+    """Source of the popular items of the categories in the history, in proportion to their weight there.
+
+    Each category of the history has its share of any list, by the method of Sainte-Laguë: the best item of a category
+    has the category's share of the history as its score, its second a third of that, its third a fifth and so on.
+    A row whose history has no category gets the popular items of all.
+
+    Parameters
+    ----------
+    by : str, default "category"
+        Item column of labels; ``"item.category"`` means the same.
+    half_life : duration or None, default "14D"
+        After this time an event counts half: in ``fit`` as of the end of the data, in ``retrieve`` as of the request.
+        None for no decay.
+    window : duration, optional
+        Popular is what was taken in this time before the end of the data; all of it by default.
+    events : sequence of str, optional
+        Event types that count for popularity; all of them by default.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option is no duration, or the data has no such event type or no such column of labels.
+
+    Attributes
+    ----------
+    offsets_ : ndarray of int64, shape (C + 2,)
+        Where the list of each of C categories lies; list 0 is that of all items.
+    item_ : ndarray of int64
+        The lists: weight descending, ties by code.
+    category_ : ndarray of int64, shape (n_items + 1,)
+        Category of each item, 0 for none.
+    fitted_until_ : float
+
+    Examples
+    --------
+    >>> from recokit.data import Ragged
+    >>> data = Dataset.from_frame(
+    ...     {"user": [1, 2, 3, 3], "item": [1, 1, 3, 4], "timestamp": [1, 2, 3, 4]},
+    ...     items={"item_id": [1, 2, 3, 4], "category": ["tea", "tea", "jam", "jam"]},
+    ... )
+    >>> source = PopularInCategory(half_life=None).fit(data)
+    >>> requests = Requests.build(np.array([0]), ragged={"history": Ragged.from_lists([[2, 1, 3]])})
+    >>> source.retrieve(requests, limit=3).item.tolist()
+    [1, 3, 2]
+    """
+
+    def __init__(
+        self,
+        by: str = "category",
+        *,
+        half_life: Duration | None = "14D",
+        window: Duration | None = None,
+        events: Sequence[str] | None = None,
+    ) -> None:
+        if not isinstance(by, str) or not by:
+            raise ConfigurationError(f"found by={by!r}; expected the name of an item column of labels")
+        check_duration("half_life", half_life)
+        check_duration("window", window)
+        check_events(events)
+        self.by, self.half_life, self.window, self.events = by, half_life, window, events
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The history, and the item column."""
+        return ("history", f"item.{self.by.removeprefix('item.')}")
+
+    def fit(self, dataset: Dataset) -> PopularInCategory:
+        """Count, and rank each category."""
+        column = self.by.removeprefix("item.")
+        labels = dataset.items.labels(column)
+        log = events_of(dataset.interactions, self.events)
+        if self.window is not None:
+            log = log.between(dataset.until - seconds(self.window), np.inf)
+        weight = with_decay(log, dataset.until, self.half_life)
+        count = segment_sum(weight, log.item, dataset.n_items + 1)
+        self.category_ = dataset.items.categorical[column].codes
+        overall = 1 + np.argsort(-count[1:], kind="stable")
+        category = self.category_[overall]
+        order = np.argsort(category, kind="stable")
+        order = order[category[order] > 0]
+        lengths = np.bincount(category[order], minlength=len(labels) + 1)
+        lengths[0] = len(overall)
+        self.item_ = np.concatenate([overall, overall[order]])
+        self.offsets_ = counts_to_offsets(lengths)
+        self.fitted_until_ = dataset.until
+        return self
+
+    def retrieve(self, requests: Requests, limit: int) -> Retrieved:
+        """Return the ``limit`` best items of each row that are not excluded.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        require_fitted(self, "offsets_")
+        offsets, category, share = self._shares(requests)
+        exclude = requests.lists("exclude")
+        row = offsets_to_rows(offsets)
+        start = self.offsets_[category]
+        counts = np.minimum(self.offsets_[category + 1] - start, limit + exclude.counts[row])
+
+        def best(part: tuple[int, int]) -> tuple[IntArray, IntArray, Float32Array]:
+            first, last = part
+            here = slice(offsets[first], offsets[last])
+            of = np.repeat(np.arange(here.start, here.stop), counts[here])
+            item = self.item_[multi_arange(start[here], counts[here])]
+            out = exclude.take(np.arange(first, last))
+            left = ~pairs_in_sets(row[of] - first, item, out.offsets, out.values)
+            of, item = of[left], item[left]
+            rank = rank_in_row(of - here.start, rows_to_offsets(of - here.start, here.stop - here.start))
+            score = (share[of] / (2 * rank + 1)).astype(np.float32)
+            return top_by_score(rows_to_offsets(row[of] - first, last - first), score, item, limit)
+
+        cost = segment_sum(counts, row, len(requests))
+        return joined(map_parts(best, list(cost_blocks(cost, _BLOCK, len(self.category_)))))
+
+    def _shares(self, requests: Requests) -> tuple[IntArray, IntArray, FloatArray]:
+        """Return offsets, categories and their shares of each row's history; 0 alone where there are none."""
+        offsets, item, weight = distinct_history(requests, half_life=self.half_life)
+        category = self.category_[np.where(item < len(self.category_), item, 0)]
+        counted = (category > 0) & (weight > 0)
+        row = offsets_to_rows(offsets)[counted]
+        pairs = group_pairs(rows_to_offsets(row, len(requests)), category[counted])
+        total = pairs.sum(weight[counted])
+        row, category = offsets_to_rows(pairs.offsets), category[counted][pairs.first]
+        share = total / segment_sum(total, row, len(requests))[row]
+        without = np.flatnonzero(np.diff(pairs.offsets) == 0)
+        order = np.argsort(np.concatenate([row, without]), kind="stable")
+        row = np.concatenate([row, without])[order]
+        category = np.concatenate([category, np.zeros(len(without), np.int64)])[order]
+        share = np.concatenate([share, np.ones(len(without))])[order]
+        return rows_to_offsets(row, len(requests)), category, share
