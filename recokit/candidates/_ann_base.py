@@ -77,6 +77,11 @@ class Base:
         return len(self.vectors)
 
     @property
+    def most_probe(self) -> int:
+        """The largest useful number of lists, or width of the walk; 0 where the vectors are scanned."""
+        return 0 if self.index is None else _faiss.most_probe(self.index)
+
+    @property
     def all_codes(self) -> IntArray:
         """Item code of each position, (n,) int64."""
         return np.arange(1, len(self) + 1) if self.codes is None else self.codes
@@ -113,7 +118,7 @@ class Base:
         if self.index is None or visible.position is not None or 2 * k >= visible.count:
             return scan(self.vectors, queries, k, visible)
         share = max(1.0, k / max(usual, _USUAL)) * len(self) / visible.count
-        probe = min(int(np.ceil(n_probe * share)), _faiss.most_probe(self.index))
+        probe = min(int(np.ceil(n_probe * share)), self.most_probe)
         chosen = None if visible.mask is None else _faiss.selector(visible.mask)
         if self.kind != "pq":
             return _faiss.search(self.index, queries, k, probe, chosen)

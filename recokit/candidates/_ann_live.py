@@ -16,6 +16,9 @@ from recokit.typing import BoolArray, Float32Array, IntArray
 
 __all__ = ["Allowed", "Changes", "Snapshot"]
 
+#: How much further a search looks for rows that came back short.
+_WIDER = 4
+
 #: What a search may return: a mask by item code, or ascending item codes.
 Allowed = BoolArray | IntArray | None
 
@@ -214,9 +217,15 @@ class Snapshot:
         if exact:
             position, score = scan(self.base.vectors, queries, wanted, visible)
             return _without(self.base.code_of(position), score, exclude)
-        position, score = self.base.search(queries, wanted, self.n_probe, visible, usual=k)
-        # An index may come back with less than there is: those rows are compared with everything.
+        probe = self.n_probe
+        position, score = self.base.search(queries, wanted, probe, visible, usual=k)
+        # An index may come back with less than there is: those rows look further, at last at everything.
         short = np.flatnonzero((position[:, -1] < 0) if wanted else np.zeros(len(queries), np.bool_))
+        while len(short) and probe < self.base.most_probe:
+            probe = min(_WIDER * probe, self.base.most_probe)
+            found = self.base.search(queries[short], wanted, probe, visible, usual=k)
+            position[short], score[short] = found
+            short = short[found[0][:, -1] < 0]
         if len(short) and self.base.index is not None:
             position[short], score[short] = scan(self.base.vectors, queries[short], wanted, visible)
         return _without(self.base.code_of(position), score, exclude)

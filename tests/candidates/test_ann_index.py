@@ -122,6 +122,18 @@ def test_tuning_reaches_the_recall_wanted() -> None:
     assert AnnIndex(VECTORS, kind="ivf", recall=0.99).fit(DATA).measure_recall(256).mean >= 0.98
 
 
+def test_lists_that_hold_too_little_are_not_made_up_for_by_comparing_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index = AnnIndex(VECTORS, kind="ivf", n_lists=100, n_probe=1).fit(DATA)
+    scanned: list[int] = []
+    monkeypatch.setattr("recokit.candidates._ann_live.scan", lambda v, q, k, seen: scanned.append(len(v)))
+    position, _ = index.live_.pin()[1]._search_base(
+        QUERIES, 100, 0, index.live_.pin()[1].in_base, None, exact=False
+    )
+    assert (position > 0).all() and not scanned  # a list holds 30 items
+
+
 def test_auto_chooses_by_size_and_memory() -> None:
     assert AnnIndex(VECTORS).fit(DATA).choice_.kind == "exact"
     many = np.vstack([np.zeros((1, 64)), RNG.normal(size=(50_100, 64))]).astype(np.float32)
