@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,11 +25,13 @@ class FromFunction(Configured):
     ----------
     function : callable
         ``function(requests, limit)``, which returns a :class:`Retrieved`, a (B, W) array of item codes padded with
-        0, or a list of B lists of item codes; each row best first, distinct, at most ``limit`` long.
+        0, or a list of B lists of item codes; each row best first, distinct, at most ``limit`` long. It may be an
+        ``async def`` function.
     name : str, optional
         Name in paths and columns; ``from_function`` by default.
-    io_bound : bool, default False
-        Whether it waits for input or output: a pipeline then calls it in a thread, with a time limit.
+    io_bound : bool, optional
+        Whether it waits for input or output: a pipeline then calls it in a thread, with a time limit. By default
+        an ``async def`` function does and any other does not.
     requires : sequence of str, default ()
         Names it needs, such as ``"history"``.
 
@@ -39,6 +44,9 @@ class FromFunction(Configured):
     -----
     A pipeline with a function cannot be saved, since a saved state holds no code: write a small class with a
     ``retrieve`` method instead.
+
+    Each call of an ``async def`` function has an event loop of its own, so a client that belongs to a loop has to be
+    opened inside the function. Where a loop runs already, as in a notebook, the call gets a thread too.
 
     Examples
     --------
@@ -53,14 +61,15 @@ class FromFunction(Configured):
         function: Callable[[Requests, int], Any],
         *,
         name: str | None = None,
-        io_bound: bool = False,
+        io_bound: bool | None = None,
         requires: Sequence[str] = (),
     ) -> None:
         if not callable(function):
             raise ConfigurationError(f"found {function!r}; expected a function of requests and limit")
         if name is not None and not name.isidentifier():
             raise ConfigurationError(f"found name {name!r}; expected an identifier such as 'new_arrivals'")
-        self.function, self.name, self.io_bound, self.requires = function, name, io_bound, requires
+        self.function, self.name, self.requires = function, name, requires
+        self.io_bound = _is_async(function) if io_bound is None else io_bound
 
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:
         """Call the function and give its answer the form of a source's.
@@ -71,6 +80,8 @@ class FromFunction(Configured):
             If the answer is none of the three forms, or not one for each request.
         """
         answer = self.function(requests, limit)
+        if inspect.isawaitable(answer):
+            answer = _awaited(answer)
         if isinstance(answer, Retrieved):
             return answer
         if isinstance(answer, np.ndarray):
@@ -100,3 +111,21 @@ class FromFunction(Configured):
             f"found {found} from the function {getattr(self.function, '__name__', self.function)!r}; expected a "
             f"Retrieved, a ({n_rows}, W) array of item codes padded with 0, or {n_rows} lists of item codes"
         )
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def _awaited(answer: Awaitable[Any]) -> Any:
+    """Wait for an answer, inside a running event loop or outside of one."""
+
+    async def whole() -> Any:
+        return await answer
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(whole())
+    with ThreadPoolExecutor(1) as pool:  # a running loop cannot run another one in its own thread
+        return pool.submit(asyncio.run, whole()).result()

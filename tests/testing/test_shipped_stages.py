@@ -18,6 +18,10 @@ from recokit.testing import parametrize_checks, toy_dataset
 VECTORS = np.random.default_rng(0).normal(size=(31, 8)).astype(np.float32)  # the toy dataset has 30 items
 
 
+async def first_two(requests, limit):
+    return np.tile([3, 1], (len(requests), 1))[:, :limit]
+
+
 FACTORS = SimpleNamespace(item_factors=VECTORS, regularization=0.1, alpha=2.0)
 SIMILARITY = SimpleNamespace(similarity=csr_matrix(np.maximum(VECTORS @ VECTORS.T, 0)))
 
@@ -63,6 +67,7 @@ STAGES = [
     candidates.AnnIndex(VECTORS, kind="hnsw"),
     candidates.AnnIndex(VECTORS, kind="ivf", n_lists=3, n_probe=3, metric="cosine"),
     candidates.FromFunction(first_three, name="first_three"),
+    candidates.FromFunction(first_two, name="first_two"),
     candidates.FromImplicit(FACTORS),
     candidates.FromImplicit(SIMILARITY, half_life="30D", max_history=20),
     candidates.Merge([candidates.Popular(), candidates.History()], limit=8),
