@@ -117,15 +117,19 @@ def _is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def _awaited(answer: Awaitable[Any]) -> Any:
+def _awaited(awaitable: Awaitable[Any]) -> Any:
     """Wait for an answer, inside a running event loop or outside of one."""
+    # Not the task's result: asyncio.run makes a text of that while it puts the signal handler back.
+    answer: list[Any] = []
 
-    async def whole() -> Any:
-        return await answer
+    async def whole() -> None:
+        answer.append(await awaitable)
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(whole())
-    with ThreadPoolExecutor(1) as pool:  # a running loop cannot run another one in its own thread
-        return pool.submit(asyncio.run, whole()).result()
+        asyncio.run(whole())
+    else:
+        with ThreadPoolExecutor(1) as pool:  # a running loop cannot run another one in its own thread
+            pool.submit(asyncio.run, whole()).result()
+    return answer[0]
