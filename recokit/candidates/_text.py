@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recokit.data.table import Table
-from recokit.errors import ContractError
+from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import Float32Array, IntArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["encoded", "one_hot", "text_of", "tf_idf"]
+__all__ = ["TextEncoder", "encoded", "one_hot", "text_of", "tf_idf"]
 
 
 def one_hot(codes: IntArray) -> csr_matrix:
@@ -59,7 +59,37 @@ def tf_idf(texts: list[str]) -> csr_matrix:
     return words.fit_transform(texts).tocsr()
 
 
-def encoded(encoder: Callable[[list[str]], Any] | None, texts: list[str]) -> Float32Array:
+class TextEncoder:
+    """What makes vectors of texts: a function, or a model with ``encode``.
+
+    A saved one is empty, since a saved state holds no code: what it made is saved by who used it.
+    """
+
+    def __init__(self, *model: Any) -> None:
+        self.model = model
+
+    def __call__(self, texts: list[str]) -> Any:
+        """Return what the model makes of the texts."""
+        if not self.model:
+            raise ConfigurationError(
+                "found no encoder: it is not saved with its stage, which needs it for a new fit only; "
+                "hint: Content(encoder=model).fit(dataset)"
+            )
+        model = self.model[0]
+        return model.encode(texts) if hasattr(model, "encode") else model(texts)
+
+    def __repr__(self) -> str:
+        return repr(self.model[0]) if self.model else "<not saved>"
+
+    def state(self) -> dict[str, Any]:
+        """Return what to save: nothing."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
+
+
+def encoded(encoder: TextEncoder, texts: list[str]) -> Float32Array:
     """Return the encoder's vectors, rows of length 1; zeros where there is no text.
 
     Raises
@@ -67,7 +97,6 @@ def encoded(encoder: Callable[[list[str]], Any] | None, texts: list[str]) -> Flo
     ContractError
         If it returns something other than (n, D) finite numbers.
     """
-    assert encoder is not None
     some = [row for row, text in enumerate(texts) if text]
     found = np.asarray(encoder([texts[row] for row in some]), np.float32) if some else np.zeros((0, 0))
     if found.ndim != 2 or len(found) != len(some) or not np.isfinite(found).all():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from recokit._configured import Configured
 from recokit.candidates._dense import history_matrix, retrieve_scored
 from recokit.candidates._shared import Duration, check_duration, require_fitted
-from recokit.candidates._text import encoded, one_hot, text_of, tf_idf
+from recokit.candidates._text import TextEncoder, encoded, one_hot, text_of, tf_idf
 from recokit.data import Dataset, Ragged, Requests, Retrieved
 from recokit.data.table import Table
 from recokit.errors import ConfigurationError
@@ -34,9 +34,10 @@ class Content(Configured):
         Item columns of labels; all categorical ones by default. A label counts the more the rarer it is.
     text : sequence of str, optional
         Item columns of text, compared by TF-IDF of their words; all free text by default. Labels may be named too.
-    encoder : callable, optional
-        From a list of texts to (n, D) vectors, such as the ``encode`` of a sentence-transformers model. It sees the
-        text columns of each item joined, and takes the place of TF-IDF.
+    encoder : callable or object with ``encode``, optional
+        From a list of texts to (n, D) vectors: a function, or a model such as a ``SentenceTransformer``. It sees the
+        text columns of each item joined, and takes the place of TF-IDF. It is not saved, its vectors are: a loaded
+        source serves without it, and only a new ``fit`` needs it.
     weights : mapping of str to float, optional
         Weight of a column of labels by its name, of the text as ``"text"``; 1 by default, the text as much as all
         labels together.
@@ -75,7 +76,7 @@ class Content(Configured):
         *,
         attributes: Sequence[str] | None = None,
         text: Sequence[str] | None = None,
-        encoder: Callable[[list[str]], Any] | None = None,
+        encoder: Any = None,
         weights: Mapping[str, float] | None = None,
         half_life: Duration | None = None,
         max_history: int | None = None,
@@ -90,12 +91,18 @@ class Content(Configured):
                 raise ConfigurationError(
                     f"found the weight {weight} of {name!r}; expected a finite number of at least 0"
                 )
-        if encoder is not None and not callable(encoder):
-            raise ConfigurationError(f"found encoder={encoder!r}; expected a function of a list of texts")
+        if encoder is not None and not (callable(encoder) or hasattr(encoder, "encode")):
+            raise ConfigurationError(
+                f"found encoder={encoder!r}; expected a function of a list of texts, or a model with encode"
+            )
         if max_history is not None and max_history < 1:
             raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
         check_duration("half_life", half_life)
-        self.attributes, self.text, self.encoder, self.weights = attributes, text, encoder, weights
+        self.attributes, self.text, self.weights = attributes, text, weights
+        self.encoder = (
+            encoder if encoder is None or isinstance(encoder, TextEncoder) else TextEncoder(encoder)
+        )
+        )
         self.half_life, self.max_history = half_life, max_history
 
     def fit(self, dataset: Dataset) -> Content:
@@ -104,7 +111,7 @@ class Content(Configured):
         Raises
         ------
         ConfigurationError
-            If the items have none of the columns, or a weight names none of them.
+            If the items have none of the columns, a weight names none of them, or the encoder was not saved.
         ContractError
             If the encoder returns something other than (n, D) finite numbers.
         """
@@ -127,10 +134,10 @@ class Content(Configured):
         ]
         self.vectors_ = np.zeros((table.n + 1, 0), np.float32)
         texts = text_of(table, text) if text else []
-        if text and self.encoder is None:
-            parts.append(tf_idf(texts) * np.sqrt(weights["text"]))
-        elif text:
+        if text and self.encoder is not None:
             self.vectors_ = encoded(self.encoder, texts) * np.float32(np.sqrt(weights["text"]))
+        elif text:
+            parts.append(tf_idf(texts) * np.sqrt(weights["text"]))
         empty = csr_matrix((table.n + 1, 0), dtype=np.float32)
         self.terms_ = hstack([empty, *parts], format="csr", dtype=np.float32)
         self.fitted_until_ = dataset.until

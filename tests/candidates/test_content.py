@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recokit._configured import clone
 from recokit.candidates import Content
-from recokit.data import Dataset, Ragged, Requests, Retrieved, from_state, to_state
+from recokit.data import Dataset, Ragged, Requests, Retrieved, from_state, load_state, save_state, to_state
 from recokit.datasets import load_movielens
 from recokit.errors import ConfigurationError, ContractError
 
@@ -68,6 +69,31 @@ def test_an_encoder_takes_the_place_of_words() -> None:
     model = Content(attributes=[], text=["plot"], encoder=sea).fit(catalogue())
     assert lists(model.retrieve(ask([4], [6], [5]), 9)) == [[3, 4], [1, 2, 6], []]
     assert model.vectors_.shape == (7, 2)
+
+
+class Sentences:
+    """Has the interface of a SentenceTransformer, which is callable for another purpose."""
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        return np.array([[text.count("war"), text.count("rain")] for text in texts], np.float32)
+
+    def __call__(self, texts: object) -> object:
+        raise TypeError("a batch of tokens, not texts")
+
+    def fit(self, texts: object) -> None:
+        raise AssertionError("it is trained already")
+
+
+def test_a_model_with_encode_is_an_encoder_and_is_not_needed_after_saving(tmp_path: Path) -> None:
+    model = Content(attributes=[], text=["plot"], encoder=Sentences()).fit(catalogue())
+    assert lists(model.retrieve(ask([4], [6], [5]), 9)) == [[3, 4], [1, 2, 6], []]
+    assert lists(clone(model).fit(catalogue()).retrieve(ask([4]), 9)) == [[3, 4]]
+    save_state(tmp_path / "content", model)
+    loaded = load_state(tmp_path / "content")[0]
+    assert lists(loaded.retrieve(ask([4], [6], [5]), 9)) == [[3, 4], [1, 2, 6], []]
+    assert "<not saved>" in repr(loaded)
+    with pytest.raises(ConfigurationError, match="needs it for a new fit only"):
+        loaded.fit(catalogue())
 
 
 @pytest.mark.parametrize(

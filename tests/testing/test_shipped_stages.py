@@ -22,6 +22,10 @@ async def first_two(requests, limit):
     return np.tile([3, 1], (len(requests), 1))[:, :limit]
 
 
+def lengths(texts):
+    return [[len(text), 1.0] for text in texts]
+
+
 FACTORS = SimpleNamespace(item_factors=VECTORS, regularization=0.1, alpha=2.0)
 SIMILARITY = SimpleNamespace(similarity=csr_matrix(np.maximum(VECTORS @ VECTORS.T, 0)))
 
@@ -55,6 +59,7 @@ STAGES = [
     candidates.ColdStart([(0, candidates.Popular()), (1, candidates.Content()), (5, candidates.ItemKNN())]),
     candidates.Content(),
     candidates.Content(attributes=["category"], half_life="30D"),
+    candidates.Content(text=["category"], encoder=lengths),
     candidates.Editorial(toy_dataset().item_ids.decode([3, 1, 2]).tolist()),
     candidates.Explore(),
     candidates.Explore(max_events=5),
