@@ -102,7 +102,6 @@ class Content(Configured):
         self.encoder = (
             encoder if encoder is None or isinstance(encoder, TextEncoder) else TextEncoder(encoder)
         )
-        )
         self.half_life, self.max_history = half_life, max_history
 
     def fit(self, dataset: Dataset) -> Content:
