@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
+from recokit._ops.search import search
 from recokit._ops.segments import offsets_to_rows
-from recokit.typing import BoolArray, IntArray
+from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = ["locate_sorted", "pairs_in_sets"]
 
 
-def locate_sorted(keys: IntArray, wanted: IntArray) -> tuple[IntArray, BoolArray]:
-    """Locate values in sorted unique keys.
+def locate_sorted(keys: AnyArray, wanted: AnyArray) -> tuple[IntArray, BoolArray]:
+    """Locate values in sorted keys.
 
     Parameters
     ----------
-    keys : ndarray of int64, shape (K,)
-        Sorted, without repeats.
-    wanted : ndarray of int64, shape (N,)
+    keys : ndarray, shape (K,)
+        Sorted.
+    wanted : ndarray, shape (N,)
         Values to look up.
 
     Returns
     -------
     position : ndarray of int64, shape (N,)
-        Position in ``keys``; 0 where absent, so it is always safe to index with (unless K is 0).
+        First position in ``keys``; 0 where absent, so it is always safe to index with (unless K is 0).
     found : ndarray of bool, shape (N,)
     """
     if not len(keys):
         return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
-    position = np.searchsorted(keys, wanted)
+    position = search(keys, wanted)
     position[position == len(keys)] = 0
     found = keys[position] == wanted
     position[~found] = 0

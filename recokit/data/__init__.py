@@ -3,16 +3,18 @@
 External ids and codes (Vocabulary), attributes (Table, Categorical), the event log (Interactions, Dataset),
 what is asked and what flows (Requests, Candidates, Retrieved, Ragged), limits on a list (Cap, Pin, Window),
 what a ranker learns from (RankingData), negatives and hold-outs (NegativeSampler, hold_out), what stages bind to
-(Schema), values that change while serving (Live), checks of training data (validate), user segments, times, and
-saved state.
+(Schema), values that change while serving (Live) and events that come in meanwhile (LiveEvents), each user's history
+(UserHistory), checks of training data (validate), user segments, times, and saved state.
 """
 
 from recokit.data.candidates import Candidates, Retrieved
 from recokit.data.checks import Check, CheckReport
 from recokit.data.dataset import Dataset
+from recokit.data.history import UserHistory
 from recokit.data.interactions import EVENT_WEIGHTS, Interactions
 from recokit.data.limits import Cap, Pin, Window
 from recokit.data.live import Live
+from recokit.data.live_events import Appended, LiveEvents
 from recokit.data.ragged import Ragged
 from recokit.data.ranking import RankingData
 from recokit.data.requests import Requests
@@ -37,6 +39,7 @@ from recokit.data.vocabulary import Vocabulary
 __all__ = [
     "DAY",
     "EVENT_WEIGHTS",
+    "Appended",
     "Candidates",
     "Cap",
     "Categorical",
@@ -45,6 +48,7 @@ __all__ = [
     "Dataset",
     "Interactions",
     "Live",
+    "LiveEvents",
     "NegativeSampler",
     "Pin",
     "PopularityNegatives",
@@ -57,6 +61,7 @@ __all__ = [
     "Schema",
     "Table",
     "UniformNegatives",
+    "UserHistory",
     "ValidationLimits",
     "ValidationReport",
     "Vocabulary",

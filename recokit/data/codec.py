@@ -198,7 +198,7 @@ class _Encoder:
                 for name in ("data", "indices", "indptr")
             }
             return {"$": "sparse", "class": type(value).__name__, "shape": list(value.shape), **parts}
-        if isinstance(value, Live):
+        if type(value) is Live:
             return {"$": "live", "name": value.name, "value": self.encode(value.pin()[1], f"{path}.value")}
         return self._instance(value, path)
 

@@ -37,6 +37,8 @@ class Dataset:
         Attributes by code.
     cut : float, optional
         Where this is the part before a time split: that time. Everything here is strictly before it.
+    session_ids : ndarray, optional
+        External ids of the sessions, ascending; code 1 is the first.
     extra : mapping
         Whatever else a loader knows about the data, such as a generator's true relevance.
     """
@@ -47,6 +49,7 @@ class Dataset:
     users: Table
     items: Table
     cut: float | None = None
+    session_ids: AnyArray | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -99,12 +102,14 @@ class Dataset:
         user_ids = _vocabulary(user, user_frame, "user_id")
         item_ids = _vocabulary(item, item_frame, "item_id")
         latest = time.time() + DAY if now is None else now
+        session, session_ids = log.labels("session_id") if "session_id" in log else (None, None)
         return cls(
-            _interactions(log, user_ids.encode(user), item_ids.encode(item), event_weights, latest),
+            _interactions(log, user_ids.encode(user), item_ids.encode(item), session, event_weights, latest),
             user_ids,
             item_ids,
             _table(user_frame, user_ids, "user_id", categorical),
             _table(item_frame, item_ids, "item_id", categorical),
+            session_ids=session_ids,
         )
 
     @property
@@ -250,7 +255,12 @@ def _table(frame: Frame | None, vocabulary: Vocabulary, name: str, categorical: 
 
 
 def _interactions(
-    log: Frame, user: IntArray, item: IntArray, event_weights: Mapping[str, float], latest: float
+    log: Frame,
+    user: IntArray,
+    item: IntArray,
+    session: IntArray | None,
+    event_weights: Mapping[str, float],
+    latest: float,
 ) -> Interactions:
     timestamp = log.times("timestamp")
     _require(np.isfinite(timestamp), timestamp, "timestamp", "finite seconds since 1970")
@@ -266,7 +276,7 @@ def _interactions(
         weight=_weights(log, names, event, event_weights)[order],
         value=_values(log, len(event))[order],
         event_names=names,
-        session=log.labels("session_id")[0][order] if "session_id" in log else None,
+        session=None if session is None else session[order],
         impression=log.labels("impression_id")[0][order] if "impression_id" in log else None,
         position=_positions(log)[order] if "position" in log else None,
         propensity=_propensities(log)[order] if "propensity" in log else None,

@@ -3,30 +3,69 @@
 Events of each keyspace (users, items, pairs of them, pairs with a category) are sorted by one integer key,
 ``entity * T + rank of the time``, so the events of an entity before a time end at one binary search. Counts are
 differences of two positions; sums are differences of int64 fixed-point prefix sums, exact where float prefix sums are
-wrong in the last digits; decays are a recurrence along each entity's events, stored after every event.
+wrong in the last digits; decays are a recurrence along each entity's events, stored after every event; distinct counts
+are steps up and down.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recokit._ops.segments import counts_to_offsets
+from recokit.data.event_parts import event_codes, identities, part_codes, part_sizes
 from recokit.data.interactions import Interactions
-from recokit.data.keyed_events import AsOf, KeyedEvents, Keyspace, Moments
+from recokit.data.keyed_events import AsOf, Distinct, KeyedEvents, Keyspace, Moments
+from recokit.data.presence import Presence, Spans
+from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, did_you_mean
-from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+from recokit.typing import AnyArray, FloatArray, IntArray, UInt64Array
 
 if TYPE_CHECKING:
     from recokit.data.dataset import Dataset
 
-__all__ = ["AsOf", "EventIndex", "KeyedEvents", "Keyspace", "Moments"]
+__all__ = ["AsOf", "EventIndex", "KeyedEvents", "Keyspace", "Known", "Moments"]
 
 #: Bits of a fixed-point total; one more is the sign, and one is headroom for rounding.
 _TOTAL_BITS = 61
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What an index knows of its events beyond the counts, so that later ones can be told from them.
+
+    Parameters
+    ----------
+    user_ids, item_ids : Vocabulary
+        What its codes mean.
+    event_names : tuple of str
+        Event types by code.
+    session_ids : ndarray or None
+        External ids of sessions, ascending; code 1 is the first.
+    since : float
+        Events before this time are not remembered.
+    recent : ndarray of uint64
+        Identities of the events since then, ascending.
+    """
+
+    user_ids: Vocabulary
+    item_ids: Vocabulary
+    event_names: tuple[str, ...]
+    session_ids: AnyArray | None
+    since: float
+    recent: UInt64Array
+
+    @classmethod
+    def of(cls, dataset: Dataset, horizon: float) -> Known:
+        """Remember the dataset's last ``horizon`` seconds."""
+        since = dataset.until - horizon
+        log = dataset.interactions.between(since, np.inf)
+        recent = np.sort(identities(log.user, log.item, log.event, log.timestamp))
+        names = dataset.interactions.event_names
+        return cls(dataset.user_ids, dataset.item_ids, names, dataset.session_ids, since, recent)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,37 +76,51 @@ class EventIndex:
     ----------
     keyed : mapping of str to KeyedEvents
         By :attr:`Keyspace.name`.
+    keyspaces : mapping of str to Keyspace
+        What was asked for, by name.
     codes : mapping of str to ndarray of int64 (n + 1,)
         Label codes of the categorical columns used, by entity code.
+    sizes : mapping of str to int
+        Number of codes of each part.
     times : ndarray of float64, shape (T,)
         Distinct times of the indexed events.
     until : float
         Until when the events are known.
+    known : Known, optional
+        Where events are to come later: what tells them from those that are here.
 
     Notes
     -----
-    A keyspace takes 8 bytes an event for the keys, and 8 for each sum and half-life; a pair keyspace takes up to 16
-    more for each distinct pair.
+    A keyspace takes 8 bytes an event for the keys, and 8 for each sum, half-life and count of distinct ones (16 in a
+    window); a pair keyspace takes up to 16 more for each distinct pair. Where events are to come later, a distinct
+    count takes up to 24 more, and each recent event 8.
 
     Examples
     --------
     >>> from recokit.data import Dataset
     >>> log = {"user_id": [7, 7, 8], "item_id": [1, 1, 1], "timestamp": [10.0, 20.0, 30.0]}
-    >>> index = EventIndex.build(Dataset.from_frame(log), [Keyspace(("item",)), Keyspace(("user", "item"))])
-    >>> index["item"].as_of(np.array([20.0, 31.0]), np.array([1, 1])).count().tolist()
-    [1, 3]
+    >>> spaces = [Keyspace(("item",), distinct=(("user", None),)), Keyspace(("user", "item"))]
+    >>> index = EventIndex.build(Dataset.from_frame(log), spaces)
+    >>> view = index["item"].as_of(np.array([20.0, 31.0]), np.array([1, 1]))
+    >>> view.count().tolist(), view.distinct("user").tolist()
+    ([1, 3], [1, 2])
     >>> view = index["user*item"].as_of(np.array([40.0]), np.array([1]), np.array([1]))
     >>> view.count(25.0).tolist(), view.recency().tolist()
     ([1], [20.0])
     """
 
     keyed: Mapping[str, KeyedEvents]
+    keyspaces: Mapping[str, Keyspace]
     codes: Mapping[str, IntArray]
+    sizes: Mapping[str, int]
     times: FloatArray
     until: float
+    known: Known | None = field(default=None, repr=False)
 
     @classmethod
-    def build(cls, dataset: Dataset, keyspaces: Iterable[Keyspace]) -> EventIndex:
+    def build(
+        cls, dataset: Dataset, keyspaces: Iterable[Keyspace], *, horizon: float | None = None
+    ) -> EventIndex:
         """Index a dataset's events.
 
         Parameters
@@ -76,22 +129,48 @@ class EventIndex:
             Events, and tables for categorical parts.
         keyspaces : iterable of Keyspace
             What to index; those of one name are merged.
+        horizon : float, optional
+            Where events are to come later: how late, in seconds, one may still be told from those that are here.
 
         Raises
         ------
         ConfigurationError
             For an event type or column that the dataset lacks.
         """
-        merged = _merge(keyspaces)
+        spaces = _merge(keyspaces)
         log = dataset.interactions
+        for space in spaces.values():
+            if space.event is not None and space.event not in log.event_names:
+                hint = did_you_mean(space.event, log.event_names)
+                raise ConfigurationError(f"found no event type {space.event!r}; {hint}")
+        codes = part_codes(dataset, _parts(spaces.values()))
+        known = None if horizon is None else Known.of(dataset, horizon)
+        index = cls({}, spaces, codes, part_sizes(dataset, codes), np.zeros(0), dataset.until, known)
+        return index._filled(log, log.event_names, None)
+
+    def with_events(self, log: Interactions, event_names: Sequence[str]) -> EventIndex:
+        """Return an index of further events: what it answers is what they add to this one.
+
+        Parameters
+        ----------
+        log : Interactions
+            Events that are not here yet, in this index's codes, sorted by time.
+        event_names : sequence of str
+            Event types by code.
+        """
+        return self._filled(log, event_names, self)
+
+    def _filled(self, log: Interactions, event_names: Sequence[str], base: EventIndex | None) -> EventIndex:
         times, rank = np.unique(log.timestamp, return_inverse=True)
-        parts = {part for keyspace in merged for part in keyspace.entity}
-        codes = {part: _codes(dataset, part) for part in sorted(parts) if "." in part}
-        sizes = {"user": dataset.n_users + 1, "item": dataset.n_items + 1}
-        sizes |= {part: _n_labels(dataset, part) + 1 for part in codes}
-        columns = {part: _event_codes(log, part, codes) for part in parts}
-        keyed = {keyspace.name: _index(keyspace, log, columns, sizes, times, rank) for keyspace in merged}
-        return cls(keyed, codes, times, dataset.until)
+        columns = {part: event_codes(log, part, self.codes) for part in _parts(self.keyspaces.values())}
+        indexing = _Indexing(
+            log, tuple(event_names), columns, self.sizes, times, rank, self.known is not None
+        )
+        keyed = {
+            name: indexing.keyed(space, None if base is None else base.keyed[name])
+            for name, space in self.keyspaces.items()
+        }
+        return EventIndex(keyed, self.keyspaces, self.codes, self.sizes, times, self.until, self.known)
 
     def __getitem__(self, name: str) -> KeyedEvents:
         if name not in self.keyed:
@@ -105,95 +184,115 @@ class EventIndex:
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
-        return self.times.nbytes + sum(events.nbytes for events in self.keyed.values())
+        recent = 0 if self.known is None else self.known.recent.nbytes
+        return self.times.nbytes + recent + sum(events.nbytes for events in self.keyed.values())
 
 
-def _merge(keyspaces: Iterable[Keyspace]) -> list[Keyspace]:
+def _merge(keyspaces: Iterable[Keyspace]) -> dict[str, Keyspace]:
     merged: dict[str, Keyspace] = {}
-    for keyspace in keyspaces:
-        before = merged.get(keyspace.name, keyspace)
-        merged[keyspace.name] = Keyspace(
-            keyspace.entity,
-            keyspace.event,
-            tuple(sorted({*before.half_lives, *keyspace.half_lives})),
-            tuple(sorted({*before.sums, *keyspace.sums})),
+    for space in keyspaces:
+        before = merged.get(space.name, space)
+        merged[space.name] = Keyspace(
+            space.entity,
+            space.event,
+            tuple(sorted({*before.half_lives, *space.half_lives})),
+            tuple(sorted({*before.sums, *space.sums})),
+            tuple(sorted({*before.distinct, *space.distinct}, key=lambda one: (one[0], one[1] or 0.0))),
         )
-    return list(merged.values())
+    return merged
 
 
-def _codes(dataset: Dataset, part: str) -> IntArray:
-    entity, _, column = part.partition(".")
-    if entity not in ("user", "item"):
-        raise ConfigurationError(
-            f"found the entity {part!r}; expected 'user', 'item', 'user.COLUMN' or 'item.COLUMN'"
+def _parts(keyspaces: Iterable[Keyspace]) -> set[str]:
+    parts: set[str] = set()
+    for space in keyspaces:
+        parts.update(space.entity, (of for of, _ in space.distinct))
+    return parts
+
+
+@dataclass(frozen=True, eq=False)
+class _Indexing:
+    """One log, on the way to its keyspaces."""
+
+    log: Interactions
+    event_names: tuple[str, ...]
+    columns: Mapping[str, IntArray]
+    sizes: Mapping[str, int]
+    times: FloatArray
+    rank: IntArray
+    to_come: bool
+
+    def keyed(self, space: Keyspace, base: KeyedEvents | None) -> KeyedEvents:
+        """Index one keyspace; that of further events lists its entities, so that no array is as long as the base's."""
+        picked = self._picked(space)
+        parts = [self.columns[part][picked] for part in space.entity]
+        width = self.sizes[space.entity[1]] if len(parts) == 2 else 0
+        codes: IntArray | None = None
+        entity = parts[0] if parts else np.ones(len(picked), np.int64)
+        n_entities = self.sizes[space.entity[0]] - 1 if parts else 1
+        if width or base is not None:
+            code = entity * width + parts[1] if width else entity
+            codes, entity = np.unique(code, return_inverse=True)
+            entity, n_entities = entity + 1, len(codes)
+        order = np.argsort(entity, kind="stable")
+        picked, entity = picked[order], entity[order]
+        time, weight = self.log.timestamp[picked], self.log.weight[picked].astype(np.float64)
+        sums, exponents = _sums(space.sums, self.log, picked)
+        keyed = KeyedEvents(
+            times=self.times,
+            keys=entity * len(self.times) + self.rank[picked],
+            offsets=counts_to_offsets(np.bincount(entity, minlength=n_entities + 1)),
+            codes=codes,
+            width=width,
+            sums=sums,
+            exponents=exponents,
+            decays={
+                half_life: _decay_states(entity, time, weight, half_life) for half_life in space.half_lives
+            },
+            presence={
+                one: self._presence(one, entity, picked, n_entities, codes, base) for one in space.distinct
+            },
         )
-    table = dataset.users if entity == "user" else dataset.items
-    table.labels(column)
-    return table.column(column)
+        return keyed
 
+    def _picked(self, space: Keyspace) -> IntArray:
+        known = np.ones(len(self.log), np.bool_)
+        for part in space.entity:
+            known &= self.columns[part] > 0
+        if space.event is not None:
+            known &= self.log.event == (
+                self.event_names.index(space.event) if space.event in self.event_names else -1
+            )
+        return np.flatnonzero(known)
 
-def _n_labels(dataset: Dataset, part: str) -> int:
-    entity, _, column = part.partition(".")
-    return len((dataset.users if entity == "user" else dataset.items).labels(column))
-
-
-def _event_codes(log: Interactions, part: str, codes: Mapping[str, IntArray]) -> IntArray:
-    entity = part.partition(".")[0]
-    if entity not in ("user", "item"):
-        raise ConfigurationError(
-            f"found the entity {part!r}; expected 'user', 'item', 'user.COLUMN' or 'item.COLUMN'"
-        )
-    code = log.user if entity == "user" else log.item
-    return codes[part][code] if part in codes else code
-
-
-def _index(
-    keyspace: Keyspace,
-    log: Interactions,
-    columns: Mapping[str, IntArray],
-    sizes: Mapping[str, int],
-    times: FloatArray,
-    rank: IntArray,
-) -> KeyedEvents:
-    code = [columns[part] for part in keyspace.entity]
-    known = np.logical_and.reduce([part > 0 for part in code])
-    if keyspace.event is not None:
-        if keyspace.event not in log.event_names:
-            hint = did_you_mean(keyspace.event, log.event_names)
-            raise ConfigurationError(f"found no event type {keyspace.event!r}; {hint}")
-        known &= log.event == log.event_names.index(keyspace.event)
-    picked = np.flatnonzero(known)
-    if len(keyspace.entity) == 2:
-        width = sizes[keyspace.entity[1]]
-        pairs, entity = np.unique(code[0][picked] * width + code[1][picked], return_inverse=True)
-        entity, n_entities = entity + 1, len(pairs)
-    else:
-        width, pairs, entity, n_entities = 0, None, code[0][picked], sizes[keyspace.entity[0]] - 1
-    order = np.argsort(entity, kind="stable")
-    picked, entity = picked[order], entity[order]
-    sums, exponents = _sums(keyspace.sums, log, known, picked)
-    time, weight = log.timestamp[picked], log.weight[picked].astype(np.float64)
-    return KeyedEvents(
-        times=times,
-        keys=entity * len(times) + rank[picked],
-        offsets=counts_to_offsets(np.bincount(entity, minlength=n_entities + 1)),
-        pairs=pairs,
-        width=width,
-        sums=sums,
-        exponents=exponents,
-        decays={
-            half_life: _decay_states(entity, time, weight, half_life) for half_life in keyspace.half_lives
-        },
-    )
+    def _presence(
+        self,
+        distinct: Distinct,
+        entity: IntArray,
+        picked: IntArray,
+        n_entities: int,
+        codes: IntArray | None,
+        base: KeyedEvents | None,
+    ) -> Presence:
+        of, window = distinct
+        other = self.columns[of][picked]
+        met = np.flatnonzero(other > 0)
+        entity, other, time = entity[met], other[met], self.log.timestamp[picked[met]]
+        reach = np.inf if window is None else window
+        if base is not None and codes is not None:
+            known = base.entities_of(codes)[entity - 1]
+            return base.presence[distinct].with_events(known, entity, other, time, reach)
+        spans = Spans.merge(entity, other, time, time, reach, self.sizes[of])
+        presence = Presence.build(self.times, spans, n_entities, reach)
+        return presence if self.to_come else Presence(presence.times, presence.began, presence.ended)
 
 
 def _sums(
-    names: Sequence[str], log: Interactions, known: BoolArray, picked: IntArray
+    names: Sequence[str], log: Interactions, picked: IntArray
 ) -> tuple[dict[str, IntArray], dict[str, int]]:
     sums: dict[str, IntArray] = {}
     exponents: dict[str, int] = {}
     for name in names:
-        values = _summand(name, log, known)[picked]
+        values = _summand(name, log)[picked]
         total = float(np.abs(values).sum())
         # A power of two scales floats without rounding; flags are whole numbers already.
         exponents[name] = 0 if values.dtype.kind == "b" else min(_TOTAL_BITS - int(np.frexp(total)[1]), 52)
@@ -204,28 +303,13 @@ def _sums(
     return sums, exponents
 
 
-def _summand(name: str, log: Interactions, known: BoolArray) -> AnyArray:
-    if name == "value":
-        return np.nan_to_num(log.value, nan=0.0)
-    if name == "valued":
-        return ~np.isnan(log.value)
+def _summand(name: str, log: Interactions) -> AnyArray:
     if name == "weight":
         return log.weight
-    if name == "new_pair":
-        return _first_of(log.user, log.item, known)
-    if log.session is None:
-        return np.zeros(len(log), np.bool_)
-    return _first_of(log.user, log.session, known & (log.session > 0))
-
-
-def _first_of(major: IntArray, minor: IntArray, known: BoolArray) -> BoolArray:
-    """Tell which known events are the first of their (major, minor) pair."""
-    first = np.zeros(len(major), np.bool_)
-    position = np.flatnonzero(known)
-    width = int(minor.max(initial=0)) + 1
-    _, index = np.unique(major[position] * width + minor[position], return_index=True)
-    first[position[index]] = True
-    return first
+    if name == "valued":
+        return ~np.isnan(log.value)
+    value = np.nan_to_num(log.value, nan=0.0)
+    return value if name == "value" else value.astype(np.float64) ** 2
 
 
 def _decay_states(entity: IntArray, time: FloatArray, weight: FloatArray, half_life: float) -> FloatArray:

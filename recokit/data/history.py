@@ -10,10 +10,14 @@ import numpy as np
 from recokit._configured import Configured
 from recokit._ops.segments import counts_to_offsets, multi_arange
 from recokit.data.dataset import Dataset
+from recokit.data.events import Known
 from recokit.data.hydrated import Hydrated
 from recokit.data.interactions import Interactions
+from recokit.data.live_events import LiveEvents
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Requests
+from recokit.data.tail import Tail
+from recokit.data.times import seconds
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.typing import AnyArray, FloatArray, IntArray
 
@@ -98,6 +102,8 @@ class UserHistory(Configured):
         The most recent events that ``history`` keeps of each row.
     events : sequence of str, optional
         Event types that ``history`` holds; all of them by default.
+    tail : LiveEvents, optional
+        Events that come in while the model serves; both lists have them too.
 
     Raises
     ------
@@ -131,11 +137,17 @@ class UserHistory(Configured):
     as_of = True
     provides = ("history", "owned")
 
-    def __init__(self, *, max_events: int = 1000, events: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_events: int = 1000,
+        events: Sequence[str] | None = None,
+        tail: LiveEvents | None = None,
+    ) -> None:
         if max_events < 1:
             raise ConfigurationError(f"found max_events={max_events}; expected at least 1")
         check_events(events)
-        self.max_events, self.events = max_events, events
+        self.max_events, self.events, self.tail = max_events, events, tail
 
     def fit(self, dataset: Dataset) -> UserHistory:
         """Index the events by user and time."""
@@ -144,6 +156,8 @@ class UserHistory(Configured):
         same = self.events is None and log.event_names == (OWNING,)
         self.owned_ = self.history_ if same else EventLists.build(log.of(OWNING), dataset.n_users)
         self.fitted_until_ = dataset.until
+        if self.tail is not None:
+            self.known_ = Known.of(dataset, seconds(self.tail.horizon))
         return self
 
     def hydrate(self, requests: Requests) -> Hydrated:
@@ -156,13 +170,24 @@ class UserHistory(Configured):
         """
         if not hasattr(self, "history_"):
             raise NotFittedError("found UserHistory unfitted; expected fit(dataset) first")
-        user, now = requests.user, requests.now
-        return Hydrated(
-            ragged={
-                "history": self.history_.before(user, now, ("timestamp", "weight", "event"), self.max_events),
-                "owned": self.owned_.before(user, now, ("timestamp",)),
-            }
-        )
+        names = ("timestamp", "weight", "event")
+        history = self.history_.before(requests.user, requests.now, names, self.max_events)
+        owned = self.owned_.before(requests.user, requests.now, ("timestamp",))
+        tail = None if self.tail is None else requests.read(self.tail)
+        if tail is not None and len(tail):
+            new_history, new_owned = tail.made(self, _lists_of_tail)
+            history = history.then(
+                new_history.before(requests.user, requests.now, names), "timestamp", self.max_events
+            )
+            owned = owned.then(new_owned.before(requests.user, requests.now, ("timestamp",)), "timestamp")
+        return Hydrated(ragged={"history": history, "owned": owned})
+
+
+def _lists_of_tail(tail: Tail, stage: UserHistory) -> tuple[EventLists, EventLists]:
+    encoded = tail.encoded(stage.known_)
+    n_users = len(stage.known_.user_ids)
+    log = encoded.log if stage.events is None else encoded.log.of(*stage.events)
+    return EventLists.build(log, n_users), EventLists.build(encoded.log.of(OWNING), n_users)
 
 
 def check_events(events: Sequence[str] | None) -> None:

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
 from recokit._ops.membership import locate_sorted
+from recokit._ops.search import search
+from recokit.data.presence import Presence
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["SUMS", "AsOf", "KeyedEvents", "Keyspace", "Moments"]
+__all__ = ["SUMS", "AsOf", "Distinct", "KeyedEvents", "Keyspace", "Moments"]
 
 T = TypeVar("T")
-Part = TypeVar("Part", IntArray, FloatArray)
+Part = TypeVar("Part")
 
 #: What a keyspace can sum.
-SUMS = ("value", "valued", "weight", "new_pair", "new_session")
+SUMS = ("value", "valued", "value_squared", "weight")
+
+#: Of what distinct ones are counted, and in which window in seconds, None for ever.
+Distinct: TypeAlias = tuple[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -29,15 +34,17 @@ class Keyspace:
     Parameters
     ----------
     entity : tuple of str
-        One or two of ``"user"``, ``"item"``, and categorical columns such as ``"item.category"`` or ``"user.region"``.
+        Up to two of ``"user"``, ``"item"``, ``"session"``, ``"price_band"`` (see :func:`price_bands`), and categorical
+        columns such as ``"item.category"`` or ``"user.region"``; none for all events as one entity.
     event : str, optional
         Only events of this type; all by default.
     half_lives : tuple of float
         Half-lives in seconds of the decayed weights.
     sums : tuple of str
-        What is summed: ``"value"`` (unknown values count 0), ``"valued"`` (events with a known value), ``"weight"``,
-        ``"new_pair"`` (first events of a user with an item: the user's distinct items, the item's distinct users) and
-        ``"new_session"`` (first events of a session).
+        What is summed: ``"value"`` (unknown values count 0), ``"valued"`` (events with a known value),
+        ``"value_squared"`` and ``"weight"``.
+    distinct : tuple of (str, float or None)
+        Of what distinct ones are counted, such as ``("user", None)``, and in which window in seconds, None for ever.
 
     Examples
     --------
@@ -49,10 +56,11 @@ class Keyspace:
     event: str | None = None
     half_lives: tuple[float, ...] = ()
     sums: tuple[str, ...] = ()
+    distinct: tuple[Distinct, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.entity) <= 2:
-            raise ConfigurationError(f"found the entity {self.entity!r}; expected one or two parts")
+        if len(self.entity) > 2:
+            raise ConfigurationError(f"found the entity {self.entity!r}; expected at most two parts")
         unknown = [name for name in self.sums if name not in SUMS]
         if unknown:
             raise ConfigurationError(f"found no sum {unknown[0]!r}; {did_you_mean(unknown[0], SUMS)}")
@@ -60,10 +68,9 @@ class Keyspace:
     @property
     def name(self) -> str:
         """The key in the index, such as ``"user*item"`` or ``"item:purchase"``."""
-        return "*".join(self.entity) + (f":{self.event}" if self.event is not None else "")
+        return ("*".join(self.entity) or "all") + (f":{self.event}" if self.event is not None else "")
 
 
-@dataclass(frozen=True, eq=False)
 class Moments:
     """Times to ask about, shared by many queries: ``now[row]`` is the time of each.
 
@@ -77,13 +84,15 @@ class Moments:
         Which request time each query asks about; by default each its own (N = B).
     """
 
-    times: FloatArray
-    now: FloatArray
-    row: IntArray | None = None
+    def __init__(self, times: FloatArray, now: FloatArray, row: IntArray | None = None) -> None:
+        self.times, self.now, self.row = times, now, row
+        self._ranks: dict[float, IntArray] = {}
 
     def of(self, row: IntArray) -> Moments:
         """Return the moments of other queries about the same request times."""
-        return Moments(self.times, self.now, row)
+        other = Moments(self.times, self.now, row)
+        other._ranks = self._ranks  # each is looked up once for all of them
+        return other
 
     @property
     def each(self) -> FloatArray:
@@ -92,7 +101,9 @@ class Moments:
 
     def rank(self, back: float = 0.0) -> IntArray:
         """Return how many distinct event times lie strictly before each time minus ``back`` seconds, (N,) int64."""
-        rank = np.searchsorted(self.times, self.now - back)
+        if back not in self._ranks:
+            self._ranks[back] = search(self.times, self.now - back)
+        rank = self._ranks[back]
         return rank if self.row is None else rank[self.row]
 
 
@@ -108,39 +119,54 @@ class KeyedEvents:
         ``entity * T + rank``, ascending; events with an unknown part are left out.
     offsets : ndarray of int64, shape (E + 2,)
         Events of entity ``e`` are ``offsets[e]:offsets[e + 1]``; entity 0 has none.
-    pairs : ndarray of int64, shape (E,), optional
-        For two parts, ``first * width + second`` of entities 1..E, ascending; for one, codes are entities.
+    codes : ndarray of int64, shape (E,), optional
+        Codes of entities 1..E, ascending: for two parts ``first * width + second``; None where codes are entities.
     width : int
-        Number of codes of the second part.
+        Number of codes of the second part, 0 where there is none.
     sums : mapping of str to ndarray of int64, shape (M + 1,)
         Prefix sums in fixed point.
     exponents : mapping of str to int
         Binary digits after the point of each sum.
     decays : mapping of float to ndarray of float64, shape (M + 1,)
         For each half-life, the decayed weight right after the event before each position.
+    presence : mapping of (str, float or None) to Presence
+        What tells the distinct ones.
     """
 
     times: FloatArray
     keys: IntArray
     offsets: IntArray
-    pairs: IntArray | None = None
+    codes: IntArray | None = None
     width: int = 0
     sums: Mapping[str, IntArray] = field(default_factory=dict)
     exponents: Mapping[str, int] = field(default_factory=dict)
     decays: Mapping[float, FloatArray] = field(default_factory=dict)
+    presence: Mapping[Distinct, Presence] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays, the shared times not counted."""
-        parts: list[AnyArray] = [self.keys, self.offsets, *self.sums.values(), *self.decays.values()]
-        return sum(part.nbytes for part in parts) + (0 if self.pairs is None else self.pairs.nbytes)
+        parts: list[AnyArray | Presence] = [
+            self.keys,
+            self.offsets,
+            *self.sums.values(),
+            *self.decays.values(),
+        ]
+        parts += [*self.presence.values(), *(() if self.codes is None else (self.codes,))]
+        return sum(part.nbytes for part in parts)
 
     def entities(self, first: IntArray, second: IntArray | None = None) -> IntArray:
         """Return the entity of each code, or pair of codes, (N,) int64; 0 where there are no events at all."""
-        if self.pairs is None or second is None:
-            return np.where(first < len(self.offsets) - 1, first, 0)
-        position, found = locate_sorted(self.pairs, first * self.width + second)
-        return np.where(found & (second < self.width), position + 1, 0)
+        if second is None:
+            return self.entities_of(first)
+        return self.entities_of(np.where(second < self.width, first * self.width + second, 0))
+
+    def entities_of(self, code: IntArray) -> IntArray:
+        """Return the entity of each code as ``codes`` has them, (N,) int64; 0 where there are no events at all."""
+        if self.codes is None:
+            return np.where(code < len(self.offsets) - 1, code, 0)
+        position, found = locate_sorted(self.codes, code)
+        return np.where(found, position + 1, 0)
 
     def as_of(self, when: Moments | FloatArray, first: IntArray, second: IntArray | None = None) -> AsOf:
         """Return what happened to entities strictly before given times.
@@ -173,7 +199,7 @@ class AsOf:
     """
 
     def __init__(self, events: KeyedEvents, entity: IntArray, when: Moments) -> None:
-        self._events, self._when = events, when
+        self._events, self._when, self._entity = events, when, entity
         self._base = entity * len(events.times)
         self._start = events.offsets[entity]
         self._stop = events.offsets[entity + 1]
@@ -220,6 +246,14 @@ class AsOf:
         total = prefix[self._stop] - prefix[self._since(window)]
         return np.ldexp(total.astype(np.float64), -self._events.exponents[name])
 
+    def distinct(self, of: str, window: float | None = None) -> IntArray:
+        """Return the number of declared distinct ones, (N,) int64; in the last ``window`` seconds, if given."""
+        presence = _declared(self._events.presence, (of, window), "distinct count")
+        when = self._when
+        if presence.times is not self._events.times:
+            when = Moments(presence.times, when.now, when.row)
+        return presence.count(self._entity, when.rank(), when.rank(window or 0.0))
+
     def decayed(self, half_life: float) -> FloatArray:
         """Return the sum of weights halved every ``half_life`` seconds, (N,) float64."""
         state = _declared(self._events.decays, half_life, "half-life")
@@ -242,9 +276,9 @@ class AsOf:
         wanted = self._base + rank
         position = self._stop.copy()
         # Most entities have no event in a short window, or none at all: only the others are worth a search.
-        search = self._present
-        search = search[self._events.keys[self._stop[search] - 1] >= wanted[search]]
-        position[search] = np.searchsorted(self._events.keys, wanted[search])
+        late = self._present
+        late = late[self._events.keys[self._stop[late] - 1] >= wanted[late]]
+        position[late] = search(self._events.keys, wanted[late])
         return position
 
 

@@ -96,6 +96,31 @@ class Ragged:
         )
         return both.take(np.arange(n) + np.where(use_other, n, 0))
 
+    def then(self, other: Ragged, by: str, most: int | None = None) -> Ragged:
+        """Return the rows of both together, each in the order of a column, own values first among equal ones.
+
+        Parameters
+        ----------
+        other : Ragged
+            As many rows, with the same columns.
+        by : str
+            The column.
+        most : int, optional
+            Keep this many of the last values of each row.
+        """
+        if not len(other.values):
+            return self
+        row = np.concatenate([self.rows, other.rows])
+        columns = {name: np.concatenate([self.columns[name], other.columns[name]]) for name in self.columns}
+        order = np.lexsort((columns[by], row))
+        offsets = self.offsets + other.offsets
+        if most is not None:
+            left = offsets[row[order] + 1] - np.arange(len(order))
+            order = order[left <= most]
+            offsets = counts_to_offsets(np.minimum(np.diff(offsets), most))
+        values = np.concatenate([self.values, other.values])[order]
+        return Ragged(offsets, values, {name: column[order] for name, column in columns.items()})
+
 
 def _column(ragged: Ragged, name: str, like: Ragged) -> AnyArray:
     if name in ragged.columns:

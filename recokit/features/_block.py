@@ -13,13 +13,26 @@ import numpy as np
 from recokit._configured import Configured
 from recokit.data import Candidates, Dataset, seconds
 from recokit.data.events import AsOf, EventIndex, Keyspace, Moments
+from recokit.data.layered import LayeredAsOf, LayeredIndex, LayeredMoments
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Block", "Context", "IndexBlock", "Items", "bound_copy", "durations", "ratio", "window_label"]
+__all__ = [
+    "Block",
+    "Context",
+    "IndexBlock",
+    "Items",
+    "View",
+    "bound_copy",
+    "durations",
+    "ratio",
+    "window_label",
+]
 
 T = TypeVar("T")
 Duration = str | float
+Index = EventIndex | LayeredIndex
+View = AsOf | LayeredAsOf
 
 
 def bound_copy(stage: T, **attributes: Any) -> T:
@@ -117,18 +130,18 @@ class Context:
     Parameters
     ----------
     candidates : Candidates
-    index : EventIndex or None
+    index : EventIndex, LayeredIndex or None
         None for blocks that need none.
     """
 
-    def __init__(self, candidates: Candidates, index: EventIndex | None) -> None:
+    def __init__(self, candidates: Candidates, index: Index | None) -> None:
         self.candidates = candidates
         self._index = index
-        self._views: dict[tuple[str, ...], AsOf] = {}
+        self._views: dict[tuple[str, ...], View] = {}
         self._cells: dict[str, tuple[IntArray, IntArray, IntArray]] = {}
 
     @property
-    def index(self) -> EventIndex:
+    def index(self) -> Index:
         """The event index."""
         if self._index is None:
             raise NotFittedError("found a block of event features before fit; hint: call fit(dataset) first")
@@ -140,25 +153,29 @@ class Context:
         return Items(self.candidates)
 
     @cached_property
-    def when(self) -> Moments:
+    def when(self) -> Moments | LayeredMoments:
         """Request times, (B,)."""
         return self.index.moments(self.candidates.requests.now)
 
-    def users(self, name: str) -> AsOf:
+    def users(self, name: str) -> View:
         """Return what happened to each request's user, (B,)."""
         return self._view(("user", name), self.when, self.candidates.requests.user)
 
-    def of_items(self, name: str, column: str = "") -> AsOf:
+    def of_items(self, name: str, column: str = "") -> View:
         """Return what happened to each distinct item, or to its label in a column, (U,)."""
         code = self.index.codes[column][self.items.code] if column else self.items.code
         return self._view(("item", name), self.when.of(self.items.moment), code)
 
-    def pairs(self, name: str) -> AsOf:
+    def all_events(self, name: str) -> View:
+        """Return what happened at all before each request, (B,)."""
+        return self._view(("all", name), self.when, np.ones(self.candidates.n_rows, np.int64))
+
+    def pairs(self, name: str) -> View:
         """Return what happened between each candidate's user and item, (N,)."""
         candidates = self.candidates
         return self._view(("pair", name), self.when.of(candidates.row), candidates.user, candidates.item)
 
-    def cells(self, name: str, column: str) -> AsOf:
+    def cells(self, name: str, column: str) -> View:
         """Return what happened between users and the labels of their candidates, (C,) distinct (row, label) pairs."""
         row, label, _ = self._cell(column)
         return self._view(("cell", name), self.when.of(row), self.candidates.requests.user[row], label)
@@ -179,9 +196,7 @@ class Context:
         """Spread values of distinct (row, label) pairs (C,) over candidates (N,)."""
         return values.astype(np.float32)[self._cell(column)[2]]
 
-    def _view(
-        self, key: tuple[str, ...], when: Moments, first: IntArray, second: IntArray | None = None
-    ) -> AsOf:
+    def _view(self, key: tuple[str, ...], when: Any, first: IntArray, second: IntArray | None = None) -> View:
         if key not in self._views:
             self._views[key] = self.index[key[1]].as_of(when, first, second)
         return self._views[key]

@@ -58,7 +58,7 @@ class ItemActivity(IndexBlock):
         decayed, trend = f"decayed_{window_label(half_life)}", "_".join(["trend", *_span(windows)])
         rest = (decayed, "recency_days", "age_days", trend, "users", "repeat_share")
         self.names = prefixed("item", event, (*counts, *rest))
-        self.keyspaces = (Keyspace(("item",), event, (self._half_life,), ("new_pair",)),)
+        self.keyspaces = (Keyspace(("item",), event, (self._half_life,), distinct=(("user", None),)),)
 
     def _columns(self, context: Context) -> Iterator[Float32Array]:
         items = context.of_items(self.keyspaces[0].name)
@@ -69,7 +69,7 @@ class ItemActivity(IndexBlock):
         yield context.by_item(items.recency() / DAY)
         yield context.by_item(items.age() / DAY)
         yield context.by_item(_trend(counts, len(items)))
-        users = items.sum("new_pair")
+        users = items.distinct("user")
         yield context.by_item(users)
         total = items.count()
         yield context.by_item(ratio(total - users, total))
@@ -113,7 +113,9 @@ class UserActivity(IndexBlock):
             "session_size",
         )
         self.names = prefixed("user", event, (*counts, *rest))
-        self.keyspaces = (Keyspace(("user",), event, (self._half_life,), ("new_pair", "new_session")),)
+        self.keyspaces = (
+            Keyspace(("user",), event, (self._half_life,), distinct=(("item", None), ("session", None))),
+        )
 
     def _columns(self, context: Context) -> Iterator[Float32Array]:
         users = context.users(self.keyspaces[0].name)
@@ -122,7 +124,7 @@ class UserActivity(IndexBlock):
         yield context.by_row(users.decayed(self._half_life))
         yield context.by_row(users.recency() / DAY)
         yield context.by_row(users.age() / DAY)
-        total, items, sessions = users.count(), users.sum("new_pair"), users.sum("new_session")
+        total, items, sessions = users.count(), users.distinct("item"), users.distinct("session")
         yield context.by_row(items)
         yield context.by_row(ratio(total - items, total))
         yield context.by_row(sessions)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from recokit._configured import Configured, clone
-from recokit.data import Candidates, Dataset, Schema
+from recokit.data import Candidates, Dataset, LiveEvents, Schema, seconds
 from recokit.data.events import EventIndex
+from recokit.data.tail import layered
 from recokit.errors import ConfigurationError, ContractError
 from recokit.features._block import Block, Context, IndexBlock, bound_copy
 from recokit.protocols import Role, role_of
@@ -27,6 +28,8 @@ class Assemble(Configured):
     ----------
     blocks : sequence of featurizers
         recokit's blocks, or any featurizer of your own.
+    tail : LiveEvents, optional
+        Events that come in while the model serves; the blocks see them at once.
 
     Raises
     ------
@@ -42,7 +45,7 @@ class Assemble(Configured):
 
     as_of = True
 
-    def __init__(self, blocks: Sequence[Any]) -> None:
+    def __init__(self, blocks: Sequence[Any], *, tail: LiveEvents | None = None) -> None:
         for block in blocks:
             role = role_of(block)
             if role is not Role.FEATURIZER:
@@ -53,7 +56,7 @@ class Assemble(Configured):
             raise ConfigurationError(
                 "found no blocks; expected at least one, such as features.ItemActivity()"
             )
-        self.blocks = blocks
+        self.blocks, self.tail = blocks, tail
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,7 +83,9 @@ class Assemble(Configured):
         """
         blocks = [clone(block) for block in self.blocks]
         indexed = [block for block in blocks if isinstance(block, IndexBlock)]
-        index = EventIndex.build(dataset, [space for block in indexed for space in block.keyspaces])
+        spaces = [space for block in indexed for space in block.keyspaces]
+        horizon = None if self.tail is None else seconds(self.tail.horizon)
+        index = EventIndex.build(dataset, spaces, horizon=horizon)
         for block in blocks:
             if isinstance(block, IndexBlock):
                 block._adopt(index)
@@ -130,7 +135,10 @@ class Assemble(Configured):
     def _selected(self, candidates: Candidates, places: Sequence[int], width: int) -> Float32Array:
         """Return a matrix (N, width) with each feature at its place; negative places are left out."""
         out = np.empty((len(candidates), width), np.float32)
-        context = Context(candidates, getattr(self, "index_", None))
+        index = getattr(self, "index_", None)
+        if self.tail is not None and index is not None:
+            index = layered(index, candidates.requests.read(self.tail))
+        context = Context(candidates, index)
         start = 0
         for block in self._parts:
             n = len(block.names)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recokit.data.events import AsOf, Keyspace
-from recokit.features._block import Context, IndexBlock, ratio
+from recokit.data.events import Keyspace
+from recokit.features._block import Context, IndexBlock, View, ratio
 from recokit.typing import Float32Array, FloatArray
 
 __all__ = ["Price"]
@@ -45,5 +45,5 @@ class Price(IndexBlock):
             yield context.by_item(ratio(item, _mean_value(context.of_items(column, column))))
 
 
-def _mean_value(view: AsOf) -> FloatArray:
+def _mean_value(view: View) -> FloatArray:
     return ratio(view.sum("value"), view.sum("valued"))

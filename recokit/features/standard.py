@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recokit._configured import Configured
-from recokit.data import Candidates, Dataset, Requests, Schema, Table, seconds
+from recokit.data import Candidates, Dataset, LiveEvents, Requests, Schema, Table, seconds
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.features._block import bound_copy
 from recokit.features.activity import ItemActivity, UserActivity
@@ -42,16 +42,18 @@ class Standard(Configured):
     ----------
     exclude : sequence of str
         Names of features to leave out.
+    tail : LiveEvents, optional
+        Events that come in while the model serves; the features see them at once.
     """
 
     as_of = True
 
-    def __init__(self, *, exclude: Sequence[str] = ()) -> None:
+    def __init__(self, *, exclude: Sequence[str] = (), tail: LiveEvents | None = None) -> None:
         if isinstance(exclude, str):
             raise ConfigurationError(
                 f"found exclude={exclude!r}; expected several names, such as ({exclude!r},)"
             )
-        self.exclude = exclude
+        self.exclude, self.tail = exclude, tail
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ class Standard(Configured):
 
     def fit(self, dataset: Dataset) -> Standard:
         """Choose features, and index the dataset's events."""
-        unbound = Assemble(_blocks(dataset)).fit(dataset)
+        unbound = Assemble(_blocks(dataset), tail=self.tail).fit(dataset)
         bound = unbound.bind(dataset.schema)
         self.assemble_ = unbound
         self.constant_ = _constant_names(bound, dataset)

@@ -13,15 +13,22 @@ from recokit.data.state import load_state, save_state
 from recokit.errors import ConfigurationError
 
 HALF_LIVES = (0.5, 40.0)
-SUMS = ("value", "valued", "weight", "new_pair", "new_session")
+SUMS = ("value", "valued", "value_squared", "weight")
+WINDOWS = (0.5, 7.0, 1e6)
 SPACES = [
-    Keyspace(("user",), half_lives=HALF_LIVES, sums=SUMS),
-    Keyspace(("item",), half_lives=HALF_LIVES, sums=SUMS),
-    Keyspace(("user", "item"), half_lives=HALF_LIVES, sums=SUMS),
-    Keyspace(("user", "item.category"), half_lives=HALF_LIVES),
+    Keyspace(("user",), None, HALF_LIVES, SUMS, (("item", None), ("session", None), ("item.category", 7.0))),
+    Keyspace(
+        ("item",), None, HALF_LIVES, SUMS, (("user", None), ("user", 0.5), ("user", 7.0), ("user", 1e6))
+    ),
+    Keyspace(("user", "item"), None, HALF_LIVES, SUMS, (("session", 7.0),)),
+    Keyspace(
+        ("user", "item.category"), half_lives=HALF_LIVES, distinct=(("item", None), ("price_band", 7.0))
+    ),
     Keyspace(("item.category",)),
     Keyspace(("user.region", "item")),
-    Keyspace(("item",), "buy", HALF_LIVES, ("value", "new_pair")),
+    Keyspace(("user", "price_band")),
+    Keyspace((), distinct=(("user", 7.0),)),
+    Keyspace(("item",), "buy", HALF_LIVES, ("value",), (("user", None),)),
 ]
 
 NAMES = ("user_id", "item_id", "timestamp", "event", "value", "session_id")
@@ -30,7 +37,7 @@ EVENT = st.tuples(
     st.integers(1, 4),
     st.integers(0, 60).map(lambda t: t / 2),
     st.sampled_from(["buy", "see"]),
-    st.one_of(st.just(math.nan), st.floats(0, 1e4, width=32)),
+    st.one_of(st.just(math.nan), st.just(0.0), st.floats(2**-7, 1e4, width=32)),
     st.integers(1, 3),
 )
 EVENTS = st.lists(EVENT, max_size=40)
@@ -56,13 +63,23 @@ def dataset(events):
     )
 
 
-def naive_rows(data, space, first, second, t, window=None):
-    """Positions of the entity's events before t, by a loop."""
+def codes_of(data):
     log = data.interactions
     code = {"user": log.user, "item": log.item}
-    if data.items.categorical:
-        code["item.category"] = data.items.column("category")[log.item]
+    code["item.category"] = data.items.column("category")[log.item]
     code["user.region"] = data.users.column("region")[log.user]
+    code["session"] = np.zeros(len(log), int) if log.session is None else log.session
+    code["price_band"] = np.array([band(value) for value in log.value.tolist()], int)
+    return code
+
+
+def band(value):
+    return 0 if not value > 0 else max(1, min(128, 65 + math.floor(2 * math.log2(value))))
+
+
+def naive_rows(data, space, first, second, t, window=None):
+    """Positions of the entity's events before t, by a loop."""
+    log, code = data.interactions, codes_of(data)
     wanted = dict(zip(space.entity, (first, second), strict=False))
     return [
         i
@@ -78,19 +95,9 @@ def naive_sum(data, space, rows, name):
     log = data.interactions
     if name in ("value", "weight"):
         return math.fsum(float(x) for x in getattr(log, name)[rows] if not math.isnan(x))
-    if name == "valued":
-        return sum(not math.isnan(log.value[i]) for i in rows)
-    other = log.item if name == "new_pair" else log.session
-    if other is None:
-        return 0
-
-    def counts(i):
-        return space.event is None or log.event_names[log.event[i]] == space.event
-
-    return sum(
-        not any(log.user[j] == log.user[i] and other[j] == other[i] and counts(j) for j in range(i))
-        for i in rows
-    )
+    if name == "value_squared":
+        return math.fsum(float(x) ** 2 for x in log.value[rows] if not math.isnan(x))
+    return sum(not math.isnan(log.value[i]) for i in rows)
 
 
 @settings(max_examples=60, deadline=None)
@@ -104,6 +111,7 @@ def test_every_answer_equals_a_naive_pass(events, questions):
             np.array([q[i] for q in questions], float if i == 0 else np.int64) for i in range(3)
         )
         pair = len(space.entity) == 2
+        first = first if space.entity else np.ones_like(first)  # all events are one entity
         view = index[space.name].as_of(t, first, second if pair else None)
         assert len(view) == len(questions)
         for i in range(len(questions)):
@@ -116,12 +124,15 @@ def test_every_answer_equals_a_naive_pass(events, questions):
             np.testing.assert_equal(view.first()[i], time.min() if rows else np.nan)
             np.testing.assert_equal(view.recency()[i], t[i] - time.max() if rows else np.nan)
             np.testing.assert_equal(view.age()[i], t[i] - time.min() if rows else np.nan)
-            for window in (0.5, 7.0, 1e6):
+            for window in WINDOWS:
                 assert view.count(window)[i] == len(naive_rows(*asked, window))
             for name in space.sums:
                 for window in (None, 7.0):
                     expected = naive_sum(data, space, naive_rows(*asked, window), name)
                     assert view.sum(name, window)[i] == pytest.approx(expected, rel=1e-6)
+            for of, window in space.distinct:
+                others = codes_of(data)[of][naive_rows(*asked, window)]
+                assert view.distinct(of, window)[i] == len(set(others.tolist()) - {0})
             for half_life in space.half_lives:
                 weight = data.interactions.weight[rows].astype(float)
                 expected = math.fsum(weight * 2.0 ** (-(t[i] - time) / half_life))
@@ -141,6 +152,8 @@ def test_later_events_change_nothing(events, t):
         a, b = (index[space.name].as_of(when, entity[0], second) for index in (whole, part))
         np.testing.assert_array_equal(a.count(3.0), b.count(3.0))
         np.testing.assert_array_equal(a.recency(), b.recency())
+        for distinct in space.distinct:
+            np.testing.assert_array_equal(a.distinct(*distinct), b.distinct(*distinct))
         for half_life in space.half_lives:
             np.testing.assert_array_equal(a.decayed(half_life), b.decayed(half_life))
         for name in space.sums:
@@ -184,7 +197,8 @@ def test_what_is_not_there_is_named():
         (lambda: EventIndex.build(data, [Keyspace(("item.categry",))]), "did you mean 'category'"),
         (lambda: EventIndex.build(data, [Keyspace(("basket",))]), "'basket'"),
         (lambda: EventIndex.build(data, [Keyspace(("basket.size",))]), "'basket.size'"),
-        (lambda: Keyspace(("user", "item", "item")), "one or two"),
+        (lambda: view.distinct("user"), "declared when built"),
+        (lambda: Keyspace(("user", "item", "item")), "at most two"),
         (lambda: Keyspace(("user",), sums=("valu",)), "did you mean 'value'"),
     ):
         with pytest.raises(ConfigurationError, match=named):
@@ -210,8 +224,9 @@ def test_memory_stays_near_40_bytes_an_event_and_keyspace():
     n = 20_000
     log = {"user_id": rng.integers(1, 200, n), "item_id": rng.integers(1, 200, n), "timestamp": rng.random(n)}
     spaces = [
-        Keyspace(("user",), half_lives=(1.0,), sums=("value", "new_pair")),
+        Keyspace(("user",), half_lives=(1.0,), sums=("value",)),
         Keyspace(("user", "item"), half_lives=(1.0,)),
+        Keyspace(("item",), distinct=(("user", None), ("user", 0.1))),
     ]
     index = EventIndex.build(Dataset.from_frame(log), spaces)
     assert all(events.nbytes <= 41 * n for events in index.keyed.values())
