@@ -142,7 +142,10 @@ class Bindable(Protocol):
 
 
 class Observer(Protocol):
-    """Sees the finished trace of every run; cannot change or fail a request."""
+    """Sees the finished trace of every run; cannot change or fail a request.
+
+    An observer with a true attribute ``wants_ranked`` finds in ``trace.ranked`` what selection chose from.
+    """
 
     def observe(self, trace: Any) -> None: ...
 

@@ -13,8 +13,9 @@ from recokit._html import page, table, text
 from recokit._ops.topk import order_by_score
 from recokit.data.candidates import Candidates
 from recokit.data.requests import Requests
+from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError
-from recokit.typing import BoolArray, IntArray
+from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = ["Location", "StageEvent", "Status", "Trace"]
 
@@ -155,6 +156,12 @@ class Trace:
         The pipeline's fingerprint.
     selected : Candidates, optional
         The final list, in order.
+    ranked : Candidates, optional
+        All candidates as they stood before selection; kept where an observer has a true ``wants_ranked``.
+    users : ndarray of object (B,), optional
+        External ids as asked for, None for anonymous users: a user that the model does not know has code 0.
+    item_ids : Vocabulary, optional
+        Ids of the item codes.
     """
 
     requests: Requests
@@ -167,6 +174,9 @@ class Trace:
     versions: Mapping[str, int]
     fingerprint: str
     selected: Candidates
+    ranked: Candidates | None = None
+    users: AnyArray | None = None
+    item_ids: Vocabulary | None = None
 
     def of(self, name: str) -> tuple[StageEvent, ...]:
         """Return the events of one stage, by path."""

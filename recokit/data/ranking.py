@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from recokit.errors import DataError
-from recokit.typing import Float32Array, FloatArray, IntArray
+from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["RankingData"]
 
@@ -34,6 +35,9 @@ class RankingData:
         Request time of each row; validation rows are newer than training rows.
     validation : RankingData, optional
         The newest window, for early stopping and choice of parameters.
+    columns : mapping of str to ndarray (N,)
+        What else is known of the rows and is no feature, such as the ``position`` and ``propensity`` of logged
+        impressions.
 
     Raises
     ------
@@ -50,11 +54,13 @@ class RankingData:
     item: IntArray
     now: FloatArray
     validation: RankingData | None = None
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.label)
         lengths = {"features": len(self.features), "weight": len(self.weight), "item": len(self.item)}
         lengths |= {"user": len(self.user), "now": len(self.now), "offsets": int(self.offsets[-1])}
+        lengths |= {name: len(column) for name, column in self.columns.items()}
         for name, length in lengths.items():
             if length != n:
                 raise DataError(f"found {name} for {length} rows; expected {n}, one for each label")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from recokit._progress import progress_bar
 from recokit.compose import check_retrieved
 from recokit.data import Candidates, Live, Requests, Retrieved, Schema
 from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
@@ -26,6 +27,9 @@ from recokit.typing import AnyArray
 __all__ = ["Capture", "Model"]
 
 Capture = Literal["summary", "full"]
+
+#: Requests run at a time in a batch; bounds memory, changes no answer.
+CHUNK_ROWS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +61,18 @@ class Model:
 
     @classmethod
     def build(
-        cls, plan: Plan, schema: Schema, until: float, *, validate: bool, report: TrainingReport | None = None
+        cls,
+        plan: Plan,
+        schema: Schema,
+        until: float,
+        *,
+        validate: bool,
+        report: TrainingReport | None = None,
+        keep_ranked: bool = False,
     ) -> Model:
         """Prepare a bound plan for serving."""
         bulkheads = {node.name: Bulkhead() for node in plan.sources if node.io_bound}
-        settings = Settings(plan, len(schema.item_ids), validate, bulkheads)
+        settings = Settings(plan, len(schema.item_ids), validate, bulkheads, keep_ranked)
         content = [(node.name, repr(node.stage)) for node in plan], schema.item_ids.fingerprint, until
         fingerprint = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
         return cls(settings, schema, until, fingerprint, live_values(plan), report)
@@ -112,7 +123,8 @@ class Model:
             raise ConfigurationError(f"found capture={capture!r}; expected 'summary' or 'full'")
         budget = np.inf if budget_ms is None else budget_ms / 1e3
         run = Run(self.settings, requests, Deadline.after(budget), full=capture == "full")
-        selected = Selector(run).finish(rank(run, retrieve(run)))
+        ranked = rank(run, retrieve(run))
+        selected = Selector(run).finish(ranked)
         if self.settings.validate:
             selected.validate()
         seconds = run.deadline.elapsed()
@@ -127,8 +139,30 @@ class Model:
             versions={live.name: requests.pinned[key][0] for key, live in self.live.items()},
             fingerprint=self.fingerprint,
             selected=selected,
+            ranked=ranked if self.settings.keep_ranked else None,
+            users=users,
+            item_ids=self.schema.item_ids,
         )
         return Recommendations.from_candidates(selected, users, self.schema.item_ids, trace)
+
+    def answers(
+        self,
+        requests: Requests,
+        users: AnyArray,
+        budget_ms: float | None,
+        capture: Capture,
+        *,
+        progress: bool = False,
+    ) -> Iterator[Recommendations]:
+        """Run requests in chunks, all with the same versions of live values; at least one answer."""
+        requests = self.pinned(requests)
+        starts = range(0, max(len(requests), 1), CHUNK_ROWS)
+        if len(starts) == 1:
+            yield self.answer(requests, users, budget_ms, capture)
+            return
+        for start in progress_bar(starts, show=progress, label="recommend"):
+            rows = np.arange(start, min(start + CHUNK_ROWS, len(requests)))
+            yield self.answer(requests.take(rows), users[rows], budget_ms, capture)
 
     def similar(self, items: Sequence[Any], k: int) -> Recommendations:
         """Return the items most similar to each given one; see ``Pipeline.similar_items``."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from recokit._progress import progress_bar
 from recokit.data import Candidates, Dataset, Live, Requests, Schema
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
@@ -23,17 +19,13 @@ from recokit.pipeline.model import Capture, Model
 from recokit.pipeline.nested import PipelineSource
 from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
 from recokit.pipeline.store import load_parts, save_model
+from recokit.pipeline.watching import tell, wants_ranked
 from recokit.protocols import Observer, role_of
 from recokit.result import Recommendations
 from recokit.training import Negatives, TrainingReport
 from recokit.typing import AnyArray
 
 __all__ = ["Pipeline"]
-
-_LOGGER = logging.getLogger("recokit")
-
-#: Requests run at a time in a batch; bounds memory, changes no answer.
-CHUNK_ROWS = 512
 
 
 class Pipeline:
@@ -140,7 +132,10 @@ class Pipeline:
         self, bound: Plan, schema: Schema, until: float, report: TrainingReport | None = None
     ) -> Pipeline:
         """Make a bound plan the one that serves, in one assignment."""
-        self._model = Model.build(bound, schema, until, validate=self.validate, report=report)
+        kept = wants_ranked(self.observers)
+        self._model = Model.build(
+            bound, schema, until, validate=self.validate, report=report, keep_ranked=kept
+        )
         return self
 
     # -- serving -----------------------------------------------------------------------------------
@@ -212,15 +207,9 @@ class Pipeline:
             now=now,
             seed=seed,
         )
-        requests = model.pinned(requests)
-        if len(requests) <= CHUNK_ROWS:
-            return self._told(model.answer(requests, asked, budget_ms, capture))
-        starts: Any = range(0, len(requests), CHUNK_ROWS)
-        answers = []
-        for start in progress_bar(starts, show=progress, label="recommend"):
-            rows = np.arange(start, min(start + CHUNK_ROWS, len(requests)))
-            answers.append(self._told(model.answer(requests.take(rows), asked[rows], budget_ms, capture)))
-        return Recommendations.concat(answers)
+        answers = model.answers(requests, asked, budget_ms, capture, progress=progress)
+        told = [tell(self.observers, answer) for answer in answers]
+        return told[0] if len(told) == 1 else Recommendations.concat(told)
 
     def run(
         self,
@@ -244,7 +233,7 @@ class Pipeline:
         model.check_codes(requests)
         users = model.schema.user_ids.decode(requests.user)
         answer = model.answer(model.pinned(requests), users, budget_ms, capture)
-        return self._told(answer) if observe else answer
+        return tell(self.observers, answer) if observe else answer
 
     def requests(self, users: Sequence[Any] | None = None, k: int = 10, **options: Any) -> Requests:
         """Return the requests that ``recommend`` would run, for tools that run them again; options as there."""
@@ -268,15 +257,6 @@ class Pipeline:
             For k below 1, or ids of the wrong kind.
         """
         return self._ready().similar(items, k)
-
-    def _told(self, answer: Recommendations) -> Recommendations:
-        """Show the trace to the observers, which can never fail a request."""
-        for observer in self.observers:
-            try:
-                observer.observe(answer.trace)
-            except Exception:
-                _LOGGER.warning("observer %s failed", type(observer).__name__, exc_info=True)
-        return answer
 
     def _ready(self) -> Model:
         if self._model is None:

@@ -38,6 +38,8 @@ class Settings:
     n_items: int
     validate: bool
     bulkheads: Mapping[str, Bulkhead]
+    #: Whether traces keep the candidates as they stood before selection, for an observer that records them.
+    keep_ranked: bool = False
 
 
 class Run:

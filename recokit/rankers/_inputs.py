@@ -106,7 +106,7 @@ def all_rows(data: RankingData) -> RankingData:
         for name in ("features", "label", "weight", "user", "item", "now")
     }
     offsets = np.concatenate([data.offsets, data.offsets[-1] + later.offsets[1:]])
-    return replace(data, **both, offsets=offsets, validation=None)
+    return replace(data, **both, offsets=offsets, validation=None, columns={})
 
 
 class Targets:

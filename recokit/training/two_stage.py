@@ -169,7 +169,7 @@ def train_ranker(
 
 
 def assemble(train: Sequence[RankingData], validation: Sequence[RankingData] = ()) -> RankingData:
-    """Join parts into one set of training rows, with the validation rows beside them.
+    """Join parts into one set of training rows, with the validation rows beside them; columns that all have are kept.
 
     Raises
     ------
@@ -287,6 +287,11 @@ def _join(parts: Sequence[RankingData]) -> RankingData:
             )
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS
+    }
+    columns["columns"] = {
+        name: np.concatenate([part.columns[name] for part in parts])
+        for name in parts[0].columns
+        if all(name in part.columns for part in parts)
     }
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
     return replace(parts[0], **columns, offsets=counts_to_offsets(counts), validation=None)
