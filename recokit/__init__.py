@@ -1,8 +1,8 @@
 """recokit: recommender components for production.
 
-The parts stand in their modules (``candidates``, ``features``, ``rankers``, ``rules``, ``diversity``, ``metrics``,
-``debugger``, ``datasets``, ``testing``); what joins them stands here. Everything loads when it is first used:
-``import recokit`` loads the standard library only.
+The parts stand in their modules (``candidates``, ``features``, ``stores``, ``rankers``, ``rules``, ``diversity``,
+``metrics``, ``debugger``, ``datasets``, ``testing``); what joins them stands here. Everything loads when it is first
+used: ``import recokit`` loads the standard library only.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         monitoring,
         rankers,
         rules,
+        stores,
         testing,
     )
     from recokit.data import Candidates, Cap, Dataset, Live, Pin, Requests, Retrieved, validate
@@ -58,6 +59,7 @@ __all__ = [
     "monitoring",
     "rankers",
     "rules",
+    "stores",
     "testing",
     "validate",
 ]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from recokit import candidates, diversity, features, rankers, rules
+from recokit import candidates, diversity, features, rankers, rules, stores
 from recokit.data.history import UserHistory
 from recokit.errors import ConfigurationError
 from recokit.protocols import role_of
-from recokit.testing import parametrize_checks, toy_dataset
+from recokit.testing import make_requests, parametrize_checks, toy_dataset
 
 VECTORS = np.random.default_rng(0).normal(size=(31, 8)).astype(np.float32)  # the toy dataset has 30 items
 
@@ -28,6 +28,31 @@ def lengths(texts):
 
 FACTORS = SimpleNamespace(item_factors=VECTORS, regularization=0.1, alpha=2.0)
 SIMILARITY = SimpleNamespace(similarity=csr_matrix(np.maximum(VECTORS @ VECTORS.T, 0)))
+
+
+NOW = make_requests(1).now[0]
+
+
+def toy_features(ids):
+    """Half of the ids, one in ten of them expired."""
+    store = stores.Resident(["clicks", "share"], ttl="30D", defaults={"clicks": 0.0})
+    kept = ids[::2]
+    values = np.random.default_rng(0).normal(size=(len(kept), 2))
+    store.write(kept, values, at=NOW - 86_400 * np.arange(20.0, 20.0 + len(kept)))
+    return store
+
+
+def toy_sessions(keys=None):
+    store = stores.ResidentSessions(ttl="30D")
+    data = toy_dataset()
+    log = data.interactions
+    store.extend(
+        data.user_ids.decode(log.user).tolist() if keys is None else np.resize(keys, len(log)).tolist(),
+        data.item_ids.decode(log.item).tolist(),
+        events=[log.event_names[code] for code in log.event],
+        at=log.timestamp,
+    )
+    return store
 
 
 def first_three(requests, limit):
@@ -80,6 +105,8 @@ STAGES = [
     candidates.FirstOf([candidates.History(), candidates.Popular()], min_items=5),
     features.Assemble([features.ItemActivity(), features.UserItem(), features.SourceScores()]),
     features.Calendar(),
+    features.FromStore(toy_features(toy_dataset().item_ids.ids)),
+    features.FromStore(toy_features(toy_dataset().user_ids.ids), "user", "share"),
     features.Item(),
     features.Item("price"),
     features.ItemActivity(),
@@ -95,6 +122,8 @@ STAGES = [
     diversity.MMR(0.7, columns=["category"]),
     diversity.MMR(0.7, vectors=VECTORS),
     diversity.TopK(),
+    stores.RecentSession(toy_sessions(), half_life="1D"),
+    stores.RecentSession(toy_sessions(["mobile", "desktop"]), by="device", max_events=3),
     rules.Allowed("sponsored"),
     rules.Blocked([]),
     rules.Disclose("sponsored"),
@@ -122,7 +151,7 @@ def test_every_shipped_stage_keeps_its_contracts(check):
     check()
 
 
-@pytest.mark.parametrize("module", ["candidates", "features", "rankers", "rules", "diversity"])
+@pytest.mark.parametrize("module", ["candidates", "features", "stores", "rankers", "rules", "diversity"])
 def test_no_public_stage_is_forgotten(module):
     domain = importlib.import_module(f"recokit.{module}")
     public = {getattr(domain, name) for name in domain.__all__}

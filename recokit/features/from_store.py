@@ -1,0 +1,136 @@
+"""FromStore: features that another process computed, read by id from a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from recokit.data import Candidates, Schema, Vocabulary
+from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.features._block import Block, Context, bound_copy
+from recokit.stores import FeatureRows, FeatureStore
+from recokit.typing import Float32Array, FloatArray, IntArray
+
+__all__ = ["FromStore"]
+
+
+class FromStore(Block):
+    """Features of a feature store, such as ``item_clicks_1h``.
+
+    One read for all distinct items (or users) of a batch. A row that is missing, expired or could not be read gives the
+    store's defaults, NaN unless it has others; the store counts each.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        Such as ``stores.Redis(...)``.
+    entity : {"item", "user"}, default "item"
+        Whose features they are.
+    columns : str or sequence of str
+        Which of the store's features; all by default.
+
+    Raises
+    ------
+    ConfigurationError
+        If the store has no such feature, or is no store.
+
+    Notes
+    -----
+    The stage is ``live``: a store holds today's values, so training skips it. A row written after the request does not
+    count either, which keeps evaluation on past requests honest.
+
+    Examples
+    --------
+    >>> from recokit.data import Dataset, Requests
+    >>> from recokit.stores import Resident
+    >>> data = Dataset.from_frame({"user_id": [1], "item_id": ["pear"], "timestamp": [0.0]})
+    >>> store = Resident(["clicks"], ttl="1h")
+    >>> store.write(["pear"], [[3.0]], at=50.0)
+    >>> block = FromStore(store).bind(data.schema)
+    >>> candidates = Candidates.from_lists([[1]], requests=Requests.build(np.array([1]), now=60.0))
+    >>> block.names, block.featurize(candidates).tolist()
+    (('item_clicks',), [[3.0]])
+    """
+
+    as_of = True
+    live = True
+    io_bound = True
+
+    ids_: Vocabulary
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        entity: Literal["item", "user"] = "item",
+        columns: str | Sequence[str] = (),
+    ) -> None:
+        if not isinstance(store, FeatureStore):
+            raise ConfigurationError(
+                f"found {store!r}; expected a feature store, such as stores.Resident([...])"
+            )
+        if entity not in ("item", "user"):
+            raise ConfigurationError(f"found entity={entity!r}; expected 'item' or 'user'")
+        self.store, self.entity, self.columns = store, entity, columns
+        wanted = ((columns,) if isinstance(columns, str) else tuple(columns)) or tuple(store.names)
+        for name in wanted:
+            if name not in store.names:
+                raise ConfigurationError(
+                    f"found no feature {name!r} in the store; {did_you_mean(name, store.names)}"
+                )
+        self._places = np.array([store.names.index(name) for name in wanted], np.int64)
+        self.names = tuple(f"{entity}_{name}" for name in wanted)
+
+    def bind(self, schema: Schema) -> FromStore:
+        """Return a copy bound to the vocabulary of its entity."""
+        return bound_copy(self, ids_=schema.item_ids if self.entity == "item" else schema.user_ids)
+
+    def coverage(self) -> dict[str, float]:
+        """Return, by feature, which share of the rows of the store's last read had a value; empty before a read."""
+        last: FeatureRows | None = getattr(self.store, "last", None)
+        if last is None or not len(last):
+            return {}
+        there = ~np.isnan(last.stored[:, self._places]) & last.present[:, None]
+        return dict(zip(self.names, there.mean(axis=0).tolist(), strict=True))
+
+    def freshness(self) -> dict[str, float]:
+        """Return when the oldest row that counted in the store's last read was written, seconds since 1970.
+
+        Empty before a read, and where no row counted.
+        """
+        last: FeatureRows | None = getattr(self.store, "last", None)
+        if last is None or not last.present.any():
+            return {}
+        return dict.fromkeys(self.names, float(last.written_at[last.present].min()))
+
+    def featurize(self, candidates: Candidates) -> Float32Array:
+        """Return the rows of the store, (N, F) float32, as of each request's own time.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``bind``.
+        """
+        requests = candidates.requests
+        if self.entity == "item":
+            return self._rows(candidates.item, requests.now[candidates.row], requests.remaining())
+        return self._rows(requests.user, requests.now, requests.remaining())[candidates.row]
+
+    def _columns(self, context: Context) -> Iterator[Float32Array]:
+        yield from self.featurize(context.candidates).T
+
+    def _rows(self, code: IntArray, now: FloatArray, remaining: float) -> Float32Array:
+        """Return the features of each code at a time of its own: one read for the distinct ones."""
+        if not hasattr(self, "ids_"):
+            raise NotFittedError(
+                "found FromStore before bind; hint: FromStore(...).bind(data.schema), or use it in a Pipeline"
+            )
+        known = code > 0  # nobody wrote anything about the unknown
+        distinct, index = np.unique(code[known], return_inverse=True)
+        latest = float(now.max()) if len(now) else 0.0
+        rows = self.store.read(self.ids_.decode(distinct), now=latest, timeout=remaining)
+        values = np.empty((len(code), len(self.names)), np.float32)
+        values[:] = rows.defaults[self._places]
+        values[known] = rows.at(index, now[known]).values[:, self._places]
+        return values
