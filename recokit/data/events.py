@@ -280,7 +280,7 @@ class _Indexing:
         reach = np.inf if window is None else window
         if base is not None and codes is not None:
             known = base.entities_of(codes)[entity - 1]
-            return base.presence[distinct].with_events(known, entity, other, time, reach)
+            return base.presence[distinct].with_events(known, entity, other, time, reach, n_entities)
         spans = Spans.merge(entity, other, time, time, reach, self.sizes[of])
         presence = Presence.build(self.times, spans, n_entities, reach)
         return presence if self.to_come else Presence(presence.times, presence.began, presence.ended)

@@ -14,7 +14,7 @@ from recokit.data.interactions import EVENT_WEIGHTS
 from recokit.data.live import Live
 from recokit.data.tail import RawEvents, Tail
 from recokit.data.times import DAY, seconds, timestamp
-from recokit.errors import ConfigurationError
+from recokit.errors import ConfigurationError, DataError
 from recokit.typing import BoolArray
 
 __all__ = ["Appended", "LiveEvents"]
@@ -95,8 +95,10 @@ class LiveEvents(Live[Tail]):
     ) -> None:
         if max_events < 1:
             raise ConfigurationError(f"found max_events={max_events}; expected at least 1")
-        if seconds(horizon) < 0:
-            raise ConfigurationError(f"found horizon={horizon!r}; expected at least 0 seconds")
+        try:
+            seconds(horizon)
+        except DataError as error:
+            raise ConfigurationError(f"horizon: {error}") from error
         self.horizon, self.max_events, self.event_weights = horizon, max_events, event_weights
         self._appending = threading.Lock()
         self._keys: set[Any] = set()

@@ -146,7 +146,13 @@ class Presence:
         return cls(times, steps(spans.first), steps(spans.last) if window < np.inf else None, spans)
 
     def with_events(
-        self, known: IntArray, entity: IntArray, other: IntArray, time: FloatArray, window: float
+        self,
+        known: IntArray,
+        entity: IntArray,
+        other: IntArray,
+        time: FloatArray,
+        window: float,
+        n_entities: int,
     ) -> Presence:
         """Return what further events add to this, as steps that may also go down.
 
@@ -160,6 +166,8 @@ class Presence:
         time : ndarray of float64, shape (M,)
         window : float
             The window in seconds, ``inf`` for none.
+        n_entities : int
+            Entities in the answer.
         """
         if self.spans is None:
             raise ConfigurationError(
@@ -180,7 +188,6 @@ class Presence:
             width,
         )
         times = np.unique(np.concatenate([time, first, last]))
-        n_entities = int(entity.max(initial=0))
         after, earlier = (Presence.build(times, spans, n_entities, window) for spans in (both, before))
         ended = None
         if after.ended is not None and earlier.ended is not None:

@@ -149,7 +149,10 @@ class Tail:
         return len(self.events)
 
     def made(self, owner: Owner, make: Callable[[Tail, Owner], T]) -> T:
-        """Return ``make(tail, owner)``, made once; for owners that are still there, the next version makes it ahead."""
+        """Return ``make(tail, owner)``, made once; for owners that are still there, the next version makes it ahead.
+
+        What is made must not refer to its owner, or neither would ever be freed.
+        """
         with self._lock:
             if owner not in self._made:
                 self._made[owner] = (make, make(self, owner))
@@ -178,16 +181,15 @@ def layered(index: EventIndex, tail: Tail) -> EventIndex | LayeredIndex:
     DataError
         If ids of the tail are of another kind than the model's.
     """
-    return tail.made(index, _layered)
+    added = tail.made(index, _added)
+    return index if added is None else LayeredIndex(index, added)
 
 
-def _layered(tail: Tail, index: EventIndex) -> EventIndex | LayeredIndex:
+def _added(tail: Tail, index: EventIndex) -> EventIndex | None:
     if index.known is None:
-        return index
+        return None
     encoded = tail.encoded(index.known)
-    if not len(encoded.log):
-        return index
-    return LayeredIndex(index, index.with_events(encoded.log, encoded.event_names))
+    return index.with_events(encoded.log, encoded.event_names) if len(encoded.log) else None
 
 
 def _encoded(tail: Tail, known: Known) -> Encoded:
