@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._configured import Configured, clone
 from recokit.data import Candidates, Dataset, LiveEvents, Requests, Schema, Table, seconds
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.features._block import bound_copy
@@ -75,6 +75,14 @@ class Standard(Configured):
         self.names_ = self._kept(bound)
         self.updated_at_ = dataset.until
         return self
+
+    def refit(self, dataset: Dataset) -> Standard:
+        """Return a copy that knows another dataset's events; the features stay those that ``fit`` chose.
+
+        It is to be bound again.
+        """
+        assemble = clone(self._assembled()).fit(dataset)
+        return bound_copy(self, assemble_=assemble, updated_at_=dataset.until)
 
     def bind(self, schema: Schema) -> Standard:
         """Return a copy bound to the tables and sources.
