@@ -168,6 +168,16 @@ class CheckReport:
         """Return plain values, ready for JSON."""
         return {"title": self.title, "status": self.status, "checks": [c.to_dict() for c in self.checks]}
 
+    def to_markdown(self) -> str:
+        """Return a table, the worst first, for a pull request or a ticket."""
+        rows = [
+            (c.status, c.name, c.subject, c.message, c.hint)
+            for c in sorted(self.checks, key=lambda c: -_ORDER.index(c.status))
+        ]
+        lines = ["| status | check | of | found | hint |", "|---|---|---|---|---|"]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+        return "\n".join([f"**{self.title}: {self.status}**", "", *lines])
+
     def __repr__(self) -> str:
         counts = {status: sum(c.status == status for c in self.checks) for status in _ORDER}
         shown = ", ".join(f"{n} {status}" for status, n in counts.items() if n)

@@ -52,7 +52,8 @@ class EventLists:
 
     @classmethod
     def build(cls, log: Interactions, n_users: int) -> EventLists:
-        """Build from a log sorted by time."""
+        """Build from a log sorted by time. User 0 is nobody in particular, and has no events."""
+        log = log.take(np.flatnonzero(log.user > 0))
         times, rank = np.unique(log.timestamp, return_inverse=True)
         order = np.argsort(log.user, kind="stable")
         columns: dict[str, AnyArray] = {"timestamp": log.timestamp, "weight": log.weight, "event": log.event}

@@ -10,6 +10,7 @@ from recokit.monitoring.drift import DriftLimits, DriftMonitor, DriftReport
 from recokit.monitoring.feature_log import FeatureLog
 from recokit.monitoring.logged import LoggedRequests
 from recokit.monitoring.profile import CategoryProfile, NumberProfile, ReferenceProfile
+from recokit.monitoring.skew import SkewReport, skew
 
 __all__ = [
     "CategoryProfile",
@@ -20,4 +21,6 @@ __all__ = [
     "LoggedRequests",
     "NumberProfile",
     "ReferenceProfile",
+    "SkewReport",
+    "skew",
 ]

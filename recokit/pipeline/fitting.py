@@ -17,9 +17,16 @@ from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve
 from recokit.pipeline.run import Run, Settings
 from recokit.protocols import Role
-from recokit.training import FittedPrefix, TrainingReport, build_training_set, eligible_users, feature_shift
+from recokit.training import (
+    FittedPrefix,
+    TrainingReport,
+    TrainingSet,
+    build_training_set,
+    eligible_users,
+    feature_shift,
+)
 
-__all__ = ["fit_plan"]
+__all__ = ["fit_plan", "training_rows", "with_events_of"]
 
 #: Users run again after the refit, to measure how far their features moved.
 SHIFT_SAMPLE = 256
@@ -35,14 +42,8 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
     once = plan.map(lambda node: _fitted(node, dataset) if _as_of(node) else node)
     report: TrainingReport | None = None
     trained: dict[str, Any] = {}
-    for node in [node for node in once if node.role is Role.SCORER and hasattr(node.stage, "fit")]:
-        if options["label_window"] is None:
-            raise ConfigurationError(
-                f"found the trainable ranker {node.name} and no label_window; expected one, such as label_window='7D'"
-            )
-        prefix = _replaced(once, trained).upto(node.name, live=False)
-        skipped = tuple(part.name for group in once.upto(node.name).body for part in group.nodes if part.live)
-        training = build_training_set(_prefix_fitter(prefix, skipped), dataset, **options)
+    for node in _learners(once):
+        training = _rows_for(node, _replaced(once, trained), dataset, options)
         trained[node.name] = clone(node.stage).fit(training.data)
         report = training.report
         last = training.data
@@ -53,6 +54,42 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
         prefix = bound.upto(list(trained)[-1], live=False)
         report = report.with_shift(feature_shift(last, _sample_run(prefix, dataset, options["seed"])))
     return bound, report
+
+
+def training_rows(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> TrainingSet:
+    """Return the rows that the last trainable ranker would learn from; earlier ones are trained for it."""
+    once = plan.map(lambda node: _fitted(node, dataset) if _as_of(node) else node)
+    learners = _learners(once)
+    if not learners:
+        raise ConfigurationError(
+            "found no trainable ranker; expected one, such as rankers.GradientBoosting()"
+        )
+    for node in learners[:-1]:
+        ranker = clone(node.stage).fit(_rows_for(node, once, dataset, options).data)
+        once = _replaced(once, {node.name: ranker})
+    return _rows_for(learners[-1], once, dataset, options)
+
+
+def with_events_of(node: Node, dataset: Dataset) -> Node:
+    """Return a fitted node with another dataset's events, if its stage evaluates as of each request's own time."""
+    if not _as_of(node) or not hasattr(node.stage, "fit"):
+        return node
+    refit = getattr(node.stage, "refit", None)
+    return _fitted(node, dataset) if refit is None else replace(node, stage=refit(dataset))
+
+
+def _learners(plan: Plan) -> list[Node]:
+    return [node for node in plan if node.role is Role.SCORER and hasattr(node.stage, "fit")]
+
+
+def _rows_for(node: Node, plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> TrainingSet:
+    if options.get("label_window") is None:
+        raise ConfigurationError(
+            f"found the trainable ranker {node.name} and no label_window; expected one, such as label_window='7D'"
+        )
+    prefix = plan.upto(node.name, live=False)
+    skipped = tuple(part.name for group in plan.upto(node.name).body for part in group.nodes if part.live)
+    return build_training_set(_prefix_fitter(prefix, skipped), dataset, **options)
 
 
 @dataclass(eq=False)

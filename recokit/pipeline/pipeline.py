@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recokit.data import Candidates, Dataset, Live, Requests, Schema
+from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.pipeline.asking import Lists, build_requests, user_array
 from recokit.pipeline.derive import steps_of
 from recokit.pipeline.diagram import diagram
-from recokit.pipeline.fitting import fit_plan
+from recokit.pipeline.fitting import fit_plan, training_rows, with_events_of
 from recokit.pipeline.model import Capture, Model
 from recokit.pipeline.nested import PipelineSource
 from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
@@ -22,7 +23,7 @@ from recokit.pipeline.store import load_parts, save_model
 from recokit.pipeline.watching import tell, wants_ranked
 from recokit.protocols import Observer, role_of
 from recokit.result import Recommendations
-from recokit.training import Negatives, TrainingReport
+from recokit.training import Negatives, TrainingReport, TrainingSet
 from recokit.typing import AnyArray
 
 __all__ = ["Pipeline"]
@@ -127,6 +128,18 @@ class Pipeline:
         fitted, report = fit_plan(self._plan, dataset, options)
         self._adopt(fitted, dataset.schema, dataset.until, report)
         return self
+
+    def training_data(self, dataset: Dataset, **options: Any) -> TrainingSet:
+        """Return the rows that the last trainable ranker learns from in :meth:`fit`, and the report on them.
+
+        For a look at what a ranker gets, such as :func:`recokit.training.detect_leakage`; options as for ``fit``.
+
+        Raises
+        ------
+        ConfigurationError
+            If no ranker learns, or there is no ``label_window``.
+        """
+        return training_rows(self._plan, dataset, options)
 
     def _adopt(
         self, bound: Plan, schema: Schema, until: float, report: TrainingReport | None = None
@@ -343,18 +356,27 @@ class Pipeline:
         place = self.names.index(name)
         return self.without(*(later for later in self.names[place:] if not later.startswith("fallback.")))
 
+    def with_events(self, dataset: Dataset) -> Pipeline:
+        """Return a pipeline whose stages that evaluate as of each request's time know other events and tables.
+
+        Everything else, such as rankers, is shared. Ids that this model does not know stay unknown.
+        """
+        known = recoded(dataset, self.schema)
+        return self._derived(lambda node: with_events_of(node, known), known)
+
     def as_source(self) -> PipelineSource:
         """Return this fitted pipeline as a source of another one."""
         self._ready()
         return PipelineSource(self)
 
-    def _derived(self, change: Callable[[Node], Node | None]) -> Pipeline:
+    def _derived(self, change: Callable[[Node], Node | None], dataset: Dataset | None = None) -> Pipeline:
         model = self._ready()
+        schema, until = (model.schema, model.until) if dataset is None else (dataset.schema, dataset.until)
         stages, fallback = steps_of(model.plan, change)
         derived = Pipeline(
             stages, fallback=fallback, observers=self.observers, clock=self.clock, validate=self.validate
         )
-        return derived._adopt(bind_plan(derived._plan, model.schema), model.schema, model.until, model.report)
+        return derived._adopt(bind_plan(derived._plan, schema), schema, until, model.report)
 
     # -- saving and showing ------------------------------------------------------------------------
 
