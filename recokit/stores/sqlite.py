@@ -137,6 +137,8 @@ class SQLite(BytesStore):
         connection = None
         try:
             connection = self._readers.take() or self._connect(self.busy_timeout)
+            if len(keys) > _CHUNK:
+                connection.execute("BEGIN")  # all statements see the file as of the first
             for start in range(0, len(keys), _CHUNK):
                 if time.monotonic() >= deadline:
                     raise TimeoutError(f"no time left after {start} of {len(keys)} ids")
@@ -144,6 +146,8 @@ class SQLite(BytesStore):
                 rows = self._chunk(connection, chunk)
                 found.update(dict.fromkeys(chunk))
                 found.update(rows)
+            if len(keys) > _CHUNK:
+                connection.execute("COMMIT")
             self._readers.give(connection)
         except Exception as failure:  # a store that fails gives defaults; it never fails a request
             if connection is not None:
