@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recokit._ops.segments import counts_to_offsets
 from recokit.errors import ConfigurationError, DataError
+from recokit.monitoring._log_parquet import LISTS, NUMBERS, read_parquet, write_parquet
 from recokit.monitoring.logged import LoggedRequests
 from recokit.typing import AnyArray
 
@@ -22,14 +22,6 @@ __all__ = ["Format", "choose_format", "part_files", "read_part", "write_part"]
 Format = Literal["parquet", "npz"]
 
 _VERSION = 1
-#: Candidate columns with a list for each request in Parquet, and how wide they are on disk.
-_LISTS = {
-    "position": np.int32,
-    "score": np.float32,
-    "sources": np.uint64,
-    "propensity": np.float64,
-}
-_NUMBERS = ("impression", "now", "weight", "seed", "k")
 
 
 def choose_format(wanted: str | None) -> Format:
@@ -41,13 +33,16 @@ def choose_format(wanted: str | None) -> Format:
         For an unknown format, or Parquet without pyarrow.
     """
     has_arrow = find_spec("pyarrow") is not None
-    if wanted is None:
-        return "parquet" if has_arrow else "npz"
-    if wanted not in ("parquet", "npz"):
+    if wanted not in (None, "parquet", "npz"):
         raise ConfigurationError(f"found format={wanted!r}; expected 'parquet' or 'npz'")
-    if wanted == "parquet" and not has_arrow:
+    if wanted == "npz" or (wanted is None and not has_arrow):
+        return "npz"
+    if not has_arrow:
         raise ConfigurationError("found format='parquet' without pyarrow; hint: pip install pyarrow")
-    return "parquet" if wanted == "parquet" else "npz"
+    # Loaded now, so that no request pays for it.
+    import pyarrow.parquet  # noqa: F401
+
+    return "parquet"
 
 
 def part_files(folder: str | os.PathLike[str]) -> list[Path]:
@@ -76,7 +71,7 @@ def write_part(folder: Path, logged: LoggedRequests, form: Format) -> Path:
     digest = hashlib.sha256(logged.impression.tobytes() + logged.features.tobytes()).hexdigest()[:12]
     target = folder / f"part-{int(logged.now.min()):011d}-{logged.models[0][:8]}-{digest}.{form}"
     draft = folder / f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp"
-    meta = {
+    meta: dict[str, Any] = {
         "version": _VERSION,
         "model": logged.models[0],
         "features": list(logged.feature_names),
@@ -84,7 +79,10 @@ def write_part(folder: Path, logged: LoggedRequests, form: Format) -> Path:
     }
     try:
         with draft.open("wb") as file:
-            (_write_parquet if form == "parquet" else _write_npz)(file, logged, json.dumps(meta))
+            if form == "parquet":
+                write_parquet(file, _flat(logged), meta["features"], json.dumps(meta))
+            else:
+                np.savez(file, meta=np.array(json.dumps(meta)), **_flat(logged))  # type: ignore[arg-type]
         os.replace(draft, target)
     finally:
         draft.unlink(missing_ok=True)
@@ -100,7 +98,7 @@ def read_part(path: Path) -> LoggedRequests:
         If the file is damaged or of an unknown version.
     """
     try:
-        columns, text = (_read_parquet if path.suffix == ".parquet" else _read_npz)(path)
+        columns, text = (read_parquet if path.suffix == ".parquet" else _read_npz)(path)
         meta = json.loads(text)
         if meta["version"] != _VERSION:
             raise DataError(f"found version {meta['version']} in {path}; expected {_VERSION}")
@@ -129,7 +127,7 @@ def _flat(logged: LoggedRequests) -> dict[str, AnyArray]:
     filled = np.zeros(len(known), user.dtype)
     filled[known] = user
     return {
-        **{name: getattr(logged, name) for name in (*_NUMBERS, *_LISTS)},
+        **{name: getattr(logged, name) for name in (*NUMBERS, *LISTS)},
         "known": known,
         "user": filled,
         "item": _ids(logged.item),
@@ -145,10 +143,6 @@ def _ids(ids: AnyArray) -> AnyArray:
     return ids.astype(np.str_)
 
 
-def _write_npz(file: Any, logged: LoggedRequests, meta: str) -> None:
-    np.savez(file, meta=np.array(meta), **_flat(logged))  # type: ignore[arg-type]  # names of arrays, no options
-
-
 def _read_npz(path: Path) -> tuple[dict[str, Any], str]:
     with np.load(path, allow_pickle=False) as archive:
         columns = {name: archive[name] for name in archive.files}
@@ -156,55 +150,3 @@ def _read_npz(path: Path) -> tuple[dict[str, Any], str]:
         if columns[name].dtype.kind == "U":
             columns[name] = columns[name].astype(object)
     return columns, str(columns.pop("meta"))
-
-
-def _write_parquet(file: Any, logged: LoggedRequests, meta: str) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    flat = _flat(logged)
-    offsets = pa.array(flat["offsets"].astype(np.int32))
-
-    def lists(values: AnyArray) -> Any:
-        return pa.ListArray.from_arrays(offsets, pa.array(values))
-
-    columns = {name: pa.array(flat[name]) for name in _NUMBERS}
-    columns["user_id"] = pa.array(flat["user"], mask=~flat["known"])
-    columns["given"] = pa.array(flat["given"])
-    columns["item_id"] = lists(flat["item"])
-    columns |= {name: lists(flat[name].astype(width)) for name, width in _LISTS.items()}
-    for column, name in enumerate(logged.feature_names):
-        columns[f"feature.{name}"] = lists(np.ascontiguousarray(logged.features[:, column]))
-    pq.write_table(pa.table(columns).replace_schema_metadata({"recokit": meta}), file)
-
-
-def _read_parquet(path: Path) -> tuple[dict[str, Any], str]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    # ParquetFile, not read_table: that one imports pyarrow.dataset, and pandas with it.
-    with pq.ParquetFile(path) as file:
-        table = file.read()
-    meta = table.schema.metadata[b"recokit"].decode()
-    part = {name: table.column(name).combine_chunks() for name in table.column_names}
-
-    def values(name: str) -> AnyArray:
-        return np.asarray(part[name].flatten().to_numpy(zero_copy_only=False))
-
-    user = part["user_id"]
-    absent: Any = "" if pa.types.is_string(user.type) else 0
-    columns: dict[str, Any] = {name: np.asarray(part[name].to_numpy()) for name in _NUMBERS}
-    columns |= {
-        "known": np.asarray(user.is_valid().to_numpy(zero_copy_only=False)),
-        "user": np.asarray(user.fill_null(absent).to_numpy(zero_copy_only=False)),
-        "given": np.asarray(part["given"].to_numpy(zero_copy_only=False)),
-        "item": values("item_id"),
-        "offsets": counts_to_offsets(np.asarray(part["item_id"].value_lengths().to_numpy())),
-    }
-    columns |= {name: values(name) for name in _LISTS}
-    columns["position"] = columns["position"].astype(np.int64)
-    names = [f"feature.{name}" for name in json.loads(meta)["features"]]
-    block = np.empty((len(columns["item"]), len(names)), np.float32)
-    for column, name in enumerate(names):
-        block[:, column] = values(name)
-    return {**columns, "features": block}, meta

@@ -252,6 +252,8 @@ def _aligned(
     part: LoggedRequests, names: tuple[str, ...], sources: tuple[str, ...], *, exact: bool
 ) -> LoggedRequests:
     """Return a part with the features and source bits of the whole, by name."""
+    if (part.feature_names, part.source_names) == (names, sources):
+        return part
     place = {name: position for position, name in enumerate(part.feature_names)}
     missing = [name for name in names if name not in place]
     extra = [name for name in place if name not in names] if exact else []

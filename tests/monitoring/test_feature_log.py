@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -274,6 +275,22 @@ def test_a_log_imports_pyarrow_only_to_write(
     rk.Pipeline([candidates.Popular()], observers=[log]).fit(toy).recommend([None], now=toy.until)
     log.close()
     assert len(FeatureLog.load(tmp_path)) == 1
+
+
+def test_pandas_is_not_imported(toy: Dataset, tmp_path: Path) -> None:
+    code = f"""
+import sys
+import recokit as rk
+from recokit.monitoring import FeatureLog
+log = FeatureLog({str(tmp_path)!r}, format="parquet")
+pipeline = rk.Pipeline([rk.candidates.Popular()], observers=[log]).fit(rk.testing.toy_dataset())
+assert "pyarrow.parquet" in sys.modules  # not for the first request to load
+pipeline.recommend(["user-1", None], now=2e9)
+log.close()
+assert len(FeatureLog.load(log.path)) == 2
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(rk.__file__).parents[1])
 
 
 @pytest.mark.parametrize(
