@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from recokit.data import Candidates, Dataset, seconds
 from recokit.data.events import AsOf, EventIndex, Keyspace, Moments
 from recokit.data.layered import LayeredAsOf, LayeredIndex, LayeredMoments
 from recokit.errors import ConfigurationError, DataError, NotFittedError
+from recokit.features.table import Feature, FeatureTable
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = [
@@ -72,6 +73,20 @@ def durations(*windows: Duration) -> tuple[float, ...]:
     if len(set(values)) != len(values):
         raise ConfigurationError(f"found the windows {windows!r}; expected distinct durations")
     return values
+
+
+def counted(windows: Sequence[Duration]) -> dict[str, str]:
+    """Return the name and the meaning of a count in each window."""
+    labels = [window_label(window) for window in windows]
+    return {f"count_{label}": f"events in the last {label}" for label in labels}
+
+
+def prefixed(entity: str, event: str | None, meanings: Mapping[str, str]) -> dict[str, str]:
+    """Return features named by the entity, and the event type if there is one, with their meanings."""
+    prefix = entity if event is None else f"{entity}_{event}"
+    words = entity.replace("_", " and ")
+    only = "" if event is None else f" (events of type {event} only)"
+    return {f"{prefix}_{name}": f"{words}: {meaning}{only}" for name, meaning in meanings.items()}
 
 
 def ratio(part: AnyArray, whole: AnyArray) -> FloatArray:
@@ -184,6 +199,11 @@ class Context:
         """Return the request row of each distinct (row, label) pair, (C,)."""
         return self._cell(column)[0]
 
+    def with_users(self, name: str, code: IntArray) -> View:
+        """Return what happened between each candidate's user and a code of its own, (N,)."""
+        candidates = self.candidates
+        return self._view(("own", name), self.when.of(candidates.row), candidates.user, code)
+
     def by_row(self, values: AnyArray) -> Float32Array:
         """Spread values of requests (B,) over candidates (N,)."""
         return values.astype(np.float32)[self.candidates.row]
@@ -222,12 +242,22 @@ class Block(Configured, ABC):
     #: Names of the features; empty until they are known.
     names: tuple[str, ...] = ()
 
+    #: What kind of features these are.
+    family = ""
+
+    #: What each feature tells, by name.
+    meanings: Mapping[str, str] = {}
+
     @abstractmethod
     def _columns(self, context: Context) -> Iterator[AnyArray]:
         """Yield the columns, in the order of the names."""
 
     def _context(self, candidates: Candidates) -> Context:
         return Context(candidates, None)
+
+    def table(self) -> FeatureTable:
+        """Return what each feature means."""
+        return FeatureTable([Feature(name, self.family, self.meanings[name]) for name in self.names])
 
     def freshness(self) -> dict[str, float]:
         """Return until when the data of each feature is known, in seconds since 1970; ``inf`` if always current."""

@@ -6,12 +6,21 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from recokit.data import DAY, seconds
+from recokit.data import DAY
 from recokit.data.events import Keyspace
-from recokit.features._block import Context, Duration, IndexBlock, durations, ratio, window_label
+from recokit.features._block import (
+    Context,
+    Duration,
+    IndexBlock,
+    counted,
+    durations,
+    prefixed,
+    ratio,
+    window_label,
+)
 from recokit.typing import Float32Array, FloatArray, IntArray
 
-__all__ = ["HALF_LIFE", "WINDOWS", "ItemActivity", "UserActivity", "prefixed"]
+__all__ = ["HALF_LIFE", "WINDOWS", "ItemActivity", "UserActivity"]
 
 #: Defaults of the blocks; Standard takes windows from the span of the data.
 WINDOWS = ("1D", "7D", "30D")
@@ -23,8 +32,9 @@ class ItemActivity(IndexBlock):
 
     Features: ``item_count_1d`` and so on for each window; ``item_decayed_14d`` (weights, halved every half-life);
     ``item_recency_days``, ``item_age_days`` since the last and the first event; ``item_trend_1d_30d`` (log of the
-    event rate in the shortest window over that in the longest, each count plus one); ``item_users`` (distinct users
-    so far); ``item_repeat_share`` (share of events by users who had the item before).
+    event rate in the shortest window over that in the longest, each count plus one); ``item_users_30d``
+    (distinct users in the longest window); ``item_users`` (so far); ``item_repeat_share`` (share of events by users who
+    had the item before).
 
     Parameters
     ----------
@@ -45,6 +55,8 @@ class ItemActivity(IndexBlock):
     2.0
     """
 
+    family = "item activity"
+
     def __init__(
         self,
         *,
@@ -54,11 +66,28 @@ class ItemActivity(IndexBlock):
     ) -> None:
         self.windows, self.half_life, self.event = windows, half_life, event
         self._widths, (self._half_life,) = durations(*windows), durations(half_life)
-        counts = [f"count_{window_label(window)}" for window in windows]
-        decayed, trend = f"decayed_{window_label(half_life)}", "_".join(["trend", *_span(windows)])
-        rest = (decayed, "recency_days", "age_days", trend, "users", "repeat_share")
-        self.names = prefixed("item", event, (*counts, *rest))
-        self.keyspaces = (Keyspace(("item",), event, (self._half_life,), distinct=(("user", None),)),)
+        decayed = window_label(half_life)
+        short, long = (window_label(pick(self._widths)) for pick in (min, max)) if self._widths else ("", "")
+        in_windows = {}
+        if len(self._widths) > 1:
+            in_windows[f"trend_{short}_{long}"] = (
+                f"log of the event rate in the last {short} over that in the last {long}"
+            )
+        if self._widths:
+            in_windows[f"users_{long}"] = f"distinct users in the last {long}"
+        meanings = {
+            **counted(windows),
+            f"decayed_{decayed}": f"weight of all events, halved every {decayed}",
+            "recency_days": "days since the last event",
+            "age_days": "days since the first event",
+            **in_windows,
+            "users": "distinct users so far",
+            "repeat_share": "share of events by users who had the item before",
+        }
+        self.meanings = prefixed("item", event, meanings)
+        self.names = tuple(self.meanings)
+        distinct = (("user", None), *((("user", max(self._widths)),) if self._widths else ()))
+        self.keyspaces = (Keyspace(("item",), event, (self._half_life,), distinct=distinct),)
 
     def _columns(self, context: Context) -> Iterator[Float32Array]:
         items = context.of_items(self.keyspaces[0].name)
@@ -68,7 +97,10 @@ class ItemActivity(IndexBlock):
         yield context.by_item(items.decayed(self._half_life))
         yield context.by_item(items.recency() / DAY)
         yield context.by_item(items.age() / DAY)
-        yield context.by_item(_trend(counts, len(items)))
+        if len(counts) > 1:
+            yield context.by_item(_trend(counts))
+        if counts:
+            yield context.by_item(items.distinct("user", max(counts)))
         users = items.distinct("user")
         yield context.by_item(users)
         total = items.count()
@@ -80,7 +112,8 @@ class UserActivity(IndexBlock):
 
     Features: ``user_count_1d`` and so on for each window; ``user_decayed_14d``; ``user_recency_days``,
     ``user_tenure_days`` since the last and the first event; ``user_items`` (distinct items so far);
-    ``user_repeat_share`` (share of events with items the user had before); ``user_sessions``, ``user_session_size``
+    ``user_repeat_share`` (share of events with items the user had before); ``user_gap_days`` (mean time between
+    events); ``user_sessions``, ``user_session_size``
     (events for each session; NaN without sessions).
 
     Parameters
@@ -93,6 +126,8 @@ class UserActivity(IndexBlock):
         Count events of this type only; names then start with ``user_{event}_``.
     """
 
+    family = "user activity"
+
     def __init__(
         self,
         *,
@@ -102,48 +137,39 @@ class UserActivity(IndexBlock):
     ) -> None:
         self.windows, self.half_life, self.event = windows, half_life, event
         self._widths, (self._half_life,) = durations(*windows), durations(half_life)
-        counts = [f"count_{window_label(window)}" for window in windows]
-        rest = (
-            f"decayed_{window_label(half_life)}",
-            "recency_days",
-            "tenure_days",
-            "items",
-            "repeat_share",
-            "sessions",
-            "session_size",
-        )
-        self.names = prefixed("user", event, (*counts, *rest))
-        self.keyspaces = (
-            Keyspace(("user",), event, (self._half_life,), distinct=(("item", None), ("session", None))),
-        )
+        decayed = window_label(half_life)
+        meanings = {
+            **counted(windows),
+            f"decayed_{decayed}": f"weight of all events, halved every {decayed}",
+            "recency_days": "days since the last event",
+            "tenure_days": "days since the first event",
+            "gap_days": "mean days between events",
+            "items": "distinct items so far",
+            "repeat_share": "share of events with items the user had before",
+            "sessions": "sessions so far",
+            "session_size": "events for each session",
+        }
+        self.meanings = prefixed("user", event, meanings)
+        self.names = tuple(self.meanings)
+        distinct = (("item", None), ("session", None))
+        self.keyspaces = (Keyspace(("user",), event, (self._half_life,), distinct=distinct),)
 
     def _columns(self, context: Context) -> Iterator[Float32Array]:
         users = context.users(self.keyspaces[0].name)
         for width in self._widths:
             yield context.by_row(users.count(width))
         yield context.by_row(users.decayed(self._half_life))
-        yield context.by_row(users.recency() / DAY)
-        yield context.by_row(users.age() / DAY)
         total, items, sessions = users.count(), users.distinct("item"), users.distinct("session")
+        recency, age = users.recency(), users.age()
+        yield context.by_row(recency / DAY)
+        yield context.by_row(age / DAY)
+        yield context.by_row(ratio((age - recency) / DAY, total - 1))
         yield context.by_row(items)
         yield context.by_row(ratio(total - items, total))
         yield context.by_row(sessions)
         yield context.by_row(ratio(total, sessions))
 
 
-def prefixed(entity: str, event: str | None, names: Sequence[str]) -> tuple[str, ...]:
-    """Return feature names that start with the entity, and the event type if there is one."""
-    prefix = entity if event is None else f"{entity}_{event}"
-    return tuple(f"{prefix}_{name}" for name in names)
-
-
-def _span(windows: Sequence[Duration]) -> tuple[str, ...]:
-    ordered = sorted(windows, key=seconds)
-    return tuple(window_label(ordered[end]) for end in (0, -1)) if len(ordered) > 1 else ()
-
-
-def _trend(counts: dict[float, IntArray], n: int) -> FloatArray:
-    if len(counts) < 2:
-        return np.full(n, np.nan)
+def _trend(counts: dict[float, IntArray]) -> FloatArray:
     short, long = min(counts), max(counts)
     return np.log((counts[short] + 1.0) / (counts[long] + 1.0) * (long / short))

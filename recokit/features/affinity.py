@@ -8,8 +8,17 @@ import numpy as np
 
 from recokit.data import DAY
 from recokit.data.events import Keyspace
-from recokit.features._block import Context, Duration, IndexBlock, durations, ratio, window_label
-from recokit.features.activity import HALF_LIFE, WINDOWS, prefixed
+from recokit.features._block import (
+    Context,
+    Duration,
+    IndexBlock,
+    counted,
+    durations,
+    prefixed,
+    ratio,
+    window_label,
+)
+from recokit.features.activity import HALF_LIFE, WINDOWS
 from recokit.typing import Float32Array
 
 __all__ = ["ItemCategory", "UserCategory", "UserItem"]
@@ -33,6 +42,8 @@ class UserItem(IndexBlock):
         Count events of this type only; names then start with ``user_item_{event}_``.
     """
 
+    family = "user and item"
+
     def __init__(
         self,
         *,
@@ -42,10 +53,18 @@ class UserItem(IndexBlock):
     ) -> None:
         self.windows, self.half_life, self.event = windows, half_life, event
         self._widths, (self._half_life,) = durations(*windows), durations(half_life)
-        counts = [f"count_{window_label(window)}" for window in windows]
         label = window_label(half_life)
-        rest = (f"decayed_{label}", f"decayed_share_{label}", "recency_days", "gap_days", "due")
-        self.names = prefixed("user_item", event, ("count", *counts, *rest))
+        meanings = {
+            "count": "events",
+            **counted(windows),
+            f"decayed_{label}": f"their weight, halved every {label}",
+            f"decayed_share_{label}": "the same as a share of that of all the user's items",
+            "recency_days": "days since the last of them",
+            "gap_days": "mean days between them",
+            "due": "time since the last over the mean time between them: 1 when the next is due",
+        }
+        self.meanings = prefixed("user_item", event, meanings)
+        self.names = tuple(self.meanings)
         entities = (("user", "item"), ("user",))
         self.keyspaces = tuple(Keyspace(entity, event, (self._half_life,)) for entity in entities)
 
@@ -84,6 +103,8 @@ class UserCategory(IndexBlock):
         Count events of this type only; names then start with ``user_{column}_{event}_``.
     """
 
+    family = "user and label"
+
     def __init__(
         self, column: str = "category", *, half_life: Duration = HALF_LIFE, event: str | None = None
     ) -> None:
@@ -91,8 +112,15 @@ class UserCategory(IndexBlock):
         (self._half_life,) = durations(half_life)
         short = column.removeprefix("item.")
         self.requires = (f"item.{short}",)
-        names = ("count", "share", f"decayed_share_{window_label(half_life)}", "recency_days")
-        self.names = prefixed(f"user_{short}", event, names)
+        decayed = window_label(half_life)
+        meanings = {
+            "count": f"events of the user with items of this {short}",
+            "share": f"share of the user's events with items of this {short}",
+            f"decayed_share_{decayed}": f"the same of weights, halved every {decayed}",
+            "recency_days": f"days since the user's last event with an item of this {short}",
+        }
+        self.meanings = prefixed(f"user_{short}", event, meanings)
+        self.names = tuple(self.meanings)
         entities = (("user", *self.requires), ("user",))
         self.keyspaces = tuple(Keyspace(entity, event, (self._half_life,)) for entity in entities)
 
@@ -124,6 +152,8 @@ class ItemCategory(IndexBlock):
         Count events of this type only.
     """
 
+    family = "item in its label"
+
     def __init__(
         self, column: str = "category", *, window: Duration = WINDOWS[-1], event: str | None = None
     ) -> None:
@@ -133,7 +163,11 @@ class ItemCategory(IndexBlock):
         self.requires = (f"item.{short}",)
         kind = "" if event is None else f"{event}_"
         label = window_label(window)
-        self.names = (f"{short}_{kind}count_{label}", f"item_{kind}share_in_{short}_{label}")
+        self.meanings = {
+            f"{short}_{kind}count_{label}": f"events of the item's {short} in the last {label}",
+            f"item_{kind}share_in_{short}_{label}": f"the item's share of them, in the last {label}",
+        }
+        self.names = tuple(self.meanings)
         self.keyspaces = (Keyspace(self.requires, event), Keyspace(("item",), event))
 
     def _columns(self, context: Context) -> Iterator[Float32Array]:

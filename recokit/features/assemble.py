@@ -13,6 +13,7 @@ from recokit.data.events import EventIndex
 from recokit.data.tail import layered
 from recokit.errors import ConfigurationError, ContractError
 from recokit.features._block import Block, Context, IndexBlock, bound_copy
+from recokit.features.table import FeatureTable, table_of
 from recokit.protocols import Role, role_of
 from recokit.typing import Float32Array
 
@@ -112,6 +113,10 @@ class Assemble(Configured):
                 f"found feature {min(repeated)!r} twice in {self!r}; expected distinct names"
             )
         return bound_copy(self, blocks_=bound)
+
+    def table(self) -> FeatureTable:
+        """Return what each feature means."""
+        return FeatureTable([feature for block in self._parts for feature in table_of(block)])
 
     def freshness(self) -> dict[str, float]:
         """Return until when the data of each feature is known, in seconds since 1970; ``inf`` if always current."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -31,6 +32,11 @@ class _Attributes(Block):
         """Names of the features."""
         names: tuple[str, ...] = getattr(self, "names_", self._named(self._asked))
         return names
+
+    @property
+    def meanings(self) -> dict[str, str]:  # type: ignore[override]  # follows the names
+        """What each feature tells, by name."""
+        return {name: f"{name.removeprefix(self._entity)[1:]} of the {self._entity}" for name in self.names}
 
     def _named(self, columns: Sequence[str]) -> tuple[str, ...]:
         return tuple(f"{self._entity}_{column}" for column in columns)
@@ -82,6 +88,7 @@ class Item(_Attributes):
     [[2.5]]
     """
 
+    family = "item attributes"
     _entity = "item"
 
     def fit(self, dataset: Dataset) -> Item:
@@ -116,6 +123,7 @@ class User(_Attributes):
         Numeric columns; all by default, and then named once bound.
     """
 
+    family = "user attributes"
     _entity = "user"
 
     def fit(self, dataset: Dataset) -> User:
@@ -148,6 +156,7 @@ class SourceScores(Block):
     of a source from shifting its features. Names are known once bound to a pipeline's sources.
     """
 
+    family = "sources"
     sources_: tuple[str, ...] = ()
 
     @property
@@ -159,6 +168,15 @@ class SourceScores(Block):
     def names(self) -> tuple[str, ...]:  # type: ignore[override]  # what bind found is state, and saved with it
         """Names of the features; empty before ``bind``."""
         return (*self.requires, *(("source_count",) if len(self.sources_) > 1 else ()))
+
+    @property
+    def meanings(self) -> dict[str, str]:  # type: ignore[override]  # follows the names
+        """What each feature tells, by name."""
+        told = {"source_count": "how many sources found the item"}
+        for source in self.sources_:
+            told[f"{source}_rank"] = f"1 / rank that {source} gave the item, 0 where it did not find it"
+            told[f"{source}_score"] = f"score that {source} gave the item, scaled to 0..1 within the request"
+        return told
 
     def bind(self, schema: Schema) -> SourceScores:
         """Return a copy bound to the sources."""
@@ -185,7 +203,14 @@ class Calendar(Block):
     The same for all candidates of a request: useful beside features that vary, to a ranker that finds interactions.
     """
 
-    names = ("hour", "weekday")
+    family = "calendar"
+    meanings = MappingProxyType(
+        {
+            "hour": "hour of the request, 0 to 23, UTC",
+            "weekday": "day of the week of the request, 0 is Monday, UTC",
+        }
+    )
+    names = tuple(meanings)
 
     def _columns(self, context: Context) -> Iterator[Float32Array]:
         now = context.candidates.requests.now

@@ -6,19 +6,25 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from recokit.data.event_parts import price_bands
 from recokit.data.events import Keyspace
 from recokit.features._block import Context, IndexBlock, View, ratio
 from recokit.typing import Float32Array, FloatArray
 
 __all__ = ["Price"]
 
+#: A spread below this share of the mean is rounding.
+_LEAST_SPREAD = 1e-4
+
 
 class Price(IndexBlock):
     """Prices paid before the request, from the values of events.
 
     Features: ``item_paid`` (mean value of the item's events), ``user_paid`` (of the user's), ``item_paid_to_user``
-    (their ratio), and with a category column ``item_paid_to_category`` (ratio to the category's mean). NaN where no
-    event had a value, or the mean compared with is not above 0.
+    (their ratio), ``item_paid_z`` (how many standard deviations of what the user pays the item lies above the user's
+    mean), ``user_price_band_share`` (share of the user's events at prices of the item's band, see
+    :func:`recokit.data.event_parts.price_bands`), and with a category column ``item_paid_to_category`` (ratio to the
+    category's mean). NaN where no event had a value, or the mean compared with is not above 0.
 
     Parameters
     ----------
@@ -26,24 +32,50 @@ class Price(IndexBlock):
         Categorical item column to compare within.
     """
 
+    family = "price"
+
     def __init__(self, *, category: str | None = None) -> None:
         self.category = category
         short = () if category is None else (category.removeprefix("item."),)
         self.requires = tuple(f"item.{column}" for column in short)
-        compared = tuple(f"item_paid_to_{column}" for column in short)
-        self.names = ("item_paid", "user_paid", "item_paid_to_user", *compared)
-        entities = ("item", "user", *self.requires)
-        self.keyspaces = tuple(Keyspace((entity,), sums=("value", "valued")) for entity in entities)
+        self.meanings = {
+            "item_paid": "mean value of the item's events",
+            "user_paid": "mean value of the user's events",
+            "item_paid_to_user": "ratio of the two",
+            "item_paid_z": "standard deviations of the user's values between the two",
+            "user_price_band_share": "share of the user's events at prices like the item's",
+            **{f"item_paid_to_{column}": f"item_paid over the mean in its {column}" for column in short},
+        }
+        self.names = tuple(self.meanings)
+        sums = ("value", "valued")
+        self.keyspaces = (
+            Keyspace(("user",), sums=(*sums, "value_squared")),
+            Keyspace(("user", "price_band")),
+            *(Keyspace((entity,), sums=sums) for entity in ("item", *self.requires)),
+        )
 
     def _columns(self, context: Context) -> Iterator[Float32Array]:
-        item, user = _mean_value(context.of_items("item")), _mean_value(context.users("user"))
+        users = context.users("user")
+        item, user = _mean_value(context.of_items("item")), _mean_value(users)
         by_item, by_row = context.by_item(item), context.by_row(user)
         yield by_item
         yield by_row
         yield ratio(by_item, by_row).astype(np.float32)
+        yield ((by_item - by_row) / context.by_row(_spread(users, user))).astype(np.float32)
+        band = price_bands(item)[context.items.inverse]
+        valued = users.sum("valued")[context.candidates.row]
+        share = ratio(context.with_users("user*price_band", band).count(), valued)
+        yield np.where(band > 0, share, np.nan).astype(np.float32)
         for column in self.requires:
             yield context.by_item(ratio(item, _mean_value(context.of_items(column, column))))
 
 
 def _mean_value(view: View) -> FloatArray:
     return ratio(view.sum("value"), view.sum("valued"))
+
+
+def _spread(view: View, mean: FloatArray) -> FloatArray:
+    """Return the standard deviation of values, NaN where there is none."""
+    variance = np.maximum(ratio(view.sum("value_squared"), view.sum("valued")) - mean**2, 0.0)
+    spread = np.sqrt(variance)
+    return np.where(spread > _LEAST_SPREAD * np.abs(mean), spread, np.nan)

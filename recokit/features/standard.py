@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from recokit._configured import Configured, clone
-from recokit.data import Candidates, Dataset, LiveEvents, Requests, Schema, Table, seconds
+from recokit.data import Candidates, Dataset, LiveEvents, Requests, Schema, Table, UserHistory, seconds
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.features._block import bound_copy
 from recokit.features.activity import ItemActivity, UserActivity
 from recokit.features.affinity import ItemCategory, UserCategory, UserItem
 from recokit.features.assemble import Assemble
-from recokit.features.attributes import Item, SourceScores, User
+from recokit.features.attributes import Calendar, Item, SourceScores, User
+from recokit.features.conversion import Conversion
 from recokit.features.price import Price
+from recokit.features.session import Session
+from recokit.features.table import FeatureTable
 from recokit.typing import Float32Array, IntArray
 
 __all__ = ["Standard"]
@@ -26,14 +30,18 @@ _WINDOWS_TAKEN = 3
 #: Columns whose labels users have an affinity to, if the data has them.
 _AFFINITIES = ("category", "seller", "brand", "product_type")
 _SAMPLE = 2_000
+#: Two features of a larger correlation tell the same.
+_ALIKE = 0.99
 
 
 class Standard(Configured):
     """The features that nearly every ranker wants, chosen from what the data has.
 
     ``fit`` looks at the data: windows that fit its span, affinities to category, seller and brand where items have
-    them, prices where events have values, numeric columns, sources. Features that are constant on a sample of the
-    data are left out. ``names`` is empty before ``fit``; features of sources come with ``bind``.
+    them, prices where events have values, conversion rates where there are several types of events, numeric columns,
+    the session, the calendar, sources. Features that are constant on a sample of the data are left out, and so are
+    those that go with an earlier one (a correlation above .99). ``names`` is empty before ``fit``; features of sources
+    come with ``bind``. ``table()`` tells what each feature means.
 
     Flags (numeric columns with one or two distinct values) are left out: they tell today's state, which a training row
     must not see. Add :class:`Item` for those that never change.
@@ -63,15 +71,15 @@ class Standard(Configured):
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """Item columns that the features use, and once bound the sources' columns."""
-        return self.assemble_.requires if hasattr(self, "assemble_") else ()
+        """The history, item columns that the features use, and once bound the sources' columns."""
+        return self.assemble_.requires if hasattr(self, "assemble_") else ("history",)
 
     def fit(self, dataset: Dataset) -> Standard:
         """Choose features, and index the dataset's events."""
         unbound = Assemble(_blocks(dataset), tail=self.tail).fit(dataset)
         bound = unbound.bind(dataset.schema)
         self.assemble_ = unbound
-        self.constant_ = _constant_names(bound, dataset)
+        self.left_out_ = _left_out(bound, dataset)
         self.names_ = self._kept(bound)
         self.updated_at_ = dataset.until
         return self
@@ -103,8 +111,13 @@ class Standard(Configured):
         return bound_copy(self, assemble_=assemble, names_=names, places_=tuple(places))
 
     def _kept(self, assemble: Assemble) -> tuple[str, ...]:
-        left_out = {*self.constant_, *self.exclude}
+        left_out = {*self.left_out_, *self.exclude}
         return tuple(name for name in assemble.names if name not in left_out)
+
+    def table(self) -> FeatureTable:
+        """Return what each feature means."""
+        kept = {*self.names}
+        return FeatureTable([feature for feature in self._assembled().table() if feature.name in kept])
 
     def freshness(self) -> dict[str, float]:
         """Return until when the data of each feature is known, in seconds since 1970; ``inf`` if always current."""
@@ -144,6 +157,9 @@ def _blocks(dataset: Dataset) -> list[Any]:
     if "category" in columns:
         blocks.append(ItemCategory("category", window=half_life))
     names = dataset.interactions.event_names
+    for weak, strong in itertools.pairwise(names):
+        entities = ["item", "user", *(f"item.{column}" for column in columns if column == "seller")]
+        blocks += [Conversion(strong, weak, entity=entity) for entity in entities]
     if len(names) > 1:
         # The strongest event is the one that recommendations are for.
         blocks.append(ItemActivity(windows=windows[1:], half_life=half_life, event=names[-1]))
@@ -154,7 +170,7 @@ def _blocks(dataset: Dataset) -> list[Any]:
         measured = _measured(table)
         if measured:
             blocks.append(block(measured))
-    return [*blocks, SourceScores()]
+    return [*blocks, Session("category" if "category" in columns else None), Calendar(), SourceScores()]
 
 
 def _windows(dataset: Dataset) -> tuple[str, ...]:
@@ -174,12 +190,25 @@ def _measured(table: Table) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _constant_names(bound: Assemble, dataset: Dataset) -> tuple[str, ...]:
-    """Return the features without variation over a sample."""
-    values = bound.featurize(_sample(dataset))
-    return tuple(
-        name for name, column in zip(bound.names, values.T, strict=True) if len(np.unique(column)) < 2
-    )
+def _left_out(bound: Assemble, dataset: Dataset) -> dict[str, str]:
+    """Return the features that a sample shows to be of no use, and why."""
+    values = bound.featurize(_sample(dataset)).astype(np.float64)
+    left_out: dict[str, str] = {}
+    kept: list[int] = []
+    missing = np.isnan(values)
+    centred = np.where(missing, 0.0, values - np.nanmean(np.where(missing.all(axis=0), 0.0, values), axis=0))
+    norm = np.linalg.norm(centred, axis=0)
+    for place, name in enumerate(bound.names):
+        if len(np.unique(values[:, place])) < 2:
+            left_out[name] = "constant"
+            continue
+        same = [other for other in kept if (missing[:, other] == missing[:, place]).all()]
+        alike = np.abs(centred[:, same].T @ centred[:, place]) > _ALIKE * norm[same] * norm[place]
+        if alike.any():
+            left_out[name] = f"goes with {bound.names[same[int(np.argmax(alike))]]}"
+        else:
+            kept.append(place)
+    return left_out
 
 
 def _sample(dataset: Dataset) -> Candidates:
@@ -194,10 +223,13 @@ def _sample(dataset: Dataset) -> Candidates:
         now = np.zeros(len(picked))
     others = np.roll(item, len(item) // 2)
     requests = Requests.build(np.tile(user, 2), now=np.tile(now, 2))
+    theirs = log.take(np.flatnonzero(np.isin(log.user, user)))
+    history = UserHistory().fit(dataset.with_interactions(theirs)).hydrate(requests)
     n = len(requests)
     score = np.full(n, np.nan, np.float32)
     both = np.concatenate([item, others])
-    return Candidates(requests, np.arange(n + 1), np.arange(n), both, score, np.zeros(n, np.uint64))
+    hydrated = requests.hydrated(history.columns, history.ragged)
+    return Candidates(hydrated, np.arange(n + 1), np.arange(n), both, score, np.zeros(n, np.uint64))
 
 
 def _spread(n: int) -> IntArray:

@@ -132,6 +132,7 @@ class Plan:
             body += [replace(group, nodes=nodes)] if nodes else []
         return replace(
             self,
+            hydrators=tuple(node for node in self.hydrators if live or not node.live),
             body=tuple(body),
             constraints=(),
             objective=None,
@@ -333,9 +334,10 @@ def _with_history(plan: Plan) -> Plan:
     given = {name for node in plan.hydrators for name in provides(node.stage)}
     if wanted <= given:
         return plan
-    return replace(
-        plan, hydrators=(Node("user_history", Role.HYDRATOR, UserHistory(), implicit=True), *plan.hydrators)
-    )
+    # Stages that see live events must not see a history without them.
+    tail = next((node.stage.tail for node in plan if getattr(node.stage, "tail", None) is not None), None)
+    inserted = Node("user_history", Role.HYDRATOR, UserHistory(tail=tail), implicit=True)
+    return replace(plan, hydrators=(inserted, *plan.hydrators))
 
 
 def _check_names(plan: Plan) -> None:

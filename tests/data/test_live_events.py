@@ -248,7 +248,6 @@ def test_a_pipeline_sees_events_at_once_and_is_saved_without_them(tmp_path):
     live = LiveEvents()
     pipeline = rk.Pipeline(
         [
-            UserHistory(tail=live),
             rk.candidates.Merge([rk.candidates.History(), rk.candidates.Popular()], limit=60),
             rk.features.Standard(tail=live),
             rk.rankers.LogisticRegression(),

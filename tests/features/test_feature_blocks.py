@@ -97,6 +97,11 @@ class Naive:
         return math.fsum(values) / len(values) if values else nan
 
 
+def band(value):
+    """Two bands to each doubling."""
+    return math.floor(2 * math.log2(value)) if value > 0 else None
+
+
 def over(part, whole):
     return part / whole if whole > 0 else nan
 
@@ -115,6 +120,8 @@ def expected(naive, user, item):
         "item_age_days": n.age(items),
         "item_trend_6h_1d": math.log((len(n.of(**i, window=0.25)) + 1) / (len(n.of(**i, window=1)) + 1) * 4),
         "item_users": len({e[0] for e in items}),
+        "item_users_1d": len({e[0] for e in n.of(**i, window=1)}),
+        "item_buy_users_1d": len({e[0] for e in n.of(**i, window=1, event="buy")}),
         "item_repeat_share": over(len(items) - len({e[0] for e in items}), len(items)),
         "item_buy_count_1d": len(n.of(**i, window=1, event="buy")),
         "item_buy_users": len({e[0] for e in n.of(**i, event="buy")}),
@@ -124,6 +131,7 @@ def expected(naive, user, item):
         "user_tenure_days": n.age(users),
         "user_items": len({e[1] for e in users}),
         "user_repeat_share": over(len(users) - len({e[1] for e in users}), len(users)),
+        "user_gap_days": over(n.age(users) - n.recency(users), len(users) - 1) if len(users) > 1 else nan,
         "user_sessions": len({e[6] for e in users}),
         "user_session_size": over(len(users), len({e[6] for e in users})),
         "user_item_count": len(pairs),
@@ -141,6 +149,14 @@ def expected(naive, user, item):
     }
     out["item_share_in_category_7d"] = over(len(n.of(**i, window=7)), out["category_count_7d"])
     out["item_paid_to_user"] = out["item_paid"] / out["user_paid"]
+    paid = [e[5] for e in users if not math.isnan(e[5])]
+    spread = (
+        math.sqrt(max(math.fsum(x * x for x in paid) / len(paid) - out["user_paid"] ** 2, 0)) if paid else 0
+    )
+    flat = spread <= 1e-4 * abs(out["user_paid"]) or not paid
+    out["item_paid_z"] = nan if flat else (out["item_paid"] - out["user_paid"]) / spread
+    like = [x for x in paid if band(x) == band(out["item_paid"])]
+    out["user_price_band_share"] = over(len(like), len(paid)) if out["item_paid"] > 0 else nan
     out["item_paid_to_category"] = out["item_paid"] / n.mean_value(label)
     gap = over(n.age(pairs) - n.recency(pairs), len(pairs) - 1) if len(pairs) > 1 else nan
     out["user_item_gap_days"] = gap

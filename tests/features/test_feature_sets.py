@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recokit._configured import clone
-from recokit.data import DAY, Candidates, Dataset, Requests
+from recokit.data import DAY, Candidates, Dataset, Requests, UserHistory
 from recokit.data.state import load_state, save_state
 from recokit.errors import ConfigurationError, ContractError, NotFittedError
 from recokit.features import Assemble, Calendar, Item, ItemActivity, Price, SourceScores, Standard, UserItem
@@ -124,7 +124,7 @@ def test_standard_chooses_from_what_the_data_has():
     assert {"item_purchase_count_30d", "user_item_purchase_recency_days"} <= {*events.names}
     plain = Standard().fit(shop(rich=False))
     assert len(plain.names) >= 20
-    assert not any("category" in name or "paid" in name or "session" in name for name in plain.names)
+    assert not any("category" in name or "paid" in name or "user_session" in name for name in plain.names)
 
 
 def test_windows_fit_the_span_of_the_data():
@@ -136,7 +136,14 @@ def test_windows_fit_the_span_of_the_data():
 def test_no_standard_feature_is_constant():
     data = shop()
     standard = Standard().fit(data).bind(data.schema)
-    rows = [standard.featurize(batch(range(1, 30), list(range(1, 50)), t * DAY)) for t in (40, 80, 121)]
+    history = UserHistory().fit(data)
+    times = data.interactions.timestamp[[300, 700, 1100, -1]] + 60  # somebody has a session
+    batches = [batch(range(1, 30), list(range(1, 50)), t) for t in times.tolist()]
+    rows = []
+    for candidates in batches:
+        known = history.hydrate(candidates.requests)
+        requests = candidates.requests.hydrated(known.columns, known.ragged)
+        rows.append(standard.featurize(replace(candidates, requests=requests)))
     values = np.concatenate(rows)
     dull = [name for name, column in zip(standard.names, values.T, strict=True) if len(np.unique(column)) < 2]
     assert dull == []

@@ -10,7 +10,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from recokit import candidates, diversity, features, rankers, rules, stores
-from recokit.data.history import UserHistory
+from recokit.data import LiveEvents, UserHistory
 from recokit.errors import ConfigurationError
 from recokit.protocols import role_of
 from recokit.testing import make_requests, parametrize_checks, toy_dataset
@@ -61,7 +61,7 @@ def first_three(requests, limit):
 
 STAGES = [
     UserHistory(),
-    UserHistory(events=["purchase"], max_events=3),
+    UserHistory(events=["purchase"], max_events=3, tail=LiveEvents()),
     candidates.Popular(),
     candidates.Popular(by="region"),
     candidates.Popular(half_life=None, window="7D", events=["purchase"]),
@@ -104,16 +104,24 @@ STAGES = [
     candidates.Merge([candidates.Popular(), candidates.ItemKNN(n_neighbors=5)], by="rrf"),
     candidates.FirstOf([candidates.History(), candidates.Popular()], min_items=5),
     features.Assemble([features.ItemActivity(), features.UserItem(), features.SourceScores()]),
+    features.Assemble([features.ItemActivity(), features.Session("category")], tail=LiveEvents()),
     features.Calendar(),
+    features.Conversion("purchase", "click"),
+    features.Conversion("purchase", "click", entity="item.category", window="30D"),
     features.FromStore(toy_features(toy_dataset().item_ids.ids)),
     features.FromStore(toy_features(toy_dataset().user_ids.ids), "user", "share"),
     features.Item(),
     features.Item("price"),
     features.ItemActivity(),
     features.ItemCategory(),
+    features.Materialized(features.ItemActivity()),
     features.Price(),
+    features.Session(),
+    features.Session("category", gap="1D"),
+    features.Similarity(VECTORS),
     features.SourceScores(),
     features.Standard(),
+    features.Standard(tail=LiveEvents()),
     features.User(),
     features.UserActivity(),
     features.UserCategory(),

@@ -1,0 +1,128 @@
+"""Session: what the user is doing right now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from recokit._ops.membership import pairs_in_sets
+from recokit._ops.segments import counts_to_offsets, multi_arange
+from recokit.data import Dataset, Ragged, Requests, Schema
+from recokit.errors import NotFittedError
+from recokit.features._block import Block, Context, Duration, bound_copy, durations, ratio, window_label
+from recokit.typing import Float32Array, IntArray
+
+__all__ = ["Session"]
+
+
+class Session(Block):
+    """The user's current session: the last run of events without a longer pause, if it is not over yet.
+
+    Features: ``session_events`` (how deep it is), ``session_minutes`` (from its first event to its last, the dwell),
+    ``session_idle_minutes`` (since its last event, NaN without a session), ``in_session`` (1 if the candidate is part
+    of it), and with a column such as ``"category"``: ``session_category_share`` (share of its events with items of the
+    candidate's label) and ``session_last_category`` (1 if its last item has the candidate's label).
+
+    It reads the history of the request, so it needs no event index; what the caller gives as ``session=`` is part of
+    the history, and so are live events.
+
+    Parameters
+    ----------
+    column : str, optional
+        Categorical item column.
+    gap : duration, default "30min"
+        The longest pause within a session, as web analytics has it.
+
+    Examples
+    --------
+    >>> from recokit.data import Candidates
+    >>> history = Ragged(np.array([0, 3]), np.array([4, 2, 3]), {"timestamp": np.array([0.0, 9000.0, 9060.0])})
+    >>> requests = Requests.build([1], now=9120.0, ragged={"history": history})
+    >>> block = Session()
+    >>> values = block.featurize(Candidates.from_lists([[2, 4]], requests=requests))
+    >>> dict(zip(block.names, values[0].tolist()))
+    {'session_events': 2.0, 'session_minutes': 1.0, 'session_idle_minutes': 1.0, 'in_session': 1.0}
+    """
+
+    family = "session"
+
+    def __init__(self, column: str | None = None, *, gap: Duration = "30min") -> None:
+        self.column, self.gap = column, gap
+        (self._gap,) = durations(gap)
+        short = () if column is None else (column.removeprefix("item."),)
+        self.requires = ("history", *(f"item.{name}" for name in short))
+        pause = window_label(gap)
+        self.meanings = {
+            "session_events": f"events of the current session, which ends after a pause of {pause}",
+            "session_minutes": "minutes from its first event to its last",
+            "session_idle_minutes": "minutes since its last event",
+            "in_session": "1 if the candidate is part of it",
+        }
+        for name in short:
+            self.meanings |= {
+                f"session_{name}_share": f"share of its events with items of the candidate's {name}",
+                f"session_last_{name}": f"1 if its last item has the candidate's {name}",
+            }
+        self.names = tuple(self.meanings)
+
+    def fit(self, dataset: Dataset) -> Session:
+        """Learn nothing: all it needs comes with the request."""
+        return self
+
+    def bind(self, schema: Schema) -> Session:
+        """Return a copy bound to the column of the item table."""
+        if self.column is None:
+            return bound_copy(self)
+        schema.items.labels(self.column.removeprefix("item."))
+        return bound_copy(self, labels_=schema.item_column(self.column))
+
+    def _columns(self, context: Context) -> Iterator[Float32Array]:
+        candidates = context.candidates
+        session = self._session(candidates.requests)
+        counts, filled = session.counts, np.flatnonzero(session.counts)
+        minutes, idle = np.zeros(len(counts)), np.full(len(counts), np.nan)
+        time, last = session.columns.get("timestamp", np.zeros(0)), session.offsets[1:][filled] - 1
+        minutes[filled] = (time[last] - time[session.offsets[:-1][filled]]) / 60
+        idle[filled] = (candidates.requests.now[filled] - time[last]) / 60
+        yield context.by_row(counts)
+        yield context.by_row(minutes)
+        yield context.by_row(idle)
+        inside = pairs_in_sets(candidates.row, candidates.item, session.offsets, session.values)
+        yield inside.astype(np.float32)
+        if self.column is not None:
+            yield from self._label_columns(context, session)
+
+    def _label_columns(self, context: Context, session: Ragged) -> Iterator[Float32Array]:
+        if not hasattr(self, "labels_"):
+            raise NotFittedError("found Session before bind; hint: Session('category').bind(data.schema)")
+        candidates, labels = context.candidates, self.labels_
+        wanted, width = labels[candidates.item], int(labels.max(initial=0)) + 1
+        label = labels[session.values]
+        present, n = np.unique(session.rows[label > 0] * width + label[label > 0], return_counts=True)
+        key = candidates.row * width + wanted
+        place = np.minimum(np.searchsorted(present, key), max(len(present) - 1, 0))
+        found = (present[place] == key) if len(present) else np.zeros(len(key), np.bool_)
+        share = ratio(np.where(found, n[place] if len(n) else 0, 0), session.counts[candidates.row])
+        yield share.astype(np.float32)
+        last = np.zeros(len(session), np.int64)
+        filled = np.flatnonzero(session.counts)
+        last[filled] = label[session.offsets[1:][filled] - 1]
+        yield ((wanted > 0) & (last[candidates.row] == wanted)).astype(np.float32)
+
+    def _session(self, requests: Requests) -> Ragged:
+        """Return the last run of each row's history, empty where it is over."""
+        history = requests.lists("history")
+        if not len(history.values):
+            return history
+        time, start, stop = history.columns["timestamp"], history.offsets[:-1].copy(), history.offsets[1:]
+        paused = np.flatnonzero(np.diff(time) > self._gap) + 1
+        # Between two rows there is no pause: a position that starts a row changes nothing.
+        np.maximum.at(start, history.rows[paused], paused)
+        filled = np.flatnonzero(history.counts)
+        over: IntArray = filled[requests.now[filled] - time[stop[filled] - 1] > self._gap]
+        start[over] = stop[over]
+        index = multi_arange(start, stop - start)
+        return Ragged(
+            counts_to_offsets(stop - start), history.values[index], {"timestamp": np.asarray(time[index])}
+        )
