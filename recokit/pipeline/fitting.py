@@ -88,7 +88,9 @@ def _rows_for(node: Node, plan: Plan, dataset: Dataset, options: Mapping[str, An
             f"found the trainable ranker {node.name} and no label_window; expected one, such as label_window='7D'"
         )
     prefix = plan.upto(node.name, live=False)
-    skipped = tuple(part.name for group in plan.upto(node.name).body for part in group.nodes if part.live)
+    whole = plan.upto(node.name)
+    parts = [*whole.hydrators, *(part for group in whole.body for part in group.nodes)]
+    skipped = tuple(part.name for part in parts if part.live)
     return build_training_set(_prefix_fitter(prefix, skipped), dataset, **options)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit._ops.membership import pairs_in_sets
-from recokit._ops.segments import counts_to_offsets, gather_segments
+from recokit._ops.segments import counts_to_offsets, gather_segments, rows_to_offsets
 from recokit.data import Candidates, Ragged, Requests, Retrieved
 from recokit.data.candidates import missing
 from recokit.pipeline.attempt import Outcome
@@ -125,13 +125,14 @@ def join_columns(batch: Candidates, outcome: Outcome[Mapping[str, AnyArray]]) ->
 def session_into_history(requests: Requests) -> Requests:
     """Append each row's session to its history, which is what sources answer from; the newest events last.
 
-    A history that ends with the session already has it, so requests that went through here may run again. Where the
-    session is all there is, the row's history counts as given by the caller.
+    A history that ends with the session already has it, so requests that went through here may run again; so does one
+    with the same item at the same time, as where a session store outlives a refit. Where the session is all there is,
+    the row's history counts as given by the caller.
     """
     session, history = requests.ragged["session"], requests.lists("history")
     kept = session.counts > 0
     kept[_end_with(history, session)] = False
-    session = _with_event_columns(session, requests, kept)
+    session = _without_known(_with_event_columns(session, requests, kept), history, requests)
     n = len(requests)
     both = Ragged(
         np.concatenate([history.offsets, history.offsets[-1] + session.offsets[1:]]),
@@ -173,6 +174,26 @@ def _with_event_columns(session: Ragged, requests: Requests, kept: BoolArray) ->
     }
     some = Ragged(session.offsets, session.values, columns | dict(session.columns))
     return Ragged.empty(len(session)).merge(some, kept)
+
+
+def _without_known(session: Ragged, history: Ragged, requests: Requests) -> Ragged:
+    """Return the sessions without past events that the history has: the same item at the same time."""
+    row, item, time = session.rows, session.values, session.columns["timestamp"]
+    past = time < requests.now[row]  # what the caller gives has no time but now
+    if not past.any() or "timestamp" not in history.columns:
+        return session
+    both = [
+        np.concatenate([mine, other])
+        for mine, other in ((time, history.columns["timestamp"]), (item, history.values), (row, history.rows))
+    ]
+    order = np.lexsort(both)
+    new = np.ones(len(order), np.bool_)
+    new[1:] = np.any([part[order][1:] != part[order][:-1] for part in both], axis=0)
+    event = np.empty(len(order), np.int64)
+    event[order] = np.cumsum(new)
+    kept = ~(past & np.isin(event[: len(row)], event[len(row) :]))
+    columns = {name: column[kept] for name, column in session.columns.items()}
+    return Ragged(rows_to_offsets(row[kept], len(session)), item[kept], columns)
 
 
 def _column(lists: Ragged, name: str, like: Ragged) -> AnyArray:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -250,11 +251,13 @@ def _decoded(kept: Kept | None) -> _Events | None:
     """Return items, event types and times of one session; None where it is none."""
     if kept is None:
         return None
-    texts = [text.decode() if isinstance(text, bytes) else text for text, _ in kept]
     try:
+        texts = [text.decode() if isinstance(text, bytes) else text for text, _ in kept]
         parts = json.loads(f"[{','.join(texts)}]")
         items, events = [item for _, item, _ in parts], [event for _, _, event in parts]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):  # other programs may write to the same keys
+        return None
+    if not all(isfinite(time) for _, time in kept):
         return None
     if set(map(type, [*items, *events])) - {str} or len(parts) != len(kept):
         return None
@@ -313,7 +316,7 @@ class ResidentSessions(Sessions):
             self._forget(float(at.max()))
 
     def _forget(self, now: float) -> None:
-        while now - max(next(iter(self._sessions.values())).values()) > self._ttl:
+        while self._sessions and now - max(next(iter(self._sessions.values())).values()) > self._ttl:
             self._sessions.popitem(last=False)
 
     def state(self) -> dict[str, Any]:
