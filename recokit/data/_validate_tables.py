@@ -57,7 +57,8 @@ def columns(dataset: Dataset, limits: ValidationLimits) -> tuple[Check, ...]:
     """Check for columns of tables and log without any value, or with the same value everywhere."""
     log = dataset.interactions
     found: dict[str, tuple[AnyArray, BoolArray]] = {}
-    for entity, table in (("user", dataset.users), ("item", dataset.items)):
+    tables = (("user", dataset.users), ("item", dataset.items))
+    for entity, table in tables:
         for name in table.names:
             found[f"{entity}.{name}"] = (table.column(name)[1:], _known(table, name)[1:])
     if np.isfinite(log.value).any():
@@ -66,10 +67,13 @@ def columns(dataset: Dataset, limits: ValidationLimits) -> tuple[Check, ...]:
         if column is not None:
             found[name] = (column, np.isfinite(column) & (column != 0))
     empty = [name for name, (_, known) in found.items() if len(known) and not known.any()]
+    # Few rows may all lack a rare flag: nothing is recalled today.
+    flags = {f"{entity}.{name}" for entity, table in tables for name in table.flags}
     constant = [
         name
         for name, (values, known) in found.items()
-        if known.sum() >= limits.constant_rows and _is_constant(values[known])
+        if known.sum() >= (limits.constant_flags if name in flags else limits.constant_rows)
+        and _is_constant(values[known])
     ]
     expected = "columns that tell rows apart"
     return (

@@ -173,6 +173,15 @@ class Frame:
         column[~missing] = present
         return kind, column
 
+    def is_flag(self, name: str) -> bool:
+        """Tell whether a column holds truth values, and none but these."""
+        values, _ = self._read(name)
+        return values.dtype.kind == "b" or (
+            values.dtype.kind == "O"
+            and bool(len(values))
+            and {*map(type, values.tolist())} <= {bool, np.bool_}
+        )
+
 
 def _names(
     present: list[str], columns: Mapping[str, str], aliases: Mapping[str, tuple[str, ...]]

@@ -72,4 +72,5 @@ def _table(table: Table, rows: IntArray, like: Table) -> Table:
         categorical,
         {name: values[rows] for name, values in table.other.items()},
         None if table.updated_at is None else table.updated_at[rows],
+        table.flags,
     )

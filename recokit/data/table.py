@@ -51,6 +51,8 @@ class Table:
         Free text (object) and moments (float64 seconds).
     updated_at : ndarray of float64, shape (n + 1,), optional
         When each row was last written. Beside the columns, never a feature.
+    flags : tuple of str
+        Names of the numeric columns that are true or false.
     """
 
     n: int
@@ -59,6 +61,7 @@ class Table:
     categorical: Mapping[str, Categorical] = field(default_factory=dict)
     other: Mapping[str, AnyArray] = field(default_factory=dict)
     updated_at: FloatArray | None = None
+    flags: tuple[str, ...] = ()
 
     @classmethod
     def empty(cls, n: int) -> Table:
@@ -118,7 +121,8 @@ class Table:
             else:
                 labelled[name] = _categorical(frame, name, codes, n)
         block = np.stack(list(numeric.values()), axis=1) if numeric else np.zeros((n + 1, 0), np.float32)
-        return cls(n, np.ascontiguousarray(block), tuple(numeric), labelled, other, updated_at)
+        flags = tuple(name for name in numeric if frame.is_flag(name))
+        return cls(n, np.ascontiguousarray(block), tuple(numeric), labelled, other, updated_at, flags)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -51,6 +51,9 @@ class ValidationLimits:
         Below these shares of entities that have every column; R1.
     constant_rows : int
         A column of so many known values that are all the same is constant.
+    constant_flags : int
+        The same for columns of true and false: a flag that one row in 200 has is in none of 1,000 rows less than once
+        in 100 times.
     user_interactions, user_interactions_good : float
         Interactions of an active user, mean: too few below the first, still thin below the second; R6.
     item_interactions : float
@@ -78,6 +81,7 @@ class ValidationLimits:
     warn_coverage: float = 0.8
     fail_coverage: float = 0.1
     constant_rows: int = 20
+    constant_flags: int = 1_000
     user_interactions: float = 10.0
     user_interactions_good: float = 20.0
     item_interactions: float = 50.0

@@ -148,6 +148,7 @@ def draw_items(
             "launched_at": np.concatenate([[np.nan], began - age * DAY]),
             "text": np.array([None, *_texts(factors, category)], object),
         },
+        flags=("age_restricted", "recalled", "consumable", "sponsored"),
     )
     return table, _with_default(factors, 0.0), _with_default(rng.normal(size=n), 0.0)
 

@@ -152,3 +152,29 @@ def test_constant_column(clean: Dataset) -> None:
     report = check(relogged(clean, value=np.full(len(log), 3.0, np.float32)))
     found = report["columns.constant"]
     assert found.status == "warn" and "value" in found.message + found.subject
+
+
+def flagged(n: int, value: bool, *, as_numbers: bool = False) -> Dataset:
+    """Return data with a flag that is the same for all n items."""
+    flag = np.full(n, value)
+    items = {
+        "item_id": np.arange(n),
+        "price": np.arange(n),
+        "recalled": flag.astype(int) if as_numbers else flag,
+    }
+    log = {"user_id": np.arange(40) % 7, "item_id": np.arange(40) % n, "timestamp": np.arange(40.0)}
+    return Dataset.from_frame(log, items=items)
+
+
+def test_a_flag_that_no_row_of_few_has_is_no_alarm() -> None:
+    assert check(flagged(150, False))["columns.constant"].status == "pass"
+    assert check(flagged(150, False), constant_flags=20)["columns.constant"].subject == "item.recalled"
+    assert check(flagged(1200, False))["columns.constant"].subject == "item.recalled"
+    # Numbers that are all 0 are no flag: a price may have been lost.
+    assert check(flagged(150, False, as_numbers=True))["columns.constant"].subject == "item.recalled"
+
+
+def test_the_marketplace_that_recalls_nothing_is_clean() -> None:
+    data = make_marketplace(600, 150, seed=5).dataset
+    assert not data.items.column("recalled")[1:].any()
+    assert check(data, now=data.until + 3600)["columns.constant"].status == "pass"
