@@ -26,8 +26,15 @@ def map_parts(function: Callable[[T], R], parts: Sequence[T]) -> list[R]:
     """
     if len(parts) < 2:
         return [function(part) for part in parts]
-    with limited_threads(1), ThreadPoolExecutor(usable_cores()) as pool:
+    # OpenMP's limit belongs to the thread that sets it: without one of their own, torch's workers would start teams.
+    with limited_threads(1), ThreadPoolExecutor(usable_cores(), initializer=_one_thread) as pool:
         return list(pool.map(function, parts))
+
+
+def _one_thread() -> None:
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=1, user_api="openmp")
 
 
 def usable_cores() -> int:

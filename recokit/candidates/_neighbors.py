@@ -19,10 +19,12 @@ from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Neighbors", "cost_blocks", "joined", "nearest_neighbors"]
+__all__ = ["Neighbors", "best_of_rows", "cost_blocks", "joined", "nearest_neighbors"]
 
 #: Products of one block in fit: bounds its memory to a few hundred MB.
 _FIT_BLOCK = 1 << 24
+#: Scores that are sorted together.
+_SORT_BLOCK = 1 << 20
 #: Neighbours looked at in one block of requests: sort keys of small blocks fit into 32 bits and the cache.
 _SERVE_BLOCK = 1 << 14
 
@@ -160,6 +162,17 @@ def cost_blocks(cost: AnyArray, budget: int, n_codes: int) -> Iterator[tuple[int
         stop = min(max(stop, start + 1), start + most)
         yield start, stop
         start, done = stop, float(total[stop - 1])
+
+
+def best_of_rows(
+    offsets: IntArray, score: Float32Array, item: IntArray, limit: int, n_codes: int
+) -> Retrieved:
+    """Return the ``limit`` best of each row, ties by code, whatever the number of rows and of codes."""
+    parts = []
+    for first, last in cost_blocks(np.diff(offsets), _SORT_BLOCK, n_codes):
+        here = slice(offsets[first], offsets[last])
+        parts.append(top_by_score(offsets[first : last + 1] - offsets[first], score[here], item[here], limit))
+    return joined(parts)
 
 
 def _outside(

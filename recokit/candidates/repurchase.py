@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from recokit._configured import Configured
-from recokit._ops.packed import group_pairs, top_by_score
+from recokit._ops.packed import group_pairs
 from recokit._ops.segments import offsets_to_rows, rows_to_offsets, segment_sum
+from recokit.candidates._neighbors import best_of_rows
 from recokit.candidates._shared import codes_of, require_fitted
 from recokit.compose import first_allowed
 from recokit.data import Dataset, Requests, Retrieved
@@ -110,7 +111,7 @@ class Repurchase(Configured):
         offsets = rows_to_offsets(of[due], len(requests))
         found = Retrieved(offsets, item[pairs.first][due], score[due].astype(np.float32))
         allowed = first_allowed(found, requests, len(item))
-        return Retrieved(*top_by_score(allowed.offsets, allowed.score, allowed.item, limit))
+        return best_of_rows(allowed.offsets, allowed.score, allowed.item, limit, len(self.cadence_))
 
     def _due(
         self, item: IntArray, first: FloatArray, last: FloatArray, number: FloatArray, now: FloatArray

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._ops.packed import top_by_score
-from recokit._ops.segments import offsets_to_rows, rows_to_offsets
+from recokit._ops.packed import group_pairs
+from recokit._ops.segments import offsets_to_rows, rows_to_offsets, segment_sum
 from recokit._ops.threads import map_parts
-from recokit.candidates._neighbors import Neighbors
+from recokit.candidates._neighbors import Neighbors, best_of_rows, cost_blocks
 from recokit.candidates._shared import Duration, check_duration, interaction_matrix
 from recokit.candidates.item_knn import ItemKNN
 from recokit.data import Dataset, Retrieved
 from recokit.errors import ConfigurationError
-from recokit.typing import Float32Array, IntArray
+from recokit.typing import Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 __all__ = ["SLIM"]
 
-#: Elements of the systems solved in one step.
-_BLOCK = 1 << 22
+#: Cells of the matrix and elements of the systems in one step, of each thread.
+_BLOCK = 1 << 21
 
 
 class SLIM(Neighbors):
@@ -91,46 +90,60 @@ class SLIM(Neighbors):
         options = {"half_life": self.half_life, "max_history": self.max_history}
         near = ItemKNN(n_neighbors=self.n_neighbors, **options).fit(dataset)  # type: ignore[arg-type]
         matrix = interaction_matrix(dataset, half_life=self.half_life, max_history=self.max_history)
-        gram = (matrix.T.tocsr() @ matrix).tocsr()
-        gram.sort_indices()
-        weight = np.concatenate(
-            [
-                np.zeros(0, np.float32),
-                *map_parts(lambda items: self._regressed(gram, near, items), list(_blocks(near.offsets_))),
-            ]
-        )
+        by_item = matrix.T.tocsr()
+        blocks = [slice(*block) for block in cost_blocks(_work(near, by_item), _BLOCK, by_item.shape[0])]
+        weight = np.concatenate(map_parts(lambda items: self._regressed(by_item, near, items), blocks))
         self._learn(_turned(near, weight), dataset.until)
         return self
 
-    def _regressed(self, gram: csr_matrix, near: ItemKNN, items: slice) -> Float32Array:
+    def _regressed(self, by_item: csr_matrix, near: ItemKNN, items: slice) -> Float32Array:
         """Return the weights of each item's neighbours, in the order of the table."""
         import torch
 
         offsets = near.offsets_[items.start : items.stop + 1]
         counts = np.diff(offsets)
         place = np.arange(max(counts.max(), 1)) < counts[:, None]
-        columns = np.zeros(place.shape, np.int64)
-        columns[place] = near.neighbor_[offsets[0] : offsets[-1]]
-        system = np.zeros((*place.shape, place.shape[1]), np.float32)
-        target = np.zeros(place.shape, np.float32)
-        for row in np.flatnonzero(counts):  # a slice of the sparse matrix each
-            mine = columns[row, : counts[row]]
-            system[row, : counts[row], : counts[row]] = gram[mine][:, mine].toarray()
-            target[row, : counts[row]] = gram[items.start + row, mine].toarray()
+        columns = np.zeros((len(place), place.shape[1] + 1), np.int64)
+        columns[:, :-1][place] = near.neighbor_[offsets[0] : offsets[-1]]
+        columns[:, -1] = np.arange(items.start, items.stop)
+        gram = _local_grams(by_item, columns)
+        system, target = gram[:, :-1, :-1].copy(), gram[:, :-1, -1:].copy()
         diagonal = np.arange(place.shape[1])
         system[:, diagonal, diagonal] += np.float32(self.regularization)
         factor: Any = torch.linalg.cholesky(torch.from_numpy(system))
-        found = torch.cholesky_solve(torch.from_numpy(target)[:, :, None], factor)[:, :, 0].numpy()
+        found = torch.cholesky_solve(torch.from_numpy(target), factor)[:, :, 0].numpy()
         return np.asarray(found[place], np.float32)
 
 
-def _blocks(offsets: IntArray) -> Iterator[slice]:
-    """Cut the items into blocks whose systems fit the budget."""
-    widest = int(np.diff(offsets).max(initial=1)) or 1
-    step = max(_BLOCK // (widest * widest), 1)
-    n = len(offsets) - 1
-    for start in range(0, n, step):
-        yield slice(start, min(start + step, n))
+def _local_grams(by_item: csr_matrix, columns: IntArray) -> Float32Array:
+    """Return the products of each row's items with one another, (b, k, k), from their codes (b, k).
+
+    One sparse product does for all rows: each row's users get columns of their own, so no two rows meet in it.
+    """
+    from scipy.sparse import csr_matrix
+
+    n_rows, width = columns.shape
+    part = by_item[columns.ravel()]
+    own = group_pairs(part.indptr[::width].astype(np.int64), part.indices.astype(np.int64))
+    starts = np.append(own.starts, len(own.order))
+    column = np.empty(len(own.order), np.int64)
+    column[own.order] = offsets_to_rows(starts)
+    shape = (n_rows * width, len(own.starts))
+    apart = csr_matrix((part.data, column, part.indptr), shape=shape)
+    turned = csr_matrix(
+        (part.data[own.order], offsets_to_rows(part.indptr)[own.order], starts), shape=shape[::-1]
+    )
+    product = (apart @ turned).tocoo()
+    grams = np.zeros((n_rows, width, width), np.float32)
+    grams[product.row // width, product.row % width, product.col % width] = product.data
+    return grams
+
+
+def _work(near: ItemKNN, by_item: csr_matrix) -> FloatArray:
+    """Return what each item's regression takes to gather and to solve."""
+    degree, rows = np.diff(by_item.indptr), offsets_to_rows(near.offsets_)
+    gathered = segment_sum(degree[near.neighbor_], rows, len(degree)) + degree
+    return np.asarray(gathered + float(np.diff(near.offsets_).max(initial=1)) ** 2)
 
 
 def _turned(near: ItemKNN, weight: Float32Array) -> Retrieved:
@@ -140,6 +153,4 @@ def _turned(near: ItemKNN, weight: Float32Array) -> Retrieved:
     source, item, weight = near.neighbor_[kept].astype(np.int64), of[kept], weight[kept]
     order = np.argsort(source, kind="stable")
     offsets = rows_to_offsets(source[order], len(near.offsets_) - 1)
-    return Retrieved(
-        *top_by_score(offsets, weight[order], item[order], max(int(np.diff(offsets).max(initial=1)), 1))
-    )
+    return best_of_rows(offsets, weight[order], item[order], len(weight), len(offsets))

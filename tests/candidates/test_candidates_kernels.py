@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from recokit._ops.fusion import fuse_lists
 from recokit._ops.packed import group_pairs, require_bits, sort_packed, top_by_score
 from recokit._ops.segments import counts_to_offsets
+from recokit._ops.threads import map_parts
 from recokit._ops.topk import top_k
 from recokit.errors import DataError
 
@@ -152,3 +153,9 @@ def test_a_batch_too_large_for_packed_keys_is_refused():
             limit=5,
             shares=[0.5, 0.5],
         )
+
+
+def test_a_thread_of_map_parts_starts_no_team_of_its_own():
+    import torch
+
+    assert set(map_parts(lambda _: torch.get_num_threads(), range(4))) == {1}

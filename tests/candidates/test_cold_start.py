@@ -66,6 +66,15 @@ class TestColdStart:
             ColdStart([(0, 3)])
 
 
+def test_repurchase_answers_more_rows_than_one_sort_key_has_room_for() -> None:
+    n = 1 << 15
+    bought = np.tile(np.arange(1, n + 1), 2)
+    data = Dataset.from_frame({"user": bought, "item": bought, "timestamp": np.repeat([0.0, DAY], n)})
+    history = Ragged(np.arange(n + 2), np.append(np.arange(1, n + 1), 1), {"timestamp": np.zeros(n + 1)})
+    requests = Requests.build(np.zeros(n + 1, np.int64), now=DAY, ragged={"history": history})
+    assert Repurchase().fit(data).retrieve(requests, 1).item.tolist() == history.values.tolist()
+
+
 class TestTrending:
     def test_sure_growth_beats_growth_from_nothing(self) -> None:
         day = [*([1] * 40), *([8] * 80), *([8] * 3), *([1] * 50), *([8] * 40)]

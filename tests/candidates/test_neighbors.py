@@ -148,6 +148,16 @@ def test_slim_is_the_ridge_regression_on_the_neighbours(
     np.testing.assert_allclose(found, want, rtol=1e-3, atol=1e-5)
 
 
+def test_slim_learns_a_catalogue_whose_rows_and_codes_do_not_fit_one_sort_key() -> None:
+    n = 1 << 15  # rows and codes of 16 bits each, beside the 32 of a score
+    item = np.concatenate([np.arange(1, n), np.arange(2, n + 1)])  # user u took items u and u + 1
+    user = np.tile(np.arange(1, n), 2)
+    data = Dataset.from_frame({"user": user, "item": item, "timestamp": np.zeros(len(item))})
+    slim = SLIM(n_neighbors=2, regularization=1.0).fit(data)
+    assert set(slim.neighbor_[slim.offsets_[n - 1] : slim.offsets_[n]].tolist()) == {n - 2, n}
+    assert (np.diff(slim.offsets_)[2:-1] == 2).all()
+
+
 def test_slim_with_all_neighbours_is_ease_without_its_negative_weights() -> None:
     rng = np.random.default_rng(0)
     data = dataset(
