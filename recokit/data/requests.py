@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -22,6 +23,14 @@ T = TypeVar("T")
 
 def _forever() -> float:
     return math.inf
+
+
+def _untold(rows: IntArray, reason: str) -> None:
+    pass
+
+
+def _told_of(tell: Callable[[IntArray, str], None], taken: IntArray, rows: IntArray, reason: str) -> None:
+    tell(taken[rows], reason)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,6 +56,9 @@ class Requests:
         alone.
     remaining : callable
         Seconds left of the budget, ``inf`` without one. The only clock that a stage may read.
+    degraded : callable
+        ``degraded(rows, reason)``: what a stage calls where it answered some rows with less than it should have, and
+        yet did not fail. The runner marks these rows ``DEGRADED``.
     pinned : mapping of int to (int, object)
         Versions and values of the :class:`Live` objects pinned for this run, by ``id``; read with :meth:`read`.
     """
@@ -59,6 +71,7 @@ class Requests:
     ragged: Mapping[str, Ragged] = field(default_factory=dict)
     given: Mapping[str, BoolArray] = field(default_factory=dict)
     remaining: Callable[[], float] = _forever
+    degraded: Callable[[IntArray, str], None] = _untold
     pinned: Mapping[int, tuple[int, Any]] = field(default_factory=dict)
 
     @classmethod
@@ -136,6 +149,7 @@ class Requests:
             columns={name: column[rows] for name, column in self.columns.items()},
             ragged={name: ragged.take(rows) for name, ragged in self.ragged.items()},
             given={name: mask[rows] for name, mask in self.given.items()},
+            degraded=partial(_told_of, self.degraded, rows),
         )
 
     def column(self, name: str) -> AnyArray:

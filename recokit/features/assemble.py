@@ -53,6 +53,10 @@ class Assemble(Configured):
                 raise ConfigurationError(
                     f"found a {role.value}, {block!r}, among the blocks; expected featurizers"
                 )
+            if getattr(block, "live", False):
+                raise ConfigurationError(
+                    f"found {block!r} among the blocks, which training has to leave out; hint: put it beside Assemble"
+                )
         if not len(blocks):
             raise ConfigurationError(
                 "found no blocks; expected at least one, such as features.ItemActivity()"

@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from recokit.data import Candidates, Schema, Vocabulary
+from recokit.data import Candidates, Requests, Schema, Vocabulary
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.features._block import Block, Context, bound_copy
 from recokit.stores import FeatureRows, FeatureStore
-from recokit.typing import Float32Array, FloatArray, IntArray
+from recokit.typing import Float32Array, IntArray
 
 __all__ = ["FromStore"]
 
@@ -20,7 +20,7 @@ class FromStore(Block):
     """Features of a feature store, such as ``item_clicks_1h``.
 
     One read for all distinct items (or users) of a batch. A row that is missing, expired or could not be read gives the
-    store's defaults, NaN unless it has others; the store counts each.
+    store's defaults, NaN unless it has others. The store counts each; a request with an unread row is ``DEGRADED``.
 
     Parameters
     ----------
@@ -114,23 +114,28 @@ class FromStore(Block):
         """
         requests = candidates.requests
         if self.entity == "item":
-            return self._rows(candidates.item, requests.now[candidates.row], requests.remaining())
-        return self._rows(requests.user, requests.now, requests.remaining())[candidates.row]
+            return self._rows(requests, candidates.item, candidates.row)
+        return self._rows(requests, requests.user, np.arange(len(requests)))[candidates.row]
 
     def _columns(self, context: Context) -> Iterator[Float32Array]:
         yield from self.featurize(context.candidates).T
 
-    def _rows(self, code: IntArray, now: FloatArray, remaining: float) -> Float32Array:
-        """Return the features of each code at a time of its own: one read for the distinct ones."""
+    def _rows(self, requests: Requests, code: IntArray, row: IntArray) -> Float32Array:
+        """Return the features of codes, each asked for by a row of the requests: one read for the distinct ones."""
         if not hasattr(self, "ids_"):
             raise NotFittedError(
                 "found FromStore before bind; hint: FromStore(...).bind(data.schema), or use it in a Pipeline"
             )
         known = code > 0  # nobody wrote anything about the unknown
         distinct, index = np.unique(code[known], return_inverse=True)
-        latest = float(now.max()) if len(now) else 0.0
-        rows = self.store.read(self.ids_.decode(distinct), now=latest, timeout=remaining)
+        latest = float(requests.now.max(initial=-np.inf))
+        found = self.store.read(self.ids_.decode(distinct), now=latest, timeout=requests.remaining())
+        if found.failed:
+            requests.degraded(
+                row[known][found.unread[index]],
+                f"{found.failed} of {len(found)} ids unread, defaults stand in: {found.error}",
+            )
         values = np.empty((len(code), len(self.names)), np.float32)
-        values[:] = rows.defaults[self._places]
-        values[known] = rows.at(index, now[known]).values[:, self._places]
+        values[:] = found.defaults[self._places]
+        values[known] = found.at(index, requests.now[row[known]]).values[:, self._places]
         return values

@@ -42,12 +42,20 @@ class Settings:
     keep_ranked: bool = False
 
 
+class _Notes(list[tuple[IntArray, str]]):
+    """What stages say of rows that they served with less than they should have; knows nothing of the run."""
+
+    def __call__(self, rows: IntArray, reason: str) -> None:
+        self.append((rows, reason))
+
+
 class Run:
     """The state of one run: the requests as hydrated, what each stage did, and how each row fares."""
 
     def __init__(self, settings: Settings, requests: Requests, deadline: Deadline, *, full: bool) -> None:
         self.plan, self.settings, self.deadline, self.full = settings.plan, settings, deadline, full
-        self.requests = replace(requests, remaining=deadline.remaining)
+        self._notes = _Notes()
+        self.requests = replace(requests, remaining=deadline.remaining, degraded=self._notes)
         self.events: list[StageEvent] = []
         self.status = np.full(len(requests), Status.OK, np.int64)
         self.reasons: dict[int, list[str]] = {}
@@ -123,7 +131,19 @@ class Run:
         rows: IntArray | None = None,
     ) -> Outcome[T]:
         """Run a stage on the rows that it applies to; rows that lack what it requires count as failed."""
-        rows = self.rows(node) if rows is None else rows
+        outcome = self._attempt(node, compute, stand_in, self.rows(node) if rows is None else rows)
+        for degraded, reason in self._notes:
+            self.mark(np.unique(degraded), Status.DEGRADED, f"{node.name}: {reason}")
+        self._notes.clear()
+        return outcome
+
+    def _attempt(
+        self,
+        node: Node,
+        compute: Callable[[IntArray], T],
+        stand_in: Callable[[IntArray, Exception], T],
+        rows: IntArray,
+    ) -> Outcome[T]:
         if not self.unavailable:
             return attempt(node, rows, compute, stand_in)
         lacking, what = self.lacking(node)

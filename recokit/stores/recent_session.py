@@ -24,7 +24,7 @@ class RecentSession(Configured):
     """Hydrator of ``session``: the events of a session store strictly before each request's own time.
 
     A pipeline appends the session to the history, so every source that answers from the history answers to what the
-    user did a second ago. A session that cannot be read is empty, and the store counts it.
+    user did a second ago. A session that cannot be read is empty: the store counts it, and the request is ``DEGRADED``.
 
     Parameters
     ----------
@@ -126,6 +126,11 @@ class RecentSession(Configured):
         keys, asked = self._keys(requests)
         now = requests.now[asked]
         rows = self.store.recent(keys, now=now, timeout=requests.remaining())
+        if rows.unread.any():
+            reason = (
+                f"{int(rows.unread.sum())} of {len(rows)} sessions unread, empty ones stand in: {rows.error}"
+            )
+            requests.degraded(np.flatnonzero(asked)[rows.unread], reason)
         counts = np.diff(rows.offsets)
         taken = counts if self.max_events is None else np.minimum(counts, self.max_events)
         row = np.repeat(np.arange(len(counts)), counts)

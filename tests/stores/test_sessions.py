@@ -14,6 +14,7 @@ import recokit as rk
 from recokit import candidates, rankers, stores
 from recokit.data import Dataset, Ragged, Requests, from_state, to_state
 from recokit.errors import ConfigurationError, DataError, FeatureUnavailable, NotFittedError
+from recokit.trace import Status
 from tests.stores.conftest import fake_server, silent
 
 T = 1_700_000_000.0
@@ -412,9 +413,15 @@ def test_a_store_that_is_down_leaves_the_history(data):
     with fake_server(silent) as (url, _):
         store = stores.RedisSessions(url, timeout=0.05)
         pipeline = rk.Pipeline([stores.RecentSession(store), candidates.History()]).fit(data)
-        answer = pipeline.recommend(["ann"], k=2, now=T + 5_000)
+        answer = pipeline.recommend(["ann", None], k=2, now=T + 5_000)
         assert sorted(answer.ids(0)) == [1, 2]
         assert store.counts["failed"] == 1
+        assert answer.status[0] == Status.DEGRADED and not any(
+            "session" in reason for reason in answer.reasons[1]
+        )
+        assert answer.reasons[0][0].startswith(
+            "recent_session: 1 of 1 sessions unread, empty ones stand in: Time"
+        )
 
 
 def test_training_does_not_ask_the_store(data):
