@@ -47,11 +47,14 @@ def nearest_neighbors(
     def best(part: tuple[int, int]) -> tuple[IntArray, IntArray, Float32Array]:
         start, stop = part
         similar = rows_of(start, stop)
-        row = np.repeat(np.arange(stop - start), np.diff(similar.indptr))
-        similar.data[row + start == similar.indices] = 0.0
-        found = np.flatnonzero(similar.data >= _floors(similar.indptr, similar.data, n_neighbors)[row])
+        found = _promising(
+            similar.indptr, similar.data, n_neighbors + 1
+        )  # one more: itself may be among them
+        row = np.searchsorted(similar.indptr, found, side="right") - 1
+        other = row + start != similar.indices[found]
+        row, found = row[other], found[other]
         return top_by_score(
-            rows_to_offsets(row[found], stop - start),
+            rows_to_offsets(row, stop - start),
             similar.data[found],
             similar.indices[found].astype(np.int64),
             n_neighbors,
@@ -139,14 +142,18 @@ class Neighbors(Configured):
         )
 
 
-def _floors(offsets: IntArray, value: Float32Array, k: int) -> Float32Array:
-    """Return the k-th largest value of every row, or the smallest above 0 there can be where a row is shorter."""
-    floors = np.full(len(offsets) - 1, np.finfo(np.float32).tiny, np.float32)
+def _promising(offsets: IntArray, value: Float32Array, k: int) -> IntArray:
+    """Return the places, ascending, of every row's k largest values above 0, and of those that equal the k-th."""
+    counts, tiny = np.diff(offsets), np.finfo(np.float32).tiny
+    short = multi_arange(offsets[:-1], np.where(counts > k, 0, counts))
+    found = [short[value[short] >= tiny]]
     # Row by row: a partition of each is many times faster than sorting all of them.
-    for row in np.flatnonzero(np.diff(offsets) > k):
-        values = value[offsets[row] : offsets[row + 1]]
-        floors[row] = max(floors[row], np.partition(values, len(values) - k)[len(values) - k])
-    return floors
+    for row in np.flatnonzero(counts > k):
+        start, stop = offsets[row], offsets[row + 1]
+        values = value[start:stop]
+        floor = np.partition(values, stop - start - k)[stop - start - k]
+        found.append(start + np.flatnonzero(values >= max(floor, tiny)))
+    return np.sort(np.concatenate(found))
 
 
 def cost_blocks(cost: AnyArray, budget: int, n_codes: int) -> Iterator[tuple[int, int]]:

@@ -120,8 +120,15 @@ class ItemKNN(Neighbors):
         # Products that an item's row takes: the items of each of its users.
         cost = by_item.astype(np.bool_) @ np.diff(by_user.indptr).astype(np.float64)
 
+        if self.similarity == "cosine" and not self.shrinkage:
+            # Scaled before the product, which is many times larger than its factors.
+            by_item = _scaled(by_item, np.repeat(mine, np.diff(by_item.indptr)))
+            by_user = _scaled(by_user, theirs[by_user.indices])
+
         def rows_of(start: int, stop: int) -> csr_matrix:
             common = by_item[start:stop] @ by_user
+            if self.similarity == "cosine" and not self.shrinkage:
+                return common
             row = np.repeat(np.arange(start, stop), np.diff(common.indptr))
             common.data = self._similarity(common.data, mine[row], theirs[common.indices])
             return common
@@ -162,6 +169,13 @@ def _weighted(matrix: csr_matrix, *, saturated: bool) -> csr_matrix:
     matrix.data = (weight * np.repeat(idf, np.diff(matrix.indptr))).astype(np.float32)
     matrix.eliminate_zeros()
     return matrix
+
+
+def _scaled(matrix: csr_matrix, size: Float32Array) -> csr_matrix:
+    """Return a matrix with each cell divided by a size."""
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix((matrix.data / size, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _squared_norms(by_item: csr_matrix) -> FloatArray:
