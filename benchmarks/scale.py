@@ -1,14 +1,21 @@
-"""AnnIndex and the fits by size: `python -m benchmarks.scale [--items 10000 100000 1000000] [--events 1000000]`.
+"""AnnIndex and fits by size: `python -m benchmarks.scale [--items 10000 100000 1000000] [--events 1000000 10000000]`.
 
 Vectors are a fitted model's (PureSVD on gowalla), resampled with a little noise, queries its users'; iid Gaussian ones
-stand beside them. One core. 10,000,000 items need `--items 10000000` and some 8 GB.
+stand beside them. One core. 10,000,000 items need `--items 10000000` and some 8 GB. Each fit runs in a process of its
+own, on all cores, so that its peak of memory is its own; 50,000,000 events need `--events 50000000` and some minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import multiprocessing
 import resource
+import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +25,18 @@ from recokit.candidates import IALS, AnnIndex, ItemKNN, PureSVD
 from recokit.data import Dataset, Requests
 from recokit.typing import Float32Array
 
-__all__ = ["fitted", "indexed", "made_vectors"]
+__all__ = ["fits", "fitted", "indexed", "made_vectors"]
 
 D = 64
 #: p99 in seconds and recall at a million items.
 P99, RECALL = 0.003, 0.95
+#: Ten times the events may take ten times as long, and a fifth more for the noise of a shared machine.
+LINEAR = 1.2
+
+FITS: dict[str, Any] = {
+    "ItemKNN": lambda: ItemKNN(n_neighbors=50),
+    "IALS": lambda: IALS(D, n_iterations=3),
+}
 
 
 def made_vectors(n: int, factors: Float32Array | None, rng: np.random.Generator) -> Float32Array:
@@ -64,31 +78,80 @@ def indexed(n: int, factors: Float32Array | None, queries: Float32Array, label: 
     ]
 
 
-def fitted(events: int) -> list[Check]:
-    """Fit on so many made interactions: users take 50 each, items by a power law."""
+@dataclass(frozen=True)
+class Fit:
+    """What one fit took."""
+
+    events: int
+    load_seconds: float
+    fit_seconds: float
+    core_seconds: float
+    peak_bytes: float
+
+
+def made_events(events: int) -> Dataset:
+    """Return so many made interactions: users take 50 each, items by a power law."""
     rng = np.random.default_rng(0)
     n_users, n_items = events // 50, max(events // 100, 1000)
-    item = (n_items * rng.random(events) ** 2).astype(np.int64) + 1
-    frame = {"user": rng.integers(1, n_users + 1, events), "item": item, "timestamp": np.arange(events)}
-    data = Dataset.from_frame(frame)
+    frame = {
+        "user": rng.integers(1, n_users + 1, events, np.int32),
+        "item": (n_items * rng.random(events, np.float32) ** 2).astype(np.int32) + 1,
+        "timestamp": np.arange(events, dtype=np.float64),
+    }
+    return Dataset.from_frame(frame)
+
+
+def fitted(name: str, events: int) -> Fit:
+    """Fit one model; run in a process of its own, for its peak of memory."""
+    FITS[name]().fit(made_events(5_000))  # imports what it needs
+    start = time.perf_counter()
+    data = made_events(events)
+    loaded, before = time.perf_counter(), time.process_time()
+    FITS[name]().fit(data)
+    done, after = time.perf_counter(), time.process_time()
+    # Kilobytes on Linux, bytes on macOS.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Fit(events, loaded - start, done - loaded, after - before, float(peak))
+
+
+def fits(sizes: Sequence[int]) -> list[Check]:
+    """Fit each model at each size; time and memory must not grow faster than the events."""
     checks = []
-    for name, source in (("ItemKNN", ItemKNN(n_neighbors=50)), ("IALS", IALS(64, n_iterations=3))):
-        start = time.perf_counter()
-        source.fit(data)
-        checks.append(Check.info(f"{name} fit, {events:,} events", time.perf_counter() - start, "s"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return [*checks, Check.info(f"peak memory after {events:,} events", peak, "GB")]
+    for name in FITS:
+        found = []
+        for events in sorted(sizes):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                found.append(pool.apply(fitted, (name, events)))
+            fit = found[-1]
+            checks += [
+                Check.info(f"{name}, {events:,} events: Dataset.from_frame", fit.load_seconds, "s"),
+                Check.info(f"{name}, {events:,} events: fit", fit.fit_seconds, "s"),
+                Check.info(f"{name}, {events:,} events: fit, seconds of all cores", fit.core_seconds, "s"),
+                Check.info(f"{name}, {events:,} events: peak memory", fit.peak_bytes / 1e9, "GB"),
+            ]
+        for small, large in itertools.pairwise(found):
+            more = large.events / small.events
+            title = f"{name}, {large.events:,} over {small.events:,} events"
+            seconds, memory = large.fit_seconds / small.fit_seconds, large.peak_bytes / small.peak_bytes
+            cores = large.core_seconds / small.core_seconds
+            checks += [
+                Check.info(f"{title}: core seconds per event", cores / more),
+                Check.at_most(f"{title}: seconds per event", seconds / more, LINEAR),
+                Check.at_most(f"{title}: memory per event", memory / more, LINEAR),
+            ]
+    return checks
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--events", type=int, nargs="*", default=[1_000_000])
+    parser.add_argument("--events", type=int, nargs="*", default=[1_000_000, 10_000_000])
     parser.add_argument("--made", action="store_true", help="Gaussian vectors only; needs no data")
     given = parser.parse_args()
-    checks = []
-    for events in given.events:
-        checks += fitted(events)
+    checks = fits(given.events)
+    if not given.items:
+        report("scale", checks)
+        return
     pin_to_core()
     rng = np.random.default_rng(1)
     kinds = [("iid Gaussian", None, rng.standard_normal((500, D), np.float32))]
