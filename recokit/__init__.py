@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         stores,
         testing,
     )
-    from recokit.data import Candidates, Cap, Dataset, Live, Pin, Requests, Retrieved, validate
+    from recokit.data import Candidates, Cap, Dataset, Live, LiveEvents, Pin, Requests, Retrieved, validate
     from recokit.debugger import RecommendationDebugger
     from recokit.evaluation.evaluate import evaluate
     from recokit.pipeline import Pipeline, Step
@@ -40,6 +40,7 @@ __all__ = [
     "Dataset",
     "Hydrated",
     "Live",
+    "LiveEvents",
     "Pin",
     "Pipeline",
     "RecommendationDebugger",
@@ -70,6 +71,7 @@ _HOME = {
     "Dataset": "recokit.data",
     "Hydrated": "recokit.protocols",
     "Live": "recokit.data",
+    "LiveEvents": "recokit.data",
     "Pin": "recokit.data",
     "Pipeline": "recokit.pipeline",
     "RecommendationDebugger": "recokit.debugger",

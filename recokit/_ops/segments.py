@@ -14,6 +14,7 @@ __all__ = [
     "rank_in_row",
     "rows_to_offsets",
     "segment_sum",
+    "stable_order",
 ]
 
 
@@ -65,6 +66,18 @@ def gather_segments(offsets: IntArray, rows: IntArray) -> tuple[IntArray, IntArr
     starts = offsets[rows]
     counts = offsets[rows + 1] - starts
     return counts_to_offsets(counts), multi_arange(starts, counts)
+
+
+def stable_order(keys: IntArray) -> IntArray:
+    """Return the order that sorts keys of at least 0, (N,) int64; equal keys keep their order.
+
+    Sorting plain values is several times faster than sorting positions: the position goes into the low digits of the
+    key where both fit into 63 bits.
+    """
+    n = len(keys)
+    if n == 0 or int(keys.max()) >= 2**63 // n - 1:
+        return np.argsort(keys, kind="stable")
+    return np.asarray(np.sort(keys * n + np.arange(n)) % n)
 
 
 def rank_in_row(row: IntArray, offsets: IntArray) -> IntArray:

@@ -10,16 +10,16 @@ are steps up and down.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._ops.segments import counts_to_offsets
+from recokit._ops.segments import counts_to_offsets, stable_order
 from recokit.data.event_parts import event_codes, identities, part_codes, part_sizes
 from recokit.data.interactions import Interactions
 from recokit.data.keyed_events import AsOf, Distinct, KeyedEvents, Keyspace, Moments
-from recokit.data.presence import Presence, Spans
+from recokit.data.presence import Presence
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, FloatArray, IntArray, UInt64Array
@@ -226,20 +226,24 @@ class _Indexing:
         picked = self._picked(space)
         parts = [self.columns[part][picked] for part in space.entity]
         width = self.sizes[space.entity[1]] if len(parts) == 2 else 0
+        code = parts[0] if parts else np.ones(len(picked), np.int64)
+        if width:
+            code = code * width + parts[1]
+        order = stable_order(code)
+        picked, entity = picked[order], code[order]
         codes: IntArray | None = None
-        entity = parts[0] if parts else np.ones(len(picked), np.int64)
         n_entities = self.sizes[space.entity[0]] - 1 if parts else 1
         if width or base is not None:
-            code = entity * width + parts[1] if width else entity
-            codes, entity = np.unique(code, return_inverse=True)
-            entity, n_entities = entity + 1, len(codes)
-        order = np.argsort(entity, kind="stable")
-        picked, entity = picked[order], entity[order]
+            first = np.ones(len(entity), np.bool_)
+            first[1:] = entity[1:] != entity[:-1]
+            codes, entity = entity[first], np.cumsum(first)
+            n_entities = len(codes)
+        keys = entity * len(self.times) + self.rank[picked]
         time, weight = self.log.timestamp[picked], self.log.weight[picked].astype(np.float64)
         sums, exponents = _sums(space.sums, self.log, picked)
         keyed = KeyedEvents(
             times=self.times,
-            keys=entity * len(self.times) + self.rank[picked],
+            keys=keys,
             offsets=counts_to_offsets(np.bincount(entity, minlength=n_entities + 1)),
             codes=codes,
             width=width,
@@ -249,7 +253,8 @@ class _Indexing:
                 half_life: _decay_states(entity, time, weight, half_life) for half_life in space.half_lives
             },
             presence={
-                one: self._presence(one, entity, picked, n_entities, codes, base) for one in space.distinct
+                one: self._presence(one, keys, entity, picked, n_entities, codes, base)
+                for one in space.distinct
             },
         )
         return keyed
@@ -267,6 +272,7 @@ class _Indexing:
     def _presence(
         self,
         distinct: Distinct,
+        keys: IntArray,
         entity: IntArray,
         picked: IntArray,
         n_entities: int,
@@ -281,9 +287,17 @@ class _Indexing:
         if base is not None and codes is not None:
             known = base.entities_of(codes)[entity - 1]
             return base.presence[distinct].with_events(known, entity, other, time, reach, n_entities)
-        spans = Spans.merge(entity, other, time, time, reach, self.sizes[of])
-        presence = Presence.build(self.times, spans, n_entities, reach)
-        return presence if self.to_come else Presence(presence.times, presence.began, presence.ended)
+        presence = Presence.of_events(
+            self.times,
+            keys[met],
+            entity,
+            other,
+            time,
+            window=reach,
+            width=self.sizes[of],
+            n_entities=n_entities,
+        )
+        return presence if self.to_come else replace(presence, spans=None)
 
 
 def _sums(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recokit._ops.search import search
-from recokit._ops.segments import counts_to_offsets, multi_arange
+from recokit._ops.segments import counts_to_offsets, multi_arange, stable_order
 from recokit.errors import ConfigurationError
 from recokit.typing import BoolArray, FloatArray, IntArray
 
@@ -37,12 +37,6 @@ class Steps:
     keys: IntArray
     offsets: IntArray
     total: IntArray | None = None
-
-    @classmethod
-    def build(cls, entity: IntArray, rank: IntArray, n_times: int, n_entities: int) -> Steps:
-        """Return one step up for each (entity, rank)."""
-        offsets = counts_to_offsets(np.bincount(entity, minlength=n_entities + 1))
-        return cls(np.sort(entity * n_times + rank), offsets)
 
     @classmethod
     def difference(cls, up: Steps, down: Steps) -> Steps:
@@ -88,7 +82,7 @@ class Spans:
     def merge(
         cls, entity: IntArray, other: IntArray, first: FloatArray, last: FloatArray, window: float, width: int
     ) -> Spans:
-        """Merge events, or spans, of the same pair that lie no more than ``window`` seconds apart."""
+        """Merge spans of the same pair that lie no more than ``window`` seconds apart."""
         pair = entity * width + other
         order = np.lexsort((first, pair))
         pair, first, last = pair[order], first[order], last[order]
@@ -136,12 +130,57 @@ class Presence:
     spans: Spans | None = None
 
     @classmethod
-    def build(cls, times: FloatArray, spans: Spans, n_entities: int, window: float) -> Presence:
+    def of_events(
+        cls,
+        times: FloatArray,
+        keys: IntArray,
+        entity: IntArray,
+        other: IntArray,
+        time: FloatArray,
+        *,
+        window: float,
+        width: int,
+        n_entities: int,
+    ) -> Presence:
+        """Find the spans of events.
+
+        Parameters
+        ----------
+        times : ndarray of float64, shape (T,)
+            Distinct times, ascending.
+        keys : ndarray of int64, shape (M,)
+            ``entity * T + rank of the time`` of each event, ascending.
+        entity, other : ndarray of int64, shape (M,)
+        time : ndarray of float64, shape (M,)
+        window : float
+            The window in seconds, ``inf`` for none.
+        width : int
+            Number of codes of the other part.
+        n_entities : int
+        """
+        pair = entity * width + other
+        order = stable_order(pair)
+        pair, time = pair[order], time[order]
+        begins = np.ones(len(pair), np.bool_)
+        begins[1:] = (pair[1:] != pair[:-1]) | (time[:-1] < time[1:] - window)
+        ends = np.append(begins[1:], np.ones(min(len(pair), 1), np.bool_))
+
+        def steps(chosen: BoolArray) -> Steps:
+            there = np.zeros(len(keys), np.bool_)
+            there[order[chosen]] = True
+            return Steps(keys[there], counts_to_offsets(np.bincount(entity[there], minlength=n_entities + 1)))
+
+        ended = steps(ends) if window < np.inf else None
+        return cls(times, steps(begins), ended, Spans(pair[begins], time[begins], time[ends], width))
+
+    @classmethod
+    def of_spans(cls, times: FloatArray, spans: Spans, n_entities: int, window: float) -> Presence:
         """Turn spans into steps; ``times`` holds all their times."""
         entity = spans.pair // spans.width
+        offsets = counts_to_offsets(np.bincount(entity, minlength=n_entities + 1))
 
         def steps(when: FloatArray) -> Steps:
-            return Steps.build(entity, np.searchsorted(times, when), len(times), n_entities)
+            return Steps(np.sort(entity * len(times) + np.searchsorted(times, when)), offsets)
 
         return cls(times, steps(spans.first), steps(spans.last) if window < np.inf else None, spans)
 
@@ -188,7 +227,7 @@ class Presence:
             width,
         )
         times = np.unique(np.concatenate([time, first, last]))
-        after, earlier = (Presence.build(times, spans, n_entities, window) for spans in (both, before))
+        after, earlier = (Presence.of_spans(times, spans, n_entities, window) for spans in (both, before))
         ended = None
         if after.ended is not None and earlier.ended is not None:
             ended = Steps.difference(after.ended, earlier.ended)

@@ -57,13 +57,14 @@ class Price(IndexBlock):
     def _columns(self, context: Context) -> Iterator[Float32Array]:
         users = context.users("user")
         item, user = _mean_value(context.of_items("item")), _mean_value(users)
-        by_item, by_row = context.by_item(item), context.by_row(user)
-        yield by_item
-        yield by_row
-        yield ratio(by_item, by_row).astype(np.float32)
-        yield ((by_item - by_row) / context.by_row(_spread(users, user))).astype(np.float32)
+        row, spread = context.candidates.row, _spread(users, user)
+        each_item, each_user = item[context.items.inverse], user[row]
+        yield each_item.astype(np.float32)
+        yield each_user.astype(np.float32)
+        yield ratio(each_item, each_user).astype(np.float32)
+        yield ((each_item - each_user) / spread[row]).astype(np.float32)
         band = price_bands(item)[context.items.inverse]
-        valued = users.sum("valued")[context.candidates.row]
+        valued = users.sum("valued")[row]
         share = ratio(context.with_users("user*price_band", band).count(), valued)
         yield np.where(band > 0, share, np.nan).astype(np.float32)
         for column in self.requires:

@@ -31,7 +31,7 @@ _WINDOWS_TAKEN = 3
 _AFFINITIES = ("category", "seller", "brand", "product_type")
 _SAMPLE = 2_000
 #: Two features of a larger correlation tell the same.
-_ALIKE = 0.99
+_ALIKE = 0.98
 
 
 class Standard(Configured):
@@ -40,7 +40,7 @@ class Standard(Configured):
     ``fit`` looks at the data: windows that fit its span, affinities to category, seller and brand where items have
     them, prices where events have values, conversion rates where there are several types of events, numeric columns,
     the session, the calendar, sources. Features that are constant on a sample of the data are left out, and so are
-    those that go with an earlier one (a correlation above .99). ``names`` is empty before ``fit``; features of sources
+    those that go with an earlier one (a correlation above .98). ``names`` is empty before ``fit``; features of sources
     come with ``bind``. ``table()`` tells what each feature means.
 
     Flags (numeric columns with one or two distinct values) are left out: they tell today's state, which a training row

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from recokit._ops import hashing, membership, segments, topk
+from recokit._ops.search import search
 from recokit._ops.threads import limited_threads
 
 ROWS = st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=6)
@@ -189,3 +190,15 @@ def test_limited_threads_holds_inside_the_block_only():
     with limited_threads(1):
         assert set(blas()) == {1}
     assert blas() == before
+
+
+@given(st.lists(st.one_of(st.integers(0, 4), st.integers(0, 2**62)), max_size=40))
+def test_stable_order_keeps_equal_keys_in_order(keys):
+    expected = [place for _, place in sorted((key, place) for place, key in enumerate(keys))]
+    assert segments.stable_order(np.array(keys, np.int64)).tolist() == expected
+
+
+def test_search_finds_the_same_place_whatever_the_size():
+    rng = np.random.default_rng(0)
+    keys, wanted = np.sort(rng.integers(0, 50_000, 100_000)), rng.integers(-10, 50_010, 6000)
+    np.testing.assert_array_equal(search(keys, wanted), np.searchsorted(keys, wanted))
