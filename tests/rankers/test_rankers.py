@@ -271,7 +271,7 @@ class TestLogisticRegression:
 
     def test_heavy_tails_are_tamed(self):
         ranker = LogisticRegression().fit(make_data())
-        assert ranker.n_log_ == 1 and ranker.feature_names_[0] == "clicks"
+        assert ranker.transform_.n_log == 1 and ranker.feature_names_[0] == "clicks"
         x = np.tile(make_features(1), (2, 1))
         x[:, 0] = [0, -5]  # below the training range: as 0, not NaN
         low = ranker.score(as_batch(x))
@@ -281,7 +281,7 @@ class TestLogisticRegression:
         ranker = LogisticRegression(missing_indicator=False).fit(make_data())
         assert not ranker.missing_coef_.any()
         x = np.tile(make_features(1), (2, 1))
-        x[:, 4] = [ranker.mean_[ranker.feature_names_.index("age")], np.nan]
+        x[:, 4] = [ranker.transform_.mean[ranker.feature_names_.index("age")], np.nan]
         same = ranker.score(as_batch(x))
         np.testing.assert_allclose(same[0], same[1], atol=1e-6)
 
