@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from recokit.data import Dataset, Interactions, RankingData
 from recokit.typing import FloatArray, IntArray
 
-__all__ = ["rates_and_counts", "target_means"]
+__all__ = ["LabelCounts", "label_counts", "rates_and_counts"]
 
 #: Rows of prior by which target means are smoothed.
 _PRIORS = (0.0, 1.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+#: Fewer groups may lie on a line by chance.
+_LEAST_GROUPS = 5
 #: Event types that rates are made of: with more, the pairs would be too many.
 _MOST_EVENTS = 6
 
@@ -57,18 +60,61 @@ def _counts(
     return before[len(code) :] - start[wanted], total[wanted]
 
 
-def target_means(data: RankingData, events: Dataset | None) -> Iterator[tuple[str, FloatArray]]:
-    """Yield the mean label by item, user and categories of both, over these rows, with several priors."""
+@dataclass(frozen=True, eq=False)
+class LabelCounts:
+    """Rows and positives by item, user or category.
+
+    Parameters
+    ----------
+    name : str
+    at : ndarray of int64, shape (N,)
+        Group of each row.
+    rows, hits : ndarray, shape (K,)
+        Rows and positives of each group.
+    """
+
+    name: str
+    at: IntArray
+    rows: FloatArray
+    hits: FloatArray
+
+    def means(self) -> Iterator[FloatArray]:
+        """Yield each row's mean label with several priors, (N,)."""
+        prior = self.hits.sum() / max(self.rows.sum(), 1.0)
+        for weight in _PRIORS:
+            yield ((self.hits + weight * prior) / (self.rows + weight))[self.at]
+
+    def explain(self, values: FloatArray) -> bool:
+        """Tell whether values (N,) are mean labels with some prior of some weight.
+
+        If so, ``value x rows - hits`` is linear in the value: ``weight x prior - weight x value``.
+        """
+        known = np.isfinite(values)
+        size = np.bincount(self.at[known], minlength=len(self.rows))
+        filled = size > 0
+        if filled.sum() < _LEAST_GROUPS:
+            return False
+        total = np.bincount(self.at[known], values[known], len(self.rows))
+        value = total / np.maximum(size, 1)
+        spread = np.abs(values[known] - value[self.at[known]]).max()
+        if spread > 1e-5 * max(float(np.abs(value).max()), 1e-300):
+            return False
+        left = (value * self.rows - self.hits)[filled]
+        design = np.stack([np.ones(len(left)), -value[filled]], axis=1)
+        residual = left - design @ np.linalg.lstsq(design, left, rcond=None)[0]
+        varying = self.hits[filled] - self.hits[filled].mean()
+        return bool((residual**2).sum() <= 1e-6 * (varying**2).sum() and (varying != 0).any())
+
+
+def label_counts(data: RankingData, events: Dataset | None) -> Iterator[LabelCounts]:
+    """Yield rows and positives by item, user and categories of both, over these rows."""
     keys = {"item": data.item, "user": data.user}
     if events is not None:
         for entity, table, code in (("item", events.items, data.item), ("user", events.users, data.user)):
             keys |= {f"{entity}.{name}": table.column(name)[code] for name in table.categorical}
     positive = (data.label > 0).astype(np.float64)
-    prior = positive.mean()
     for name, key in keys.items():
         _, at = np.unique(key, return_inverse=True)
         rows, hits = np.bincount(at), np.bincount(at, weights=positive)
-        if len(rows) < 3 or (rows == 1).all():
-            continue
-        for weight in _PRIORS:
-            yield name, ((hits + weight * prior) / (rows + weight))[at]
+        if len(rows) >= 3 and (rows > 1).any():
+            yield LabelCounts(name, at, rows.astype(np.float64), hits.astype(np.float64))

@@ -10,8 +10,9 @@ import numpy as np
 from recokit.data import Dataset, RankingData
 from recokit.data.checks import Check, CheckReport
 from recokit.errors import DataError, did_you_mean
-from recokit.training._asof import rates_and_counts, target_means
-from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+from recokit.training._asof import label_counts, rates_and_counts
+from recokit.training._ranks import Correlations, area_under_curve, distinct_pairs, spread_rows
+from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["LeakageReport", "detect_leakage"]
 
@@ -27,6 +28,8 @@ _SAME_TARGET = 0.99
 _LEAST_ROWS = 50
 _LEAST_POSITIVES = 20
 _LEAST_IDS = 20
+#: Two columns with fewer different pairs of values may have one order by chance.
+_LEAST_DISTINCT = 20
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -169,23 +172,26 @@ def _all_time(data: RankingData, events: Dataset | None) -> list[Check]:
     name, expected = "leak.all_time", "statistics of the events before each request"
     if events is None:
         return [Check(name, "not checked", "no event log was given", expected, "pass events=, the whole log")]
-    statistics = list(rates_and_counts(data, events.interactions))
+    rows = spread_rows(len(data.now))
+    statistics = [
+        (what, then[rows], ever[rows]) for what, then, ever in rates_and_counts(data, events.interactions)
+    ]
+    correlations = Correlations()
 
     def found() -> Iterator[Check]:
-        for feature, values in _columns(data):
-            best: tuple[float, float, str] | None = None
+        for feature, column in _columns(data):
+            values = column[rows]
+            best, known = (0.0, 0.0, ""), 0.0
             for what, then, ever in statistics:
                 ok = np.isfinite(values) & np.isfinite(ever) & np.isfinite(then)
                 if ok.sum() < _LEAST_ROWS:
                     continue
-                now_like = rank_correlation(values[ok], then[ok])
-                ever_like = rank_correlation(values[ok], ever[ok])
-                if best is None or abs(ever_like) > abs(best[0]):
+                now_like = correlations.between(feature, values, f"{what}, then", then, ok)
+                ever_like = correlations.between(feature, values, f"{what}, ever", ever, ok)
+                known = max(known, abs(now_like))
+                if abs(ever_like) > max(abs(best[0]), _SAME) and _tell(values[ok], ever[ok]):
                     best = (ever_like, now_like, what)
-            known = max(
-                (abs(rank_correlation(*_both(values, then))) for _, then, _ in statistics), default=0.0
-            )
-            if best is None or abs(best[0]) < _SAME or 1 - abs(best[0]) > 0.5 * (1 - known):
+            if not best[2] or 1 - abs(best[0]) > 0.5 * (1 - known):
                 continue
             yield Check(
                 name,
@@ -201,25 +207,32 @@ def _all_time(data: RankingData, events: Dataset | None) -> list[Check]:
     return _or_pass(name, found(), "no feature follows a count or rate over all time", expected)
 
 
-def _both(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
-    ok = np.isfinite(a) & np.isfinite(b)
-    return a[ok], b[ok]
+def _tell(a: FloatArray, b: FloatArray) -> bool:
+    """Whether there are enough different values for an order to mean anything: three users always have one."""
+    return distinct_pairs(a, b) >= _LEAST_DISTINCT
 
 
 def _target_mean(data: RankingData, events: Dataset | None) -> list[Check]:
     name, expected = "leak.target_mean", "encodings of other rows' labels, known before"
     if not _enough(data.label):
         return [Check(name, "not checked", "too few labels of both kinds", expected)]
-    means = list(target_means(data, events))
+    rows = spread_rows(len(data.now))
+    counts = list(label_counts(data, events))
+    means = [(part.name, mean[rows]) for part in counts for mean in part.means()]
+    correlations = Correlations()
 
     def found() -> Iterator[Check]:
-        for feature, values in _columns(data):
-            best = (0.0, "")
-            for what, mean in means:
+        for feature, column in _columns(data):
+            values = column[rows]
+            best = next(((1.0, part.name) for part in counts if part.explain(column)), (0.0, ""))
+            for number, (what, mean) in enumerate(means):
                 ok = np.isfinite(values) & np.isfinite(mean)
-                if ok.sum() >= _LEAST_ROWS:
-                    best = max(best, (abs(rank_correlation(values[ok], mean[ok])), what))
-            if best[0] < _SAME_TARGET:
+                if ok.sum() < _LEAST_ROWS:
+                    continue
+                alike = abs(correlations.between(feature, values, f"{what} {number}", mean, ok))
+                if alike > max(best[0], _SAME_TARGET) and _is_mean(values[ok], mean[ok]):
+                    best = (alike, what)
+            if not best[1]:
                 continue
             yield Check(
                 name,
@@ -232,6 +245,11 @@ def _target_mean(data: RankingData, events: Dataset | None) -> list[Check]:
             )
 
     return _or_pass(name, found(), "no feature is the mean label of its rows", expected)
+
+
+def _is_mean(values: FloatArray, mean: FloatArray) -> bool:
+    """Whether values in the order of a mean are that mean: by order if that can tell, else by the values themselves."""
+    return _tell(values, mean) or bool(np.allclose(values, mean, rtol=1e-4, atol=1e-6))
 
 
 def _enough(label: AnyArray) -> bool:
@@ -267,31 +285,6 @@ def _auc_checks(data: RankingData, warn: float, fail: float) -> list[Check]:
             )
 
     return _or_pass(name, found(), f"no single feature has AUC of {warn:g} or more", expected)
-
-
-def area_under_curve(score: FloatArray, positive: BoolArray) -> float:
-    """Return the chance that a positive scores above a negative; ties count half."""
-    n = int(positive.sum())
-    rest = len(positive) - n
-    if not n or not rest:
-        return 0.5
-    return float((_ranks(score)[positive].sum() - n * (n + 1) / 2) / (n * rest))
-
-
-def rank_correlation(a: FloatArray, b: FloatArray) -> float:
-    """Return Spearman's correlation; 0 where one is constant."""
-    if len(a) < 2:
-        return 0.0
-    x, y = _ranks(a), _ranks(b)
-    x, y = x - x.mean(), y - y.mean()
-    scale = np.sqrt((x**2).sum() * (y**2).sum())
-    return float((x * y).sum() / scale) if scale > 0 else 0.0
-
-
-def _ranks(values: FloatArray) -> FloatArray:
-    _, at, count = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: FloatArray = (np.cumsum(count) - (count - 1) / 2)[at]
-    return ranks
 
 
 def _ids(data: RankingData) -> list[Check]:

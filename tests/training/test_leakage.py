@@ -10,7 +10,8 @@ import pytest
 from recokit.data import Dataset, RankingData
 from recokit.datasets import make_marketplace
 from recokit.errors import DataError
-from recokit.training.leakage import area_under_curve, detect_leakage
+from recokit.training._ranks import area_under_curve
+from recokit.training.leakage import detect_leakage
 
 N_GROUPS, SIZE = 120, 20
 
@@ -153,3 +154,34 @@ def test_area_under_curve_is_the_chance_of_order() -> None:
     positive = np.array([False, True, False, True])
     assert area_under_curve(score, positive) == (1 + 0.5 + 1 + 1) / 4
     assert area_under_curve(score, positive & False) == 0.5
+
+
+def test_few_distinct_values_have_an_order_by_chance(events: Dataset) -> None:
+    data = training(events)
+    known = np.isin(data.user, np.unique(data.user)[:3])
+    log = events.interactions
+    then = np.array(
+        [((log.user == u) & (log.timestamp < t)).sum() for u, t in zip(data.user, data.now, strict=True)]
+    )
+    idle = np.where(known, np.round(then / 7.0), np.nan)
+    assert known.sum() > 50 and len(np.unique(idle[known])) < 20
+    by_country = events.users.column("country")[data.user]
+    report = detect_leakage(training(events, idle=idle, country=by_country), events=events)
+    assert not report.findings, str(report)
+
+
+@pytest.mark.parametrize("prior", [0.0, 0.7, 2.0, 33.0])
+def test_a_target_mean_with_any_prior_is_found(events: Dataset, prior: float) -> None:
+    data = training(events)
+    hits = np.bincount(data.user, weights=data.label > 0)
+    mean = ((hits + prior * 0.4) / np.maximum(np.bincount(data.user) + prior, 1e-9))[data.user]
+    report = detect_leakage(training(events, encoded=mean), events=events)
+    assert report.features == ("encoded",) and report["leak.target_mean"].evidence["by"] == "user"
+
+
+def test_a_target_mean_of_few_labels_is_found_by_its_values(events: Dataset) -> None:
+    data = training(events)
+    country = events.users.column("country")[data.user]
+    mean = (np.bincount(country, weights=data.label > 0) / np.maximum(np.bincount(country), 1))[country]
+    report = detect_leakage(training(events, by_country=mean), events=events)
+    assert report.features == ("by_country",) and report["leak.target_mean"].status == "fail"
