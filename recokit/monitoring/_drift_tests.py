@@ -10,14 +10,8 @@ import numpy as np
 
 from recokit.data.checks import Status
 from recokit.errors import ConfigurationError
-from recokit.monitoring.profile import (
-    MOST_LABELS,
-    Batch,
-    CategoryProfile,
-    ClusterSums,
-    NumberProfile,
-    design_effect,
-)
+from recokit.monitoring._clusters import Clusters
+from recokit.monitoring.profile import MOST_LABELS, Batch, CategoryProfile, NumberProfile
 from recokit.typing import AnyArray, FloatArray
 
 __all__ = ["TESTS", "Counts", "DriftLimits", "Test", "count_label", "count_number", "mean_shift", "psi"]
@@ -45,7 +39,7 @@ class DriftLimits:
     false_alarms : float
         Chance that a check alarms for any column where nothing changed.
     min_rows : float
-        With fewer independent rows nothing is checked.
+        With fewer independent rows nothing is checked; nor means and distributions, with fewer that have a value.
     """
 
     mean_shift: float = 2.0
@@ -67,13 +61,14 @@ class DriftLimits:
 class Counts:
     """Sums of one column over chunks."""
 
-    def __init__(self, n_bins: int) -> None:
-        self.bins = np.zeros(n_bins)
+    def __init__(self, reference: NumberProfile | CategoryProfile) -> None:
+        self.alike = reference.alike
+        self.bins = np.zeros(len(reference.shares))
         self.known = self.missing = self.squared = 0.0
-        self.moved = self.low = 0.0
+        self.moved = self.moved_squared = self.low = 0.0
         self.least, self.most = np.inf, -np.inf
         self.new: dict[str, float] = {}
-        self.clusters = ClusterSums()
+        self.clusters = Clusters()
 
     @property
     def total(self) -> float:
@@ -81,8 +76,9 @@ class Counts:
 
     @property
     def independent(self) -> float:
+        """Independent rows; rows of one group are as alike as in training at least."""
         rows = self.total**2 / max(self.squared, 1e-300)
-        return rows / max(design_effect(self.clusters), 1.0) if self.clusters.rows else 0.0
+        return rows / self.clusters.design_effect(self.alike) if self.clusters.rows else 0.0
 
 
 def count_number(counts: Counts, reference: NumberProfile, values: FloatArray, batch: Batch) -> None:
@@ -98,11 +94,12 @@ def count_number(counts: Counts, reference: NumberProfile, values: FloatArray, b
         )
     if np.isfinite(reference.mean):
         counts.moved += float((weight * (value - reference.mean)).sum())
+        counts.moved_squared += float((weight * (value - reference.mean) ** 2).sum())
     if np.isfinite(reference.split):
         counts.low += float(weight[value <= reference.split].sum())
-    code = np.full(len(values), float(len(counts.bins)))
+    code = np.full(len(values), len(counts.bins))
     code[known] = bins
-    counts.clusters = counts.clusters.plus(ClusterSums.of(code, batch.group))
+    counts.clusters = counts.clusters.plus(Clusters.of(code, batch.group))
 
 
 def count_label(counts: Counts, reference: CategoryProfile, values: AnyArray, batch: Batch) -> None:
@@ -121,9 +118,9 @@ def count_label(counts: Counts, reference: CategoryProfile, values: AnyArray, ba
     bin_of = np.where(place < 0, last, np.minimum(place, last))
     counts.bins += np.bincount(bin_of, weights=by_label, minlength=len(counts.bins))
     _count_rows(counts, known, batch)
-    code = np.full(len(values), -1.0)
+    code = np.full(len(values), -1)
     code[known] = np.minimum(bin_of, MOST_LABELS)[at]
-    counts.clusters = counts.clusters.plus(ClusterSums.of(code, batch.group, nominal=True))
+    counts.clusters = counts.clusters.plus(Clusters.of(code, batch.group))
 
 
 def _count_rows(counts: Counts, known: AnyArray, batch: Batch) -> None:
@@ -155,7 +152,11 @@ def _mean(reference: _Reference, counts: Counts, limits: DriftLimits, z: float) 
     if isinstance(reference, CategoryProfile) or not np.isfinite(shift := mean_shift(reference, counts)):
         return None
     then, now = _known_rows(reference, counts)
-    chance = z * np.sqrt(1 / max(then, 1.0) + 1 / max(now, 1.0))
+    if min(then, now) < limits.min_rows:
+        return None
+    # A rare large value raises the mean and the variance: it is judged by what it brings itself.
+    spread = max(counts.moved_squared / counts.known / reference.std**2 - shift**2, 1.0)
+    chance = z * np.sqrt(1 / max(then, 1.0) + spread / max(now, 1.0))
     if abs(shift) <= max(limits.mean_shift, chance):
         return _PASS
     return (
@@ -185,7 +186,7 @@ def psi(reference: _Reference, counts: Counts, z: float) -> tuple[float, float]:
 
 def _stable(reference: _Reference, counts: Counts, limits: DriftLimits, z: float) -> _Verdict:
     found, chance = psi(reference, counts, z)
-    if not np.isfinite(found):
+    if not np.isfinite(found) or min(_known_rows(reference, counts)) < limits.min_rows:
         return None
     if found <= max(limits.warn_psi, chance):
         return _PASS
@@ -221,8 +222,12 @@ def _constant(reference: _Reference, counts: Counts, limits: DriftLimits, z: flo
         same &= len(counts.new) <= 1 and counts.bins[-1] == sum(counts.new.values())
     if not 0 < top < 1 or not counts.known:
         return None
-    now = _known_rows(reference, counts)[1]
-    if not same or now * np.log(top) > np.log(1 - NormalDist().cdf(z)):
+    then, now = _known_rows(reference, counts)
+    other = (1 - top) * then
+    rare = max(other - z * np.sqrt(other), 0.0) / max(
+        then, 1.0
+    )  # other values may be rarer than training had it
+    if not same or now * np.log1p(-rare) > np.log(1 - NormalDist().cdf(z)):
         return _PASS
     value = f" ({counts.least:.6g})" if isinstance(reference, NumberProfile) else ""
     return "fail", f"all values are the same{value}", "values that vary", "is a default served?"

@@ -97,8 +97,8 @@ class DriftMonitor:
         self._rows = 0
         self._absent: set[str] = set()
         self._unknown: set[str] = set()
-        self._counts = {name: Counts(len(p.shares)) for name, p in self.profile.numbers.items()}
-        self._counts |= {name: Counts(len(p.shares)) for name, p in self.profile.labels.items()}
+        self._counts = {name: Counts(p) for name, p in self.profile.numbers.items()}
+        self._counts |= {name: Counts(p) for name, p in self.profile.labels.items()}
 
     def observe(
         self,

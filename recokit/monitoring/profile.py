@@ -11,6 +11,7 @@ import numpy as np
 from recokit._ops.segments import offsets_to_rows
 from recokit.data import Candidates, Dataset, RankingData, Table
 from recokit.errors import DataError, did_you_mean
+from recokit.monitoring._clusters import Clusters
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["Batch", "CategoryProfile", "NumberProfile", "ReferenceProfile", "read_batch"]
@@ -146,6 +147,8 @@ class NumberProfile:
         Between the two modes of a bimodal column; NaN where it has one.
     low : float
         Share of the lower mode.
+    alike : float
+        How alike the rows of one group are, 0 to 1.
     """
 
     edges: FloatArray
@@ -157,6 +160,7 @@ class NumberProfile:
     top: float
     split: float
     low: float
+    alike: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +179,8 @@ class CategoryProfile:
         Share of missing values.
     once : float
         Labels seen in one group only: by Good and Turing, as many are to be expected new in as many rows again.
+    alike : float
+        How alike the rows of one group are, 0 to 1.
     """
 
     labels: tuple[str, ...]
@@ -182,6 +188,7 @@ class CategoryProfile:
     n: float
     missing: float
     once: float
+    alike: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,7 +255,7 @@ def _number(values: FloatArray, batch: Batch) -> NumberProfile:
     total = weight.sum()
     missing = 1.0 - total / max(batch.weight.sum(), 1e-300)
     if not len(value):
-        n = independent_rows(np.zeros(len(values)), batch.group, batch.weight)
+        n = Clusters.of(np.zeros(len(values), np.int64), batch.group).independent(batch.weight)
         nan = float("nan")
         return NumberProfile(np.zeros(0), np.ones(1), n, nan, nan, float(missing), 0.0, nan, nan)
     order = np.argsort(value, kind="stable")
@@ -263,12 +270,11 @@ def _number(values: FloatArray, batch: Batch) -> NumberProfile:
     if len(starts) == 1:
         std = 0.0  # rounding must not make a constant vary
     split, low = _modes(ordered, cumulative)
-    code = np.full(len(values), float(len(shares)))
+    code = np.full(len(values), len(shares))
     code[known] = bins
-    n = independent_rows(code, batch.group, batch.weight)
-    return NumberProfile(
-        edges, shares, n, mean, std, float(missing), float(by_value.max() / total), split, low
-    )
+    clusters = Clusters.of(code, batch.group)
+    n, top = clusters.independent(batch.weight), float(by_value.max() / total)
+    return NumberProfile(edges, shares, n, mean, std, float(missing), top, split, low, clusters.alike)
 
 
 def _edges(ordered: FloatArray, cumulative: FloatArray, n: int) -> FloatArray:
@@ -316,80 +322,11 @@ def _category(values: AnyArray, batch: Batch) -> CategoryProfile:
     shares[-1] = counts[order[MOST_LABELS:]].sum()
     rank = np.empty(len(distinct), np.int64)
     rank[order] = np.arange(len(distinct))
-    bins = np.full(len(values), -1.0)
+    bins = np.full(len(values), -1)
     bins[known] = np.minimum(rank[code], MOST_LABELS)
     seen = np.unique(np.stack([code, batch.group[known]]), axis=1)[0]
     once = float((np.bincount(seen, minlength=len(distinct)) == 1).sum())
-    n = independent_rows(bins, batch.group, batch.weight, nominal=True)
+    clusters = Clusters.of(bins, batch.group)
+    n = clusters.independent(batch.weight)
     labels = tuple(str(label) for label in distinct[order].tolist())
-    return CategoryProfile(labels, shares / max(total, 1e-300), n, missing, once)
-
-
-def independent_rows(
-    code: FloatArray, group: IntArray, weight: FloatArray, *, nominal: bool = False
-) -> float:
-    """Return how many independent rows weigh as much as these: rows by the design effect of weights and groups.
-
-    Rows of one group that are alike, such as a user's age on each candidate, tell as much as one row. How alike is
-    the intraclass correlation of ``code``, by analysis of variance.
-    """
-    total = weight.sum()
-    rows = total**2 / max((weight**2).sum(), 1e-300)
-    return float(rows / design_effect(ClusterSums.of(code, group, nominal=nominal)))
-
-
-@dataclass(frozen=True)
-class ClusterSums:
-    """Sums over groups, which add up over chunks; of one column, or of the indicators of a nominal one."""
-
-    rows: float = 0.0
-    groups: float = 0.0
-    squared_sizes: float = 0.0
-    total: tuple[float, ...] = ()
-    squares: float = 0.0
-    between: float = 0.0
-
-    @classmethod
-    def of(cls, code: FloatArray, group: IntArray, *, nominal: bool = False) -> ClusterSums:
-        """Sum a chunk; its groups must be whole, groups counted from 0."""
-        size = np.bincount(group).astype(np.float64)
-        full = size > 0
-        if not nominal:
-            sums = np.bincount(group, weights=code)
-            between = float((sums[full] ** 2 / size[full]).sum())
-            parts = (float(code.sum()),)
-            squares = float((code**2).sum())
-        else:
-            whole = code.astype(np.int64) + 1
-            parts = tuple(np.bincount(whole, minlength=MOST_LABELS + 2).astype(float).tolist())
-            pairs, counts = np.unique(group * (MOST_LABELS + 2) + whole, return_counts=True)
-            between = float((counts**2.0 / size[pairs // (MOST_LABELS + 2)]).sum())
-            squares = float(len(code))
-        return cls(float(len(code)), float(full.sum()), float((size**2).sum()), parts, squares, between)
-
-    def plus(self, other: ClusterSums) -> ClusterSums:
-        """Return the sums of both."""
-        mine = self.total or (0.0,) * len(other.total)
-        theirs = other.total or (0.0,) * len(mine)
-        return ClusterSums(
-            self.rows + other.rows,
-            self.groups + other.groups,
-            self.squared_sizes + other.squared_sizes,
-            tuple(a + b for a, b in zip(mine, theirs, strict=True)),
-            self.squares + other.squares,
-            self.between + other.between,
-        )
-
-
-def design_effect(sums: ClusterSums) -> float:
-    """Return by what the variance of a mean grows because rows come in groups (Kish); 1 for rows that stand alone."""
-    n, groups = sums.rows, sums.groups
-    if groups >= n or groups < 2:
-        return 1.0 if groups >= n else max(n, 1.0)
-    centre = sum(part**2 for part in sums.total) / n
-    mean_between = (sums.between - centre) / (groups - 1)
-    mean_within = max(sums.squares - sums.between, 0.0) / (n - groups)
-    size = (n - sums.squared_sizes / n) / (groups - 1)
-    spread = mean_between + (size - 1) * mean_within
-    alike = np.clip((mean_between - mean_within) / spread, 0.0, 1.0) if spread > 0 else 0.0
-    return float(1.0 + (sums.squared_sizes / n - 1.0) * alike)
+    return CategoryProfile(labels, shares / max(total, 1e-300), n, missing, once, clusters.alike)

@@ -152,3 +152,46 @@ def test_profile_is_saved_with_the_model(monitor: DriftMonitor, tmp_path: Path) 
 def test_limits() -> None:
     with pytest.raises(ConfigurationError, match="false_alarms"):
         DriftLimits(false_alarms=0)
+
+
+# -- what raised false alarms in the rows of real pipelines ------------------------------------------------------------
+
+
+def grouped(n_groups: int, with_value: int, value: float, size: int = 30) -> dict[str, Any]:
+    """Return a column that is 0 but for a few groups, all of whose rows have a value."""
+    groups = np.repeat(np.arange(n_groups), size)
+    return {"groups": groups, "data": {"sessions": np.where(groups < with_value, value, 0.0)}}
+
+
+def test_a_sample_without_a_rare_value_is_not_constant() -> None:
+    monitor = DriftMonitor(ReferenceProfile.of(**grouped(200, 2, 3.0)))
+    assert not monitor.check(**grouped(180, 0, 0.0)).findings
+    often = DriftMonitor(ReferenceProfile.of(**grouped(200, 60, 3.0)))
+    assert often.check(**grouped(180, 0, 0.0))["drift.constant"].status == "fail"
+
+
+def test_one_large_value_is_no_moved_mean() -> None:
+    monitor = DriftMonitor(ReferenceProfile.of(**grouped(200, 1, 1.0)))
+    assert not monitor.check(**grouped(100, 1, 200.0)).findings
+    assert monitor.check(**grouped(100, 100, 200.0))["drift.mean"].status == "fail"
+
+
+def test_few_known_values_tell_no_mean() -> None:
+    rng = np.random.default_rng(0)
+    known = rng.random(1000) < 0.01
+    monitor = DriftMonitor(ReferenceProfile.of({"idle": np.where(known, rng.normal(5, 0.1, 1000), np.nan)}))
+    assert not monitor.check({"idle": np.where(np.arange(200) < 2, 9.0, np.nan)}).findings
+
+
+def test_groups_of_one_mean_and_different_distributions_count_once() -> None:
+    def shares(n_groups: int, seed: int) -> dict[str, Any]:
+        # Each group's shares sum to 1: of one category (1 and zeros), or of four alike.
+        kinds = np.random.default_rng(seed).random(n_groups) < 0.5
+        rows = np.where(kinds[:, None], np.eye(4)[0], 0.25)
+        return {"groups": np.repeat(np.arange(n_groups), 4), "data": {"share": rows.ravel()}}
+
+    monitor = DriftMonitor(ReferenceProfile.of(**shares(150, 0)))
+    for seed in range(1, 40):
+        report = monitor.check(**shares(70, seed))
+        assert not report.findings, str(report)
+    assert report.figures["share"]["rows"] < 2 * 70
