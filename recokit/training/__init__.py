@@ -5,12 +5,16 @@
 :func:`build_training_set` and :func:`train_ranker` do all of it; :class:`TrainingReport` tells.
 :class:`HardNegatives` and the other samplers find negatives, :func:`audit` judges them, :func:`search` looks for
 options, :func:`detect_leakage` for features that know the answer.
+:class:`PositionModel`, :func:`propensity_from_swaps` and :func:`intervention_harvest` tell how much each place is
+looked at.
 """
 
 from recokit.training.audit import SamplerAudit, audit
 from recokit.training.labels import label_candidates, window_truth
 from recokit.training.leakage import LeakageReport, detect_leakage
 from recokit.training.negatives import Negatives, sample_negatives
+from recokit.training.position_bias import Clicks, PositionBias
+from recokit.training.propensity import PositionModel, intervention_harvest, propensity_from_swaps
 from recokit.training.report import TrainingReport, WindowReport
 from recokit.training.samplers import HardNegatives, ImpressedNotClicked, MixedNegatives, Shown
 from recokit.training.search import search
@@ -27,12 +31,15 @@ from recokit.training.two_stage import (
 from recokit.training.windows import TrainingWindow, eligible_users, plan_requests, plan_windows
 
 __all__ = [
+    "Clicks",
     "FittedPrefix",
     "HardNegatives",
     "ImpressedNotClicked",
     "LeakageReport",
     "MixedNegatives",
     "Negatives",
+    "PositionBias",
+    "PositionModel",
     "SamplerAudit",
     "SearchResult",
     "Shown",
@@ -47,10 +54,12 @@ __all__ = [
     "detect_leakage",
     "eligible_users",
     "feature_shift",
+    "intervention_harvest",
     "label_candidates",
     "plan_requests",
     "plan_windows",
     "population_stability_index",
+    "propensity_from_swaps",
     "require_fitted_before",
     "sample_negatives",
     "search",
