@@ -9,8 +9,8 @@ of rows cost the same few numpy calls, and a row's score cannot depend on its ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,15 @@ __all__ = ["MAX_LEAVES", "Forest", "Tree"]
 
 #: Leaves of one tree: one bit each.
 MAX_LEAVES = 64
-_BLOCK_ROWS = 512
+#: Masks of a block of rows: two such blocks stay in a core's own cache.
+_BLOCK_BYTES = 2**19
+#: LightGBM counts values this close to 0 as 0.
+_ZERO = 1e-35
 
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """One tree as node arrays; node 0 is the root.
+    """One tree as node arrays, node 0 the root; or several, one after the other.
 
     Parameters
     ----------
@@ -40,6 +43,8 @@ class Tree:
         Whether a missing value goes left.
     value : ndarray of float64, shape (n,)
         What a leaf adds to the score.
+    cover : ndarray of float64, shape (n,)
+        Training rows that reached a node.
     """
 
     feature: IntArray
@@ -48,98 +53,141 @@ class Tree:
     right: IntArray
     missing_left: BoolArray
     value: FloatArray
+    cover: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
 class Forest:
     """Trees compiled to masks.
 
     Parameters
     ----------
-    thresholds : ndarray of float32
-        Distinct split thresholds of every feature, one feature after the other, ascending.
-    threshold_offsets : ndarray of int64, shape (F + 1,)
-        Where each feature's thresholds begin.
-    masks : ndarray of uint32 or uint64, shape (intervals, T)
-        Surviving leaves of every tree, for each feature its intervals in order and then one row for missing values:
-        feature ``f`` begins at ``threshold_offsets[f] + 2 * f``.
-    leaves : ndarray of float64, shape (T, L)
-        Leaf values, leftmost first.
+    nodes : Tree
+        All trees, one after the other; children are positions in these arrays.
+    roots : ndarray of int64, shape (T,)
+        Where each tree begins.
+    n_features : int
+        Features of a row, F.
     baseline : float
         Score before the first tree.
+    zero_is_missing : bool, default False
+        Whether a value of 0 counts as missing.
     """
 
-    thresholds: Float32Array
-    threshold_offsets: IntArray
-    masks: AnyArray
-    leaves: FloatArray
-    baseline: float
+    def __init__(
+        self,
+        *,
+        nodes: Tree,
+        roots: IntArray,
+        n_features: int,
+        baseline: float,
+        zero_is_missing: bool = False,
+    ) -> None:
+        self.nodes, self.roots, self.n_features = nodes, roots, n_features
+        self.baseline, self.zero_is_missing = baseline, zero_is_missing
+        self._thresholds, self._offsets = _thresholds_by_feature(nodes, n_features)
+        first, last, self._leaves = _leaf_spans(nodes, roots)
+        self._masks = _masks(nodes, roots, first, last, self._thresholds, self._offsets)
+        self._used = np.flatnonzero(np.diff(self._offsets)).tolist()
+        # What the exponent of a leaf's bit is off from the leaf's place among all leaves.
+        self._first_leaf = np.arange(len(roots)) * self._leaves.shape[1] - 127
 
     @classmethod
-    def compile(cls, trees: Sequence[Tree], n_features: int, baseline: float) -> Forest:
+    def compile(
+        cls, trees: Sequence[Tree], n_features: int, baseline: float, *, zero_is_missing: bool = False
+    ) -> Forest:
         """Compile trees of at most 64 leaves."""
-        splits = [np.flatnonzero(tree.left) for tree in trees]
-        pieces = [
-            np.stack([tree.feature[split], _round_down(tree.threshold[split])])
-            for tree, split in zip(trees, splits, strict=True)
-        ]
-        pairs = np.unique(np.concatenate(pieces, axis=1), axis=1)
-        counts = np.bincount(pairs[0].astype(np.int64), minlength=n_features)
-        offsets = np.zeros(n_features + 1, np.int64)
-        np.cumsum(counts, out=offsets[1:])
-        thresholds = pairs[1].astype(np.float32)
-        width = 1 + max(len(split) for split in splits)
-        masks = _no_masks(
-            (len(thresholds) + 2 * n_features, len(trees)), np.uint32 if width <= 32 else np.uint64
+        sizes = np.array([len(tree.value) for tree in trees], np.int64)
+        roots = np.cumsum(sizes) - sizes
+        columns = {
+            part.name: np.concatenate([getattr(tree, part.name) for tree in trees]) for part in fields(Tree)
+        }
+        for side in ("left", "right"):
+            columns[side] = np.where(columns[side] > 0, columns[side] + np.repeat(roots, sizes), 0)
+        return cls(
+            nodes=Tree(**columns),
+            roots=roots,
+            n_features=n_features,
+            baseline=float(baseline),
+            zero_is_missing=zero_is_missing,
         )
-        leaves = np.zeros((len(trees), width))
-        for t, tree in enumerate(trees):
-            _compile_tree(tree, t, thresholds, offsets, masks, leaves)
-        return cls(thresholds, offsets, masks, leaves, float(baseline))
 
     @property
     def n_trees(self) -> int:
         """Number of trees, T."""
-        return len(self.leaves)
+        return len(self.roots)
+
+    def trees(self) -> list[Tree]:
+        """Return the trees one by one, the children of each counted from its own root."""
+        ends = [*self.roots[1:].tolist(), len(self.nodes.value)]
+        found = []
+        for start, end in zip(self.roots.tolist(), ends, strict=True):
+            tree = Tree(**{part.name: getattr(self.nodes, part.name)[start:end] for part in fields(Tree)})
+            sides = {side: np.maximum(getattr(tree, side) - start, 0) for side in ("left", "right")}
+            found.append(replace(tree, **sides))
+        return found
+
+    def extended(self, more: Forest) -> Forest:
+        """Return a forest of these trees and then those of another, with this one's baseline."""
+        return Forest.compile(
+            [*self.trees(), *more.trees()],
+            self.n_features,
+            self.baseline,
+            zero_is_missing=self.zero_is_missing,
+        )
 
     def raw_score(self, features: Float32Array) -> FloatArray:
         """Return the sum of the baseline and all trees' leaves, (N,) float64, for features (N, F)."""
         score = np.empty(len(features))
-        for start in range(0, len(features), _BLOCK_ROWS):
-            block = features[start : start + _BLOCK_ROWS]
-            score[start : start + len(block)] = self.leaf_values(block).sum(axis=1)
+        for block in self.blocks(len(features)):
+            score[block] = self.leaf_values(features[block]).sum(axis=1)
         return score + self.baseline
 
     def staged_log_loss(self, features: Float32Array, positive: BoolArray, weight: FloatArray) -> FloatArray:
         """Return the weighted log loss after each tree, (T,) float64."""
         total = np.zeros(self.n_trees)
-        for start in range(0, len(features), _BLOCK_ROWS):
-            block = slice(start, start + _BLOCK_ROWS)
+        for block in self.blocks(len(features)):
             raw = np.cumsum(self.leaf_values(features[block]), axis=1) + self.baseline
             loss = np.logaddexp(0.0, raw) - raw * positive[block, None]
             total += weight[block] @ loss
         mean: FloatArray = total / weight.sum()
         return mean
 
+    def blocks(self, n_rows: int) -> Iterator[slice]:
+        """Return slices of rows whose masks stay in cache."""
+        step = max(16, _BLOCK_BYTES // (self.n_trees * self._masks.dtype.itemsize))
+        return (slice(start, start + step) for start in range(0, n_rows, step))
+
     def leaf_values(self, features: Float32Array) -> FloatArray:
         """Return what every tree adds, (N, T) float64: for a block of rows."""
-        surviving = _no_masks((len(features), self.n_trees), self.masks.dtype)
+        surviving = _no_masks((len(features), self.n_trees), self._masks.dtype)
         rows = np.empty_like(surviving)
-        for f in np.flatnonzero(np.diff(self.threshold_offsets)):
-            first, last = int(self.threshold_offsets[f]), int(self.threshold_offsets[f + 1])
-            values = np.ascontiguousarray(features[:, f])
-            # A value equal to the threshold goes left, hence side="left"; NaN sorts last: the interval after the last.
-            interval = np.searchsorted(self.thresholds[first:last], values, side="left")
-            interval += np.isnan(values)
-            interval += first + 2 * int(f)
-            np.take(self.masks, interval, axis=0, out=rows, mode="clip")
-            surviving &= rows
-        lowest = surviving & (~surviving + surviving.dtype.type(1))
-        # A power of two is exact in floating point, and its exponent is the bit's position.
-        leaf = np.frexp(lowest.astype(np.float64))[1] - 1
-        leaf += np.arange(self.n_trees, dtype=leaf.dtype) * self.leaves.shape[1]
-        added: FloatArray = self.leaves.ravel().take(leaf)
+        for f in self._used:
+            interval = self._intervals(features[:, f], f)
+            # A feature of the user or the request is the same in all rows.
+            if (interval == interval[:1]).all():
+                surviving &= self._masks[interval[:1]]
+            else:
+                np.take(self._masks, interval, axis=0, out=rows, mode="clip")
+                surviving &= rows
+        # The lowest bit alone is a power of two: exact in floating point, and its exponent is the leaf.
+        lowest = np.negative(surviving, out=rows)
+        lowest &= surviving
+        leaf = lowest.astype(np.float32).view(np.int32) >> 23
+        added: FloatArray = self._leaves.ravel().take(leaf + self._first_leaf, mode="clip")
         return added
+
+    def _intervals(self, values: Float32Array, f: int) -> IntArray:
+        """Return the row of the masks for each value of a feature."""
+        values = np.ascontiguousarray(values)
+        first, last = int(self._offsets[f]), int(self._offsets[f + 1])
+        # A value equal to the threshold goes left, hence side="left"; NaN sorts last: the interval after the last.
+        interval = self._thresholds[first:last].searchsorted(values, side="left")
+        missing = np.isnan(values)
+        interval += missing
+        if self.zero_is_missing:
+            interval[np.abs(values) <= _ZERO] = last - first + 1
+        interval += first + 2 * f
+        return interval
 
 
 def _no_masks(shape: tuple[int, int], dtype: Any) -> AnyArray:
@@ -147,47 +195,84 @@ def _no_masks(shape: tuple[int, int], dtype: Any) -> AnyArray:
     return ~np.zeros(shape, dtype)
 
 
-def _round_down(threshold: FloatArray) -> Float32Array:
+def round_down(threshold: FloatArray) -> Float32Array:
     """Return the largest float32 at most each threshold, so that comparing float32 values gives the same answer."""
-    rounded = threshold.astype(np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite
+        rounded = threshold.astype(np.float32)
     lower: Float32Array = np.where(rounded > threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded)
     return lower
 
 
-def _compile_tree(
-    tree: Tree, t: int, thresholds: Any, offsets: IntArray, masks: AnyArray, leaves: FloatArray
-) -> None:
-    spans = _leaf_spans(tree, t, leaves)
-    kind = masks.dtype.type
-    bits = 8 * masks.dtype.itemsize
-    full = (1 << bits) - 1
-    for node in np.flatnonzero(tree.left > 0):
-        start, end = spans[tree.left[node]]
-        survivors = kind(full - ((full >> (bits - (end - start))) << start))
-        f = int(tree.feature[node])
-        first, last = int(offsets[f]), int(offsets[f + 1])
-        at = first + int(
-            np.searchsorted(thresholds[first:last], _round_down(tree.threshold[node : node + 1])[0])
-        )
-        base = 2 * f
-        masks[base + at + 1 : base + last + 1, t] &= survivors
-        if not tree.missing_left[node]:
-            masks[base + last + 1, t] &= survivors
+def _thresholds_by_feature(nodes: Tree, n_features: int) -> tuple[Float32Array, IntArray]:
+    """Return each feature's distinct thresholds, ascending, and where each feature's begin, (F + 1,)."""
+    split = np.flatnonzero(nodes.left)
+    pairs = np.unique(np.stack([nodes.feature[split], round_down(nodes.threshold[split])]), axis=1)
+    offsets = np.zeros(n_features + 1, np.int64)
+    np.cumsum(np.bincount(pairs[0].astype(np.int64), minlength=n_features), out=offsets[1:])
+    return pairs[1].astype(np.float32), offsets
 
 
-def _leaf_spans(tree: Tree, t: int, leaves: FloatArray) -> dict[int, tuple[int, int]]:
-    """Write the values of the leaves, left to right, and return each node's span of leaves."""
-    spans: dict[int, tuple[int, int]] = {}
-    stack, n_leaves = [(0, False)], 0
-    while stack:
-        node, children_done = stack.pop()
-        left, right = int(tree.left[node]), int(tree.right[node])
-        if left == 0:
-            leaves[t, n_leaves] = tree.value[node]
-            spans[node] = (n_leaves, n_leaves + 1)
-            n_leaves += 1
-        elif children_done:
-            spans[node] = (spans[left][0], spans[right][1])
-        else:
-            stack += [(node, True), (right, False), (left, False)]
-    return spans
+def _leaf_spans(nodes: Tree, roots: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return each node's span of leaves, counted left to right in its tree, and the leaf values (T, L)."""
+    first, last = np.zeros(len(nodes.value), np.int64), np.zeros(len(nodes.value), np.int64)
+    left, right, value = nodes.left.tolist(), nodes.right.tolist(), nodes.value
+    ordered: list[list[int]] = []
+    for root in roots.tolist():
+        leaves: list[int] = []
+        stack = [(root, False)]
+        while stack:
+            node, children_done = stack.pop()
+            if children_done:
+                last[node] = len(leaves)
+                continue
+            first[node] = len(leaves)
+            stack.append((node, True))
+            if left[node]:
+                stack += [(right[node], False), (left[node], False)]
+            else:
+                leaves.append(node)
+        ordered.append(leaves)
+    values = np.zeros((len(roots), max(map(len, ordered))))
+    for t, leaves in enumerate(ordered):
+        values[t, : len(leaves)] = value[leaves]
+    return first, last, values
+
+
+def _masks(
+    nodes: Tree, roots: IntArray, first: IntArray, last: IntArray, thresholds: Float32Array, offsets: IntArray
+) -> AnyArray:
+    """Return the surviving leaves of every tree, (intervals, T) uint32 or uint64.
+
+    Each feature has its intervals in order and then one row for missing values; feature ``f`` begins at row
+    ``offsets[f] + 2 * f``.
+    """
+    kind = np.uint32 if last[roots].max() <= 32 else np.uint64
+    masks = _no_masks((len(thresholds) + 2 * (len(offsets) - 1), len(roots)), kind)
+    split = np.flatnonzero(nodes.left)
+    tree = np.searchsorted(roots, split, side="right") - 1
+    below = nodes.left[split]
+    span = (np.uint64(1) << (last[below] - first[below]).astype(np.uint64)) - np.uint64(1)
+    survivors = np.invert(span << first[below].astype(np.uint64)).astype(kind)
+    f = nodes.feature[split]
+    at = _positions(f, round_down(nodes.threshold[split]), thresholds, offsets)
+    np.bitwise_and.at(masks, (at + 2 * f + 1, tree), survivors)
+    # What one threshold rules out, every later interval rules out as well.
+    for g in np.flatnonzero(np.diff(offsets)).tolist():
+        rows = slice(offsets[g] + 2 * g, offsets[g + 1] + 2 * g + 1)
+        np.bitwise_and.accumulate(masks[rows], axis=0, out=masks[rows])
+    goes_right = ~nodes.missing_left[split]
+    missing = offsets[f + 1] + 2 * f + 1
+    np.bitwise_and.at(masks, (missing[goes_right], tree[goes_right]), survivors[goes_right])
+    return masks
+
+
+def _positions(
+    feature: IntArray, threshold: Float32Array, thresholds: Float32Array, offsets: IntArray
+) -> IntArray:
+    """Return where each threshold stands among all."""
+    place = np.empty(len(feature), np.int64)
+    for f in np.unique(feature).tolist():
+        of_it = feature == f
+        first, last = offsets[f], offsets[f + 1]
+        place[of_it] = first + np.searchsorted(thresholds[first:last], threshold[of_it])
+    return place

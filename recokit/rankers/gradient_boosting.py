@@ -192,6 +192,7 @@ def compile_sklearn(model: Any) -> Forest:
                 right=np.where(nodes["is_leaf"], 0, nodes["right"]).astype(np.int64),
                 missing_left=nodes["missing_go_to_left"].astype(np.bool_),
                 value=nodes["value"].astype(np.float64),
+                cover=nodes["count"].astype(np.float64),
             )
         )
     baseline: FloatArray = np.asarray(model._baseline_prediction)

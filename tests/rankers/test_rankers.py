@@ -7,8 +7,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from recokit._configured import clone
@@ -16,7 +14,6 @@ from recokit.data import Candidates, RankingData, Requests, Schema, Table, Vocab
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.protocols import Role, role_of
 from recokit.rankers import GradientBoosting, LogisticRegression, Weighted
-from recokit.rankers._forest import Forest, Tree
 from recokit.rankers.gradient_boosting import compile_sklearn
 
 NAMES = ("clicks", "price", "constant", "empty", "age")
@@ -341,7 +338,8 @@ class TestGradientBoosting:
         x = np.array([0.1, 0.2, 0.3, 0.4], np.float32).repeat(50)[:, None]
         model = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=5).fit(x, x[:, 0] > 0.25)
         forest = compile_sklearn(model)
-        edge = np.concatenate([forest.thresholds, np.nextafter(forest.thresholds, np.float32(np.inf))])[
+        at = forest.nodes.threshold[forest.nodes.left > 0].astype(np.float32)
+        edge = np.concatenate([at, *(np.nextafter(at, np.float32(side)) for side in (-np.inf, np.inf))])[
             :, None
         ]
         np.testing.assert_allclose(forest.raw_score(edge), model.decision_function(edge), atol=1e-12)
@@ -376,48 +374,6 @@ class TestGradientBoosting:
     def test_options_are_checked(self, options):
         with pytest.raises(ConfigurationError, match=next(iter(options))):
             GradientBoosting(**options)
-
-
-@st.composite
-def trees(draw: st.DrawFn) -> Tree:
-    """A random tree, grown by splitting a random leaf."""
-    feature, threshold, left, right, missing_left, value = [0], [0.0], [0], [0], [False], [draw(_small)]
-    for _ in range(draw(st.integers(0, 12))):
-        leaves = [i for i, child in enumerate(left) if child == 0]
-        node = draw(st.sampled_from(leaves))
-        feature[node], threshold[node] = draw(st.integers(0, 2)), draw(_small)
-        missing_left[node] = draw(st.booleans())
-        left[node], right[node] = len(left), len(left) + 1
-        for _ in range(2):
-            feature.append(0)
-            threshold.append(0.0)
-            left.append(0)
-            right.append(0)
-            missing_left.append(False)
-            value.append(draw(_small))
-    return Tree(*map(np.array, (feature, threshold, left, right, missing_left, value)))
-
-
-_small = st.integers(-3, 3).map(lambda n: n / 3)
-
-
-def walk(tree: Tree, row: np.ndarray) -> float:
-    node = 0
-    while tree.left[node]:
-        value = row[tree.feature[node]]
-        goes_left = tree.missing_left[node] if np.isnan(value) else value <= tree.threshold[node]
-        node = tree.left[node] if goes_left else tree.right[node]
-    return float(tree.value[node])
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(trees(), min_size=1, max_size=4), st.integers(0, 9))
-def test_forest_equals_walking_the_trees(forest: list[Tree], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    rows = (rng.integers(-4, 5, (30, 3)) / 3).astype(np.float32)
-    rows[rng.random(rows.shape) < 0.2] = np.nan
-    expected = [2.5 + sum(walk(tree, row) for tree in forest) for row in rows]
-    np.testing.assert_allclose(Forest.compile(forest, 3, 2.5).raw_score(rows), expected, atol=1e-12)
 
 
 class TestWeighted:
