@@ -4,7 +4,7 @@ External ids and codes (Vocabulary), attributes (Table, Categorical), the event 
 what is asked and what flows (Requests, Candidates, Retrieved, Ragged), limits on a list (Cap, Pin, Window),
 what a ranker learns from (RankingData), negatives and hold-outs (NegativeSampler, hold_out), what stages bind to
 (Schema), values that change while serving (Live) and events that come in meanwhile (LiveEvents), each user's history
-(UserHistory), checks of training data (validate), user segments, times, and saved state.
+(UserHistory), checks of training data (validate), segments of users and items, times, and saved state.
 """
 
 from recokit.data.candidates import Candidates, Retrieved
@@ -12,6 +12,7 @@ from recokit.data.checks import Check, CheckReport
 from recokit.data.dataset import Dataset
 from recokit.data.history import UserHistory
 from recokit.data.interactions import EVENT_WEIGHTS, Interactions
+from recokit.data.item_segments import item_segments, item_segments_by
 from recokit.data.limits import Cap, Pin, Window
 from recokit.data.live import Live
 from recokit.data.live_events import Appended, LiveEvents
@@ -70,6 +71,8 @@ __all__ = [
     "activity_segments",
     "from_state",
     "hold_out",
+    "item_segments",
+    "item_segments_by",
     "load_state",
     "log_q",
     "save_state",

@@ -1,0 +1,178 @@
+"""Evaluation by items: how well new items, or those of a category, are recommended (R22)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from recokit.data import Categorical, Dataset
+from recokit.data.item_segments import item_segments_by
+from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
+from recokit.evaluation.evaluate import evaluate
+from recokit.evaluation.report import ALL, Evaluation, Evaluations, Score
+from recokit.metrics import CatalogueMetric, Metric, RelevanceMetric, parse
+from recokit.result import Recommendations
+from recokit.typing import AnyArray, IntArray
+
+__all__ = ["evaluate_items"]
+
+#: Quality and coverage of R22.
+VIEWS = ("NDCG@10", "Recall@50", "CatalogCoverage@10")
+
+
+def evaluate_items(
+    subject: Any,
+    truth: Dataset,
+    metrics: Sequence[str | Metric] = VIEWS,
+    *,
+    history: Dataset,
+    by: str | Categorical | AnyArray = "novelty",
+    new: int = 5,
+    k: int | None = None,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Evaluations:
+    """Evaluate recommendations separately for new and for established items.
+
+    The lists are those of all items, as users get them. For each segment of items, quality is judged by the relevant
+    items of the segment alone, among the users who have any; coverage is the share of the segment's items that is
+    shown to any user of the truth. For new users, see ``evaluate(..., by="activity")``.
+
+    Parameters
+    ----------
+    subject : pipeline or Recommendations
+        What to evaluate; a pipeline is asked once.
+    truth : Dataset
+        The test part.
+    metrics : sequence of str or Metric
+        Metrics of relevance or of the catalogue.
+    history : Dataset
+        The part before the cut, which says what is new.
+    by : str, Categorical or ndarray, default "novelty"
+        As in :func:`recokit.data.item_segments.item_segments_by`.
+    new : int, default 5
+        Items with fewer events before the cut are new.
+    k : int, optional
+        List length to ask for; the largest k of the metrics by default.
+    seed, confidence
+        As in :func:`evaluate`.
+
+    Returns
+    -------
+    Evaluations
+        One for each segment with items, by its name. A segment without a relevant item has NaN and 0 users.
+
+    Raises
+    ------
+    ConfigurationError
+        For a metric of neither kind, or unknown segments.
+    DataError
+        If the truth is no Dataset.
+    VocabularyMismatch
+        If recommendations, truth and history do not share their items.
+
+    Examples
+    --------
+    >>> import recokit as rk
+    >>> data = rk.testing.toy_dataset()
+    >>> train, test = data.split_at(data.until - 10 * 86_400)
+    >>> found = evaluate_items(rk.Pipeline([rk.candidates.Popular()]).fit(train), test, history=train)
+    >>> found["new"]["Recall@50"].n < found["established"]["Recall@50"].n
+    True
+    """
+    if not isinstance(truth, Dataset):
+        raise DataError(f"found {type(truth).__name__} for the truth; expected a Dataset, the test part")
+    wanted = [parse(metric) if isinstance(metric, str) else metric for metric in metrics]
+    for metric in wanted:
+        if not isinstance(metric, RelevanceMetric | CatalogueMetric):
+            raise ConfigurationError(
+                f"found {metric!r}; expected metrics of relevance or of the catalogue, such as 'NDCG@10'"
+            )
+    segments = item_segments_by(history, by, new=new)
+    length = k or max(metric.k for metric in wanted)
+    made = _lists(subject, truth, length, history.cut, seed)
+    if not made.item_ids == truth.item_ids == history.item_ids:
+        raise VocabularyMismatch(
+            "found other items in the recommendations than in truth and history; expected one dataset, split by time"
+        )
+    parts = {}
+    for code in np.unique(segments.codes[segments.codes > 0]).tolist():
+        name = str(segments.labels.ids[code - 1])
+        items = np.flatnonzero(segments.codes == code)
+        within = [
+            _Within(metric, items) if isinstance(metric, CatalogueMetric) else metric for metric in wanted
+        ]
+        parts[name] = _of_segment(name, made, truth, items, within, k=length, confidence=confidence)
+    return Evaluations(parts)
+
+
+def _lists(subject: Any, truth: Dataset, k: int, now: float | None, seed: int) -> Recommendations:
+    if isinstance(subject, Recommendations):
+        return subject
+    users = np.unique(truth.interactions.user[truth.interactions.weight > 0])
+    when = truth.interactions.timestamp[0] if now is None else now
+    made: Recommendations = subject.recommend(
+        truth.user_ids.decode(users[users > 0]), k=k, now=float(when), seed=seed
+    )
+    return made
+
+
+class _Within(CatalogueMetric):
+    """A metric of the catalogue, of some items only."""
+
+    def __init__(self, metric: CatalogueMetric, items: IntArray) -> None:
+        super().__init__(metric.k)
+        self.metric, self.items = metric, items
+        self.definition = metric.definition  # type: ignore[misc]  # of this metric, not of the class
+
+    @property
+    def name(self) -> str:
+        return self.metric.name
+
+    def exposure(self, judged: Any) -> IntArray:
+        return self.metric.exposure(judged)
+
+    def from_exposure(self, exposure: IntArray, n_items: int | None) -> float:
+        whole = np.zeros(max(len(exposure), int(self.items.max()) + 1), np.int64)
+        whole[: len(exposure)] = exposure
+        return self.metric.from_exposure(np.concatenate([[0], whole[self.items]]), len(self.items))
+
+
+def _of_segment(
+    name: str,
+    made: Recommendations,
+    truth: Dataset,
+    items: IntArray,
+    metrics: Sequence[Metric],
+    **options: Any,
+) -> Evaluation:
+    """Judge quality by the segment's relevant items, and coverage by all lists."""
+    log = truth.interactions
+    relevant = np.isin(log.item, items) & (log.weight > 0) & (log.user > 0)
+    quality = [metric for metric in metrics if isinstance(metric, RelevanceMetric)]
+    coverage = [metric for metric in metrics if isinstance(metric, CatalogueMetric)]
+    found: list[Evaluation] = []
+    if quality and relevant.any():
+        part = truth.with_interactions(log.take(np.flatnonzero(relevant)))
+        found.append(evaluate(made, part, quality, **options))
+    if coverage or not found:
+        found.append(evaluate(made, truth, [*coverage, *([] if found else quality)], **options))
+    scores = {score.metric: score for part in found for score in part.scores}
+    if not relevant.any():
+        nothing = float("nan")
+        scores |= {metric.name: Score(metric.name, ALL, nothing, nothing, nothing, 0) for metric in quality}
+    names = tuple(metric.name for metric in metrics)
+    main = found[0]
+    column = {metric: main.values(metric) for metric in main.metrics if relevant.any()}
+    empty = np.full(len(main), np.nan, np.float32)
+    return replace(
+        main,
+        name=name,
+        metrics=names,
+        scores=tuple(scores[metric] for metric in names),
+        per_user=np.stack([column.get(metric, empty) for metric in names], axis=1),
+        definitions={metric.name: metric.definition for metric in metrics},
+    )
