@@ -17,6 +17,7 @@ __all__ = [
     "all_rows",
     "bound_positions",
     "check_features",
+    "checked_labels",
     "positions_of",
     "require_fitted",
     "select",
@@ -136,15 +137,7 @@ class Targets:
     """
 
     def __init__(self, data: RankingData, columns: IntArray) -> None:
-        label = data.label.astype(np.float64)
-        weight = data.weight.astype(np.float64)
-        _require(label >= 0, label, "label")
-        _require(np.isfinite(weight) & (weight >= 0), weight, "weight")
-        if not label.any():
-            raise DataError(
-                f"found no positives among {len(label)} rows; expected at least one label above 0; "
-                "hint: a longer label_window, more windows, or sources that find what users go on to take"
-            )
+        label, weight = checked_labels(data)
         share = label / label.max()
         graded = np.flatnonzero((share > 0) & (share < 1))
         picked = np.concatenate([np.arange(len(label)), graded])
@@ -163,6 +156,26 @@ class Targets:
             else data.features[:, columns]
         )
         self.features = features if not len(graded) else features[picked]
+
+
+def checked_labels(data: RankingData) -> tuple[FloatArray, FloatArray]:
+    """Return labels and weights as float64.
+
+    Raises
+    ------
+    DataError
+        If one is negative, or there is no positive.
+    """
+    label = data.label.astype(np.float64)
+    weight = data.weight.astype(np.float64)
+    _require(label >= 0, label, "label")
+    _require(np.isfinite(weight) & (weight >= 0), weight, "weight")
+    if not label.any():
+        raise DataError(
+            f"found no positives among {len(label)} rows; expected at least one label above 0; "
+            "hint: a longer label_window, more windows, or sources that find what users go on to take"
+        )
+    return label, weight
 
 
 def _require(ok: AnyArray, values: FloatArray, name: str) -> None:

@@ -144,6 +144,8 @@ STAGES = [
     rules.NotSeen(),
     rankers.GradientBoosting(n_estimators=20),
     rankers.GradientBoosting(n_estimators=20, features=["price"]),
+    rankers.LinearRanker(),
+    rankers.LinearRanker("lambdarank"),
     rankers.LogisticRegression(),
     rankers.Weighted({"price": 1.0, "popular_rank": -1.0, "score": 0.5}),
 ]
