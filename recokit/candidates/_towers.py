@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._ops.segments import offsets_to_rows
-from recokit.candidates._torch import Weights
+from recokit._torch import Weights
 from recokit.data import Ragged, Table, Vocabulary
 from recokit.data.times import DAY
 from recokit.errors import ConfigurationError, did_you_mean

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from recokit.candidates._torch import Weights, dropout
+from recokit._torch import Weights, dropout
 
 if TYPE_CHECKING:
     import torch

@@ -9,6 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recokit._ops.segments import counts_to_offsets, multi_arange
+from recokit._torch import (
+    Trained,
+    Training,
+    Weights,
+    device_of,
+    fingerprint,
+    generator,
+    threads,
+    to_tensors,
+    train,
+)
 from recokit.candidates import _towers
 from recokit.candidates._sequences import (
     Held,
@@ -20,17 +31,6 @@ from recokit.candidates._sequences import (
     sequences,
 )
 from recokit.candidates._shared import decay
-from recokit.candidates._torch import (
-    Trained,
-    Training,
-    Weights,
-    device_of,
-    fingerprint,
-    generator,
-    threads,
-    to_tensors,
-    train,
-)
 from recokit.candidates._towers import Columns
 from recokit.data import Dataset, Ragged
 from recokit.data.sampling import Positives, accidental_hits

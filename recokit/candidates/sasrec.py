@@ -9,11 +9,7 @@ import numpy as np
 
 from recokit._configured import Configured
 from recokit._ops.segments import counts_to_offsets, multi_arange
-from recokit.candidates import _transformer
-from recokit.candidates._dense import retrieve_nearest
-from recokit.candidates._sequences import Held, Sequences, hold_out, ndcg, padded, recent, sequences
-from recokit.candidates._shared import Duration, check_duration, require_fitted
-from recokit.candidates._torch import (
+from recokit._torch import (
     Arrays,
     Trained,
     Training,
@@ -27,6 +23,10 @@ from recokit.candidates._torch import (
     to_tensors,
     train,
 )
+from recokit.candidates import _transformer
+from recokit.candidates._dense import retrieve_nearest
+from recokit.candidates._sequences import Held, Sequences, hold_out, ndcg, padded, recent, sequences
+from recokit.candidates._shared import Duration, check_duration, require_fitted
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.errors import ConfigurationError
 from recokit.typing import Float32Array, IntArray

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._configured import Configured
-from recokit.candidates import _towers
-from recokit.candidates._dense import retrieve_nearest
-from recokit.candidates._sequences import history_weight, recent
-from recokit.candidates._shared import Duration, check_duration, require_fitted
-from recokit.candidates._torch import (
+from recokit._torch import (
     Arrays,
     check_count,
     check_training,
     to_tensors,
 )
+from recokit.candidates import _towers
+from recokit.candidates._dense import retrieve_nearest
+from recokit.candidates._sequences import history_weight, recent
+from recokit.candidates._shared import Duration, check_duration, require_fitted
 from recokit.candidates._towers import CONTEXT
 from recokit.candidates._two_tower_training import fit_towers
 from recokit.data import Dataset, Requests, Retrieved, Table

@@ -11,9 +11,9 @@ import torch
 from torch.nn import functional as F
 
 from recokit._configured import clone
+from recokit._torch import device_of, generator
 from recokit.candidates import AnnIndex, Popular, UserHistory, _transformer
 from recokit.candidates._sequences import hold_out, ndcg, padded, recent, sequences
-from recokit.candidates._torch import device_of, generator
 from recokit.candidates.sasrec import SASRec, _batches, _windows
 from recokit.data import Dataset, Ragged, Requests, Retrieved, load_state, save_state
 from recokit.errors import ConfigurationError, DataError, NotFittedError

@@ -1,4 +1,4 @@
-"""What the neural sources share: a training loop with early stopping and checkpoints, seeds, weights as arrays.
+"""What the neural sources and rankers share: training with early stopping and checkpoints, seeds, weights as arrays.
 
 Weights are dicts of tensors and models are functions of them: what is saved is the same dict as numpy arrays, and
 serving runs the function that training ran.
