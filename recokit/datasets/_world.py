@@ -182,7 +182,7 @@ def draw_truth(
     taste[1:, 1:] += by_country[users.column("country")[1:] - 1]
     category, price = items.column("category"), np.log(items.column("price"))
     mean = np.bincount(category[1:], price[1:], n_categories + 1) / np.maximum(
-        np.bincount(category[1:], minlength=1), 1
+        np.bincount(category[1:], minlength=n_categories + 1), 1
     )
     return Truth(
         user_factors,
