@@ -11,20 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["MAX_LEAVES", "Forest", "Tree"]
+__all__ = ["MAX_LEAVES", "ZERO", "Boxes", "Forest", "Tree"]
 
 #: Leaves of one tree: one bit each.
 MAX_LEAVES = 64
 #: Masks of a block of rows: two such blocks stay in a core's own cache.
 _BLOCK_BYTES = 2**19
 #: LightGBM counts values this close to 0 as 0.
-_ZERO = 1e-35
+ZERO = np.float32(1e-35)
+#: A branch that no training row took has a share all the same, so that no product of shares is 0.
+_LEAST_SHARE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,35 @@ class Tree:
     missing_left: BoolArray
     value: FloatArray
     cover: FloatArray
+
+
+#: Of one feature on the way to a leaf: above, at most, missing allowed, share of training rows.
+_Side: TypeAlias = tuple[float, float, bool, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """L leaves with d features each on their paths: a row is in the leaf whose intervals hold all its values.
+
+    Parameters
+    ----------
+    feature : ndarray of int64, shape (d, L)
+    above, at_most : ndarray of float32, shape (d, L)
+        Bounds of the intervals; NaN for no lower bound, infinity for no upper one.
+    missing : ndarray of bool, shape (d, L)
+        Whether a missing value is inside.
+    share : ndarray of float64, shape (d, L)
+        Of the training rows that came to the splits by the feature, how many went on towards the leaf.
+    value : ndarray of float64, shape (L,)
+        What the leaf adds to the score.
+    """
+
+    feature: IntArray
+    above: Float32Array
+    at_most: Float32Array
+    missing: BoolArray
+    share: FloatArray
+    value: FloatArray
 
 
 class Forest:
@@ -159,6 +191,7 @@ class Forest:
 
     def leaf_values(self, features: Float32Array) -> FloatArray:
         """Return what every tree adds, (N, T) float64: for a block of rows."""
+        features = self.with_missing(features)
         surviving = _no_masks((len(features), self.n_trees), self._masks.dtype)
         rows = np.empty_like(surviving)
         for f in self._used:
@@ -176,16 +209,24 @@ class Forest:
         added: FloatArray = self._leaves.ravel().take(leaf + self._first_leaf, mode="clip")
         return added
 
+    def with_missing(self, features: Float32Array) -> Float32Array:
+        """Return features (N, F) with NaN where the trees take a value for missing."""
+        if not self.zero_is_missing:
+            return features
+        return np.where(np.abs(features) <= ZERO, np.float32(np.nan), features)
+
+    @cached_property
+    def boxes(self) -> list[Boxes]:
+        """Leaves as boxes, those with equally many features together: made at the first use."""
+        return _leaf_boxes(self.nodes, self.roots)
+
     def _intervals(self, values: Float32Array, f: int) -> IntArray:
         """Return the row of the masks for each value of a feature."""
         values = np.ascontiguousarray(values)
         first, last = int(self._offsets[f]), int(self._offsets[f + 1])
         # A value equal to the threshold goes left, hence side="left"; NaN sorts last: the interval after the last.
         interval = self._thresholds[first:last].searchsorted(values, side="left")
-        missing = np.isnan(values)
-        interval += missing
-        if self.zero_is_missing:
-            interval[np.abs(values) <= _ZERO] = last - first + 1
+        interval += np.isnan(values)
         interval += first + 2 * f
         return interval
 
@@ -276,3 +317,40 @@ def _positions(
         first, last = offsets[f], offsets[f + 1]
         place[of_it] = first + np.searchsorted(thresholds[first:last], threshold[of_it])
     return place
+
+
+def _leaf_boxes(nodes: Tree, roots: IntArray) -> list[Boxes]:
+    feature, left, right = nodes.feature.tolist(), nodes.left.tolist(), nodes.right.tolist()
+    threshold, missing_left = round_down(nodes.threshold).tolist(), nodes.missing_left.tolist()
+    cover = nodes.cover.tolist()
+    found: dict[int, list[tuple[int, dict[int, _Side]]]] = {}
+    stack: list[tuple[int, dict[int, _Side]]] = [(root, {}) for root in roots.tolist()]
+    while stack:
+        node, sides = stack.pop()
+        if not left[node]:
+            found.setdefault(len(sides), []).append((node, sides))
+            continue
+        f, at = feature[node], threshold[node]
+        above, at_most, missing, share = sides.get(f, (np.nan, np.inf, True, 1.0))
+        down = [
+            max(cover[child] / max(cover[node], 1e-300), _LEAST_SHARE) for child in (left[node], right[node])
+        ]
+        to_left = (above, min(at_most, at), missing and missing_left[node], share * down[0])
+        # No bound is NaN, which is above nothing.
+        to_right = (above if above > at else at, at_most, missing and not missing_left[node], share * down[1])
+        stack += [(left[node], {**sides, f: to_left}), (right[node], {**sides, f: to_right})]
+    return [_boxes(found[d], d, nodes.value) for d in sorted(found)]
+
+
+def _boxes(leaves: list[tuple[int, dict[int, _Side]]], d: int, value: FloatArray) -> Boxes:
+    shape = (len(leaves), d)
+    sides = [side for _, path in leaves for side in path.values()]
+    above, at_most, missing, share = zip(*sides, strict=True) if sides else ((), (), (), ())
+    return Boxes(
+        feature=np.array([f for _, path in leaves for f in path], np.int64).reshape(shape).T.copy(),
+        above=np.array(above, np.float32).reshape(shape).T.copy(),
+        at_most=np.array(at_most, np.float32).reshape(shape).T.copy(),
+        missing=np.array(missing, np.bool_).reshape(shape).T.copy(),
+        share=np.array(share, np.float64).reshape(shape).T.copy(),
+        value=value[[node for node, _ in leaves]],
+    )

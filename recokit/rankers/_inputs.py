@@ -20,6 +20,7 @@ __all__ = [
     "checked_labels",
     "positions_of",
     "require_fitted",
+    "require_negatives",
     "select",
     "sigmoid",
 ]
@@ -122,6 +123,8 @@ class Targets:
     data : RankingData
     columns : ndarray of int64
         Columns of the features to use.
+    largest : float, optional
+        The gain that counts as a whole positive; the largest label by default.
 
     Attributes
     ----------
@@ -133,20 +136,21 @@ class Targets:
     Raises
     ------
     DataError
-        If labels or weights are negative, or there is no positive or no negative.
+        If labels or weights are negative, a label is above ``largest``, or there is no positive or no negative.
     """
 
-    def __init__(self, data: RankingData, columns: IntArray) -> None:
+    def __init__(self, data: RankingData, columns: IntArray, largest: float | None = None) -> None:
         label, weight = checked_labels(data)
-        share = label / label.max()
+        largest = float(label.max()) if largest is None else largest
+        if label.max() > largest:
+            raise DataError(
+                f"found label {label.max()}; expected at most {largest}, the largest of the first fit; hint: fit anew"
+            )
+        share = label / largest
         graded = np.flatnonzero((share > 0) & (share < 1))
         picked = np.concatenate([np.arange(len(label)), graded])
         self.positive = np.concatenate([share > 0, np.zeros(len(graded), np.bool_)])
-        if self.positive.all():
-            raise DataError(
-                f"found only positives among {len(label)} rows; expected negatives too; "
-                "hint: candidates that were not taken are the negatives"
-            )
+        require_negatives(label)
         part: FloatArray = np.concatenate([np.where(share > 0, share, 1.0), 1.0 - share[graded]])
         self.weight = weight[picked] * part
         self.weight /= self.weight.mean()
@@ -176,6 +180,15 @@ def checked_labels(data: RankingData) -> tuple[FloatArray, FloatArray]:
             "hint: a longer label_window, more windows, or sources that find what users go on to take"
         )
     return label, weight
+
+
+def require_negatives(label: FloatArray) -> None:
+    """Raise DataError where every label is above 0."""
+    if label.all():
+        raise DataError(
+            f"found only positives among {len(label)} rows; expected negatives too; "
+            "hint: candidates that were not taken are the negatives"
+        )
 
 
 def _require(ok: AnyArray, values: FloatArray, name: str) -> None:

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit.data import Candidates, RankingData, Schema
+from recokit.data import RankingData
 from recokit.errors import ConfigurationError
 from recokit.rankers._forest import MAX_LEAVES, Forest, Tree
-from recokit.rankers._inputs import (
-    Targets,
-    all_rows,
-    bound_positions,
-    check_features,
-    positions_of,
-    require_fitted,
-    select,
-    sigmoid,
-)
-from recokit.typing import Float32Array, FloatArray, IntArray
+from recokit.rankers._forest_ranker import ForestRanker, check_ranges
+from recokit.rankers._inputs import Targets, check_features, sigmoid
+from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["GradientBoosting"]
 
 
-class GradientBoosting(Configured):
+class GradientBoosting(ForestRanker):
     """Rank by the probability that boosted trees give to a positive label.
 
     scikit-learn's ``HistGradientBoostingClassifier`` learns; the trees are then kept as arrays and scored without it,
@@ -61,6 +51,8 @@ class GradientBoosting(Configured):
         The fitted trees.
     n_estimators_ : int
         Trees used.
+    intercept_ : float
+        Log-odds that :meth:`contributions` add to.
 
     Raises
     ------
@@ -94,14 +86,13 @@ class GradientBoosting(Configured):
         random_state: int = 0,
         features: Sequence[str] | None = None,
     ) -> None:
-        for name, value, low, high in (
-            ("n_estimators", n_estimators, 1, np.inf),
-            ("max_leaf_nodes", max_leaf_nodes, 2, MAX_LEAVES),
-            ("min_samples_leaf", min_samples_leaf, 1, np.inf),
-            ("l2_regularization", l2_regularization, 0.0, np.inf),
-        ):
-            if not low <= value <= high:
-                raise ConfigurationError(f"found {name}={value}; expected {low} to {high}")
+        check_ranges(
+            self,
+            n_estimators=(n_estimators, 1, np.inf),
+            max_leaf_nodes=(max_leaf_nodes, 2, MAX_LEAVES),
+            min_samples_leaf=(min_samples_leaf, 1, np.inf),
+            l2_regularization=(l2_regularization, 0.0, np.inf),
+        )
         if not 0.0 < learning_rate <= 1.0:
             raise ConfigurationError(f"found learning_rate={learning_rate}; expected above 0 and at most 1")
         check_features(features)
@@ -113,48 +104,22 @@ class GradientBoosting(Configured):
         self.min_samples_leaf, self.l2_regularization = min_samples_leaf, l2_regularization
         self.early_stopping, self.random_state, self.features = early_stopping, random_state, features
 
-    def fit(self, data: RankingData) -> Self:
-        """Learn from labelled candidates.
-
-        Raises
-        ------
-        DataError
-            If there are no positives or no negatives, or a label or weight is negative.
-        ConfigurationError
-            If ``features`` names one that the data lacks.
-        """
-        names = tuple(self.features) if self.features is not None else data.feature_names
-        columns = positions_of(names, data.feature_names, type(self).__name__)
-        n_trees = self.n_estimators
-        if self.early_stopping and data.validation is not None and data.validation.label.any():
-            n_trees = self._choose_n_trees(data, data.validation, columns)
-        self.forest_ = self._learn(Targets(all_rows(data), columns), n_trees)
-        self.n_estimators_ = n_trees
-        self.feature_names_ = names
-        return self
-
-    def bind(self, schema: Schema) -> Self:
-        """Learn where the features stand; ConfigurationError where one is missing."""
-        bound = copy.copy(self)
-        names = getattr(self, "feature_names_", self.features)
-        bound.__dict__.update(bound_positions(self, schema, names))
-        return bound
-
-    def score(self, candidates: Candidates) -> Float32Array:
-        """Return the probability of a positive, (N,) float32."""
-        require_fitted(self, "forest_")
-        return sigmoid(self.forest_.raw_score(select(self, candidates)))
-
-    def _choose_n_trees(self, data: RankingData, validation: RankingData, columns: IntArray) -> int:
-        forest = self._learn(Targets(data, columns), self.n_estimators)
-        held = Targets(validation, columns)
+    def _choose_n_trees(self, data: RankingData, columns: IntArray) -> int:
+        validation = data.validation
+        if not self.early_stopping or validation is None or not validation.label.any():
+            return self.n_estimators
+        forest = self._learn(data, columns, self.n_estimators, None)
+        held = Targets(validation, columns, self.largest_gain_)
         loss = forest.staged_log_loss(held.features, held.positive, held.weight)
         return int(np.argmin(loss)) + 1
 
-    def _learn(self, targets: Targets, n_trees: int) -> Forest:
+    def _learn(self, data: RankingData, columns: IntArray, n_trees: int, start: Forest | None) -> Forest:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
+        targets = Targets(data, columns, self.largest_gain_)
+        features = without_rare_columns(targets.features, self.min_samples_leaf)
         model = HistGradientBoostingClassifier(
+            loss="log_loss" if start is None else _log_loss_from(start.raw_score(targets.features)),
             max_iter=n_trees,
             learning_rate=self.learning_rate,
             max_leaf_nodes=self.max_leaf_nodes,
@@ -163,12 +128,28 @@ class GradientBoosting(Configured):
             early_stopping=False,
             random_state=self.random_state,
         )
-        features = _without_rare_columns(targets.features, self.min_samples_leaf)
         model.fit(features, targets.positive, sample_weight=targets.weight)
         return compile_sklearn(model)
 
+    def _answer(self, raw: FloatArray) -> Float32Array:
+        return sigmoid(raw)
 
-def _without_rare_columns(features: Float32Array, min_samples_leaf: int) -> Float32Array:
+
+def _log_loss_from(start: FloatArray) -> Any:
+    """Return scikit-learn's log loss for models that add to the log-odds given for each training row."""
+    from sklearn._loss.loss import HalfBinomialLoss
+
+    class LogLossFrom(HalfBinomialLoss):  # type: ignore[misc]
+        def fit_intercept_only(self, y_true: AnyArray, sample_weight: AnyArray | None = None) -> float:
+            return 0.0
+
+        def gradient_hessian(self, y_true: AnyArray, raw_prediction: AnyArray, **options: Any) -> Any:
+            return super().gradient_hessian(y_true, raw_prediction.ravel() + start, **options)
+
+    return LogLossFrom()
+
+
+def without_rare_columns(features: Float32Array, min_samples_leaf: int) -> Float32Array:
     """Return features with the columns that no split can use set to 0.
 
     A column with fewer known values than a leaf needs cannot be split on. scikit-learn fails on one that has none among
@@ -180,7 +161,7 @@ def _without_rare_columns(features: Float32Array, min_samples_leaf: int) -> Floa
 
 
 def compile_sklearn(model: Any) -> Forest:
-    """Compile a fitted binary ``HistGradientBoostingClassifier`` (numeric features) into a Forest of log-odds."""
+    """Compile a fitted model of histogram boosting (binary or regression, numeric features) into a Forest."""
     trees = []
     for (predictor,) in model._predictors:
         nodes = predictor.nodes
