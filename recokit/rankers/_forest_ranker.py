@@ -91,8 +91,8 @@ class ForestRanker(Configured, ABC):
 
         Shapley values of the trees, with the training rows' way through them for what is not known (path-dependent
         TreeSHAP; Lundberg et al., 2020): exact, no sample. The sum over a row and ``intercept_`` is the raw score,
-        to 1e-6. About a millisecond for each candidate and 300 trees of 31 leaves, so explain what is shown, not all
-        that was scored; the first call prepares the trees, some 0.1 s.
+        to 1e-6. About a millisecond for each candidate and 100 trees of 31 leaves, so explain what is shown, not all
+        that was scored; the first call after loading prepares the trees, some 0.1 s.
         """
         require_fitted(self, "forest_")
         return contributions_of(self.forest_, select(self, candidates))

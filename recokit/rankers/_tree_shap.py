@@ -12,6 +12,8 @@ features are one block of arrays.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from recokit.rankers._forest import Boxes, Forest
@@ -19,8 +21,8 @@ from recokit.typing import Float32Array, FloatArray
 
 __all__ = ["contributions_of", "expected_score"]
 
-#: Rows explained at once: their arrays stay in cache.
-_BLOCK_ROWS = 16
+#: Rows explained at once, and rows times features of leaves: their arrays stay in cache.
+_BLOCK_ROWS, _BLOCK_SIZE = 16, 2**15
 
 
 def contributions_of(forest: Forest, features: Float32Array) -> FloatArray:
@@ -28,11 +30,15 @@ def contributions_of(forest: Forest, features: Float32Array) -> FloatArray:
     features = forest.with_missing(features)
     parts = np.zeros(features.shape)
     for boxes in forest.boxes:
-        if len(boxes.feature) == 0:  # a tree that never splits
+        d, n_leaves = boxes.feature.shape
+        if d == 0:  # trees that never split
             continue
+        # The same leaves are summed together however many rows there are: a batch equals its rows alone.
+        step = max(1, _BLOCK_SIZE // (d * _BLOCK_ROWS))
         for start in range(0, len(features), _BLOCK_ROWS):
             rows = slice(start, start + _BLOCK_ROWS)
-            parts[rows] += _of_boxes(boxes, features[rows])
+            for first in range(0, n_leaves, step):
+                parts[rows] += _of_leaves(boxes, slice(first, first + step), features[rows])
     return parts
 
 
@@ -41,19 +47,30 @@ def expected_score(forest: Forest) -> float:
     return forest.baseline + sum(float(boxes.value @ boxes.share.prod(axis=0)) for boxes in forest.boxes)
 
 
-def _of_boxes(boxes: Boxes, features: Float32Array) -> FloatArray:
+def _of_leaves(boxes: Boxes, leaves: slice, features: Float32Array) -> FloatArray:
     n_rows, n_features = features.shape
-    d = len(boxes.feature)
-    values = features.take(boxes.feature.ravel(), axis=1).reshape(n_rows, *boxes.feature.shape)
+    feature, share = boxes.feature[:, leaves], boxes.share[:, leaves]
+    values = features.take(feature.ravel(), axis=1).reshape(n_rows, *feature.shape)
     # No lower bound is NaN, hence "not at most".
-    inside = ~(values <= boxes.above) & (values <= boxes.at_most) | np.isnan(values) & boxes.missing
+    inside = ~(values <= boxes.above[:, leaves]) & (values <= boxes.at_most[:, leaves])
+    inside |= np.isnan(values) & boxes.missing[:, leaves]
     there = inside.astype(np.float64)
-    total = np.zeros(values.shape)
-    points, weights = np.polynomial.legendre.leggauss((d + 1) // 2)
-    for t, weight in zip((1.0 + points) / 2.0, weights / 2.0, strict=True):
-        factor = there * t + boxes.share * (1.0 - t)
-        total += weight * factor.prod(axis=1, keepdims=True) / factor
-    total *= (there - boxes.share) * boxes.value
-    place = np.arange(n_rows)[:, None] * n_features + boxes.feature.ravel()
+    total, factor = np.zeros(there.shape), np.empty(there.shape)
+    for t, weight in _quadrature((len(feature) + 1) // 2):
+        np.multiply(there, t, out=factor)
+        factor += share * (1.0 - t)
+        product = factor.prod(axis=1, keepdims=True) * weight
+        total += np.divide(product, factor, out=factor)
+    there -= share
+    there *= boxes.value[leaves]
+    total *= there
+    place = np.arange(n_rows)[:, None] * n_features + feature.ravel()
     summed = np.bincount(place.ravel(), weights=total.ravel(), minlength=n_rows * n_features)
     return summed.astype(np.float64, copy=False).reshape(n_rows, n_features)
+
+
+@cache
+def _quadrature(n_points: int) -> list[tuple[float, float]]:
+    """Return the points and weights of Gauss-Legendre quadrature on (0, 1)."""
+    points, weights = np.polynomial.legendre.leggauss(n_points)
+    return list(zip(((1.0 + points) / 2.0).tolist(), (weights / 2.0).tolist(), strict=True))
