@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from recokit._ops.segments import gather_segments
+from recokit.data.schema import Schema
 from recokit.errors import DataError
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
@@ -38,6 +41,8 @@ class RankingData:
     columns : mapping of str to ndarray (N,)
         What else is known of the rows and is no feature, such as the ``position`` and ``propensity`` of logged
         impressions.
+    schema : Schema, optional
+        What the codes mean, for rankers that look up ids or columns of users and items.
 
     Raises
     ------
@@ -55,6 +60,7 @@ class RankingData:
     now: FloatArray
     validation: RankingData | None = None
     columns: Mapping[str, AnyArray] = field(default_factory=dict)
+    schema: Schema | None = None
 
     def __post_init__(self) -> None:
         n = len(self.label)
@@ -79,3 +85,11 @@ class RankingData:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def take(self, groups: IntArray) -> RankingData:
+        """Return the rows of some groups, in the given order; the validation part stays as it is."""
+        offsets, index = gather_segments(self.offsets, groups)
+        by_row = ("features", "label", "weight", "user", "item", "now")
+        picked: dict[str, Any] = {name: getattr(self, name)[index] for name in by_row}
+        columns = {name: column[index] for name, column in self.columns.items()}
+        return replace(self, **picked, offsets=offsets, columns=columns)

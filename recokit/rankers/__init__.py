@@ -1,12 +1,15 @@
 """Rankers: stages that score candidates from their features. All learn features by name.
 
 :class:`LogisticRegression` (linear, one product for each request), :class:`LinearRanker` (linear, learns the order
-within each request), :class:`GradientBoosting` (trees), :class:`Weighted` (fixed weights, nothing to learn).
+within each request), :class:`GradientBoosting` (trees), :class:`NeuralNet` and :class:`CrossNetwork` (small networks,
+with embeddings of ids and labels), :class:`Weighted` (fixed weights, nothing to learn).
 """
 
+from recokit.rankers.cross_network import CrossNetwork
 from recokit.rankers.gradient_boosting import GradientBoosting
 from recokit.rankers.linear_ranker import LinearRanker
 from recokit.rankers.logistic_regression import LogisticRegression
+from recokit.rankers.neural_net import NeuralNet
 from recokit.rankers.weighted import Weighted
 
-__all__ = ["GradientBoosting", "LinearRanker", "LogisticRegression", "Weighted"]
+__all__ = ["CrossNetwork", "GradientBoosting", "LinearRanker", "LogisticRegression", "NeuralNet", "Weighted"]

@@ -13,10 +13,21 @@ from recokit._ops.hashing import row_seeds, uniform
 from recokit._ops.segments import counts_to_offsets, gather_segments, offsets_to_rows, segment_sum
 from recokit.data import RankingData
 from recokit.errors import ConfigurationError, DataError
-from recokit.rankers._inputs import checked_labels
-from recokit.typing import AnyArray, FloatArray, IntArray
+from recokit.rankers._inputs import checked_labels, require_negatives
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["LOSSES", "Groups", "Objective", "Pairs", "check_loss", "groups_of", "loss_around", "mean_ndcg"]
+__all__ = [
+    "LOSSES",
+    "Groups",
+    "Objective",
+    "Pairs",
+    "can_learn",
+    "check_loss",
+    "groups_of",
+    "loss_around",
+    "mean_ndcg",
+    "rows_of",
+]
 
 #: Value and gradient (M,) for scores (M,).
 Objective: TypeAlias = Callable[[FloatArray], tuple[float, FloatArray]]
@@ -81,21 +92,47 @@ def groups_of(data: RankingData) -> tuple[IntArray, Groups]:
         If labels are negative, or there is no such group.
     """
     label, weight = checked_labels(data)
-    row = offsets_to_rows(data.offsets)
-    used = weight > 0
-    counts = np.bincount(row[used], minlength=len(data.offsets) - 1)
-    highest, lowest = np.full(len(counts), -np.inf), np.full(len(counts), np.inf)
-    np.maximum.at(highest, row[used], label[used])
-    np.minimum.at(lowest, row[used], label[used])
-    informative = highest > lowest
+    informative = _informative(data)
     if not informative.any():
         kind = "positives" if len(label) and label.all() else "labels"
         raise DataError(
-            f"found only equal {kind} within each of {len(counts)} groups; expected a group with a positive and a "
+            f"found only equal {kind} within each of {len(informative)} groups; expected a group with a positive and a "
             "negative; hint: a longer label_window, or more candidates"
         )
-    index = np.flatnonzero(used & informative[row])
-    return index, Groups(label[index], weight[index], counts_to_offsets(counts[informative]))
+    row = offsets_to_rows(data.offsets)
+    index = np.flatnonzero((weight > 0) & informative[row])
+    counts = np.bincount(row[index], minlength=len(informative))[informative]
+    return index, Groups(label[index], weight[index], counts_to_offsets(counts))
+
+
+def rows_of(data: RankingData, max_gain: float) -> tuple[IntArray, Groups]:
+    """Return the positions of rows of weight above 0, each a group of its own, labels as shares of the largest gain.
+
+    Raises
+    ------
+    DataError
+        If labels are negative, or there is no positive or no negative.
+    """
+    label, weight = checked_labels(data)
+    require_negatives(label)
+    index = np.flatnonzero(weight > 0)
+    return index, Groups(label[index] / max_gain, weight[index], np.arange(len(index) + 1))
+
+
+def can_learn(data: RankingData, *, by_row: bool) -> bool:
+    """Tell whether a loss has something to judge by: a positive and a negative, within groups or at all."""
+    return bool(data.label.any() and not data.label.all()) if by_row else bool(_informative(data).any())
+
+
+def _informative(data: RankingData) -> BoolArray:
+    """Tell which groups have rows of different labels, (G,) bool."""
+    used = data.weight > 0
+    row, label = offsets_to_rows(data.offsets)[used], data.label[used]
+    highest = np.full(len(data.offsets) - 1, -np.inf)
+    lowest = -highest
+    np.maximum.at(highest, row, label)
+    np.minimum.at(lowest, row, label)
+    return np.asarray(highest > lowest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,18 +181,27 @@ class Pairs:
 def loss_around(name: str, groups: Groups, score: FloatArray, *, seed: int = 0) -> Objective:
     """Return a loss as a function of the scores; LambdaRank's weights are those at the given scores.
 
-    Every loss is a sum over groups, each times its importance: ``"softmax"`` the cross entropy between gains and
+    ``"log"`` is the sum of every row's weighted log loss, its label the share of a positive. The others are sums
+    over groups, each times its importance: ``"softmax"`` the cross entropy between gains and
     the softmax of the scores, ``"bpr"`` the mean logistic loss of the group's pairs, ``"lambdarank"`` the sum of it
     over pairs, each times what swapping the two would change NDCG by.
     """
-    if name == "softmax":
-        return _softmax(groups)
+    if name in ("log", "softmax"):
+        return _log(groups) if name == "log" else _softmax(groups)
     pairs = Pairs.of(groups, seed=seed)
     row = groups.row[pairs.winner]
     if name == "lambdarank":
         return _pairwise(pairs, pairs.weight * groups.importance[row] * swap_changes(groups, pairs, score))
     total = np.bincount(row, weights=pairs.weight, minlength=len(groups))
     return _pairwise(pairs, pairs.weight * (groups.importance / np.where(total > 0, total, 1.0))[row])
+
+
+def _log(groups: Groups) -> Objective:
+    def objective(score: FloatArray) -> tuple[float, FloatArray]:
+        value = float(groups.weight @ (np.logaddexp(0.0, score) - groups.label * score))
+        return value, groups.weight * (0.5 + 0.5 * np.tanh(0.5 * score) - groups.label)
+
+    return objective
 
 
 def _softmax(groups: Groups) -> Objective:

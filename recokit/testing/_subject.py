@@ -180,7 +180,7 @@ class Subject:
         label[:1], label[1:2] = True, False
         return RankingData(
             batch.features, batch.feature_names, label.astype(np.float32), np.ones(n, np.float32), batch.offsets,
-            batch.user, batch.item, batch.now,
+            batch.user, batch.item, batch.now, schema=self.schema,
         )  # fmt: skip
 
     def guard(self, function: Any, *args: Any) -> Any:

@@ -148,7 +148,7 @@ def build_training_set(
                 if keep.all():
                     parts.append(part.data)
                 elif keep.any():
-                    parts.append(_groups(part.data, np.flatnonzero(keep)))
+                    parts.append(part.data.take(np.flatnonzero(keep)))
         reports.append(report)
     if not trained or not sum(report.positives for report in reports):
         raise DataError(
@@ -156,7 +156,7 @@ def build_training_set(
             "training windows; expected candidates that users went on to take; "
             "hint: a longer label_window, more windows, or sources with a higher recall"
         )
-    data = assemble(trained, held)
+    data = replace(assemble(trained, held), schema=dataset.schema)
     return TrainingSet(data, TrainingReport(tuple(reports), tuple(skipped), data.feature_names))
 
 
@@ -262,15 +262,6 @@ def _chunks(n_rows: int, size: int, progress: bool, label: str) -> Iterator[IntA
     starts: Iterable[int] = range(0, n_rows, size)
     for start in progress_bar(starts, show=progress, label=label, total=-(-n_rows // size)):
         yield np.arange(start, min(start + size, n_rows))
-
-
-def _groups(data: RankingData, groups: IntArray) -> RankingData:
-    counts = np.diff(data.offsets)
-    mask = np.zeros(len(counts), np.bool_)
-    mask[groups] = True
-    kept = np.repeat(mask, counts)
-    picked: dict[str, Any] = {name: getattr(data, name)[kept] for name in _COLUMNS}
-    return replace(data, **picked, offsets=counts_to_offsets(counts[groups]))
 
 
 _COLUMNS = ("features", "label", "weight", "user", "item", "now")

@@ -142,11 +142,14 @@ STAGES = [
     rules.NotOwned(),
     rules.NotOwned(except_for="consumable", window="30D"),
     rules.NotSeen(),
+    rankers.CrossNetwork(hidden=(8,), n_epochs=2),
     rankers.GradientBoosting(n_estimators=20),
     rankers.GradientBoosting(n_estimators=20, features=["price"]),
     rankers.LinearRanker(),
     rankers.LinearRanker("lambdarank"),
     rankers.LogisticRegression(),
+    rankers.NeuralNet((8,), n_epochs=2, embeddings={"item.category": 4, "user": 3}, min_rows=3),
+    rankers.NeuralNet((), loss="bpr", n_epochs=2),
     rankers.Weighted({"price": 1.0, "popular_rank": -1.0, "score": 0.5}),
 ]
 

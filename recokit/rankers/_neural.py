@@ -1,0 +1,400 @@
+"""What the networks share: inputs, training with early stopping, and scores without torch.
+
+A network is one function of its weights, written for numpy arrays and tensors alike: training runs it on tensors,
+serving on the same weights as plain arrays.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit._ops.threads import limited_threads
+from recokit._torch import (
+    Arrays,
+    Trained,
+    Training,
+    Weights,
+    check_count,
+    check_training,
+    dropout,
+    generator,
+    threads,
+    train,
+)
+from recokit.data import Candidates, RankingData, Schema
+from recokit.errors import ConfigurationError
+from recokit.rankers._inputs import (
+    all_rows,
+    bound_positions,
+    check_features,
+    positions_of,
+    require_fitted,
+    select,
+    sigmoid,
+)
+from recokit.rankers._levels import Levels, check_embeddings
+from recokit.rankers._losses import (
+    LOSSES,
+    Groups,
+    can_learn,
+    check_loss,
+    groups_of,
+    loss_around,
+    mean_ndcg,
+    rows_of,
+)
+from recokit.rankers._transform import Transform, sometimes_missing
+from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Math", "NeuralRanker", "Numpy", "Torch", "layers", "run_layers"]
+
+#: Inputs are cut off at so many deviations: what lies farther out than training ever saw must not rule a score.
+LIMIT = 8.0
+#: Rows that a validation score is computed for at a time.
+_CHUNK = 8192
+#: Multiplications up to which OpenBLAS stays on one thread.
+_PRODUCT = 2**18
+
+
+class Math(Protocol):
+    """What numpy arrays and tensors do under different names."""
+
+    def relu(self, x: Any) -> Any:
+        """Return x, 0 where it is negative."""
+        ...
+
+    def concatenate(self, parts: list[Any]) -> Any:
+        """Return blocks side by side."""
+        ...
+
+    def lookup(self, table: Any, rows: Any) -> Any:
+        """Return rows of a table."""
+        ...
+
+    def thin(self, x: Any) -> Any:
+        """Return x after dropout."""
+        ...
+
+
+class Numpy:
+    """Math of arrays."""
+
+    def relu(self, x: Any) -> Any:
+        """Return x, 0 where it is negative."""
+        return np.maximum(x, 0.0, out=x)
+
+    def concatenate(self, parts: list[Any]) -> Any:
+        """Return blocks side by side."""
+        return np.concatenate(parts, axis=-1)
+
+    def lookup(self, table: Any, rows: Any) -> Any:
+        """Return rows of a table."""
+        return table[rows]
+
+    def thin(self, x: Any) -> Any:
+        """Return x after dropout."""
+        return x
+
+
+class Torch:
+    """Math of tensors; no dropout without a generator."""
+
+    def __init__(self, share: float = 0.0, random: torch.Generator | None = None) -> None:
+        self.share, self.random = share, random
+
+    def relu(self, x: Any) -> Any:
+        """Return x, 0 where it is negative."""
+        return x.relu()
+
+    def concatenate(self, parts: list[Any]) -> Any:
+        """Return blocks side by side."""
+        import torch
+
+        return torch.cat(parts, dim=-1)
+
+    def lookup(self, table: Any, rows: Any) -> Any:
+        """Return rows of a table."""
+        import torch
+
+        return torch.nn.functional.embedding(rows, table)
+
+    def thin(self, x: Any) -> Any:
+        """Return x after dropout."""
+        return dropout(x, self.share, self.random)
+
+
+def layers(widths: Sequence[int], random: torch.Generator, prefix: str = "") -> Weights:
+    """Return the first weights of fully connected layers between the given widths (He et al., 2015)."""
+    import torch
+
+    weights: Weights = {}
+    for i, (n_in, n_out) in enumerate(pairwise(widths)):
+        weights[f"{prefix}w{i}"] = torch.randn(n_in, n_out, generator=random) * (2.0 / n_in) ** 0.5
+        weights[f"{prefix}b{i}"] = torch.zeros(n_out)
+    return weights
+
+
+def run_layers(x: Any, weights: Mapping[str, Any], n_layers: int, math: Math, prefix: str = "") -> Any:
+    """Return what fully connected layers make of x; with a rectifier and dropout behind each."""
+    for i in range(n_layers):
+        x = math.thin(math.relu(x @ weights[f"{prefix}w{i}"] + weights[f"{prefix}b{i}"]))
+    return x
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Inputs and labels of the rows learned from."""
+
+    inputs: Float32Array
+    codes: tuple[IntArray, ...]
+    groups: Groups
+
+
+class NeuralRanker(Configured):
+    """A network; subclasses say what it computes."""
+
+    loss: str
+    embeddings: Mapping[str, int] | None
+    min_rows: int
+    dropout: float
+    n_epochs: int
+    patience: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    refit: bool
+    random_state: int
+    features: Sequence[str] | None
+    progress: bool
+
+    feature_names_: tuple[str, ...]
+    weights_: Arrays
+    transform_: Transform
+
+    def _set_options(self, hidden: Sequence[int], **options: Any) -> None:
+        check_loss(options["loss"], ("log", *LOSSES))
+        check_embeddings(options["embeddings"])
+        check_features(options["features"])
+        for width in hidden:
+            check_count("hidden", width)
+        check_count("min_rows", options["min_rows"])
+        if not 0 <= options["dropout"] < 1:
+            raise ConfigurationError(f"found dropout={options['dropout']}; expected at least 0 and below 1")
+        trained = ("n_epochs", "patience", "batch_size", "learning_rate", "weight_decay")
+        given = {name: options[name] for name in trained}
+        check_training(**given, validation=None, validation_share=0.5, n_threads=1)
+        self.hidden = hidden
+        for name, value in options.items():
+            setattr(self, name, value)
+
+    hidden: Sequence[int]
+
+    def _initial(self, n_inputs: int, random: torch.Generator) -> Weights:
+        """Return the first weights, for so many inputs."""
+        raise NotImplementedError
+
+    def _network(self, x: Any, weights: Mapping[str, Any], math: Math) -> Any:
+        """Return the raw score (..., N) of inputs (..., N, n_inputs); x may not be written to."""
+        raise NotImplementedError
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Columns with an embedding."""
+        return tuple(name for name in self.embeddings or {} if "." in name)
+
+    def fit(self, data: RankingData) -> Self:
+        """Learn from labelled candidates, until the validation rows say to stop.
+
+        Raises
+        ------
+        DataError
+            If there are no positives or no negatives, for a loss within groups: in no group both; or a label or weight
+            is negative.
+        ConfigurationError
+            If ``features`` or ``embeddings`` name what the data lacks, or the loss is not finite.
+        """
+        names = tuple(self.features) if self.features is not None else data.feature_names
+        held = data.validation
+        stops = held is not None and can_learn(held, by_row=self.loss == "log")
+        everything = all_rows(data)
+        self.max_gain_ = float(everything.label.max(initial=0.0))
+        # Threads decide how sums are rounded, and after a thousand steps the model.
+        with limited_threads(1), threads(1):
+            part = replace(data, validation=None) if stops else everything
+            rows = self._learn_inputs(part, names)
+            found = self._train(rows, self._rows(held) if held is not None and stops else None)
+            self.scores_, self.best_epoch_ = found.scores, found.best_epoch
+            if stops and self.refit:
+                rows = self._learn_inputs(everything, names)
+                found = self._train(rows, None, found.best_epoch)
+        self.weights_ = found.weights
+        return self
+
+    def bind(self, schema: Schema) -> Self:
+        """Learn where the features stand and what the codes mean; ConfigurationError where something is missing."""
+        bound = copy.copy(self)
+        names = getattr(self, "feature_names_", self.features)
+        bound.__dict__.update(bound_positions(self, schema, names))
+        if hasattr(self, "levels_"):
+            bound.levels_ = tuple(levels.bind(schema) for levels in self.levels_)
+        return bound
+
+    def score(self, candidates: Candidates) -> Float32Array:
+        """Return the score, (N,) float32: with ``loss="log"`` the probability of a positive, else any scale."""
+        require_fitted(self, "weights_")
+        features = select(self, candidates)
+        inputs = self._inputs(features.copy() if features is candidates.features else features)
+        codes = [levels.of(candidates.user, candidates.item) for levels in self.levels_]
+        n, size = len(candidates), self._block_size()
+        if n > size:
+            # Products of blocks are small enough that BLAS takes them on one thread: several, on busy cores, wait for
+            # each other a hundred times as long as they compute.
+            inputs, codes = _blocks(inputs, size), [_blocks(rows, size) for rows in codes]
+        raw = self._forward(inputs, codes, self.weights_, Numpy()).ravel()[:n]
+        return sigmoid(raw) if self.loss == "log" else raw
+
+    def _block_size(self) -> int:
+        largest = max(w.size for name, w in self.weights_.items() if not name.startswith("embedding/"))
+        return max(_PRODUCT // largest, 16)
+
+    def _forward(self, inputs: Any, codes: Sequence[Any], weights: Mapping[str, Any], math: Math) -> Any:
+        embedded = [
+            math.lookup(weights[f"embedding/{levels.name}"], rows)
+            for levels, rows in zip(self.levels_, codes, strict=True)
+        ]
+        return self._network(math.concatenate([inputs, *embedded]) if embedded else inputs, weights, math)
+
+    def _inputs(self, values: Float32Array) -> Float32Array:
+        """Return the numeric inputs; features (N, F) are changed in place."""
+        standard, missing = self.transform_.standardise(values)
+        np.clip(standard, -LIMIT, LIMIT, out=standard)
+        if not len(self.indicated_):
+            return standard
+        return np.concatenate([standard, missing[:, self.indicated_]], axis=1)
+
+    def _learn_inputs(self, data: RankingData, names: tuple[str, ...]) -> _Rows:
+        """Learn the transform and the levels from training rows; return these rows."""
+        index, groups = self._labelled(data)
+        features = data.features[np.ix_(index, positions_of(names, data.feature_names, type(self).__name__))]
+        order, self.transform_ = Transform.learn(features, groups.weight)
+        self.indicated_ = sometimes_missing(~np.isfinite(features.take(order, axis=1)))
+        self.feature_names_ = tuple(names[i] for i in order)
+        schema = data.schema
+        if self.embeddings and schema is None:
+            raise ConfigurationError(
+                f"found embeddings of {', '.join(self.embeddings)} and training rows without a schema, which says what "
+                "codes mean; hint: RankingData(..., schema=dataset.schema), as build_training_set gives"
+            )
+        self.levels_: tuple[Levels, ...] = tuple(
+            Levels.learn(name, schema, data.user[index], data.item[index], self.min_rows)
+            for name in self.embeddings or {}
+            if schema is not None
+        )
+        return self._rows(data)
+
+    def _rows(self, data: RankingData) -> _Rows:
+        index, groups = self._labelled(data)
+        columns = positions_of(self.feature_names_, data.feature_names, type(self).__name__)
+        inputs = self._inputs(data.features[np.ix_(index, columns)])
+        user, item = data.user[index], data.item[index]
+        return _Rows(inputs, tuple(levels.of(user, item) for levels in self.levels_), groups)
+
+    def _labelled(self, data: RankingData) -> tuple[IntArray, Groups]:
+        return rows_of(data, self.max_gain_) if self.loss == "log" else groups_of(data)
+
+    def _train(self, rows: _Rows, held: _Rows | None, n_epochs: int | None = None) -> Trained:
+        """Return trained weights: of the best epoch where rows are held, else of the last one."""
+        random = generator(_cpu(), self.random_state)
+        weights = {
+            f"embedding/{levels.name}": _embedding(len(levels), width, random)
+            for levels, width in zip(self.levels_, (self.embeddings or {}).values(), strict=True)
+        }
+        n_inputs = rows.inputs.shape[1] + sum(table.shape[1] for table in weights.values())
+        weights |= self._initial(n_inputs, random)
+        training = Training(
+            self.n_epochs if n_epochs is None else n_epochs,
+            self.patience,
+            self.learning_rate,
+            self.weight_decay,
+            None,
+            self.progress,
+            type(self).__name__,
+        )
+
+        def judge() -> float:
+            assert held is not None
+            score = self._predict(held, weights)
+            if self.loss == "lambdarank":
+                return mean_ndcg(held.groups, score)
+            return -loss_around(self.loss, held.groups, score)(score)[0] / len(held.groups)
+
+        return train(
+            weights, lambda epoch: self._steps(weights, rows, epoch), judge if held else None, training, {}
+        )
+
+    def _steps(self, weights: Weights, rows: _Rows, epoch: int) -> Iterator[float]:
+        import torch
+
+        math = Torch(self.dropout, generator(_cpu(), self.random_state, epoch + 1))
+        seed = int(np.random.SeedSequence([self.random_state & 0xFFFFFFFF, epoch]).generate_state(1)[0])
+        order = np.random.default_rng(seed).permutation(len(rows.groups))
+        ends = np.cumsum(np.diff(rows.groups.offsets)[order])
+        batch = (ends - 1) // self.batch_size
+        for part in np.split(order, np.flatnonzero(np.diff(batch)) + 1):
+            index, groups = rows.groups.take(part)
+            score = self._forward(*_tensors(rows, index), weights, math)
+            found = score.detach().numpy().astype(np.float64)
+            if not np.isfinite(found).all():
+                yield float("nan")
+            value, gradient = loss_around(self.loss, groups, found, seed=seed)(found)
+            score.backward(torch.from_numpy((gradient / len(groups)).astype(np.float32)))
+            yield value / len(groups)
+
+    def _predict(self, rows: _Rows, weights: Weights) -> FloatArray:
+        """Return what torch makes of rows, (M,) float64."""
+        import torch
+
+        parts = [np.zeros(0, np.float32)]
+        with torch.inference_mode():
+            for start in range(0, len(rows.inputs), _CHUNK):
+                index = np.arange(start, min(start + _CHUNK, len(rows.inputs)))
+                parts.append(self._forward(*_tensors(rows, index), weights, Torch()).numpy())
+        return np.concatenate(parts).astype(np.float64)
+
+
+def _blocks(values: AnyArray, size: int) -> AnyArray:
+    """Return rows (N, ...) as blocks (N / size, size, ...), the last one filled up with zeros."""
+    n_blocks = -(-len(values) // size)
+    filled = np.zeros((n_blocks * size, *values.shape[1:]), values.dtype)
+    filled[: len(values)] = values
+    return filled.reshape(n_blocks, size, *values.shape[1:])
+
+
+def _tensors(rows: _Rows, index: IntArray) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    import torch
+
+    return torch.from_numpy(rows.inputs[index]), [torch.from_numpy(codes[index]) for codes in rows.codes]
+
+
+def _embedding(n_rows: int, width: int, random: torch.Generator) -> torch.Tensor:
+    import torch
+
+    table = torch.randn(n_rows, width, generator=random) * 0.05
+    table[0] = 0.0  # what nobody knows starts as nothing in particular
+    return table
+
+
+def _cpu() -> torch.device:
+    import torch
+
+    return torch.device("cpu")
