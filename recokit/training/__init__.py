@@ -5,11 +5,14 @@
 :func:`build_training_set` and :func:`train_ranker` do all of it; :class:`TrainingReport` tells.
 :class:`HardNegatives` and the other samplers find negatives, :func:`audit` judges them, :func:`search` looks for
 options, :func:`detect_leakage` for features that know the answer.
-:class:`PositionModel`, :func:`propensity_from_swaps` and :func:`intervention_harvest` tell how much each place is
-looked at.
+
+Bias: :class:`PositionModel`, :func:`propensity_from_swaps` and :func:`intervention_harvest` tell how much each
+place is looked at, :func:`impression_rows` makes rows of what was shown, :func:`inverse_propensity` and
+:func:`doubly_robust` correct them.
 """
 
 from recokit.training.audit import SamplerAudit, audit
+from recokit.training.impressions import ImpressionLog, ImpressionReport, ImpressionSet, impression_rows
 from recokit.training.labels import label_candidates, window_truth
 from recokit.training.leakage import LeakageReport, detect_leakage
 from recokit.training.negatives import Negatives, sample_negatives
@@ -28,6 +31,7 @@ from recokit.training.two_stage import (
     require_fitted_before,
     train_ranker,
 )
+from recokit.training.unbiased import UnbiasedSet, WeightReport, doubly_robust, inverse_propensity
 from recokit.training.windows import TrainingWindow, eligible_users, plan_requests, plan_windows
 
 __all__ = [
@@ -35,6 +39,9 @@ __all__ = [
     "FittedPrefix",
     "HardNegatives",
     "ImpressedNotClicked",
+    "ImpressionLog",
+    "ImpressionReport",
+    "ImpressionSet",
     "LeakageReport",
     "MixedNegatives",
     "Negatives",
@@ -47,14 +54,19 @@ __all__ = [
     "TrainingSet",
     "TrainingWindow",
     "Trial",
+    "UnbiasedSet",
+    "WeightReport",
     "WindowReport",
     "assemble",
     "audit",
     "build_training_set",
     "detect_leakage",
+    "doubly_robust",
     "eligible_users",
     "feature_shift",
+    "impression_rows",
     "intervention_harvest",
+    "inverse_propensity",
     "label_candidates",
     "plan_requests",
     "plan_windows",

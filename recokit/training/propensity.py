@@ -159,8 +159,8 @@ def propensity_from_swaps(position: IntArray, clicked: AnyArray, partner: IntArr
     Examples
     --------
     >>> position, partner = np.array([1, 2, 1, 2]), np.array([2, 1, 2, 1])
-    >>> propensity_from_swaps(position, np.array([1, 0, 1, 1]), partner).examination.tolist()
-    [1.0, 0.5]
+    >>> propensity_from_swaps(position, np.array([1, 0, 1, 1]), partner)
+    PositionBias([1.000, 0.500])
     """
     position, partner = np.asarray(position, np.int64), np.asarray(partner, np.int64)
     clicked = _checked(position, np.asarray(clicked))
