@@ -226,7 +226,7 @@ class TestEmbeddings:
         assert len(pipeline.recommend(["user-3", None], k=5, now=data.until).ids(0)) == 5
         fitted = pipeline["neural_net"]
         assert set(fitted.levels_[0].values) <= {"books", "games", "garden", "grocery", "wine"}
-        with pytest.raises(ConfigurationError, match="item.categry"):
+        with pytest.raises(ConfigurationError, match="did you mean 'category'"):
             rk.Pipeline(
                 [candidates.Popular(), features.ItemActivity(), NeuralNet(embeddings={"item.categry": 3})]
             ).fit(data, label_window="7D")
