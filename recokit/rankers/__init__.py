@@ -2,9 +2,12 @@
 
 :class:`LogisticRegression` (linear, one product for each request), :class:`LinearRanker` (linear, learns the order
 within each request), :class:`GradientBoosting` (trees), :class:`NeuralNet` and :class:`CrossNetwork` (small networks,
-with embeddings of ids and labels), :class:`Weighted` (fixed weights, nothing to learn).
+with embeddings of ids and labels), :class:`Weighted` (fixed weights, nothing to learn). :class:`Blend` and
+:class:`Cascade` are made of other rankers.
 """
 
+from recokit.rankers.blend import Blend
+from recokit.rankers.cascade import Cascade
 from recokit.rankers.cross_network import CrossNetwork
 from recokit.rankers.gradient_boosting import GradientBoosting
 from recokit.rankers.linear_ranker import LinearRanker
@@ -12,4 +15,13 @@ from recokit.rankers.logistic_regression import LogisticRegression
 from recokit.rankers.neural_net import NeuralNet
 from recokit.rankers.weighted import Weighted
 
-__all__ = ["CrossNetwork", "GradientBoosting", "LinearRanker", "LogisticRegression", "NeuralNet", "Weighted"]
+__all__ = [
+    "Blend",
+    "Cascade",
+    "CrossNetwork",
+    "GradientBoosting",
+    "LinearRanker",
+    "LogisticRegression",
+    "NeuralNet",
+    "Weighted",
+]

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Self
 
 import numpy as np
 
-from recokit._ops.threads import limited_threads
 from recokit.data import Candidates, RankingData
 from recokit.rankers._inputs import all_rows, positions_of
 from recokit.rankers._linear import LinearModel
-from recokit.rankers._losses import Groups, Objective, check_loss, groups_of, loss_around
+from recokit.rankers._losses import check_loss, groups_of
+from recokit.rankers._solve import minimise
 from recokit.typing import Float32Array, FloatArray
 
 __all__ = ["LinearRanker"]
-
-#: LambdaRank: how often its weights, which depend on the order, are taken anew, and L-BFGS steps between.
-_ROUNDS, _STEPS = 15, 20
 
 
 class LinearRanker(LinearModel):
@@ -107,7 +103,7 @@ class LinearRanker(LinearModel):
         index, groups = groups_of(rows)
 
         def solve(design: Float32Array) -> tuple[FloatArray, float]:
-            return _minimise(design.astype(np.float64), groups, self.loss, self.regularization), 0.0
+            return minimise(design.astype(np.float64), groups, self.loss, self.regularization), 0.0
 
         self._learn(names, rows.features[np.ix_(index, columns)], groups.weight, solve)
         return self
@@ -115,30 +111,3 @@ class LinearRanker(LinearModel):
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the product, (N,) float32; any scale."""
         return self._raw(candidates)
-
-
-def _minimise(design: FloatArray, groups: Groups, loss: str, regularization: float) -> FloatArray:
-    """Return the weights of the smallest penalised loss."""
-    from scipy.optimize import minimize
-
-    n_rounds, n_steps = (_ROUNDS, _STEPS) if loss == "lambdarank" else (1, 300)
-    # LambdaRank's loss has no slope where all scores are equal and the order is that of the rows: it starts from BPR.
-    first = "bpr" if loss == "lambdarank" else loss
-    coef = np.zeros(design.shape[1])
-    # Threads decide how BLAS rounds, and after a hundred steps the model.
-    with limited_threads(1):
-        for turn in range(n_rounds):
-            objective = loss_around(first if turn == 0 else loss, groups, design @ coef)
-
-            penalised = partial(_penalised, objective, design, regularization)
-            found = minimize(penalised, coef, jac=True, method="L-BFGS-B", options={"maxiter": n_steps})
-            coef = found.x
-    return np.asarray(coef)
-
-
-def _penalised(
-    objective: Objective, design: FloatArray, regularization: float, coef: FloatArray
-) -> tuple[float, FloatArray]:
-    value, gradient = objective(design @ coef)
-    penalty = 0.5 * regularization * float(coef @ coef)
-    return value + penalty, gradient @ design + regularization * coef

@@ -142,6 +142,11 @@ STAGES = [
     rules.NotOwned(),
     rules.NotOwned(except_for="consumable", window="30D"),
     rules.NotSeen(),
+    rankers.Blend([rankers.LogisticRegression(), rankers.LinearRanker()]),
+    rankers.Blend(
+        [rankers.LogisticRegression(), rankers.Weighted({"price": 1.0})], weights=[2, 1], by="rank"
+    ),
+    rankers.Cascade([(rankers.LogisticRegression(), None), (rankers.GradientBoosting(n_estimators=5), 4)]),
     rankers.CrossNetwork(hidden=(8,), n_epochs=2),
     rankers.GradientBoosting(n_estimators=20),
     rankers.GradientBoosting(n_estimators=20, features=["price"]),
