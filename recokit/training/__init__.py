@@ -13,7 +13,7 @@ place is looked at, :func:`impression_rows` makes rows of what was shown, :func:
 
 from recokit.training.audit import SamplerAudit, audit
 from recokit.training.impressions import ImpressionLog, ImpressionReport, ImpressionSet, impression_rows
-from recokit.training.labels import label_candidates, window_truth
+from recokit.training.labels import label_candidates, label_events, window_events, window_truth
 from recokit.training.leakage import LeakageReport, detect_leakage
 from recokit.training.negatives import Negatives, sample_negatives
 from recokit.training.position_bias import Clicks, PositionBias
@@ -68,6 +68,7 @@ __all__ = [
     "intervention_harvest",
     "inverse_propensity",
     "label_candidates",
+    "label_events",
     "plan_requests",
     "plan_windows",
     "population_stability_index",
@@ -76,5 +77,6 @@ __all__ = [
     "sample_negatives",
     "search",
     "train_ranker",
+    "window_events",
     "window_truth",
 ]

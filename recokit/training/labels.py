@@ -9,7 +9,7 @@ from recokit._ops.segments import rows_to_offsets
 from recokit.data import Candidates, Interactions, Ragged, Requests
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["label_candidates", "window_truth"]
+__all__ = ["label_candidates", "label_events", "window_events", "window_truth"]
 
 
 def window_truth(requests: Requests, events: Interactions) -> Ragged:
@@ -31,18 +31,48 @@ def window_truth(requests: Requests, events: Interactions) -> Ragged:
         For each request, item codes ascending, with column ``gain`` (float32): the largest weight of the request's
         events on that item, so a purchase outweighs the views before it.
     """
-    row, belongs = _latest_request(requests, events)
-    belongs &= (events.weight > 0) & (events.item > 0)
-    row, item, weight = row[belongs], events.item[belongs], events.weight[belongs]
-    order = np.lexsort((item, row))
-    row, item, weight = row[order], item[order], weight[order]
-    first = np.ones(len(row), np.bool_)
-    first[1:] = (row[1:] != row[:-1]) | (item[1:] != item[:-1])
-    starts = np.flatnonzero(first)
+    order, offsets, item, starts = _by_item(requests, events, events.weight > 0)
+    weight = events.weight[order]
     gain = np.maximum.reduceat(weight, starts) if len(starts) else weight
-    return Ragged(
-        rows_to_offsets(row[starts], len(requests)), item[starts], {"gain": gain.astype(np.float32)}
-    )
+    return Ragged(offsets, item, {"gain": gain.astype(np.float32)})
+
+
+def window_events(requests: Requests, events: Interactions) -> Ragged:
+    """Return which types of events each request's user did in a window.
+
+    Parameters
+    ----------
+    requests, events
+        As for :func:`window_truth`; events of weight 0 are there too.
+
+    Returns
+    -------
+    Ragged
+        For each request, item codes ascending, with a column ``event.{name}`` (bool) for each type of event.
+    """
+    order, offsets, item, starts = _by_item(requests, events, np.ones(len(events), np.bool_))
+    event = events.event[order]
+    columns = {
+        f"event.{name}": np.logical_or.reduceat(event == code, starts)
+        if len(starts)
+        else np.zeros(0, np.bool_)
+        for code, name in enumerate(events.event_names)
+    }
+    return Ragged(offsets, item, columns)
+
+
+def _by_item(
+    requests: Requests, events: Interactions, used: BoolArray
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Return the positions of the used events by request and item; the distinct items as CSR; where each starts."""
+    row, belongs = _latest_request(requests, events)
+    index = np.flatnonzero(belongs & used & (events.item > 0))
+    order = index[np.lexsort((events.item[index], row[index]))]
+    owner, item = row[order], events.item[order]
+    first = np.ones(len(order), np.bool_)
+    first[1:] = (owner[1:] != owner[:-1]) | (item[1:] != item[:-1])
+    starts = np.flatnonzero(first)
+    return order, rows_to_offsets(owner[starts], len(requests)), item[starts], starts
 
 
 def _latest_request(requests: Requests, events: Interactions) -> tuple[IntArray, BoolArray]:
@@ -79,10 +109,43 @@ def label_candidates(candidates: Candidates, truth: Ragged) -> Float32Array:
     [0.0, 0.5, 0.0]
     """
     label = np.zeros(len(candidates), np.float32)
-    if len(truth.values) and len(label):
-        width = max(int(truth.values.max()), int(candidates.item.max())) + 1
-        position, found = locate_sorted(
-            truth.rows * width + truth.values, candidates.row * width + candidates.item
-        )
-        label[found] = truth.columns["gain"][position[found]]
+    position, found = _find(candidates, truth)
+    if len(position):
+        label[found] = truth.columns["gain"][position]
     return label
+
+
+def label_events(candidates: Candidates, truth: Ragged) -> dict[str, BoolArray]:
+    """Return for each type of event whether it happened to each candidate: columns ``event.{name}`` (N,) bool.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        Candidates of B requests.
+    truth : Ragged
+        What the users of the same B requests did, from :func:`window_events`.
+
+    Examples
+    --------
+    >>> batch = Candidates.from_lists([[3, 5], [5]])
+    >>> truth = Ragged(np.array([0, 1, 1]), np.array([5]), {"event.click": np.array([True])})
+    >>> label_events(batch, truth)["event.click"].tolist()
+    [False, True, False]
+    """
+    position, found = _find(candidates, truth)
+    columns = {}
+    for name, happened in truth.columns.items():
+        columns[name] = np.zeros(len(candidates), np.bool_)
+        columns[name][found] = happened[position]
+    return columns
+
+
+def _find(candidates: Candidates, truth: Ragged) -> tuple[IntArray, BoolArray]:
+    """Return where in the truth the candidates stand that are there, and which those are, (N,) bool."""
+    if not (len(truth.values) and len(candidates)):
+        return np.zeros(0, np.int64), np.zeros(len(candidates), np.bool_)
+    width = max(int(truth.values.max()), int(candidates.item.max())) + 1
+    position, found = locate_sorted(
+        truth.rows * width + truth.values, candidates.row * width + candidates.item
+    )
+    return position[found], found

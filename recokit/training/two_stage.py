@@ -16,7 +16,7 @@ from recokit.compose import snake_case
 from recokit.data import Candidates, Dataset, Ragged, RankingData, Requests
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, DataError
-from recokit.training.labels import label_candidates, window_truth
+from recokit.training.labels import label_candidates, label_events, window_events, window_truth
 from recokit.training.negatives import Negatives, as_negatives, sample_negatives
 from recokit.training.report import TrainingReport, WindowReport
 from recokit.training.windows import plan_requests, plan_windows
@@ -91,7 +91,8 @@ def build_training_set(
     For each window: sources are fitted strictly before its cut, requests are made at its start for every user known by
     then, run through the pipeline's own prefix in chunks, labelled by what happened in the window, and negatives are
     sampled. A positive that the sources missed is not added: the ranker will not see such rows when it serves. The
-    newest window validates; with one window, a fifth of the requests do.
+    newest window validates; with one window, a fifth of the requests do. Columns ``event.{name}`` (bool) of the rows
+    say which types of events followed.
 
     Parameters
     ----------
@@ -132,7 +133,8 @@ def build_training_set(
         requests = plan_requests(
             dataset, window, requests_at=requests_at, max_requests=max_requests, seed=seed
         )
-        truth = window_truth(requests, dataset.interactions.between(window.start, window.end))
+        later = dataset.interactions.between(window.start, window.end)
+        truth, happened = window_truth(requests, later), window_events(requests, later)
         seeds = _request_seeds(requests)
         held_out = _held_out(
             seeds, newest=position == len(plan) - 1, n_windows=len(plan), validation=validation
@@ -142,7 +144,7 @@ def build_training_set(
         chosen = None if options is None else options.fitted(dataset.before(window.end))
         for rows in _chunks(len(requests), chunk_rows, progress, f"window {position + 1} of {len(plan)}"):
             batch = prefix.run(requests.take(rows))
-            part = _label_and_sample(batch, truth.take(rows), seeds[rows], chosen)
+            part = _label_and_sample(batch, truth.take(rows), happened.take(rows), seeds[rows], chosen)
             report = report.plus(part.negatives, **part.counts)
             for keep, parts in ((~held_out[rows], trained), (held_out[rows], held)):
                 if keep.all():
@@ -201,7 +203,7 @@ def require_fitted_before(stages: Mapping[str, Any], requests: Requests) -> None
 
 
 def _label_and_sample(
-    batch: Candidates, truth: Ragged, seeds: UInt64Array, negatives: Negatives | None
+    batch: Candidates, truth: Ragged, happened: Ragged, seeds: UInt64Array, negatives: Negatives | None
 ) -> _Part:
     label = label_candidates(batch, truth)
     positive = label > 0
@@ -235,6 +237,7 @@ def _label_and_sample(
         user=batch.user[index],
         item=batch.item[index],
         now=batch.now[index],
+        columns={name: column[index] for name, column in label_events(batch, happened).items()},
     )
     return _Part(data, kinds, counts)
 
