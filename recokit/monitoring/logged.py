@@ -287,6 +287,7 @@ def _rows(logged: LoggedRequests, label: Float32Array, outcomes: Dataset) -> Ran
             "score": logged.score,
             "impression": logged.impression[row],
         },
+        schema=outcomes.schema,
     )
 
 

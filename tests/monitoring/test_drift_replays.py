@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 
 import recokit as rk
 from recokit import candidates, features, rankers
-from recokit._ops.segments import gather_segments
 from recokit.data import DAY, Dataset, RankingData
 from recokit.datasets import load_complete_journey, make_marketplace
 from recokit.monitoring import DriftMonitor, ReferenceProfile
@@ -25,19 +23,11 @@ def rows_of(data: Dataset, block: Any) -> RankingData:
     return pipeline.training_data(data, label_window="7D", **options).data
 
 
-def some(data: RankingData, groups: Any) -> RankingData:
-    offsets, index = gather_segments(data.offsets, np.sort(groups))
-    columns = {
-        name: getattr(data, name)[index] for name in ("features", "label", "weight", "user", "item", "now")
-    }
-    return replace(data, **columns, offsets=offsets)
-
-
 def halves(data: RankingData, rng: np.random.Generator, most: int) -> tuple[RankingData, RankingData]:
     """Return the rows of half of the requests, and of some of the others."""
     n = len(data.offsets) - 1
     order = rng.permutation(n)
-    return some(data, order[: n // 2]), some(data, order[n // 2 :][:most])
+    return data.take(np.sort(order[: n // 2])), data.take(np.sort(order[n // 2 :][:most]))
 
 
 def alarms(data: RankingData, replays: int, seed: int) -> Counter[str]:

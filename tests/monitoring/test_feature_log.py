@@ -473,6 +473,6 @@ def test_a_ranker_learns_from_the_log_and_serves(toy: Dataset, model: Path, tmp_
     data = FeatureLog.read(tmp_path, toy, "2D")
     assert (data.columns["position"] > 0).all() and data.label.max() > 0
     everything = FeatureLog.read(tmp_path, toy, "2D", served_only=False)
-    assert len(everything) > len(data)
+    assert len(everything) > len(data) and data.schema.item_ids is toy.item_ids  # type: ignore[union-attr]
     again = pipeline.replace("logistic_regression", rankers.LogisticRegression().fit(data))
     assert len(again.recommend(["user-1"], k=3, now=toy.until).ids(0)) == 3

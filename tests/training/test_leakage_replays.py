@@ -11,7 +11,6 @@ import pytest
 
 import recokit as rk
 from recokit import candidates, features, rankers
-from recokit._ops.segments import gather_segments
 from recokit.data import DAY, Dataset, RankingData
 from recokit.datasets import load_complete_journey, make_marketplace
 from recokit.errors import ConfigurationError
@@ -32,12 +31,8 @@ def rows_of(data: Dataset, until: float, block: Any, window: str = "5D", limit: 
 
 def resampled(data: RankingData, rng: np.random.Generator) -> RankingData:
     """Return as many groups, drawn with replacement; in order of time, as they came."""
-    groups = np.sort(rng.integers(0, len(data.offsets) - 1, len(data.offsets) - 1))
-    offsets, index = gather_segments(data.offsets, groups)
-    columns = {
-        name: getattr(data, name)[index] for name in ("features", "label", "weight", "user", "item", "now")
-    }
-    return replace(data, **columns, offsets=offsets)
+    n = len(data.offsets) - 1
+    return data.take(np.sort(rng.integers(0, n, n)))
 
 
 def with_feature(data: RankingData, name: str, values: Any) -> RankingData:
