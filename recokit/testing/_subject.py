@@ -25,6 +25,9 @@ __all__ = ["Subject"]
 _LISTS = ("history", "owned", "session", "cart")
 _SOURCES, _FEATURES = ("popular", "item_knn"), ("price", "clicks_7d", "popularity")
 
+#: The first follows every positive row, the second every other item's.
+_EVENTS = ("click", "purchase")
+
 
 class Subject:
     """One stage and what it is asked.
@@ -171,16 +174,17 @@ class Subject:
 
     @cached_property
     def ranking_data(self) -> RankingData:
-        """Labelled candidates: a positive in four, more likely where the first feature is large."""
+        """Labelled candidates with events: a positive in four, more likely where the first feature is large."""
         batch = self.batch if self._candidates is not None else self.make_batch(60, 20, seed=1)
         n = len(batch)
         label = uniform(row_seeds(0, batch.item), batch.row) < 0.25
         if batch.features.size:
             label |= np.nan_to_num(batch.features[:, 0]) > 1.0
         label[:1], label[1:2] = True, False
+        events = {f"event.{name}": label & (batch.item % i == 0) for i, name in enumerate(_EVENTS, 1)}
         return RankingData(
             batch.features, batch.feature_names, label.astype(np.float32), np.ones(n, np.float32), batch.offsets,
-            batch.user, batch.item, batch.now, schema=self.schema,
+            batch.user, batch.item, batch.now, columns=events, schema=self.schema,
         )  # fmt: skip
 
     def guard(self, function: Any, *args: Any) -> Any:

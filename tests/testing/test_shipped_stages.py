@@ -153,6 +153,12 @@ STAGES = [
     rankers.LinearRanker(),
     rankers.LinearRanker("lambdarank"),
     rankers.LogisticRegression(),
+    rankers.MultiObjective({"click": 1.0, "purchase": 2.0}, values={"purchase": "item.price"}),
+    rankers.MultiObjective(
+        {"click": 1.0, "feature.price": -0.1},
+        ranker=rankers.GradientBoosting(n_estimators=5),
+        values={"click": "item.price"},
+    ),
     rankers.NeuralNet((8,), n_epochs=2, embeddings={"item.category": 4, "user": 3}, min_rows=3),
     rankers.NeuralNet((), loss="bpr", n_epochs=2),
     rankers.Weighted({"price": 1.0, "popular_rank": -1.0, "score": 0.5}),

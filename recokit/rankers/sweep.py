@@ -1,0 +1,204 @@
+"""sweep: what other weights of a utility would bring about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recokit.data import RankingData
+from recokit.errors import ConfigurationError, did_you_mean
+from recokit.rankers._utility import pareto_front, top_mean
+from recokit.rankers.multi_objective import MultiObjective
+
+__all__ = ["UtilityFront", "Weighting", "sweep"]
+
+#: What each weight in turn is multiplied by.
+_FACTORS = (0.0, 0.25, 0.5, 2.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """One set of weights and what it brought about.
+
+    Parameters
+    ----------
+    weights : mapping of str to float
+    means : mapping of str to float
+        Mean of what happened, times its value, over the first k places, for each term.
+    on_front : bool
+        Whether no other weighting is as good in every term and better in one.
+    """
+
+    weights: Mapping[str, float]
+    means: Mapping[str, float]
+    on_front: bool
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class UtilityFront:
+    """What :func:`sweep` found.
+
+    Parameters
+    ----------
+    weightings : tuple of Weighting
+        In the order given.
+    k : int
+        Places judged.
+    avoided : tuple of str
+        Terms of which less is better.
+    """
+
+    weightings: tuple[Weighting, ...]
+    k: int
+    avoided: tuple[str, ...] = ()
+
+    @property
+    def front(self) -> tuple[Weighting, ...]:
+        """Those that no other one beats."""
+        return tuple(weighting for weighting in self.weightings if weighting.on_front)
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """One record for each weighting, with ``weight.{term}``, ``mean.{term}`` and ``on_front``."""
+        return [
+            {
+                **{f"weight.{name}": value for name, value in weighting.weights.items()},
+                **{f"mean.{name}": value for name, value in weighting.means.items()},
+                "on_front": weighting.on_front,
+            }
+            for weighting in self.weightings
+        ]
+
+    def __repr__(self) -> str:
+        rows = [[*self.table[0]], *([_cell(value) for value in record.values()] for record in self.table)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = [
+            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+        ]
+        return "\n".join([f"{len(self.weightings)} weightings, judged in the first {self.k} places", *lines])
+
+    def plot(self, x: str, y: str, *, axes: Any = None) -> Any:
+        """Draw the means of two terms, those on the front joined; needs the extra ``plots``.
+
+        Parameters
+        ----------
+        x, y : str
+            Terms.
+        axes : matplotlib axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib axes
+        """
+        for name in (x, y):
+            if name not in self.weightings[0].means:
+                raise ConfigurationError(
+                    f"found no term {name!r}; {did_you_mean(name, self.weightings[0].means)}"
+                )
+        if axes is None:
+            axes = _new_axes()
+        rest = [weighting for weighting in self.weightings if not weighting.on_front]
+        axes.scatter([w.means[x] for w in rest], [w.means[y] for w in rest], color="0.7", label="beaten")
+        front = sorted(self.front, key=lambda weighting: weighting.means[x])
+        axes.plot([w.means[x] for w in front], [w.means[y] for w in front], "o-", label="front")
+        axes.set_xlabel(f"mean {x} in the first {self.k}")
+        axes.set_ylabel(f"mean {y} in the first {self.k}")
+        axes.legend()
+        return axes
+
+
+def sweep(
+    ranker: MultiObjective,
+    data: RankingData,
+    weightings: Sequence[Mapping[str, float]] | None = None,
+    *,
+    k: int = 10,
+) -> UtilityFront:
+    """Rank the validation rows under several weightings, and tell what each brings about.
+
+    Heads are fitted once, without half of the validation groups; these judge.
+
+    Parameters
+    ----------
+    ranker : MultiObjective
+        Says the terms, their values and the heads. A bound is left out.
+    data : RankingData
+        With validation rows, such as ``Pipeline.training_data(...).data``.
+    weightings : sequence of mappings, optional
+        Weights of the ranker's terms, 0 for those not named. By default the ranker's own, then each weight in turn
+        times 0, 1/4, 1/2, 2 and 4.
+    k : int, default 10
+        Places judged.
+
+    Returns
+    -------
+    UtilityFront
+        More of a term is better, or less where the ranker gives it a weight below 0.
+
+    Raises
+    ------
+    DataError
+        If there are no two validation groups, or an event never follows.
+    ConfigurationError
+        If a weighting has a term that the ranker has not.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> def rows(validation=None):
+    ...     x = rng.normal(size=(400, 2)).astype(np.float32)
+    ...     events = {"event.click": x[:, 0] > 1, "event.purchase": x[:, 1] > 1}
+    ...     return RankingData(x, ("a", "b"), events["event.click"].astype(np.float32), np.ones(400, np.float32),
+    ...                        np.arange(0, 401, 40), np.ones(400, np.int64), np.arange(1, 401), np.zeros(400),
+    ...                        validation, events)
+    >>> front = sweep(MultiObjective({"click": 1.0, "purchase": 1.0}), rows(rows()), k=4,
+    ...               weightings=[{"click": 1.0}, {"purchase": 1.0}, {"click": 1.0, "purchase": 1.0}])
+    >>> [weighting.on_front for weighting in front.weightings]
+    [True, True, True]
+    >>> front.weightings[0].means["click"] > front.weightings[2].means["click"] > front.weightings[1].means["click"]
+    True
+    """
+    if k < 1:
+        raise ConfigurationError(f"found k={k}; expected at least 1")
+    terms_of = MultiObjective(ranker.weights, ranker=ranker.ranker, values=ranker.values)
+    given = _default_weightings(ranker.weights) if weightings is None else [dict(w) for w in weightings]
+    for weights in given:
+        for name in weights:
+            if name not in ranker.weights:
+                raise ConfigurationError(
+                    f"found a weighting with {name!r}; {did_you_mean(name, ranker.weights)}"
+                )
+    if not given:
+        raise ConfigurationError("found no weighting; expected at least one")
+    given = [{name: float(weights.get(name, 0.0)) for name in ranker.weights} for weights in given]
+    terms, observed, judged = terms_of.held_out(data)
+    means = []
+    for weights in given:
+        score = sum((weight * terms[name] for name, weight in weights.items()), np.zeros(len(judged)))
+        means.append({name: top_mean(judged, score, happened, k) for name, happened in observed.items()})
+    avoided = tuple(name for name, weight in ranker.weights.items() if weight < 0)
+    signs = np.array([-1.0 if name in avoided else 1.0 for name in observed])
+    front = pareto_front(np.array([list(row.values()) for row in means]) * signs)
+    found = zip(given, means, front.tolist(), strict=True)
+    return UtilityFront(tuple(Weighting(w, m, on) for w, m, on in found), k, avoided)
+
+
+def _default_weightings(weights: Mapping[str, float]) -> list[dict[str, float]]:
+    own = dict(weights)
+    return [own, *({**own, name: own[name] * factor} for name in own for factor in _FACTORS)]
+
+
+def _cell(value: float | bool) -> str:
+    return ("*" if value else "") if isinstance(value, bool) else f"{value:.4g}"
+
+
+def _new_axes() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigurationError("found no matplotlib; hint: pip install 'recokit[plots]'") from error
+    return Figure().subplots()
