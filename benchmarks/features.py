@@ -69,7 +69,9 @@ def block(*, ready: bool = False, tail: LiveEvents | None = None) -> Assemble:
     options = {"windows": WINDOWS, "half_life": HALF_LIFE}
     items = ItemActivity(**options)
     first = Materialized(items, bucket="1h") if ready else items
-    return Assemble([first, UserActivity(**options), UserItem(**options)], tail=tail)
+    return Assemble(
+        [first, UserActivity(**options), UserItem(**{**options, "windows": WINDOWS[1:]})], tail=tail
+    )
 
 
 class _Polars:
@@ -169,21 +171,12 @@ def polars_features(data: Dataset, rows: Candidates) -> Float32Array:
         n, recency, age, user_decayed, counts = part(user)
         items, sessions = user("items"), user("sessions")
         gap = np.where(n > 1, (age - recency) / DAY / (n - 1), np.nan)
-        out += [
-            *counts,
-            user_decayed,
-            recency / DAY,
-            age / DAY,
-            gap,
-            items,
-            (n - items) / n,
-            sessions,
-            n / sessions,
-        ]
+        out += [*counts, user_decayed, recency / DAY, age / DAY, gap, items, (n - items) / n]
+        out += [1.0 + (n >= 5) + (n >= 50), sessions, n / sessions]
         n, recency, age, decayed, counts = part(pair)
         gap = np.where(n > 1, (age - recency) / (n - 1), np.nan)
         due = np.where(gap > 0, recency / gap, np.nan)
-        out += [n, *counts, decayed, decayed / user_decayed, recency / DAY, gap / DAY, due]
+        out += [n, *counts[1:], decayed, decayed / user_decayed, recency / DAY, gap / DAY, due]
     return np.stack([np.asarray(column, np.float32) for column in out], axis=1)
 
 

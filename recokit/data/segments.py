@@ -10,12 +10,12 @@ import numpy as np
 from recokit.data.table import Categorical
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, DataError, did_you_mean
-from recokit.typing import AnyArray, BoolArray
+from recokit.typing import AnyArray, BoolArray, IntArray
 
 if TYPE_CHECKING:
     from recokit.data.dataset import Dataset
 
-__all__ = ["ACTIVITY", "activity_segments", "segments_by"]
+__all__ = ["ACTIVITY", "activity_levels", "activity_segments", "segments_by"]
 
 #: Names of the activity segments, codes 1 to 3.
 ACTIVITY = ("cold-start", "casual", "power")
@@ -56,11 +56,39 @@ def activity_segments(dataset: Dataset, *, cold: int = 5, power: int = 50) -> Ca
     >>> activity.labels.decode(activity.codes).tolist()
     ['cold-start', 'casual', 'cold-start']
     """
-    if not 0 < cold < power:
-        raise ConfigurationError(f"found cold={cold}, power={power}; expected 0 < cold < power")
     counts = np.bincount(dataset.interactions.user, minlength=dataset.n_users + 1)
     counts[0] = 0
-    return Categorical(np.searchsorted([0, cold, power], counts, side="right"), Vocabulary(ACTIVITY))
+    return Categorical(activity_levels(counts, cold=cold, power=power), Vocabulary(ACTIVITY))
+
+
+def activity_levels(counts: IntArray, *, cold: int = 5, power: int = 50) -> IntArray:
+    """Return the activity segment of users by their numbers of interactions: the one rule behind all views of R8.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (N,)
+        Interactions before the time that is looked at.
+    cold, power : int
+        As in :func:`activity_segments`.
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+        1 for cold-start, 2 for casual, 3 for power.
+
+    Raises
+    ------
+    ConfigurationError
+        Unless ``0 < cold < power``.
+
+    Examples
+    --------
+    >>> activity_levels(np.array([0, 4, 5, 49, 50])).tolist()
+    [1, 1, 2, 2, 3]
+    """
+    if not 0 < cold < power:
+        raise ConfigurationError(f"found cold={cold}, power={power}; expected 0 < cold < power")
+    return np.searchsorted([0, cold, power], counts, side="right")
 
 
 def segments_by(

@@ -8,6 +8,7 @@ import numpy as np
 
 from recokit.data import DAY
 from recokit.data.events import Keyspace
+from recokit.data.segments import activity_levels
 from recokit.features._block import (
     Context,
     Duration,
@@ -113,8 +114,8 @@ class UserActivity(IndexBlock):
     Features: ``user_count_1d`` and so on for each window; ``user_decayed_14d``; ``user_recency_days``,
     ``user_tenure_days`` since the last and the first event; ``user_items`` (distinct items so far);
     ``user_repeat_share`` (share of events with items the user had before); ``user_gap_days`` (mean time between
-    events); ``user_sessions``, ``user_session_size``
-    (events for each session; NaN without sessions).
+    events); ``user_activity`` (segment, see :func:`recokit.data.segments.activity_levels`); ``user_sessions``,
+    ``user_session_size`` (events for each session; NaN without sessions).
 
     Parameters
     ----------
@@ -146,6 +147,7 @@ class UserActivity(IndexBlock):
             "gap_days": "mean days between events",
             "items": "distinct items so far",
             "repeat_share": "share of events with items the user had before",
+            "activity": "segment by events so far: 1 cold-start, 2 casual, 3 power",
             "sessions": "sessions so far",
             "session_size": "events for each session",
         }
@@ -166,6 +168,7 @@ class UserActivity(IndexBlock):
         yield context.by_row(ratio((age - recency) / DAY, total - 1))
         yield context.by_row(items)
         yield context.by_row(ratio(total - items, total))
+        yield context.by_row(activity_levels(total))
         yield context.by_row(sessions)
         yield context.by_row(ratio(total, sessions))
 

@@ -132,6 +132,7 @@ def expected(naive, user, item):
         "user_items": len({e[1] for e in users}),
         "user_repeat_share": over(len(users) - len({e[1] for e in users}), len(users)),
         "user_gap_days": over(n.age(users) - n.recency(users), len(users) - 1) if len(users) > 1 else nan,
+        "user_activity": 1 if len(users) < 5 else 2 if len(users) < 50 else 3,
         "user_sessions": len({e[6] for e in users}),
         "user_session_size": over(len(users), len({e[6] for e in users})),
         "user_item_count": len(pairs),

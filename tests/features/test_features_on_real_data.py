@@ -84,6 +84,7 @@ class Naive:
             "items": len(np.unique(other)),
             "repeat_share": over(n - len(np.unique(other)), n),
             "share": over(n, len(self.events("user")[0])),
+            "activity": 1 + (n >= 5) + (n >= 50),
             "sessions": session,
             "session_size": over(n, session),
         }[name]
