@@ -10,6 +10,7 @@ import numpy as np
 
 from recokit._configured import clone
 from recokit._ops.hashing import row_seeds, uniform
+from recokit._ops.segments import rank_in_row
 from recokit.data import Candidates, Dataset, Live, RankingData, Requests, Schema
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role, role_of
@@ -174,17 +175,24 @@ class Subject:
 
     @cached_property
     def ranking_data(self) -> RankingData:
-        """Labelled candidates with events: a positive in four, more likely where the first feature is large."""
-        batch = self.batch if self._candidates is not None else self.make_batch(60, 20, seed=1)
+        """Labelled candidates with places and events, and a validation part: a positive in four."""
+        given = self._candidates is not None
+        batches = [self.batch] * 2 if given else [self.make_batch(60, 20, seed=seed) for seed in (1, 2)]
+        train, later = (self._labelled(batch) for batch in batches)
+        return replace(train, validation=later)
+
+    def _labelled(self, batch: Candidates) -> RankingData:
+        """Return candidates with labels, more of them positive where the first feature is large."""
         n = len(batch)
         label = uniform(row_seeds(0, batch.item), batch.row) < 0.25
         if batch.features.size:
             label |= np.nan_to_num(batch.features[:, 0]) > 1.0
         label[:1], label[1:2] = True, False
-        events = {f"event.{name}": label & (batch.item % i == 0) for i, name in enumerate(_EVENTS, 1)}
+        columns: dict[str, AnyArray] = {"position": rank_in_row(batch.row, batch.offsets) + 1}
+        columns |= {f"event.{name}": label & (batch.item % i == 0) for i, name in enumerate(_EVENTS, 1)}
         return RankingData(
             batch.features, batch.feature_names, label.astype(np.float32), np.ones(n, np.float32), batch.offsets,
-            batch.user, batch.item, batch.now, columns=events, schema=self.schema,
+            batch.user, batch.item, batch.now, columns=columns, schema=self.schema,
         )  # fmt: skip
 
     def guard(self, function: Any, *args: Any) -> Any:

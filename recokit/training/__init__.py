@@ -8,7 +8,7 @@ options, :func:`detect_leakage` for features that know the answer.
 
 Bias: :class:`PositionModel`, :func:`propensity_from_swaps` and :func:`intervention_harvest` tell how much each
 place is looked at, :func:`impression_rows` makes rows of what was shown, :func:`inverse_propensity` and
-:func:`doubly_robust` correct them.
+:func:`doubly_robust` correct them; :func:`popularity_front` measures what less popularity costs.
 """
 
 from recokit.training.audit import SamplerAudit, audit
@@ -16,6 +16,7 @@ from recokit.training.impressions import ImpressionLog, ImpressionReport, Impres
 from recokit.training.labels import label_candidates, label_events, window_events, window_truth
 from recokit.training.leakage import LeakageReport, detect_leakage
 from recokit.training.negatives import Negatives, sample_negatives
+from recokit.training.popularity_front import PopularityFront, popularity_front
 from recokit.training.position_bias import Clicks, PositionBias
 from recokit.training.propensity import PositionModel, intervention_harvest, propensity_from_swaps
 from recokit.training.report import TrainingReport, WindowReport
@@ -45,6 +46,7 @@ __all__ = [
     "LeakageReport",
     "MixedNegatives",
     "Negatives",
+    "PopularityFront",
     "PositionBias",
     "PositionModel",
     "SamplerAudit",
@@ -71,6 +73,7 @@ __all__ = [
     "label_events",
     "plan_requests",
     "plan_windows",
+    "popularity_front",
     "population_stability_index",
     "propensity_from_swaps",
     "require_fitted_before",

@@ -11,7 +11,7 @@ import numpy as np
 from recokit import _html
 from recokit._ops.membership import locate_sorted
 from recokit._progress import progress_bar
-from recokit.data import Candidates, Interactions, Ragged, RankingData, Requests, timestamp
+from recokit.data import Candidates, Interactions, Ragged, RankingData, Requests, Schema, timestamp
 from recokit.errors import DataError
 from recokit.training.two_stage import CHUNK_ROWS, assemble, require_fitted_before
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
@@ -159,6 +159,11 @@ class ImpressionLog:
 class FeaturePipeline(Protocol):
     """What computes features: a fitted :class:`recokit.Pipeline`."""
 
+    @property
+    def schema(self) -> Schema:
+        """Vocabularies and tables."""
+        ...
+
     def candidates(self, requests: Requests) -> Candidates:
         """Hydrate, retrieve, filter, featurise."""
         ...
@@ -277,7 +282,7 @@ def impression_rows(
         part = lists.take(rows)
         items = {"items": Ragged(part.offsets, part.values)}
         asked = Requests.build(requests.user[rows], now=now[rows], ragged=items)
-        parts.append(_rows(runner.candidates(asked), part, log))
+        parts.append(_rows(runner.candidates(asked), part, log, runner.schema))
     data = assemble(parts)
     if not len(data):
         raise DataError(
@@ -319,7 +324,7 @@ def _lists(log: ImpressionLog) -> tuple[Ragged, FloatArray]:
     return lists, np.minimum.reduceat(log.timestamp, starts)
 
 
-def _rows(batch: Candidates, lists: Ragged, log: ImpressionLog) -> RankingData:
+def _rows(batch: Candidates, lists: Ragged, log: ImpressionLog, schema: Schema) -> RankingData:
     """Return the candidates of some lists as rows, with what the log tells of them."""
     width = int(log.item.max()) + 1
     key = lists.rows * width + lists.values
@@ -342,6 +347,7 @@ def _rows(batch: Candidates, lists: Ragged, log: ImpressionLog) -> RankingData:
             "score": batch.score,
             "impression": log.group[at],
         },
+        schema=schema,
     )
 
 
