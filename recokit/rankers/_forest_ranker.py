@@ -15,7 +15,7 @@ from recokit.rankers._inputs import all_rows, bound_positions, positions_of, req
 from recokit.rankers._tree_shap import contributions_of, expected_score
 from recokit.typing import Float32Array, FloatArray, IntArray
 
-__all__ = ["ForestRanker", "check_ranges"]
+__all__ = ["ForestRanker", "check_ranges", "check_rate"]
 
 
 class ForestRanker(Configured, ABC):
@@ -122,3 +122,9 @@ def check_ranges(ranker: ForestRanker, **options: tuple[float, float, float]) ->
             raise ConfigurationError(
                 f"found {name}={value} for {type(ranker).__name__}; expected {low} to {high}"
             )
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Check an option that is a share above 0."""
+    if not 0.0 < rate <= 1.0:
+        raise ConfigurationError(f"found {name}={rate}; expected above 0 and at most 1")

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from recokit.data import RankingData
-from recokit.errors import ConfigurationError
 from recokit.rankers._forest import MAX_LEAVES, Forest, Tree
-from recokit.rankers._forest_ranker import ForestRanker, check_ranges
+from recokit.rankers._forest_ranker import ForestRanker, check_ranges, check_rate
 from recokit.rankers._inputs import Targets, check_features, sigmoid
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
@@ -93,8 +92,7 @@ class GradientBoosting(ForestRanker):
             min_samples_leaf=(min_samples_leaf, 1, np.inf),
             l2_regularization=(l2_regularization, 0.0, np.inf),
         )
-        if not 0.0 < learning_rate <= 1.0:
-            raise ConfigurationError(f"found learning_rate={learning_rate}; expected above 0 and at most 1")
+        check_rate("learning_rate", learning_rate)
         check_features(features)
         self.n_estimators, self.learning_rate, self.max_leaf_nodes = (
             n_estimators,
@@ -140,11 +138,11 @@ def _log_loss_from(start: FloatArray) -> Any:
     from sklearn._loss.loss import HalfBinomialLoss
 
     class LogLossFrom(HalfBinomialLoss):  # type: ignore[misc]
-        def fit_intercept_only(self, y_true: AnyArray, sample_weight: AnyArray | None = None) -> float:
-            return 0.0
+        def fit_intercept_only(self, *_arrays: AnyArray, **_options: Any) -> np.float64:
+            return np.float64(0.0)
 
-        def gradient_hessian(self, y_true: AnyArray, raw_prediction: AnyArray, **options: Any) -> Any:
-            return super().gradient_hessian(y_true, raw_prediction.ravel() + start, **options)
+        def gradient_hessian(self, *, raw_prediction: AnyArray, **options: Any) -> Any:
+            return super().gradient_hessian(raw_prediction=raw_prediction.ravel() + start, **options)
 
     return LogLossFrom()
 

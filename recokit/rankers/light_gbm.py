@@ -10,9 +10,9 @@ import numpy as np
 from recokit.data import RankingData
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.rankers._forest import MAX_LEAVES, ZERO, Forest, Tree
-from recokit.rankers._forest_ranker import ForestRanker, check_ranges
+from recokit.rankers._forest_ranker import ForestRanker, check_ranges, check_rate
 from recokit.rankers._inputs import Targets, check_features, checked_labels, sigmoid
-from recokit.rankers._losses import groups_of
+from recokit.rankers._losses import can_learn, groups_of
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["LightGBM"]
@@ -138,13 +138,9 @@ class LightGBM(ForestRanker):
             num_threads=(num_threads, 0, np.inf),
             early_stopping_rounds=(1 if early_stopping_rounds is None else early_stopping_rounds, 1, np.inf),
         )
-        for name, share in (
-            ("learning_rate", learning_rate),
-            ("subsample", subsample),
-            ("colsample_bytree", colsample_bytree),
-        ):
-            if not 0.0 < share <= 1.0:
-                raise ConfigurationError(f"found {name}={share}; expected above 0 and at most 1")
+        check_rate("learning_rate", learning_rate)
+        check_rate("subsample", subsample)
+        check_rate("colsample_bytree", colsample_bytree)
         check_features(features)
         self.objective, self.n_estimators, self.learning_rate = objective, n_estimators, learning_rate
         self.num_leaves, self.max_depth, self.min_child_samples = num_leaves, max_depth, min_child_samples
@@ -191,14 +187,11 @@ class LightGBM(ForestRanker):
         return int(self._train(data, columns, self.n_estimators, None, data.validation).best_iteration)
 
     def _can_choose(self, validation: RankingData | None) -> bool:
-        if validation is None or not validation.label.any():
+        if validation is None or len(validation) == 0:
             return False
-        if self.objective not in _RANKING:
-            return True
-        try:
-            return bool(len(groups_of(validation)[1]))
-        except DataError:
-            return False
+        if self.objective in ("binary", *_RANKING):
+            return can_learn(validation, by_row=self.objective == "binary")
+        return bool(validation.label.min() < validation.label.max())
 
     def _learn(self, data: RankingData, columns: IntArray, n_trees: int, start: Forest | None) -> Forest:
         booster = self._train(data, columns, n_trees, start)
@@ -272,6 +265,8 @@ class LightGBM(ForestRanker):
             return targets.features, targets.positive, targets.weight, None
         if self.objective not in _RANKING:
             label, weight = checked_labels(data)
+            if label.min() == label.max():
+                raise DataError(f"found only labels of {label[0]:g}; expected labels that differ")
             return data.features[:, columns], label, weight, None
         index, groups = groups_of(data)
         sizes = np.diff(groups.offsets)
