@@ -20,6 +20,11 @@ RANKERS = [
     rankers.Cascade([(rankers.LinearRanker(), None), (rankers.LinearRanker("bpr"), 100)]),
     rankers.CrossNetwork(hidden=(8,), **QUICK),
     rankers.GradientBoosting(n_estimators=20, min_samples_leaf=5),
+    rankers.LambdaMART(n_estimators=20, min_samples_leaf=5),
+    *(
+        rankers.LightGBM(objective=objective, n_estimators=20, min_child_samples=5, num_threads=1)
+        for objective in ("binary", "lambdarank", "rank_xendcg", "regression")
+    ),
     rankers.LinearRanker("bpr"),
     rankers.LinearRanker("lambdarank"),
     rankers.LinearRanker("softmax"),
@@ -28,7 +33,7 @@ RANKERS = [
     *(rankers.NeuralNet((8,), loss=loss, **QUICK) for loss in ("log", "softmax", "bpr", "lambdarank")),
 ]
 #: Losses that learn from the order within groups alone.
-ORDINAL = ("softmax", "bpr", "lambdarank")
+ORDINAL = ("softmax", "bpr", "lambdarank", "rank_xendcg")
 CLASSIFIERS = (rankers.GradientBoosting, rankers.LogisticRegression, rankers.MultiObjective)
 
 
@@ -130,7 +135,8 @@ def test_groups_of_no_and_one_row(ranker):
 
 def test_only_groups_of_one_row(ranker):
     data = make_data(np.arange(601))
-    if getattr(ranker, "loss", "softmax") in ORDINAL and not isinstance(ranker, CLASSIFIERS):
+    loss = getattr(ranker, "loss", getattr(ranker, "objective", "softmax"))
+    if loss in ORDINAL and not isinstance(ranker, CLASSIFIERS):
         with pytest.raises(DataError, match=r"expected a group with a positive and a negative.*hint"):
             ranker.fit(data)
     else:

@@ -147,9 +147,15 @@ STAGES = [
         [rankers.LogisticRegression(), rankers.Weighted({"price": 1.0})], weights=[2, 1], by="rank"
     ),
     rankers.Cascade([(rankers.LogisticRegression(), None), (rankers.GradientBoosting(n_estimators=5), 4)]),
+    rankers.Calibrated(rankers.LogisticRegression(), min_positives=5),
+    rankers.Calibrated(rankers.GradientBoosting(n_estimators=5), "beta", by="item.category", min_positives=5),
+    rankers.Calibrated(rankers.Weighted({"price": 1.0}), "platt", share=1.0),
     rankers.CrossNetwork(hidden=(8,), n_epochs=2),
     rankers.GradientBoosting(n_estimators=20),
     rankers.GradientBoosting(n_estimators=20, features=["price"]),
+    rankers.LambdaMART(n_estimators=5),
+    rankers.LightGBM(n_estimators=5, min_child_samples=5, num_threads=1),
+    rankers.LightGBM(objective="lambdarank", n_estimators=5, num_threads=1, params={"zero_as_missing": True}),
     rankers.LinearRanker(),
     rankers.LinearRanker("lambdarank"),
     rankers.LogisticRegression(),
@@ -161,6 +167,10 @@ STAGES = [
     ),
     rankers.NeuralNet((8,), n_epochs=2, embeddings={"item.category": 4, "user": 3}, min_rows=3),
     rankers.NeuralNet((), loss="bpr", n_epochs=2),
+    rankers.PopularityNormalized(np.arange(31.0)),
+    rankers.PopularityNormalized("clicks_7d", strength=1.0),
+    rankers.PositionAware(rankers.LogisticRegression()),
+    rankers.PositionAware(rankers.GradientBoosting(n_estimators=5), position=2),
     rankers.Weighted({"price": 1.0, "popular_rank": -1.0, "score": 0.5}),
 ]
 
