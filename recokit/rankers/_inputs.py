@@ -18,6 +18,7 @@ __all__ = [
     "bound_positions",
     "check_features",
     "checked_labels",
+    "columns_of",
     "positions_of",
     "require_fitted",
     "require_negatives",
@@ -65,17 +66,31 @@ def bound_positions(stage: Any, schema: Schema, names: Sequence[str] | None) -> 
 
 def select(stage: Any, candidates: Candidates) -> Float32Array:
     """Return the features that a fitted ranker uses, (N, F), in the order of its fit; matched by name."""
-    names: tuple[str, ...] = stage.feature_names_
-    found = candidates.feature_names
-    if found == names:
+    positions = _positions(stage, candidates)
+    if positions is None:
         return candidates.features
-    if getattr(stage, "bound_names_", None) == found:
-        positions = stage.positions_
-    else:
-        positions = positions_of(names, found, type(stage).__name__)
     # take keeps rows contiguous, where indexing would transpose the memory and with it the order of summation.
     picked: Float32Array = candidates.features.take(positions, axis=1)
     return picked
+
+
+def columns_of(stage: Any, candidates: Candidates, rows: slice = slice(None)) -> Float32Array:
+    """Return a copy of the features that a fitted ranker uses, (F, N): each one contiguous; matched by name."""
+    positions = _positions(stage, candidates)
+    features = candidates.features[rows].T
+    return np.array(features, order="C") if positions is None else features[positions]
+
+
+def _positions(stage: Any, candidates: Candidates) -> IntArray | None:
+    """Return where the features that a ranker uses stand; None where they are all there are, in order."""
+    names: tuple[str, ...] = stage.feature_names_
+    found = candidates.feature_names
+    if found == names:
+        return None
+    if getattr(stage, "bound_names_", None) == found:
+        bound: IntArray = stage.positions_
+        return bound
+    return positions_of(names, found, type(stage).__name__)
 
 
 def require_fitted(stage: Any, attribute: str) -> None:

@@ -11,11 +11,14 @@ import numpy as np
 from recokit._configured import Configured
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError
-from recokit.rankers._inputs import bound_positions, check_features, require_fitted, select
+from recokit.rankers._inputs import bound_positions, check_features, columns_of, require_fitted
 from recokit.rankers._transform import Transform, sometimes_missing
-from recokit.typing import BoolArray, Float32Array, FloatArray
+from recokit.typing import Float32Array, FloatArray
 
 __all__ = ["LinearModel"]
+
+#: Rows scored at a time: their features stay in a core's own cache.
+_BLOCK = 4096
 
 
 class LinearModel(Configured):
@@ -57,24 +60,27 @@ class LinearModel(Configured):
 
         Exact: the sum over a row and ``intercept_`` is the score, or the log-odds of a score that is a probability.
         """
-        centred, missing = self._design(candidates)
-        parts: Float32Array = centred * (self.coef_ / self.transform_.scale) + missing * self.missing_coef_
-        return parts
+        require_fitted(self, "coef_")
+        centred, missing = self.transform_.centre(columns_of(self, candidates))
+        parts = (
+            centred * (self.coef_ / self.transform_.scale)[:, None] + missing * self.missing_coef_[:, None]
+        )
+        return np.ascontiguousarray(parts.T, np.float32)
 
     def _raw(self, candidates: Candidates) -> Float32Array:
         """Return the product of each candidate, (N,) float32."""
-        centred, missing = self._design(candidates)
-        # einsum adds up each row by itself, where BLAS would round by the shape of the batch.
-        raw: Float32Array = np.einsum("nf,f->n", centred, self.coef_ / self.transform_.scale)
-        if self.missing_coef_.any() and missing.any():
-            raw += np.einsum("nf,f->n", missing.astype(np.float32), self.missing_coef_)
+        require_fitted(self, "coef_")
+        n = len(candidates)
+        raw = np.empty(n, np.float32)
+        coef, indicated = self.coef_ / self.transform_.scale, np.flatnonzero(self.missing_coef_)
+        for start in range(0, n, _BLOCK):
+            rows = slice(start, min(start + _BLOCK, n))
+            centred, missing = self.transform_.centre(columns_of(self, candidates, rows))
+            raw[rows] = _product(centred, coef)
+            if len(indicated):
+                raw[rows] += _product(missing[indicated].astype(np.float32), self.missing_coef_[indicated])
         raw += np.float32(self.intercept_)
         return raw
-
-    def _design(self, candidates: Candidates) -> tuple[Float32Array, BoolArray]:
-        require_fitted(self, "coef_")
-        features = select(self, candidates)
-        return self.transform_.centre(features.copy() if features is candidates.features else features)
 
     def _learn(
         self,
@@ -85,10 +91,21 @@ class LinearModel(Configured):
     ) -> None:
         """Learn the transform, then the weights and the intercept that ``solve`` returns for the design matrix."""
         order, self.transform_ = Transform.learn(features, weight)
-        standard, missing = self.transform_.standardise(features.take(order, axis=1))
+        standard, missing = self.transform_.standardise(features.T[order])
         indicated = sometimes_missing(missing) if self.missing_indicator else np.zeros(0, np.int64)
-        coef, self.intercept_ = solve(np.concatenate([standard, missing[:, indicated]], axis=1))
+        coef, self.intercept_ = solve(np.concatenate([standard, missing[indicated]]).T)
         self.coef_ = coef[: len(names)].astype(np.float32)
         self.missing_coef_ = np.zeros(len(names), np.float32)
         self.missing_coef_[indicated] = coef[len(names) :]
         self.feature_names_ = tuple(names[i] for i in order)
+
+
+def _product(columns: Float32Array, coef: Float32Array) -> Float32Array:
+    """Return the sum (N,) of columns (F, N) times their coefficients.
+
+    einsum adds up each row by itself, where BLAS would round by the shape of the batch and start threads.
+    """
+    if columns.shape[1] == 1:  # a single row would be added up in another order than one of many
+        return _product(np.repeat(columns, 2, axis=1), coef)[:1]
+    product: Float32Array = np.einsum("fn,f->n", columns, coef)
+    return product

@@ -34,9 +34,9 @@ from recokit.rankers._inputs import (
     all_rows,
     bound_positions,
     check_features,
+    columns_of,
     positions_of,
     require_fitted,
-    select,
     sigmoid,
 )
 from recokit.rankers._levels import Levels, check_embeddings
@@ -252,8 +252,7 @@ class NeuralRanker(Configured):
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the score, (N,) float32: with ``loss="log"`` the probability of a positive, else any scale."""
         require_fitted(self, "weights_")
-        features = select(self, candidates)
-        inputs = self._inputs(features.copy() if features is candidates.features else features)
+        inputs = self._inputs(columns_of(self, candidates))
         codes = [levels.of(candidates.user, candidates.item) for levels in self.levels_]
         n, size = len(candidates), self._block_size()
         if n > size:
@@ -274,20 +273,20 @@ class NeuralRanker(Configured):
         ]
         return self._network(math.concatenate([inputs, *embedded]) if embedded else inputs, weights, math)
 
-    def _inputs(self, values: Float32Array) -> Float32Array:
-        """Return the numeric inputs; features (N, F) are changed in place."""
-        standard, missing = self.transform_.standardise(values)
+    def _inputs(self, columns: Float32Array) -> Float32Array:
+        """Return the numeric inputs (N, n); features (F, N) are changed in place."""
+        standard, missing = self.transform_.standardise(columns)
         np.clip(standard, -LIMIT, LIMIT, out=standard)
-        if not len(self.indicated_):
-            return standard
-        return np.concatenate([standard, missing[:, self.indicated_]], axis=1)
+        if len(self.indicated_):
+            standard = np.concatenate([standard, missing[self.indicated_]])
+        return standard.T
 
     def _learn_inputs(self, data: RankingData, names: tuple[str, ...]) -> _Rows:
         """Learn the transform and the levels from training rows; return these rows."""
         index, groups = self._labelled(data)
         features = data.features[np.ix_(index, positions_of(names, data.feature_names, type(self).__name__))]
         order, self.transform_ = Transform.learn(features, groups.weight)
-        self.indicated_ = sometimes_missing(~np.isfinite(features.take(order, axis=1)))
+        self.indicated_ = sometimes_missing(~np.isfinite(features.T[order]))
         self.feature_names_ = tuple(names[i] for i in order)
         schema = data.schema
         if self.embeddings and schema is None:
@@ -305,7 +304,7 @@ class NeuralRanker(Configured):
     def _rows(self, data: RankingData) -> _Rows:
         index, groups = self._labelled(data)
         columns = positions_of(self.feature_names_, data.feature_names, type(self).__name__)
-        inputs = self._inputs(data.features[np.ix_(index, columns)])
+        inputs = np.ascontiguousarray(self._inputs(data.features[np.ix_(index, columns)].T.copy()))
         user, item = data.user[index], data.item[index]
         return _Rows(inputs, tuple(levels.of(user, item) for levels in self.levels_), groups)
 
