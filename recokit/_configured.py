@@ -45,6 +45,9 @@ def _clone_value(value: Any) -> Any:
         return type(value)(_clone_value(part) for part in value)
     if type(value) is dict:
         return {key: _clone_value(part) for key, part in value.items()}
+    if hasattr(value, "__sklearn_clone__") and not inspect.isclass(value):
+        # An estimator knows options that its constructor takes as **kwargs, and whether it is frozen.
+        return value.__sklearn_clone__()
     learns = hasattr(value, "fit") and not inspect.isclass(value)
     return clone(value) if learns or isinstance(value, Configured) else value
 

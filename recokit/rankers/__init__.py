@@ -9,12 +9,17 @@ tells what other weights would bring about.
 
 Around a ranker: :class:`Calibrated` makes probabilities of its scores, :class:`PositionAware` learns with the place
 where items were shown; after one, :class:`PopularityNormalized` takes out what fits everybody.
+
+:class:`FromEstimator` takes any estimator with ``fit`` and ``predict``, :class:`FromFunction` any function or model
+that has learned already.
 """
 
 from recokit.rankers.blend import Blend
 from recokit.rankers.calibrated import Calibrated
 from recokit.rankers.cascade import Cascade
 from recokit.rankers.cross_network import CrossNetwork
+from recokit.rankers.from_estimator import FromEstimator
+from recokit.rankers.from_function import FromFunction
 from recokit.rankers.gradient_boosting import GradientBoosting
 from recokit.rankers.lambda_mart import LambdaMART
 from recokit.rankers.light_gbm import LightGBM
@@ -32,6 +37,8 @@ __all__ = [
     "Calibrated",
     "Cascade",
     "CrossNetwork",
+    "FromEstimator",
+    "FromFunction",
     "GradientBoosting",
     "LambdaMART",
     "LightGBM",

@@ -6,6 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from recokit import rankers
 from recokit._configured import clone
@@ -19,6 +23,10 @@ RANKERS = [
     rankers.Blend([rankers.LinearRanker(), rankers.LinearRanker("bpr")]),
     rankers.Cascade([(rankers.LinearRanker(), None), (rankers.LinearRanker("bpr"), 100)]),
     rankers.CrossNetwork(hidden=(8,), **QUICK),
+    rankers.FromEstimator(
+        make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), LogisticRegression())
+    ),
+    rankers.FromEstimator(make_pipeline(SimpleImputer(keep_empty_features=True), Ridge())),
     rankers.GradientBoosting(n_estimators=20, min_samples_leaf=5),
     rankers.LambdaMART(n_estimators=20, min_samples_leaf=5),
     *(
@@ -34,7 +42,12 @@ RANKERS = [
 ]
 #: Losses that learn from the order within groups alone.
 ORDINAL = ("softmax", "bpr", "lambdarank", "rank_xendcg")
-CLASSIFIERS = (rankers.GradientBoosting, rankers.LogisticRegression, rankers.MultiObjective)
+CLASSIFIERS = (
+    rankers.FromEstimator,
+    rankers.GradientBoosting,
+    rankers.LogisticRegression,
+    rankers.MultiObjective,
+)
 
 
 def make_data(offsets, seed=0, extra=None):

@@ -8,6 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 
 from recokit import candidates, diversity, features, rankers, rules, stores
 from recokit.data import LiveEvents, UserHistory
@@ -57,6 +61,14 @@ def toy_sessions(keys=None):
 
 def first_three(requests, limit):
     return np.tile([3, 1, 2], (len(requests), 1))[:, :limit]
+
+
+def half_price(x):
+    return x[:, 0] / 2
+
+
+def older_first(candidates):
+    return -candidates.item
 
 
 STAGES = [
@@ -151,6 +163,10 @@ STAGES = [
     rankers.Calibrated(rankers.GradientBoosting(n_estimators=5), "beta", by="item.category", min_positives=5),
     rankers.Calibrated(rankers.Weighted({"price": 1.0}), "platt", share=1.0),
     rankers.CrossNetwork(hidden=(8,), n_epochs=2),
+    rankers.FromEstimator(HistGradientBoostingClassifier(max_iter=5)),
+    rankers.FromEstimator(make_pipeline(SimpleImputer(keep_empty_features=True), Ridge())),
+    rankers.FromFunction(half_price, features=["price"]),
+    rankers.FromFunction(older_first, name="older_first"),
     rankers.GradientBoosting(n_estimators=20),
     rankers.GradientBoosting(n_estimators=20, features=["price"]),
     rankers.LambdaMART(n_estimators=5),

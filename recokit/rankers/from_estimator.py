@@ -1,0 +1,256 @@
+"""FromEstimator: an estimator of scikit-learn, XGBoost or another library with ``fit`` and ``predict`` as a ranker."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit._ops.segments import offsets_to_rows
+from recokit.data import Candidates, RankingData, Schema
+from recokit.data.codec import to_state
+from recokit.errors import ConfigurationError, DataError
+from recokit.rankers._inputs import (
+    Targets,
+    all_rows,
+    bound_positions,
+    check_features,
+    checked_labels,
+    positions_of,
+    require_fitted,
+    require_negatives,
+    select,
+)
+from recokit.rankers._losses import groups_of
+from recokit.rankers.from_function import as_scores
+from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+
+__all__ = ["FromEstimator"]
+
+#: From the one that says most to the one that all have.
+METHODS = ("predict_proba", "decision_function", "predict")
+#: Names under which ``fit`` takes groups: ids of rows, or sizes.
+_GROUPS = ("qid", "group_id", "group")
+
+
+class FromEstimator(Configured):
+    """Rank by an estimator with scikit-learn's ``fit`` and ``predict``, such as a pipeline that ends with a classifier.
+
+    A classifier (``predict_proba`` or ``decision_function``) learns which candidates are positives, as
+    :class:`LogisticRegression` does, so that labels between count in part. Where ``fit`` takes groups (``qid``,
+    ``group_id`` or ``group``, as those of ``XGBRanker``, ``CatBoostRanker`` and ``LGBMRanker``) it gets the requests,
+    those whose labels differ, with the labels as they are.
+    Anything else learns the labels.
+
+    Parameters
+    ----------
+    estimator : object
+        With ``fit(X, y)``, and one of the methods below. It stays as it is: ``fit`` learns in a copy.
+    method : {"predict_proba", "decision_function", "predict"}, optional
+        What the score is: the probability of the positive class, or the method's own answer. By default the first of
+        the three that the estimator has.
+    weighted : bool, default True
+        Whether training weights go to ``fit``: as ``sample_weight``, in a pipeline to its last step. To an estimator
+        that takes ``qid``, as XGBoost's, goes one weight for each request, the mean weight of its positives. If False,
+        the estimator learns without, and a classifier takes every label above 0 for a positive.
+    features : sequence of str, optional
+        Features to use; all by default.
+
+    Attributes
+    ----------
+    feature_names_ : tuple of str
+        Features used.
+    estimator_ : object
+        The fitted copy.
+
+    Raises
+    ------
+    ConfigurationError
+        If the estimator lacks ``fit`` or the method, or a feature is missing on use. In ``fit``, where weights differ
+        and the estimator takes none. On saving, if the fitted estimator holds more than numbers, text and arrays.
+
+    Notes
+    -----
+    Missing values are NaN: an estimator that cannot take them needs a step before it that fills them, such as
+    ``make_pipeline(SimpleImputer(), ...)``. Rows of ``data.validation`` are trained on as well. A saved state holds no
+    code and no pickle: an estimator of plain arrays, such as a linear model, is saved and loaded with
+    ``trusted=[its classes]``; a forest of scikit-learn is not. A model that is fitted already is for
+    :class:`FromFunction`, or stays as it is inside scikit-learn's ``FrozenEstimator``.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> x = np.arange(8, dtype=np.float32)[:, None]
+    >>> one = np.ones(8, np.float32)
+    >>> data = RankingData(x, ("clicks",), (x[:, 0] > 4).astype(np.float32), one, np.array([0, 8]),
+    ...                    np.ones(8, np.int64), np.arange(1, 9), np.zeros(8))
+    >>> ranker = FromEstimator(Ridge()).fit(data)
+    >>> batch = Candidates.from_lists([[7, 8]], features=[[1.0], [6.0]], feature_names=["clicks"])
+    >>> low, high = ranker.score(batch)
+    >>> bool(low < high)
+    True
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        method: str | None = None,
+        weighted: bool = True,
+        features: Sequence[str] | None = None,
+    ) -> None:
+        if inspect.isclass(estimator) or not callable(getattr(estimator, "fit", None)):
+            raise ConfigurationError(
+                f"found {estimator!r}; expected an estimator with fit(X, y), such as Ridge(); "
+                "hint: FromFunction takes functions and models that are fitted already"
+            )
+        if method not in (None, *METHODS):
+            raise ConfigurationError(f"found method={method!r}; expected one of {', '.join(METHODS)}")
+        usable = [name for name in METHODS if hasattr(estimator, name)]
+        if not usable or method not in (None, *usable):
+            raise ConfigurationError(
+                f"found {type(estimator).__name__} without {method or 'predict'}; it has {', '.join(usable) or 'none'}"
+            )
+        check_features(features)
+        self.estimator, self.method, self.weighted, self.features = estimator, method, weighted, features
+        self._method = method or usable[0]
+
+    def fit(self, data: RankingData) -> Self:
+        """Fit a copy of the estimator to labelled candidates.
+
+        Raises
+        ------
+        DataError
+            If the labels give nothing to learn from, one is negative, or the estimator cannot take the features.
+        ConfigurationError
+            If weights differ and the estimator takes none, or ``features`` names one that the data lacks.
+        """
+        names = tuple(self.features) if self.features is not None else data.feature_names
+        columns = positions_of(names, data.feature_names, type(self).__name__)
+        features, target, options = self._rows(all_rows(data), columns)
+        estimator = _unfitted(self.estimator)
+        try:
+            estimator.fit(features, target, **options)
+        except (TypeError, ValueError) as error:
+            raise DataError(self._refused("fit", error)) from error
+        self.estimator_, self.feature_names_ = estimator, names
+        return self
+
+    def bind(self, schema: Schema) -> Self:
+        """Learn where the features stand; ConfigurationError where one is missing."""
+        bound = copy.copy(self)
+        names = getattr(self, "feature_names_", self.features)
+        bound.__dict__.update(bound_positions(self, schema, names))
+        return bound
+
+    def score(self, candidates: Candidates) -> Float32Array:
+        """Return the estimator's answers, (N,) float32.
+
+        Raises
+        ------
+        DataError
+            If the estimator cannot take the features.
+        """
+        require_fitted(self, "estimator_")
+        features = select(self, candidates)
+        if len(features) == 0:  # scikit-learn answers nothing about no rows
+            return np.zeros(0, np.float32)
+        try:
+            answer = getattr(self.estimator_, self._method)(features)
+        except ValueError as error:
+            raise DataError(self._refused(self._method, error)) from error
+        if self._method == "predict_proba":
+            answer = np.asarray(answer)[:, -1]
+        return as_scores(answer, len(features), f"{type(self.estimator).__name__}.{self._method}")
+
+    def state(self) -> dict[str, Any]:
+        """Return what ``fit`` learned, for saving.
+
+        Raises
+        ------
+        ConfigurationError
+            If the estimator holds more than numbers, text and arrays.
+        """
+        if not hasattr(self, "estimator_"):
+            return {}
+        try:
+            to_state(self.estimator_)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"found a fitted {type(self.estimator).__name__} that is no plain data ({error}); hint: save its data "
+                "and fit after loading, or use a ranker that is saved, as GradientBoosting, LambdaMART and LightGBM are"
+            ) from error
+        return {"estimator": self.estimator_, "feature_names": self.feature_names_}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what :meth:`state` returned."""
+        if state:
+            self.estimator_, self.feature_names_ = state["estimator"], tuple(state["feature_names"])
+
+    def _rows(self, data: RankingData, columns: IntArray) -> tuple[Float32Array, AnyArray, dict[str, Any]]:
+        """Return features, targets, and the other arguments of ``fit``."""
+        taken = _arguments(self.estimator)
+        grouped = next((name for name in _GROUPS if name in taken), None)
+        if grouped is not None:
+            index, groups = groups_of(data)
+            ids = grouped != "group"
+            options = {grouped: offsets_to_rows(groups.offsets) if ids else np.diff(groups.offsets)}
+            weight = groups.importance if grouped == "qid" else groups.weight
+            return data.features[index][:, columns], groups.label, options | self._weights(weight)
+        label, weight = checked_labels(data)
+        if not _is_classifier(self.estimator):
+            if label.min() == label.max():
+                raise DataError(f"found only labels of {label[0]:g}; expected labels that differ")
+            return data.features[:, columns], label, self._weights(weight)
+        if self.weighted:
+            targets = Targets(data, columns)
+            return targets.features, targets.positive.astype(np.int64), self._weights(targets.weight)
+        require_negatives(label)
+        return data.features[:, columns], (label > 0).astype(np.int64), {}
+
+    def _weights(self, weight: FloatArray) -> dict[str, Any]:
+        name = _weight_argument(self.estimator)
+        if not self.weighted or (name is None and (weight == weight[0]).all()):
+            return {}
+        if name is None:
+            raise ConfigurationError(
+                f"found weights or graded labels, and {type(self.estimator).__name__}.fit takes no sample_weight; "
+                "hint: weighted=False learns without"
+            )
+        return {name: weight}
+
+    def _refused(self, what: str, error: Exception) -> str:
+        first_line = str(error).partition("\n")[0]
+        return (
+            f"found features that {type(self.estimator).__name__}.{what} does not take ({first_line}); "
+            "hint: missing values are NaN; a step before it can fill them, such as SimpleImputer()"
+        )
+
+
+def _unfitted(estimator: Any) -> Any:
+    from sklearn.base import clone
+
+    return clone(estimator) if hasattr(estimator, "get_params") else copy.deepcopy(estimator)
+
+
+def _is_classifier(estimator: Any) -> bool:
+    return hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")
+
+
+def _arguments(estimator: Any) -> set[str]:
+    """Return the names of what ``fit`` takes."""
+    return set(inspect.signature(estimator.fit).parameters)
+
+
+def _weight_argument(estimator: Any) -> str | None:
+    """Return the name under which ``fit`` takes weights, None if it takes none."""
+    if "sample_weight" in _arguments(estimator):
+        return "sample_weight"
+    steps = getattr(estimator, "steps", None)
+    if steps and (inner := _weight_argument(steps[-1][1])):
+        return f"{steps[-1][0]}__{inner}"
+    return None

@@ -1,0 +1,135 @@
+"""FromFunction: a function, or a model that has learned already, as a ranker."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit.data import Candidates, Schema
+from recokit.errors import ConfigurationError, ContractError
+from recokit.rankers._inputs import bound_positions, check_features, select
+from recokit.typing import AnyArray, Float32Array
+
+__all__ = ["FromFunction", "as_scores"]
+
+
+class FromFunction(Configured):
+    """Rank by a function of the candidates, or of their features.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(candidates)``, or ``function(features)`` with a float32 matrix (N, F) if ``features`` are named. It
+        returns (N,) or (N, 1) numbers, higher is better. A torch module in evaluation mode gets and returns tensors,
+        without gradients. So a model that was trained elsewhere serves by its own method, such as
+        ``FromFunction(model.predict, features=[...])``.
+    name : str, optional
+        Name in paths; ``from_function`` by default.
+    features : sequence of str, optional
+        Features that the function takes, in its order; found by name. It gets the candidates without.
+    requires : sequence of str, default ()
+        Names it needs, such as ``"item.category"`` or ``"history"``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the function cannot be called, the name is no identifier, a torch module is in training mode, or a feature is
+        missing on use.
+
+    Notes
+    -----
+    A pipeline with a function cannot be saved, since a saved state holds no code: write a small class with a
+    ``score`` method instead.
+
+    Examples
+    --------
+    >>> batch = Candidates.from_lists([[7, 8]], features=[[10.0, 1.0], [390.0, 0.5]], feature_names=["clicks", "rate"])
+    >>> FromFunction(lambda x: x[:, 0] * x[:, 1], features=["rate", "clicks"]).score(batch).tolist()
+    [10.0, 195.0]
+    >>> FromFunction(lambda candidates: -candidates.item).score(batch).tolist()
+    [-7.0, -8.0]
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        *,
+        name: str | None = None,
+        features: Sequence[str] | None = None,
+        requires: Sequence[str] = (),
+    ) -> None:
+        if not callable(function):
+            hint = (
+                "; hint: FromEstimator takes what is still to be fitted" if hasattr(function, "fit") else ""
+            )
+            raise ConfigurationError(
+                f"found {function!r}; expected a function of candidates or features{hint}"
+            )
+        if name is not None and not name.isidentifier():
+            raise ConfigurationError(f"found name {name!r}; expected an identifier such as 'house_score'")
+        check_features(features)
+        if _is_module(function) and (features is None or getattr(function, "training", False)):
+            found = "without features" if features is None else "in training mode"
+            raise ConfigurationError(
+                f"found a torch module {found}; expected features=[...] in its order, and module.eval()"
+            )
+        self.function, self.name, self.features, self.requires = function, name, features, requires
+        if features is not None:
+            self.feature_names_ = tuple(features)
+
+    def bind(self, schema: Schema) -> Self:
+        """Learn where the features stand; ConfigurationError where one is missing."""
+        bound = copy.copy(self)
+        bound.__dict__.update(bound_positions(self, schema, self.features))
+        return bound
+
+    def score(self, candidates: Candidates) -> Float32Array:
+        """Return what the function says, (N,) float32.
+
+        Raises
+        ------
+        ContractError
+            If that is not one number for each candidate.
+        """
+        given: Any = candidates if self.features is None else select(self, candidates)
+        answer = _asked(self.function, given) if _is_module(self.function) else self.function(given)
+        return as_scores(
+            answer, len(candidates), getattr(self.function, "__name__", type(self.function).__name__)
+        )
+
+
+def as_scores(answer: Any, n: int, who: str) -> Float32Array:
+    """Return numbers (n,) or (n, 1) as scores (n,) float32.
+
+    Raises
+    ------
+    ContractError
+        If they have another shape, or are no numbers.
+    """
+    try:
+        scores: AnyArray = np.asarray(answer)
+        if scores.shape in ((n,), (n, 1)):
+            return scores.reshape(n).astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise ContractError(
+            f"found no numbers from {who} ({error}); expected {n}, one for each candidate"
+        ) from error
+    hint = "; hint: take one column, as in model.predict_proba(x)[:, 1]" if scores.ndim == 2 else ""
+    raise ContractError(f"found an answer of shape {scores.shape} from {who}; expected ({n},){hint}")
+
+
+def _is_module(function: Any) -> bool:
+    torch: Any = sys.modules.get("torch")  # whoever has a module has loaded it
+    return torch is not None and isinstance(function, torch.nn.Module)
+
+
+def _asked(module: Any, features: Float32Array) -> Any:
+    import torch
+
+    with torch.inference_mode():
+        return module(torch.from_numpy(np.array(features, np.float32))).numpy()
