@@ -18,6 +18,8 @@ __all__ = ["EASE"]
 
 #: Elements of the item-item matrix that one step works on: 64 MB as float32.
 _BLOCK = 1 << 24
+#: Rows of the matrix inverted at a time.
+_INVERTED = 2048
 
 
 class EASE(Configured):
@@ -130,22 +132,48 @@ def _row_blocks(n: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n))
 
 
-def _invert(matrix: Float32Array) -> None:
-    """Replace a symmetric positive definite matrix by its inverse, without a copy."""
-    from scipy.linalg.lapack import spotrf, spotri
+def _invert(matrix: Float32Array, block: int = _INVERTED) -> None:
+    """Replace a symmetric positive definite matrix by its inverse, with room for one block of columns beside it.
 
-    # LAPACK's columns are our rows, so its lower triangle is our upper one.
-    factor, failed = spotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
-    _, also_failed = spotri(factor, lower=1, overwrite_c=1)
-    if failed or also_failed:
-        raise DataError(
-            "found an item-item matrix that is singular in float32; expected it positive definite; "
-            "hint: raise regularization, it must stand out against the largest summed weight of an item"
-        )
-    for rows in _row_blocks(len(matrix)):
+    One block of rows after the other is swept: with ``P`` the inverse of its diagonal block and ``C`` its columns, the
+    rest becomes ``A - C P C'`` and the columns become ``C P``; when all are swept the matrix is minus its inverse. All
+    stays symmetric, so only the blocks from the diagonal on are kept up, by plain matrix products: LAPACK's own inverse
+    has been seen to crash at 41,000 rows.
+    """
+    n = len(matrix)
+    blocks = [slice(start, min(start + block, n)) for start in range(0, n, block)]
+    room = np.empty((min(block, n), n), np.float32)
+    for here in blocks:
+        columns = np.concatenate([matrix[: here.start, here], matrix[here, here.start :].T])
+        pivot = _inverse_block(matrix[here, here])
+        swept = columns @ pivot
+        for rows in blocks:
+            if rows != here:
+                part = np.matmul(
+                    swept[rows], columns[rows.start :].T, out=room[: len(swept[rows]), rows.start :]
+                )
+                matrix[rows, rows.start :] -= part
+        matrix[: here.start, here] = swept[: here.start]
+        matrix[here, here.stop :] = swept[here.stop :].T
+        matrix[here, here] = -pivot
+    for rows in blocks:
         part = matrix[rows, rows]
         part[...] = np.triu(part) + np.triu(part, 1).T
         matrix[rows.stop :, rows] = matrix[rows, rows.stop :].T
+    np.negative(matrix, out=matrix)
+
+
+def _inverse_block(block: Float32Array) -> Float32Array:
+    from scipy.linalg import cho_factor, cho_solve
+
+    try:
+        factor = cho_factor(block.astype(np.float64))
+    except np.linalg.LinAlgError as error:
+        raise DataError(
+            "found an item-item matrix that is singular in float32; expected it positive definite; "
+            "hint: raise regularization, it must stand out against the largest summed weight of an item"
+        ) from error
+    return np.asarray(cho_solve(factor, np.eye(len(block)))).astype(np.float32)
 
 
 def _require_memory(n_items: int, allowed: float | None) -> None:
