@@ -57,6 +57,11 @@ class GroupRecorder(Recorder):
         self.given_ = {"X": X, "y": y, "group": group, "sample_weight": sample_weight}
 
 
+class GroupIdRecorder(Recorder):
+    def fit(self, X, y, group_id=None, sample_weight=None):
+        self.given_ = {"group_id": group_id, "sample_weight": sample_weight}
+
+
 class PlainRecorder(Recorder):
     def fit(self, X, y):
         self.given_ = {"X": X, "y": y}
@@ -127,6 +132,9 @@ class TestFromEstimator:
         assert given["group"] is None
         per_group = np.where(np.arange(60) == 1, 5.0, 1.0)[informative]
         np.testing.assert_allclose(given["sample_weight"], per_group)
+        by_id = FromEstimator(GroupIdRecorder()).fit(data).estimator_.given_
+        np.testing.assert_array_equal(by_id["group_id"], given["qid"])
+        np.testing.assert_array_equal(by_id["sample_weight"], weight[rows])
         given = FromEstimator(GroupRecorder()).fit(data).estimator_.given_
         np.testing.assert_array_equal(given["group"], np.full(sum(informative), 20))
         np.testing.assert_array_equal(given["sample_weight"], weight[rows])
