@@ -63,9 +63,9 @@ def run(n_items: int, n_requests: int, vectors: str) -> list[Check]:
     ]
 
 
-def interleaved(ways: Any, users: np.ndarray) -> np.ndarray:
+def interleaved(ways: Any, users: np.ndarray, warmup: int = 30) -> np.ndarray:
     """Return the seconds of every way for every user; ways take turns, so that a slow moment meets them all."""
-    for user in users[:30]:
+    for user in users[:warmup]:
         for way in ways:
             way(user)
     seconds = np.empty((len(ways), len(users)))
