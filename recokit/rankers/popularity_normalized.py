@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from recokit._configured import Configured
+from recokit._ops.segments import segment_sum
 from recokit.data import Candidates, Dataset, Schema
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray
@@ -19,9 +20,9 @@ class PopularityNormalized(Configured):
     """Divide the score so far by a power of the item's popularity (R25).
 
     The score becomes ``score / (1 + popularity / prior) ** strength``: a quotient and not a difference, because orders
-    then do not depend on the scale of the scores. One strength means the same for probabilities, cosines and counts, for
-    every request, and after a refit. With probabilities, 0 is the plain order and 1 that of lift, how much more likely
-    this user takes the item than anybody. Scores below 0 are multiplied instead, so popularity never helps.
+    then do not depend on the scale of the scores. One strength means the same for probabilities, cosines and counts,
+    for every request, and after a refit. With probabilities, 0 is the plain order and 1 that of lift, how much more
+    likely this user takes the item than anybody. Scores below 0 are multiplied instead, so popularity never helps.
 
     Parameters
     ----------
@@ -37,6 +38,11 @@ class PopularityNormalized(Configured):
     ------
     ConfigurationError
         If an option is out of range, or nothing provides the feature.
+
+    Notes
+    -----
+    It needs a ranker before it; for a single source ``Weighted({"item_knn_score": 1.0})`` will do. Rows that come
+    without any score stay as they are and are marked DEGRADED.
 
     Examples
     --------
@@ -91,6 +97,10 @@ class PopularityNormalized(Configured):
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the normalised scores, (N,) float32; NaN where there is no score so far."""
         score = candidates.score.astype(np.float64)
+        known = segment_sum(~np.isnan(score), candidates.row, candidates.n_rows)
+        unscored = np.flatnonzero((candidates.counts > 0) & (known == 0))
+        if len(unscored):
+            candidates.requests.degraded(unscored, "PopularityNormalized: found no scores to normalise")
         factor = (1.0 + self._popularity(candidates) / self.prior) ** self.strength
         return np.where(score < 0, score * factor, score / factor).astype(np.float32)
 
