@@ -12,6 +12,7 @@ import multiprocessing
 import resource
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "IALS": {"n_factors": 256, "unobserved_weight": 0.01, "regularization": 0.002, "n_iterations": 10},
         "ItemKNN": {"n_neighbors": 300, "weighting": "tfidf", "asymmetry": 0.75},
         "EASE": {"regularization": 100.0},
+        "SLIM": {"n_neighbors": 200, "regularization": 50.0},
         "PureSVD": {"n_factors": 128},
     },
     "citeulike-a": {
@@ -127,8 +129,9 @@ def measured(data: str, name: str, *, validation: bool = False, **options: Any) 
 
 
 def _alone(data: str, name: str) -> Found:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measured, (data, name))
+    # Raises where the process is killed, for its memory say; a multiprocessing.Pool would wait for ever.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measured, data, name).result()
 
 
 def _checks(data: str, found: dict[str, Found]) -> list[Check]:

@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,8 +121,9 @@ def fits(sizes: Sequence[int]) -> list[Check]:
     for name in FITS:
         found = []
         for events in sorted(sizes):
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                found.append(pool.apply(fitted, (name, events)))
+            # Raises where the process is killed, for its memory say; a multiprocessing.Pool would wait for ever.
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                found.append(pool.submit(fitted, name, events).result())
             fit = found[-1]
             checks += [
                 Check.info(f"{name}, {events:,} events: Dataset.from_frame", fit.load_seconds, "s"),

@@ -15,4 +15,4 @@ def test_the_report_ends_in_json() -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     values = {check["name"]: check["value"] for check in found["checks"]}
     assert values["iid Gaussian 2,000: recall@100"] == 1.0
-    assert {"ItemKNN fit, 20,000 events", "IALS fit, 20,000 events"} <= set(values)
+    assert {"ItemKNN, 20,000 events: fit", "IALS, 20,000 events: fit"} <= set(values)
