@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import sklearn.tree
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -27,7 +28,11 @@ RANKERS = [
         make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), LogisticRegression())
     ),
     rankers.FromEstimator(make_pipeline(SimpleImputer(keep_empty_features=True), Ridge())),
+    rankers.FromEstimator(sklearn.tree.DecisionTreeClassifier(max_depth=5, random_state=0)),
     rankers.GradientBoosting(n_estimators=20, min_samples_leaf=5),
+    rankers.LambdaMART(n_estimators=20, min_samples_leaf=5),
+    rankers.LightGBM(n_estimators=40, min_child_samples=5, num_threads=1),
+    rankers.LightGBM(objective="lambdarank", n_estimators=40, min_child_samples=5, num_threads=1),
     rankers.LambdaMART(n_estimators=20, min_samples_leaf=5),
     *(
         rankers.LightGBM(objective=objective, n_estimators=20, min_child_samples=5, num_threads=1)
