@@ -43,7 +43,7 @@ def draw_reliability(found: Reliability, ax: Any) -> Any:
     else:
         low, high = 0.0, min(1.0, float(both.max(initial=0.0)) * 1.08 or 1.0)
     ax.plot([low, high], [low, high], color="0.55", linestyle="--", linewidth=1, label="as predicted")
-    size = 20 + 160 * found.weight / found.weight.max()
+    size = 12 + 60 * found.weight / found.weight.max()
     ax.plot(p, o, color="#1f5fa8", linewidth=1.2)
     ax.scatter(
         p, o, s=size, color="#1f5fa8", alpha=0.75, label="bins, area by weight", clip_on=False, zorder=3

@@ -94,7 +94,7 @@ class PopularityFront:
         )
         for strength, *point in zip(self.strengths, x, y.tolist(), strict=True):
             ax.annotate(f"{strength:g}", point, textcoords="offset points", xytext=(6, 6), fontsize=9)
-        ax.set(xlabel=self.breadth, ylabel=f"{self.accuracy}, 95% interval over users")
+        ax.set(xlabel=self.breadth, ylabel=f"{self.accuracy}, {scores[0].confidence:.0%} interval over users")
         ax.set_title("Popularity counts for less: labels are strengths", fontsize=11)
         ax.grid(alpha=0.25)
         ax.margins(0.08)
