@@ -272,11 +272,11 @@ def main() -> None:
                 Check.at_least(f"share of the gap closed: {name}", (level - low) / (high - low), 0.8)
             )
     checks += _coat_checks(folder() / "coat", options.seeds)
-    for name, error in calibration(options.users // 2).items():
+    for name, judged in calibration(options.users // 2).items():
         label = f"calibration error in the week after: {name}"
-        checks.append(
-            Check.info(label, error) if name == "not calibrated" else Check.at_most(label, error, 0.01)
-        )
+        plain = name == "not calibrated"
+        checks.append(Check.info(label, judged.ece) if plain else Check.at_most(label, judged.ece, 0.01))
+        checks.append(Check.info(f"predicted over observed: {name}", judged.bias))
     traded = front(folder() / "ml-100k")
     print(traded)
     if options.plot:
