@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import recokit as rk
-from recokit import candidates, features, rules
+from recokit import candidates, features, rankers, rules
 from recokit.data import DAY, Dataset, Ragged, Requests
 from recokit.datasets import make_marketplace
 from recokit.errors import ConfigurationError, DataError
-from recokit.training import ImpressionLog, impression_rows
+from recokit.monitoring import FeatureLog
+from recokit.training import ImpressionLog, PositionBias, impression_rows, inverse_propensity
 
 DAYS = 20
 
@@ -166,6 +167,24 @@ def test_a_source_that_knows_the_future_is_an_error(market, log):
     pipeline = rk.Pipeline([candidates.ItemKNN(n_neighbors=3)]).fit(market.dataset)
     with pytest.raises(ConfigurationError, match="found item_knn fitted on events until"):
         impression_rows(pipeline, log)
+
+
+def test_rows_of_a_feature_log_are_corrected_and_learned_from_alike(market, cut, tmp_path):
+    log = FeatureLog(tmp_path)
+    stages = [candidates.Popular(), features.ItemActivity(windows=("7D",)), features.UserItem()]
+    pipeline = rk.Pipeline(stages, observers=[log]).fit(market.dataset.before(cut))
+    pipeline.recommend(market.dataset.user_ids.ids.tolist(), k=4, now=cut)
+    log.close()
+    rows = FeatureLog.read(tmp_path, market.dataset, "7D")
+    assert 0 < np.count_nonzero(rows.label) and set(rows.columns["position"].tolist()) == {1, 2, 3, 4}
+    bias = PositionBias.known(market.position_bias)
+    weighed = inverse_propensity(rows, bias, normalize=False).data
+    clicked = rows.label > 0
+    expected = 1 / market.position_bias[rows.columns["position"] - 1]
+    np.testing.assert_allclose(weighed.weight, np.where(clicked, expected, 1.0), rtol=1e-6)
+    for ranker in (rankers.LogisticRegression(), rankers.PositionAware(rankers.LogisticRegression())):
+        score = ranker.fit(weighed).score(pipeline.candidates(pipeline.requests(["user-1"], now=cut)))
+        assert np.isfinite(score).all()
 
 
 # -- logs --------------------------------------------------------------------------------------------
