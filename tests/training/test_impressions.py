@@ -176,7 +176,7 @@ def test_rows_of_a_feature_log_are_corrected_and_learned_from_alike(market, cut,
     pipeline.recommend(market.dataset.user_ids.ids.tolist(), k=4, now=cut)
     log.close()
     rows = FeatureLog.read(tmp_path, market.dataset, "7D")
-    assert 0 < np.count_nonzero(rows.label) and set(rows.columns["position"].tolist()) == {1, 2, 3, 4}
+    assert np.count_nonzero(rows.label) > 0 and set(rows.columns["position"].tolist()) == {1, 2, 3, 4}
     bias = PositionBias.known(market.position_bias)
     weighed = inverse_propensity(rows, bias, normalize=False).data
     clicked = rows.label > 0
