@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recokit._ops.segments import gather_segments, rank_in_row, rows_to_offsets
+from recokit._ops.segments import counts_to_offsets, gather_segments, rank_in_row, rows_to_offsets
 from recokit._ops.selection import CapArrays, Steering, greedy, improve, violations
 from recokit._ops.topk import sort_key
 from recokit.data import Candidates, Cap, Pin, Window
@@ -112,15 +112,18 @@ class _Ranked:
 
 def _ranked(candidates: Candidates, order: IntArray | None, placed: IntArray) -> _Ranked:
     row, offsets = candidates.row, candidates.offsets
-    rank = rank_in_row(row, offsets)
-    before = rank < placed[row]
     if order is not None:
-        # A reranker may move, or leave out, what is placed already.
-        index = np.concatenate([np.flatnonzero(before), order[~before[order]]])
-        index = index[np.argsort(row[index], kind="stable")]
-        return _Ranked(rows_to_offsets(row[index], candidates.n_rows), index)
+        if placed.any():
+            # A reranker may move, or leave out, what is placed already.
+            before = rank_in_row(row, offsets) < placed[row]
+            order = np.concatenate([np.flatnonzero(before), order[~before[order]]])
+            order = order[np.argsort(row[order], kind="stable")]
+        counts = np.bincount(row[order], minlength=candidates.n_rows)
+        return _Ranked(counts_to_offsets(counts), order)
     key = sort_key(candidates.score)
     if placed.any():
+        rank = rank_in_row(row, offsets)
+        before = rank < placed[row]
         return _Ranked(offsets, np.lexsort((np.where(before, rank, key), ~before, row)))
     if candidates.n_rows == 1:
         return _Ranked(offsets, np.argsort(key, kind="stable"))

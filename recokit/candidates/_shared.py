@@ -11,6 +11,7 @@ import numpy as np
 from recokit._ops.packed import group_pairs
 from recokit._ops.segments import rows_to_offsets
 from recokit.data import Dataset, Interactions, Requests, seconds
+from recokit.data.history import events_of
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
@@ -21,6 +22,7 @@ __all__ = [
     "Duration",
     "check_duration",
     "codes_of",
+    "counted_events",
     "decay",
     "distinct_history",
     "interaction_matrix",
@@ -60,6 +62,16 @@ def decay(age: FloatArray, half_life: Duration | None) -> FloatArray:
 def with_decay(log: Interactions, until: float, half_life: Duration | None) -> FloatArray:
     """Return the weight of each event as of a time, (M,) float64."""
     return np.asarray(log.weight * decay(until - log.timestamp, half_life))
+
+
+def counted_events(
+    dataset: Dataset, events: Sequence[str] | None, window: Duration | None, half_life: Duration | None
+) -> tuple[Interactions, FloatArray]:
+    """Return the events that count for popularity, and their weights as of the end of the data, (M,) float64."""
+    log = events_of(dataset.interactions, events)
+    if window is not None:
+        log = log.between(dataset.until - seconds(window), np.inf)
+    return log, with_decay(log, dataset.until, half_life)
 
 
 def interaction_matrix(

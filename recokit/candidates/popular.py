@@ -8,10 +8,10 @@ import numpy as np
 
 from recokit._configured import Configured
 from recokit._ops.segments import counts_to_offsets, multi_arange, segment_sum
-from recokit.candidates._shared import Duration, check_duration, require_fitted, with_decay
+from recokit.candidates._shared import Duration, check_duration, counted_events, require_fitted
 from recokit.compose import first_allowed
-from recokit.data import Categorical, Dataset, Requests, Retrieved, seconds, segments_by
-from recokit.data.history import check_events, events_of
+from recokit.data import Categorical, Dataset, Requests, Retrieved, segments_by
+from recokit.data.history import check_events
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 __all__ = ["Popular"]
@@ -85,10 +85,7 @@ class Popular(Configured):
 
     def fit(self, dataset: Dataset) -> Popular:
         """Count and rank."""
-        log = events_of(dataset.interactions, self.events)
-        if self.window is not None:
-            log = log.between(dataset.until - seconds(self.window), np.inf)
-        weight = with_decay(log, dataset.until, self.half_life)
+        log, weight = counted_events(dataset, self.events, self.window, self.half_life)
         if self.by is None:
             self.segment_ = np.zeros(dataset.n_users + 1, np.int64)
             n_segments = 0

@@ -19,9 +19,15 @@ from recokit._ops.segments import (
 )
 from recokit._ops.threads import map_parts
 from recokit.candidates._neighbors import cost_blocks, joined
-from recokit.candidates._shared import Duration, check_duration, distinct_history, require_fitted, with_decay
-from recokit.data import Dataset, Requests, Retrieved, seconds
-from recokit.data.history import check_events, events_of
+from recokit.candidates._shared import (
+    Duration,
+    check_duration,
+    counted_events,
+    distinct_history,
+    require_fitted,
+)
+from recokit.data import Dataset, Requests, Retrieved
+from recokit.data.history import check_events
 from recokit.errors import ConfigurationError
 from recokit.typing import Float32Array, FloatArray, IntArray
 
@@ -102,10 +108,7 @@ class PopularInCategory(Configured):
         """Count, and rank each category."""
         column = self.by.removeprefix("item.")
         labels = dataset.items.labels(column)
-        log = events_of(dataset.interactions, self.events)
-        if self.window is not None:
-            log = log.between(dataset.until - seconds(self.window), np.inf)
-        weight = with_decay(log, dataset.until, self.half_life)
+        log, weight = counted_events(dataset, self.events, self.window, self.half_life)
         count = segment_sum(weight, log.item, dataset.n_items + 1)
         self.category_ = dataset.items.categorical[column].codes
         overall = 1 + np.argsort(-count[1:], kind="stable")

@@ -87,8 +87,9 @@ class SLIM(Neighbors):
 
     def fit(self, dataset: Dataset) -> SLIM:
         """Find each item's neighbours, and regress it on them."""
-        options = {"half_life": self.half_life, "max_history": self.max_history}
-        near = ItemKNN(n_neighbors=self.n_neighbors, **options).fit(dataset)  # type: ignore[arg-type]
+        near = ItemKNN(
+            n_neighbors=self.n_neighbors, half_life=self.half_life, max_history=self.max_history
+        ).fit(dataset)
         matrix = interaction_matrix(dataset, half_life=self.half_life, max_history=self.max_history)
         by_item = matrix.T.tocsr()
         blocks = [slice(*block) for block in cost_blocks(_work(near, by_item), _BLOCK, by_item.shape[0])]

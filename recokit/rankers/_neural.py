@@ -7,6 +7,7 @@ serving on the same weights as plain arrays.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -160,7 +161,7 @@ class _Rows:
     groups: Groups
 
 
-class NeuralRanker(Configured):
+class NeuralRanker(Configured, ABC):
     """A network; subclasses say what it computes."""
 
     loss: str
@@ -199,13 +200,13 @@ class NeuralRanker(Configured):
 
     hidden: Sequence[int]
 
+    @abstractmethod
     def _initial(self, n_inputs: int, random: torch.Generator) -> Weights:
         """Return the first weights, for so many inputs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _network(self, x: Any, weights: Mapping[str, Any], math: Math) -> Any:
         """Return the raw score (..., N) of inputs (..., N, n_inputs); x may not be written to."""
-        raise NotImplementedError
 
     @property
     def requires(self) -> tuple[str, ...]:

@@ -142,10 +142,10 @@ class ImpressionLog:
             raise DataError(f"found no event {shown!r}; expected one of {', '.join(log.event_names)}")
         followed = log.of(*(wanted if labels is None else labels))
         width = int(log.item.max(initial=0)) + 1
-        key = seen.impression * width + seen.item  # type: ignore[operator]  # checked above
+        key, later = (np.asarray(part.impression) * width + part.item for part in (seen, followed))
         # Stable: of what was recorded twice, the first record is kept.
         key, first = np.unique(key, return_index=True)
-        place, found = locate_sorted(key, followed.impression * width + followed.item)  # type: ignore[operator]
+        place, found = locate_sorted(key, later)
         label = np.zeros(len(key), np.float32)
         np.maximum.at(label, place[found], followed.weight[found])
         order = np.argsort(first)
