@@ -254,3 +254,14 @@ def test_live_events_change_the_features_of_the_next_request():
     after = block.featurize(batch(np.full(4, now)))
     place = block.names.index("user_item_count")
     assert (after[:, place] - before[:, place]).tolist() == [float(i == 11) for i in range(16)]
+
+
+def test_a_pause_of_exactly_the_gap_ends_no_session():
+    events = [(1, 1, 0.0, "view"), (1, 2, 1200.0, "view"), (1, 3, 2400.5, "view"), (1, 4, 3600.0, "view")]
+    data = dataset(events)
+    block = Session(gap="20min").fit(data).bind(data.schema)
+
+    def depth(now):
+        return block.featurize(batch(np.full(4, now), data))[4, 0]  # user 1
+
+    assert [depth(now) for now in (2400.0, 2400.4, 2500.0, 4800.0, 4800.5)] == [2, 0, 1, 2, 0]
