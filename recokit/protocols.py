@@ -101,6 +101,10 @@ class Objective(Protocol):
 
     ``start`` returns a state of the objective's own choice; ``update`` gets the window position (B,) chosen in each row
     and whether the row chose one at all (B,) bool, and returns the next state.
+
+    An objective whose gains are drawn at random has one method more, ``propensity(state, chosen, allowed)``, and
+    ``provides = ("propensity",)``. Given the state that its gains came from, the window positions (B,) chosen and what
+    was allowed (B, W) bool, it returns the exact probability (B,) float64 of each choice, a column of the result.
     """
 
     def start(self, window: Window) -> Any: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from recokit._ops.selection import CapArrays, Steering, greedy, improve, violati
 from recokit._ops.topk import sort_key
 from recokit.data import Candidates, Cap, Pin, Window
 from recokit.protocols import Objective
-from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
+from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["Selection", "broken_limits", "select"]
 
@@ -34,12 +35,16 @@ class Selection:
         For each soft limit that was given up in some row: the rows whose list breaks it.
     repaired : ndarray of int64
         Rows whose greedy list ended early and was lengthened by exchanges.
+    propensity : ndarray of float64, optional
+        For an objective that draws: the probability of each item in its place, given the places before it and what the
+        limits allowed there. NaN in rows that were chosen again, where the draw alone does not explain the list.
     """
 
     offsets: IntArray
     index: IntArray
     relaxed: Mapping[str, BoolArray]
     repaired: IntArray
+    propensity: FloatArray | None = None
 
 
 def select(
@@ -208,14 +213,18 @@ def _merged(task: _Task, found: Selection, rows: IntArray, part: Selection) -> S
     mine = ~np.isin(batch.row[found.index], rows)
     theirs = gather_segments(batch.offsets, rows)[1][part.index]
     index = np.concatenate([found.index[mine], theirs])
-    index = index[np.argsort(batch.row[index], kind="stable")]
+    order = np.argsort(batch.row[index], kind="stable")
+    index = index[order]
+    propensity = None
+    if found.propensity is not None:
+        propensity = np.concatenate([found.propensity[mine], np.full(len(theirs), np.nan)])[order]
     relaxed = {name: mask.copy() for name, mask in found.relaxed.items()}
     for mask in relaxed.values():
         mask[rows] = False
     for name, mask in part.relaxed.items():
         relaxed.setdefault(name, np.zeros(batch.n_rows, np.bool_))[rows] = mask
     repaired = np.concatenate([np.setdiff1d(found.repaired, rows), rows[part.repaired]])
-    return Selection(rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed, repaired)
+    return Selection(rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed, repaired, propensity)
 
 
 def broken_limits(candidates: Candidates, found: Selection, limits: Sequence[Cap]) -> dict[str, BoolArray]:
@@ -248,7 +257,10 @@ def _solve(task: _Task, width: IntArray) -> Selection:
     """Choose with every share counted for k places."""
     ranked = _ranked(task.candidates, task.order, task.placed)
     window = _window(task.candidates, ranked, width)
-    solver = _Solver(task, window, tuple(_cap_arrays(cap, window.index, task.k) for cap in task.caps))
+    drawn = None
+    if hasattr(task.objective, "propensity"):
+        drawn = np.full((len(task.k), int(task.k.max(initial=0))), np.nan)
+    solver = _Solver(task, window, tuple(_cap_arrays(cap, window.index, task.k) for cap in task.caps), drawn)
     picked = solver.run(solver.arrays, solver.placed())
     picked, repaired = solver.repaired(picked)
     relaxed: dict[str, BoolArray] = {}
@@ -256,7 +268,8 @@ def _solve(task: _Task, width: IntArray) -> Selection:
         picked, relaxed = solver.relaxed(picked)
     rows, places = np.nonzero(picked >= 0)
     index = window.index[rows, picked[rows, places]]
-    return Selection(rows_to_offsets(rows, len(picked)), index, relaxed, repaired)
+    propensity = None if drawn is None else drawn[rows, places]
+    return Selection(rows_to_offsets(rows, len(picked)), index, relaxed, repaired, propensity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,6 +279,8 @@ class _Solver:
     task: _Task
     window: Window
     arrays: tuple[CapArrays, ...]
+    #: Probability of each place (B, K), written as an objective draws it; None for one that does not.
+    drawn: FloatArray | None = None
 
     @property
     def available(self) -> IntArray:
@@ -280,7 +295,7 @@ class _Solver:
     def run(self, arrays: Sequence[CapArrays], start: IntArray) -> IntArray:
         """Choose greedily from where the lists stand."""
         objective, window = self.task.objective, self.window
-        steering = None if objective is None else _Steered(objective, window)
+        steering = None if objective is None else _Steered(objective, window, self.drawn)
         pinned = _pinned(self.task.limits, window)
         return greedy(window.valid, self.task.k, arrays, steering, start=start, pinned=pinned)
 
@@ -310,6 +325,8 @@ class _Solver:
             if longer is not mine:
                 picked[row, : len(longer)] = longer
                 better.append(row)
+        if self.drawn is not None:
+            self.drawn[better] = np.nan  # exchanged, not drawn
         return picked, np.array(better, np.int64)
 
     def relaxed(self, picked: IntArray) -> tuple[IntArray, dict[str, BoolArray]]:
@@ -386,15 +403,31 @@ def _pinned(limits: Sequence[Cap | Pin], window: Window) -> IntArray | None:
 class _Steered(Steering):
     """An objective with its state. What has no finite score comes last, however different it is."""
 
-    def __init__(self, objective: Objective, window: Window) -> None:
+    def __init__(self, objective: Objective, window: Window, drawn: FloatArray | None = None) -> None:
         self.objective, self.state = objective, objective.start(window)
         scores = window.candidates.score[window.index] if len(window.candidates) else window.relevance
         finite = np.isfinite(scores)
         self.finite = None if finite.all() else finite
+        self.drawn, self.place = drawn, 0
 
     def gain(self) -> AnyArray:
         gain = self.objective.gain(self.state)
         return gain if self.finite is None else np.where(self.finite, gain, np.nan)
 
-    def update(self, chosen: IntArray, active: BoolArray) -> None:
+    def update(self, chosen: IntArray, active: BoolArray, allowed: BoolArray) -> None:
+        if self.drawn is not None:
+            self._note_propensity(self.drawn, chosen, active, allowed)
+        self.place += 1
         self.state = self.objective.update(self.state, chosen, active)
+
+    def _note_propensity(
+        self, drawn: FloatArray, chosen: IntArray, active: BoolArray, allowed: BoolArray
+    ) -> None:
+        rows = np.arange(len(chosen))
+        choice = active & allowed[rows, chosen]  # what stands there already was not drawn now
+        options = allowed if self.finite is None else allowed & self.finite
+        # Among items without a finite score the first is taken, and only where nothing else is allowed.
+        forced = ~options[rows, chosen]
+        objective: Any = self.objective
+        probability = objective.propensity(self.state, chosen, options)
+        drawn[choice, self.place] = np.where(forced, 1.0, probability)[choice]

@@ -48,7 +48,7 @@ class Steering(Protocol):
 
     def gain(self) -> AnyArray: ...
 
-    def update(self, chosen: IntArray, active: BoolArray) -> None: ...
+    def update(self, chosen: IntArray, active: BoolArray, allowed: BoolArray) -> None: ...
 
 
 #: More than any list is long: a cap that holds no longer.
@@ -182,13 +182,13 @@ def greedy(
             break
         picked[:, place] = chosen
         picked[~going, place] = -1
+        if steering is not None:
+            steering.update(chosen, going, allowed)
         available[rows, chosen] = False
         if counts is not None:
             counts.update(rows, chosen, going)
         for run in sliding:
             run.update(chosen, going)
-        if steering is not None:
-            steering.update(chosen, going)
     return picked
 
 

@@ -22,7 +22,7 @@ from recokit.pipeline.run import Run
 from recokit.protocols import Role
 from recokit.slates import select
 from recokit.trace import Status
-from recokit.typing import AnyArray, BoolArray, IntArray
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = ["Selector"]
 
@@ -40,6 +40,7 @@ class _Chosen:
     offsets: IntArray
     index: IntArray
     relaxed: Mapping[str, BoolArray]
+    propensity: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +61,13 @@ class Selector:
         self.k = np.minimum(run.requests.k, max(run.settings.n_items, 1))
         objective = () if self.plan.objective is None else (self.plan.objective,)
         self.steering = (*self.plan.rerankers, *objective)
+        self.draws = any(hasattr(node.stage, "propensity") for node in objective)
 
     def finish(self, pool: Candidates) -> Candidates:
         """Return the final list of every row."""
         fallback = self.plan.fallback
-        settled = self._settle(pool, np.zeros(pool.n_rows, np.int64), relax=fallback is None)
+        drawn = np.full(pool.n_rows, self.draws)
+        settled = self._settle(pool, np.zeros(pool.n_rows, np.int64), drawn, relax=fallback is None)
         selected = settled.shown
         short = self._short(selected)
         if fallback is not None and short.any():
@@ -86,7 +89,8 @@ class Selector:
         extra = self._ask_fallback(node, pool, short)
         done = settled.shown.compress(~short[settled.shown.row])
         placed = settled.plain.compress(short[settled.plain.row])
-        filled = self._settle(placed.append(extra), placed.counts, relax=False)
+        nothing = np.zeros(pool.n_rows, np.bool_)  # what fills up was not drawn from all that could be shown
+        filled = self._settle(placed.append(extra), placed.counts, nothing, relax=False)
         still = short & self._short(filled.shown)
         if self.plan.constraints and still.any():
             # Soft limits yield only now: first the ranked reserve, then what is left of the fallback.
@@ -94,7 +98,7 @@ class Selector:
             reserve = without(pool.compress(still[pool.row]), placed)
             left = filled.pool.compress(still[filled.pool.row])
             rest = placed.append(reserve).append(without(without(left, placed), reserve))
-            filled = self._settle(rest, placed.counts, relax=True)
+            filled = self._settle(rest, placed.counts, nothing, relax=True)
         bit = np.uint64(filled.shown.source_names.index(node.name))
         used = np.unique(filled.shown.row[(filled.shown.sources >> bit) & np.uint64(1) == 1])
         self.run.mark(used, Status.FALLBACK, f"{node.name}: filled up")
@@ -141,11 +145,14 @@ class Selector:
 
     # -- selection, annotation and late checks until nothing changes -------------------------------
 
-    def _settle(self, batch: Candidates, placed: IntArray, *, relax: bool) -> _Settled:
-        """Select and annotate; drop what a late check refuses and select again, until nothing is refused."""
+    def _settle(self, batch: Candidates, placed: IntArray, drawn: BoolArray, *, relax: bool) -> _Settled:
+        """Select and annotate; drop what a late check refuses and select again, until nothing is refused.
+
+        Rows where ``drawn`` is set log the probability of each place; once something was refused, none is known.
+        """
         while True:
             chosen = self._choose(batch, placed, relax=relax)
-            plain = shown = batch.take(chosen.offsets, chosen.index)
+            plain = shown = self._with_propensity(batch, chosen, drawn)
             refused = np.zeros(len(batch), np.bool_)
             for node in self.plan.annotators:
                 shown = self._annotate(node, batch, chosen, shown, refused)
@@ -158,7 +165,17 @@ class Selector:
                 return _Settled(shown, plain, batch)
             lost = refused & (rank_in_row(batch.row, batch.offsets) < placed[batch.row])
             placed = placed - np.bincount(batch.row[lost], minlength=batch.n_rows)
+            drawn = drawn & (np.bincount(batch.row[refused], minlength=batch.n_rows) == 0)
             batch = batch.compress(~refused)
+
+    def _with_propensity(self, batch: Candidates, chosen: _Chosen, drawn: BoolArray) -> Candidates:
+        selected = batch.take(chosen.offsets, chosen.index)
+        if not self.draws:
+            return selected
+        before = selected.columns.get("propensity", np.full(len(selected), np.nan))
+        if chosen.propensity is None:
+            return selected.with_columns({"propensity": before})
+        return selected.with_columns({"propensity": np.where(drawn[selected.row], chosen.propensity, before)})
 
     def _annotate(
         self, node: Node, batch: Candidates, chosen: _Chosen, selected: Candidates, refused: BoolArray
@@ -320,7 +337,7 @@ class Selector:
         for cap, mask in selection.relaxed.items():
             relaxed[cap] = np.zeros(batch.n_rows, np.bool_)
             relaxed[cap][rows] = mask
-        return _Chosen(selection.offsets, index, relaxed)
+        return _Chosen(selection.offsets, index, relaxed, selection.propensity)
 
     def _without_blamed(
         self,
@@ -363,9 +380,17 @@ def _join_chosen(batch: Candidates, pieces: list[_Chosen]) -> _Chosen:
     if len(pieces) == 1:
         return pieces[0]
     index = np.concatenate([np.zeros(0, np.int64), *(piece.index for piece in pieces)])
-    index = index[np.argsort(batch.row[index], kind="stable")]
+    order = np.argsort(batch.row[index], kind="stable")
+    index = index[order]
+    propensity = None
+    if any(piece.propensity is not None for piece in pieces):
+        parts = [
+            np.full(len(piece.index), np.nan) if piece.propensity is None else piece.propensity
+            for piece in pieces
+        ]
+        propensity = np.concatenate(parts)[order]
     relaxed: dict[str, BoolArray] = {}
     for piece in pieces:
         for cap, mask in piece.relaxed.items():
             relaxed[cap] = relaxed[cap] | mask if cap in relaxed else mask
-    return _Chosen(rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed)
+    return _Chosen(rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed, propensity)
