@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from recokit._ops.segments import counts_to_offsets, gather_segments, rank_in_row, rows_to_offsets
-from recokit._ops.selection import CapArrays, Steering, greedy, improve, violations
+from recokit._ops.selection import CapArrays, greedy, improve, violations
 from recokit._ops.topk import sort_key
+from recokit._steered import Steered
 from recokit.data import Candidates, Cap, Pin, Window
 from recokit.protocols import Objective
-from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
+from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["Selection", "broken_limits", "select"]
 
@@ -295,7 +295,7 @@ class _Solver:
     def run(self, arrays: Sequence[CapArrays], start: IntArray) -> IntArray:
         """Choose greedily from where the lists stand."""
         objective, window = self.task.objective, self.window
-        steering = None if objective is None else _Steered(objective, window, self.drawn)
+        steering = None if objective is None else Steered(objective, window, self.drawn)
         pinned = _pinned(self.task.limits, window)
         return greedy(window.valid, self.task.k, arrays, steering, start=start, pinned=pinned)
 
@@ -398,36 +398,3 @@ def _pinned(limits: Sequence[Cap | Pin], window: Window) -> IntArray | None:
         return None
     position = np.max([pin.position for pin in pins], axis=0)
     return np.where(window.valid, position[window.index], 0)
-
-
-class _Steered(Steering):
-    """An objective with its state. What has no finite score comes last, however different it is."""
-
-    def __init__(self, objective: Objective, window: Window, drawn: FloatArray | None = None) -> None:
-        self.objective, self.state = objective, objective.start(window)
-        scores = window.candidates.score[window.index] if len(window.candidates) else window.relevance
-        finite = np.isfinite(scores)
-        self.finite = None if finite.all() else finite
-        self.drawn, self.place = drawn, 0
-
-    def gain(self) -> AnyArray:
-        gain = self.objective.gain(self.state)
-        return gain if self.finite is None else np.where(self.finite, gain, np.nan)
-
-    def update(self, chosen: IntArray, active: BoolArray, allowed: BoolArray) -> None:
-        if self.drawn is not None:
-            self._note_propensity(self.drawn, chosen, active, allowed)
-        self.place += 1
-        self.state = self.objective.update(self.state, chosen, active)
-
-    def _note_propensity(
-        self, drawn: FloatArray, chosen: IntArray, active: BoolArray, allowed: BoolArray
-    ) -> None:
-        rows = np.arange(len(chosen))
-        choice = active & allowed[rows, chosen]  # what stands there already was not drawn now
-        options = allowed if self.finite is None else allowed & self.finite
-        # Among items without a finite score the first is taken, and only where nothing else is allowed.
-        forced = ~options[rows, chosen]
-        objective: Any = self.objective
-        probability = objective.propensity(self.state, chosen, options)
-        drawn[choice, self.place] = np.where(forced, 1.0, probability)[choice]

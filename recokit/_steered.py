@@ -1,0 +1,47 @@
+"""Steered: an objective inside one greedy selection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recokit._ops.selection import Steering
+from recokit.data import Window
+from recokit.protocols import Objective
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+
+__all__ = ["Steered"]
+
+
+class Steered(Steering):
+    """An objective with its state. What has no finite score comes last, however different it is."""
+
+    def __init__(self, objective: Objective, window: Window, drawn: FloatArray | None = None) -> None:
+        self.objective, self.state = objective, objective.start(window)
+        scores = window.candidates.score[window.index] if len(window.candidates) else window.relevance
+        finite = np.isfinite(scores)
+        self.finite = None if finite.all() else finite
+        self.drawn, self.place = drawn, 0
+
+    def gain(self) -> AnyArray:
+        gain = self.objective.gain(self.state)
+        return gain if self.finite is None else np.where(self.finite, gain, np.nan)
+
+    def update(self, chosen: IntArray, active: BoolArray, allowed: BoolArray) -> None:
+        if self.drawn is not None:
+            self._note_propensity(self.drawn, chosen, active, allowed)
+        self.place += 1
+        self.state = self.objective.update(self.state, chosen, active)
+
+    def _note_propensity(
+        self, drawn: FloatArray, chosen: IntArray, active: BoolArray, allowed: BoolArray
+    ) -> None:
+        rows = np.arange(len(chosen))
+        choice = active & allowed[rows, chosen]  # what stands there already was not drawn now
+        options = allowed if self.finite is None else allowed & self.finite
+        # Among items without a finite score the first is taken, and only where nothing else is allowed.
+        forced = ~options[rows, chosen]
+        objective: Any = self.objective
+        probability = objective.propensity(self.state, chosen, options)
+        drawn[choice, self.place] = np.where(forced, 1.0, probability)[choice]
