@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit.data import Schema, Window
-from recokit.errors import ConfigurationError, ContractError, NotFittedError
-from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
+from recokit.data import Window
+from recokit.diversity._compared import Compared, weighted
+from recokit.diversity._content import Content
+from recokit.typing import BoolArray, Float32Array, IntArray
 
 __all__ = ["MMR"]
 
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """Items of the window, weighted relevance (B, W), and likeness to the nearest item chosen, once there is one."""
+    """Weighted relevance and gain so far, (B, W): the gain is written into, each run has its own."""
 
-    content: AnyArray
+    content: Content
     relevance: Float32Array
-    nearest: Float32Array | None
+    gain: Float32Array
 
 
-class MMR(Configured):
+class MMR(Compared):
     """Objective of maximal marginal relevance (Carbonell and Goldstein, 1998).
 
     The next item of a list has the largest ``t * relevance - (1 - t) * likeness``: its relevance is the ranker's score
@@ -37,17 +34,25 @@ class MMR(Configured):
     trade_off : float, default 0.7
         ``t``: 1 is relevance alone, 0 difference alone.
     vectors : ndarray of float, shape (n_items + 1, D), optional
-        Likeness is the cosine of these. A row of zeros is an item without a vector: it is like nothing.
+        Likeness is the cosine of these. A row of zeros is an item without a vector.
     columns : sequence of str, optional
-        Without vectors, likeness is the share of these categorical item columns in which two items agree; a missing
-        value agrees with nothing. All categorical columns by default.
+        Without vectors, likeness is the share of these item columns in which two items agree; a missing value agrees
+        with nothing. All categorical columns by default.
+    similarity : ndarray or sparse matrix (n_items + 1, n_items + 1), or callable, optional
+        Any other likeness, from 0 to 1; a callable gets two arrays of item codes (M,) and returns (M,). An item whose
+        row has nothing but zeros is one of which nothing is known.
     pool : int, default 100
         The list is chosen from so many candidates with the best scores; more only where limits leave it short.
 
     Raises
     ------
     ConfigurationError
-        If an option is out of range, both vectors and columns are given, or there is nothing to compare by.
+        If an option is out of range, more than one thing to compare by is given, or there is none.
+
+    Notes
+    -----
+    An item without a vector, or without any label, is neither favoured nor punished: its likeness is the mean of the
+    row's other candidates'. What is chosen without one says nothing about the others.
 
     Examples
     --------
@@ -59,86 +64,25 @@ class MMR(Configured):
     [1, 3]
     """
 
-    def __init__(
-        self,
-        trade_off: float = 0.7,
-        *,
-        vectors: AnyArray | None = None,
-        columns: Sequence[str] | None = None,
-        pool: int = 100,
-    ) -> None:
-        if not 0 <= trade_off <= 1:
-            raise ConfigurationError(f"found trade_off={trade_off}; expected 0 to 1")
-        if vectors is not None and columns is not None:
-            raise ConfigurationError(
-                "found both vectors and columns; expected one of them to compare items by"
-            )
-        if vectors is not None and (vectors.ndim != 2 or not np.isfinite(vectors).all()):
-            raise ConfigurationError(
-                f"found vectors of shape {vectors.shape}; expected finite ones of shape (n_items + 1, D)"
-            )
-        if pool < 1:
-            raise ConfigurationError(f"found pool={pool}; expected at least 1")
-        self.trade_off, self.vectors, self.columns, self.pool = trade_off, vectors, columns, pool
-        if vectors is not None:
-            # Unit length once: cosine is then a product. A row of zeros stays one.
-            length = np.linalg.norm(vectors, axis=1, keepdims=True)
-            self.unit_ = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
-
-    @property
-    def requires(self) -> tuple[str, ...]:
-        """The item columns named."""
-        return tuple(f"item.{name.removeprefix('item.')}" for name in self.columns or ())
-
-    def bind(self, schema: Schema) -> Any:
-        """Return a copy that knows the labels to compare items by."""
-        bound: Any = copy.copy(self)
-        if self.vectors is not None:
-            if len(self.vectors) != len(schema.item_ids) + 1:
-                raise ConfigurationError(
-                    f"found vectors for {len(self.vectors)} item codes; expected {len(schema.item_ids) + 1}, "
-                    "row 0 for unknown items"
-                )
-            return bound
-        names = self.columns if self.columns is not None else tuple(schema.items.categorical)
-        if not names:
-            raise ConfigurationError(
-                "found neither vectors nor a categorical item column; expected something to compare items by; "
-                "hint: MMR(vectors=...)"
-            )
-        bound.labels_ = np.stack([schema.item_column(name).astype(np.int64) for name in names], axis=1)
-        return bound
-
     def start(self, window: Window) -> _State:
         """Return the state before the first choice."""
-        if hasattr(self, "unit_"):
-            content = self.unit_
-        elif hasattr(self, "labels_"):
-            content = self.labels_
-        else:
-            raise NotFittedError(
-                "found MMR before bind; expected a fitted pipeline around it, vectors=, or bind(schema)"
-            )
-        item = window.candidates.item[window.index] if len(window.candidates) else window.index
-        if item.size and item.max() >= len(content):
-            raise ContractError(f"found item code {item.max()}; expected at most {len(content) - 1}")
-        relevance = np.float32(self.trade_off) * window.relevance
-        return _State(content[item], relevance, None)
+        relevance = weighted(self.trade_off, window.relevance)
+        # Nothing is less like anything than by -1: the same for all, until there is a first choice.
+        return _State(self.content(window), relevance, relevance + np.float32(1 - self.trade_off))
 
     def gain(self, state: _State) -> Float32Array:
         """Return ``t * relevance - (1 - t) * likeness``, (B, W)."""
-        if state.nearest is None:
-            return state.relevance
-        return np.asarray(state.relevance - np.float32(1 - self.trade_off) * state.nearest)
+        if state.content.known is None:
+            return state.gain
+        return state.relevance + state.content.neutral(state.gain - state.relevance)
 
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
-        picked = state.content[np.arange(len(chosen)), chosen]
-        if state.content.dtype.kind == "f":
-            likeness = np.matmul(state.content, picked[:, :, None])[:, :, 0]
-        else:
-            same = (state.content == picked[:, None, :]) & (picked > 0)[:, None, :]
-            likeness = same.mean(axis=2, dtype=np.float32)
-        before = np.zeros_like(state.relevance) if state.nearest is None else state.nearest
-        closer = likeness if state.nearest is None else np.maximum(before, likeness)
-        return _State(state.content, state.relevance, np.where(active[:, None], closer, before))
+        told = state.content.told(chosen, active)
+        gain = state.content.likeness(chosen)
+        gain *= np.float32(self.trade_off - 1)
+        gain += state.relevance
+        if not told.all():
+            gain[~told] = np.inf
+        np.minimum(state.gain, gain, out=state.gain)
+        return state

@@ -40,12 +40,6 @@ def test_mmr_prefers_another_category() -> None:
     assert chosen(batch, MMR(1.0, columns=["category"]).bind(schema), k=2) == alike
 
 
-def test_an_item_without_a_vector_is_like_nothing() -> None:
-    vectors = np.array([[0, 0], [1, 0], [1, 0], [0, 0]], np.float64)
-    batch = Candidates.from_lists([[1, 2, 3]], scores=[[0.9, 0.8, 0.7]])
-    assert chosen(batch, MMR(0.5, vectors=vectors), k=2) == [1, 3]
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_broken_scores_are_no_relevance(bad: float) -> None:
     vectors = np.zeros((4, 2))

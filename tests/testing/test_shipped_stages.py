@@ -20,6 +20,7 @@ from recokit.protocols import role_of
 from recokit.testing import make_requests, parametrize_checks, toy_dataset
 
 VECTORS = np.random.default_rng(0).normal(size=(31, 8)).astype(np.float32)  # the toy dataset has 30 items
+UNIT = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
 
 
 async def first_two(requests, limit):
@@ -69,6 +70,10 @@ def half_price(x):
 
 def older_first(candidates):
     return -candidates.item
+
+
+def same_parity(one, other):
+    return (one % 2 == other % 2).astype(np.float32)
 
 
 STAGES = [
@@ -138,9 +143,16 @@ STAGES = [
     features.UserActivity(),
     features.UserCategory(),
     features.UserItem(),
+    diversity.DPP(0.5),
+    diversity.DPP(vectors=VECTORS),
+    diversity.DPP(similarity=csr_matrix(UNIT @ UNIT.T)),
     diversity.MMR(0.5),
     diversity.MMR(0.7, columns=["category"]),
     diversity.MMR(0.7, vectors=VECTORS),
+    diversity.MMR(0.7, similarity=UNIT @ UNIT.T),
+    diversity.MMR(0.7, similarity=same_parity),
+    diversity.MSD(0.9, columns=["category", "seller"]),
+    diversity.MSD(vectors=np.where(np.arange(31)[:, None] % 3, VECTORS, 0)),
     diversity.TopK(),
     stores.RecentSession(toy_sessions(), half_life="1D"),
     stores.RecentSession(toy_sessions(["mobile", "desktop"]), by="device", max_events=3),

@@ -1,0 +1,132 @@
+"""What the items of a window are compared by: vectors, labels, or any similarity."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
+
+__all__ = ["Content", "Labels", "Pairs", "Vectors", "unit_vectors"]
+
+
+def unit_vectors(vectors: AnyArray) -> Float32Array:
+    """Return vectors of length one, so that a cosine is a product; a row of zeros stays one."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.ascontiguousarray(vectors / np.where(length > 0, length, 1), np.float32)
+
+
+class Content(ABC):
+    """The items of one window, (B, W), and how alike they are.
+
+    An item without content is neither favoured nor punished: what it would add to its list counts as the mean of what
+    the row's other candidates would, those with content that were not chosen yet.
+
+    Parameters
+    ----------
+    item : ndarray of int64, shape (B, W)
+    valid, known : ndarray of bool, shape (B, W)
+        False where the window is padded; false where an item has no content.
+    """
+
+    def __init__(self, item: IntArray, valid: BoolArray, known: BoolArray) -> None:
+        self.item, self.rows = item, np.arange(len(item))
+        usable = valid & known
+        self.known = None if (usable | ~valid).all() else known
+        self._open = None if self.known is None else usable
+
+    @abstractmethod
+    def likeness(self, chosen: IntArray) -> Float32Array:
+        """Return how like every candidate is to the one at window position ``chosen`` (B,): (B, W), a new array."""
+
+    @abstractmethod
+    def pairs(self) -> Float32Array:
+        """Return the likeness of all pairs, (B, W, W)."""
+
+    def told(self, chosen: IntArray, active: BoolArray) -> BoolArray:
+        """Take note of a choice; return the rows (B,) in which it says something about the other candidates."""
+        if self.known is None or self._open is None:
+            return active
+        self._open[self.rows[active], chosen[active]] = False
+        return np.asarray(active & self.known[self.rows, chosen])
+
+    def neutral(self, value: Float32Array) -> Float32Array:
+        """Return the values (B, W) with the mean of the row in place of those of items without content."""
+        if self.known is None or self._open is None:
+            return value
+        count = self._open.sum(axis=1, keepdims=True)
+        total = np.where(self._open, value, 0).sum(axis=1, keepdims=True)
+        return np.where(self.known, value, total / np.maximum(count, 1)).astype(np.float32)
+
+
+class Vectors(Content):
+    """Items compared by the cosine of vectors (n_items + 1, D) of length one."""
+
+    def __init__(self, unit: Float32Array, has_vector: BoolArray, item: IntArray, valid: BoolArray) -> None:
+        super().__init__(item, valid, has_vector[item])
+        self.vector = unit.take(item, axis=0)
+
+    def likeness(self, chosen: IntArray) -> Float32Array:
+        """Return the cosines with one candidate of each row."""
+        return self.product(self.vector[self.rows, chosen])
+
+    def product(self, direction: Float32Array) -> Float32Array:
+        """Return the product of every candidate's vector with a vector (B, D) of its row, (B, W)."""
+        if len(direction) == 1:  # one product is quicker than a batch of one
+            return np.asarray(self.vector[0] @ direction[0])[None]
+        return np.asarray(np.matmul(self.vector, direction[:, :, None])[:, :, 0])
+
+    def pairs(self) -> Float32Array:
+        """Return the cosines of all pairs."""
+        return np.asarray(self.vector @ self.vector.transpose(0, 2, 1))
+
+
+class Labels(Content):
+    """Items compared by the share of the label columns (n_items + 1, C) in which they agree; 0 agrees with nothing."""
+
+    def __init__(self, labels: IntArray, item: IntArray, valid: BoolArray) -> None:
+        self.label = labels.take(item, axis=0)
+        super().__init__(item, valid, np.asarray((self.label > 0).any(axis=2)))
+
+    def likeness(self, chosen: IntArray) -> Float32Array:
+        """Return the shares of columns in which candidates agree with one of their row."""
+        mine = self.label[self.rows, chosen][:, None, :]
+        return np.asarray(((self.label == mine) & (mine > 0)).mean(axis=2, dtype=np.float32))
+
+    def pairs(self) -> Float32Array:
+        """Return the shares of columns in which all pairs agree."""
+        agree = np.zeros((*self.item.shape, self.item.shape[1]), np.float32)
+        for column in range(self.label.shape[2]):
+            label = self.label[:, :, column]
+            agree += (label[:, :, None] == label[:, None, :]) & (label > 0)[:, None, :]
+        agree /= max(self.label.shape[2], 1)
+        return agree
+
+
+class Pairs(Content):
+    """Items compared by a matrix (n_items + 1, n_items + 1), dense or sparse, or by a function of item codes."""
+
+    def __init__(self, similarity: Any, known: BoolArray | None, item: IntArray, valid: BoolArray) -> None:
+        super().__init__(item, valid, np.ones(item.shape, np.bool_) if known is None else known[item])
+        self.similarity = similarity
+
+    def likeness(self, chosen: IntArray) -> Float32Array:
+        """Return what the similarity says of one candidate of each row and all of them."""
+        return self._between(self.item[self.rows, chosen][:, None], self.item)
+
+    def pairs(self) -> Float32Array:
+        """Return what the similarity says of all pairs."""
+        width = self.item.shape[1]
+        found = self._between(np.repeat(self.item, width, axis=1), np.tile(self.item, (1, width)))
+        return found.reshape(*self.item.shape, width)
+
+    def _between(self, one: IntArray, other: IntArray) -> Float32Array:
+        one = np.broadcast_to(one, other.shape)
+        if callable(self.similarity):
+            found = self.similarity(one.ravel(), other.ravel())
+        else:
+            found = self.similarity[one.ravel(), other.ravel()]
+        # An index of a sparse matrix gives numpy's matrix type: flat again.
+        return np.asarray(found, np.float32).reshape(other.shape)
