@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit.diversity._known import Known
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 __all__ = ["Content", "Labels", "Pairs", "Vectors", "unit_vectors"]
@@ -21,9 +22,6 @@ def unit_vectors(vectors: AnyArray) -> Float32Array:
 class Content(ABC):
     """The items of one window, (B, W), and how alike they are.
 
-    An item without content is neither favoured nor punished: what it would add to its list counts as the mean of what
-    the row's other candidates would, those with content that were not chosen yet.
-
     Parameters
     ----------
     item : ndarray of int64, shape (B, W)
@@ -32,10 +30,7 @@ class Content(ABC):
     """
 
     def __init__(self, item: IntArray, valid: BoolArray, known: BoolArray) -> None:
-        self.item, self.rows = item, np.arange(len(item))
-        usable = valid & known
-        self.known = None if (usable | ~valid).all() else known
-        self._open = None if self.known is None else usable
+        self.item, self.rows, self.known = item, np.arange(len(item)), Known(valid, known)
 
     @abstractmethod
     def likeness(self, chosen: IntArray) -> Float32Array:
@@ -44,21 +39,6 @@ class Content(ABC):
     @abstractmethod
     def pairs(self) -> Float32Array:
         """Return the likeness of all pairs, (B, W, W)."""
-
-    def told(self, chosen: IntArray, active: BoolArray) -> BoolArray:
-        """Take note of a choice; return the rows (B,) in which it says something about the other candidates."""
-        if self.known is None or self._open is None:
-            return active
-        self._open[self.rows[active], chosen[active]] = False
-        return np.asarray(active & self.known[self.rows, chosen])
-
-    def neutral(self, value: Float32Array) -> Float32Array:
-        """Return the values (B, W) with the mean of the row in place of those of items without content."""
-        if self.known is None or self._open is None:
-            return value
-        count = self._open.sum(axis=1, keepdims=True)
-        total = np.where(self._open, value, 0).sum(axis=1, keepdims=True)
-        return np.where(self.known, value, total / np.maximum(count, 1)).astype(np.float32)
 
 
 class Vectors(Content):

@@ -141,13 +141,13 @@ class DPP(Compared):
         """Return ``t * relevance + (1 - t) * log(variance left)``, (B, W)."""
         novelty = np.log(np.maximum(state.left, FLOOR))
         novelty *= np.float32(1 - self.trade_off)
-        novelty = state.content.neutral(novelty)
+        novelty = state.content.known.neutral(novelty)
         novelty += state.relevance
         return novelty
 
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
-        told = state.content.told(chosen, active)
+        told = state.content.known.told(chosen, active)
         variance = state.left[state.content.rows, chosen]
         entry = state.factor.next(chosen, np.sqrt(np.where(told & (variance > FLOOR), variance, 0)))
         entry *= entry

@@ -72,13 +72,13 @@ class MMR(Compared):
 
     def gain(self, state: _State) -> Float32Array:
         """Return ``t * relevance - (1 - t) * likeness``, (B, W)."""
-        if state.content.known is None:
+        if state.content.known.all:
             return state.gain
-        return state.relevance + state.content.neutral(state.gain - state.relevance)
+        return state.relevance + state.content.known.neutral(state.gain - state.relevance)
 
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
-        told = state.content.told(chosen, active)
+        told = state.content.known.told(chosen, active)
         gain = state.content.likeness(chosen)
         gain *= np.float32(self.trade_off - 1)
         gain += state.relevance

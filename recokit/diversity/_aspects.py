@@ -1,0 +1,206 @@
+"""Aspects: the labels of items, one or several of each, and how much of each label a list should have."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit.data import Schema, Window
+from recokit.diversity._compared import check_pool, check_trade_off, items_of
+from recokit.diversity._known import Known
+from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+
+__all__ = ["Aspected", "Aspects", "InWindow"]
+
+
+@dataclass(frozen=True, eq=False)
+class Aspects:
+    """Labels by item code.
+
+    Parameters
+    ----------
+    code : ndarray of int64, shape (n_items + 1, m)
+        Label codes of each item from the left, then 0.
+    labels : tuple of str
+        The label of each code from 1 on.
+    """
+
+    code: IntArray
+    labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, column: AnyArray, names: AnyArray | None, separator: str | None) -> Aspects:
+        """Build from a column (n + 1,) of codes and their names from 1 on, or of values; several by a separator."""
+        if names is None:
+            # The first of all is the unknown item's: it has no label.
+            values = np.array(["" if _missing(value) else str(value) for value in column.tolist()])
+            values[0] = ""
+            kinds, column = np.unique(values, return_inverse=True)
+            names = kinds.astype(object)
+        else:
+            names = np.concatenate([[""], np.asarray(names).astype(str)]).astype(object)
+        parts = [
+            [part for part in (name.split(separator) if separator else [name]) if part]
+            for name in names.tolist()
+        ]
+        labels = tuple(sorted({part for several in parts for part in several}))
+        place = {label: code for code, label in enumerate(labels, 1)}
+        table = np.zeros((len(parts), max((len(several) for several in parts), default=0) or 1), np.int64)
+        for code, several in enumerate(parts):
+            table[code, : len(several)] = sorted({place[part] for part in several})
+        return cls(table[column], labels)
+
+    @property
+    def known(self) -> AnyArray:
+        """Whether an item has a label, (n_items + 1,)."""
+        return self.code[:, 0] > 0
+
+    def shares(self, rows: IntArray, item: IntArray, weight: FloatArray, n_rows: int) -> FloatArray:
+        """Return the weighted share of each label among items of some rows, (B, L + 1); zeros where there is none."""
+        code, width = self.code[item], len(self.labels) + 1
+        each = (code > 0) * (weight / np.maximum((code > 0).sum(axis=1), 1))[:, None]
+        key = rows[:, None] * width + code
+        found = np.bincount(key.ravel(), each.ravel(), n_rows * width).reshape(n_rows, width)
+        total = found.sum(axis=1, keepdims=True)
+        return np.asarray(found / np.where(total > 0, total, 1))
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value
+
+
+@dataclass(frozen=True, eq=False)
+class InWindow:
+    """The labels of a window's candidates.
+
+    Parameters
+    ----------
+    code : ndarray of int64, shape (B, W, m)
+    weight : ndarray of float32, shape (B, W, m)
+        1 over the number of an item's labels, 0 beyond the last.
+    target : ndarray of float64, shape (B, L + 1)
+        Share of each label that the row's list should have.
+    relevance : ndarray of float32, shape (B, W)
+        Weighted by the trade-off.
+    known : Known
+    """
+
+    code: IntArray
+    weight: Float32Array
+    target: FloatArray
+    relevance: Float32Array
+    known: Known
+
+    def at(self, table: AnyArray) -> AnyArray:
+        """Return the values of a table (B, L + 1) at each candidate's labels, (B, W, m)."""
+        return table[np.arange(len(table))[:, None, None], self.code]
+
+    def gain(self, novelty: AnyArray) -> Float32Array:
+        """Return the relevance and what is new, (B, W), which items without a label have the mean of."""
+        return self.relevance + self.known.neutral(novelty.astype(np.float32))
+
+
+class Aspected(Configured):
+    """An objective of labels; see :class:`recokit.diversity.Calibration`."""
+
+    def __init__(
+        self,
+        by: str | AnyArray,
+        trade_off: float = 0.7,
+        *,
+        separator: str | None = None,
+        target: str | Mapping[str, float] = "history",
+        pool: int = 100,
+    ) -> None:
+        check_trade_off(trade_off)
+        check_pool(pool)
+        if not (isinstance(by, str) and by.removeprefix("item.")) and getattr(by, "ndim", 0) != 1:
+            raise ConfigurationError(
+                f"found by={by!r}; expected the name of an item column, or labels (n_items + 1,)"
+            )
+        if separator == "":
+            raise ConfigurationError("found separator=''; expected what stands between labels, such as '|'")
+        if isinstance(target, str):
+            if target not in ("history", "candidates"):
+                raise ConfigurationError(
+                    f"found target={target!r}; expected 'history', 'candidates', or shares by label"
+                )
+        elif not target or not all(np.isfinite(share) and share >= 0 for share in target.values()):
+            raise ConfigurationError(f"found target={target!r}; expected shares of at least 0 by label")
+        self.by, self.trade_off, self.separator, self.target, self.pool = (
+            by,
+            trade_off,
+            separator,
+            target,
+            pool,
+        )
+        if not isinstance(by, str):
+            self.aspects_ = Aspects.of(by, None, separator)
+            self._check_target(self.aspects_)
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The item column, and the history where it is the target."""
+        column = (f"item.{self.by.removeprefix('item.')}",) if isinstance(self.by, str) else ()
+        return (*column, "history") if self.target == "history" else column
+
+    def bind(self, schema: Schema) -> Any:
+        """Return a copy that knows each item's labels."""
+        bound: Any = copy.copy(self)
+        if isinstance(self.by, str):
+            name = self.by.removeprefix("item.")
+            names = schema.items.labels(name).ids if name in schema.items.categorical else None
+            bound.aspects_ = Aspects.of(schema.item_column(name), names, self.separator)
+            self._check_target(bound.aspects_)
+        elif len(self.aspects_.code) != len(schema.item_ids) + 1:
+            raise ConfigurationError(
+                f"found labels for {len(self.aspects_.code)} item codes; expected {len(schema.item_ids) + 1}, "
+                "row 0 for unknown items"
+            )
+        return bound
+
+    def _check_target(self, aspects: Aspects) -> None:
+        if not isinstance(self.target, str):
+            for label in self.target:
+                if label not in aspects.labels:
+                    hint = did_you_mean(label, aspects.labels)
+                    raise ConfigurationError(f"found a target for the label {label!r}; {hint}")
+
+    def labels_of(self, window: Window) -> InWindow:
+        """Return the labels of a window and the rows' targets."""
+        if not hasattr(self, "aspects_"):
+            raise NotFittedError(
+                f"found {type(self).__name__} before bind; expected a fitted pipeline around it, or bind(schema)"
+            )
+        aspects = self.aspects_
+        item = items_of(window, len(aspects.code))
+        code = aspects.code[item]
+        weight = (code > 0) / np.maximum((code > 0).sum(axis=2, keepdims=True), 1)
+        return InWindow(
+            code,
+            weight.astype(np.float32),
+            self._targets(window, item),
+            np.float32(self.trade_off) * window.relevance,
+            Known(window.valid, code[:, :, 0] > 0),
+        )
+
+    def _targets(self, window: Window, item: IntArray) -> FloatArray:
+        aspects, n_rows = self.aspects_, len(item)
+        if not isinstance(self.target, str):
+            shares = np.array([0.0, *(self.target.get(label, 0.0) for label in aspects.labels)])
+            return np.tile(shares / max(shares.sum(), 1e-300), (n_rows, 1))
+        rows = np.repeat(np.arange(n_rows), item.shape[1])
+        weight = (window.relevance * window.valid).astype(np.float64).ravel()
+        found = aspects.shares(rows, item.ravel(), weight, n_rows)
+        if self.target == "history":
+            past = window.candidates.requests.lists("history")
+            inside = np.where(past.values < len(aspects.code), past.values, 0)
+            shares = aspects.shares(past.rows, inside, np.ones(len(inside)), n_rows)
+            found = np.where(shares.any(axis=1, keepdims=True), shares, found)
+        return found
