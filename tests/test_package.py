@@ -65,6 +65,7 @@ def test_modules_load_heavy_packages_only_where_used(module: str) -> None:
         "pyarrow",
         "lightgbm",
         "matplotlib",
+        "onnxruntime",
         "narwhals",
     }
     assert not modules_loaded_by(f"import recokit.{module}") & heavy

@@ -11,7 +11,7 @@ Around a ranker: :class:`Calibrated` makes probabilities of its scores, :class:`
 where items were shown; after one, :class:`PopularityNormalized` takes out what fits everybody.
 
 :class:`FromEstimator` takes any estimator with ``fit`` and ``predict``, :class:`FromFunction` any function or model
-that has learned already.
+that has learned already, :class:`FromOnnx` a model in the ONNX format (with the extra ``onnx``).
 """
 
 from recokit.rankers.blend import Blend
@@ -20,6 +20,7 @@ from recokit.rankers.cascade import Cascade
 from recokit.rankers.cross_network import CrossNetwork
 from recokit.rankers.from_estimator import FromEstimator
 from recokit.rankers.from_function import FromFunction
+from recokit.rankers.from_onnx import FromOnnx
 from recokit.rankers.gradient_boosting import GradientBoosting
 from recokit.rankers.lambda_mart import LambdaMART
 from recokit.rankers.light_gbm import LightGBM
@@ -39,6 +40,7 @@ __all__ = [
     "CrossNetwork",
     "FromEstimator",
     "FromFunction",
+    "FromOnnx",
     "GradientBoosting",
     "LambdaMART",
     "LightGBM",

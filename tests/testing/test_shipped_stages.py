@@ -6,6 +6,7 @@ import importlib
 from types import SimpleNamespace
 
 import numpy as np
+import onnx.parser
 import pytest
 from scipy.sparse import csr_matrix
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -74,6 +75,12 @@ def older_first(candidates):
 
 def same_parity(one, other):
     return (one % 2 == other % 2).astype(np.float32)
+
+
+DOUBLE_PRICE = onnx.parser.parse_model("""
+    <ir_version: 8, opset_import: ["": 17]>
+    scores (float[N, 1] x) => (float[N, 1] y) <float two = {2.0}> { y = Mul(x, two) }
+""").SerializeToString()
 
 
 STAGES = [
@@ -186,6 +193,7 @@ STAGES = [
     rankers.FromEstimator(make_pipeline(SimpleImputer(keep_empty_features=True), Ridge())),
     rankers.FromFunction(half_price, features=["price"]),
     rankers.FromFunction(older_first, name="older_first"),
+    rankers.FromOnnx(DOUBLE_PRICE, features=["price"]),
     rankers.GradientBoosting(n_estimators=20),
     rankers.GradientBoosting(n_estimators=20, features=["price"]),
     rankers.LambdaMART(n_estimators=5),
