@@ -1,8 +1,8 @@
 """recokit: recommender components for production.
 
 The parts stand in their modules (``candidates``, ``features``, ``stores``, ``rankers``, ``rules``, ``diversity``,
-``metrics``, ``debugger``, ``datasets``, ``testing``); what joins them stands here. Everything loads when it is first
-used: ``import recokit`` loads the standard library only.
+``exploration``, ``metrics``, ``debugger``, ``datasets``, ``testing``); what joins them stands here. Everything loads
+when it is first used: ``import recokit`` loads the standard library only.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         debugger,
         diversity,
         errors,
+        exploration,
         features,
         metrics,
         monitoring,
@@ -55,6 +56,7 @@ __all__ = [
     "diversity",
     "errors",
     "evaluate",
+    "exploration",
     "features",
     "metrics",
     "monitoring",

@@ -14,8 +14,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
-from recokit import candidates, diversity, features, rankers, rules, stores
-from recokit.data import LiveEvents, UserHistory
+from recokit import candidates, diversity, exploration, features, rankers, rules, stores
+from recokit.data import Live, LiveEvents, UserHistory
 from recokit.errors import ConfigurationError
 from recokit.protocols import role_of
 from recokit.testing import make_requests, parametrize_checks, toy_dataset
@@ -59,6 +59,12 @@ def toy_sessions(keys=None):
         at=log.timestamp,
     )
     return store
+
+
+TRIED = exploration.Statistics.empty(30).updated([1, 1, 2, 3, 3], [1.0, 0.0, 0.0, 1.0, 1.0])
+TRIED_BY_DEVICE = exploration.Statistics.empty(30, column="device", labels=["mobile", "desktop"]).updated(
+    [1, 1, 2, 3], [1.0, 0.0, 0.0, 1.0], ["mobile", "desktop", "mobile", "desktop"]
+)
 
 
 def first_three(requests, limit):
@@ -168,6 +174,24 @@ STAGES = [
     diversity.Proportional("seller", target="candidates"),
     diversity.TopK(),
     diversity.XQuAD("category"),
+    exploration.EpsilonGreedy(epsilon=0.5),
+    exploration.EpsilonGreedy(diversity.MMR(0.5), epsilon=0.5),
+    exploration.Softmax(diversity.MMR(0.7, columns=["category"]), temperature=0.5),
+    exploration.Softmax(),
+    exploration.ThompsonSampling(TRIED, prior=(1.0, 3.0), score_trials=2.0),
+    exploration.ThompsonSampling(Live(TRIED_BY_DEVICE, name="tried")),
+    exploration.UCB(TRIED),
+    exploration.UCB(TRIED_BY_DEVICE, confidence=0.5),
+    exploration.ExplorationSlot(
+        exploration.EpsilonGreedy(epsilon=1.0),
+        diversity.MMR(0.7),
+        places=[2, 3],
+        rate=0.5,
+        eligible="item.price",
+    ),
+    exploration.ExplorationSlot(
+        exploration.Softmax(), places=[1], eligible="source.popular", budget=exploration.Budget(9, per="1D")
+    ),
     stores.RecentSession(toy_sessions(), half_life="1D"),
     stores.RecentSession(toy_sessions(["mobile", "desktop"]), by="device", max_events=3),
     rules.Allowed("sponsored"),
@@ -228,7 +252,9 @@ def test_every_shipped_stage_keeps_its_contracts(check):
     check()
 
 
-@pytest.mark.parametrize("module", ["candidates", "features", "stores", "rankers", "rules", "diversity"])
+@pytest.mark.parametrize(
+    "module", ["candidates", "features", "stores", "rankers", "rules", "diversity", "exploration"]
+)
 def test_no_public_stage_is_forgotten(module):
     domain = importlib.import_module(f"recokit.{module}")
     public = {getattr(domain, name) for name in domain.__all__}
