@@ -11,6 +11,8 @@ QUICKSTART := $(VENV)/.installed-quickstart
 DEV := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
 NUMPY1 := $(VENV_NUMPY1)/.installed
+VENV_RECTOOLS := .venv-rectools
+RECTOOLS := $(VENV_RECTOOLS)/.installed
 BENCHMARKS := $(sort $(filter-out _%,$(basename $(notdir $(wildcard benchmarks/*.py)))))
 
 # Run before every installation: one clear sentence instead of a resolver's complaint.
@@ -51,7 +53,7 @@ test-numpy1: $(NUMPY1)  ## the tests again, on numpy 1.26
 accuracy: $(DEV)  ## sources against the published table of citeulike-a
 	$(BIN)/python -m benchmarks.accuracy --data citeulike-a
 
-bench: $(DEV)  ## the benchmarks, one after the other, with the peers that they run against
+bench: $(DEV) $(RECTOOLS)  ## the benchmarks, one after the other, with the peers that they run against
 	$(BIN)/python $(PIP) -r benchmarks/requirements-peers.txt
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
@@ -67,7 +69,7 @@ format: $(DEV)  ## mend what ruff can mend
 	$(BIN)/ruff format .
 
 clean:  ## remove what the other targets made, the environments too
-	rm -rf $(VENV) $(VENV_NUMPY1) docs/api site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_NUMPY1) $(VENV_RECTOOLS) docs/api site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -93,4 +95,10 @@ $(DOCS): pyproject.toml constraints.txt | $(BIN)/python
 
 $(NUMPY1): pyproject.toml constraints-numpy1.txt | $(VENV_NUMPY1)/bin/python
 	$(VENV_NUMPY1)/bin/python $(PIP) -c constraints-numpy1.txt -e ".[all,test]"
+	touch $@
+
+$(RECTOOLS): benchmarks/requirements-rectools.txt
+	@$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(VENV_RECTOOLS)
+	$(VENV_RECTOOLS)/bin/python $(PIP) -r benchmarks/requirements-rectools.txt
 	touch $@
