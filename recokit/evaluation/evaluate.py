@@ -15,10 +15,10 @@ from recokit.evaluation.intervals import check_confidence, mean_interval
 from recokit.evaluation.report import ALL, Evaluation, Evaluations, Score
 from recokit.evaluation.subjects import MISSING, Recommender, Subject, subject_of
 from recokit.evaluation.truth import Truth
-from recokit.metrics import CatalogueMetric, Judged, Metric, UserMetric, parse
+from recokit.metrics import CatalogueMetric, Exposure, Judged, Metric, UserMetric, parse
 from recokit.result import Recommendations
 from recokit.trace import Status
-from recokit.typing import AnyArray, IntArray
+from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["evaluate"]
 
@@ -146,10 +146,11 @@ def evaluate(
     length = _length(k, wanted)
     moment = _moment(now, history, read)
     segments = _segments(by, read.users, history, tables, moment)
+    past = history if history is None or moment is None else history.before(moment)
     parts = {}
     for name, given in subjects.items():
         stream = subject_of(given, read, k=length, now=moment, seed=seed)
-        table = _Table(read, wanted, segments, tables)
+        table = _Table(read, wanted, segments, tables, past)
         steps = range(0, len(read), chunk_size)
         for start in progress_bar(steps, show=progress, label=f"evaluate {name}", total=len(steps)):
             table.add(stream, start, min(start + chunk_size, len(read)))
@@ -166,11 +167,15 @@ class _Table:
         metrics: Sequence[Metric],
         segments: tuple[IntArray, tuple[str, ...]],
         tables: Dataset | None,
+        past: Dataset | None,
     ) -> None:
         self._truth, self._metrics, self._tables = truth, metrics, tables
+        self._past = past if any(metric.needs_history for metric in metrics) else None
+        self._history: Ragged | None = None
+        self._popularity: FloatArray | None = None
         self._segment, self._segments = segments
         self._per_user = np.full((len(truth), len(metrics)), np.nan)
-        self._exposure: dict[tuple[int, int], IntArray] = {}
+        self._exposure: dict[tuple[int, int], Exposure] = {}
         self._statuses = np.zeros(MISSING + 1, np.int64)
         self._items = Vocabulary([])
         self._relevant = Ragged.empty(len(truth))
@@ -180,7 +185,9 @@ class _Table:
         if part.items is not self._items:
             self._use(part.items)
         rows = np.arange(start, stop)
-        judged = Judged(part.lists, self._relevant.take(rows), len(part.items))
+        past = None if self._history is None else self._history.take(rows)
+        relevant = self._relevant.take(rows)
+        judged = Judged(part.lists, relevant, len(part.items), self._popularity, past)
         for column, metric in enumerate(self._metrics):
             if isinstance(metric, UserMetric):
                 self._per_user[start:stop, column] = metric.per_user(judged)
@@ -197,16 +204,14 @@ class _Table:
                 "hint: give by= as an array by the recommender's item code"
             )
         self._items, self._relevant = items, self._truth.in_codes_of(items)
+        if self._past is not None:
+            self._history, self._popularity = _past_of(self._past, self._truth.users, items)
 
     def _expose(self, column: int, metric: CatalogueMetric, judged: Judged, segment: IntArray) -> None:
         for code in (0, *np.unique(segment[segment > 0]).tolist()):
             rows = np.arange(len(judged)) if code == 0 else np.flatnonzero(segment == code)
-            counts = metric.exposure(Judged(judged.lists.take(rows), judged.truth.take(rows), judged.n_items))
-            before = self._exposure.get((column, code), np.zeros(0, np.int64))
-            total = np.zeros(max(len(before), len(counts)), np.int64)
-            total[: len(before)] = before
-            total[: len(counts)] += counts
-            self._exposure[column, code] = total
+            shown = metric.exposure(judged.rows(rows))
+            self._exposure[column, code] = self._exposure.get((column, code), Exposure.none()) + shown
 
     def evaluation(
         self, name: str, n_outside: int, k: int, now: float | None, confidence: float
@@ -240,11 +245,25 @@ class _Table:
         metric, segment = self._metrics[column], self._segments[code]
         users = np.ones(len(self._segment), np.bool_) if code == 0 else self._segment == code
         if isinstance(metric, CatalogueMetric):
-            exposure = self._exposure.get((column, code), np.zeros(1, np.int64))
+            exposure = self._exposure.get((column, code), Exposure.none())
             value = metric.from_exposure(exposure, len(self._items))
             return Score(metric.name, segment, value, np.nan, np.nan, int(users.sum()))
         bounds = metric.bounds if isinstance(metric, UserMetric) else (-np.inf, np.inf)
         return Score(metric.name, segment, *mean_interval(self._per_user[users, column], confidence, bounds))
+
+
+def _past_of(past: Dataset, users: Vocabulary, items: Vocabulary) -> tuple[Ragged, FloatArray]:
+    """Return the users' past items, in time order, and all items' numbers of past events, in the codes of ``items``."""
+    log = past.interactions
+    item = log.item
+    if past.item_ids != items:
+        item = np.concatenate([[0], items.encode(past.item_ids.ids)])[item]
+    offsets, order = log.by_user
+    # A row for every user, and an empty last one for users whom the past does not know.
+    offsets = np.append(offsets, [offsets[-1]] * (past.n_users + 3 - len(offsets)))
+    rows = past.user_ids.encode(users.ids)
+    mine = Ragged(offsets, item[order]).take(np.where(rows > 0, rows, past.n_users + 1))
+    return mine, np.bincount(item, minlength=len(items) + 1).astype(np.float64)
 
 
 def _name(subject: Any) -> str:

@@ -13,7 +13,7 @@ from recokit.data.item_segments import item_segments_by
 from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
 from recokit.evaluation.evaluate import evaluate
 from recokit.evaluation.report import ALL, Evaluation, Evaluations, Score
-from recokit.metrics import CatalogueMetric, Metric, RelevanceMetric, parse
+from recokit.metrics import CatalogueMetric, Exposure, Metric, RelevanceMetric, parse
 from recokit.result import Recommendations
 from recokit.typing import AnyArray, IntArray
 
@@ -126,19 +126,19 @@ class _Within(CatalogueMetric):
     def __init__(self, metric: CatalogueMetric, items: IntArray) -> None:
         super().__init__(metric.k)
         self.metric, self.items = metric, items
-        self.definition = metric.definition  # type: ignore[misc]  # of this metric, not of the class
+        self.definition = metric.definition
 
     @property
     def name(self) -> str:
         return self.metric.name
 
-    def exposure(self, judged: Any) -> IntArray:
+    def exposure(self, judged: Any) -> Exposure:
         return self.metric.exposure(judged)
 
-    def from_exposure(self, exposure: IntArray, n_items: int | None) -> float:
-        whole = np.zeros(max(len(exposure), int(self.items.max()) + 1), np.int64)
-        whole[: len(exposure)] = exposure
-        return self.metric.from_exposure(np.concatenate([[0], whole[self.items]]), len(self.items))
+    def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:
+        whole = exposure + Exposure(np.zeros(int(self.items.max()) + 1))
+        counts = np.concatenate([[0.0], whole.counts[self.items]])
+        return self.metric.from_exposure(Exposure(counts, whole.n_lists), len(self.items))
 
 
 def _of_segment(

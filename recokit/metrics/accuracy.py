@@ -1,4 +1,9 @@
-"""Accuracy: how many relevant items are in the list, and how far up."""
+"""Accuracy: how many relevant items are in the list, and how far up.
+
+Libraries differ in what they divide by. ``over`` says it, in one vocabulary for all metrics: ``"relevant"`` is the
+number of relevant items of the user, ``"reachable"`` as many of these as fit, ``min(k, n_relevant)``, ``"k"`` all
+places asked for, and ``"list"`` the places that the list fills.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +11,24 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from recokit._ops.ranking import (
-    Hits,
-    average_precision,
-    discount,
-    discounted_gain,
-    hit_counts,
-    reciprocal_rank,
-)
-from recokit.errors import ConfigurationError, did_you_mean
-from recokit.metrics.base import RelevanceMetric
+from recokit._ops.ranking import Hits, average_precision, discounted_gain, hit_counts, reciprocal_rank
+from recokit._ops.ranking import discount as log_discount
+from recokit.metrics.base import RelevanceMetric, choice
 from recokit.metrics.judged import Judged
-from recokit.typing import FloatArray
+from recokit.typing import FloatArray, IntArray
 
-__all__ = ["MAP", "MRR", "NDCG", "HitRate", "Precision", "Recall"]
+__all__ = ["MAP", "MRR", "NDCG", "HitRate", "Precision", "RPrecision", "Recall"]
 
 Gains = Literal["binary", "linear", "exponential"]
+Discount = Literal["shifted", "clipped"]
+Over = Literal["relevant", "reachable", "k", "list"]
+
+_OVER = {
+    "relevant": "n_relevant",
+    "reachable": "min(k, n_relevant)",
+    "k": "k, also for shorter lists",
+    "list": "the length of the list, at most k",
+}
 
 
 class NDCG(RelevanceMetric):
@@ -29,7 +36,8 @@ class NDCG(RelevanceMetric):
 
     The sum of ``gain / log2(rank + 1)`` over the hits in the first k places, divided by the same sum of the
     best possible list: the ``min(k, n_relevant)`` largest gains. Relevant items outside the catalogue count
-    in the ideal. Jarvelin and Kekalainen, *Cumulated gain-based evaluation of IR techniques*, 2002.
+    in the ideal. Jarvelin and Kekalainen, *Cumulated gain-based evaluation of IR techniques*, 2002; exponential gains:
+    Burges et al., *Learning to rank using gradient descent*, 2005.
 
     Parameters
     ----------
@@ -37,18 +45,27 @@ class NDCG(RelevanceMetric):
         How many places count.
     gains : {"binary", "linear", "exponential"}, default "binary"
         1 for each relevant item; its gain; or ``2 ** gain - 1``.
+    discount : {"shifted", "clipped"}, default "shifted"
+        ``1 / log2(rank + 1)``, or ``1 / log2(max(rank, 2))``, which treats the first two places alike, as in the paper
+        of 2002 and in LensKit.
+    over : {"reachable", "k"}, default "reachable"
+        The ideal has ``min(k, n_relevant)`` hits; or k hits of gain 1 for every user, as in RecTools: lists of users
+        with few relevant items can then not reach 1. Binary gains only.
 
     Raises
     ------
     ConfigurationError
-        If k is below 1, or the gains are none of the three.
+        If k is below 1, or an option is none of those named.
 
     Examples
     --------
     Hits at ranks 2 and 5 with three relevant items: (1/log2 3 + 1/log2 6) / (1 + 1/log2 3 + 1/log2 4).
 
-    >>> round(NDCG(10)([[1, 2, 3, 4, 5]], [[2, 5, 99]]), 4)
+    >>> lists, truth = [[1, 2, 3, 4, 5]], [[2, 5, 99]]
+    >>> round(NDCG(10)(lists, truth), 4)
     0.4776
+    >>> round(NDCG(10, over="k")(lists, truth), 4), round(NDCG(10, discount="clipped")(lists, truth), 4)
+    (0.224, 0.5438)
 
     Graded: the better item should be first.
 
@@ -56,89 +73,154 @@ class NDCG(RelevanceMetric):
     0.8597
     """
 
-    definition = "discount 1/log2(rank + 1); ideal over min(k, n_relevant)"
+    bare = "gains"
 
-    def __init__(self, k: int, *, gains: Gains = "binary") -> None:
+    def __init__(
+        self,
+        k: int,
+        *,
+        gains: Gains = "binary",
+        discount: Discount = "shifted",
+        over: Literal["reachable", "k"] = "reachable",
+    ) -> None:
         super().__init__(k)
-        if gains not in get_args(Gains):
-            raise ConfigurationError(f"found gains={gains!r}; {did_you_mean(str(gains), get_args(Gains))}")
-        self.gains = gains
+        self.gains: Gains = choice("gains", gains, get_args(Gains))
+        self.discount: Discount = choice("discount", discount, get_args(Discount))
+        self.over = choice("over", over, ("reachable", "k") if gains == "binary" else ("reachable",))
 
     @property
-    def name(self) -> str:
-        """``"NDCG@10"``; with other than binary gains ``"NDCG@10:linear"``."""
-        return super().name if self.gains == "binary" else f"{super().name}:{self.gains}"
+    def definition(self) -> str:  # type: ignore[override]
+        """What exactly is computed."""
+        gains = {"binary": "", "linear": "gain times ", "exponential": "(2^gain - 1) times "}[self.gains]
+        discount = "1/log2(rank + 1)" if self.discount == "shifted" else "1/log2(max(rank, 2))"
+        ideal = "min(k, n_relevant)" if self.over == "reachable" else "k"
+        return f"{gains}discount {discount}; ideal over {ideal}"
 
     def _per_user(self, judged: Judged) -> FloatArray:
-        found = discounted_gain(self._gained(judged.hits.within(self.k)))
+        found = self._gained(judged.hits.within(self.k))
         if self.gains != "binary":
-            return found / discounted_gain(self._gained(judged.ideal.within(self.k)))
-        best = np.minimum(judged.n_relevant, self.k)
-        ideal = np.concatenate([[0.0], np.cumsum(discount(np.arange(1, best.max(initial=0) + 1)))])
+            return found / self._gained(judged.ideal.within(self.k))
+        best = np.minimum(judged.n_relevant, self.k) if self.over == "reachable" else self.k
+        ideal = np.concatenate([[0.0], np.cumsum(self._discount(np.arange(1, self.k + 1)))])
         return np.asarray(found / ideal[best])
 
-    def _gained(self, hits: Hits) -> Hits:
-        if self.gains == "linear":
-            return hits
-        gain = np.ones(len(hits.gain)) if self.gains == "binary" else np.exp2(hits.gain) - 1.0
-        return Hits(hits.n_rows, hits.row, hits.rank, gain)
+    def _gained(self, hits: Hits) -> FloatArray:
+        gain = hits.gain
+        if self.gains != "linear":
+            gain = np.ones(len(gain)) if self.gains == "binary" else np.exp2(gain) - 1.0
+        return discounted_gain(Hits(hits.n_rows, hits.row, hits.rank, gain), self._discount(hits.rank))
+
+    def _discount(self, rank: IntArray) -> FloatArray:
+        return log_discount(rank if self.discount == "shifted" else np.maximum(rank - 1, 1))
 
 
 class Recall(RelevanceMetric):
     """Share of the relevant items that are in the first k places.
 
-    ``hits / n_relevant``, over all relevant items, also when there are more than k.
+    ``hits / n_relevant``, over all relevant items, also when there are more than k. Manning, Raghavan and Schutze,
+    *Introduction to Information Retrieval*, 2008, chapter 8.
 
     Parameters
     ----------
     k : int
         How many places count.
+    over : {"relevant", "reachable"}, default "relevant"
+        All relevant items, or ``min(k, n_relevant)`` ("capped" or "truncated" recall, as in LensKit).
 
     Examples
     --------
     >>> Recall(2)([["a", "b", "c"]], [["b", "c", "x", "y"]])
     0.25
+    >>> Recall(2, over="reachable")([["a", "b", "c"]], [["b", "c", "x", "y"]])
+    0.5
     """
 
-    definition = "hits / n_relevant"
+    def __init__(self, k: int, *, over: Literal["relevant", "reachable"] = "relevant") -> None:
+        super().__init__(k)
+        self.over = choice("over", over, ("relevant", "reachable"))
+
+    @property
+    def definition(self) -> str:  # type: ignore[override]
+        """What exactly is computed."""
+        return f"hits / {_OVER[self.over]}"
 
     def _per_user(self, judged: Judged) -> FloatArray:
-        return hit_counts(judged.hits.within(self.k)) / judged.n_relevant
+        return hit_counts(judged.hits.within(self.k)) / _divisor(self.over, judged, self.k)
 
 
 class Precision(RelevanceMetric):
     """Share of the first k places that hold a relevant item.
 
-    ``hits / k``: a list shorter than k is not flattered, its missing places count as misses.
+    ``hits / k``: a list shorter than k is not flattered, its missing places count as misses. Manning, Raghavan and
+    Schutze, *Introduction to Information Retrieval*, 2008, chapter 8.
 
     Parameters
     ----------
     k : int
         How many places count.
+    over : {"k", "list", "reachable"}, default "k"
+        All k places; those that the list fills, as in LensKit (then undefined for an empty list); or
+        ``min(k, n_relevant)``, as in implicit, which pools hits and places over users before it divides.
 
     Examples
     --------
-    >>> Precision(4)([["a", "b"]], [["b"]])
-    0.25
+    >>> Precision(4)([["a", "b"]], [["b"]]), Precision(4, over="list")([["a", "b"]], [["b"]])
+    (0.25, 0.5)
     """
 
-    definition = "hits / k, also for shorter lists"
+    def __init__(self, k: int, *, over: Literal["k", "list", "reachable"] = "k") -> None:
+        super().__init__(k)
+        self.over = choice("over", over, ("k", "list", "reachable"))
+
+    @property
+    def definition(self) -> str:  # type: ignore[override]
+        """What exactly is computed."""
+        return f"hits / {_OVER[self.over]}"
 
     def _per_user(self, judged: Judged) -> FloatArray:
-        return hit_counts(judged.hits.within(self.k)) / self.k
+        return hit_counts(judged.hits.within(self.k)) / _divisor(self.over, judged, self.k)
+
+
+class RPrecision(RelevanceMetric):
+    """Share of relevant items in the first R places, where R is how many are relevant to the user, at most k.
+
+    With ``k`` of at least the largest number of relevant items this is ``Rprec`` of trec_eval. Manning, Raghavan and
+    Schutze, *Introduction to Information Retrieval*, 2008, chapter 8.
+
+    Parameters
+    ----------
+    k : int
+        How many places count at most.
+
+    Examples
+    --------
+    Two are relevant: of the first two places one is right.
+
+    >>> RPrecision(10)([["a", "b", "c"]], [["a", "c"]])
+    0.5
+    """
+
+    definition = "hits in the first R = min(k, n_relevant) places, over R"
+
+    def _per_user(self, judged: Judged) -> FloatArray:
+        places, hits = np.minimum(judged.n_relevant, self.k), judged.hits
+        return np.bincount(hits.row[hits.rank <= places[hits.row]], minlength=len(judged)) / places
 
 
 class MAP(RelevanceMetric):
     """Mean average precision.
 
     The average precision of a list is the sum, over the hits in the first k places, of the precision up to
-    that hit, divided by ``min(k, n_relevant)``. The mean is over users. Definition of trec_eval, with the
-    list cut at k.
+    that hit, divided by ``min(k, n_relevant)``. The mean is over users. Manning, Raghavan and Schutze, *Introduction to
+    Information Retrieval*, 2008, chapter 8; with a cut at k, libraries divide by different numbers.
 
     Parameters
     ----------
     k : int
         How many places count.
+    over : {"reachable", "relevant", "k", "list"}, default "reachable"
+        ``min(k, n_relevant)``; all relevant items, as in trec_eval, ranx and RecTools; k; or the smaller of the list's
+        length and ``n_relevant``, as in LensKit (then undefined for an empty list).
 
     Examples
     --------
@@ -146,16 +228,35 @@ class MAP(RelevanceMetric):
 
     >>> round(MAP(10)([["a", "b", "c"]], [["a", "c", "x"]]), 4)
     0.5556
+
+    Hits at ranks 1 and 2 of two places, four relevant.
+
+    >>> lists, truth = [["a", "b"]], [["a", "b", "c", "d"]]
+    >>> MAP(2)(lists, truth), MAP(2, over="relevant")(lists, truth)
+    (1.0, 0.5)
     """
 
-    definition = "precision at each hit, summed, over min(k, n_relevant)"
+    def __init__(self, k: int, *, over: Over = "reachable") -> None:
+        super().__init__(k)
+        self.over: Over = choice("over", over, get_args(Over))
+
+    @property
+    def definition(self) -> str:  # type: ignore[override]
+        """What exactly is computed."""
+        over = "min(length of the list, k, n_relevant)" if self.over == "list" else _OVER[self.over]
+        return f"precision at each hit, summed, over {over}"
 
     def _per_user(self, judged: Judged) -> FloatArray:
-        return average_precision(judged.hits.within(self.k), np.minimum(judged.n_relevant, self.k))
+        best = _divisor(self.over, judged, self.k)
+        if self.over == "list":
+            best = np.minimum(best, judged.n_relevant)
+        return average_precision(judged.hits.within(self.k), best)
 
 
 class MRR(RelevanceMetric):
     """Mean reciprocal rank: 1 over the rank of the first relevant item in the first k places, 0 without one.
+
+    Voorhees, *The TREC-8 question answering track report*, 1999.
 
     Parameters
     ----------
@@ -177,6 +278,8 @@ class MRR(RelevanceMetric):
 class HitRate(RelevanceMetric):
     """Share of users with at least one relevant item in the first k places.
 
+    Deshpande and Karypis, *Item-based top-N recommendation algorithms*, 2004; "success" in information retrieval.
+
     Parameters
     ----------
     k : int
@@ -192,3 +295,12 @@ class HitRate(RelevanceMetric):
 
     def _per_user(self, judged: Judged) -> FloatArray:
         return (hit_counts(judged.hits.within(self.k)) > 0).astype(np.float64)
+
+
+def _divisor(over: Over, judged: Judged, k: int) -> IntArray:
+    """Return what hits are divided by, (U,) int64."""
+    if over == "relevant":
+        return judged.n_relevant
+    if over == "reachable":
+        return np.minimum(judged.n_relevant, k)
+    return np.minimum(judged.lists.counts, k) if over == "list" else np.full(len(judged), k)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from recokit._configured import Configured
-from recokit.errors import ConfigurationError
+from recokit._ops.segments import segment_sum
+from recokit.errors import ConfigurationError, did_you_mean
 from recokit.metrics.judged import Judged
-from recokit.typing import AnyArray, FloatArray, IntArray
+from recokit.typing import AnyArray, FloatArray
 
-__all__ = ["CatalogueMetric", "Metric", "RelevanceMetric", "UserMetric", "mean_of"]
+__all__ = ["CatalogueMetric", "Exposure", "Metric", "RelevanceMetric", "UserMetric", "choice", "mean_of"]
 
 
 class Metric(Configured, ABC):
@@ -25,8 +28,14 @@ class Metric(Configured, ABC):
         How many places count, at least 1.
     """
 
+    #: The option that a name gives without its own name: "gains" in "NDCG@10:linear".
+    bare: ClassVar[str] = ""
+
+    #: Whether it reads past events: ``Judged.history`` or ``Judged.popularity``.
+    needs_history: ClassVar[bool] = False
+
     #: One line for reports: what exactly is computed.
-    definition: ClassVar[str] = ""
+    definition: str = ""
 
     def __init__(self, k: int) -> None:
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
@@ -37,12 +46,26 @@ class Metric(Configured, ABC):
 
     @property
     def name(self) -> str:
-        """How reports name the metric, such as ``"NDCG@10"``."""
-        return f"{type(self).__name__}@{self.k}"
+        """How reports name the metric: ``"NDCG@10"``, and options that are not the default, ``"NDCG@10:linear"``."""
+        options = []
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, name)
+            if name != "k" and isinstance(value, str | int | float) and value != parameter.default:
+                options.append(str(value) if name == self.bare else f"{name}={value}")
+        return f"{type(self).__name__}@{self.k}{':' if options else ''}{','.join(options)}"
 
     @abstractmethod
     def value(self, judged: Judged) -> float:
         """Return the metric of all lists together."""
+
+    def __call__(
+        self,
+        lists: Sequence[Sequence[Any] | AnyArray] | AnyArray,
+        truths: Sequence[Collection[Any]] | AnyArray | None = None,
+        **context: Any,
+    ) -> float:
+        """Return the metric of lists of ids; ``context`` as in :meth:`Judged.from_lists`."""
+        return self.value(Judged.from_lists(lists, truths, **context))
 
 
 class UserMetric(Metric):
@@ -71,25 +94,45 @@ class RelevanceMetric(UserMetric):
     @abstractmethod
     def _per_user(self, judged: Judged) -> FloatArray: ...
 
-    def __call__(
-        self,
-        lists: Sequence[Sequence[Any] | AnyArray] | AnyArray,
-        truths: Sequence[Collection[Any]] | AnyArray,
-    ) -> float:
-        """Return the mean for lists of ids, see :meth:`Judged.from_lists`."""
-        return self.value(Judged.from_lists(lists, truths))
+
+@dataclass(frozen=True, eq=False)
+class Exposure:
+    """How much each item was shown in some lists; exposures of chunks of users add up.
+
+    Parameters
+    ----------
+    counts : ndarray of float64, shape (largest code + 1,)
+        By item code: in how many lists it stands, or the weight of its places. Code 0 is the unknown item.
+    n_lists : int
+        Lists with at least one item.
+    """
+
+    counts: FloatArray
+    n_lists: int = 0
+
+    def __add__(self, other: Exposure) -> Exposure:
+        longer, shorter = sorted((self.counts, other.counts), key=len, reverse=True)
+        counts = longer.copy()
+        counts[: len(shorter)] += shorter
+        return Exposure(counts, self.n_lists + other.n_lists)
+
+    @classmethod
+    def none(cls) -> Exposure:
+        """Return the exposure of no lists."""
+        return cls(np.zeros(1))
 
 
 class CatalogueMetric(Metric):
-    """A metric of how often each item was shown: counts add up over chunks of users, then make one number."""
+    """A metric of how often each item was shown: exposures add up over chunks of users, then make one number."""
 
-    def exposure(self, judged: Judged) -> IntArray:
-        """Count how often each item code stands in the first k places, (largest code + 1,) int64."""
-        return np.bincount(judged.top(self.k)[1], minlength=1)
+    def exposure(self, judged: Judged) -> Exposure:
+        """Count how often each item code stands in the first k places."""
+        item = judged.top(self.k)[1]
+        return Exposure(segment_sum(np.ones(len(item)), item, 1), int(np.count_nonzero(judged.lists.counts)))
 
     @abstractmethod
-    def from_exposure(self, exposure: IntArray, n_items: int | None) -> float:
-        """Return the metric of exposure counts by item code, in a catalogue of ``n_items``."""
+    def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:
+        """Return the metric of the exposure, in a catalogue of ``n_items``."""
 
     def value(self, judged: Judged) -> float:
         """Return the metric of all lists together."""
@@ -100,3 +143,10 @@ def mean_of(values: FloatArray) -> float:
     """Return the mean of the values that are not NaN; NaN without any."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else float("nan")
+
+
+def choice(name: str, value: Any, allowed: Collection[str]) -> Any:
+    """Return an option's value; ConfigurationError unless it is allowed."""
+    if value not in allowed:
+        raise ConfigurationError(f"found {name}={value!r}; {did_you_mean(str(value), allowed)}")
+    return value

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 
+from recokit._ops.membership import locate_sorted
 from recokit._ops.segments import segment_sum
 from recokit.data.ragged import Ragged
 from recokit.data.schema import Schema
 from recokit.data.table import Categorical
 from recokit.errors import ConfigurationError
-from recokit.metrics.base import CatalogueMetric, UserMetric
+from recokit.metrics.base import CatalogueMetric, Exposure, UserMetric
 from recokit.metrics.judged import Judged, flatten
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["CatalogCoverage", "IntraListDiversity"]
+__all__ = [
+    "CatalogCoverage",
+    "Entropy",
+    "Gini",
+    "IntraListDiversity",
+    "ItemMetric",
+    "Miscalibration",
+    "Personalization",
+    "UserCoverage",
+]
 
 
 class CatalogCoverage(CatalogueMetric):
@@ -47,7 +58,7 @@ class CatalogCoverage(CatalogueMetric):
             raise ConfigurationError(f"found n_items={n_items}; expected at least 1")
         self.n_items = n_items
 
-    def from_exposure(self, exposure: IntArray, n_items: int | None) -> float:
+    def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:
         """Return the share of ``n_items`` with an exposure above 0; the unknown item, code 0, does not count.
 
         Raises
@@ -55,20 +66,206 @@ class CatalogCoverage(CatalogueMetric):
         ConfigurationError
             If the size of the catalogue is not known.
         """
-        size = self.n_items if self.n_items is not None else n_items
-        if not size:
+        size = _size(self, self.n_items if self.n_items is not None else n_items)
+        return float(np.count_nonzero(exposure.counts[1:]) / size)
+
+
+class Gini(CatalogueMetric):
+    """Gini coefficient of how often each item of the catalogue is shown: 0 if all are shown alike, 1 if one gets all.
+
+    With exposures ascending, ``sum((2 i - n - 1) * x_i) / (n * sum(x))`` for i from 1 to n, all items of the catalogue.
+    Castells, Hurley and Vargas, *Novelty and diversity in recommender systems*, 2015; Fleder and Hosanagar,
+    *Blockbuster culture's next rise or fall*, 2009. NaN where nothing is shown.
+
+    Parameters
+    ----------
+    k : int
+        How many places count.
+    n_items : int, optional
+        Size of the catalogue; by default what the judged lists say.
+
+    Examples
+    --------
+    Of four items one is shown twice, one once: (-3 * 0 - 1 * 0 + 1 * 1 + 3 * 2) / (4 * 3).
+
+    >>> round(Gini(2, n_items=4)([["a", "b"], ["a"]]), 4)
+    0.5833
+    """
+
+    definition = "Gini coefficient of exposure over the catalogue: 0 equal, 1 one item only"
+
+    def __init__(self, k: int, *, n_items: int | None = None) -> None:
+        super().__init__(k)
+        self.n_items = n_items
+
+    def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:
+        """Return the coefficient; ConfigurationError if the size of the catalogue is not known."""
+        size = _size(self, self.n_items if self.n_items is not None else n_items)
+        shown = np.sort(exposure.counts[1:][exposure.counts[1:] > 0])
+        place = np.arange(size - len(shown) + 1, size + 1)  # items never shown add nothing
+        total = shown.sum()
+        return float(((2 * place - size - 1) * shown).sum() / (size * total)) if total else float("nan")
+
+
+class Entropy(CatalogueMetric):
+    """Shannon entropy, in bits, of how often items are shown.
+
+    ``-sum(p_i * log2(p_i))`` over items, p the item's share of all places; at most log2 of the catalogue's size.
+    Shannon, *A mathematical theory of communication*, 1948; as a measure of sales diversity in Adomavicius and Kwon,
+    *Improving aggregate recommendation diversity*, 2012. NaN where nothing is shown.
+
+    Parameters
+    ----------
+    k : int
+        How many places count.
+
+    Examples
+    --------
+    Four items, one of them in half of the places: 0.5 * 1 + 3 / 6 * log2(6).
+
+    >>> round(Entropy(2)([["a", "b"], ["a", "c"], ["a", "d"]]), 4)
+    1.7925
+    """
+
+    definition = "entropy of exposure over items, in bits"
+
+    def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:
+        """Return the entropy; the size of the catalogue is not needed."""
+        shown = exposure.counts[1:][exposure.counts[1:] > 0]
+        share = shown / shown.sum()
+        return float(-(share * np.log2(share)).sum()) if len(share) else float("nan")
+
+
+class Personalization(CatalogueMetric):
+    """How different the lists of different users are: 1 without a common item, 0 if all see the same k items.
+
+    The mean over pairs of users of ``1 - common items / k``. Zhou et al., *Solving the apparent diversity-accuracy
+    dilemma of recommender systems*, 2010 (inter-user diversity). An item counts once in a list. Users with an empty
+    list are left out; NaN below two lists.
+
+    Parameters
+    ----------
+    k : int
+        How many places count.
+
+    Examples
+    --------
+    Three pairs; one has one item of two in common.
+
+    >>> round(Personalization(2)([["a", "b"], ["b", "c"], ["d", "e"]]), 4)
+    0.8333
+    """
+
+    definition = "mean over pairs of users of 1 - common items / k"
+
+    def exposure(self, judged: Judged) -> Exposure:
+        """Count in how many lists each item code stands in the first k places."""
+        row, item = judged.top(self.k)
+        width = int(item.max(initial=0)) + 1
+        once = np.unique(row * width + item) % width
+        return Exposure(
+            np.bincount(once, minlength=1).astype(np.float64), int(np.count_nonzero(judged.lists.counts))
+        )
+
+    def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:
+        """Return the mean over pairs: an item in c lists is common to ``c * (c - 1) / 2`` pairs."""
+        n, shown = exposure.n_lists, exposure.counts[1:]
+        common = (shown * (shown - 1.0)).sum()
+        return float(1.0 - common / (n * (n - 1.0) * self.k)) if n > 1 else float("nan")
+
+
+class UserCoverage(UserMetric):
+    """Share of users who get a list of at least so many items.
+
+    Ge, Delgado-Battenfeld and Jannach, *Beyond accuracy*, 2010. Defined for every user, with or without relevant items.
+
+    Parameters
+    ----------
+    k : int
+        How many places count.
+    at_least : int, default 1
+        Known items that a list must have.
+
+    Examples
+    --------
+    >>> lists = [["a", "b"], ["c"], []]
+    >>> round(UserCoverage(2)(lists), 4), round(UserCoverage(2, at_least=2)(lists), 4)
+    (0.6667, 0.3333)
+    """
+
+    bare = "at_least"
+
+    def __init__(self, k: int, *, at_least: int = 1) -> None:
+        super().__init__(k)
+        if not 1 <= at_least <= k:
+            raise ConfigurationError(f"found at_least={at_least}; expected 1 to k={k}")
+        self.at_least = at_least
+
+    @property
+    def definition(self) -> str:  # type: ignore[override]
+        """What exactly is computed."""
+        return f"1 with at least {self.at_least} known items in the list, else 0"
+
+    def per_user(self, judged: Judged) -> FloatArray:
+        """Return 1 or 0 for each list, (U,) float64."""
+        row, item = judged.top(self.k)
+        return (np.bincount(row[item > 0], minlength=len(judged)) >= self.at_least).astype(np.float64)
+
+
+class ItemMetric(UserMetric):
+    """A metric that reads labels or vectors of items.
+
+    Parameters
+    ----------
+    k : int
+        How many places count.
+    by : str, Categorical or ndarray
+        Name of an item column (bound by ``evaluate``); labels by item code, (n_items + 1,); or vectors by
+        item code, (n_items + 1, d). Row 0 stands for unknown items. A missing label is a label like any
+        other.
+    """
+
+    bare = "by"
+
+    def __init__(self, k: int, *, by: str | Categorical | AnyArray) -> None:
+        super().__init__(k)
+        self.by = by
+        self.features_: AnyArray | None = None if isinstance(by, str) else _features(by)
+
+    def bind(self, schema: Schema) -> Self:
+        """Return a copy that reads the item column that ``by`` names."""
+        bound = copy.copy(self)
+        if isinstance(self.by, str):
+            bound.features_ = _features(schema.item_column(self.by))
+        return bound
+
+    def features_of(self, item: IntArray) -> AnyArray:
+        """Return label codes or unit vectors of item codes; ConfigurationError if ``by`` was not bound."""
+        if self.features_ is None:
             raise ConfigurationError(
-                f"found no size of the catalogue for {self.name}; expected n_items, such as "
-                f"CatalogCoverage({self.k}, n_items=1000)"
+                f"found by={self.by!r} without item columns; expected labels or vectors by item code; "
+                "hint: evaluate binds names to the item table of the truth or the history"
             )
-        return float(np.count_nonzero(exposure[1:]) / size)
+        return np.asarray(self.features_[np.where(item < len(self.features_), item, 0)])
 
-    def __call__(self, lists: Sequence[Sequence[Any] | AnyArray] | AnyArray) -> float:
-        """Return the coverage of lists of ids."""
-        return self.value(Judged.from_lists(lists, [()] * len(lists)))
+    def __call__(
+        self,
+        lists: Sequence[Sequence[Any] | AnyArray] | AnyArray,
+        truths: Any = None,
+        *,
+        history: Sequence[Collection[Any]] | AnyArray | None = None,
+        **context: Any,
+    ) -> float:
+        """Return the mean for lists, and history, of item codes."""
+        codes, offsets = flatten(lists)
+        judged = Judged.from_arrays(offsets, codes.astype(np.int64))
+        if history is not None:
+            past, starts = flatten(history)
+            judged = replace(judged, history=Ragged(starts, past.astype(np.int64)))
+        return self.value(judged)
 
 
-class IntraListDiversity(UserMetric):
+class IntraListDiversity(ItemMetric):
     """Mean dissimilarity of all pairs in the first k places of a list; undefined for lists of fewer than two.
 
     The dissimilarity of two items is 1 minus the cosine of their vectors; for labels, 1 where they differ and
@@ -100,41 +297,97 @@ class IntraListDiversity(UserMetric):
     definition = "mean over pairs of 1 - similarity"
     bounds = (0.0, 2.0)
 
-    def __init__(self, k: int, *, by: str | Categorical | AnyArray) -> None:
-        super().__init__(k)
-        self.by = by
-        self.features_: AnyArray | None = None if isinstance(by, str) else _features(by)
-
-    @property
-    def name(self) -> str:
-        """``"IntraListDiversity@10"``; with a column's name ``"IntraListDiversity@10:category"``."""
-        return f"{super().name}:{self.by}" if isinstance(self.by, str) else super().name
-
-    def bind(self, schema: Schema) -> IntraListDiversity:
-        """Return a copy that reads the item column that ``by`` names."""
-        bound = copy.copy(self)
-        if isinstance(self.by, str):
-            bound.features_ = _features(schema.item_column(self.by))
-        return bound
-
     def per_user(self, judged: Judged) -> FloatArray:
         """Return the metric of each list, (U,) float64, NaN for lists of fewer than two items."""
-        if self.features_ is None:
-            raise ConfigurationError(
-                f"found by={self.by!r} without item columns; expected labels or vectors by item code; "
-                "hint: evaluate binds names to the item table of the truth or the history"
-            )
         row, item = judged.top(self.k)
-        features = self.features_[np.where(item < len(self.features_), item, 0)]
+        features = self.features_of(item)
         n = np.bincount(row, minlength=len(judged)).astype(np.float64)
         similar = _equal_pairs if features.ndim == 1 else _cosine_of_pairs
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(n > 1, 1.0 - similar(features, row, len(judged)) / (n * (n - 1.0) / 2.0), np.nan)
 
-    def __call__(self, lists: Sequence[Sequence[int] | AnyArray]) -> float:
-        """Return the mean for lists of item codes."""
-        codes, offsets = flatten(lists)
-        return self.value(Judged(Ragged(offsets, codes.astype(np.int64)), Ragged.empty(len(lists))))
+
+class Miscalibration(ItemMetric):
+    """How far the mix of categories in a list is from that of the user's history: 0 where it is the same.
+
+    The Kullback-Leibler divergence ``sum(p_c * ln(p_c / q_c))`` in nats, where p is the share of category c among
+    the history's events and q that among the list's items, smoothed as ``(1 - alpha) * q + alpha * p``. Steck,
+    *Calibrated recommendations*, 2018. Undefined without history, or without a list.
+
+    Parameters
+    ----------
+    k : int
+        How many places count.
+    by : str, Categorical or ndarray
+        Categories: an item column (bound by ``evaluate``) or labels by item code, (n_items + 1,).
+    alpha : float, default 0.01
+        Share of the history's mix in the list's, as in the paper: keeps the divergence finite, at most
+        ``ln(1 / alpha)``.
+
+    Examples
+    --------
+    History half fruit, half tools; the list all fruit: ``0.5 ln(0.5 / 0.995) + 0.5 ln(0.5 / 0.005)``.
+
+    >>> labels = np.array(["", "fruit", "fruit", "tool"])
+    >>> round(Miscalibration(10, by=labels)([[1, 2]], history=[[1, 3]]), 4)
+    1.9585
+    """
+
+    needs_history = True
+    bounds = (0.0, np.inf)
+
+    def __init__(self, k: int, *, by: str | Categorical | AnyArray, alpha: float = 0.01) -> None:
+        super().__init__(k, by=by)
+        if not 0 < alpha < 1:
+            raise ConfigurationError(f"found alpha={alpha}; expected above 0 and below 1")
+        if self.features_ is not None and self.features_.ndim != 1:
+            raise ConfigurationError("found vectors for by; expected a label for each item")
+        self.alpha = alpha
+
+    @property
+    def definition(self) -> str:  # type: ignore[override]
+        """What exactly is computed."""
+        return f"KL divergence of the list's categories from the history's, smoothed by {self.alpha:g}"
+
+    def per_user(self, judged: Judged) -> FloatArray:
+        """Return the divergence of each list, (U,) float64, NaN without history or list."""
+        past = history_of(self, judged)
+        row, item = judged.top(self.k)
+        n = len(judged)
+        past_label, label = self.features_of(past.values), self.features_of(item)
+        size = int(max(past_label.max(initial=0), label.max(initial=0))) + 1
+        p_row, p_label, p = _shares(past.rows, past_label, n, size)
+        q_row, q_label, q = _shares(row, label, n, size)
+        place, found = locate_sorted(q_row * size + q_label, p_row * size + p_label)
+        listed = np.where(found, q[place], 0.0) if len(q) else np.zeros(len(p))
+        terms = p * np.log(p / ((1 - self.alpha) * listed + self.alpha * p))
+        defined = (past.counts > 0) & (np.bincount(row, minlength=n) > 0)
+        return np.where(defined, segment_sum(terms, p_row, n), np.nan)
+
+
+def history_of(metric: Any, judged: Judged) -> Ragged:
+    """Return the history; ConfigurationError where there is none."""
+    if judged.history is None:
+        raise ConfigurationError(
+            f"found no history of the users for {metric.name}; expected history=, such as "
+            "Judged.from_lists(lists, truths, history=...), or evaluate(..., history=train)"
+        )
+    return judged.history
+
+
+def _shares(row: IntArray, label: IntArray, n: int, size: int) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return (row, label) pairs, ascending, and each label's share of its row."""
+    keys, counts = np.unique(row * size + label, return_counts=True)
+    return keys // size, keys % size, counts / np.bincount(row, minlength=n)[keys // size]
+
+
+def _size(metric: Any, n_items: int | None) -> int:
+    if not n_items:
+        raise ConfigurationError(
+            f"found no size of the catalogue for {metric.name}; expected n_items, such as "
+            f"{type(metric).__name__}({metric.k}, n_items=1000)"
+        )
+    return n_items
 
 
 def _features(by: Categorical | AnyArray) -> AnyArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from recokit._ops.ranking import Hits, distinct_truth, find_hits, ideal_order
-from recokit._ops.segments import counts_to_offsets
+from recokit._ops.segments import counts_to_offsets, multi_arange
 from recokit.data.ragged import Ragged
-from recokit.data.vocabulary import Vocabulary, as_ids
+from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import DataError
+from recokit.metrics._frames import Ties, read_frames
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["Judged", "flatten"]
@@ -24,7 +25,7 @@ __all__ = ["Judged", "flatten"]
 class Judged:
     """U ranked lists and what was relevant to each user, matched once; metrics read the result.
 
-    Build it with :meth:`from_arrays` (codes) or :meth:`from_lists` (ids).
+    Build it with :meth:`from_arrays` (codes), :meth:`from_lists` (ids) or :meth:`from_frames`.
 
     Parameters
     ----------
@@ -34,6 +35,14 @@ class Judged:
         Relevant item codes of each user, ascending, each once, with a column ``gain`` (float64, above 0).
     n_items : int, optional
         Size of the catalogue, for coverage.
+    popularity : ndarray of float64, shape (n + 1,), optional
+        Events of each item code in the past, for novelty and popularity. Items beyond its end have none.
+    history : Ragged, optional
+        Item codes of each user's past events, a row for each list, for what is new to the user.
+    previous : Ragged, optional
+        The list that each user was shown before, for staleness.
+    users : ndarray, optional
+        External id of each row, where it was built from frames.
 
     Examples
     --------
@@ -45,6 +54,18 @@ class Judged:
     lists: Ragged
     truth: Ragged
     n_items: int | None = None
+    popularity: FloatArray | None = None
+    history: Ragged | None = None
+    previous: Ragged | None = None
+    users: AnyArray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("truth", "history", "previous"):
+            part = getattr(self, name)
+            if part is not None and len(part) != len(self.lists):
+                raise DataError(
+                    f"found {len(self.lists)} lists and {len(part)} rows of {name}; expected one for each list"
+                )
 
     @classmethod
     def from_arrays(
@@ -82,11 +103,11 @@ class Judged:
         >>> judged.hits.rank.tolist()
         [2]
         """
-        lists = Ragged(np.asarray(list_offsets, np.int64), _codes(list_items, "list"))
+        lists = Ragged(_offsets(list_offsets, "list"), _codes(list_items, "list"))
         if truth_offsets is None or truth_items is None:
             truth = Ragged.empty(len(lists))
         else:
-            truth = Ragged(np.asarray(truth_offsets, np.int64), _codes(truth_items, "relevant"))
+            truth = Ragged(_offsets(truth_offsets, "truth"), _codes(truth_items, "relevant"))
         if len(truth) != len(lists):
             raise DataError(
                 f"found {len(lists)} lists and {len(truth)} truths; expected one truth for each list"
@@ -98,9 +119,12 @@ class Judged:
     def from_lists(
         cls,
         lists: Sequence[Sequence[Any] | AnyArray] | AnyArray,
-        truths: Sequence[Collection[Any]] | AnyArray,
+        truths: Sequence[Collection[Any]] | AnyArray | None = None,
         *,
         n_items: int | None = None,
+        popularity: Mapping[Any, float] | None = None,
+        history: Sequence[Collection[Any]] | AnyArray | None = None,
+        previous: Sequence[Collection[Any]] | AnyArray | None = None,
     ) -> Judged:
         """Build from ids: one list, and one collection of relevant ids, for each user.
 
@@ -108,10 +132,14 @@ class Judged:
         ----------
         lists : sequence of sequences of int or str, or ndarray (U, W)
             Item ids, best first.
-        truths : sequence of collections of int or str
-            Relevant item ids; a mapping of id to gain where they are graded.
+        truths : sequence of collections of int or str, optional
+            Relevant item ids; a mapping of id to gain where they are graded. None for metrics that need none.
         n_items : int, optional
             Size of the catalogue.
+        popularity : mapping of id to number, optional
+            Past events of each item.
+        history, previous : sequences of collections of int or str, optional
+            Items of each user's past events, and the list shown before.
 
         Raises
         ------
@@ -123,19 +151,70 @@ class Judged:
         >>> Judged.from_lists([[0, 8, 3]], [{8: 2.0, 5: 1.0}]).hits.gain.tolist()
         [2.0]
         """
-        shown, list_offsets = flatten(lists)
-        relevant, truth_offsets = flatten(truths)
-        codes = _encode(
-            np.concatenate([shown, relevant]) if len(shown) and len(relevant) else [*shown, *relevant]
-        )
-        return cls.from_arrays(
-            list_offsets,
-            codes[: len(shown)],
-            truth_offsets,
-            codes[len(shown) :],
-            gains_of(truths),
+        n = len(lists)
+        given = [lists, [()] * n if truths is None else truths, history, previous]
+        flat = [flatten([()] * n if part is None else part) for part in given]
+        counted = as_ids(list(popularity or ()))
+        code = _encode([*(ids for ids, _ in flat), counted])
+        made = cls.from_arrays(
+            flat[0][1],
+            code[0],
+            flat[1][1],
+            code[1],
+            None if truths is None else gains_of(truths),
             n_items=n_items,
         )
+        counts = None
+        if popularity is not None:
+            counts = np.zeros(int(code[4].max(initial=0)) + 1)
+            counts[code[4]] = list(popularity.values())
+        past, shown = (None if given[i] is None else Ragged(flat[i][1], code[i]) for i in (2, 3))
+        return replace(made, popularity=counts, history=past, previous=shown)
+
+    @classmethod
+    def from_frames(
+        cls,
+        lists: Any,
+        truth: Any,
+        *,
+        columns: Mapping[str, str] | None = None,
+        ties: Ties = "position",
+        n_items: int | None = None,
+    ) -> Judged:
+        """Build from dataframes (pandas, Polars, pyarrow, DuckDB, or mappings of arrays), a row for each item.
+
+        Rows of the result are all users of either frame, in ascending order, see ``users``. One without a list has an
+        empty one; one without a relevant item has no value of relevance.
+
+        Parameters
+        ----------
+        lists : dataframe
+            ``user_id``, ``item_id``, and their order: ``rank`` from 1, else ``score``, else the order of the rows. A
+            score of NaN stands last.
+        truth : dataframe
+            ``user_id``, ``item_id``; optionally ``weight`` (or ``rating``), the gain.
+        columns : mapping of str to str, optional
+            recokit's name to your column name, in whichever frame it stands.
+        ties : {"position", "id"}, default "position"
+            Among equal ranks or scores, the order of the rows; or the larger id first, compared as text, which is what
+            trec_eval does.
+        n_items : int, optional
+            Size of the catalogue.
+
+        Raises
+        ------
+        DataError
+            For missing columns or ids, a rank of NaN, and gains that are negative or not finite.
+
+        Examples
+        --------
+        >>> made = {"user": ["ann", "ann", "bob"], "item": [7, 8, 7], "score": [0.1, 0.9, 0.5]}
+        >>> judged = Judged.from_frames(made, {"user": ["ann", "eve"], "item": [8, 7]})
+        >>> judged.users.tolist(), judged.hits.rank.tolist(), judged.n_relevant.tolist()
+        (['ann', 'bob', 'eve'], [1], [1, 0, 1])
+        """
+        users, shown, relevant, gains = read_frames(lists, truth, columns, ties)
+        return cls(shown, canonical(relevant, gains), n_items, users=users)
 
     def __len__(self) -> int:
         return len(self.lists)
@@ -164,6 +243,24 @@ class Judged:
         gain = np.zeros(len(self.lists.values))
         gain[self.lists.offsets[self.hits.row] + self.hits.rank - 1] = self.hits.gain
         return gain
+
+    def first(self, k: int) -> Judged:
+        """Return the same with lists cut after k items: cheaper to match, and all that metrics of up to k look at."""
+        counts = np.minimum(self.lists.counts, k)
+        starts = self.lists.offsets[:-1]
+        if (counts == self.lists.counts).all():
+            return self
+        items = self.lists.values[multi_arange(starts, counts)]
+        return replace(self, lists=Ragged(counts_to_offsets(counts), items))
+
+    def rows(self, rows: IntArray) -> Judged:
+        """Return the given users only."""
+        parts = {
+            name: part.take(rows)
+            for name in ("lists", "truth", "history", "previous")
+            if (part := getattr(self, name)) is not None
+        }
+        return replace(self, **parts, users=None if self.users is None else self.users[rows])
 
     def top(self, k: int) -> tuple[IntArray, IntArray]:
         """Return row and item code of the first k elements of each list."""
@@ -211,11 +308,25 @@ def gains_of(truths: Sequence[Collection[Any]] | AnyArray) -> FloatArray | None:
     )
 
 
-def _encode(ids: AnyArray | list[Any]) -> IntArray:
-    found = as_ids(ids)
-    if found.dtype.kind == "i":
-        return np.unique(found, return_inverse=True)[1].astype(np.int64) + 1
-    return Vocabulary(list(dict.fromkeys(found.tolist()))).encode(found)
+def _encode(parts: list[AnyArray]) -> list[IntArray]:
+    """Return codes from 1 of ids that stand in several arrays, the same in all."""
+    filled = [part for part in parts if len(part)]
+    mixed = len({part.dtype.kind for part in filled}) > 1
+    ids = as_ids([id_ for part in filled for id_ in part.tolist()] if mixed else _joined(filled))
+    return np.split(factorize(ids)[0], np.cumsum([len(part) for part in parts])[:-1])
+
+
+def _joined(parts: list[AnyArray]) -> AnyArray:
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def _offsets(offsets: Any, what: str) -> IntArray:
+    found = np.asarray(offsets, np.int64)
+    if found.ndim != 1 or (np.diff(found) < 0).any():
+        raise DataError(
+            f"found {what} offsets that descend, or of shape {found.shape}; expected ascending ones"
+        )
+    return found
 
 
 def _codes(items: Any, what: str) -> IntArray:

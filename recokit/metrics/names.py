@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from typing import Any
 
 from recokit.errors import ConfigurationError, did_you_mean
-from recokit.metrics.accuracy import MAP, MRR, NDCG, HitRate, Precision, Recall
+from recokit.metrics.accuracy import MAP, MRR, NDCG, HitRate, Precision, Recall, RPrecision
 from recokit.metrics.base import Metric
-from recokit.metrics.beyond import CatalogCoverage, IntraListDiversity
+from recokit.metrics.beyond import (
+    CatalogCoverage,
+    Entropy,
+    Gini,
+    IntraListDiversity,
+    Miscalibration,
+    Personalization,
+    UserCoverage,
+)
+from recokit.metrics.cascade import AUC, ERR, RBP
+from recokit.metrics.popularity import (
+    APLT,
+    ARP,
+    Novelty,
+    PopularityLift,
+    RepeatShare,
+    Serendipity,
+    Staleness,
+    Unexpectedness,
+)
+from recokit.metrics.presets import PRESETS
 
 __all__ = ["parse"]
 
 _KNOWN: dict[str, type[Metric]] = {
     kind.__name__: kind
-    for kind in (NDCG, Recall, Precision, MAP, MRR, HitRate, CatalogCoverage, IntraListDiversity)
+    for kind in (
+        *(NDCG, Recall, Precision, RPrecision, MAP, MRR, HitRate, RBP, ERR, AUC),
+        *(CatalogCoverage, UserCoverage, Gini, Entropy, Personalization, IntraListDiversity, Miscalibration),
+        *(Novelty, ARP, APLT, PopularityLift, Unexpectedness, Serendipity, RepeatShare, Staleness),
+    )
 }
-_VARIANT = {"NDCG": "gains", "IntraListDiversity": "by"}
 
 
 def parse(name: str) -> Metric:
@@ -24,8 +49,8 @@ def parse(name: str) -> Metric:
     Parameters
     ----------
     name : str
-        Class and list length, ``"NDCG@10"``; with a variant ``"NDCG@10:exponential"`` or
-        ``"IntraListDiversity@10:category"``.
+        Class and list length, ``"NDCG@10"``; after a colon options, ``"NDCG@10:exponential"``, ``"MAP@10:over=k"``,
+        ``"IntraListDiversity@10:category"``; or whose definition it is, ``"NDCG@10:rectools"``, see :func:`preset`.
 
     Raises
     ------
@@ -36,6 +61,8 @@ def parse(name: str) -> Metric:
     --------
     >>> parse("Recall@50")
     Recall(50)
+    >>> parse("NDCG@10:rectools")
+    NDCG(10, over='k')
     """
     match = re.fullmatch(r"\s*(\w+?)\s*@\s*(\d+)\s*(?::\s*(.+?))?\s*", name)
     kind = match[1] if match else name.partition("@")[0].strip()
@@ -47,15 +74,40 @@ def parse(name: str) -> Metric:
         raise ConfigurationError(
             f"found metric {name!r}; expected a name and a list length, such as '{kind}@10'"
         )
-    if match[3] is None:
-        if kind == "IntraListDiversity":
-            raise ConfigurationError(
-                f"found metric {name!r} without what tells items apart; expected an item column, such as "
-                f"'{kind}@{match[2]}:category', or {kind}({match[2]}, by=...)"
-            )
-        return _KNOWN[kind](int(match[2]))
-    if kind not in _VARIANT:
+    options = _options(_KNOWN[kind], match[3], f"{kind}@{match[2]}")
+    if "by" in inspect.signature(_KNOWN[kind]).parameters and "by" not in options:
         raise ConfigurationError(
-            f"found variant {match[3]!r} of {kind}; expected none, such as '{kind}@{match[2]}'"
+            f"found metric {name!r} without what tells items apart; expected an item column, such as "
+            f"'{kind}@{match[2]}:category', or {kind}({match[2]}, by=...)"
         )
-    return _KNOWN[kind](int(match[2]), **{_VARIANT[kind]: match[3]})
+    return _KNOWN[kind](int(match[2]), **options)
+
+
+def _options(kind: type[Metric], text: str | None, name: str) -> dict[str, Any]:
+    known = [option for option in inspect.signature(kind).parameters if option != "k"]
+    options: dict[str, Any] = {}
+    for part in (text or "").split(",") if text else ():
+        option, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals and option in PRESETS:
+            options |= PRESETS[option].options.get(kind.__name__, {})
+        elif equals and option in known:
+            options[option] = _value(value)
+        elif not equals and kind.bare:
+            options[kind.bare] = _value(option)
+        else:
+            expected = (
+                f"one of {', '.join(known)}, such as '{name}:{known[0]}=...'"
+                if known
+                else f"none, such as '{name}'"
+            )
+            raise ConfigurationError(f"found variant {part!r} of {kind.__name__}; expected {expected}")
+    return options
+
+
+def _value(text: str) -> str | int | float:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

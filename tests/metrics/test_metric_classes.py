@@ -157,13 +157,16 @@ def test_names_with_a_column():
     [
         ("NDGC@10", "did you mean 'NDCG'"),
         ("ndcg@10", "did you mean 'NDCG'"),
-        ("Accuracy@10", "known names: CatalogCoverage"),
+        ("Accuracy@10", "known names: APLT, ARP, AUC, CatalogCoverage"),
         ("NDCG", "such as 'NDCG@10'"),
         ("NDCG@ten", "such as 'NDCG@10'"),
         ("NDCG@0", "found k=0"),
         ("NDCG@10:cubic", "found gains='cubic'"),
-        ("Recall@10:linear", "expected none, such as 'Recall@10'"),
+        ("Recall@10:linear", "expected one of over, such as 'Recall@10:over=...'"),
+        ("MRR@10:linear", "expected none, such as 'MRR@10'"),
         ("IntraListDiversity@10", "'IntraListDiversity@10:category'"),
+        ("Miscalibration@10:alpha=0.1", "'Miscalibration@10:category'"),
+        ("MAP@10:over=all", "found over='all'"),
     ],
 )
 def test_wrong_names_are_answered_with_the_right_one(name, message):

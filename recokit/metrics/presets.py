@@ -1,0 +1,123 @@
+"""What other libraries compute under the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recokit.errors import ConfigurationError, did_you_mean
+from recokit.metrics._frames import Ties
+from recokit.metrics.base import Metric
+
+__all__ = ["PRESETS", "Preset", "preset"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The definitions of another library.
+
+    Parameters
+    ----------
+    name, version : str
+        The library, and the version that it was compared with.
+    options : mapping of str to mapping
+        Options of our metrics that give its values, by metric; those that are not there are our defaults.
+    ties : {"position", "id"}
+        How it orders equal scores, for :meth:`Judged.from_frames`.
+    note : str
+        What else differs.
+    """
+
+    name: str
+    version: str
+    options: Mapping[str, Mapping[str, Any]]
+    ties: Ties = "position"
+    note: str = ""
+
+    def metrics(self, names: Sequence[str]) -> list[Metric]:
+        """Return metrics by name, ``["NDCG@10", "MAP@10"]``, as the library defines them."""
+        from recokit.metrics.names import parse
+
+        return [parse(f"{name}:{self.name}") for name in names]
+
+    def __str__(self) -> str:
+        lines = [f"{self.name} {self.version}".rstrip()]
+        for metric, options in self.options.items():
+            lines.append(f"  {metric}: {', '.join(f'{name}={value}' for name, value in options.items())}")
+        lines.append(f"  ties: {self.ties}")
+        return "\n".join([*lines, *([f"  {self.note}"] if self.note else [])])
+
+
+_LINEAR: dict[str, Any] = {"gains": "linear"}
+_RELEVANT: dict[str, Any] = {"over": "relevant"}
+
+PRESETS: Mapping[str, Preset] = {
+    made.name: made
+    for made in (
+        Preset("recokit", "", {}, note="the defaults"),
+        Preset(
+            "ranx",
+            "0.3.21",
+            {"NDCG": _LINEAR, "MAP": _RELEVANT, "RBP": _LINEAR},
+            note="ndcg_burges is NDCG with exponential gains; the order of equal scores is not defined in lists of "
+            "more than 15 items",
+        ),
+        Preset(
+            "trec_eval",
+            "9, in pytrec_eval-terrier 0.5.11 and ir-measures 0.4.3",
+            {"NDCG": _LINEAR, "MAP": _RELEVANT},
+            ties="id",
+            note="pytrec_eval leaves out users without a list; ir-measures, like us, counts them as 0",
+        ),
+        Preset("rectools", "0.19.0", {"NDCG": {"over": "k"}, "MAP": _RELEVANT}),
+        Preset(
+            "lenskit",
+            "2025.8.1",
+            {
+                "NDCG": {"discount": "clipped"},
+                "MAP": {"over": "list"},
+                "Precision": {"over": "list"},
+                "Recall": {"over": "reachable"},
+            },
+            note="NDCG with a gain column is NDCG with linear gains",
+        ),
+        Preset("recbole", "1.2.1", {}),
+        Preset(
+            "implicit",
+            "0.7.3",
+            {"Precision": {"over": "reachable"}},
+            note="its precision is the sum of hits over the sum of min(k, n_relevant) of all users, not a mean",
+        ),
+    )
+}
+
+
+def preset(name: str) -> Preset:
+    """Return what another library computes under the same names.
+
+    Parameters
+    ----------
+    name : {"recokit", "ranx", "trec_eval", "rectools", "lenskit", "recbole", "implicit"}
+        The library. ``"trec_eval"`` is also what pytrec_eval and ir-measures call.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown library.
+
+    Examples
+    --------
+    Hits at ranks 2 and 5, three relevant items, one number for each library.
+
+    >>> lists, truth = [[1, 2, 3, 4, 5]], [[2, 5, 99]]
+    >>> for name in ("recokit", "rectools", "lenskit"):
+    ...     (ndcg,) = preset(name).metrics(["NDCG@10"])
+    ...     print(f"{ndcg(lists, truth):.4f}", ndcg.definition)
+    0.4776 discount 1/log2(rank + 1); ideal over min(k, n_relevant)
+    0.2240 discount 1/log2(rank + 1); ideal over k
+    0.5438 discount 1/log2(max(rank, 2)); ideal over min(k, n_relevant)
+    """
+    if name not in PRESETS:
+        raise ConfigurationError(f"found no preset {name!r}; {did_you_mean(name, PRESETS)}")
+    return PRESETS[name]

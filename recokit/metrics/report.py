@@ -1,0 +1,211 @@
+"""Several metrics at once, over all users or chunk by chunk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recokit import _html
+from recokit.errors import ConfigurationError, did_you_mean
+from recokit.metrics.base import CatalogueMetric, Exposure, Metric, UserMetric
+from recokit.metrics.judged import Judged
+from recokit.metrics.names import parse
+from recokit.typing import FloatArray
+
+__all__ = ["Figure", "Report", "Stream", "report"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric of all lists.
+
+    Parameters
+    ----------
+    name, definition : str
+        Which metric, and what exactly it computes.
+    value : float
+        Mean over the users where it is defined, or the value of the catalogue; NaN where there is none.
+    std : float
+        Standard deviation over these users, with n - 1; NaN for metrics of the catalogue and below two users.
+    n, n_undefined : int
+        Users with a value, and users without.
+    """
+
+    name: str
+    definition: str
+    value: float
+    std: float
+    n: int
+    n_undefined: int
+
+    def __float__(self) -> float:
+        return self.value
+
+
+class Report(Mapping[str, Figure]):
+    """Figures by metric name; printed with their definitions."""
+
+    def __init__(self, figures: Sequence[Figure]) -> None:
+        self._figures = {figure.name: figure for figure in figures}
+
+    def __getitem__(self, name: str) -> Figure:
+        if name not in self._figures:
+            raise ConfigurationError(f"found no metric {name!r}; {did_you_mean(name, self._figures)}")
+        return self._figures[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._figures)
+
+    def __len__(self) -> int:
+        return len(self._figures)
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [
+            (
+                f.name,
+                "-" if math.isnan(f.value) else f"{f.value:.4f}",
+                f"{f.n:,}",
+                f"{f.n_undefined:,}",
+                f.definition,
+            )
+            for f in self.values()
+        ]
+
+    def __str__(self) -> str:
+        rows = [("metric", "value", "users", "undefined", "definition"), *self._rows()]
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        return "\n".join(
+            "  ".join(
+                [row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3)), row[4]]
+            ).rstrip()
+            for row in rows
+        )
+
+    def _repr_html_(self) -> str:
+        body = _html.table(("metric", "value", "users", "undefined", "definition"), self._rows())
+        return _html.page("Metrics", body, "")
+
+
+class Stream:
+    """Metrics of users who come in chunks: memory does not grow with their number.
+
+    Parameters
+    ----------
+    metrics : sequence of str or Metric
+        Names such as ``"NDCG@10"``, or metrics.
+
+    Raises
+    ------
+    ConfigurationError
+        For unknown metrics, none at all, or a name that stands twice.
+
+    Examples
+    --------
+    >>> stream = Stream(["Recall@2", "UserCoverage@2"])
+    >>> stream.add(Judged.from_lists([["a", "b"], ["c"]], [["b"], []]))
+    >>> stream.add(Judged.from_lists([["b"], []], [["b", "d"], ["a"]]))
+    >>> found = stream.report()
+    >>> found["Recall@2"].value, found["Recall@2"].n, found["Recall@2"].n_undefined
+    (0.5, 3, 1)
+    """
+
+    def __init__(self, metrics: Sequence[str | Metric]) -> None:
+        given = [metrics] if isinstance(metrics, str | Metric) else metrics
+        self.metrics = [parse(metric) if isinstance(metric, str) else metric for metric in given]
+        names = [metric.name for metric in self.metrics]
+        if not names or len(set(names)) < len(names):
+            raise ConfigurationError(f"found metrics {names}; expected at least one, each name once")
+        self._parts = [_part_of(metric) for metric in self.metrics]
+
+    def add(self, judged: Judged) -> None:
+        """Count a chunk of users, each of whom must be in one chunk only.
+
+        Item codes mean the same in every chunk for metrics of the catalogue: use :meth:`Judged.from_arrays`.
+        """
+        longest = max(metric.k for metric in self.metrics)
+        seen = judged.first(longest)
+        for part in self._parts:
+            part.add(seen)
+
+    def report(self) -> Report:
+        """Return the figures of all chunks so far."""
+        return Report([part.figure() for part in self._parts])
+
+
+class _Mean:
+    """Mean and spread of a metric with a value for each user, from sums (Chan et al., 1983)."""
+
+    def __init__(self, metric: UserMetric) -> None:
+        self.metric = metric
+        self.n = self.n_undefined = 0
+        self.mean = self.squares = 0.0
+
+    def add(self, judged: Judged) -> None:
+        values: FloatArray = self.metric.per_user(judged)
+        defined = values[~np.isnan(values)]
+        self.n_undefined += len(values) - len(defined)
+        if not len(defined):
+            return
+        n, mean = len(defined), float(defined.mean())
+        step, total = mean - self.mean, self.n + n
+        self.squares += float(((defined - mean) ** 2).sum()) + step**2 * self.n * n / total
+        self.mean += step * n / total
+        self.n = total
+
+    def figure(self) -> Figure:
+        value = self.mean if self.n else math.nan
+        std = math.sqrt(self.squares / (self.n - 1)) if self.n > 1 else math.nan
+        return Figure(self.metric.name, self.metric.definition, value, std, self.n, self.n_undefined)
+
+
+class _Catalogue:
+    """Exposure, added up."""
+
+    def __init__(self, metric: CatalogueMetric) -> None:
+        self.metric, self.total, self.n = metric, Exposure.none(), 0
+        self.n_items: int | None = None
+
+    def add(self, judged: Judged) -> None:
+        self.total = self.total + self.metric.exposure(judged)
+        self.n += len(judged)
+        self.n_items = judged.n_items
+
+    def figure(self) -> Figure:
+        value = self.metric.from_exposure(self.total, self.n_items)
+        return Figure(self.metric.name, self.metric.definition, value, math.nan, self.n, 0)
+
+
+def _part_of(metric: Metric) -> _Mean | _Catalogue:
+    if isinstance(metric, UserMetric):
+        return _Mean(metric)
+    if isinstance(metric, CatalogueMetric):
+        return _Catalogue(metric)
+    raise ConfigurationError(
+        f"found {metric!r} among the metrics; expected a name such as 'NDCG@10', or an instance of a metric"
+    )
+
+
+def report(judged: Judged, metrics: Sequence[str | Metric]) -> Report:
+    """Return several metrics of judged lists, which are matched once.
+
+    Parameters
+    ----------
+    judged : Judged
+        Lists and truth.
+    metrics : sequence of str or Metric
+        Names such as ``"NDCG@10"``, or metrics.
+
+    Examples
+    --------
+    >>> judged = Judged.from_lists([[1, 2, 3], [4]], [[2, 9], []])
+    >>> print(report(judged, ["Recall@10", "MRR@10"]))
+    metric      value  users  undefined  definition
+    Recall@10  0.5000      1          1  hits / n_relevant
+    MRR@10     0.5000      1          1  1 / rank of the first hit
+    """
+    stream = Stream(metrics)
+    stream.add(judged)
+    return stream.report()

@@ -1,0 +1,212 @@
+"""Metrics of scored rows: how well scores separate what happened, and how far predicted ratings are off."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from recokit._ops.segments import rank_in_row, rows_to_offsets
+from recokit.data.vocabulary import as_ids, factorize
+from recokit.errors import DataError
+from recokit.metrics.base import choice, mean_of
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+
+__all__ = ["auc", "auc_per_user", "error_per_user", "gauc", "mae", "rmse"]
+
+Numbers = AnyArray | list[float] | list[int] | list[bool]
+
+
+def auc(score: Numbers, label: Numbers) -> float:
+    """Return the area under the ROC curve of all rows together: how likely a positive row scores above a negative one.
+
+    ``(sum of the positives' ranks - P (P + 1) / 2) / (P N)``, ties by half. Hanley and McNeil, *The meaning and use of
+    the area under a ROC curve*, 1982. Compares rows of different users, unlike :func:`gauc`.
+
+    Parameters
+    ----------
+    score : array_like of float, shape (N,)
+        Higher is more likely. Rows with NaN count as scored below all others.
+    label : array_like of bool or float, shape (N,)
+        Above 0 for positive rows.
+
+    Returns
+    -------
+    float
+        0 to 1; NaN without a positive or without a negative row.
+
+    Raises
+    ------
+    DataError
+        If lengths differ, or a label is NaN.
+
+    Examples
+    --------
+    >>> auc([0.9, 0.8, 0.7, 0.1], [1, 0, 1, 0])
+    0.75
+    """
+    values, positive = _scored(score, label)
+    return float(_auc(np.zeros(len(values), np.int64), values, positive, 1)[0])
+
+
+def auc_per_user(user: Any, score: Numbers, label: Numbers) -> tuple[AnyArray, FloatArray]:
+    """Return the distinct users, ascending, and the :func:`auc` of each one's rows, NaN where undefined.
+
+    Examples
+    --------
+    >>> users, values = auc_per_user(["ann", "ann", "bob"], [0.2, 0.1, 0.3], [1, 0, 1])
+    >>> users.tolist(), values.tolist()
+    (['ann', 'bob'], [1.0, nan])
+    """
+    values, positive = _scored(score, label)
+    code, users = _users(user, len(values))
+    return users, _auc(code, values, positive, len(users))
+
+
+def gauc(
+    user: Any,
+    score: Numbers,
+    label: Numbers,
+    *,
+    weight: Literal["positives", "rows", "equal"] = "positives",
+) -> float:
+    """Return the grouped AUC: the weighted mean of each user's own :func:`auc`.
+
+    Zhou et al., *Deep interest network for click-through rate prediction*, 2018. Users with rows of one kind only have
+    no AUC and are left out, see :func:`auc_per_user`.
+
+    Parameters
+    ----------
+    user : sequence of int or str, shape (N,)
+        Whose row it is.
+    score, label : array_like, shape (N,)
+        As for :func:`auc`.
+    weight : {"positives", "rows", "equal"}, default "positives"
+        Weight of a user: positive rows, as in RecBole; all rows, the impressions of the paper; or 1.
+
+    Examples
+    --------
+    Ann's is 0.5 with 2 positive rows, Bob's 1 with 1.
+
+    >>> users = ["ann", "ann", "ann", "bob", "bob"]
+    >>> round(gauc(users, [3, 2, 1, 2, 1], [1, 0, 1, 1, 0]), 4)
+    0.6667
+    """
+    choice("weight", weight, ("positives", "rows", "equal"))
+    values, positive = _scored(score, label)
+    code, users = _users(user, len(values))
+    each = _auc(code, values, positive, len(users))
+    weights = {
+        "positives": np.bincount(code[positive], minlength=len(users)),
+        "rows": np.bincount(code, minlength=len(users)),
+        "equal": np.ones(len(users)),
+    }[weight]
+    defined = ~np.isnan(each)
+    return float(np.average(each[defined], weights=weights[defined])) if defined.any() else float("nan")
+
+
+def rmse(predicted: Numbers, rating: Numbers, *, user: Any = None) -> float:
+    """Return the root of the mean squared error of predicted ratings, ``sqrt(mean((predicted - rating) ** 2))``.
+
+    Herlocker, Konstan, Terveen and Riedl, *Evaluating collaborative filtering recommender systems*, 2004.
+
+    Parameters
+    ----------
+    predicted, rating : array_like of float, shape (N,)
+        Rows with a NaN in either are left out: count them before you compare models.
+    user : sequence of int or str, shape (N,), optional
+        With it, the mean over users of each one's own value.
+
+    Returns
+    -------
+    float
+        NaN without rows.
+
+    Examples
+    --------
+    >>> round(rmse([4.0, 3.0], [5.0, 3.0]), 4)
+    0.7071
+    """
+    return _error(predicted, rating, user, "rmse")
+
+
+def mae(predicted: Numbers, rating: Numbers, *, user: Any = None) -> float:
+    """Return the mean absolute error of predicted ratings, ``mean(|predicted - rating|)``; options as for :func:`rmse`.
+
+    Examples
+    --------
+    >>> mae([4.0, 3.0], [5.0, 3.0])
+    0.5
+    """
+    return _error(predicted, rating, user, "mae")
+
+
+Kind = Literal["rmse", "mae"]
+
+
+def error_per_user(
+    user: Any, predicted: Numbers, rating: Numbers, *, kind: Kind = "rmse"
+) -> tuple[AnyArray, FloatArray]:
+    """Return the distinct users, ascending, and the :func:`rmse` or :func:`mae` of each one's rows.
+
+    Examples
+    --------
+    >>> users, values = error_per_user([7, 7, 3], [4.0, 3.0, 1.0], [5.0, 3.0, float("nan")])
+    >>> users.tolist(), values.round(4).tolist()
+    ([3, 7], [nan, 0.7071])
+    """
+    choice("kind", kind, get_args(Kind))
+    found, wanted = (np.asarray(values, np.float64) for values in (predicted, rating))
+    if found.ndim != 1 or found.shape != wanted.shape:
+        raise DataError(
+            f"found predictions of shape {found.shape}, ratings of {wanted.shape}; expected one dimension, and the same"
+        )
+    code, users = _users(user, len(found))
+    miss = np.abs(found - wanted)
+    known = ~np.isnan(miss)
+    total = np.bincount(code[known], miss[known] ** (2 if kind == "rmse" else 1), minlength=len(users))
+    with np.errstate(invalid="ignore"):
+        mean = total / np.bincount(code[known], minlength=len(users))
+    return users, np.sqrt(mean) if kind == "rmse" else mean
+
+
+def _error(predicted: Numbers, rating: Numbers, user: Any, kind: Kind) -> float:
+    whose = np.zeros(np.shape(predicted)[:1], np.int64) if user is None else user
+    return mean_of(error_per_user(whose, predicted, rating, kind=kind)[1])
+
+
+def _scored(score: Numbers, label: Numbers) -> tuple[FloatArray, BoolArray]:
+    values, labels = np.asarray(score, np.float64), np.asarray(label, np.float64)
+    if values.ndim != 1 or values.shape != labels.shape:
+        raise DataError(
+            f"found scores of shape {values.shape}, labels of {labels.shape}; expected one dimension, and the same"
+        )
+    bad = np.flatnonzero(np.isnan(labels))
+    if len(bad):
+        raise DataError("found label nan; expected above 0 for positive rows, else 0", rows=bad)
+    return np.where(np.isnan(values), -np.inf, values), labels > 0
+
+
+def _users(user: Any, n: int) -> tuple[IntArray, AnyArray]:
+    ids = as_ids(user if isinstance(user, np.ndarray) else list(user), "users")
+    if len(ids) != n:
+        raise DataError(f"found {len(ids)} users for {n} rows; expected one for each row")
+    code, users = factorize(ids)
+    return code - 1, users
+
+
+def _auc(row: IntArray, score: FloatArray, positive: BoolArray, n_rows: int) -> FloatArray:
+    """Return the AUC of each row's elements; tied scores share the mean of their ranks."""
+    order = np.lexsort((score, row))
+    row, score, positive = row[order], score[order], positive[order]
+    starts = np.flatnonzero(np.concatenate([[True], (row[1:] != row[:-1]) | (score[1:] != score[:-1])]))[
+        : len(row)
+    ]
+    size = np.diff(np.append(starts, len(row)))
+    rank = rank_in_row(row, rows_to_offsets(row, n_rows)) + 1.0
+    rank = np.repeat(rank[starts] + (size - 1) / 2.0, size)
+    n_positive = np.bincount(row[positive], minlength=n_rows).astype(np.float64)
+    n_negative = np.bincount(row, minlength=n_rows) - n_positive
+    total = np.bincount(row[positive], rank[positive], minlength=n_rows)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((total - n_positive * (n_positive + 1) / 2.0) / (n_positive * n_negative))
