@@ -17,17 +17,10 @@ are by position, and relevant items outside the catalogue count in the denominat
 
 from recokit.metrics.accuracy import MAP, MRR, NDCG, HitRate, Precision, Recall, RPrecision
 from recokit.metrics.base import CatalogueMetric, Exposure, Metric, RelevanceMetric, UserMetric
-from recokit.metrics.beyond import (
-    CatalogCoverage,
-    Entropy,
-    Gini,
-    IntraListDiversity,
-    Miscalibration,
-    Personalization,
-    UserCoverage,
-)
+from recokit.metrics.beyond import IntraListDiversity, Miscalibration, UserCoverage
 from recokit.metrics.calibration import Reliability, expected_calibration_error, reliability
 from recokit.metrics.cascade import AUC, ERR, RBP
+from recokit.metrics.catalogue import CatalogCoverage, Entropy, Gini, Personalization
 from recokit.metrics.judged import Judged
 from recokit.metrics.names import parse
 from recokit.metrics.popularity import (

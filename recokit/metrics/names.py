@@ -9,16 +9,9 @@ from typing import Any
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.metrics.accuracy import MAP, MRR, NDCG, HitRate, Precision, Recall, RPrecision
 from recokit.metrics.base import Metric
-from recokit.metrics.beyond import (
-    CatalogCoverage,
-    Entropy,
-    Gini,
-    IntraListDiversity,
-    Miscalibration,
-    Personalization,
-    UserCoverage,
-)
+from recokit.metrics.beyond import IntraListDiversity, Miscalibration, UserCoverage
 from recokit.metrics.cascade import AUC, ERR, RBP
+from recokit.metrics.catalogue import CatalogCoverage, Entropy, Gini, Personalization
 from recokit.metrics.popularity import (
     APLT,
     ARP,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.metrics._frames import Ties
-from recokit.metrics.base import Metric
+from recokit.metrics.base import Metric, UserMetric, mean_of
+from recokit.metrics.judged import Judged
 
 __all__ = ["PRESETS", "Preset", "preset"]
+
+Users = Literal["truth", "lists", "both"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,9 @@ class Preset:
         Options of our metrics that give its values, by metric; those that are not there are our defaults.
     ties : {"position", "id"}
         How it orders equal scores, for :meth:`Judged.from_frames`.
+    users : {"truth", "lists", "both"}
+        Whom it takes the mean over: users with a relevant item, where a missing list counts 0, as we do; users with a
+        list, where one without a relevant item counts 0; or users with both.
     note : str
         What else differs.
     """
@@ -33,6 +41,7 @@ class Preset:
     version: str
     options: Mapping[str, Mapping[str, Any]]
     ties: Ties = "position"
+    users: Users = "truth"
     note: str = ""
 
     def metrics(self, names: Sequence[str]) -> list[Metric]:
@@ -41,11 +50,22 @@ class Preset:
 
         return [parse(f"{name}:{self.name}") for name in names]
 
+    def value(self, judged: Judged, name: str) -> float:
+        """Return a metric's mean as the library takes it, over its ``users``; NaN without any."""
+        (metric,) = self.metrics([name])
+        if not isinstance(metric, UserMetric):
+            return metric.value(judged)
+        values = metric.per_user(judged)
+        if self.users == "truth":
+            return mean_of(values)
+        listed = values[judged.lists.counts > 0]
+        return mean_of(listed if self.users == "both" else np.nan_to_num(listed))
+
     def __str__(self) -> str:
         lines = [f"{self.name} {self.version}".rstrip()]
         for metric, options in self.options.items():
             lines.append(f"  {metric}: {', '.join(f'{name}={value}' for name, value in options.items())}")
-        lines.append(f"  ties: {self.ties}")
+        lines.append(f"  ties: {self.ties}; mean over users: {self.users}")
         return "\n".join([*lines, *([f"  {self.note}"] if self.note else [])])
 
 
@@ -68,7 +88,8 @@ PRESETS: Mapping[str, Preset] = {
             "9, in pytrec_eval-terrier 0.5.11 and ir-measures 0.4.3",
             {"NDCG": _LINEAR, "MAP": _RELEVANT},
             ties="id",
-            note="pytrec_eval leaves out users without a list; ir-measures, like us, counts them as 0",
+            users="both",
+            note="ir-measures calls the same code, and counts users without a list as 0, like us",
         ),
         Preset("rectools", "0.19.0", {"NDCG": {"over": "k"}, "MAP": _RELEVANT}),
         Preset(
@@ -80,6 +101,7 @@ PRESETS: Mapping[str, Preset] = {
                 "Precision": {"over": "list"},
                 "Recall": {"over": "reachable"},
             },
+            users="lists",
             note="NDCG with a gain column is NDCG with linear gains",
         ),
         Preset("recbole", "1.2.1", {}),
