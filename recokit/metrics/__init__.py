@@ -6,7 +6,8 @@ Accuracy: :class:`NDCG`, :class:`Recall`, :class:`Precision`, :class:`RPrecision
 :class:`Miscalibration`, :class:`Novelty`, :class:`ARP`, :class:`APLT`, :class:`PopularityLift`,
 :class:`Unexpectedness`,
 :class:`Serendipity`, :class:`RepeatShare`, :class:`Staleness`. Of scored rows: :func:`auc`, :func:`gauc`, :func:`rmse`,
-:func:`mae`; of probabilities: :func:`expected_calibration_error`, :func:`reliability`.
+:func:`mae`; of probabilities: :func:`expected_calibration_error`, :func:`reliability`; of groups of items:
+:func:`exposure_by_group`, :func:`exposure_gap`.
 
 :func:`report` computes several at once, :class:`Stream` chunk by chunk, :func:`preset` has the definitions of other
 libraries, :func:`parse` makes a metric from its name, :class:`Judged` matches lists and truth once for many metrics.
@@ -21,6 +22,7 @@ from recokit.metrics.beyond import IntraListDiversity, Miscalibration, UserCover
 from recokit.metrics.calibration import Reliability, expected_calibration_error, reliability
 from recokit.metrics.cascade import AUC, ERR, RBP
 from recokit.metrics.catalogue import CatalogCoverage, Entropy, Gini, Personalization
+from recokit.metrics.fairness import exposure_by_group, exposure_gap
 from recokit.metrics.judged import Judged
 from recokit.metrics.names import parse
 from recokit.metrics.popularity import (
@@ -78,6 +80,8 @@ __all__ = [
     "auc_per_user",
     "error_per_user",
     "expected_calibration_error",
+    "exposure_by_group",
+    "exposure_gap",
     "gauc",
     "mae",
     "parse",

@@ -79,6 +79,14 @@ def older_first(candidates):
     return -candidates.item
 
 
+def toy_ledger():
+    """A ledger that has seen one group three times as often as its merit was."""
+    ledger = diversity.ExposureLedger.of(toy_dataset(), "seller")
+    even = np.r_[0.0, np.ones(len(ledger.labels))]
+    ledger.set(diversity.Exposed(even + 3 * (np.arange(len(even)) == 2), even, 9))
+    return ledger
+
+
 def same_parity(one, other):
     return (one % 2 == other % 2).astype(np.float32)
 
@@ -163,6 +171,10 @@ STAGES = [
     diversity.DPP(similarity=csr_matrix(UNIT @ UNIT.T)),
     diversity.FacilityLocation(0.5),
     diversity.FacilityLocation(vectors=VECTORS),
+    diversity.FairExposure(toy_ledger()),
+    diversity.FairExposure(toy_ledger(), 2.0, objective=diversity.MMR(0.5, columns=["category"])),
+    diversity.FairTopK("sponsored", 0.4),
+    diversity.FairTopK(np.arange(31) % 3 == 1, 0.5, alpha=0.3, objective=diversity.MSD(vectors=VECTORS)),
     diversity.MMR(0.5),
     diversity.MMR(0.7, columns=["category"]),
     diversity.MMR(0.7, vectors=VECTORS),
