@@ -3,8 +3,9 @@
 Every leaf of a tree is one bit, leftmost leaf first. A split that sends a row right rules out the leaves of its left
 subtree, so for each feature and each interval between two thresholds the surviving leaves of every tree are a constant
 mask. Scoring is then one table row for each feature, ANDed together; the lowest bit left is the leaf (QuickScorer;
-Lucchese et al., 2015, with the masks tabulated by interval). No split is followed one by one, so all trees of a block
-of rows cost the same few numpy calls, and a row's score cannot depend on its neighbours.
+Lucchese et al., 2015, with the masks tabulated by interval). No split is followed one by one, so a block of rows and
+trees costs few numpy calls, and a row's score cannot depend on its neighbours. What bounds it is memory: blocks are of
+a size at which the masks of the rows stay in a core's own cache, and the tables of few trees nearly do.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ __all__ = ["MAX_LEAVES", "ZERO", "Boxes", "Forest", "Tree"]
 
 #: Leaves of one tree: one bit each.
 MAX_LEAVES = 64
-#: Masks of a block of rows: two such blocks stay in a core's own cache.
-_BLOCK_BYTES = 2**19
+#: Trees whose masks are looked up together.
+_BLOCK_TREES = 64
+#: Masks of a block of rows and trees: two such blocks stay in a core's own cache.
+_BLOCK_BYTES = 2**18
 #: LightGBM counts values this close to 0 as 0.
 ZERO = np.float32(1e-35)
 #: A branch that no training row took has a share all the same, so that no product of shares is 0.
@@ -118,10 +121,13 @@ class Forest:
         self.baseline, self.zero_is_missing = baseline, zero_is_missing
         self._thresholds, self._offsets = _thresholds_by_feature(nodes, n_features)
         first, last, self._leaves = _leaf_spans(nodes, roots)
-        self._masks = _masks(nodes, roots, first, last, self._thresholds, self._offsets)
+        masks = _masks(nodes, roots, first, last, self._thresholds, self._offsets)
+        starts = range(0, len(roots), _BLOCK_TREES)
+        self._masks = [np.ascontiguousarray(masks[:, start : start + _BLOCK_TREES]) for start in starts]
         self._used = np.flatnonzero(np.diff(self._offsets)).tolist()
         # What the exponent of a leaf's bit is off from the leaf's place among all leaves.
-        self._first_leaf = np.arange(len(roots)) * self._leaves.shape[1] - 127
+        first_leaf = np.arange(len(roots)) * self._leaves.shape[1] - 127
+        self._first_leaf = [first_leaf[start : start + _BLOCK_TREES] for start in starts]
 
     @classmethod
     def compile(
@@ -169,10 +175,11 @@ class Forest:
 
     def raw_score(self, features: Float32Array) -> FloatArray:
         """Return the sum of the baseline and all trees' leaves, (N,) float64, for features (N, F)."""
-        score = np.empty(len(features))
+        score = np.full(len(features), self.baseline)
         for block in self.blocks(len(features)):
-            score[block] = self.leaf_values(features[block]).sum(axis=1)
-        return score + self.baseline
+            for added in self._leaf_values(features[block]):
+                score[block] += added.sum(axis=1)
+        return score
 
     def staged_log_loss(self, features: Float32Array, positive: BoolArray, weight: FloatArray) -> FloatArray:
         """Return the weighted log loss after each tree, (T,) float64."""
@@ -186,28 +193,31 @@ class Forest:
 
     def blocks(self, n_rows: int) -> Iterator[slice]:
         """Return slices of rows whose masks stay in cache."""
-        step = max(16, _BLOCK_BYTES // (self.n_trees * self._masks.dtype.itemsize))
+        step = _BLOCK_BYTES // (_BLOCK_TREES * self._masks[0].dtype.itemsize)
         return (slice(start, start + step) for start in range(0, n_rows, step))
 
     def leaf_values(self, features: Float32Array) -> FloatArray:
         """Return what every tree adds, (N, T) float64: for a block of rows."""
-        features = self.with_missing(features)
-        surviving = _no_masks((len(features), self.n_trees), self._masks.dtype)
-        rows = np.empty_like(surviving)
-        for f in self._used:
-            interval = self._intervals(features[:, f], f)
-            # A feature of the user or the request is the same in all rows.
-            if (interval == interval[:1]).all():
-                surviving &= self._masks[interval[:1]]
-            else:
-                np.take(self._masks, interval, axis=0, out=rows, mode="clip")
-                surviving &= rows
-        # The lowest bit alone is a power of two: exact in floating point, and its exponent is the leaf.
-        lowest = np.negative(surviving, out=rows)
-        lowest &= surviving
-        leaf = lowest.astype(np.float32).view(np.int32) >> 23
-        added: FloatArray = self._leaves.ravel().take(leaf + self._first_leaf, mode="clip")
-        return added
+        return np.concatenate(list(self._leaf_values(features)), axis=1)
+
+    def _leaf_values(self, features: Float32Array) -> Iterator[FloatArray]:
+        """Yield what the trees of each block add, (N, up to 64) float64."""
+        columns = np.ascontiguousarray(self.with_missing(features).T)
+        intervals = [self._intervals(columns[f], f) for f in self._used]
+        for masks, first_leaf in zip(self._masks, self._first_leaf, strict=True):
+            surviving = _no_masks((len(features), masks.shape[1]), masks.dtype)
+            rows = np.empty_like(surviving)
+            for interval in intervals:
+                if len(interval) == 1:
+                    surviving &= masks[interval]
+                else:
+                    np.take(masks, interval, axis=0, out=rows, mode="clip")
+                    surviving &= rows
+            # The lowest bit alone is a power of two: exact in floating point, and its exponent is the leaf.
+            lowest = np.negative(surviving, out=rows)
+            lowest &= surviving
+            leaf = lowest.astype(np.float32).view(np.int32) >> 23
+            yield self._leaves.ravel().take(leaf + first_leaf, mode="clip")
 
     def with_missing(self, features: Float32Array) -> Float32Array:
         """Return features (N, F) with NaN where the trees take a value for missing."""
@@ -221,14 +231,14 @@ class Forest:
         return _leaf_boxes(self.nodes, self.roots)
 
     def _intervals(self, values: Float32Array, f: int) -> IntArray:
-        """Return the row of the masks for each value of a feature."""
-        values = np.ascontiguousarray(values)
+        """Return the row of the masks for each value of a feature; one where all are of the same."""
         first, last = int(self._offsets[f]), int(self._offsets[f + 1])
         # A value equal to the threshold goes left, hence side="left"; NaN sorts last: the interval after the last.
         interval = self._thresholds[first:last].searchsorted(values, side="left")
         interval += np.isnan(values)
         interval += first + 2 * f
-        return interval
+        # A feature of the user or the request is the same in all rows.
+        return interval[:1] if (interval == interval[:1]).all() else interval
 
 
 def _no_masks(shape: tuple[int, int], dtype: Any) -> AnyArray:
