@@ -25,6 +25,7 @@ from recokit.training import (
     eligible_users,
     feature_shift,
 )
+from recokit.training.leakage import leaking_features
 
 __all__ = ["fit_plan", "training_rows", "with_events_of"]
 
@@ -53,6 +54,7 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
     if report is not None:
         prefix = bound.upto(list(trained)[-1], live=False)
         report = report.with_shift(feature_shift(last, _sample_run(prefix, dataset, options["seed"])))
+        report = report.with_leaks(leaking_features(last, dataset))
     return bound, report
 
 

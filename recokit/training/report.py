@@ -79,12 +79,15 @@ class TrainingReport:
         Features that the ranker got.
     shift : mapping of str to float
         Population stability index of each feature between training and the pipeline as refitted on everything.
+    leaks : mapping of str to str
+        Features that look as if they knew the labels, and what gives them away: see :func:`detect_leakage`.
     """
 
     windows: tuple[WindowReport, ...]
     skipped: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     shift: Mapping[str, float] = field(default_factory=dict)
+    leaks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -137,6 +140,10 @@ class TrainingReport:
         """Return the report with the features' shift after the refit."""
         return replace(self, shift=dict(shift))
 
+    def with_leaks(self, leaks: Mapping[str, str]) -> TrainingReport:
+        """Return the report with the features that look as if they knew the labels."""
+        return replace(self, leaks=dict(leaks))
+
     def __str__(self) -> str:
         found = f"{self.positives:,} ({self.label_rate:.2%} of the candidates)"
         negatives = ", ".join(f"{n:,} {kind}" for kind, n in self.negatives.items())
@@ -151,6 +158,7 @@ class TrainingReport:
             f"{window.groups:,} requests, {window.positives:,} positives, ceiling {window.ceiling:.1%}"
             for window in self.windows
         ]
+        lines += [f"  LEAK        {message}" for message in self.leaks.values()]
         lines += [f"  left out    {name}: depends on today's state" for name in self.skipped]
         lines += [
             f"  shifted     {name}: PSI {value:.2f} after the refit" for name, value in self.shifted.items()
@@ -186,6 +194,8 @@ class TrainingReport:
                 for window in self.windows
             ),
         )
+        if self.leaks:
+            body += _html.table(("feature", "looks as if it knew the labels"), self.leaks.items())
         if self.shifted:
             body += _html.table(
                 ("shifted feature", "PSI"), ((name, f"{v:.2f}") for name, v in self.shifted.items())

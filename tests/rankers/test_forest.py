@@ -101,6 +101,18 @@ def test_many_leaves(n_leaves: int) -> None:
     np.testing.assert_array_equal(loaded.raw_score(rows), compiled.raw_score(rows))
 
 
+def test_many_trees_and_many_rows() -> None:
+    rng = np.random.default_rng(4)
+    forest = [random_tree(rng, int(n)) for n in rng.integers(1, 32, 150)]
+    rows = random_rows(rng, 1_100)
+    compiled = Forest.compile(forest, 3, 1.0)
+    expected = [[walk(tree, row) for tree in forest] for row in rows[-30:]]
+    np.testing.assert_array_equal(compiled.leaf_values(rows[-30:]), expected)
+    np.testing.assert_allclose(compiled.raw_score(rows)[-30:], np.sum(expected, axis=1) + 1.0, atol=1e-12)
+    # A row's score is its own, whatever the block that it stands in.
+    np.testing.assert_array_equal(compiled.raw_score(rows)[700:701], compiled.raw_score(rows[700:701]))
+
+
 def test_thresholds_beyond_float32() -> None:
     rng = np.random.default_rng(0)
     tree = random_tree(rng, 6, 1)
