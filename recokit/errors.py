@@ -6,7 +6,8 @@ The tree::
     ├── ConfigurationError (ValueError)    a pipeline, stage or option that cannot work
     ├── ContractError (TypeError)          a stage broke its protocol, such as a wrong shape; always raised
     ├── DataError (ValueError)             bad input data, with row numbers where they are known
-    │   └── VocabularyMismatch             codes of one model used with the vocabulary of another
+    │   ├── VocabularyMismatch             codes of one model used with the vocabulary of another
+    │   └── SupportError                   a log that cannot tell what another policy would be worth
     ├── NotFittedError (RuntimeError)      used before ``fit``
     └── StageError (RuntimeError)          a stage failed while serving; ``raise_for_status`` raises it
         ├── SourceTimeout                  a source did not answer within the request's budget
@@ -31,6 +32,7 @@ __all__ = [
     "RecokitError",
     "SourceTimeout",
     "StageError",
+    "SupportError",
     "VocabularyMismatch",
     "did_you_mean",
 ]
@@ -72,6 +74,10 @@ class DataError(RecokitError, ValueError):
 
 class VocabularyMismatch(DataError):
     """Codes or state that belong to another model's vocabulary."""
+
+
+class SupportError(DataError):
+    """A log that cannot tell what another policy would be worth: it hardly ever shows what that policy would."""
 
 
 class NotFittedError(RecokitError, RuntimeError):

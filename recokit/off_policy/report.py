@@ -1,0 +1,193 @@
+"""Report: estimates beside what the log's own policy earned, and what was refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from recokit import _html
+from recokit.errors import ConfigurationError, SupportError, did_you_mean
+from recokit.off_policy.intervals import Interval
+from recokit.off_policy.support import Overlap
+
+__all__ = ["Estimate", "OffPolicyReport"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the target policy is worth, by one estimator.
+
+    Parameters
+    ----------
+    estimator : str
+        Its name.
+    value, low, high : float
+        Mean summed reward of a round, and the ends of its interval.
+    error : float
+        Standard error.
+    lift, lift_low, lift_high : float
+        The same less what the log's own policy earned, on the same rounds.
+    overlap : Overlap or None
+        Diagnostics; None for an estimator that weighs nothing.
+    """
+
+    estimator: str
+    value: float
+    low: float
+    high: float
+    error: float
+    lift: float
+    lift_low: float
+    lift_high: float
+    overlap: Overlap | None
+
+    @property
+    def clear(self) -> bool:
+        """Whether the lift's interval lies clear of zero."""
+        return self.lift_low > 0 or self.lift_high < 0
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        return f"{self.estimator}: {_with_interval(self.value, self.low, self.high)}"
+
+
+@dataclass(frozen=True, eq=False)
+class OffPolicyReport(Mapping[str, Estimate]):
+    """Estimates by name; what was refused is not in it.
+
+    Parameters
+    ----------
+    estimates : tuple of Estimate
+        In the order asked for.
+    refused : mapping of str to tuple of str
+        Names of the estimators that the log does not support, and why not.
+    logged : Estimate
+        What the log's own policy earned.
+    rounds, impressions : int
+        Size of the log.
+    clusters : int or None
+        Independent clusters of rounds; None where each round is one.
+    interval : str
+        Kind of the intervals.
+    confidence : float
+        Of the intervals.
+    notes : tuple of str
+        What else a reader should know.
+    """
+
+    estimates: tuple[Estimate, ...]
+    refused: Mapping[str, tuple[str, ...]]
+    logged: Estimate
+    rounds: int
+    impressions: int
+    clusters: int | None
+    interval: Interval
+    confidence: float
+    notes: tuple[str, ...] = field(default=())
+
+    def __getitem__(self, name: str) -> Estimate:
+        """Return one estimate.
+
+        Raises
+        ------
+        SupportError
+            If it was refused.
+        ConfigurationError
+            If it was not asked for.
+        """
+        for found in self.estimates:
+            if found.estimator == name:
+                return found
+        if name in self.refused:
+            raise SupportError(f"found {'; '.join(self.refused[name])} for {name}; {HINT}")
+        known = [*self, *self.refused]
+        raise ConfigurationError(f"found no estimate {name!r}; {did_you_mean(name, known)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return (found.estimator for found in self.estimates)
+
+    def __len__(self) -> int:
+        return len(self.estimates)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one record for each estimator, refused ones too: its figures, or None, and why it was refused."""
+        numbers = [name for name in Estimate.__dataclass_fields__ if name not in ("estimator", "overlap")]
+        records = []
+        for found in (self.logged, *self.estimates):
+            figures = {name: _json(value) for name, value in asdict(found).items() if name in numbers}
+            overlap = {} if found.overlap is None else asdict(found.overlap)
+            records.append(
+                {
+                    "estimator": found.estimator,
+                    **figures,
+                    "overlap": {name: _json(value) for name, value in overlap.items()} or None,
+                    "refused": None,
+                }
+            )
+        nothing = dict.fromkeys(numbers)
+        return records + [
+            {"estimator": name, **nothing, "overlap": None, "refused": "; ".join(why)}
+            for name, why in self.refused.items()
+        ]
+
+    def _table(self) -> tuple[tuple[str, ...], list[list[str]]]:
+        header = ("estimator", "value", "lift over the log", "effective rounds")
+        rows = [["(logged)", _with_interval(self.logged.value, self.logged.low, self.logged.high), "", ""]]
+        rows += [
+            [
+                found.estimator,
+                _with_interval(found.value, found.low, found.high),
+                _with_interval(found.lift, found.lift_low, found.lift_high, sign="+"),
+                "" if found.overlap is None else f"{found.overlap.effective:,.0f}",
+            ]
+            for found in self.estimates
+        ]
+        return header, rows + [[name, "refused", "", ""] for name in self.refused]
+
+    def _title(self) -> str:
+        clusters = "" if self.clusters is None else f" in {self.clusters:,} clusters"
+        return (
+            f"Off-policy estimates from {self.rounds:,} rounds{clusters}, {self.impressions:,} impressions, "
+            f"{self.confidence:.0%} intervals ({self.interval})"
+        )
+
+    def _notes(self) -> list[str]:
+        return [*(f"{name} refused: {'; '.join(why)}" for name, why in self.refused.items()), *self.notes]
+
+    def __str__(self) -> str:
+        header, rows = self._table()
+        return "\n".join([self._title(), *_grid(header, rows), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        return _html.page(self._title(), _html.table(*self._table()), "; ".join(self._notes()))
+
+
+#: What to do where the log does not support an estimate.
+HINT = (
+    "expected a log that shows what the target policy would, often enough; hint: explore more, look closer to the "
+    "log's policy, assume more of lists (IIPS), limit weights (ClippedIPS, SwitchDR), or see Support for the limits"
+)
+
+
+def _with_interval(value: float, low: float, high: float, sign: str = "") -> str:
+    if math.isnan(value):
+        return "-"
+    ends = "" if math.isnan(low) else f" [{low:{sign}.4g}, {high:{sign}.4g}]"
+    return f"{value:{sign}.4g}{ends}"
+
+
+def _json(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in (header, *rows)
+    ]
+    return [line.rstrip() for line in lines]
