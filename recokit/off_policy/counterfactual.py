@@ -29,7 +29,7 @@ def counterfactual(
     estimators: str | Estimator | Sequence[str | Estimator] | None = None,
     *,
     rewards: RewardModel | None = ItemReward(),  # noqa: B008  (fitted as a copy)
-    interval: Interval = "student",
+    interval: Interval = "hall",
     confidence: float = 0.95,
     support: Support | None = Support(),  # noqa: B008  (frozen)
     seed: int = 1,

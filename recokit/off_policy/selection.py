@@ -62,7 +62,7 @@ def slope(
     estimators : sequence of str or Estimator
         Candidates, one of which should be close to unbiased.
     confidence : float, default 0.95
-        Of the intervals, which are Student's.
+        Of the intervals, which are those of :func:`estimate`.
     support : Support, optional
         As for :func:`estimate`: refused candidates are left out.
 

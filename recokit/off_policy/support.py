@@ -137,11 +137,9 @@ class Support:
         away = overlap.mean_weight - 1.0
         if np.isfinite(overlap.mean_error) and abs(away) > self.max_missing * overlap.mean_error + 1e-9:
             text = f"a mean weight of {overlap.mean_weight:.3f} +- {overlap.mean_error:.3f} instead of 1"
-            why = (
-                "the target policy shows what the log never does"
-                if away < 0
-                else "propensities are too small"
-            )
+            below = "the target policy shows what the log never does"
+            above = "propensities are too small, or the target's probabilities too large"
+            why = below if away < 0 else above
             found.append(f"{text}: {why}")
         if overlap.tail > self.max_tail and overlap.largest_share > self.min_tail_share:
             found.append(
