@@ -97,7 +97,9 @@ class Policy:
         share = np.divide(personal, high - low, out=np.zeros(len(day)), where=high > low)
         p = np.where(filled, chance * ((1 - personal)[:, None] + in_favourite * share[:, None]), 0.0)
         above = np.cumsum(p, axis=1) - p
-        return np.where(filled, self.order[place], 0), np.where(filled, np.minimum(p / (1 - above), 1.0), 0.0)
+        # Nothing is left above 0 behind the end of a list: what would be divided there is not a propensity.
+        propensity = np.divide(p, 1 - above, out=np.zeros(p.shape), where=filled)
+        return np.where(filled, self.order[place], 0), np.minimum(propensity, 1.0)
 
 
 def draw_sessions(

@@ -77,7 +77,7 @@ def hall(parts: Parts, clusters: IntArray | None, confidence: float) -> tuple[fl
     value, spread = parts.value(), error * np.sqrt(n)
     if not spread > 0:
         return error, value, value
-    skew = float(np.mean((influence / spread) ** 3)) / np.sqrt(n)
+    skew = float(np.dot(influence * influence, influence)) / (n * spread**3) / np.sqrt(n)
     if abs(skew) < _SYMMETRIC:
         return error, value - reach * error, value + reach * error
     # The inverse of t -> t + skew t^2 / 3 + skew^2 t^3 / 27 + skew / 6.

@@ -96,7 +96,7 @@ class Support:
 
     Parameters
     ----------
-    min_effective : float, default 100.0
+    min_effective : float, default 200.0
         Effective rounds. Below that an interval tells little, and Student's is too narrow for skewed rewards.
     max_missing : float, default 3.0
         Standard errors that the mean weight may be from 1. Beyond it (by chance 1 in 370) the target policy shows
@@ -116,7 +116,7 @@ class Support:
         If a limit is negative or NaN.
     """
 
-    min_effective: float = 100.0
+    min_effective: float = 200.0
     max_missing: float = 3.0
     max_tail: float = 0.7
     min_tail_share: float = 0.25
@@ -157,9 +157,8 @@ def overlap_of(
     """Return the overlap by weights (n,) or (n, width): full ones, and as they are used."""
     place = 0
     if weight.ndim == 2:
-        places = [effective(used[:, k]) for k in range(used.shape[1])]
-        place = int(np.argmin(places))
-        weight, used = weight[:, place], used[:, place]
+        place = int(np.argmin(_effective(used)))
+        weight, used = (np.ascontiguousarray(part[:, place]) for part in (weight, used))
         place += 1
     total, n = float(weight.sum()), len(weight)
     n_top = max(n // 100, 1)
@@ -168,7 +167,7 @@ def overlap_of(
     return Overlap(
         rounds=n,
         place=place,
-        effective=effective(used),
+        effective=float(_effective(used[:, None])[0]),
         matched=float(np.count_nonzero(weight) / n),
         mean_weight=total / n,
         mean_error=_error_of_mean(weight, clusters),
@@ -180,10 +179,13 @@ def overlap_of(
     )
 
 
-def effective(weight: FloatArray) -> float:
-    """Return Kish's effective sample size, 0 where all weights are 0."""
-    squares = float(np.dot(weight, weight))
-    return float(weight.sum()) ** 2 / squares if squares > 0 else 0.0
+def _effective(weight: FloatArray) -> FloatArray:
+    """Return Kish's effective sample size of each column, (n, K) -> (K,); 0 where all weights are 0."""
+    squares = np.einsum("nk,nk->k", weight, weight)
+    found: FloatArray = np.divide(
+        weight.sum(axis=0) ** 2, squares, out=np.zeros(len(squares)), where=squares > 0
+    )
+    return found
 
 
 def _error_of_mean(weight: FloatArray, clusters: IntArray | None) -> float:
