@@ -28,6 +28,8 @@ ESTIMATORS: Mapping[str, type[Estimator]] = {
 
 #: Effective rewards in the weighed sum below which no interval is to be taken at its word.
 _FEW_REWARDS = 30
+#: Share of the weights that may be left out without a word.
+_MUCH_CUT = 0.05
 
 
 def estimate(
@@ -191,9 +193,12 @@ def _default(rounds: LoggedRounds) -> list[str]:
 def _warnings(name: str, parts: Parts, overlap: Overlap | None) -> list[str]:
     if overlap is None:
         return [f"{name} is as right as the reward model: its interval tells only how rounds differ"]
+    told = []
+    if overlap.cut > _MUCH_CUT:
+        told.append(f"{name} leaves out {overlap.cut:.0%} of the weights: what that costs is in no interval")
     pieces = parts.plain if parts.numerator is None else parts.numerator
     squares = float(np.dot(pieces, pieces))
     many = float(np.abs(pieces).sum()) ** 2 / squares if squares > 0 else 0.0
-    if many >= _FEW_REWARDS:
-        return []
-    return [f"{name} rests on {many:.0f} effective rewards, too few for its interval to be taken at its word"]
+    if many < _FEW_REWARDS:
+        told.append(f"{name} rests on {many:.0f} effective rewards: take its interval with a grain of salt")
+    return told

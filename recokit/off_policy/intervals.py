@@ -75,10 +75,10 @@ def hall(parts: Parts, clusters: IntArray | None, confidence: float) -> tuple[fl
     influence = _influence(parts, clusters)
     error, reach, n = _error(influence), _quantile(len(influence), confidence), len(influence)
     value, spread = parts.value(), error * np.sqrt(n)
-    if not spread > 0:
+    if spread == 0:
         return error, value, value
     skew = float(np.dot(influence * influence, influence)) / (n * spread**3) / np.sqrt(n)
-    if abs(skew) < _SYMMETRIC:
+    if not abs(skew) >= _SYMMETRIC:
         return error, value - reach * error, value + reach * error
     # The inverse of t -> t + skew t^2 / 3 + skew^2 t^3 / 27 + skew / 6.
     low, high = (3.0 / skew * (np.cbrt(1.0 + skew * (end - skew / 6.0)) - 1.0) for end in (reach, -reach))
