@@ -144,4 +144,7 @@ def _notes(found: Replay) -> list[str]:
         notes.append(f"{found.not_shown:,} impressions in place 0 left out")
     if found.unexplained:
         notes.append(f"{found.unexplained:,} impressions without a probability of the pipeline: drawn once")
+    odd = [f"{n:,} {status}" for status, n in found.statuses.items() if n and status != "OK"]
+    if odd:
+        notes.append(f"lists of the pipeline that were not OK: {', '.join(odd)}")
     return notes + [f"{name} left out: it depends on today's state" for name in found.skipped]

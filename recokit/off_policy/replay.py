@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from recokit._progress import progress_bar
 from recokit.data import Ragged, Requests, Window
 from recokit.errors import DataError
 from recokit.result import Recommendations
+from recokit.trace import Status
 from recokit.training import ImpressionLog, require_fitted_before
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
@@ -67,6 +68,8 @@ class Replay:
     unexplained : int
         Impressions whose probability the pipeline does not know, such as those of lists that were filled up; whether it
         drew them stands in for it.
+    statuses : mapping of str to int
+        Lists by how the pipeline answered: OK, DEGRADED, FALLBACK, EMPTY, FAILED.
     """
 
     log: ImpressionLog
@@ -76,6 +79,7 @@ class Replay:
     not_shown: int
     skipped: tuple[str, ...]
     unexplained: int
+    statuses: Mapping[str, int]
 
     @property
     def unseen(self) -> float:
@@ -134,12 +138,15 @@ def replay(
     drawing = next((name for name, stage in stages.items() if hasattr(stage, "propensity")), None)
     along = None if drawing is None else runner.replace(drawing, _Along(stages[drawing]))
     item, target = np.zeros(len(log), np.int64), np.full(len(log), np.nan)
+    answered = np.zeros(len(Status), np.int64)
     starts = range(0, len(lists), chunk_rows)
     for start in progress_bar(starts, show=progress, label="lists", total=len(starts)):
         rows = np.arange(start, min(start + chunk_rows, len(lists)))
         at, asked = lists.impressions(rows), lists.requests(rows, seed)
         row = np.repeat(np.arange(len(rows)), lists.counts[rows])
-        item[at] = _placed(runner.run(asked, observe=False), row, log.position[at])[0]
+        made = runner.run(asked, observe=False)
+        answered += np.bincount(made.status, minlength=len(Status))
+        item[at] = _placed(made, row, log.position[at])[0]
         if along is not None:
             found, chance = _placed(along.run(asked, observe=False), row, log.position[at])
             # What the forced run could not place has no chance; NaN where the pipeline does not know.
@@ -156,6 +163,7 @@ def replay(
         not_shown=len(impressions) - len(log),
         skipped=live,
         unexplained=0 if along is None else int(np.count_nonzero(unexplained)),
+        statuses={status.name: int(answered[status]) for status in Status},
     )
 
 

@@ -107,6 +107,9 @@ class OffPolicyReport(Mapping[str, Estimate]):
         known = [*self, *self.refused]
         raise ConfigurationError(f"found no estimate {name!r}; {did_you_mean(name, known)}")
 
+    def __contains__(self, name: object) -> bool:
+        return any(found.estimator == name for found in self.estimates)
+
     def __iter__(self) -> Iterator[str]:
         return (found.estimator for found in self.estimates)
 

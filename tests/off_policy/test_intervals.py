@@ -119,7 +119,7 @@ def test_bernstein_asks_for_what_it_needs():
         ("SNIPS", {}, {"reward_range": (0, 1)}),
         ("ClippedIPS", {}, {}),
     ):
-        with pytest.raises(ConfigurationError, match="no known bounds.*ClippedIPS"):
+        with pytest.raises(ConfigurationError, match=r"no known bounds.*ClippedIPS"):
             estimate(rounds(**columns), estimator, interval="bernstein", **options)
     with pytest.raises(ConfigurationError, match="rounds in clusters"):
         estimate(rounds(cluster=np.arange(300) // 2), "ClippedIPS", interval="bernstein", reward_range=(0, 1))

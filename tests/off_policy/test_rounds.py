@@ -79,7 +79,9 @@ def test_a_missing_place_is_an_error_only_where_places_above_count():
     rounds = made(position=[1, 3, 1])
     assert off_policy.IIPS().parts(rounds).value() == pytest.approx((1.0 + 2.0) / 2)
     for name in ("RIPS", "SNRIPS"):
-        with pytest.raises(DataError, match=r"found place 3 without all places above it.*hint: IIPS") as error:
+        with pytest.raises(
+            DataError, match=r"found place 3 without all places above it.*hint: IIPS"
+        ) as error:
             estimate(rounds, name, support=None)
         assert error.value.rows == (1,)
 

@@ -70,7 +70,7 @@ def test_some_may_be_refused_and_others_not():
     given = given.replace(predicted=np.full(3001, 0.3), expected=np.full(3001, 0.3))
     found = estimate(given, ["IPS", ClippedIPS(max_weight=50), "DM"])
     assert list(found) == ["ClippedIPS(max_weight=50)", "DM"] and list(found.refused) == ["IPS"]
-    with pytest.raises(SupportError, match="effective rounds.*for IPS; expected a log that shows"):
+    with pytest.raises(SupportError, match=r"effective rounds.*for IPS; expected a log that shows"):
         found["IPS"]
     with pytest.raises(ConfigurationError, match="did you mean 'IPS'"):
         found["IIPS"]
@@ -105,7 +105,7 @@ def test_clusters_make_the_mean_weight_less_certain():
 def test_limits_can_be_moved():
     weight = even(150)
     assert estimate(rounds(weight), "IPS", support=Support(min_effective=100))
-    with pytest.raises(SupportError, match="0% of the weights cut off|cut off"):
+    with pytest.raises(SupportError, match=r"0% of the weights cut off|cut off"):
         estimate(rounds(even()), ClippedIPS(max_weight=0.4))
     for name in ("min_effective", "max_missing", "max_tail", "min_tail_share", "max_cut"):
         with pytest.raises(ConfigurationError, match=f"found {name}=nan"):
