@@ -25,10 +25,21 @@ from recokit import candidates, off_policy
 from recokit.datasets import make_marketplace
 from recokit.errors import SupportError
 from recokit.off_policy import ItemReward, LoggedRounds, estimate
+from recokit.off_policy.intervals import Parts, interval_of
 from recokit.training import ImpressionLog
 from recokit.typing import FloatArray
 
-__all__ = ["World", "bandit_log", "coverage", "formulas", "many_rounds", "obd", "pipelines", "refusals"]
+__all__ = [
+    "World",
+    "bandit_log",
+    "coverage",
+    "formulas",
+    "many_rounds",
+    "obd",
+    "pipelines",
+    "refusals",
+    "skewed",
+]
 
 ROUND = ("IPS", "SNIPS", "ClippedIPS", "DM", "DR", "SNDR", "SwitchDR", "DRos")
 LIST = ("IIPS", "SNIIPS", "RIPS", "SNRIPS", "CascadeDR", "PseudoInverse")
@@ -322,6 +333,23 @@ def _sure(world: World) -> World:
     return replace(world, logging=logging, target=target)
 
 
+def skewed(
+    weight: FloatArray, simulations: int, *, n: int = 10_000, rate: float = 0.0046
+) -> dict[str, float]:
+    """Return how often intervals hold the truth where few rewards have very different weights.
+
+    Rounds draw one of the given weights; a reward is as likely with each.
+    """
+    truth, rng = rate * weight.mean(), np.random.default_rng(0)
+    held = dict.fromkeys(("hall", "student", "bootstrap"), 0)
+    for seed in range(simulations):
+        parts = Parts(rng.choice(weight, n) * (rng.random(n) < rate))
+        for kind in held:
+            _, low, high = interval_of(parts, None, kind, 0.95, resamples=300, seed=seed)
+            held[kind] += low <= truth <= high
+    return {kind: count / simulations for kind, count in held.items()}
+
+
 def pipelines(worlds: int, *, n_users: int = 1500, places: int = 3) -> dict[str, FloatArray]:
     """Return value, ends and truth of pipelines, from the logs of marketplaces, (worlds, 4); NaN where refused.
 
@@ -457,6 +485,9 @@ def main() -> None:
     checks = obd_checks(folder() / "obd")
     checks += speed_checks(options.rounds)
     checks += coverage_checks(options.simulations)
+    rounds, _ = obd(folder() / "obd", "men")["random from Thompson's log"]
+    for kind, share in skewed(rounds.list_weight, options.simulations // 5).items():
+        checks.append(Check.info(f"coverage, few rewards and weights as in obd men: {kind}", share))
     for name, share in refusals(max(options.simulations // 10, 20)).items():
         checks.append(Check.at_least(f"refused: {name}", share, 0.99))
     checks += pipeline_checks(options.worlds)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from benchmarks.off_policy import World, coverage, many_rounds, pipelines, refusals
+from benchmarks.off_policy import World, coverage, many_rounds, pipelines, refusals, skewed
 from recokit.off_policy import estimate
 
 
@@ -68,3 +68,9 @@ def test_pipelines_before_launch():
 def test_many_rounds_are_estimated_by_all():
     found = estimate(many_rounds(2000, 10), ["SNIIPS", "DM", "DRos"], support=None)
     assert all(0.5 < one.value < 1.5 for one in found.values())
+
+
+def test_skewed_contributions_are_held_by_the_corrected_interval():
+    weight = np.exp(np.random.default_rng(1).normal(0, 1.2, 2000))
+    found = skewed(weight, 60, n=2000, rate=0.01)
+    assert found["student"] < found["hall"] and found["hall"] > 0.8
