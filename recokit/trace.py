@@ -160,8 +160,8 @@ class Trace:
         All candidates as they stood before selection; kept where an observer has a true ``wants_ranked``.
     users : ndarray of object (B,), optional
         External ids as asked for, None for anonymous users: a user that the model does not know has code 0.
-    item_ids : Vocabulary, optional
-        Ids of the item codes.
+    item_ids, user_ids : Vocabulary, optional
+        Ids of the item and user codes.
     """
 
     requests: Requests
@@ -177,6 +177,7 @@ class Trace:
     ranked: Candidates | None = None
     users: AnyArray | None = None
     item_ids: Vocabulary | None = None
+    user_ids: Vocabulary | None = None
 
     def of(self, name: str) -> tuple[StageEvent, ...]:
         """Return the events of one stage, by path."""

@@ -10,14 +10,22 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from recokit.errors import SourceTimeout
+from recokit.protocols import Role
 
-__all__ = ["PHASE_BUDGET_MS", "TOTAL_BUDGET_MS", "Bulkhead", "Deadline", "overruns"]
+__all__ = ["PHASE_BUDGET_MS", "PHASE_OF_ROLE", "TOTAL_BUDGET_MS", "Bulkhead", "Deadline", "overruns"]
 
 T = TypeVar("T")
 
 #: Share of each phase in the total, milliseconds (R9). A request's own budget is split in the same proportions.
 PHASE_BUDGET_MS: Mapping[str, float] = {"candidates": 10.0, "features": 5.0, "ranking": 15.0, "post": 5.0}
 TOTAL_BUDGET_MS = 100.0
+#: The phase of each role; roles that are not named belong to ``"post"``.
+PHASE_OF_ROLE: Mapping[str, str] = {
+    Role.SOURCE: "candidates",
+    Role.HYDRATOR: "candidates",
+    Role.FEATURIZER: "features",
+    Role.SCORER: "ranking",
+}
 
 #: Calls of one source that may hang at the same time before further ones are refused at once.
 MAX_HANGING = 8

@@ -142,6 +142,7 @@ class Model:
             ranked=ranked if self.settings.keep_ranked else None,
             users=users,
             item_ids=self.schema.item_ids,
+            user_ids=self.schema.user_ids,
         )
         return Recommendations.from_candidates(selected, users, self.schema.item_ids, trace)
 

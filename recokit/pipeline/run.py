@@ -11,7 +11,7 @@ import numpy as np
 from recokit.data import Candidates, Requests
 from recokit.errors import StageError
 from recokit.pipeline.attempt import Outcome, applies_to, attempt
-from recokit.pipeline.budget import Bulkhead, Deadline
+from recokit.pipeline.budget import PHASE_OF_ROLE, Bulkhead, Deadline
 from recokit.pipeline.pieces import part_of
 from recokit.pipeline.plan import Node, Plan, requires
 from recokit.protocols import Role
@@ -21,13 +21,6 @@ from recokit.typing import AnyArray, BoolArray, IntArray
 __all__ = ["Run", "Settings"]
 
 T = TypeVar("T")
-
-_PHASE: Mapping[str, str] = {
-    Role.SOURCE: "candidates",
-    Role.HYDRATOR: "candidates",
-    Role.FEATURIZER: "features",
-    Role.SCORER: "ranking",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +81,7 @@ class Run:
     ) -> None:
         """Add one stage's event; it ends now unless its seconds are given."""
         seconds = self.deadline.elapsed() - started if seconds is None else seconds
-        self.spent[_PHASE.get(role, "post")] += seconds
+        self.spent[PHASE_OF_ROLE.get(role, "post")] += seconds
         if not self.full:
             more = {name: value for name, value in more.items() if name not in ("before", "after", "kept")}
         if outcome is not None and outcome.error:

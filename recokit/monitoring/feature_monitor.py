@@ -1,0 +1,175 @@
+"""FeatureMonitor: which features are missing, how old they are, and which have drifted."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from recokit.data import Candidates
+from recokit.data.times import DAY
+from recokit.errors import ConfigurationError
+from recokit.monitoring._tally import Key, Metric, Tally
+from recokit.monitoring.drift import DriftMonitor, DriftReport
+from recokit.monitoring.monitor import MOST_VALUES, Monitor, when
+from recokit.monitoring.profile import ReferenceProfile
+from recokit.trace import Trace
+from recokit.typing import Float32Array
+
+__all__ = ["FeatureMonitor"]
+
+_ROWS = Metric("recokit_feature_rows", "counter", "Candidates whose features were looked at.", ("feature",))
+_MISSING = Metric(
+    "recokit_feature_missing", "counter", "Of these, how many lacked the feature.", ("feature",)
+)
+_AGE = Metric("recokit_feature_age_seconds", "gauge", "Age of the oldest data behind a stage.", ("stage",))
+_PSI = Metric("recokit_feature_psi", "gauge", "Population stability index against training.", ("feature",))
+_DRIFTED = Metric("recokit_features_drifted", "gauge", "Features with a finding of the drift monitor.")
+#: New requests after which drift is judged anew.
+_FRESH = 16
+
+
+class FeatureMonitor(Monitor):
+    """Coverage, age and drift of the features that the ranker sees.
+
+    Parameters
+    ----------
+    profile : ReferenceProfile, optional
+        Of training; without it drift is not judged.
+    stages : mapping of str to object, optional
+        Stages by name that tell how old their data is, by ``freshness()``, as features do.
+    rows : int, default 20
+        Candidates to look at in each request, evenly over those that are ranked.
+    every : float, default 15
+        Seconds between two requests that are kept to judge drift by.
+    requests : int, default 256
+        How many of these are kept: with the default, an hour.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``rows`` or ``requests`` is below 1.
+
+    Examples
+    --------
+    >>> import recokit as rk
+    >>> from recokit import candidates, features
+    >>> data = rk.testing.toy_dataset()
+    >>> monitor = FeatureMonitor()
+    >>> stages = [candidates.Popular(), features.Item("price")]
+    >>> pipeline = rk.Pipeline(stages, observers=[monitor]).fit(data)
+    >>> _ = pipeline.recommend(["user-1"], k=3, now=data.until)
+    >>> monitor.figures(monitor.total())
+    {'missing': {'item_price': 0.0}}
+    """
+
+    metrics = (_ROWS, _MISSING, _AGE, _PSI, _DRIFTED)
+    #: Lists are no fair sample of what the ranker was trained on: what they were chosen from is.
+    wants_ranked = True
+
+    def __init__(
+        self,
+        profile: ReferenceProfile | None = None,
+        *,
+        stages: Mapping[str, Any] | None = None,
+        rows: int = 20,
+        every: float = 15.0,
+        requests: int = 256,
+    ) -> None:
+        super().__init__(slot=DAY / 24, n_slots=24)
+        if rows < 1 or requests < 1:
+            raise ConfigurationError(f"found rows={rows}, requests={requests}; expected at least 1")
+        self.profile, self.stages = profile, stages
+        self.rows, self.every, self.requests = rows, every, requests
+        self._kept: deque[tuple[tuple[str, ...], Float32Array]] = deque(maxlen=requests)
+        self._next = -np.inf
+        self._new = 0
+        self._report: DriftReport | None = None
+        self._sets: dict[tuple[str, ...], tuple[Key, Key]] = {}
+
+    def _count(self, tally: Tally, trace: Trace) -> None:
+        batch: Candidates = trace.selected if trace.ranked is None else trace.ranked
+        n = len(batch)
+        if not n or not batch.feature_names:
+            return
+        keys = self._sets.get(batch.feature_names) or self._keys(batch.feature_names)
+        if keys is None:
+            return
+        block = batch.features[:: max(n // (self.rows * len(trace.requests)), 1)]
+        tally.add_array(keys[1], np.isnan(block).sum(axis=0))
+        tally.add(keys[0], len(block))
+        now = when(trace)
+        if self.profile is not None and now >= self._next:
+            self._kept.append((batch.feature_names, block[: 10 * self.rows].copy()))
+            self._next, self._new = now + self.every, self._new + 1
+
+    def _keys(self, names: tuple[str, ...]) -> tuple[Key, Key] | None:
+        if len(self._sets) >= MOST_VALUES:
+            return None
+        self._sets[names] = (_ROWS.name, *names), (_MISSING.name, *names)
+        return self._sets[names]
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def counters(self, tally: Tally) -> Mapping[Key, float]:
+        """Return the counts by feature."""
+        found: dict[Key, float] = {}
+        for key, n in tally.counts.items():
+            missing = tally.arrays[(_MISSING.name, *key[1:])]
+            for name, lacking in zip(key[1:], missing.tolist(), strict=True):
+                for metric, more in ((_ROWS, n), (_MISSING, lacking)):
+                    found[metric.name, name] = found.get((metric.name, name), 0.0) + more
+        return found
+
+    def drift(self) -> DriftReport | None:
+        """Judge the kept requests against training; None without a profile or before the first request."""
+        with self._lock:
+            if self.profile is None or not self._kept:
+                return None
+            if self._report is None or self._new >= _FRESH:
+                names = self._kept[-1][0]
+                blocks = [block for kept, block in self._kept if kept == names]
+                group = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
+                columns = dict(zip(names, np.concatenate(blocks).T, strict=True))
+                self._report = DriftMonitor(self.profile).check(columns, groups=group)
+                self._new = 0
+            return self._report
+
+    def gauges(self, now: float) -> dict[Key, float]:
+        """Return the age of each stage's data and the drift of each feature."""
+        found: dict[Key, float] = {}
+        for name, stage in (self.stages or {}).items():
+            times = [time for time in stage.freshness().values() if np.isfinite(time)]
+            if times:
+                found[_AGE.name, name] = now - min(times)
+        report = self.drift()
+        if report is not None:
+            found[(_DRIFTED.name,)] = len(report.drifted)
+            psi = {name: figures["psi"] for name, figures in report.figures.items()}
+            found |= {(_PSI.name, name): value for name, value in psi.items() if np.isfinite(value)}
+        return found
+
+    def figures(self, tally: Tally) -> dict[str, Any]:
+        """Return the share of missing values by feature."""
+        counts = self.counters(tally)
+        return {
+            "missing": {
+                key[1]: counts[_MISSING.name, key[1]] / n for key, n in counts.items() if key[0] == _ROWS.name
+            }
+        }
+
+    def _merge_more(self, other: FeatureMonitor) -> None:
+        self._kept.extend(other._kept)
+        self._new = _FRESH
+
+    def state(self) -> dict[str, Any]:
+        """Return what was counted and kept, for saving."""
+        with self._lock:
+            return {**super().state(), "kept": list(self._kept)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what :meth:`state` gave."""
+        super().load_state(state)
+        self._kept.extend((tuple(names), block) for names, block in state["kept"])

@@ -1,0 +1,147 @@
+"""LatencyMonitor: how long runs and their stages take, against a baseline and the time budget (R18, R9)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from recokit.errors import ConfigurationError
+from recokit.monitoring._tally import Key, Metric, Tally
+from recokit.monitoring.monitor import Monitor
+from recokit.monitoring.sketch import QuantileSketch
+from recokit.pipeline.budget import PHASE_BUDGET_MS, PHASE_OF_ROLE, TOTAL_BUDGET_MS
+from recokit.trace import Trace
+
+__all__ = ["LatencyMonitor"]
+
+#: Where histogram buckets end, seconds: the stage budgets of R9 among them.
+EDGES = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+_RUN = Metric("recokit_request_duration_seconds", "histogram", "Duration of a run, a request or a batch.")
+_STAGE = Metric("recokit_stage_duration_seconds", "histogram", "Duration of a stage in a run.", ("stage",))
+_OVER = Metric(
+    "recokit_budget_overruns", "counter", "Runs in which a phase took more than its budget.", ("phase",)
+)
+_BASE = Metric(
+    "recokit_baseline_duration_seconds", "gauge", "Quantiles of the baseline.", ("stage", "percentile")
+)
+_RUN_KEY: Key = (_RUN.name,)
+
+
+class LatencyMonitor(Monitor):
+    """Quantiles of the duration of runs and of each stage.
+
+    Parameters
+    ----------
+    baseline : mapping, optional
+        ``{stage: {"p50": seconds, "p95": ..., "p99": ...}}``, with ``"total"`` for the whole run; as
+        :meth:`quantiles` gives it. :meth:`set_baseline` takes it from what was seen.
+    budget_ms : float, default 100
+        Total that the phases' budgets belong to, for runs that were given no budget of their own; R9.
+    relative_error : float, default 0.005
+        Of quantiles.
+
+    Notes
+    -----
+    A run counts once, be it one request or a batch. Sources that wait for others count the time that the run waited
+    for them.
+
+    Examples
+    --------
+    >>> import recokit as rk
+    >>> from recokit import candidates
+    >>> data = rk.testing.toy_dataset()
+    >>> latency = LatencyMonitor()
+    >>> pipeline = rk.Pipeline([candidates.Popular()], observers=[latency]).fit(data)
+    >>> for user in ["user-1", "user-2"]:
+    ...     _ = pipeline.recommend([user], now=data.until)
+    >>> figures = latency.quantiles(latency.total())
+    >>> figures["total"]["n"], figures["total"]["p50"] <= figures["total"]["p99"]
+    (2.0, True)
+    """
+
+    metrics = (_RUN, _STAGE, _OVER, _BASE)
+    edges = EDGES
+
+    def __init__(
+        self,
+        *,
+        baseline: Mapping[str, Mapping[str, float]] | None = None,
+        budget_ms: float = TOTAL_BUDGET_MS,
+        relative_error: float = 0.005,
+    ) -> None:
+        super().__init__()
+        if not budget_ms > 0:
+            raise ConfigurationError(
+                f"found budget_ms={budget_ms}; expected a positive number of milliseconds"
+            )
+        self.baseline, self.budget_ms, self.relative_error = baseline, budget_ms, relative_error
+        self._empty = QuantileSketch(relative_error=relative_error, edges=EDGES)
+        self._keys: dict[str, Key] = {}
+        self._budget = {
+            phase: ms * budget_ms / TOTAL_BUDGET_MS / 1e3 for phase, ms in PHASE_BUDGET_MS.items()
+        }
+
+    def _count(self, tally: Tally, trace: Trace) -> None:
+        sketches, keys = tally.sketches, self._keys
+        spent = dict.fromkeys(self._budget, 0.0)
+        for event in trace.events:
+            if event.skipped:
+                continue
+            seconds, name = event.seconds, event.name
+            spent[PHASE_OF_ROLE.get(event.role, "post")] += seconds
+            key = keys.get(name) or self._key(name)
+            sketch = sketches.get(key)
+            if sketch is None:
+                sketch = sketches[key] = self._empty.empty()
+            sketch.add(seconds)
+        total = sketches.get(_RUN_KEY)
+        if total is None:
+            total = sketches[_RUN_KEY] = self._empty.empty()
+        total.add(trace.seconds)
+        for phase in trace.overruns if trace.budget < math.inf else self._late(spent, trace.seconds):
+            tally.add((_OVER.name, phase))
+
+    def _key(self, stage: str) -> Key:
+        key = (_STAGE.name, self._bounded("stage", stage))
+        if len(self._keys) < 1000:
+            self._keys[stage] = key
+        return key
+
+    def _late(self, spent: Mapping[str, float], seconds: float) -> list[str]:
+        late = [phase for phase, limit in self._budget.items() if spent[phase] > limit]
+        return [*late, "total"] if seconds > self.budget_ms / 1e3 else late
+
+    def quantiles(self, tally: Tally) -> dict[str, dict[str, float]]:
+        """Return ``n``, ``p50``, ``p95`` and ``p99`` in seconds, by stage and for ``"total"``."""
+        return {
+            key[1] if len(key) > 1 else "total": {
+                "n": float(sketch.count),
+                **dict(zip(QUANTILES, sketch.quantiles(list(QUANTILES.values())), strict=True)),
+            }
+            for key, sketch in tally.sketches.items()
+        }
+
+    def set_baseline(self, baseline: Mapping[str, Mapping[str, float]] | None = None) -> None:
+        """Set the baseline, by default to all that was seen so far; do so when serving is known to be healthy."""
+        self.baseline = self.quantiles(self.total()) if baseline is None else baseline
+
+    def gauges(self, now: float) -> dict[Key, float]:
+        """Return the baseline's quantiles."""
+        return {
+            (_BASE.name, stage, name): figures[name]
+            for stage, figures in (self.baseline or {}).items()
+            for name in QUANTILES
+            if name in figures
+        }
+
+    def figures(self, tally: Tally) -> dict[str, Any]:
+        """Return the quantiles by stage, and the overruns by phase."""
+        return {
+            "seconds": self.quantiles(tally),
+            "overruns": {key[1]: int(n) for key, n in tally.counts.items() if key[0] == _OVER.name},
+        }

@@ -1,0 +1,178 @@
+"""ListMonitor: what lists are like: coverage, diversity, novelty, popularity, new items and cold users (R20, R22)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from recokit.data.times import DAY
+from recokit.monitoring._tally import Key, Metric, Tally
+from recokit.monitoring.catalog import Catalog
+from recokit.monitoring.monitor import Monitor
+from recokit.trace import Trace
+from recokit.typing import BoolArray, IntArray
+
+__all__ = ["ListMonitor"]
+
+_LISTS = Metric("recokit_lists", "counter", "Lists with at least one item.", ("users",))
+_ITEMS = Metric("recokit_listed_items", "counter", "Items in lists.", ("users", "items"))
+_DIVERSITY = Metric(
+    "recokit_list_diversity", "summary", "Share of a list's pairs of items that are of different categories."
+)
+_NOVELTY = Metric(
+    "recokit_item_self_information", "summary", "Self-information of the items in lists, in bits.", ("users",)
+)
+_POPULARITY = Metric(
+    "recokit_item_popularity_ratio",
+    "summary",
+    "Popularity rank of the items in lists, 1 the most popular.",
+    ("users",),
+)
+_COVERAGE = Metric(
+    "recokit_catalog_coverage_ratio",
+    "gauge",
+    "Share of the catalogue's items that were in a list.",
+    ("period", "users", "items"),
+)
+USERS, ITEMS = ("cold", "warm"), ("new", "established")
+_SHOWN = "shown"
+
+
+class ListMonitor(Monitor):
+    """What the lists of each day and week are like, cold users and new items apart.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        What is known of items and users.
+
+    Notes
+    -----
+    Coverage is the distinct items of a period over the catalogue, as :class:`recokit.metrics.CatalogCoverage` defines
+    it; it grows with traffic, so compare days with days. Diversity is that of
+    :class:`recokit.metrics.IntraListDiversity` by category; lists of one item have none. Memory: two
+    bytes an item and day, 70 for five weeks.
+
+    Examples
+    --------
+    >>> import recokit as rk
+    >>> from recokit import candidates
+    >>> data = rk.testing.toy_dataset()
+    >>> lists = ListMonitor(Catalog.of(data))
+    >>> pipeline = rk.Pipeline([candidates.Popular()], observers=[lists]).fit(data)
+    >>> _ = pipeline.recommend(["user-1", "user-2", None], k=3, now=data.until)
+    >>> figures = lists.figures(lists.total())
+    >>> figures["lists"], figures["coverage"]["all"], figures["coverage"]["new items"]
+    ({'cold': 1, 'warm': 2}, 0.1, 0.0)
+    """
+
+    metrics = (_LISTS, _ITEMS, _DIVERSITY, _NOVELTY, _POPULARITY, _COVERAGE)
+
+    def __init__(self, catalog: Catalog) -> None:
+        super().__init__(slot=DAY, n_slots=1)
+        self.catalog = catalog
+        self._table = np.column_stack([catalog.information, catalog.popularity, catalog.new_item])
+        self._new = catalog.new_item[1:]
+
+    def _count(self, tally: Tally, trace: Trace) -> None:
+        code = self.catalog.items_of(trace)
+        if not len(code):
+            return
+        size = len(self._table)
+        for users, n_lists, of in self._parts(trace, code):
+            n = len(of)
+            bits, popularity, new = self._table[of].sum(axis=0).tolist()
+            tally.add((_LISTS.name, users), n_lists)
+            tally.add((_ITEMS.name, users, "new"), new)
+            tally.add((_ITEMS.name, users, "established"), n - new)
+            tally.add((f"{_NOVELTY.name}_sum", users), bits)
+            tally.add((f"{_NOVELTY.name}_count", users), n)
+            tally.add((f"{_POPULARITY.name}_sum", users), popularity)
+            tally.add((f"{_POPULARITY.name}_count", users), n)
+            tally.mark((_SHOWN, users), of, size)
+        self._count_diversity(tally, self.catalog.category[code].tolist(), trace.selected.offsets.tolist())
+
+    def _parts(self, trace: Trace, code: IntArray) -> Iterator[tuple[str, int, IntArray]]:
+        """Give the lists of cold and of warm users: how many, and the items in them."""
+        cold = self.catalog.cold_of(trace)
+        if len(cold) == 1:
+            yield ("cold" if cold[0] else "warm"), 1, code
+            return
+        filled = trace.selected.counts > 0
+        for users, rows in zip(USERS, (cold, ~cold), strict=True):
+            n = int(np.count_nonzero(rows & filled))
+            if n:
+                yield users, n, code[rows[trace.selected.row]]
+
+    def _count_diversity(self, tally: Tally, labels: list[int], offsets: list[int]) -> None:
+        total, lists = 0.0, 0
+        for start, end in pairwise(offsets):
+            n = end - start
+            if n > 1:
+                equal = sum(count * (count - 1) for count in Counter(labels[start:end]).values())
+                total += 1.0 - equal / (n * (n - 1))
+                lists += 1
+        if lists:
+            tally.add((f"{_DIVERSITY.name}_sum",), total)
+            tally.add((f"{_DIVERSITY.name}_count",), lists)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def coverage(self, tally: Tally) -> dict[tuple[str, str], float]:
+        """Return the share of items shown, by users (``all``, ``cold``, ``warm``) and items (``all``, ``new``, ...)."""
+        shown = {users: self._shown(tally, users) for users in USERS}
+        shown["all"] = shown["cold"] | shown["warm"]
+        parts = {"all": np.ones_like(self._new), "new": self._new, "established": ~self._new}
+        return {
+            (users, items): int(np.count_nonzero(seen & part)) / max(int(np.count_nonzero(part)), 1)
+            for users, seen in shown.items()
+            for items, part in parts.items()
+        }
+
+    def _shown(self, tally: Tally, users: str) -> BoolArray:
+        seen = tally.marks.get((_SHOWN, users))
+        return np.zeros_like(self._new) if seen is None else seen[1:]
+
+    def gauges(self, now: float) -> dict[Key, float]:
+        """Return the coverage of the last whole day and the last whole week before ``now``; none before there is one.
+
+        A period under way would look like a collapse.
+        """
+        today = int(now // DAY)
+        whole_weeks = {day: tally for day, tally in self.weeks().items() if day + 7 <= today}
+        periods = {"day": self.days().get(today - 1), "week": whole_weeks.get(max(whole_weeks, default=0))}
+        return {
+            (_COVERAGE.name, period, *labels): share
+            for period, tally in periods.items()
+            if tally is not None
+            for labels, share in self.coverage(tally).items()
+        }
+
+    def figures(self, tally: Tally) -> dict[str, Any]:
+        """Return lists, items, coverage, diversity, novelty and popularity of a period; None where nothing tells."""
+        counts, coverage = tally.counts, self.coverage(tally)
+
+        def mean(metric: Metric, *labels: str) -> float | None:
+            n = counts.get((f"{metric.name}_count", *labels), 0.0)
+            return counts[(f"{metric.name}_sum", *labels)] / n if n else None
+
+        return {
+            "lists": {users: int(counts.get((_LISTS.name, users), 0)) for users in USERS},
+            "items": {
+                f"{items}, {users} users": int(counts.get((_ITEMS.name, users, items), 0))
+                for users in USERS
+                for items in ITEMS
+            },
+            "coverage": {
+                "all": coverage["all", "all"],
+                **{f"{items} items": coverage["all", items] for items in ITEMS},
+                **{f"{users} users": coverage[users, "all"] for users in USERS},
+            },
+            "diversity": mean(_DIVERSITY),
+            "novelty": {users: mean(_NOVELTY, users) for users in USERS},
+            "popularity": {users: mean(_POPULARITY, users) for users in USERS},
+        }
