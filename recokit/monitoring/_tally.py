@@ -130,10 +130,10 @@ class Timeline:
             return self._open if day == self._day(self._index) else self._late.setdefault(day, Tally())
         if self._index >= 0:
             self._slots.append((self._index, self._open))
-            while self._slots and self._slots[0][0] <= self._index - self.n_slots:
-                self._slots.popleft()
             self._close(self._day(self._index), self._open)
         self._settle()
+        while self._slots and self._slots[0][0] <= index - self.n_slots:
+            self._slots.popleft()
         self._index, self._open = index, Tally()
         return self._open
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,8 @@ _COVERAGE = Metric(
     ("period", "users", "items"),
 )
 USERS, ITEMS = ("cold", "warm"), ("new", "established")
-_SHOWN = "shown"
+#: Marks of the items shown; sums of the items of lists: how many, information, popularity, new ones.
+_SHOWN, _SUMS = "shown", "sums"
 
 
 class ListMonitor(Monitor):
@@ -75,7 +77,9 @@ class ListMonitor(Monitor):
     def __init__(self, catalog: Catalog) -> None:
         super().__init__(slot=DAY, n_slots=1)
         self.catalog = catalog
-        self._table = np.column_stack([catalog.information, catalog.popularity, catalog.new_item])
+        self._table = np.column_stack(
+            [np.ones(catalog.n_items + 1), catalog.information, catalog.popularity, catalog.new_item]
+        )
         self._new = catalog.new_item[1:]
 
     def _count(self, tally: Tally, trace: Trace) -> None:
@@ -84,15 +88,8 @@ class ListMonitor(Monitor):
             return
         size = len(self._table)
         for users, n_lists, of in self._parts(trace, code):
-            n = len(of)
-            bits, popularity, new = self._table[of].sum(axis=0).tolist()
             tally.add((_LISTS.name, users), n_lists)
-            tally.add((_ITEMS.name, users, "new"), new)
-            tally.add((_ITEMS.name, users, "established"), n - new)
-            tally.add((f"{_NOVELTY.name}_sum", users), bits)
-            tally.add((f"{_NOVELTY.name}_count", users), n)
-            tally.add((f"{_POPULARITY.name}_sum", users), popularity)
-            tally.add((f"{_POPULARITY.name}_count", users), n)
+            tally.add_array((_SUMS, users), np.add.reduce(self._table.take(of, 0)))
             tally.mark((_SHOWN, users), of, size)
         self._count_diversity(tally, self.catalog.category[code].tolist(), trace.selected.offsets.tolist())
 
@@ -113,14 +110,26 @@ class ListMonitor(Monitor):
         for start, end in pairwise(offsets):
             n = end - start
             if n > 1:
-                equal = sum(count * (count - 1) for count in Counter(labels[start:end]).values())
-                total += 1.0 - equal / (n * (n - 1))
+                counts = Counter(labels[start:end]).values()
+                total += 1.0 - (sum(map(mul, counts, counts)) - n) / (n * (n - 1))
                 lists += 1
         if lists:
             tally.add((f"{_DIVERSITY.name}_sum",), total)
             tally.add((f"{_DIVERSITY.name}_count",), lists)
 
     # -- reading -----------------------------------------------------------------------------------
+
+    def counters(self, tally: Tally) -> Mapping[Key, float]:
+        """Return the counts and sums, by users."""
+        found = dict(tally.counts)
+        for key, sums in tally.arrays.items():
+            users = key[1]
+            n, bits, popularity, new = sums.tolist()
+            found[_ITEMS.name, users, "new"] = new
+            found[_ITEMS.name, users, "established"] = n - new
+            for metric, total in ((_NOVELTY, bits), (_POPULARITY, popularity)):
+                found[f"{metric.name}_sum", users], found[f"{metric.name}_count", users] = total, n
+        return found
 
     def coverage(self, tally: Tally) -> dict[tuple[str, str], float]:
         """Return the share of items shown, by users (``all``, ``cold``, ``warm``) and items (``all``, ``new``, ...)."""
@@ -154,7 +163,7 @@ class ListMonitor(Monitor):
 
     def figures(self, tally: Tally) -> dict[str, Any]:
         """Return lists, items, coverage, diversity, novelty and popularity of a period; None where nothing tells."""
-        counts, coverage = tally.counts, self.coverage(tally)
+        counts, coverage = self.counters(tally), self.coverage(tally)
 
         def mean(metric: Metric, *labels: str) -> float | None:
             n = counts.get((f"{metric.name}_count", *labels), 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -66,7 +66,7 @@ class _Visitor:
     started: float
     last: float
     converted: bool = False
-    lists: deque[_Shown] = field(default_factory=deque)
+    lists: list[_Shown] = field(default_factory=list)
 
 
 class OutcomeMonitor(Monitor):
@@ -189,7 +189,7 @@ class OutcomeMonitor(Monitor):
         visitor.last = max(visitor.last, shown.time)
         lists = visitor.lists
         while lists and lists[0].time < shown.time - self._horizon:
-            lists.popleft()
+            lists.pop(0)
             self._n_lists -= 1
         lists.append(shown)
         self._n_lists += 1
@@ -201,7 +201,7 @@ class OutcomeMonitor(Monitor):
     def _forget(self, tally: Tally, now: float) -> None:
         while self._n_lists > self.capacity:
             visitor = self._visitors[next(iter(self._visitors))]
-            oldest = visitor.lists.popleft()
+            oldest = visitor.lists.pop(0)
             self._n_lists -= 1
             if oldest.time > now - self._horizon:
                 tally.add((_EVICTED.name,))
@@ -337,7 +337,7 @@ class OutcomeMonitor(Monitor):
         for name, theirs in other._visitors.items():
             mine = self._visitors.setdefault(name, theirs)
             if mine is not theirs:
-                mine.lists = deque(sorted([*mine.lists, *theirs.lists], key=lambda shown: shown.time))
+                mine.lists = sorted([*mine.lists, *theirs.lists], key=lambda shown: shown.time)
                 if theirs.last > mine.last:
                     theirs.lists = mine.lists
                     self._visitors[name] = theirs

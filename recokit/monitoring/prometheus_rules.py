@@ -186,11 +186,8 @@ def prometheus_rules(monitors: Sequence[Monitor]) -> str:
     Examples
     --------
     >>> from recokit.monitoring import LatencyMonitor
-    >>> print("\n".join(prometheus_rules([LatencyMonitor()]).splitlines()[:4]))
-    groups:
-      - name: recokit
-        rules:
-          - alert: RecokitSlowRun
+    >>> [line.strip() for line in prometheus_rules([LatencyMonitor()]).splitlines() if "alert:" in line]
+    ['- alert: RecokitSlowRun', '- alert: RecokitSlowStage', '- alert: RecokitOverBudget']
     """
     served = served_by(monitors)
     lines = ["groups:", "  - name: recokit", "    rules:"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -12,11 +11,13 @@ import numpy as np
 
 from recokit._configured import Configured
 from recokit.errors import ConfigurationError
-from recokit.typing import AnyArray
+from recokit.typing import AnyArray, FloatArray
 
 __all__ = ["QuantileSketch"]
 
 _LOWEST, _HIGHEST = 1e-6, 1e3
+#: Values that wait to be counted together.
+_PENDING = 256
 
 
 class QuantileSketch(Configured):
@@ -68,45 +69,59 @@ class QuantileSketch(Configured):
         self.relative_error, self.lowest, self.highest, self.edges = relative_error, lowest, highest, edges
         self._limits = _limits(relative_error, lowest, highest, tuple(edges))
         self._bins: dict[int, int] = {}
-        self.sum = 0.0
-        self.minimum, self.maximum = math.inf, -math.inf
+        self._pending: list[float] = []
+        self._sum, self._least, self._most = 0.0, math.inf, -math.inf
 
     @property
     def count(self) -> int:
         """How many values were added."""
-        return sum(self._bins.values())
+        return sum(self._counted().values())
 
     @property
-    def mean(self) -> float:
-        """Exact mean of the values; NaN without any."""
-        count = self.count
-        return self.sum / count if count else math.nan
+    def sum(self) -> float:
+        """Sum of the values."""
+        self._counted()
+        return self._sum
 
     def add(self, value: float) -> None:
-        """Add one value; a NaN is refused by ``ValueError``, since it has no place among the others."""
-        bins, at = self._bins, bisect_left(self._limits, value)
-        bins[at] = bins.get(at, 0) + 1
-        self.sum += value
-        if value < self.minimum:
-            self.minimum = value
-        if value > self.maximum:
-            self.maximum = value
-        elif value != value:
+        """Add one value.
+
+        Raises
+        ------
+        ValueError
+            For NaN, which has no place among the others.
+        """
+        if value != value:
             raise ValueError("found NaN; expected a number")
+        pending = self._pending
+        pending.append(value)
+        if len(pending) == _PENDING:
+            self._counted()
 
     def add_many(self, values: Iterable[float] | AnyArray) -> None:
         """Add values, as :meth:`add` does one by one."""
         array = np.asarray(values, np.float64).ravel()
         if np.isnan(array).any():
             raise ValueError("found NaN; expected numbers")
+        self._count(array)
+
+    def _counted(self) -> dict[int, int]:
+        """Return the counts by bin, with what was added since. Values wait until there are some: that is faster."""
+        if self._pending:
+            pending, self._pending = self._pending, []
+            self._count(np.array(pending))
+        return self._bins
+
+    def _count(self, array: FloatArray) -> None:
         if not len(array):
             return
+        bins = self._bins
         at, counts = np.unique(np.searchsorted(self._limits, array), return_counts=True)
         for place, n in zip(at.tolist(), counts.tolist(), strict=True):
-            self._bins[place] = self._bins.get(place, 0) + n
-        self.sum += float(array.sum())
-        self.minimum = min(self.minimum, float(array.min()))
-        self.maximum = max(self.maximum, float(array.max()))
+            bins[place] = bins.get(place, 0) + n
+        self._sum += float(array.sum())
+        self._least = min(self._least, float(array.min()))
+        self._most = max(self._most, float(array.max()))
 
     def merge(self, other: QuantileSketch) -> None:
         """Add the counts of another sketch.
@@ -118,18 +133,18 @@ class QuantileSketch(Configured):
         """
         if other._limits is not self._limits:
             raise ConfigurationError(f"found {other!r} to merge into {self!r}; expected the same options")
-        bins = self._bins
-        for at, n in other._bins.items():
+        theirs, bins = other._counted(), self._counted()
+        for at, n in theirs.items():
             bins[at] = bins.get(at, 0) + n
-        self.sum += other.sum
-        self.minimum = min(self.minimum, other.minimum)
-        self.maximum = max(self.maximum, other.maximum)
+        self._sum += other._sum
+        self._least, self._most = min(self._least, other._least), max(self._most, other._most)
 
     def empty(self) -> QuantileSketch:
         """Return an empty sketch of the same options."""
         twin = QuantileSketch.__new__(QuantileSketch)  # options were checked once; this is done while serving
         twin.__dict__.update(self.__dict__)
-        twin._bins, twin.sum, twin.minimum, twin.maximum = {}, 0.0, math.inf, -math.inf
+        twin._bins, twin._pending = {}, []
+        twin._sum, twin._least, twin._most = 0.0, math.inf, -math.inf
         return twin
 
     def quantile(self, share: float) -> float:
@@ -141,10 +156,11 @@ class QuantileSketch(Configured):
 
     def quantiles(self, shares: Sequence[float]) -> list[float]:
         """Return several quantiles, in the order asked."""
-        places = sorted(self._bins)
+        bins = self._counted()
+        places = sorted(bins)
         if not places:
             return [math.nan] * len(shares)
-        ends = np.cumsum([self._bins[at] for at in places])
+        ends = np.cumsum([bins[at] for at in places])
         ranks = np.floor(np.asarray(shares) * (ends[-1] - 1))
         return [self._value(places[i]) for i in np.searchsorted(ends, ranks, side="right").tolist()]
 
@@ -152,34 +168,36 @@ class QuantileSketch(Configured):
         """Return the value of a bin from which both of its ends are equally far, in relation to themselves."""
         limits = self._limits
         if at == 0:
-            return self.minimum
+            return self._least
         if at == len(limits):
-            return self.maximum
-        low, high = limits[at - 1], limits[at]
-        return min(max(2 * low * high / (low + high), self.minimum), self.maximum)
+            return self._most
+        low, high = float(limits[at - 1]), float(limits[at])
+        return min(max(2 * low * high / (low + high), self._least), self._most)
 
     def cumulative(self, edges: Sequence[float]) -> list[int]:
         """Return how many values are at most each edge: exact for those of the option ``edges``."""
-        places = np.array(sorted(self._bins), np.int64)
-        ends = np.concatenate([[0], np.cumsum([self._bins[at] for at in places.tolist()])])
+        bins = self._counted()
+        places = np.array(sorted(bins), np.int64)
+        ends = np.concatenate([[0], np.cumsum([bins[at] for at in places.tolist()])])
         last = np.searchsorted(self._limits, np.asarray(edges, np.float64))
         return [int(n) for n in ends[np.searchsorted(places, last, side="right")]]
 
     def state(self) -> dict[str, Any]:
         """Return the counts, for saving."""
-        places = sorted(self._bins)
+        bins = self._counted()
+        places = sorted(bins)
         return {
             "at": places,
-            "n": [self._bins[at] for at in places],
-            "sum": self.sum,
-            "range": [self.minimum, self.maximum],
+            "n": [bins[at] for at in places],
+            "sum": self._sum,
+            "range": [self._least, self._most],
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up counts that :meth:`state` gave."""
         self._bins = dict(zip(state["at"], state["n"], strict=True))
-        self.sum = state["sum"]
-        self.minimum, self.maximum = state["range"]
+        self._pending, self._sum = [], state["sum"]
+        self._least, self._most = state["range"]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Limits are shared between the sketches of a process, not carried along.
@@ -195,11 +213,10 @@ def _rebuilt(
 
 
 @lru_cache(maxsize=32)
-def _limits(error: float, lowest: float, highest: float, edges: tuple[float, ...]) -> list[float]:
+def _limits(error: float, lowest: float, highest: float, edges: tuple[float, ...]) -> FloatArray:
     """Return the upper ends of the bins, ascending; between them and below, each is ``(1 + e) / (1 - e)`` wide."""
     growth = math.log1p(error) - math.log1p(-error)
     n = math.ceil(math.log(highest / lowest) / growth)
     grid = lowest * np.exp(growth * np.arange(n + 1))
     inside = [edge for edge in edges if lowest < edge < grid[-1]]
-    limits: list[float] = np.union1d(grid, inside).tolist()
-    return limits
+    return np.union1d(grid, inside)

@@ -1,0 +1,107 @@
+"""QuantileSketch against sorted values, whole and merged."""
+
+from __future__ import annotations
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recokit.data import load_state, save_state
+from recokit.errors import ConfigurationError
+from recokit.monitoring import QuantileSketch
+
+SHARES = (0.0, 0.01, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
+DRAWS = {
+    "lognormal": lambda rng, n: np.exp(rng.normal(-5, 1, n)),
+    "uniform": lambda rng, n: rng.uniform(0.001, 0.2, n),
+    "pareto": lambda rng, n: 0.002 * (1 + rng.pareto(1.5, n)),
+    "two modes": lambda rng, n: np.where(rng.random(n) < 0.7, rng.normal(0.01, 0.001, n), rng.normal(0.5, 0.05, n)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", [1, 7])
+@pytest.mark.parametrize("name", DRAWS)
+def test_quantiles_are_within_one_percent(name: str, parts: int) -> None:
+    values = DRAWS[name](np.random.default_rng(3), 20_000)
+    sketch = QuantileSketch()
+    for part in np.array_split(values, parts):
+        one = QuantileSketch()
+        for value in part.tolist():
+            one.add(value)
+        sketch.merge(one)
+    exact = np.quantile(values, SHARES)
+    np.testing.assert_allclose(sketch.quantiles(SHARES), exact, rtol=0.01)
+    assert sketch.count == len(values)
+    assert sketch.sum == pytest.approx(values.sum())
+
+
+@given(
+    st.lists(st.floats(1e-6, 900), min_size=1, max_size=60),
+    st.floats(0, 1),
+    st.sampled_from([0.001, 0.01, 0.1]),
+)
+def test_a_quantile_is_near_the_value_of_its_rank(values: list[float], share: float, error: float) -> None:
+    sketch = QuantileSketch(relative_error=error)
+    sketch.add_many(values)
+    true = sorted(values)[math.floor(share * (len(values) - 1))]
+    assert sketch.quantile(share) == pytest.approx(true, rel=error * 1.0001)
+
+
+@given(st.lists(st.floats(0, 2000), max_size=40), st.lists(st.floats(0, 2000), max_size=40))
+def test_merging_is_the_same_as_adding(left: list[float], right: list[float]) -> None:
+    both, merged, other = QuantileSketch(), QuantileSketch(), QuantileSketch()
+    both.add_many([*left, *right])
+    merged.add_many(left)
+    other.add_many(right)
+    merged.merge(other)
+    np.testing.assert_equal(merged.quantiles(SHARES), both.quantiles(SHARES))
+
+
+@given(st.lists(st.sampled_from([0.001, 0.004999, 0.005, 0.005001, 0.01, 0.02, 5.0]), max_size=50))
+def test_counts_at_edges_are_exact(values: list[float]) -> None:
+    edges = (0.005, 0.01, 0.015)
+    sketch = QuantileSketch(edges=edges)
+    for value in values:
+        sketch.add(value)
+    assert sketch.cumulative(edges) == [sum(value <= edge for value in values) for edge in edges]
+
+
+def test_memory_is_bounded() -> None:
+    sketch = QuantileSketch()
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        sketch.add_many(10.0 ** rng.uniform(-9, 6, 10_000))
+    assert len(sketch.state()["at"]) <= 2_100
+    assert sketch.quantile(0.0) < 1e-8
+    assert sketch.quantile(1.0) > 1e5
+
+
+def test_what_cannot_be_counted_is_refused() -> None:
+    sketch = QuantileSketch()
+    with pytest.raises(ValueError, match="NaN"):
+        sketch.add(math.nan)
+    with pytest.raises(ValueError, match="NaN"):
+        sketch.add_many([1.0, math.nan])
+    assert sketch.count == 0
+    assert math.isnan(sketch.quantile(0.5))
+    with pytest.raises(ConfigurationError, match="same options"):
+        sketch.merge(QuantileSketch(relative_error=0.1))
+    with pytest.raises(ConfigurationError, match="relative_error"):
+        QuantileSketch(relative_error=0)
+    with pytest.raises(ConfigurationError, match="lowest"):
+        QuantileSketch(lowest=2, highest=1)
+
+
+def test_saved_and_pickled(tmp_path) -> None:
+    sketch = QuantileSketch(edges=(0.1,))
+    sketch.add_many([0.05, 0.1, 0.3])
+    save_state(tmp_path / "sketch", sketch)
+    for twin in (load_state(tmp_path / "sketch")[0], pickle.loads(pickle.dumps(sketch))):
+        assert twin.quantiles(SHARES) == sketch.quantiles(SHARES)
+        twin.merge(sketch)
+        assert twin.count == 6
+        assert twin.cumulative((0.1,)) == [4]
