@@ -14,7 +14,6 @@ from recokit.pipeline.attempt import Outcome, applies_to, attempt
 from recokit.pipeline.budget import PHASE_OF_ROLE, Bulkhead, Deadline
 from recokit.pipeline.pieces import part_of
 from recokit.pipeline.plan import Node, Plan, requires
-from recokit.protocols import Role
 from recokit.trace import StageEvent, Status
 from recokit.typing import AnyArray, BoolArray, IntArray
 
