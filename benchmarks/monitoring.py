@@ -1,0 +1,122 @@
+"""What monitors cost: microseconds a request, memory over a million requests, and the errors of quantiles.
+
+Run with ``python -m benchmarks.monitoring``; ``--requests`` makes it smaller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+import tracemalloc
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from benchmarks._harness import Check, pin_to_core, report
+from benchmarks._traffic import DAY, START, Traffic, make_monitors
+from recokit import monitoring
+
+__all__ = ["main", "run"]
+
+#: Requests that are made at a time, and how often a monitor sees them to find its pace.
+BATCH, ROUNDS = 2_000, 15
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=1_000_000)
+    options = parser.parse_args()
+    pin_to_core()
+    report("monitoring", run(options.requests), vars(options))
+
+
+def run(n_requests: int) -> list[Check]:
+    """Measure all three."""
+    traffic = Traffic()
+    return [*costs(traffic), *memory(traffic, n_requests), *errors()]
+
+
+def costs(traffic: Traffic) -> list[Check]:
+    """Time each monitor over the same requests, 100 a second; the fastest round counts, others' load only adds."""
+    traces = [trace for trace, _ in islice(traffic.hour(START, seconds=100.0, rate=100.0), BATCH)]
+    return [
+        Check.info("events of a request", float(np.mean([len(trace.events) for trace in traces]))),
+        *(
+            Check.at_most(type(monitor).__name__, 1e6 * _pace(monitor, traces), 20.0, "us")
+            for monitor in make_monitors(traffic.data)
+        ),
+    ]
+
+
+def _pace(monitor: Any, traces: list[Any]) -> float:
+    best = np.inf
+    gc.disable()
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        for trace in traces:
+            monitor.observe(trace)
+        best = min(best, (time.perf_counter() - start) / len(traces))
+    gc.enable()
+    return float(best)
+
+
+def memory(traffic: Traffic, n_requests: int) -> list[Check]:
+    """Compare the memory of all monitors after a tenth of the requests, spread over 60 days, and after all of them.
+
+    The same traces come again at other times, by other visitors, so that what is measured is the monitors' own.
+    """
+    traces = [trace for trace, _ in islice(traffic.hour(START, seconds=100.0, rate=100.0), BATCH)]
+    monitors = make_monitors(traffic.data)
+    outcomes: Any = monitors[-1]
+    step = 60 * DAY / n_requests
+    sizes = {}
+    tracemalloc.start()
+    for i in range(n_requests):
+        trace = traces[i % BATCH]
+        trace.requests.now[0] = START + i * step
+        trace.users[0] = f"visitor-{i * 7919 % 300_007}"
+        for monitor in monitors:
+            monitor.observe(trace)
+        if i % 10 == 0:
+            outcomes.record(
+                trace.users[0], traffic.ids[trace.selected.item[0] - 1], timestamp=START + i * step
+            )
+        if i + 1 in (n_requests * 7 // 10, n_requests):
+            gc.collect()
+            sizes[i + 1] = tracemalloc.get_traced_memory()[0] / 1e6
+    tracemalloc.stop()
+    before, after = sizes.values()
+    return [
+        Check.info("memory of all monitors", after, "MB"),
+        Check.at_most("growth over the last 30% of the requests", after / before - 1, 0.05),
+    ]
+
+
+def errors() -> list[Check]:
+    """Compare quantiles with those of all values, in one sketch and merged from eight."""
+    rng, n = np.random.default_rng(0), 200_000
+    drawn = {
+        "lognormal": np.exp(rng.normal(-5, 1, n)),
+        "pareto": 0.002 * (1 + rng.pareto(1.5, n)),
+        "two modes": np.where(rng.random(n) < 0.7, rng.normal(0.01, 0.001, n), rng.normal(0.5, 0.05, n)),
+    }
+    shares = [0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999]
+    checks = []
+    for name, values in drawn.items():
+        exact = np.quantile(values, shares)
+        for parts in (1, 8):
+            sketch = monitoring.QuantileSketch()
+            for part in np.array_split(values, parts):
+                one = sketch.empty()
+                one.add_many(part)
+                sketch.merge(one)
+            worst = float(np.abs(np.array(sketch.quantiles(shares)) / exact - 1).max())
+            text = "one sketch" if parts == 1 else f"{parts} merged"
+            checks.append(Check.at_most(f"quantiles, {name}, {text}: largest error", worst, 0.01))
+    return checks
+
+
+if __name__ == "__main__":
+    main()
