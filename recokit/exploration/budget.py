@@ -69,8 +69,8 @@ class Budget(Live[Spent]):
         if places < 0:
             raise ConfigurationError(f"found places={places}; expected at least 0")
         try:
-            if per is not None and not seconds(per) > 0:
-                raise ConfigurationError(f"found per={per!r}; expected a time above 0")
+            if per is not None:
+                seconds(per)
         except DataError as error:
             raise ConfigurationError(f"per: {error}") from error
         self.places, self.per = places, per

@@ -50,7 +50,7 @@ NOTHING = Statistics.empty(10)
         (lambda: ExplorationSlot(Softmax(), eligible="is_new"), "expected 'item.' and a column"),
         (lambda: ExplorationSlot(Softmax(), budget=5), "expected a Budget"),  # type: ignore[arg-type]
         (lambda: Budget(-1), "places=-1"),
-        (lambda: Budget(1, per=0), "expected a time above 0"),
+        (lambda: Budget(1, per=0), "per: found duration 0"),
         (lambda: Budget(1, per="soon"), "per: "),
     ],
 )
@@ -139,7 +139,7 @@ class TestStatistics:
         policy = ThompsonSampling(live, prior=(1.0, 1.0))
         assert drawn(policy, 1)[1] == pytest.approx([0.25], abs=1e-6)
         live.set(live.pin()[1].updated([2] * 400 + [1, 3, 4] * 300, [1.0] * 400 + [0.0] * 900))
-        assert drawn(policy, 1) == ([2], pytest.approx([1.0]))
+        assert drawn(policy, 1) == ([2], pytest.approx([1.0], abs=1e-4))
 
 
 class TestSlot:
@@ -158,11 +158,8 @@ class TestSlot:
     def test_a_source_may_say_what_is_eligible(self) -> None:
         slot = ExplorationSlot(Softmax(), places=[2], eligible="source.explore")
         sources = candidates.Merge([candidates.Popular(half_life=None), candidates.Explore()], limit=20)
-        result = (
-            rk.Pipeline([sources, slot])
-            .fit(toy_dataset())
-            .recommend([f"user-{i}" for i in range(20)], k=3, now=2e9)
-        )
+        pipeline = rk.Pipeline([sources, slot]).fit(toy_dataset())
+        result = pipeline.recommend([f"user-{i}" for i in range(20)], k=3, now=2e9)
         assert all("explore" in result.sources[int(start) + 1] for start in result.offsets[:-1])
 
     def test_a_fitted_pipeline_with_a_slot_is_saved_and_loaded(self, tmp_path: Any) -> None:
@@ -205,7 +202,8 @@ class TestBudget:
     def test_nothing_is_spent_on_what_was_not_explored(self) -> None:
         budget = Budget(10_000)
         pipeline = self.pipeline(budget, rate=0.3)
-        pipeline.recommend([f"user-{i}" for i in range(1, 41)] * 5, k=4, now=2e9)
+        for seed in range(10):
+            pipeline.recommend([f"user-{i}" for i in range(1, 21)], k=4, now=2e9, seed=seed)
         spent = budget.pin()[1].places
         assert 0.2 * 400 < spent < 0.4 * 400
         assert self.explored(self.pipeline(Budget(0)), 2e9) == 0
