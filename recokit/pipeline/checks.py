@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from recokit.data import Candidates, Cap, Pin, Ragged, Requests
-from recokit.errors import ContractError
-from recokit.pipeline.plan import Node
-from recokit.protocols import Hydrated
+from recokit.errors import ConfigurationError, ContractError
+from recokit.pipeline.plan import Node, Plan
+from recokit.protocols import Hydrated, Role
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 __all__ = [
+    "check_disclosed",
     "checked_columns",
     "checked_features",
     "checked_hydrated",
@@ -23,6 +24,29 @@ __all__ = [
     "checked_score",
     "checked_verdict",
 ]
+
+
+def check_disclosed(plan: Plan) -> None:
+    """Check that what scorers raise is labelled in the end.
+
+    Raises
+    ------
+    ConfigurationError
+        If a stage puts a label on what it touches (``touches`` and ``label``), and no annotator checks for it.
+    """
+    checked = {label for node in plan.annotators for label in getattr(node.stage, "labels", ())}
+    for node in plan:
+        label = getattr(node.stage, "label", None)
+        if (
+            node.role is Role.SCORER
+            and hasattr(node.stage, "touches")
+            and label is not None
+            and label not in checked
+        ):
+            raise ConfigurationError(
+                f"found {node.name}, which moves items, and nothing that labels them {label!r}; "
+                "expected an annotator that does; hint: rules.Disclose(the same rule)"
+            )
 
 
 def checked_hydrated(node: Node, requests: Requests) -> Hydrated:

@@ -12,6 +12,7 @@ from recokit._configured import clone
 from recokit.data import Candidates, Dataset, Requests
 from recokit.errors import ConfigurationError
 from recokit.pipeline.budget import Deadline
+from recokit.pipeline.checks import check_disclosed
 from recokit.pipeline.plan import Node, Plan, bind_plan
 from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve
@@ -40,6 +41,7 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
     training window, from what was before its cut, and at the end from everything. Rankers learn in the order of the
     plan, each on its own prefix.
     """
+    check_disclosed(plan)
     once = plan.map(lambda node: _fitted(node, dataset) if _as_of(node) else node)
     report: TrainingReport | None = None
     trained: dict[str, Any] = {}

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from recokit._ops.bulkhead import Bulkhead
 from recokit._progress import progress_bar
 from recokit.compose import check_retrieved
 from recokit.data import Candidates, Live, Requests, Retrieved, Schema
 from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
-from recokit.pipeline.budget import Bulkhead, Deadline, overruns
+from recokit.pipeline.budget import Deadline, overruns
 from recokit.pipeline.plan import Plan, live_values
 from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve

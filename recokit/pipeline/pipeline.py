@@ -13,6 +13,7 @@ from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.pipeline.asking import Lists, build_requests, user_array
+from recokit.pipeline.checks import check_disclosed
 from recokit.pipeline.derive import steps_of
 from recokit.pipeline.diagram import diagram
 from recokit.pipeline.fitting import fit_plan, training_rows, with_events_of
@@ -255,9 +256,8 @@ class Pipeline:
 
     def candidates(self, requests: Requests) -> Candidates:
         """Return a batch as it stands before selection: hydrated, retrieved, filtered, featurised and scored."""
-        model = self._ready()
-        model.check_codes(requests)
-        return model.candidates(requests)
+        self._ready().check_codes(requests)
+        return self._ready().candidates(requests)
 
     def similar_items(self, items: Sequence[Any], k: int = 10) -> Recommendations:
         """Return the items most similar to each given item, by the first source that can tell.
@@ -331,12 +331,13 @@ class Pipeline:
         ConfigurationError
             For an unknown name, a stage of another role, or one that lacks what it requires.
         """
-        role = role_of(stage)
-        for node in self:
-            if node.name == name and node.role is not role:
-                raise ConfigurationError(f"found a {role.value} for {name}; expected a {node.role.value}")
         self[name]
-        return self._derived(lambda node: replace(node, stage=stage) if node.name == name else node)
+        role, found = role_of(stage), {node.name: node.role for node in self}[name]
+        if found is not role:
+            raise ConfigurationError(f"found a {role.value} for {name}; expected a {found.value}")
+        derived = self._derived(lambda node: replace(node, stage=stage) if node.name == name else node)
+        check_disclosed(derived._current)
+        return derived
 
     def without(self, *names: str) -> Pipeline:
         """Return a pipeline without some stages, all others shared.
@@ -412,9 +413,8 @@ class Pipeline:
         return pipeline._adopt(bind_plan(pipeline._plan, parts["schema"]), parts["schema"], parts["until"])
 
     def __repr__(self) -> str:
-        inner = "".join(f"    {stage!r},\n" for stage in self.stages)
         tail = f", fallback={self.fallback!r}" if self.fallback is not None else ""
-        return f"Pipeline([\n{inner}]{tail})"
+        return "".join(["Pipeline([\n", *(f"    {stage!r},\n" for stage in self.stages), f"]{tail})"])
 
     def _repr_html_(self) -> str:
         return diagram(self._current, fitted=self._model is not None)

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from recokit._ops.bulkhead import Bulkhead
 from recokit.data import Candidates, Requests
 from recokit.errors import StageError
 from recokit.pipeline.attempt import Outcome, applies_to, attempt
-from recokit.pipeline.budget import PHASE_OF_ROLE, Bulkhead, Deadline
+from recokit.pipeline.budget import PHASE_OF_ROLE, Deadline
 from recokit.pipeline.pieces import part_of
 from recokit.pipeline.plan import Node, Plan, requires
 from recokit.trace import StageEvent, Status

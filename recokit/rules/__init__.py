@@ -1,13 +1,37 @@
 """Rules: what the business asks of every list.
 
 Filters, which always hold and fail closed: :class:`InStock`, :class:`NotOwned`, :class:`NotSeen`, :class:`Allowed`,
-:class:`Blocked`. Limits on the list: :class:`MaxShare`, :class:`MaxPerGroup`. A label and its check: :class:`Disclose`.
+:class:`Blocked`, :class:`Where`, :class:`FrequencyCap`, :class:`FromFunction`. Scorers that move items by a bounded
+number of places: :class:`Boost`, :class:`Bury`, :class:`FreshnessBoost`. Limits on the list: :class:`MaxShare`,
+:class:`MaxPerGroup`. A label and its check: :class:`Disclose`. What each did in a run: :func:`report`.
 """
 
+from recokit.rules.boost import Boost, Bury, FreshnessBoost
 from recokit.rules.caps import MaxPerGroup, MaxShare
 from recokit.rules.disclose import Disclose
+from recokit.rules.frequency import FrequencyCap
 from recokit.rules.lists import Allowed, Blocked
 from recokit.rules.own import NotOwned, NotSeen
+from recokit.rules.report import RuleFigures, RulesReport, report
 from recokit.rules.stock import InStock
+from recokit.rules.where import FromFunction, Where
 
-__all__ = ["Allowed", "Blocked", "Disclose", "InStock", "MaxPerGroup", "MaxShare", "NotOwned", "NotSeen"]
+__all__ = [
+    "Allowed",
+    "Blocked",
+    "Boost",
+    "Bury",
+    "Disclose",
+    "FrequencyCap",
+    "FreshnessBoost",
+    "FromFunction",
+    "InStock",
+    "MaxPerGroup",
+    "MaxShare",
+    "NotOwned",
+    "NotSeen",
+    "RuleFigures",
+    "RulesReport",
+    "Where",
+    "report",
+]

@@ -1,9 +1,10 @@
-"""Disclose: a label on what is paid for, and a check that it is there."""
+"""Disclose: a label on what is paid for or boosted, and a check that it is there."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,30 @@ from recokit.typing import AnyArray, BoolArray
 __all__ = ["Disclose"]
 
 
+@dataclass(frozen=True, eq=False)
+class _Marked:
+    """A label, the candidates that must carry it, and those of which nobody knows, (N,) bool."""
+
+    label: str
+    must: BoolArray
+    unknown: BoolArray
+
+
 class Disclose(Configured):
-    """Annotator that labels sponsored items, and hard check that none goes without its label (R15).
+    """Annotator that labels sponsored and boosted items, and hard check that none goes without its label (R15).
 
     Parameters
     ----------
-    column : str, default "sponsored"
-        Item column: above 0 is sponsored, 0 is not. An item where it is missing may be either, and is dropped.
+    column : str, boost, or sequence of these, default "sponsored"
+        Item column: above 0 is sponsored, 0 is not. An item where it is missing may be either, and is dropped. Or a
+        rule that moves items, such as :class:`Boost`: what it touches carries its label.
     label : str, optional
-        The label; the column's name by default.
+        The label of a column; the column's name by default. Rules have their own.
 
     Raises
     ------
     ConfigurationError
-        If the label is empty or holds a comma, or there is no such column.
+        If a label is empty, holds a comma or is given for a rule, or there is no such column.
 
     Examples
     --------
@@ -43,45 +54,77 @@ class Disclose(Configured):
 
     provides = ("labels",)
 
-    def __init__(self, column: str = "sponsored", *, label: str | None = None) -> None:
-        item_name(column)
-        if label is not None and (not label or "," in label):
-            raise ConfigurationError(f"found label={label!r}; expected text without a comma")
+    def __init__(self, column: Any = "sponsored", *, label: str | None = None) -> None:
         self.column, self.label = column, label
+        for part in self._parts:
+            if not (hasattr(part, "touches") and hasattr(part, "label")):
+                item_name(part)
+        single = isinstance(column, str)
+        if label is not None and (not single or not label or "," in label):
+            raise ConfigurationError(f"found label={label!r}; expected text without a comma, for one column")
+        if not self._parts:
+            raise ConfigurationError("found nothing to disclose; expected a column or a rule")
+
+    @property
+    def _parts(self) -> Sequence[Any]:
+        return self.column if isinstance(self.column, list | tuple) else (self.column,)
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """The item column."""
-        return (item_name(self.column),)
+        """The item columns, and what the rules require."""
+        names = [(item_name(part),) if isinstance(part, str) else part.requires for part in self._parts]
+        return tuple(dict.fromkeys(name for part in names for name in part))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that it puts and checks."""
+        return tuple(self._label(part) for part in self._parts)
 
     def bind(self, schema: Schema) -> Any:
-        """Return a copy that knows what is sponsored."""
+        """Return a copy that knows what is sponsored, with its rules bound."""
         bound: Any = copy.copy(self)
-        column = numeric_column(schema, self.column)
-        bound.sponsored_, bound.unknown_ = column > 0, np.isnan(column)
+        bound.flags_ = [
+            numeric_column(schema, part) if isinstance(part, str) else None for part in self._parts
+        ]
+        parts = [part if isinstance(part, str) else part.bind(schema) for part in self._parts]
+        bound.column = parts if isinstance(self.column, list | tuple) else parts[0]
         return bound
 
     def annotate(self, candidates: Candidates) -> Mapping[str, AnyArray]:
         """Return the column ``labels``, (N,) object: labels joined by commas, empty for none."""
-        before = candidates.columns.get("labels", np.full(len(candidates), "", object))
-        name = self._label
-        sponsored = require_bound(self, "sponsored_")[candidates.item]
-        labels = before.copy()
-        labels[sponsored & (before == "")] = name
-        labels[sponsored & (before != "")] += f",{name}"
+        labels = candidates.columns.get("labels", np.full(len(candidates), "", object)).copy()
+        for marked in self._marked(candidates):
+            missing = marked.must & ~_has(labels, marked.label)
+            labels[missing & (labels != "")] += ","
+            labels[missing] += marked.label
         return {"labels": labels}
 
     def verify(self, candidates: Candidates) -> BoolArray:
-        """Tell which items may be shown, (N,) bool: known not to be sponsored, or labelled."""
-        sponsored = require_bound(self, "sponsored_")[candidates.item]
-        unknown = require_bound(self, "unknown_")[candidates.item]
+        """Tell which items may be shown, (N,) bool: known to be neither sponsored nor boosted, or labelled."""
         labels = candidates.columns.get("labels")
-        labelled = np.zeros(len(candidates), np.bool_)
-        if labels is not None:
-            kinds, which = np.unique(labels.astype(str), return_inverse=True)
-            labelled = np.array([self._label in kind.split(",") for kind in kinds], np.bool_)[which]
-        return (~sponsored | labelled) & ~unknown
+        passed = np.ones(len(candidates), np.bool_)
+        for marked in self._marked(candidates):
+            labelled = np.False_ if labels is None else _has(labels, marked.label)
+            passed &= (~marked.must | labelled) & ~marked.unknown
+        return passed
 
-    @property
-    def _label(self) -> str:
-        return self.label or self.column.removeprefix("item.")
+    def _marked(self, candidates: Candidates) -> list[_Marked]:
+        flags: Any = require_bound(self, "flags_")
+        found = []
+        for part, flag in zip(self._parts, flags, strict=True):
+            if flag is None:
+                must, unknown = part.touches(candidates), np.zeros(len(candidates), np.bool_)
+            else:
+                value = flag[candidates.item]
+                must, unknown = value > 0, np.isnan(value)
+            found.append(_Marked(self._label(part), must, unknown))
+        return found
+
+    def _label(self, part: Any) -> str:
+        return str(self.label or part.removeprefix("item.")) if isinstance(part, str) else str(part.label)
+
+
+def _has(labels: AnyArray, label: str) -> BoolArray:
+    """Tell which candidates carry a label, (N,) bool."""
+    kinds, which = np.unique(labels.astype(str), return_inverse=True)
+    return np.array([label in kind.split(",") for kind in kinds], np.bool_)[which]

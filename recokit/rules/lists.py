@@ -3,50 +3,96 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from recokit._configured import Configured
-from recokit.data import Candidates, Schema
+from recokit.data import Candidates, Live, Schema, Vocabulary
 from recokit.errors import ConfigurationError
 from recokit.rules._columns import item_name, numeric_column, require_bound
 from recokit.typing import AnyArray, BoolArray
 
 __all__ = ["Allowed", "Blocked"]
 
+#: The label of the list for requests whose label has none.
+OTHERS = "*"
+
 
 class _Listed(Configured):
-    """Items by external id, or by a flag column; resolved to one mask by item code."""
+    """Items by external id, by a flag column, or by a list for each label of a context column."""
 
-    def __init__(self, items: Sequence[Any] | str) -> None:
+    def __init__(
+        self,
+        items: Sequence[Any] | Live[Sequence[Any]] | Mapping[Any, Sequence[Any]] | str,
+        *,
+        by: str | None = None,
+    ) -> None:
+        value = items.pin()[1] if isinstance(items, Live) else items
         if isinstance(items, str):
             item_name(items)
-        elif not hasattr(items, "__len__"):
+        elif not hasattr(value, "__len__") or isinstance(value, str | bytes):
             raise ConfigurationError(
-                f"found items={items!r}; expected a list of item ids, or the name of an item column"
+                f"found items={value!r}; expected a list of item ids, or the name of an item column"
             )
-        self.items = items
+        if isinstance(value, Mapping) != (by is not None):
+            raise ConfigurationError(
+                f"found items of type {type(value).__name__} with by={by!r}; "
+                "expected a list for each label of a context column together with by=, or neither"
+            )
+        self.items, self.by = items, by
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """The item column, where the list is one."""
-        return (item_name(self.items),) if isinstance(self.items, str) else ()
+        """The item column, where the list is one, and the context column of the lists."""
+        column = (item_name(self.items),) if isinstance(self.items, str) else ()
+        return column if self.by is None else (f"context.{self.by}",)
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows the items' codes; ids that the catalogue lacks match nothing."""
         bound: Any = copy.copy(self)
         if isinstance(self.items, str):
             bound.listed_ = self._flagged(numeric_column(schema, self.items))
+        elif isinstance(self.items, Live):
+            bound.item_ids_ = schema.item_ids
+        elif isinstance(self.items, Mapping):
+            # Without a list for others, nothing is known of what they may see.
+            lists = [self.items[OTHERS]] if OTHERS in self.items else []
+            bound.known_ = np.array([bool(lists), *[True] * len(self.items)])
+            lists = [*(lists or [[]]), *self.items.values()]
+            bound.listed_ = np.stack([_mask(schema.item_ids, ids) for ids in lists])
         else:
-            bound.listed_ = np.zeros(len(schema.item_ids) + 1, np.bool_)
-            bound.listed_[schema.item_ids.encode(list(self.items))] = True
-            bound.listed_[0] = False
+            bound.listed_ = _mask(schema.item_ids, self.items)
         return bound
+
+    def _found(self, candidates: Candidates) -> tuple[BoolArray, BoolArray]:
+        """Tell which items are listed and for which requests a list is known, (N,) bool."""
+        known = np.ones(len(candidates), np.bool_)
+        if isinstance(self.items, Live):
+            item_ids: Any = require_bound(self, "item_ids_")
+            return _mask(item_ids, candidates.requests.read(self.items))[candidates.item], known
+        listed = require_bound(self, "listed_")
+        if self.by is None:
+            return np.asarray(listed[candidates.item]), known
+        labels = np.asarray(candidates.requests.column(self.by), object)
+        which = np.zeros(len(labels), np.int64)
+        for place, label in enumerate(self.items, 1):
+            which[labels == label] = place
+        row = which[candidates.row]
+        known_lists: Any = require_bound(self, "known_")
+        return np.asarray(listed[row, candidates.item]), np.asarray(known_lists[row])
 
     def _flagged(self, column: AnyArray) -> BoolArray:
         return np.asarray(column > 0)
+
+
+def _mask(item_ids: Vocabulary, ids: Sequence[Any]) -> BoolArray:
+    """Return which item codes are listed, (n_items + 1,) bool."""
+    listed = np.zeros(len(item_ids) + 1, np.bool_)
+    listed[item_ids.encode(list(ids))] = True
+    listed[0] = False
+    return listed
 
 
 class Allowed(_Listed):
@@ -54,8 +100,16 @@ class Allowed(_Listed):
 
     Parameters
     ----------
-    items : sequence of ids, or str
-        External item ids; or the name of an item column that flags them. A missing flag is not allowed.
+    items : sequence of ids, Live of one, mapping or str
+        External item ids; or the name of an item column that flags them. A missing flag is not allowed. With ``by``,
+        the ids for each label; ``"*"`` stands for other labels, which else see nothing.
+    by : str, optional
+        Context column whose labels choose the list, such as ``"country"``.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no list, or lists for labels come without ``by``.
 
     Examples
     --------
@@ -68,7 +122,8 @@ class Allowed(_Listed):
 
     def keep(self, candidates: Candidates) -> BoolArray:
         """Tell which items are listed, (N,) bool."""
-        return np.asarray(require_bound(self, "listed_")[candidates.item])
+        listed, known = self._found(candidates)
+        return listed & known
 
 
 class Blocked(_Listed):
@@ -76,8 +131,16 @@ class Blocked(_Listed):
 
     Parameters
     ----------
-    items : sequence of ids, or str
+    items : sequence of ids, Live of one, mapping or str
         External item ids; or the name of an item column that flags them. A missing flag is blocked: unknown is unsafe.
+        With ``by``, the ids for each label; ``"*"`` stands for other labels, for which else everything is blocked.
+    by : str, optional
+        Context column whose labels choose the list, such as ``"country"``.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no list, or lists for labels come without ``by``.
 
     Examples
     --------
@@ -90,7 +153,8 @@ class Blocked(_Listed):
 
     def keep(self, candidates: Candidates) -> BoolArray:
         """Tell which items are not listed, (N,) bool."""
-        return np.asarray(~require_bound(self, "listed_")[candidates.item])
+        listed, known = self._found(candidates)
+        return ~listed & known
 
     def _flagged(self, column: AnyArray) -> BoolArray:
         return np.asarray(~(column <= 0))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
+
 from recokit._configured import Configured
 from recokit._ops.membership import pairs_in_sets
 from recokit._ops.segments import rows_to_offsets
-from recokit.data import Candidates, Schema, seconds
+from recokit.data import DAY, Candidates, Ragged, Schema, seconds
+from recokit.errors import ConfigurationError
 from recokit.rules._columns import item_name, numeric_column, require_bound
-from recokit.typing import BoolArray
+from recokit.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["NotOwned", "NotSeen"]
 
@@ -24,6 +27,15 @@ class NotOwned(Configured):
         Item column that flags consumables: those may be bought again. An item whose flag is missing is none.
     window : str or float, optional
         Only purchases of the last so long count, such as ``"365D"``; all by default.
+    again_after : str or float, optional
+        Consumables come back only so long after the last purchase, such as ``"14D"``; or after so many days as an item
+        column says, such as ``"item.lasts_days"``. Where that, or the time of the purchase, is not known, the item is
+        out. At once by default.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``again_after`` stands without ``except_for``, or there is no such column.
 
     Examples
     --------
@@ -34,37 +46,74 @@ class NotOwned(Configured):
     [True, False]
     """
 
-    def __init__(self, *, except_for: str | None = None, window: str | float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        except_for: str | None = None,
+        window: str | float | None = None,
+        again_after: str | float | None = None,
+    ) -> None:
         if except_for is not None:
             item_name(except_for)
         if window is not None:
             seconds(window)
-        self.except_for, self.window = except_for, window
+        if again_after is not None and except_for is None:
+            raise ConfigurationError(
+                f"found again_after={again_after!r} without except_for; expected the column of what may be bought again"
+            )
+        if again_after is not None and not _is_column(again_after):
+            seconds(again_after)
+        self.except_for, self.window, self.again_after = except_for, window, again_after
 
     @property
     def requires(self) -> tuple[str, ...]:
         """Owned items, and the column of consumables."""
-        return ("owned",) if self.except_for is None else ("owned", item_name(self.except_for))
+        columns = [item_name(self.except_for)] if self.except_for is not None else []
+        columns += [str(self.again_after)] if _is_column(self.again_after) else []
+        return ("owned", *columns)
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows the consumables."""
         bound: Any = copy.copy(self)
         if self.except_for is not None:
             bound.exempt_ = numeric_column(schema, self.except_for) > 0
+        if _is_column(self.again_after):
+            bound.lasts_ = DAY * numeric_column(schema, str(self.again_after)).astype(np.float64)
         return bound
 
     def keep(self, candidates: Candidates) -> BoolArray:
         """Tell which items the user may be shown, (N,) bool."""
         owned = candidates.requests.lists("owned")
-        offsets, values = owned.offsets, owned.values
-        if self.window is not None and "timestamp" in owned.columns:
-            rows = owned.rows
-            recent = owned.columns["timestamp"] >= candidates.requests.now[rows] - seconds(self.window)
-            offsets, values = rows_to_offsets(rows[recent], len(owned)), values[recent]
-        kept = ~pairs_in_sets(candidates.row, candidates.item, offsets, values)
+        age = np.zeros(len(owned.values))  # of a purchase whose time is not known: as if made now
+        if "timestamp" in owned.columns:
+            age = candidates.requests.now[owned.rows] - owned.columns["timestamp"]
+        counted = None if self.window is None else ~(age > seconds(self.window))
+        kept = ~_among(candidates, owned, counted)
         if self.except_for is not None:
-            kept |= require_bound(self, "exempt_")[candidates.item]
+            exempt = require_bound(self, "exempt_")[candidates.item]
+            if self.again_after is not None:
+                exempt = exempt & ~_among(candidates, owned, ~(age >= self._lasts(owned.values)))
+            kept |= exempt
         return kept
+
+    def _lasts(self, item: IntArray) -> FloatArray:
+        """Return for how many seconds each purchase lasts, NaN where nobody knows."""
+        if _is_column(self.again_after):
+            return np.asarray(require_bound(self, "lasts_")[item])
+        assert self.again_after is not None
+        return np.full(len(item), seconds(self.again_after))
+
+
+def _is_column(value: str | float | None) -> bool:
+    return isinstance(value, str) and value.startswith("item.")
+
+
+def _among(candidates: Candidates, owned: Ragged, counted: BoolArray | None) -> BoolArray:
+    """Tell which candidates are among the counted values of their row's list, (N,) bool."""
+    offsets, values = owned.offsets, owned.values
+    if counted is not None:
+        offsets, values = rows_to_offsets(owned.rows[counted], len(owned)), values[counted]
+    return pairs_in_sets(candidates.row, candidates.item, offsets, values)
 
 
 class NotSeen(Configured):

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from recokit._configured import Configured
-from recokit.data import Candidates, Live, Schema
-from recokit.errors import ConfigurationError, ContractError
+from recokit._ops.bulkhead import Bulkhead
+from recokit.data import Candidates, Live, Schema, seconds
+from recokit.errors import ConfigurationError, ContractError, DataError
 from recokit.rules._columns import item_name, numeric_column, require_bound
 from recokit.typing import AnyArray, BoolArray
 
@@ -25,15 +26,23 @@ class InStock(Configured):
     stock : ndarray (n_items + 1,), Live of one, callable, or str
         Units, or a flag, by item code; a callable gets item codes (N,) and returns (N,); a name is a column of the item
         table. An item is in stock where the value is above 0; missing, NaN, zero and negative values are out.
+    max_age : duration, optional
+        What was known longer ago than that before the request, such as ``"1h"``, is not known: the item is out.
+    updated_at : ndarray (n_items + 1,), Live of one, optional
+        When each value was known, seconds since 1970; for a column, the item table's own ``updated_at`` by default.
+    timeout : float, optional
+        Seconds to wait for a callable, at most what is left of the request's budget; by default it is called as it is.
 
     Raises
     ------
     ConfigurationError
-        If ``stock`` is none of these, or there is no such column.
+        If ``stock`` is none of these, there is no such column, an array has not one value for each item, or an age is
+        bounded where nothing says how old a value is.
 
     Notes
     -----
-    Stock is today's: the rule is ``live`` and left out when training looks back.
+    Stock is today's: the rule is ``live`` and left out when training looks back. A source that raises, or does not
+    answer in time, fails the request: nothing is shown whose stock is not known.
 
     Examples
     --------
@@ -44,7 +53,14 @@ class InStock(Configured):
 
     live = True
 
-    def __init__(self, stock: AnyArray | Live[AnyArray] | Callable[[AnyArray], AnyArray] | str) -> None:
+    def __init__(
+        self,
+        stock: AnyArray | Live[AnyArray] | Callable[[AnyArray], AnyArray] | str,
+        *,
+        max_age: str | float | None = None,
+        updated_at: AnyArray | Live[AnyArray] | None = None,
+        timeout: float | None = None,
+    ) -> None:
         if isinstance(stock, str):
             item_name(stock)
         elif not isinstance(stock, np.ndarray | Live) and not callable(stock):
@@ -52,7 +68,17 @@ class InStock(Configured):
                 f"found stock of type {type(stock).__name__}; "
                 "expected an array by item code, Live, a callable, or the name of an item column"
             )
-        self.stock = stock
+        if max_age is not None:
+            _check_age(max_age)
+        if (updated_at is not None) != (max_age is not None) and not isinstance(stock, str):
+            raise ConfigurationError(
+                f"found max_age={max_age!r} with updated_at of type {type(updated_at).__name__}; expected both or none"
+            )
+        asks = not isinstance(stock, str | np.ndarray | Live)
+        if timeout is not None and not (asks and timeout > 0):
+            raise ConfigurationError(f"found timeout={timeout}; expected seconds above 0, with a callable")
+        self.stock, self.max_age, self.updated_at, self.timeout = stock, max_age, updated_at, timeout
+        self._bulkhead = Bulkhead()
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -62,8 +88,22 @@ class InStock(Configured):
     def bind(self, schema: Schema) -> Any:
         """Return a copy that reads its column."""
         bound: Any = copy.copy(self)
+        n_codes = len(schema.item_ids) + 1
+        for name, values in (("stock", self.stock), ("updated_at", self.updated_at)):
+            if isinstance(values, np.ndarray) and values.shape != (n_codes,):
+                raise ConfigurationError(
+                    f"found {name} of shape {values.shape}; expected ({n_codes},), row 0 for unknown items"
+                )
+        bound.n_codes_ = n_codes
         if isinstance(self.stock, str):
             bound.stock_ = numeric_column(schema, self.stock)
+            if self.max_age is not None and self.updated_at is None:
+                if schema.items.updated_at is None:
+                    raise ConfigurationError(
+                        f"found max_age={self.max_age!r} and items without updated_at; "
+                        "expected that column, or updated_at="
+                    )
+                bound.updated_ = schema.items.updated_at
         return bound
 
     def keep(self, candidates: Candidates) -> BoolArray:
@@ -75,22 +115,52 @@ class InStock(Configured):
             If the stock is not one value for each item.
         """
         units = self._units(candidates)
-        return np.asarray(units > 0)
+        with np.errstate(invalid="ignore"):
+            available = np.asarray(units > 0)
+        if self.max_age is None:
+            return available
+        updated = self.updated_ if hasattr(self, "updated_") else candidates.requests.read(self.updated_at)
+        age = candidates.now - self._by_item(updated, "updated_at", candidates)
+        return np.asarray(available & (age <= seconds(self.max_age)))
 
     def _units(self, candidates: Candidates) -> Any:
         if isinstance(self.stock, str):
             return require_bound(self, "stock_")[candidates.item]
         stock: Any = candidates.requests.read(self.stock)
-        if isinstance(stock, np.ndarray):
-            if stock.ndim != 1 or (len(candidates) and candidates.item.max() >= len(stock)):
-                raise ContractError(
-                    f"found stock of shape {stock.shape} and item code {candidates.item.max()}; "
-                    "expected one value for each item code, row 0 for unknown items"
-                )
-            return stock[candidates.item]
-        units = np.asarray(stock(candidates.item), np.float64)
+        if not callable(stock):
+            return self._by_item(stock, "stock", candidates)
+        units = np.asarray(self._asked(stock, candidates), np.float64)
         if units.shape != (len(candidates),):
             raise ContractError(
                 f"found stock of shape {units.shape}; expected ({len(candidates)},), one for each item"
             )
         return units
+
+    def _asked(self, stock: Callable[[AnyArray], AnyArray], candidates: Candidates) -> AnyArray:
+        if self.timeout is None:
+            return stock(candidates.item)
+        wait = self._bulkhead.start("stock", lambda: stock(candidates.item))
+        return wait(min(self.timeout, candidates.requests.remaining()))
+
+    def _by_item(self, values: Any, name: str, candidates: Candidates) -> AnyArray:
+        n_codes = getattr(self, "n_codes_", None)
+        wrong = not isinstance(values, np.ndarray) or values.ndim != 1
+        if n_codes is not None:
+            wrong = wrong or len(values) != n_codes
+        if wrong or (len(candidates) and candidates.item.max() >= len(values)):
+            found = (
+                f"of shape {values.shape}"
+                if isinstance(values, np.ndarray)
+                else f"of type {type(values).__name__}"
+            )
+            raise ContractError(
+                f"found {name} {found}; expected one value for each item code, row 0 for unknown items"
+            )
+        return np.asarray(values[candidates.item])
+
+
+def _check_age(max_age: str | float) -> None:
+    try:
+        seconds(max_age)
+    except DataError as error:
+        raise ConfigurationError(f"max_age: {error}") from error

@@ -38,7 +38,7 @@ UNITS = [5.0, 0.0, -1.0, np.nan]
 class TestInStock:
     @pytest.mark.parametrize("kind", ["array", "live", "callable", "column"])
     def test_only_what_is_known_to_be_there_is_in_stock(self, schema: Schema, kind: str) -> None:
-        array = np.array([9.0, *UNITS])
+        array = np.append([9.0, *UNITS], np.zeros(len(schema.item_ids) - len(UNITS)))
         stock: Any = {
             "array": array,
             "live": Live(array),

@@ -75,6 +75,10 @@ def half_price(x):
     return x[:, 0] / 2
 
 
+def even_items(candidates):
+    return candidates.item % 2 == 0
+
+
 def older_first(candidates):
     return -candidates.item
 
@@ -208,14 +212,28 @@ STAGES = [
     stores.RecentSession(toy_sessions(["mobile", "desktop"]), by="device", max_events=3),
     rules.Allowed("sponsored"),
     rules.Blocked([]),
+    rules.Blocked(Live(toy_dataset().item_ids.decode([3, 1]).tolist(), name="recalled")),
+    rules.Allowed({"mobile": toy_dataset().item_ids.decode([3, 1]).tolist(), "*": []}, by="device"),
+    rules.Boost("item.price < 20", strength=0.5, max_places=3),
+    rules.Boost(toy_dataset().item_ids.decode([3, 1]).tolist(), by="sponsored", label="paid"),
+    rules.Bury("item.recalled or request.device == 'mobile'", max_places=2),
     rules.Disclose("sponsored"),
+    rules.Disclose(["sponsored", rules.Boost("item.price < 20"), rules.FreshnessBoost()]),
+    rules.FrequencyCap(2, "30D", events=["click"]),
+    rules.FrequencyCap(1, "30D", tail=LiveEvents(), shown="session"),
+    rules.FreshnessBoost(window="30D"),
+    rules.FromFunction(even_items),
     rules.InStock(np.arange(31.0) % 3),
     rules.InStock("price"),
+    rules.InStock(np.arange(31.0) % 3, max_age="1D", updated_at=NOW - 40_000.0 * (np.arange(31) % 4)),
     rules.MaxPerGroup("seller", 2, within=5),
     rules.MaxShare("category", 0.4),
     rules.NotOwned(),
     rules.NotOwned(except_for="consumable", window="30D"),
+    rules.NotOwned(except_for="consumable", again_after="7D"),
     rules.NotSeen(),
+    rules.Where("item.price < 20 and not item.recalled"),
+    rules.Where("item.price < user.age or request.device in ('mobile', 'tv') and item.category != 'none'"),
     rankers.Blend([rankers.LogisticRegression(), rankers.LinearRanker()]),
     rankers.Blend(
         [rankers.LogisticRegression(), rankers.Weighted({"price": 1.0})], weights=[2, 1], by="rank"

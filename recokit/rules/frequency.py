@@ -1,0 +1,133 @@
+"""FrequencyCap: what was shown often enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit.data import Candidates, Dataset, LiveEvents, seconds
+from recokit.data.events import EventIndex, Keyspace
+from recokit.data.tail import layered
+from recokit.errors import ConfigurationError
+from recokit.rules._columns import require_bound
+from recokit.typing import BoolArray, IntArray
+
+__all__ = ["FrequencyCap"]
+
+
+class FrequencyCap(Configured):
+    """Filter of items that the user was shown so often already, within a time before the request.
+
+    Parameters
+    ----------
+    maximum : int, default 3
+        Events of a user and an item within the window from which on the item is out; at least 1.
+    window : duration, default "7D"
+        Only events of so long before the request count.
+    events : sequence of str, default ("impression",)
+        Event types that count.
+    tail : LiveEvents, optional
+        Events that come in while the model serves.
+    shown : str, optional
+        Name of a list of the requests, by a hydrator of yours, whose items count as well, once for each time they stand
+        in it; with a column ``timestamp`` those within the window.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option is out of range, or the data has none of the event types.
+
+    Notes
+    -----
+    Anonymous users have no events, and no cap but that of ``shown``.
+
+    Examples
+    --------
+    >>> from recokit.data import Requests
+    >>> log = {"user_id": [1, 1, 1], "item_id": [7, 7, 8], "timestamp": [10.0, 20.0, 30.0], "event": ["impression"] * 3}
+    >>> rule = FrequencyCap(2, "1h").fit(Dataset.from_frame(log))
+    >>> requests = Requests.build(np.array([1]), now=40.0)
+    >>> rule.keep(Candidates.from_lists([[1, 2]], requests=requests)).tolist()
+    [False, True]
+    """
+
+    as_of = True
+
+    def __init__(
+        self,
+        maximum: int = 3,
+        window: str | float = "7D",
+        *,
+        events: Sequence[str] = ("impression",),
+        tail: LiveEvents | None = None,
+        shown: str | None = None,
+    ) -> None:
+        if maximum < 1:
+            raise ConfigurationError(f"found maximum={maximum}; expected at least 1")
+        seconds(window)
+        if isinstance(events, str) or not len(events):
+            raise ConfigurationError(f"found events={events!r}; expected a list of event types")
+        self.maximum, self.window, self.events, self.tail, self.shown = maximum, window, events, tail, shown
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The list of what was shown."""
+        return () if self.shown is None else (self.shown,)
+
+    def fit(self, dataset: Dataset) -> FrequencyCap:
+        """Index the events.
+
+        Raises
+        ------
+        ConfigurationError
+            If the data has no event of these types, and there is no tail that may bring some.
+        """
+        log = dataset.interactions
+        missing = [event for event in self.events if event not in log.event_names]
+        if len(missing) == len(self.events) and self.tail is None:
+            raise ConfigurationError(
+                f"found no event type {', '.join(missing)}; expected one of {', '.join(log.event_names)}, or tail="
+            )
+        # Types of which none has come yet may come with the tail.
+        known = replace(dataset, interactions=replace(log, event_names=(*log.event_names, *missing)))
+        spaces = [Keyspace(("user", "item"), event) for event in self.events]
+        horizon = None if self.tail is None else seconds(self.tail.horizon)
+        self.index_ = EventIndex.build(known, spaces, horizon=horizon)
+        self.counted_ = tuple(space.name for space in spaces)
+        self.fitted_until_ = dataset.until
+        return self
+
+    def keep(self, candidates: Candidates) -> BoolArray:
+        """Tell which items the user was not shown too often, (N,) bool.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        index: Any = require_bound(self, "index_")
+        if self.tail is not None:
+            index = layered(index, candidates.requests.read(self.tail))
+        when, window = index.moments(candidates.now), seconds(self.window)
+        count = np.zeros(len(candidates), np.int64)
+        for name in self.counted_:
+            count += index[name].as_of(when, candidates.user, candidates.item).count(window)
+        count[candidates.user == 0] = 0
+        if self.shown is not None:
+            count += self._in_list(candidates, self.shown)
+        return np.asarray(count < self.maximum)
+
+    def _in_list(self, candidates: Candidates, name: str) -> IntArray:
+        """Count how often each candidate stands in its row's list, within the window where it has times."""
+        shown, row = candidates.requests.lists(name), candidates.requests.lists(name).rows
+        recent = np.ones(len(row), np.bool_)
+        if "timestamp" in shown.columns:
+            recent = shown.columns["timestamp"] >= candidates.requests.now[row] - seconds(self.window)
+        width = max(int(shown.values.max(initial=0)), int(candidates.item.max(initial=0))) + 1
+        keys = np.sort(row[recent] * width + shown.values[recent])
+        wanted = candidates.row * width + candidates.item
+        return np.searchsorted(keys, wanted, "right") - np.searchsorted(keys, wanted, "left")

@@ -1,0 +1,114 @@
+"""Where and FromFunction: items for which a condition holds, as an expression or a function."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit.data import Candidates, Schema
+from recokit.errors import ConfigurationError
+from recokit.rules._columns import require_bound
+from recokit.rules._expression import Condition
+from recokit.typing import BoolArray
+
+__all__ = ["FromFunction", "Where"]
+
+
+class Where(Configured):
+    """Filter of items for which a condition on columns holds; what is unknown is out (R13).
+
+    Parameters
+    ----------
+    condition : str
+        Compares columns of the item, the user and the request: ``"item.min_age <= request.age"``,
+        ``"not item.recalled and request.country in ('DE', 'FR')"``. There are numbers, text, ``True``, ``False``,
+        ``+ - * /``, comparisons, ``in`` and ``not in`` with a list, ``and``, ``or``, ``not``. A column by itself is a
+        flag that holds above 0. ``request.now`` and ``request.k`` come with every request, other names from its
+        context.
+
+    Raises
+    ------
+    ConfigurationError
+        If the condition cannot be read or says more than that, or there is no such column.
+
+    Notes
+    -----
+    A missing value makes what it stands in unknown, unless the rest decides: ``unknown or True`` holds. Nothing is
+    evaluated but the operators above: a condition may come from a configuration file. One on items alone is decided
+    once, when the pipeline is compiled.
+
+    Examples
+    --------
+    >>> from recokit.testing import toy_dataset
+    >>> rule = Where("item.price < 20 and not item.sponsored").bind(toy_dataset().schema)
+    >>> rule.keep(Candidates.from_lists([[1, 2, 3]])).dtype
+    dtype('bool')
+    """
+
+    def __init__(self, condition: str) -> None:
+        self._condition = Condition(condition)
+        self.condition = condition
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The columns."""
+        return self._condition.requires
+
+    def bind(self, schema: Schema) -> Any:
+        """Return a copy that knows the columns."""
+        bound: Any = copy.copy(self)
+        columns = self._condition.columns(schema)
+        if self._condition.of_items_only and columns:
+            bound.kept_ = self._condition.of_items(columns).certain
+        else:
+            bound.columns_ = columns
+        return bound
+
+    def keep(self, candidates: Candidates) -> BoolArray:
+        """Tell for which items the condition holds for sure, (N,) bool."""
+        if hasattr(self, "kept_"):
+            return np.asarray(self.kept_[candidates.item])
+        columns: Any = require_bound(self, "columns_")
+        return self._condition.of_candidates(columns, candidates).certain
+
+
+class FromFunction(Configured):
+    """Filter made of a function, for what an expression cannot say.
+
+    Parameters
+    ----------
+    function : callable
+        Gets the candidates, returns what to keep, (N,) bool; each candidate by itself.
+    requires : sequence of str, optional
+        Names that it reads, such as ``"history"`` or ``"context.country"``.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no function.
+
+    Notes
+    -----
+    A function is code, which a saved pipeline cannot hold: to save one, write a class with ``keep``.
+
+    Examples
+    --------
+    >>> rule = FromFunction(lambda candidates: candidates.item % 2 == 1)
+    >>> rule.keep(Candidates.from_lists([[1, 2, 3]])).tolist()
+    [True, False, True]
+    """
+
+    def __init__(self, function: Callable[[Candidates], BoolArray], *, requires: Sequence[str] = ()) -> None:
+        if not callable(function):
+            raise ConfigurationError(
+                f"found {function!r}; expected a function; hint: rules.Where for an expression"
+            )
+        self.function, self.requires = function, requires
+
+    def keep(self, candidates: Candidates) -> BoolArray:
+        """Return the function's answer."""
+        return self.function(candidates)
