@@ -87,7 +87,8 @@ class Boost(_Chosen):
     """Scorer that raises some items by a share of the row's range of scores, at most so many places.
 
     Whoever pays for a place, or has an interest in it, must be seen: items that a boost touches carry its label in the
-    end, or are dropped (R15). Hand the boost to :class:`Disclose` for that; a pipeline without it is refused.
+    end, or are dropped (R15). Hand the boost to :class:`Disclose` for that; a pipeline without it is refused. It stands
+    after the ranker: what has no score is not moved.
 
     Parameters
     ----------

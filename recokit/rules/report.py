@@ -39,7 +39,7 @@ class RuleFigures:
     relaxed : int
         Lists in which a soft limit yielded.
     moved : int, optional
-        Candidates whose place by score a scorer changed; None where the run was not captured in full.
+        Candidates whose place a scorer changed; None where the run was not captured in full.
     most_places : int, optional
         The most places that one of them moved.
     failed_rows : int
@@ -198,7 +198,7 @@ def _figures(event: StageEvent) -> Iterable[RuleFigures]:
     elif event.role == "selection":
         for name, rows in event.detail.get("relaxed", {}).items():
             yield RuleFigures(name, "limit", event.n_rows, relaxed=int(rows))
-    elif event.role == "scorer" and not event.detail.get("first", False):
+    elif event.role == "scorer":
         places = _moved(event.before, event.after)
         moved = None if places is None else int(np.count_nonzero(places))
         most = None if places is None else int(places.max(initial=0))
