@@ -55,6 +55,9 @@ class _Listed(Configured):
         if isinstance(self.items, str):
             bound.listed_ = self._flagged(numeric_column(schema, self.items))
         elif isinstance(self.items, Live):
+            _mask(
+                schema.item_ids, self.items.pin()[1]
+            )  # ids of the wrong kind are found now, not by the first request
             bound.item_ids_ = schema.item_ids
         elif isinstance(self.items, Mapping):
             # Without a list for others, nothing is known of what they may see.

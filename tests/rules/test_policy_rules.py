@@ -13,7 +13,7 @@ import pytest
 import recokit as rk
 from recokit import candidates, rules
 from recokit.data import Candidates, Dataset, Live, LiveEvents, Ragged, Requests, Schema
-from recokit.errors import ConfigurationError, ContractError, NotFittedError
+from recokit.errors import ConfigurationError, ContractError, DataError, NotFittedError
 from recokit.testing import toy_dataset
 from recokit.trace import Status
 
@@ -153,6 +153,8 @@ class TestLists:
         assert rule.keep(batch).tolist() == [False, False, True]
         with pytest.raises(NotFittedError, match="Blocked before bind"):
             rules.Blocked(recalled).keep(batch)
+        with pytest.raises(DataError, match="expected int ids"):
+            rules.Blocked(Live(["item-2"])).bind(SCHEMA)
 
     @pytest.mark.parametrize(
         ("items", "by"), [({"DE": [1]}, None), ([1], "country"), ("sponsored", "country"), (Live(5), None)]
