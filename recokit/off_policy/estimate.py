@@ -55,10 +55,10 @@ def estimate(
         and SNDR; for lists IIPS, SNIIPS, RIPS and SNRIPS and, with a reward model, DM and CascadeDR.
     interval : {"hall", "student", "bootstrap", "bernstein"}, default "hall"
         ``"student"``: the mean of what rounds contribute is close to normal, quotients by the delta method. ``"hall"``:
-        the same, corrected for skewness, which is what rare rewards and large weights make; with 10 effective rewards
-        it covers 92% where Student's and the bootstrap's cover 80%. ``"bootstrap"``: percentiles over resampled rounds.
-        ``"bernstein"``: holds for every number of rounds, is wide, and needs ``reward_range`` and an estimator with
-        limited weights.
+        the same, corrected for skewness and heavy tails, which is what rare rewards and large weights make: with some
+        10 effective rewards it covers over 90% where Student's and the bootstrap's cover less than 80%.
+        ``"bootstrap"``: percentiles over resampled rounds. ``"bernstein"``: holds for every number of rounds, is wide,
+        and needs ``reward_range`` and an estimator with limited weights.
     confidence : float, default 0.95
         Of the intervals.
     support : Support, optional

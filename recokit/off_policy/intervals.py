@@ -66,18 +66,26 @@ def student(parts: Parts, clusters: IntArray | None, confidence: float) -> tuple
 
 
 def hall(parts: Parts, clusters: IntArray | None, confidence: float) -> tuple[float, float, float]:
-    """Return the standard error and the ends of Student's interval, corrected for skewness.
+    """Return the standard error and the ends of Student's interval, corrected for skewness and for heavy tails.
 
     Hall, *On the removal of skewness by transformation*, 1992: a cubic of the studentised mean is closer to normal than
     the mean itself. Few weighed rewards make what rounds contribute very skewed: a few large values decide, and most
-    samples hold too few of them. Student's interval without skewness. NaN below two rounds, or clusters.
+    samples hold too few of them. Large values of both signs leave the standard error itself uncertain: the degrees of
+    freedom are those that a variance with this kurtosis has, ``2 n / (kurtosis - 1)`` (Satterthwaite, *An approximate
+    distribution of estimates of variance components*, 1946), and ``n - 1`` at most. Student's interval without either.
+    NaN below two rounds, or clusters.
     """
     influence = _influence(parts, clusters)
-    error, reach, n = _error(influence), _quantile(len(influence), confidence), len(influence)
+    error, n = _error(influence), len(influence)
     value, spread = parts.value(), error * np.sqrt(n)
     if spread == 0:
         return error, value, value
-    skew = float(np.dot(influence * influence, influence)) / (n * spread**3) / np.sqrt(n)
+    scaled = influence / spread
+    square = scaled * scaled
+    # By the sample's own spread it comes out below 1 for a handful of values.
+    kurtosis = max(float(np.dot(square, square)) / n, 1.0 + 2.0 / n)
+    reach = _quantile(min(n, 2.0 * n / (kurtosis - 1.0) + 1.0), confidence)
+    skew = float(np.dot(square, scaled)) / n / np.sqrt(n)
     if not abs(skew) >= _SYMMETRIC:
         return error, value - reach * error, value + reach * error
     # The inverse of t -> t + skew t^2 / 3 + skew^2 t^3 / 27 + skew / 6.
@@ -104,8 +112,8 @@ def _error(influence: FloatArray) -> float:
     return float(influence.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
 
 
-def _quantile(n: int, confidence: float) -> float:
-    """Return Student's quantile for n values; NaN below two."""
+def _quantile(n: float, confidence: float) -> float:
+    """Return Student's quantile for n values; NaN below two, or for NaN."""
     from scipy.special import stdtrit
 
     return float(stdtrit(n - 1, 0.5 + confidence / 2)) if n > 1 else np.nan
