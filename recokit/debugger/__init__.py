@@ -5,18 +5,26 @@ they find is a :class:`Finding` each, ranked in a :class:`Diagnosis`.
 """
 
 from recokit.debugger.checks import CHECKS, Check
-from recokit.debugger.checks_candidates import CandidateRecall, SourceAge, SourceMix
-from recokit.debugger.checks_features import FeatureCoverage, FeatureFreshness
-from recokit.debugger.checks_ranking import HardRules, ListChanges, Scores, ScoreSpread
-from recokit.debugger.checks_serving import Outcome, StageErrors, StageTimes
-from recokit.debugger.debugger import Comparison, RecommendationDebugger
-from recokit.debugger.diagnosis import HEALTHY, Diagnosis, PopulationDiagnosis
+from recokit.debugger.checks_candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
+from recokit.debugger.checks_features import FeatureCoverage, FeatureFreshness, FeatureValues
+from recokit.debugger.checks_list import HardRules, ListChanges, RuleChanges
+from recokit.debugger.checks_ranking import ScoreOrder, Scores, ScoreSpread
+from recokit.debugger.checks_serving import Outcome, Snapshot, StageErrors, StageTimes
+from recokit.debugger.compare import Comparison
+from recokit.debugger.debugger import RecommendationDebugger
+from recokit.debugger.diagnosis import HEALTHY, Diagnosis
 from recokit.debugger.evidence import Evidence, Runnable
 from recokit.debugger.finding import Finding, Severity
+from recokit.debugger.localise import Segment, localise
+from recokit.debugger.population import PopulationDiagnosis
+from recokit.debugger.scan import SourceScan, Vectors
+from recokit.debugger.watch import Watch
+from recokit.debugger.why import Answer
 
 __all__ = [
     "CHECKS",
     "HEALTHY",
+    "Answer",
     "CandidateRecall",
     "Check",
     "Comparison",
@@ -24,18 +32,28 @@ __all__ = [
     "Evidence",
     "FeatureCoverage",
     "FeatureFreshness",
+    "FeatureValues",
     "Finding",
     "HardRules",
+    "IndexHealth",
     "ListChanges",
     "Outcome",
     "PopulationDiagnosis",
     "RecommendationDebugger",
+    "RuleChanges",
     "Runnable",
+    "ScoreOrder",
     "ScoreSpread",
     "Scores",
+    "Segment",
     "Severity",
+    "Snapshot",
     "SourceAge",
     "SourceMix",
+    "SourceScan",
     "StageErrors",
     "StageTimes",
+    "Vectors",
+    "Watch",
+    "localise",
 ]

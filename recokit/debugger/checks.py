@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from recokit.debugger.checks_candidates import CandidateRecall, SourceAge, SourceMix
-from recokit.debugger.checks_features import FeatureCoverage, FeatureFreshness
-from recokit.debugger.checks_ranking import HardRules, ListChanges, Scores, ScoreSpread
-from recokit.debugger.checks_serving import Outcome, StageErrors, StageTimes
+from recokit.debugger.checks_candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
+from recokit.debugger.checks_features import FeatureCoverage, FeatureFreshness, FeatureValues
+from recokit.debugger.checks_list import HardRules, ListChanges, RuleChanges
+from recokit.debugger.checks_ranking import ScoreOrder, Scores, ScoreSpread
+from recokit.debugger.checks_serving import Outcome, Snapshot, StageErrors, StageTimes
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding
 
@@ -22,18 +23,23 @@ class Check(Protocol):
         ...
 
 
-#: What ``diagnose`` runs by default, top-down.
+#: What ``diagnose`` runs by default, top-down; of one stage, causes before what they explain.
 CHECKS: tuple[Check, ...] = (
     StageErrors(),
-    CandidateRecall(),
     SourceAge(),
+    IndexHealth(),
     SourceMix(),
-    FeatureCoverage(),
+    CandidateRecall(),
     FeatureFreshness(),
+    FeatureCoverage(),
+    FeatureValues(),
     Scores(),
+    ScoreOrder(),
     ScoreSpread(),
     HardRules(),
+    RuleChanges(),
     ListChanges(),
     StageTimes(),
+    Snapshot(),
     Outcome(),
 )

@@ -1,13 +1,22 @@
-"""Checks of the features: whether they are there, and how old they are."""
+"""Checks of the features: whether they are there, how old they are, and whether they mean what they did."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
+from recokit.typing import AnyArray, BoolArray, FloatArray
 
-__all__ = ["FeatureCoverage", "FeatureFreshness"]
+__all__ = ["FeatureCoverage", "FeatureFreshness", "FeatureValues"]
+
+#: Values of one feature that must be there on both sides for a comparison.
+FEWEST = 5
+#: Candidates that are compared, at most: the first retrieved of both.
+MOST = 200
 
 
 class FeatureCoverage:
@@ -16,11 +25,13 @@ class FeatureCoverage:
     Parameters
     ----------
     minimum : float, default 0.8
-        Share of values that must be there (R38).
+        Share of values that must be there (R38); of what the baseline has, where there is one.
+    lost : float, default 0.5
+        How much less of one feature than in the baseline is too little.
     """
 
-    def __init__(self, minimum: float = 0.8) -> None:
-        self.minimum = minimum
+    def __init__(self, minimum: float = 0.8, lost: float = 0.5) -> None:
+        self.minimum, self.lost = minimum, lost
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return what there is to say, nothing if all is well."""
@@ -28,39 +39,45 @@ class FeatureCoverage:
         if not coverage:
             return []
         share = float(np.mean(list(coverage.values())))
-        before = evidence.baseline.feature_coverage if evidence.baseline is not None else {}
-        lost = sorted(name for name, part in coverage.items() if before.get(name, 0.0) - part > 0.5)
-        alive = set(before) - set(evidence.baseline.dead_features if evidence.baseline is not None else ())
-        dead = sorted(alive & set(evidence.dead_features))
+        before = {} if evidence.baseline is None else evidence.baseline.feature_coverage
+        lost = {name for name, part in coverage.items() if before.get(name, 0.0) - part > self.lost}
+        if evidence.baseline is not None:
+            alive = set(before) - set(evidence.baseline.dead_features)
+            lost |= alive & set(evidence.dead_features)
         # With a baseline the question is what is missing that was there; without one, what is missing at all.
         expected = self.minimum * float(np.mean(list(before.values()))) if before else self.minimum
-        if share >= expected:
-            return [_lost_features(dead)] if dead else []
-        missing = lost or sorted(name for name, part in coverage.items() if part < self.minimum)
+        names = sorted(lost) or sorted(name for name, part in coverage.items() if part < self.minimum)
+        if share < expected:
+            return [
+                Finding(
+                    "FEATURE_QUALITY_ISSUE",
+                    Severity.CRITICAL,
+                    _stage_of(evidence, names),
+                    f"{share:.0%} of the features of the top {len(evidence.top)} items have a value, "
+                    f"expected {expected:.0%}",
+                    f"Mend what computes or serves {_some(names)}.",
+                    "ranking",
+                    "data",
+                    evidence={"coverage": share, "expected": expected, "features": names[:20]},
+                    items=evidence.ids(evidence.best),
+                )
+            ]
+        if not lost:
+            return []
         return [
             Finding(
-                "FEATURE_QUALITY_ISSUE",
+                "FEATURES_LOST",
                 Severity.CRITICAL,
-                "",
+                _stage_of(evidence, names),
+                f"{len(lost)} features that the baseline has are missing: {_some(names)}",
+                f"Mend what computes or serves {_some(names)}.",
+                "ranking",
                 "data",
-                f"{share:.0%} of the features of the top {len(evidence.top)} items have a value, "
-                f"expected {expected:.0%}",
-                f"Mend what computes or serves {', '.join(missing[:3])}{' and others' if len(missing) > 3 else ''}.",
-                {"coverage": share, "expected": expected, "features": missing[:20]},
+                evidence={"features": names[:20], "coverage": share},
+                items=evidence.ids(evidence.best),
+                relative=True,
             )
         ]
-
-
-def _lost_features(names: list[str]) -> Finding:
-    return Finding(
-        "FEATURES_LOST",
-        Severity.WARNING,
-        "",
-        "data",
-        f"{len(names)} features that the baseline has are missing for every candidate",
-        f"Mend what computes or serves {', '.join(names[:3])}{' and others' if len(names) > 3 else ''}.",
-        {"features": names[:20]},
-    )
 
 
 class FeatureFreshness:
@@ -70,10 +87,12 @@ class FeatureFreshness:
     ----------
     max_age : float, default 86400
         Seconds.
+    spoiled : float, default 7 days
+        Seconds after which they spoil the list.
     """
 
-    def __init__(self, max_age: float = 86_400.0) -> None:
-        self.max_age = max_age
+    def __init__(self, max_age: float = 86_400.0, spoiled: float = 7 * 86_400.0) -> None:
+        self.max_age, self.spoiled = max_age, spoiled
 
     def stale(self, evidence: Evidence) -> list[str]:
         """Return the names of the stale features."""
@@ -84,15 +103,170 @@ class FeatureFreshness:
         stale = self.stale(evidence)
         if not stale:
             return []
-        oldest = max(evidence.feature_age[name] for name in stale) / 86_400
+        seconds = max(evidence.feature_age[name] for name in stale)
+        oldest = seconds / 86_400
         return [
             Finding(
                 "STALE_FEATURES",
-                Severity.WARNING,
-                "",
-                "data",
+                Severity.CRITICAL if seconds > self.spoiled else Severity.WARNING,
+                _stage_of(evidence, stale),
                 f"{len(stale)} of {len(evidence.feature_age)} features are stale, the oldest by {oldest:.1f} days",
                 "Refresh the event log behind the features, or fit the pipeline on recent data.",
-                {"features": stale[:20], "oldest_days": round(oldest, 2)},
+                "ranking",
+                "data",
+                evidence={"features": stale[:20], "oldest_days": round(oldest, 2)},
             )
         ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """The same features of the same candidates, here and in the baseline, and where they differ."""
+
+    names: tuple[str, ...]
+    here: FloatArray
+    usual: FloatArray
+    both: BoolArray
+    changed: BoolArray
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> _Pair | None:
+        other = evidence.baseline
+        mine, theirs = evidence.ranked, None if other is None else other.ranked
+        if mine is None or theirs is None or other is None or not len(mine) or not len(theirs):
+            return None
+        names = tuple(name for name in mine.feature_names if name in theirs.feature_names)
+        _, at, there = np.intersect1d(
+            evidence.ranked_items, other.ranked_items, assume_unique=True, return_indices=True
+        )
+        if not names or len(at) < FEWEST:
+            return None
+        here: AnyArray = mine.features
+        usual: AnyArray = theirs.features
+        if names != mine.feature_names or names != theirs.feature_names:
+            here = here[:, [mine.feature_names.index(name) for name in names]]
+            usual = usual[:, [theirs.feature_names.index(name) for name in names]]
+        here, usual = here[at[:MOST]].astype(np.float64), usual[there[:MOST]].astype(np.float64)
+        both = np.isfinite(here) & np.isfinite(usual)
+        with np.errstate(invalid="ignore"):
+            changed = both & (np.abs(here - usual) > 1e-4 * (np.abs(usual) + 1e-6))
+        return cls(names, here, usual, both, changed)
+
+
+class FeatureValues:
+    """Features that mean something else than in the baseline: of the same candidates, at the same time.
+
+    Features with the name of a source in front, its ranks and scores, follow the source and are left to its checks.
+
+    Parameters
+    ----------
+    scaled : float, default 8.0
+        How many times larger or smaller values must be, all alike, to count as scaled.
+    shift : float, default 2.0
+        Mean change, in standard deviations of the feature, that counts as drift (R2).
+    """
+
+    def __init__(self, scaled: float = 8.0, shift: float = 2.0) -> None:
+        self.scaled, self.shift = scaled, shift
+
+    def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
+        pair = _Pair.of(evidence)
+        if pair is None:
+            return []
+        enough = pair.both.sum(axis=0) >= FEWEST
+        differing = enough & (pair.changed.sum(axis=0) > 0.2 * pair.both.sum(axis=0))
+        sources = tuple(f"{name}_" for name in evidence.candidate_sources)
+        suspects = [i for i in np.flatnonzero(differing) if not pair.names[i].startswith(sources)]
+        kinds: dict[str, list[str]] = {}
+        for column in suspects:
+            kind = self._kind(pair, int(column), evidence.scale)
+            if kind:
+                kinds.setdefault(kind, []).append(pair.names[column])
+        return [_finding(evidence, kind, sorted(names)) for kind, names in kinds.items()]
+
+    def _kind(self, pair: _Pair, column: int, scale: Mapping[str, float]) -> str:
+        both = pair.both[:, column]
+        here, usual = pair.here[both, column], pair.usual[both, column]
+        moved = pair.changed[both, column]
+        if _swapped(pair, column):
+            return "FEATURES_SWAPPED"
+        if _by_one_factor(here, usual, self.scaled):
+            return "FEATURES_SCALED"
+        if moved.sum() >= FEWEST and np.ptp(here[moved]) == 0 and np.ptp(usual[moved]) > 0:
+            return "FEATURES_DEFAULTED"
+        spread = scale.get(pair.names[column], 0.0) or float(usual.std()) or float(np.abs(usual).mean())
+        if spread > 0 and abs(float(here.mean() - usual.mean())) > self.shift * spread:
+            return "FEATURES_DRIFTED"
+        return ""
+
+
+def _swapped(pair: _Pair, column: int) -> bool:
+    """Whether the values are those that another feature has in the baseline, and that feature changed too."""
+    here = pair.here[:, column]
+    known = np.isfinite(here)
+    if known.sum() < FEWEST:
+        return False
+    with np.errstate(invalid="ignore"):
+        alike = np.abs(pair.usual - here[:, None]) <= 1e-4 * (np.abs(here[:, None]) + 1e-6)
+    alike |= ~np.isfinite(pair.usual) & ~known[:, None]
+    others = np.flatnonzero(alike.mean(axis=0) > 0.95)
+    return any(
+        other != column and pair.changed[:, other].sum() > 0.2 * max(pair.both[:, other].sum(), 1)
+        for other in others
+    )
+
+
+def _by_one_factor(here: FloatArray, usual: FloatArray, least: float) -> bool:
+    used = (np.abs(usual) > 1e-9) & (np.abs(here) > 1e-12)
+    if used.sum() < 3:
+        return False
+    factor = np.log(np.abs(here[used] / usual[used]))
+    low, middle, high = np.percentile(factor, (10, 50, 90))
+    return bool(abs(middle) > np.log(least) and high - low < 0.2)
+
+
+_SAID = {
+    "FEATURES_SWAPPED": (
+        "have each other's values",
+        "Check the order of columns where they are written and where they are read",
+    ),
+    "FEATURES_SCALED": (
+        "are all larger or smaller by one factor than in the baseline",
+        "Check the unit in which they are computed",
+    ),
+    "FEATURES_DEFAULTED": (
+        "are one and the same value where the baseline has different ones",
+        "Check why a default stands in their place; missing values should be missing, not a number",
+    ),
+    "FEATURES_DRIFTED": (
+        "have moved by more than two standard deviations from the baseline's values",
+        "Check what computes them, and train the ranker again if the change is meant",
+    ),
+}
+
+
+def _finding(evidence: Evidence, kind: str, names: list[str]) -> Finding:
+    what, action = _SAID[kind]
+    return Finding(
+        kind,
+        Severity.CRITICAL,
+        _stage_of(evidence, names),
+        f"{len(names)} features {what}: {_some(names)}",
+        f"{action}: {_some(names)}.",
+        "ranking",
+        "data",
+        evidence={"features": names[:20]},
+        items=evidence.ids(evidence.best),
+        relative=True,
+    )
+
+
+def _stage_of(evidence: Evidence, names: list[str]) -> str:
+    """Return the stage that most of the features come from."""
+    stages = [evidence.feature_stage[name] for name in names if name in evidence.feature_stage]
+    return max(sorted(set(stages)), key=stages.count) if stages else ""
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")

@@ -1,13 +1,16 @@
-"""Checks of scores, hard rules and the final order."""
+"""Checks of the scores: finite, telling apart, in the order that the baseline's scores give."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from recokit.debugger.evidence import TOP, Evidence
+from recokit.debugger.evidence import Evidence, rank_correlation
 from recokit.debugger.finding import Finding, Severity
+from recokit.trace import StageEvent
 
-__all__ = ["HardRules", "ListChanges", "ScoreSpread", "Scores"]
+__all__ = ["ScoreOrder", "ScoreSpread", "Scores"]
 
 
 class Scores:
@@ -15,32 +18,31 @@ class Scores:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return what there is to say, nothing if all is well."""
-        if evidence.ranked is None or not evidence.has_scorer or not len(evidence.ranked):
+        if evidence.ranked is None or not len(evidence.ranked):
             return []
-        bad = ~np.isfinite(evidence.ranked.score)
-        failed = any(event.error and event.role == "scorer" for event in evidence.trace.events)
-        given = [
-            event
-            for event in evidence.trace.events
-            if event.role == "scorer" and event.detail.get("nan_share")
-        ]
-        share = max((float(event.detail["nan_share"]) for event in given), default=float(bad.mean()))
-        if failed or share == 0:
-            return []
-        # The first that gives them: later scorers build on its scores.
-        scorers = given or [event for event in evidence.trace.events if event.role == "scorer"]
-        scorer = scorers[0].name
-        return [
-            Finding(
-                "SCORES_NOT_FINITE",
-                Severity.CRITICAL if share > 0.1 else Severity.WARNING,
-                scorer,
-                "model",
-                f"{share:.0%} of {len(evidence.ranked)} scores are NaN or infinite; they rank last",
-                f"Look at the inputs of {scorer}: a score that is not finite comes from features or a broken model.",
-                {"share": share},
-            )
-        ]
+        for event in evidence.events("scorer"):
+            # The first that gives them: later scorers build on its scores.
+            if event.after is None or evidence.failed_here(event) or not event.detail.get("not_finite", 1):
+                continue
+            after = evidence.of_row(event.after)
+            bad = ~np.isfinite(after.score)
+            if bad.any():
+                share = float(bad.mean())
+                return [
+                    Finding(
+                        "SCORES_NOT_FINITE",
+                        Severity.CRITICAL if share > 0.1 else Severity.WARNING,
+                        event.name,
+                        f"{share:.0%} of {len(after)} scores are NaN or infinite; they rank last",
+                        f"Look at the inputs of {event.name}: a score that is not finite comes from features or "
+                        "a broken model.",
+                        "ranking",
+                        "model",
+                        evidence={"share": share},
+                        items=evidence.ids(after.item[bad]),
+                    )
+                ]
+        return []
 
 
 class ScoreSpread:
@@ -50,94 +52,168 @@ class ScoreSpread:
     ----------
     minimum : float, default 0.01
         Least range of the ten best, as a share of the range of the upper half of all scores (R38).
+    tied : float, default 0.5
+        How much larger a share of the top 20 may have the score of another one than in the baseline.
     """
 
-    def __init__(self, minimum: float = 0.01) -> None:
-        self.minimum = minimum
+    def __init__(self, minimum: float = 0.01, tied: float = 0.5) -> None:
+        self.minimum, self.tied = minimum, tied
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return what there is to say, nothing if all is well."""
         spread = evidence.relative_spread
-        if not evidence.has_scorer or not np.isfinite(spread) or spread >= self.minimum:
+        if not evidence.has_scorer or not np.isfinite(spread):
             return []
-        scorer = [event.name for event in evidence.trace.events if event.role == "scorer"][-1]
+        usual = evidence.baseline
+        flat = spread < self.minimum
+        more_ties = usual is not None and evidence.tied - usual.tied > self.tied
+        if not flat and not more_ties:
+            return []
+        # Where the baseline's are as flat, that is what there is to tell of this user.
+        always = not more_ties and usual is not None and usual.relative_spread < 2 * self.minimum
+        scorer = self._blamed(evidence)
         return [
             Finding(
                 "RANKING_DIFFERENTIATION_FAILURE",
-                Severity.CRITICAL,
+                Severity.NOTE if always else Severity.CRITICAL,
                 scorer,
-                "ranking",
-                f"the ten best scores span {spread:.2%} of the upper half's range: {scorer} hardly tells them apart",
+                f"the ten best scores span {spread:.2%} of the upper half's range: {scorer} hardly tells them apart"
+                if flat
+                else f"{evidence.tied:.0%} of the top 20 scores are tied: {scorer} does not tell them apart",
                 "Look at the ranker's features and training: a constant score means that it learned or got nothing.",
-                {"spread": evidence.spread, "relative_spread": spread},
+                "ranking",
+                "model",
+                evidence={
+                    "spread": evidence.spread,
+                    "relative_spread": spread,
+                    "tied": evidence.tied,
+                    "baseline_relative_spread": None if usual is None else usual.relative_spread,
+                },
+                items=evidence.ids(evidence.best),
             )
         ]
 
+    def _blamed(self, evidence: Evidence) -> str:
+        """Return the first scorer whose own scores are as flat: later ones only add to it."""
+        events = [event for event in evidence.events("scorer") if event.after is not None]
+        for event in events[:-1]:
+            assert event.after is not None
+            score = evidence.of_row(event.after).score
+            best = np.sort(score[np.isfinite(score)])[::-1][:20]
+            _, counts = np.unique(best, return_counts=True)
+            if len(best) > 1 and counts[counts > 1].sum() > 0.5 * len(best):
+                return event.name
+        return evidence.events("scorer")[-1].name
 
-class HardRules:
-    """What hard rules remove from the top.
+
+class ScoreOrder:
+    """Whether each scorer orders the candidates as the baseline's does.
+
+    The first scorer is judged by its scores of the candidates that both runs have; a later one, such as a boost, by how
+    far it changes the order that it gets.
 
     Parameters
     ----------
-    maximum : int, default 10
-        Most of the top 20 that rules may remove (R38).
+    minimum : float, default 0.3
+        Least rank correlation with the baseline's scores.
+    inverted : float, default -0.3
+        A correlation below this is an order turned round.
+    moves : float, default 0.4
+        How much less of the order before it a later scorer may leave than the baseline's does.
     """
 
-    def __init__(self, maximum: int = 10) -> None:
-        self.maximum = maximum
+    def __init__(self, minimum: float = 0.3, inverted: float = -0.3, moves: float = 0.4) -> None:
+        self.minimum, self.inverted, self.moves = minimum, inverted, moves
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return what there is to say, nothing if all is well."""
-        removed = {item for items in evidence.removed.values() for item in items}
-        # With fewer than 20 candidates the same half counts.
-        limit = self.maximum * min(1.0, max(evidence.n_open, 1) / TOP)
-        if len(removed) <= limit:
+        if evidence.baseline is None:
             return []
-        counts = {name: len(items) for name, items in evidence.removed.items() if items}
-        worst = max(counts, key=lambda name: counts[name])
+        usual = {event.name: event for event in evidence.baseline.events("scorer")}
+        found: list[Finding] = []
+        for place, event in enumerate(evidence.events("scorer")):
+            before = usual.get(event.name)
+            if before is None or evidence.failed_here(event) or evidence.baseline.failed_here(before):
+                continue
+            found += (
+                self._first(evidence, event, before) if not place else self._later(evidence, event, before)
+            )
+        return found
+
+    def _first(self, evidence: Evidence, event: StageEvent, usual: StageEvent) -> list[Finding]:
+        assert evidence.baseline is not None and event.after is not None and usual.after is not None
+        mine, theirs = evidence.of_row(event.after), evidence.baseline.of_row(usual.after)
+        there = theirs.item if evidence.baseline.codes is None else evidence.baseline.codes[theirs.item]
+        _, at, other = np.intersect1d(mine.item, there, assume_unique=True, return_indices=True)
+        here, before = mine.score[at], theirs.score[other]
+        fine = np.isfinite(here) & np.isfinite(before)
+        here, before = here[fine], before[fine]
+        if len(here) < 10 or np.ptp(here) == 0 or np.ptp(before) == 0:
+            return []
+        alike = rank_correlation(here, before)
+        figures = {"rank_correlation": alike, "candidates": len(here)}
+        say = partial(
+            Finding,
+            stage=event.name,
+            place="ranking",
+            origin="model",
+            evidence=figures,
+            items=evidence.ids(evidence.best),
+            relative=True,
+        )
+        if alike < self.inverted:
+            return [
+                say(
+                    "RANKING_INVERTED",
+                    Severity.CRITICAL,
+                    message=f"{event.name} orders the candidates the other way round than the baseline's "
+                    f"(rank correlation {alike:.2f})",
+                    action=f"Check the sign of the scores of {event.name}, and that its labels are not turned round.",
+                )
+            ]
+        if alike < self.minimum:
+            return [
+                say(
+                    "RANKING_CHANGED",
+                    Severity.CRITICAL,
+                    message=f"{event.name} orders the candidates in another way than the baseline's from the same "
+                    f"features (rank correlation {alike:.2f})",
+                    action=f"Check which version of the model {event.name} has, and the order of its features.",
+                )
+            ]
+        return []
+
+    def _later(self, evidence: Evidence, event: StageEvent, usual: StageEvent) -> list[Finding]:
+        assert evidence.baseline is not None
+        kept, before = _order_kept(evidence, event), _order_kept(evidence.baseline, usual)
+        if not (np.isfinite(kept) and np.isfinite(before)) or before - kept <= self.moves:
+            return []
         return [
             Finding(
-                "BUSINESS_RULES_TOO_AGGRESSIVE",
+                "SCORER_DOMINATES",
                 Severity.CRITICAL,
-                worst,
-                "rules",
-                f"hard rules remove {len(removed)} of the top {min(TOP, evidence.n_open)}, {worst} most of them",
-                f"Check what feeds {worst}, and whether the rule should be that strict.",
-                {"removed_by": counts, "items": evidence.ids(sorted(removed))},
+                event.name,
+                f"{event.name} leaves little of the order before it (rank correlation {kept:.2f}, in the baseline "
+                f"{before:.2f})",
+                f"Check the weight of {event.name}: it should tip the balance, not decide alone.",
+                "ranking",
+                "settings",
+                evidence={"order_kept": kept, "baseline": before},
+                items=evidence.ids(evidence.best),
+                relative=True,
             )
         ]
 
 
-class ListChanges:
-    """How much limits and diversity change the list that the scores ask for.
-
-    Parameters
-    ----------
-    maximum : float, default 0.7
-        Largest share of the top k that may be kept off the list.
-    """
-
-    def __init__(self, maximum: float = 0.7) -> None:
-        self.maximum = maximum
-
-    def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
-        size = min(evidence.k, len(evidence.top))
-        if not size or not evidence.exchanged:
-            return []
-        share = evidence.exchanged / size
-        selection = [event for event in evidence.trace.events if event.role == "selection"]
-        strong = share > self.maximum and len(evidence.selected) > 0
-        return [
-            Finding(
-                "LIST_CHANGED_TOO_MUCH" if strong else "LIST_CHANGED",
-                Severity.WARNING if strong else Severity.NOTE,
-                selection[0].name,
-                "rules",
-                f"limits and diversity keep {evidence.exchanged} of the top {size} by score off the list",
-                "Loosen the limits or give relevance more weight."
-                if strong
-                else "Nothing, if that is what they are for.",
-                {"exchanged": evidence.exchanged, "relaxed": dict(selection[0].detail.get("relaxed", {}))},
-            )
-        ]
+def _order_kept(evidence: Evidence, event: StageEvent) -> float:
+    if event.before is None or event.after is None:
+        return float("nan")
+    before, after = evidence.of_row(event.before).score, evidence.of_row(event.after).score
+    fine = np.isfinite(before) & np.isfinite(after)
+    if fine.sum() < 10 or np.ptp(before[fine]) == 0:
+        return float("nan")
+    # What counts is at the top: of a long tail no boost moves much.
+    top = np.argsort(-after[fine], kind="stable")[:50]
+    first = np.argsort(-before[fine], kind="stable")[:50]
+    shared = len(np.intersect1d(top, first)) / len(top)
+    return min(rank_correlation(before[fine], after[fine]), 2 * shared - 1)

@@ -2,68 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from recokit.data import Candidates, Categorical, Dataset, Requests, Vocabulary
+from recokit.data import Dataset, Requests
 from recokit.data.segments import segments_by
 from recokit.debugger.checks import CHECKS, Check
-from recokit.debugger.checks_features import FeatureFreshness
-from recokit.debugger.diagnosis import Diagnosis, PopulationDiagnosis
+from recokit.debugger.compare import Comparison, first_difference
+from recokit.debugger.diagnosis import Diagnosis, ranked_findings
 from recokit.debugger.evidence import Evidence, Runnable
+from recokit.debugger.figures import figures_of, funnel_of, gaps_of
+from recokit.debugger.gather import Gatherer, asked_again, feature_scale, run_again, translated
+from recokit.debugger.population import PopulationDiagnosis
+from recokit.debugger.scan import SourceScan, scan_source
+from recokit.debugger.watch import Watch
+from recokit.debugger.why import Answer, depth_of
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role
-from recokit.trace import Location, Trace
-from recokit.typing import IntArray
+from recokit.trace import Trace
 
-__all__ = ["Comparison", "RecommendationDebugger"]
+__all__ = ["RecommendationDebugger"]
 
-#: How many times a request's budget the debugger waits for a run of its own.
-PATIENCE = 10.0
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Where two pipelines first differ.
-
-    Parameters
-    ----------
-    first : mapping of str to int
-        Users by the first place of the funnel where their runs differ; ``"same"`` where they do not.
-    """
-
-    first: Mapping[str, int]
-
-    @property
-    def stage(self) -> str:
-        """The place where most users' runs first differ, ``"same"`` if none differs."""
-        differing = {name: n for name, n in self.first.items() if name != "same"}
-        return max(differing, key=lambda name: differing[name]) if differing else "same"
-
-    def __str__(self) -> str:
-        total = sum(self.first.values())
-        return "\n".join(f"{name:<12}{n:>7,} of {total:,} users" for name, n in self.first.items())
+#: Users of one batch in ``diagnose_many``: bounds its memory.
+BATCH = 64
+#: Users of a sample whose requests run alone, so that times can be judged.
+TIMED = 8
+#: Labels that a column of the users may have to tell segments apart.
+MOST_LABELS = 20
 
 
 class RecommendationDebugger:
     """Walks a pipeline top-down for one user, or many, and names the stage, the cause and the action.
 
-    It runs the user's request again with everything captured, and once more with the hard rules off; observers see
+    It runs the user's request again with everything captured, and on the baseline if there is one; observers see
     neither run, and both read the same versions of what changes while serving. Each run may take ten times the
     request's budget, so that a slow stage is timed rather than cut off, and a hanging source is cut off at last.
 
     Parameters
     ----------
     pipeline : Pipeline
-        Fitted.
+        Fitted; or any :class:`Runnable`, with your own stages in it.
     known_good : Dataset or mapping, optional
         Items known to be good: each user's events in a dataset, or lists of item ids by user id. Without it the recall
         of the candidates is not assessed.
     baseline : Pipeline, optional
-        A healthy pipeline to compare with.
+        A healthy pipeline to compare with, such as last week's. Where that knows older events only,
+        ``baseline.with_events(dataset)`` gives it today's.
     checks : sequence of Check
         What to look at; recokit's own by default.
     budget_ms : float, default 100
@@ -94,8 +81,10 @@ class RecommendationDebugger:
             )
         self.pipeline, self.known_good, self.baseline = pipeline, known_good, baseline
         self.checks, self.budget_ms = tuple(checks), budget_ms
-        self._open = _without_filters(pipeline)
-        self._open_baseline = None if baseline is None else _without_filters(baseline)
+        self.scans: Mapping[str, SourceScan] = {}
+        self._gatherer = Gatherer(pipeline, baseline, known_good, budget_ms / 1e3)
+
+    # -- one user ----------------------------------------------------------------------------------
 
     def diagnose(self, user: Any, *, k: int = 10, **options: Any) -> Diagnosis:
         """Diagnose one user's list.
@@ -114,18 +103,50 @@ class RecommendationDebugger:
         Diagnosis
         """
         requests = self.pipeline.requests([user], k, **options)
-        evidence = self._gather(self.pipeline, self._open, requests, user)
-        if self.baseline is not None and self._open_baseline is not None:
-            # The same time and the same live values, whatever the clock says by now.
-            healthy = self.baseline.requests([user], k, **{**options, "now": evidence.now})
-            healthy = _replayed(healthy, evidence.trace)
-            reference = self._gather(self.baseline, self._open_baseline, healthy, user)
-            evidence = replace(evidence, baseline=reference)
-        found = [finding for check in self.checks for finding in check.look(evidence)]
-        ranked = sorted(found, key=lambda finding: -finding.severity)
-        return Diagnosis(
-            user, tuple(ranked), _figures(evidence), tuple(evidence.trace.funnel()), _gaps(evidence)
+        return next(self._diagnosed(self._gatherer.evidence(requests, [user], scans=self.scans), [user]))
+
+    def diagnose_trace(self, trace: Trace, row: int = 0) -> Diagnosis:
+        """Diagnose a live request, or a saved one, from its trace.
+
+        A trace with ``capture="full"`` is read as it is; of any other, the request runs again with the live values
+        that it read.
+
+        Parameters
+        ----------
+        trace : Trace
+        row : int, default 0
+            Which request of the run.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+        """
+        if not 0 <= row < len(trace.requests):
+            raise IndexError(f"found row {row}; expected 0 to {len(trace.requests) - 1}")
+        users = [None] * len(trace.requests) if trace.users is None else list(trace.users)
+        if any(event.after is not None for event in trace.events):
+            evidences = self._gatherer.evidence(trace.requests, users, trace=trace, scans=self.scans)
+            found = [evidence for place, evidence in enumerate(evidences) if place == row]
+            return next(self._diagnosed(iter(found), [users[row]]))
+        one = asked_again(trace.requests, row)
+        return next(
+            self._diagnosed(self._gatherer.evidence(one, [users[row]], scans=self.scans), [users[row]])
         )
+
+    def _diagnosed(self, evidences: Iterator[Evidence], users: Sequence[Any]) -> Iterator[Diagnosis]:
+        for user, evidence in zip(users, evidences, strict=True):
+            found = [finding for check in self.checks for finding in check.look(evidence)]
+            yield Diagnosis(
+                user,
+                ranked_findings(found, evidence.place_of),
+                figures_of(evidence),
+                funnel_of(evidence),
+                gaps_of(evidence),
+                timed=evidence.alone,
+            )
+
+    # -- many users --------------------------------------------------------------------------------
 
     def diagnose_many(
         self,
@@ -134,25 +155,172 @@ class RecommendationDebugger:
         history: Dataset | None = None,
         by: Any = "activity",
         k: int = 10,
+        scan: bool = True,
         **options: Any,
     ) -> PopulationDiagnosis:
-        """Diagnose several users, by segment.
+        """Diagnose a sample of users, and tell which segment carries what is found.
+
+        Requests run in batches; those of a few users run alone, for their times. The sources are scanned first,
+        unless that has been done (:meth:`scan`).
 
         Parameters
         ----------
         users : sequence of ids
+            None for an anonymous user.
         history : Dataset, optional
-            What segments are counted in; without it there are none.
-        by : object, default "activity"
-            See :func:`recokit.data.segments_by`.
-        k, options
-            As for :meth:`diagnose`.
+            What the segments of ``by`` are counted in; without it there are only those below.
+        by : object or list of str, default "activity"
+            See :func:`recokit.data.segments_by`; several in a list. Whether a user has a history, the users' own
+            columns and the context of the requests always count as segments, alone and combined.
+        k : int, default 10
+        scan : bool, default True
+            Whether to scan the sources.
+        options
+            As for :meth:`diagnose`; ``context`` may hold a list with a value for each user.
         """
-        diagnoses = tuple(self.diagnose(user, k=k, **options) for user in users)
-        return PopulationDiagnosis(diagnoses, _segment_names(users, history, by))
+        if scan and not self.scans:
+            self.scan(now=options.get("now"))
+        requests = self.pipeline.requests(list(users), k, **options)
+        diagnoses: list[Diagnosis] = []
+        scale: dict[str, float] = {}
+        for rows in _batches(len(users)):
+            part = requests.take(np.array(rows))
+            some = [users[row] for row in rows]
+            if not scale:
+                reference = self.pipeline if self.baseline is None else self.baseline
+                few = translated(part, some, self.pipeline, reference)
+                scale = feature_scale(run_again(reference, few, self.budget_ms / 1e3))
+            gathered = self._gatherer.evidence(part, some, scans=self.scans, scale=scale)
+            diagnoses += self._diagnosed(gathered, some)
+        placed: list[Diagnosis] = [diagnoses[0]] * len(users)
+        for place, row in enumerate(row for rows in _batches(len(users)) for row in rows):
+            placed[row] = diagnoses[place]
+        return PopulationDiagnosis(tuple(placed), self._segments(users, placed, requests, history, by))
 
-    def why(self, user: Any, item: Any, *, k: int = 10, **options: Any) -> Location:
+    def watch(self, *, share: float = 0.01, most: int = 1_000) -> Watch:
+        """Return an observer that samples live requests, for :meth:`diagnose_watched`.
+
+        Give it to the pipeline: ``Pipeline(..., observers=[watch])``; the debugger may be made before or after.
+
+        Parameters
+        ----------
+        share : float, default 0.01
+            Of the requests.
+        most : int, default 1000
+            Requests kept, the latest.
+        """
+        return Watch(share=share, most=most)
+
+    def diagnose_watched(
+        self, watch: Watch, *, history: Dataset | None = None, by: Any = "activity"
+    ) -> PopulationDiagnosis:
+        """Diagnose the requests that an observer kept, each as of its own time and with the live values it read."""
+        kept = watch.take()
+        diagnoses = [
+            diagnosis
+            for one in kept
+            for diagnosis in self._diagnosed(
+                self._gatherer.evidence(one.requests, [one.user], scans=self.scans), [one.user]
+            )
+        ]
+        users = [one.user for one in kept]
+        columns = [one.requests for one in kept]
+        return PopulationDiagnosis(
+            tuple(diagnoses), self._segments(users, diagnoses, columns, history, by) if kept else {}
+        )
+
+    def _segments(
+        self,
+        users: Sequence[Any],
+        diagnoses: Sequence[Diagnosis],
+        requests: Requests | Sequence[Requests],
+        history: Dataset | None,
+        by: Any,
+    ) -> dict[str, tuple[str, ...]]:
+        # Where two segments are the same users, the first is named.
+        found: dict[str, tuple[str, ...]] = {
+            "history": tuple("new" if one.figures["cold"] else "known" for one in diagnoses)
+        }
+        if history is not None:
+            for one in by if isinstance(by, list | tuple) else [by]:
+                name = one.removeprefix("user.") if isinstance(one, str) and one != "activity" else ""
+                found[name] = _labels(segments_by(history, one), history.user_ids, users)
+        schema = self.pipeline.schema
+        for name, column in schema.users.categorical.items():
+            if len(column.labels) <= MOST_LABELS:
+                found.setdefault(name, _labels(column, schema.user_ids, users))
+        for name, values in _context(requests).items():
+            found.setdefault(name, values)
+        return found
+
+    # -- catalogue scans ---------------------------------------------------------------------------
+
+    def scan(self, *, probes: int = 200, seed: int = 0, now: Any = None) -> Mapping[str, SourceScan]:
+        """Scan the sources: a self-test of their indexes, and their arrays; later diagnoses know the answers.
+
+        Apart from :meth:`diagnose` since it costs more than a request: about two requests for each hundred probes.
+
+        Parameters
+        ----------
+        probes : int, default 200
+            Items whose neighbours are asked for.
+        seed : int, default 0
+            Of the draw of items.
+        now : float or str, optional
+            Time of the probes; the pipeline's clock by default.
+
+        Returns
+        -------
+        mapping of str to SourceScan
+            By path.
+        """
+        n_items = len(self.pipeline.schema.item_ids)
+        random = np.random.default_rng(seed)
+        items = np.sort(random.choice(np.arange(1, n_items + 1), min(probes, n_items), replace=False))
+        asked = {} if now is None else {"now": now}
+        # A run pins one version of the live values for all probes.
+        trace = run_again(self.pipeline, self.pipeline.requests([None], 1, **asked), self.budget_ms / 1e3)
+        at = float(trace.requests.now[0])
+        usual = {} if self.baseline is None else {node.name: node.stage for node in self.baseline}
+        codes = self._gatherer.codes
+        theirs = None
+        pinned = dict(trace.requests.pinned)
+        if self.baseline is not None:
+            request = replace(self.baseline.requests([None], 1, now=at), pinned=trace.requests.pinned)
+            pinned |= run_again(self.baseline, request, self.budget_ms / 1e3).requests.pinned
+            if codes is not None:
+                ids = self.pipeline.schema.item_ids.decode(items)
+                theirs = self.baseline.schema.item_ids.encode(ids)
+        self.scans = {
+            node.name: scan_source(node.stage, usual.get(node.name), items, at, codes, theirs, pinned)
+            for node in self.pipeline
+            if node.role is Role.SOURCE and not node.name.startswith("fallback.")
+        }
+        return self.scans
+
+    def why(
+        self,
+        user: Any,
+        item: Any,
+        *,
+        k: int = 10,
+        depth: bool = True,
+        scan_ms: float = 1_000.0,
+        **options: Any,
+    ) -> Answer:
         """Say where an item went in a user's run: not retrieved, removed by a rule, not selected, or shown.
+
+        Parameters
+        ----------
+        user, item : object
+            External ids.
+        k : int, default 10
+        depth : bool, default True
+            Whether to ask each source for its whole answer if the item was not retrieved: a scan of the catalogue.
+        scan_ms : float, default 1000
+            Time after which no further source is asked.
+        options
+            As for :meth:`diagnose`.
 
         Raises
         ------
@@ -164,145 +332,63 @@ class RecommendationDebugger:
             raise ConfigurationError(
                 f"found item {item!r}, which is not in the catalogue; expected one that is"
             )
-        trace = self._run(self.pipeline, self.pipeline.requests([user], k, **options))
-        return trace.locate(0, code)
+        requests = self.pipeline.requests([user], k, **options)
+        trace = run_again(self.pipeline, requests, self.budget_ms / 1e3)
+        location = trace.locate(0, code)
+        if location.fate != "not retrieved" or not depth:
+            return Answer(location)
+        n_items = len(self.pipeline.schema.item_ids)
+        return Answer(location, depth_of(trace, self.pipeline, code, n_items, scan_ms / 1e3))
 
     def compare(self, other: Runnable, users: Sequence[Any], *, k: int = 10, **options: Any) -> Comparison:
-        """Say at which place of the funnel two pipelines first differ, user by user.
+        """Say at which stage two pipelines first differ, user by user.
 
-        Places are ``candidates`` (as fused), ``filters``, ``features``, ``scores`` and ``list``.
+        Parameters
+        ----------
+        other : Runnable
+            Compared with the debugger's own pipeline, at the same time and with the same live values.
+        users : sequence of ids
+        k, options
+            As for :meth:`diagnose`.
         """
         first: dict[str, int] = {}
+        budget = self.budget_ms / 1e3
         for user in users:
-            mine = self._run(self.pipeline, self.pipeline.requests([user], k, **options))
-            same_time = {**options, "now": float(mine.requests.now[0])}
-            asked = _replayed(other.requests([user], k, **same_time), mine)
-            theirs = self._run(other, asked)
-            place = _first_difference(mine, theirs, self.pipeline.schema.item_ids, other.schema.item_ids)
+            requests = self.pipeline.requests([user], k, **options)
+            mine = run_again(self.pipeline, requests, budget)
+            asked = translated(requests, [user], self.pipeline, other)
+            theirs = run_again(other, replace(asked, pinned=mine.requests.pinned), budget)
+            place = first_difference(mine, theirs, self.pipeline.schema.item_ids, other.schema.item_ids)
             first[place] = first.get(place, 0) + 1
         return Comparison(first)
 
-    def _run(self, pipeline: Runnable, requests: Requests) -> Trace:
-        return pipeline.run(
-            requests, capture="full", budget_ms=PATIENCE * self.budget_ms, observe=False
-        ).trace
 
-    def _gather(self, pipeline: Runnable, opened: Runnable, requests: Requests, user: Any) -> Evidence:
-        trace = self._run(pipeline, requests)
-        return Evidence(
-            trace=trace,
-            open_trace=self._run(opened, _replayed(requests, trace)),
-            stages={node.name: node.stage for node in pipeline},
-            known_good=self._good_items(user, trace),
-            item_ids=pipeline.schema.item_ids,
-            budget=self.budget_ms / 1e3,
-        )
-
-    def _good_items(self, user: Any, trace: Trace) -> IntArray | None:
-        if self.known_good is None:
-            return None
-        if isinstance(self.known_good, Dataset):
-            log = self.known_good.interactions
-            code = self.known_good.user_ids.encode([user])[0] if user is not None else 0
-            items = np.unique(log.item[(log.user == code) & (code > 0)])
-            ids = self.known_good.item_ids.decode(items).tolist()
-        else:
-            ids = self.known_good.get(user, ())
-            if isinstance(ids, str | bytes):
-                raise ConfigurationError(
-                    f"found known_good={ids!r} of user {user!r}; expected a list of item ids; hint: [{ids!r}]"
-                )
-            ids = list(dict.fromkeys(ids))
-        return np.sort(self.pipeline.schema.item_ids.encode(ids))
+def _batches(n: int) -> Iterator[list[int]]:
+    """Give the rows of each batch: the bulk together, then some alone, spread over all."""
+    alone = set(np.unique(np.linspace(0, n - 1, min(TIMED, n)).round().astype(int)).tolist()) if n else set()
+    rest = [row for row in range(n) if row not in alone]
+    for start in range(0, len(rest), BATCH):
+        yield rest[start : start + BATCH]
+    for row in sorted(alone):
+        yield [row]
 
 
-def _without_filters(pipeline: Runnable) -> Runnable:
-    filters = [node.name for node in pipeline if node.role is Role.FILTER]
-    opened: Runnable = pipeline.without(*filters) if filters else pipeline
-    return opened
-
-
-def _replayed(requests: Requests, trace: Trace) -> Requests:
-    """Return the requests with the live values that the trace's run pinned."""
-    return replace(requests, pinned=trace.requests.pinned)
-
-
-def _figures(evidence: Evidence) -> dict[str, Any]:
-    good = evidence.known_good
-    among = None
-    if good is not None:
-        among = 0 if evidence.retrieved is None else int(np.isin(good, evidence.retrieved.item).sum())
-    coverage = evidence.feature_coverage
-    return {
-        "candidate_count": 0 if evidence.retrieved is None else len(evidence.retrieved),
-        "candidate_sources": evidence.candidate_sources,
-        "known_good_in_candidates": among,
-        "known_good_total": None if good is None else len(good),
-        "feature_coverage": float(np.mean(list(coverage.values()))) if coverage else None,
-        "feature_freshness": {
-            "stale_features": len(FeatureFreshness().stale(evidence)),
-            "total": 0 if evidence.ranked is None else len(evidence.ranked.feature_names),
-        },
-        "top_10_scores": [float(score) if np.isfinite(score) else None for score in evidence.top_scores],
-        "score_spread": None if np.isnan(evidence.spread) else evidence.spread,
-        "items_removed_by_rules": len({item for items in evidence.removed.values() for item in items}),
-        "items_moved_by_limits_and_diversity": evidence.exchanged,
-        "status": int(evidence.trace.status[0]),
-    }
-
-
-def _gaps(evidence: Evidence) -> tuple[str, ...]:
-    gaps = []
-    if evidence.known_good is None:
-        gaps.append("recall of the candidates: no known-good items were given")
-    elif not len(evidence.known_good):
-        gaps.append("recall of the candidates: this user has no known-good item")
-    if evidence.ranked is not None and evidence.ranked.feature_names and not evidence.feature_age:
-        gaps.append("freshness of features: no stage tells")
-    if not evidence.has_scorer:
-        gaps.append("spread of the scores: nothing scores")
-    return tuple(gaps)
-
-
-def _segment_names(users: Sequence[Any], history: Dataset | None, by: Any) -> tuple[str, ...]:
-    if history is None:
-        return ("",) * len(users)
-    segments: Categorical = segments_by(history, by)
+def _labels(segments: Any, ids: Any, users: Sequence[Any]) -> tuple[str, ...]:
     known = np.array([user is not None for user in users], np.bool_)
     codes = np.zeros(len(users), np.int64)
-    codes[known] = history.user_ids.encode([user for user in users if user is not None])
+    if known.any():
+        codes[known] = ids.encode([user for user in users if user is not None])
     names = segments.labels.decode(segments.codes[codes])
     return tuple("" if name is None else str(name) for name in names.tolist())
 
 
-def _first_difference(mine: Trace, theirs: Trace, ids_a: Vocabulary, ids_b: Vocabulary) -> str:
-    def same_items(a: Candidates | None, b: Candidates | None) -> bool:
-        return np.array_equal(_ids(ids_a, a), _ids(ids_b, b))
-
-    pairs = [(_fused(trace), _ranked(trace)) for trace in (mine, theirs)]
-    (fused_a, ranked_a), (fused_b, ranked_b) = pairs
-    if not same_items(fused_a, fused_b):
-        return "candidates"
-    if not same_items(ranked_a, ranked_b):
-        return "filters"
-    if ranked_a is not None and ranked_b is not None:
-        same = ranked_a.feature_names == ranked_b.feature_names
-        if not same or not np.array_equal(ranked_a.features, ranked_b.features, equal_nan=True):
-            return "features"
-        if not np.array_equal(ranked_a.score, ranked_b.score, equal_nan=True):
-            return "scores"
-    return "same" if same_items(mine.selected, theirs.selected) else "list"
-
-
-def _fused(trace: Trace) -> Candidates | None:
-    return next(
-        (event.after for event in trace.events if event.role == "source" and event.after is not None), None
-    )
-
-
-def _ranked(trace: Trace) -> Candidates | None:
-    return next((event.before for event in trace.events if event.role == "selection"), None)
-
-
-def _ids(vocabulary: Vocabulary, batch: Candidates | None) -> list[Any]:
-    return [] if batch is None else list(vocabulary.decode(batch.item).tolist())
+def _context(requests: Requests | Sequence[Requests]) -> dict[str, tuple[str, ...]]:
+    """Return the context columns that tell requests apart, each value as text."""
+    parts = [requests] if isinstance(requests, Requests) else list(requests)
+    shared = set.intersection(*(set(part.columns) for part in parts))
+    found = {}
+    for name in sorted(shared):
+        values = tuple(str(value) for part in parts for value in part.columns[name].tolist())
+        if 1 < len(set(values)) <= MOST_LABELS:
+            found[name] = values
+    return found

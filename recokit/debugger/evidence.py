@@ -1,4 +1,4 @@
-"""Evidence: what one captured run shows, and the same run with the hard rules off."""
+"""Evidence: what one captured run shows of one user, beside the same of a healthy baseline."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from recokit.data import Candidates, Requests, Schema
+from recokit.debugger.captured import Captured, captured_rows, ranked_batch, retrieved_batch
+from recokit.debugger.scan import SourceScan
 from recokit.result import Recommendations
 from recokit.trace import StageEvent, Trace
-from recokit.typing import FloatArray, IntArray
+from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["TOP", "Evidence", "Runnable"]
+__all__ = ["TOP", "Evidence", "Runnable", "rank_correlation"]
 
 #: How many items from the top the checks look at (R38: of the top 20).
 TOP = 20
@@ -40,75 +42,145 @@ class Runnable(Protocol):
         observe: bool = True,
     ) -> Recommendations: ...
 
-    def without(self, *names: str) -> Any: ...
-
     def __iter__(self) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """One user's run, as checks read it. Row 0 is the user.
+    """One user's run, as checks read it.
 
     Parameters
     ----------
-    trace : Trace
-        The captured run.
-    open_trace : Trace
-        The same requests with the hard rules off.
-    stages : mapping of str to object
-        The pipeline's fitted stages, by path.
+    captured : Captured
+        The captured run, of this user alone or of many.
+    row : int
+        The user's row in it.
     known_good : ndarray of int64, optional
         Codes of items known to be good for the user, 0 for each that the catalogue does not have; None where nobody
         said.
-    item_ids : ndarray-like vocabulary
-        Decodes items for evidence.
+    schema : Schema
+        Vocabularies and tables; decodes items for evidence.
     budget : float
         Seconds that a request may take.
+    scans : mapping of str to SourceScan
+        What the scan of the sources found, by path; empty before there was one.
+    scale : mapping of str to float
+        Standard deviation of each feature over many candidates of many users, where they are known.
     baseline : Evidence, optional
         The same user's run on a healthy pipeline.
+    codes : ndarray of int64, optional
+        Of a baseline with another vocabulary: the code that each of its items has in the pipeline looked at.
     """
 
-    trace: Trace
-    open_trace: Trace
-    stages: Mapping[str, Any]
+    captured: Captured
+    row: int
     known_good: IntArray | None
-    item_ids: Any
+    schema: Schema
     budget: float
+    scans: Mapping[str, SourceScan] = field(default_factory=dict)
+    scale: Mapping[str, float] = field(default_factory=dict)
     baseline: Evidence | None = field(default=None, repr=False)
+    codes: IntArray | None = field(default=None, repr=False)
+
+    # -- the run -----------------------------------------------------------------------------------
+
+    @property
+    def trace(self) -> Trace:
+        """The captured run, which may have other users' rows beside this one."""
+        return self.captured.trace
+
+    @property
+    def stages(self) -> Mapping[str, Any]:
+        """The pipeline's fitted stages, by path."""
+        return self.captured.stages
+
+    @cached_property
+    def requests(self) -> Requests:
+        """The user's request, hydrated."""
+        return self.trace.requests.take(np.array([self.row]))
 
     @property
     def now(self) -> float:
         """Request time."""
-        return float(self.trace.requests.now[0])
+        return float(self.trace.requests.now[self.row])
 
     @property
     def k(self) -> int:
         """List length wanted."""
-        return int(self.trace.requests.k[0])
+        return int(self.trace.requests.k[self.row])
 
     @property
+    def status(self) -> int:
+        """:class:`recokit.trace.Status` of the user's list."""
+        return int(self.trace.status[self.row])
+
+    @property
+    def alone(self) -> bool:
+        """Whether the run had this user only, so that its times are those of a request."""
+        return len(self.trace.requests) == 1
+
+    def of_row(self, batch: Candidates) -> Candidates:
+        """Return the user's part of a batch of the run."""
+        if batch.n_rows == 1:
+            return batch
+        here = slice(int(batch.offsets[self.row]), int(batch.offsets[self.row + 1]))
+        n = here.stop - here.start
+        return Candidates(
+            self.requests,
+            np.array([0, n]),
+            np.zeros(n, np.int64),
+            batch.item[here],
+            batch.score[here],
+            batch.sources[here],
+            batch.source_names,
+            {name: column[here] for name, column in batch.columns.items()},
+            batch.features[here],
+            batch.feature_names,
+        )
+
+    def events(self, *roles: str) -> list[StageEvent]:
+        """Return the events of some roles, of the whole run, in order."""
+        return [event for event in self.trace.events if event.role in roles]
+
+    def failed_here(self, event: StageEvent) -> bool:
+        """Whether a stage failed on this user's row."""
+        return bool(event.error) and (not len(event.failed_rows) or self.row in event.failed_rows)
+
+    @cached_property
+    def place_of(self) -> dict[str, int]:
+        """Place of each stage in the funnel, by path."""
+        return {event.name: place for place, event in reversed(list(enumerate(self.trace.events)))}
+
+    @cached_property
     def selected(self) -> IntArray:
         """Codes of the list as served."""
-        return self.trace.selected.item
+        return captured_rows(self.trace.selected, self.row)
 
     @cached_property
     def cold(self) -> bool:
         """Whether the user is known to have no history at the request's time."""
-        requests = self.trace.requests
-        if "history" in requests.ragged:
-            return len(requests.ragged["history"].values) == 0
-        return self.unknown
+        history = self.trace.requests.ragged.get("history")
+        if history is None:
+            return self.unknown
+        return bool(history.offsets[self.row] == history.offsets[self.row + 1])
 
     @property
     def unknown(self) -> bool:
         """Whether the model does not know the user."""
-        return int(self.trace.requests.user[0]) == 0
+        return int(self.trace.requests.user[self.row]) == 0
+
+    # -- candidates --------------------------------------------------------------------------------
 
     @cached_property
     def retrieved(self) -> Candidates | None:
         """The candidates as fused, before any rule."""
-        found = [event for event in self.trace.events if event.role == "source" and event.after is not None]
-        return found[0].after if found else None
+        batch = retrieved_batch(self.trace)
+        return None if batch is None else self.of_row(batch)
+
+    @property
+    def retrieved_items(self) -> IntArray:
+        """Their codes, in the codes of the pipeline looked at."""
+        return np.zeros(0, np.int64) if self.retrieved is None else self._mapped(self.retrieved.item)
 
     @cached_property
     def candidate_sources(self) -> dict[str, int]:
@@ -116,37 +188,40 @@ class Evidence:
         batch = self.retrieved
         if batch is None:
             return {}
-        bits = [
-            int(((batch.sources >> np.uint64(bit)) & np.uint64(1)).sum())
-            for bit in range(len(batch.source_names))
-        ]
-        return dict(zip(batch.source_names, bits, strict=True))
+        bits = np.arange(len(batch.source_names), dtype=np.uint64)
+        counts = ((batch.sources[:, None] >> bits) & np.uint64(1)).sum(axis=0)
+        return {name: int(n) for name, n in zip(batch.source_names, counts, strict=True)}
 
-    def first_of(self, source: str) -> IntArray:
-        """Return the codes of the items that one source ranks first, those of them that are candidates."""
+    def found_by(self, source: str) -> IntArray:
+        """Return the codes of the candidates of one source (leaf name), in the source's own order."""
         rank = None if self.retrieved is None else self.retrieved.columns.get(f"{source}_rank")
         if self.retrieved is None or rank is None:
             return np.zeros(0, np.int64)
-        return self.retrieved.item[rank <= TOP]
+        known = np.flatnonzero(np.isfinite(rank))
+        return self._mapped(self.retrieved.item[known[np.argsort(rank[known])]])
 
-    @cached_property
-    def dead_features(self) -> list[str]:
-        """Features without a value for any candidate."""
-        batch = self.ranked
-        if batch is None or not len(batch):
-            return []
-        there = np.any(np.isfinite(batch.features), axis=0)
-        return [name for i, name in enumerate(batch.feature_names) if not there[i]]
+    def _mapped(self, item: IntArray) -> IntArray:
+        return item if self.codes is None else self.codes[item]
+
+    # -- ranking -----------------------------------------------------------------------------------
 
     @cached_property
     def ranked(self) -> Candidates | None:
         """The candidates as they were scored, before selection."""
-        return _before_selection(self.trace)
+        batch = ranked_batch(self.trace)
+        return None if batch is None else self.of_row(batch)
+
+    @cached_property
+    def ranked_items(self) -> IntArray:
+        """Codes of the ranked ones, in the codes of the pipeline looked at."""
+        return np.zeros(0, np.int64) if self.ranked is None else self._mapped(self.ranked.item)
 
     @cached_property
     def top(self) -> IntArray:
         """Positions in ``ranked`` of the best by score; the best, not the first retrieved."""
-        return _best(self.ranked, TOP)
+        if self.ranked is None:
+            return np.zeros(0, np.int64)
+        return np.argsort(_descending(self.ranked.score), kind="stable")[:TOP]
 
     @cached_property
     def top_scores(self) -> FloatArray:
@@ -158,14 +233,17 @@ class Evidence:
         """What the last scorer said of the ``ranked`` ones, NaN included, where selection had to put a stand-in."""
         if self.ranked is None:
             return np.zeros(0)
-        scored = [
-            event.after for event in self.trace.events if event.role == "scorer" and event.after is not None
-        ]
-        if not scored or not len(scored[-1]):
+        scored = [event.after for event in self.events("scorer") if event.after is not None]
+        if not scored:
             return self.ranked.score.astype(np.float64)
-        order = np.argsort(scored[-1].item)
-        place = order[np.searchsorted(scored[-1].item[order], self.ranked.item)]
-        return scored[-1].score[place].astype(np.float64)
+        last = self.of_row(scored[-1])
+        if not len(last):
+            return self.ranked.score.astype(np.float64)
+        if len(last) == len(self.ranked) and np.array_equal(last.item, self.ranked.item):
+            return last.score.astype(np.float64)
+        order = np.argsort(last.item)
+        place = order[np.searchsorted(last.item[order], self.ranked.item)]
+        return last.score[place].astype(np.float64)
 
     @cached_property
     def spread(self) -> float:
@@ -187,9 +265,45 @@ class Evidence:
         return self.spread / whole if whole > 0 else 0.0
 
     @cached_property
+    def tied(self) -> float:
+        """Share of the top 20 whose score another one of them has too."""
+        score = self.scores[self.top]
+        score = score[np.isfinite(score)]
+        if len(score) < 2:
+            return 0.0
+        _, counts = np.unique(score, return_counts=True)
+        return float(counts[counts > 1].sum() / len(score))
+
+    @cached_property
     def has_scorer(self) -> bool:
         """Whether anything is meant to score."""
-        return any(event.role == "scorer" for event in self.trace.events)
+        return bool(self.events("scorer"))
+
+    # -- features ----------------------------------------------------------------------------------
+
+    @cached_property
+    def feature_stage(self) -> dict[str, str]:
+        """Path of the stage that each feature comes from."""
+        return {
+            name: event.name
+            for event in self.events("featurizer")
+            for name in getattr(self.stages.get(event.name), "names", ())
+        }
+
+    @cached_property
+    def present(self) -> AnyArray:
+        """Which features the ranked candidates have, (N, F) bool."""
+        return np.zeros((0, 0), np.bool_) if self.ranked is None else np.isfinite(self.ranked.features)
+
+    @cached_property
+    def dead_features(self) -> list[str]:
+        """Features without a value for any candidate."""
+        if self.ranked is None or not len(self.ranked):
+            return []
+        there = np.any(self.present, axis=0)
+        return [
+            name for name, any_value in zip(self.ranked.feature_names, there, strict=True) if not any_value
+        ]
 
     @cached_property
     def feature_coverage(self) -> dict[str, float]:
@@ -197,69 +311,97 @@ class Evidence:
         batch = self.ranked
         if batch is None or not batch.feature_names or not len(self.top):
             return {}
-        there = np.isfinite(batch.features)
-        covered = there[self.top].mean(axis=0)
-        known = np.ones(len(covered), np.bool_)
-        if (self.cold or self.unknown) and there.any():
+        covered = self.present[self.top].mean(axis=0)
+        known: AnyArray = np.ones(len(covered), np.bool_)
+        if (self.cold or self.unknown) and self.present.any():
             # Missing for every candidate: the user's own past or attributes. There are none, which is no fault.
-            known = np.any(there, axis=0)
+            known = np.any(self.present, axis=0)
         return {name: float(covered[i]) for i, name in enumerate(batch.feature_names) if known[i]}
 
     @cached_property
     def feature_age(self) -> dict[str, float]:
         """Age of each feature in seconds at the request's time, where its stage tells."""
         names = set() if self.ranked is None else set(self.ranked.feature_names)
-        ages: dict[str, float] = {}
-        for stage in self.stages.values():
-            if hasattr(stage, "freshness"):
-                known = stage.freshness()
-                ages |= {name: self.now - known[name] for name in known if name in names}
-        return ages
+        return {name: self.now - t for name, t in self.captured.freshness.items() if name in names}
+
+    # -- the list ----------------------------------------------------------------------------------
 
     @cached_property
     def removed(self) -> dict[str, list[int]]:
-        """Of the best candidates with the hard rules off: those that each rule removed, by the rule's own record."""
-        open_batch = _before_selection(self.open_trace)
-        wanted = [] if open_batch is None else open_batch.item[_best(open_batch, TOP)].tolist()
+        """Of the 20 best with the hard rules off: those that each rule removed, by the rule's own record."""
+        rules = [
+            event for event in self.events("filter") if event.before is not None and event.kept is not None
+        ]
+        if not any(event.n_in > event.n_out for event in rules):
+            return {event.name: [] for event in rules}
+        wanted = self.best_with_rules_off
         found: dict[str, list[int]] = {}
-        for event in self.trace.events:
-            if event.role != "filter" or event.before is None or event.kept is None:
-                continue
-            gone = set(event.before.item[~event.kept].tolist())
-            found[event.name] = sorted(
-                {*found.get(event.name, []), *(item for item in wanted if item in gone)}
-            )
+        for event in rules:
+            assert event.before is not None and event.kept is not None
+            here = slice(int(event.before.offsets[self.row]), int(event.before.offsets[self.row + 1]))
+            gone = event.before.item[here][~event.kept[here]]
+            found[event.name] = sorted({*found.get(event.name, []), *np.intersect1d(wanted, gone).tolist()})
         return found
 
     @cached_property
-    def n_open(self) -> int:
-        """Candidates with the hard rules off."""
-        batch = _before_selection(self.open_trace)
-        return 0 if batch is None else len(batch)
+    def best_with_rules_off(self) -> IntArray:
+        """Codes of the 20 best by score, had no hard rule removed any."""
+        item = [np.zeros(0, np.int64) if self.ranked is None else self.ranked.item]
+        score = [np.zeros(0, np.float32) if self.ranked is None else self.ranked.score]
+        if self.captured.removed is not None:
+            out = self.of_row(self.captured.removed)
+            item.append(out.item)
+            score.append(out.score)
+        items = np.concatenate(item)
+        best: IntArray = items[np.argsort(_descending(np.concatenate(score)), kind="stable")[:TOP]]
+        return best
+
+    @cached_property
+    def limited(self) -> IntArray:
+        """The list that the limits alone would have given, without diversity."""
+        batch = self.captured.limited
+        return self.selected if batch is None else captured_rows(batch, self.row)
+
+    @cached_property
+    def best(self) -> IntArray:
+        """Codes of the top k by score."""
+        return np.zeros(0, np.int64) if self.ranked is None else self.ranked.item[self.top[: self.k]]
 
     @cached_property
     def exchanged(self) -> int:
         """Items of the top k by score that limits and diversity kept off the list."""
-        if self.ranked is None:
-            return 0
-        best = self.ranked.item[self.top[: self.k]]
-        return len(np.setdiff1d(best, self.selected))
+        return len(np.setdiff1d(self.best, self.selected))
 
-    def ids(self, codes: Any) -> list[Any]:
+    @cached_property
+    def exchanged_by_limits(self) -> int:
+        """Items of the top k by score that the limits alone keep off the list."""
+        return len(np.setdiff1d(self.best, self.limited))
+
+    @cached_property
+    def exchanged_by_diversity(self) -> int:
+        """Items of the list under the limits alone that diversity, or another reranker, exchanged."""
+        return len(np.setdiff1d(self.limited, self.selected))
+
+    def seconds(self, name: str) -> float:
+        """Return what a stage took, all its calls in the run together."""
+        return float(sum(event.seconds for event in self.trace.events if event.name == name))
+
+    def ids(self, codes: Any) -> tuple[Any, ...]:
         """Return external ids, ten at most."""
-        return list(self.item_ids.decode(np.asarray(codes, np.int64)[:10]).tolist())
-
-    def slowest(self) -> StageEvent | None:
-        """Return the stage that took longest."""
-        return max(self.trace.events, key=lambda event: event.seconds, default=None)
+        return tuple(self.schema.item_ids.decode(np.asarray(codes, np.int64)[:10]).tolist())
 
 
-def _before_selection(trace: Trace) -> Candidates | None:
-    return next((event.before for event in trace.events if event.role == "selection"), None)
+def rank_correlation(a: AnyArray, b: AnyArray) -> float:
+    """Return Spearman's correlation of two score vectors, ties in the order given; NaN below five pairs."""
+    if len(a) < 5:
+        return float("nan")
+    n = len(a)
+    ranks = np.empty((2, n))
+    for row, values in zip(ranks, (a, b), strict=True):
+        row[np.argsort(_descending(values), kind="stable")] = np.arange(n)
+    ranks -= (n - 1) / 2
+    return float(12 * (ranks[0] @ ranks[1]) / (n * (n * n - 1)))
 
 
-def _best(batch: Candidates | None, n: int) -> IntArray:
-    if batch is None:
-        return np.zeros(0, np.int64)
-    key = np.where(np.isfinite(batch.score), -batch.score, np.inf)
-    return np.argsort(key, kind="stable")[:n]
+def _descending(score: AnyArray) -> AnyArray:
+    return np.where(np.isfinite(score), -score, np.inf)

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal
 
-__all__ = ["Finding", "Question", "Severity"]
+__all__ = ["Finding", "Origin", "Place", "Severity"]
 
-Question = Literal["candidates", "ranking", "rules", "data", "model", "serving"]
+#: First question: candidates or ranking? ``"list"`` is what rules, limits and diversity make of the ranking;
+#: ``"serving"`` concerns the run as a whole.
+Place = Literal["candidates", "ranking", "list", "serving"]
+#: Second question: data, model or serving? ``"settings"`` are options that do what they say, but too much of it.
+Origin = Literal["data", "model", "serving", "settings"]
 
 
 class Severity(IntEnum):
@@ -23,32 +27,46 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check saw.
+    """One thing that a check saw, and its answers to the debugger's three questions.
 
     Parameters
     ----------
     code : str
-        Such as ``"CANDIDATE_GENERATION_FAILURE"``.
+        The cause, such as ``"CANDIDATE_GENERATION_FAILURE"``.
     severity : Severity
     stage : str
         Path of the stage concerned, empty if it is none in particular.
-    question : str
-        Where to look: at the candidates, the ranking or the rules; at data, model or serving.
     message : str
         What was found, in a sentence.
     action : str
-        What to do about it.
+        What to do about it, in plain words.
+    place : {"candidates", "ranking", "list", "serving"}
+        Candidates or ranking?
+    origin : {"data", "model", "serving", "settings"}
+        Data, model or serving?
+    scope : str, default ""
+        Everyone or a segment? ``"everyone"``, ``"some"`` or the segment, such as ``"country=NL and device=app"``;
+        empty for one user's diagnosis, which cannot tell.
     evidence : mapping
-        The numbers, and item ids, behind it.
+        The numbers behind it.
+    items : tuple
+        External ids of items that show it, ten at most.
+    relative : bool, default False
+        Whether it was found only by comparison with the baseline. Such a difference is a symptom where an earlier
+        stage differs already.
     """
 
     code: str
     severity: Severity
     stage: str
-    question: Question
     message: str
     action: str
+    place: Place
+    origin: Origin
+    scope: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    items: tuple[Any, ...] = ()
+    relative: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -56,8 +74,11 @@ class Finding:
             "code": self.code,
             "severity": self.severity.name.lower(),
             "stage": self.stage,
-            "question": self.question,
             "message": self.message,
             "action": self.action,
+            "place": self.place,
+            "origin": self.origin,
+            "scope": self.scope,
             "evidence": dict(self.evidence),
+            "items": list(self.items),
         }

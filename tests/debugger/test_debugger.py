@@ -326,14 +326,14 @@ def test_why_follows_one_item(healthy: rk.Pipeline, users: list[Any]) -> None:
 def faults(healthy: rk.Pipeline) -> Iterator[tuple[str, rk.Pipeline]]:
     yield "same", healthy
     yield (
-        "candidates",
+        "merge.popular",
         healthy.replace("merge.popular", candidates.FromFunction(lambda asked, limit: [[1]] * len(asked))),
     )
-    yield "filters", healthy.replace("in_stock", rules.InStock(np.arange(151) % 2))
-    yield "features", healthy.replace("standard", Block(healthy["standard"], lambda block: block * 2))
+    yield "in_stock", healthy.replace("in_stock", rules.InStock(np.arange(151) % 2))
+    yield "standard", healthy.replace("standard", Block(healthy["standard"], lambda block: block * 2))
     inner = healthy["logistic_regression"]
-    yield "scores", healthy.replace("logistic_regression", Scores(inner, lambda score: score**2))
-    yield "list", healthy.replace("mmr", diversity.MMR(0.1))
+    yield "logistic_regression", healthy.replace("logistic_regression", Scores(inner, lambda score: score**2))
+    yield "mmr", healthy.replace("mmr", diversity.MMR(0.1))
 
 
 def test_comparing_two_pipelines_names_the_first_place_they_differ(
@@ -470,7 +470,7 @@ def test_known_good_items_that_the_catalogue_lacks_count_as_missed(
         diagnose(healthy, users[0], known_good={users[0]: "item-1"})
 
 
-def test_what_the_baseline_misses_too_yields_to_any_other_cause(
+def test_what_the_baseline_misses_too_is_worth_knowing_and_no_verdict(
     healthy: rk.Pipeline, users: list[Any]
 ) -> None:
     shown = healthy.candidates(healthy.requests([users[0]], now=healthy.fitted_until)).item
@@ -483,8 +483,9 @@ def test_what_the_baseline_misses_too_yields_to_any_other_cause(
     assert found.verdict == "RANKING_DIFFERENTIATION_FAILURE"
     assert "CANDIDATE_GENERATION_FAILURE" in codes_of(found)
     alone = diagnose(healthy, users[0], known_good=known, baseline=healthy)
-    assert alone.verdict == "CANDIDATE_GENERATION_FAILURE"
-    assert "baseline" in alone.findings[0].message
+    assert alone.verdict == HEALTHY
+    missed = next(one for one in alone.findings if one.code == "CANDIDATE_GENERATION_FAILURE")
+    assert "the baseline finds none either" in missed.message
 
 
 def test_an_anonymous_user_with_a_history_is_neither_cold_nor_ill(healthy: rk.Pipeline) -> None:
@@ -548,14 +549,18 @@ def test_many_users_may_have_anonymous_ones_among_them(
 
 def test_the_scope_of_a_verdict_is_everyone_a_segment_some_or_no_one() -> None:
     def sample(**shares: tuple[int, int]) -> rk.debugger.PopulationDiagnosis:
-        fault = rk.debugger.Finding("FAULT", rk.debugger.Severity.WARNING, "stage", "data", "found", "mend")
+        fault = rk.debugger.Finding(
+            "FAULT", rk.debugger.Severity.WARNING, "stage", "found", "mend", "ranking", "data"
+        )
         ill, well = rk.debugger.Diagnosis("ann", (fault,), {}, ()), rk.debugger.Diagnosis("ann", (), {}, ())
         labels = [name for name, (bad, good) in shares.items() for _ in range(bad + good)]
         return rk.debugger.PopulationDiagnosis(
-            tuple(one for bad, good in shares.values() for one in [ill] * bad + [well] * good), tuple(labels)
+            tuple(one for bad, good in shares.values() for one in [ill] * bad + [well] * good),
+            {"": tuple(labels)},
         )
 
     assert sample(new=(9, 1), old=(18, 2)).scope("FAULT") == "everyone"
+    assert sample(new=(9, 1), old=(18, 2)).findings[0].evidence["share"] == 0.9
     assert sample(new=(9, 1), old=(1, 29)).scope("FAULT") == "new"
     assert sample(new=(3, 7), old=(9, 21)).scope("FAULT") == "some"
     assert sample(new=(0, 10), old=(0, 30)).scope("FAULT") == "no one"

@@ -1,0 +1,257 @@
+"""Checks of what becomes of the ranking: hard rules, limits and diversity, each apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from recokit.debugger.captured import captured_rows, limited_by
+from recokit.debugger.evidence import TOP, Evidence
+from recokit.debugger.finding import Finding, Severity
+from recokit.protocols import Role
+from recokit.trace import StageEvent
+from recokit.typing import IntArray
+
+__all__ = ["HardRules", "ListChanges", "RuleChanges"]
+
+
+class HardRules:
+    """What hard rules remove from the top.
+
+    Parameters
+    ----------
+    maximum : int, default 10
+        Most of the top 20 that rules may remove (R38).
+    """
+
+    def __init__(self, maximum: int = 10) -> None:
+        self.maximum = maximum
+
+    def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
+        removed = {item for items in evidence.removed.values() for item in items}
+        if not removed:
+            return []
+        # With fewer than 20 candidates the same half counts.
+        n_open = len(evidence.best_with_rules_off)
+        if len(removed) <= self.maximum * min(1.0, max(n_open, 1) / TOP):
+            return []
+        counts = {name: len(items) for name, items in evidence.removed.items() if items}
+        worst = max(counts, key=lambda name: counts[name])
+        event = next(event for event in evidence.events("filter") if event.name == worst)
+        group = _group_removed(evidence, _gone(evidence, event))
+        return [
+            Finding(
+                "BUSINESS_RULES_TOO_AGGRESSIVE",
+                Severity.CRITICAL,
+                worst,
+                f"hard rules remove {len(removed)} of the top {n_open}, {worst} most of them"
+                + (f": all of {group}" if group else ""),
+                f"Check what feeds {worst}, and whether the rule should be that strict.",
+                "list",
+                "data",
+                evidence={"removed_by": counts, "of": n_open, "group": group},
+                items=evidence.ids(sorted(removed)),
+            )
+        ]
+
+
+class RuleChanges:
+    """Rules that remove items which the same rule of the baseline lets pass.
+
+    Parameters
+    ----------
+    more : float, default 0.05
+        Share of the candidates that a rule may remove beyond what the baseline's removes of the same ones.
+    """
+
+    def __init__(self, more: float = 0.05) -> None:
+        self.more = more
+
+    def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
+        if evidence.baseline is None:
+            return []
+        usual = {event.name: event for event in evidence.baseline.events("filter")}
+        found: list[Finding] = []
+        for event in evidence.events("filter"):
+            before = usual.get(event.name)
+            if before is None or event.n_in == event.n_out or evidence.failed_here(event):
+                continue
+            kept = _kept(evidence.baseline, before)
+            gone = _gone(evidence, event)
+            extra = gone[np.isin(gone, kept)]
+            both = len(extra) + len(np.intersect1d(kept, _kept(evidence, event)))
+            if len(extra) >= 3 and len(extra) > self.more * both:
+                found.append(self._finding(evidence, event.name, extra, both))
+        return found
+
+    def _finding(self, evidence: Evidence, name: str, extra: IntArray, both: int) -> Finding:
+        group = _group_removed(evidence, extra)
+        return Finding(
+            "RULE_REMOVES_MORE",
+            Severity.CRITICAL,
+            name,
+            f"{name} removes {len(extra)} of {both} candidates that the baseline's lets pass"
+            + (f", all of {group}" if group else ""),
+            f"Check what feeds {name}" + (f": it lacks {group}." if group else "."),
+            "list",
+            "data",
+            evidence={"removed": len(extra), "of": both, "group": group},
+            items=evidence.ids(extra),
+            relative=True,
+        )
+
+
+class ListChanges:
+    """How much limits and diversity, each apart, change the list that the scores ask for.
+
+    Parameters
+    ----------
+    maximum : float, default 0.7
+        Largest share of the top k that one of them may keep off the list.
+    more : float, default 0.35
+        How much larger that share may be than in the baseline.
+    """
+
+    def __init__(self, maximum: float = 0.7, more: float = 0.35) -> None:
+        self.maximum, self.more = maximum, more
+
+    def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
+        size = min(evidence.k, len(evidence.best))
+        selection = evidence.events("selection")
+        if not size or not selection or not len(evidence.selected):
+            return []
+        found = self._limits(evidence, size, selection[0]) + self._diversity(evidence, size, selection[0])
+        if not found and evidence.exchanged:
+            found = [
+                Finding(
+                    "LIST_CHANGED",
+                    Severity.NOTE,
+                    selection[0].name,
+                    f"limits and diversity keep {evidence.exchanged} of the top {size} by score off the list",
+                    "Nothing, if that is what they are for.",
+                    "list",
+                    "settings",
+                    evidence={
+                        "exchanged": evidence.exchanged,
+                        "by_limits": evidence.exchanged_by_limits,
+                        "by_diversity": evidence.exchanged_by_diversity,
+                    },
+                )
+            ]
+        return found
+
+    def _too_much(
+        self, evidence: Evidence, size: int, figure: Callable[[Evidence], int]
+    ) -> tuple[bool, bool, float]:
+        """Return whether a change is too large, whether only beside the baseline, and the baseline's share."""
+        share = figure(evidence) / size
+        if evidence.baseline is None:
+            return share > self.maximum, False, float("nan")
+        usual = figure(evidence.baseline) / max(len(evidence.baseline.best), 1)
+        return share > usual + self.more or (share > self.maximum and share > usual + 0.1), True, usual
+
+    def _limits(self, evidence: Evidence, size: int, event: StageEvent) -> list[Finding]:
+        much, relative, usual = self._too_much(evidence, size, lambda one: one.exchanged_by_limits)
+        short = _shorter(evidence)
+        relaxed = dict(event.detail.get("relaxed", {})) if evidence.alone else {}
+        if not much and not short:
+            return []
+        name = _tightest(evidence) or event.name
+        return [
+            Finding(
+                "LIMIT_TOO_TIGHT",
+                Severity.CRITICAL,
+                name,
+                f"limits keep {evidence.exchanged_by_limits} of the top {size} off the list, {name} most of them",
+                f"Loosen {name}, or make it soft so that it yields where it leaves a list short.",
+                "list",
+                "settings",
+                evidence={
+                    "exchanged": evidence.exchanged_by_limits,
+                    "of": size,
+                    "baseline_share": usual,
+                    "relaxed": relaxed,
+                    "length": len(evidence.selected),
+                },
+                items=evidence.ids(np.setdiff1d(evidence.best, evidence.limited)),
+                relative=relative,
+            )
+        ]
+
+    def _diversity(self, evidence: Evidence, size: int, event: StageEvent) -> list[Finding]:
+        steering = [
+            name for name, role in evidence.captured.roles.items() if role in (Role.OBJECTIVE, Role.RERANKER)
+        ]
+        much, relative, usual = self._too_much(evidence, size, lambda one: one.exchanged_by_diversity)
+        if not much or not steering:
+            return []
+        return [
+            Finding(
+                "DIVERSITY_TOO_STRONG",
+                Severity.CRITICAL if relative else Severity.WARNING,
+                event.name,
+                f"{event.name} exchanges {evidence.exchanged_by_diversity} of {size} items that scores ask for",
+                f"Give relevance more weight in {event.name}.",
+                "list",
+                "settings",
+                evidence={"exchanged": evidence.exchanged_by_diversity, "of": size, "baseline_share": usual},
+                items=evidence.ids(np.setdiff1d(evidence.limited, evidence.selected)),
+                relative=relative,
+            )
+        ]
+
+
+def _shorter(evidence: Evidence) -> bool:
+    """Whether the limits leave a list short that has candidates enough and was full in the baseline."""
+    if evidence.baseline is None or evidence.ranked is None:
+        return False
+    full = len(evidence.baseline.selected) >= min(evidence.k, len(evidence.baseline.ranked_items))
+    return full and len(evidence.limited) < min(evidence.k, len(evidence.ranked)) * 0.7
+
+
+def _tightest(evidence: Evidence) -> str:
+    """Return the constraint that alone keeps most of the top k off the list."""
+    names = [name for name, role in evidence.captured.roles.items() if role is Role.CONSTRAINT]
+    if len(names) < 2 or evidence.ranked is None:
+        return names[0] if names else ""
+
+    def kept_off(name: str) -> int:
+        assert evidence.ranked is not None
+        lists = limited_by(evidence.ranked, [evidence.stages[name]])
+        return 0 if lists is None else len(np.setdiff1d(evidence.best, lists.item))
+
+    return max(names, key=kept_off)
+
+
+def _kept(evidence: Evidence, event: StageEvent) -> IntArray:
+    return _decided(evidence, event, True)
+
+
+def _gone(evidence: Evidence, event: StageEvent) -> IntArray:
+    return _decided(evidence, event, False)
+
+
+def _decided(evidence: Evidence, event: StageEvent, kept: bool) -> IntArray:
+    if event.before is None or event.kept is None:
+        return np.zeros(0, np.int64)
+    here = slice(int(event.before.offsets[evidence.row]), int(event.before.offsets[evidence.row + 1]))
+    item = captured_rows(event.before, evidence.row)[event.kept[here] == kept]
+    mapped: IntArray = item if evidence.codes is None else evidence.codes[item]
+    return mapped
+
+
+def _group_removed(evidence: Evidence, gone: IntArray) -> str:
+    """Return the label, such as ``category=Drama``, that nearly all removed items have and no remaining one."""
+    if len(gone) < 3:
+        return ""
+    left = np.zeros(0, np.int64) if evidence.ranked is None else evidence.ranked.item
+    for column, values in evidence.schema.items.categorical.items():
+        codes, counts = np.unique(values.codes[gone], return_counts=True)
+        label = int(codes[np.argmax(counts)])
+        if label and counts.max() >= 0.9 * len(gone) and not (values.codes[left] == label).any():
+            return f"{column}={values.labels.decode(np.array([label]))[0]}"
+    return ""

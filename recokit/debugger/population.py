@@ -1,0 +1,178 @@
+"""PopulationDiagnosis: the verdicts over a sample of users, and which of them each concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from recokit._html import page, table
+from recokit.debugger.diagnosis import HEALTHY, Diagnosis
+from recokit.debugger.finding import Finding, Severity
+from recokit.debugger.localise import Segment, localise
+from recokit.typing import BoolArray
+
+__all__ = ["PopulationDiagnosis"]
+
+#: Share of the users from which on a finding concerns everyone.
+EVERYONE = 0.8
+#: Share of a segment's users that must have what the segment is said to carry.
+CARRIES = 0.5
+
+
+@dataclass(frozen=True)
+class PopulationDiagnosis:
+    """Findings over a sample of users.
+
+    Parameters
+    ----------
+    diagnoses : tuple of Diagnosis
+        One for each user.
+    segments : mapping of str to tuple of str
+        Label of each user by dimension; empty where there is none.
+    """
+
+    diagnoses: tuple[Diagnosis, ...]
+    segments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found, each cause and stage once, what weighs most first; ``scope`` says whom it concerns.
+
+        The weight is the share of the users (of those timed, where times are judged) times the severity, half where
+        other findings come before it. Evidence and items are those of the first user who has it, and ``share`` and
+        ``users`` are added.
+        """
+        first: dict[tuple[str, str], Finding] = {}
+        weight: dict[tuple[str, str], float] = {}
+        n_timed = max(sum(one.timed for one in self.diagnoses), 1)
+        for diagnosis in self.diagnoses:
+            seen: set[tuple[str, str]] = set()
+            for place, finding in enumerate(diagnosis.findings):
+                key = finding.code, finding.stage
+                if key in seen or finding.severity == Severity.NOTE:
+                    continue
+                seen.add(key)
+                n = n_timed if finding.code == "STAGE_SLOW" else len(self.diagnoses)
+                weight[key] = weight.get(key, 0.0) + (1.0 if not place else 0.5) * (1 + finding.severity) / n
+                if key not in first or finding.severity > first[key].severity:
+                    first[key] = finding
+        ranked = sorted(first, key=lambda key: -round(weight[key], 9))
+        return tuple(self._of_all(first[key]) for key in ranked)
+
+    def _of_all(self, finding: Finding) -> Finding:
+        having = self._having(finding.code, finding.stage)
+        evidence = {
+            **finding.evidence,
+            "users": int(having.sum()),
+            "share": self._share(finding.code, having),
+        }
+        segment = self._segment(having)
+        if segment is not None:
+            evidence |= {"inside": segment.inside, "elsewhere": segment.elsewhere, "p_value": segment.p_value}
+        return replace(finding, scope=self._scope(finding.code, having), evidence=evidence)
+
+    def _having(self, code: str, stage: str | None = None) -> BoolArray:
+        return np.array(
+            [
+                any(
+                    one.code == code and one.severity > Severity.NOTE and stage in (None, one.stage)
+                    for one in diagnosis.findings
+                )
+                for diagnosis in self.diagnoses
+            ],
+            np.bool_,
+        )
+
+    def _share(self, code: str, having: BoolArray) -> float:
+        timed = np.array([one.timed for one in self.diagnoses], np.bool_)
+        judged = timed if code == "STAGE_SLOW" and timed.any() else np.ones(len(having), np.bool_)
+        return float(having[judged].mean()) if judged.any() else 0.0
+
+    def _segment(self, having: BoolArray) -> Segment | None:
+        if not having.any() or having.all():
+            return None
+        found = localise(having.astype(np.float64), self.segments)
+        return found if found is not None and found.inside >= CARRIES and found.effect >= 0.25 else None
+
+    def _scope(self, code: str, having: BoolArray) -> str:
+        share = self._share(code, having)
+        if not share:
+            return "no one"
+        if share >= EVERYONE:
+            return "everyone"
+        segment = None if code == "STAGE_SLOW" else self._segment(having)
+        return "some" if segment is None else segment.name
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return the number of users by verdict, for ``"all"`` and each segment."""
+        found: dict[str, dict[str, int]] = {"all": {}}
+        for place, diagnosis in enumerate(self.diagnoses):
+            names = [
+                f"{dimension}={labels[place]}" if dimension else labels[place]
+                for dimension, labels in self.segments.items()
+                if labels[place]
+            ]
+            for name in ["all", *names]:
+                verdicts = found.setdefault(name, {})
+                verdicts[diagnosis.verdict] = verdicts.get(diagnosis.verdict, 0) + 1
+        return found
+
+    @property
+    def verdict(self) -> str:
+        """Code of the first finding, or ``"NO_OBVIOUS_ISSUE"``."""
+        return self.findings[0].code if self.findings else HEALTHY
+
+    @property
+    def stage(self) -> str:
+        """Stage of the first finding."""
+        return self.findings[0].stage if self.findings else ""
+
+    @property
+    def action(self) -> str:
+        """What to do first."""
+        return self.findings[0].action if self.findings else "Nothing: no check found a cause."
+
+    def scope(self, code: str) -> str:
+        """Answer "everyone or a segment?": ``"everyone"``, the segment's name, ``"some"`` or ``"no one"``."""
+        return self._scope(code, self._having(code))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return findings and verdicts by segment, ready for JSON."""
+        return {
+            "users": len(self.diagnoses),
+            "verdict": self.verdict,
+            "stage": self.stage,
+            "action": self.action,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "counts": self.counts(),
+            "scope": {code: self.scope(code) for code in self.counts()["all"] if code != HEALTHY},
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.diagnoses):,} users: {self.verdict}", f"  {self.action}", ""]
+        lines += [
+            f"  {finding.severity.name.lower():<9}{finding.code} {finding.stage} "
+            f"({finding.evidence['share']:.0%} of users, {finding.scope}): {finding.message}"
+            for finding in self.findings
+        ]
+        lines += [
+            f"  {name:<24}{code:<34}{n:>7,}"
+            for name, verdicts in self.counts().items()
+            for code, n in sorted(verdicts.items(), key=lambda pair: -pair[1])
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        found = [
+            (one.code, one.stage, one.scope, f"{one.evidence['share']:.0%}", one.message, one.action)
+            for one in self.findings
+        ]
+        body = table(("finding", "stage", "who", "users", "what", "action"), found)
+        rows = [(name, code, n) for name, verdicts in self.counts().items() for code, n in verdicts.items()]
+        return page(
+            "Diagnosis of many users", body + table(("segment", "verdict", "users"), rows), self.action
+        )

@@ -1,0 +1,112 @@
+"""Why an item was not shown: where it went in a user's run, and how near the sources came to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from recokit.data import Candidates, Requests
+from recokit.protocols import Role
+from recokit.trace import Location, Trace
+
+__all__ = ["Answer", "depth_of"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Where one item went in one user's run.
+
+    Parameters
+    ----------
+    location : Location
+        Its way through the funnel.
+    depths : mapping of str to int
+        Where it was not retrieved: the rank that each source would have to go down to, by path; a source that
+        does not have it at all is left out.
+    """
+
+    location: Location
+    depths: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def fate(self) -> str:
+        """``"not retrieved"``, ``"removed"``, ``"not selected"`` or ``"shown"``."""
+        return self.location.fate
+
+    @property
+    def stage(self) -> str:
+        """The stage that decided it."""
+        return self.location.stage
+
+    @property
+    def position(self) -> int:
+        """1-based place in the list, 0 if not shown."""
+        return self.location.position
+
+    @property
+    def rank(self) -> int:
+        """1-based rank by score, 0 if it did not get there."""
+        return self.location.rank
+
+    @property
+    def sources(self) -> Mapping[str, int]:
+        """Sources that found it, with their rank."""
+        return self.location.sources
+
+    @property
+    def nearest(self) -> str:
+        """The source that would have to go down least, empty if none has the item."""
+        return min(self.depths, key=lambda name: self.depths[name]) if self.depths else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return {
+            "fate": self.fate,
+            "stage": self.stage,
+            "sources": dict(self.sources),
+            "rank": self.rank,
+            "position": self.position,
+            "error": self.location.error,
+            "depths": dict(self.depths),
+            "text": str(self),
+        }
+
+    def __str__(self) -> str:
+        if self.fate != "not retrieved":
+            return str(self.location)
+        if not self.nearest:
+            return "never retrieved; no source has it for this user"
+        return f"never retrieved; nearest source {self.nearest} would need k={self.depths[self.nearest]:,}"
+
+
+def depth_of(trace: Trace, nodes: Any, item: int, n_items: int, seconds: float) -> dict[str, int]:
+    """Return the rank of an item in each source's whole answer; what is not asked within the time is left out.
+
+    Ranks are those of the source after what it was told to exclude. A source that fails here is left out.
+    """
+    requests = _hydrated(trace)
+    found: dict[str, int] = {}
+    deadline = time.perf_counter() + seconds
+    for node in nodes:
+        if node.role is not Role.SOURCE or node.name.startswith("fallback."):
+            continue
+        if time.perf_counter() > deadline:
+            break
+        try:
+            items = node.stage.retrieve(requests, n_items).item
+        except Exception:  # the run itself has recorded whether it fails
+            continue
+        place = np.flatnonzero(items == item)
+        if len(place):
+            found[node.name] = int(place[0]) + 1
+    return found
+
+
+def _hydrated(trace: Trace) -> Requests:
+    """Return the requests as the sources of a captured run had them."""
+    batch: Candidates | None = next((event.after for event in trace.events if event.after is not None), None)
+    return trace.requests if batch is None else batch.requests

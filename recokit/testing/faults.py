@@ -1,0 +1,447 @@
+"""Faults: copies of fitted stages with something wrong inside, for tests of debuggers, monitors and alerts.
+
+A fault changes what a fitted stage has learned or, where there is nothing to change, what it answers. The copy has the
+class name, options and verbs of the original and nothing that tells it apart, so whatever finds the fault has found it
+by its effects. Put it into a pipeline with ``pipeline.replace(name, faulty)``.
+
+==============  ==================================================================================================
+stages          faults
+==============  ==================================================================================================
+sources         :func:`truncated`, :func:`shuffled`, :func:`nan_vectors`, :func:`collapsed`, :func:`dead`,
+                :func:`flooding`
+featurizers     :func:`dropped`, :func:`swapped`, :func:`scaled`, :func:`drifted`, :func:`defaulted`
+scorers         :func:`flat`, :func:`inverted`, :func:`nan_scores`, :func:`columns_mixed_up`
+filters         :func:`removing`
+any             :func:`stale`, :func:`with_option`, :func:`delayed`, :func:`raising`, :func:`only_for`
+==============  ==================================================================================================
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from recokit._configured import clone
+from recokit._ops.segments import counts_to_offsets, offsets_to_rows, rows_to_offsets
+from recokit.data import Candidates, Dataset, Requests, Retrieved
+from recokit.errors import ConfigurationError
+from recokit.protocols import role_of
+from recokit.testing._answers import VERBS
+from recokit.typing import AnyArray, BoolArray, IntArray
+
+__all__ = [
+    "collapsed",
+    "columns_mixed_up",
+    "dead",
+    "defaulted",
+    "delayed",
+    "drifted",
+    "dropped",
+    "flat",
+    "flooding",
+    "inverted",
+    "nan_scores",
+    "nan_vectors",
+    "only_for",
+    "raising",
+    "removing",
+    "scaled",
+    "shuffled",
+    "stale",
+    "swapped",
+    "truncated",
+    "with_option",
+]
+
+T = TypeVar("T")
+
+
+# -- sources -----------------------------------------------------------------------------------------
+
+
+def truncated(source: T, items: IntArray) -> T:
+    """Return a copy whose index lacks some items, as after a build that ended early.
+
+    Parameters
+    ----------
+    source : object
+        Fitted: with a table of neighbours, with vectors, or with ranked lists.
+    items : ndarray of int64
+        Codes of the items that are lost.
+
+    Raises
+    ------
+    ConfigurationError
+        If the source has none of these.
+
+    Examples
+    --------
+    >>> from recokit.candidates import Popular
+    >>> from recokit.data import Requests
+    >>> from recokit.testing import toy_dataset
+    >>> source = truncated(Popular().fit(toy_dataset()), np.arange(1, 20))
+    >>> int(source.retrieve(Requests.build(np.array([0])), 100).item.min())
+    20
+    """
+    n_codes = int(np.max(items, initial=0)) + 1
+    lost = np.zeros(n_codes, np.bool_)
+    lost[items] = True
+
+    def out(codes: AnyArray) -> BoolArray:
+        inside = codes < n_codes
+        return np.asarray(inside & lost[np.where(inside, codes, 0)])
+
+    if _has(source, "neighbor_"):
+        table: Any = source
+        row = offsets_to_rows(table.offsets_)
+        kept = ~out(table.neighbor_) & ~out(row)
+        return _with(
+            source,
+            offsets_=rows_to_offsets(row[kept], len(table.offsets_) - 1),
+            neighbor_=table.neighbor_[kept],
+            similarity_=table.similarity_[kept],
+        )
+    if _has(source, "item_"):
+        lists: Any = source
+        row = offsets_to_rows(lists.offsets_)
+        kept = ~out(lists.item_)
+        return _with(
+            source,
+            offsets_=rows_to_offsets(row[kept], len(lists.offsets_) - 1),
+            item_=lists.item_[kept],
+            score_=lists.score_[kept],
+        )
+    name, vectors = _vectors(source)
+    changed = vectors.copy()
+    changed[items] = 0.0
+    return _with(source, **{name: changed})
+
+
+def shuffled(source: T, seed: int) -> T:
+    """Return a copy whose index entries belong to other items: an id map of another version.
+
+    Raises
+    ------
+    ConfigurationError
+        If the source has neither a table of neighbours nor vectors nor ranked lists.
+    """
+    random = np.random.default_rng(seed)
+    for name in ("neighbor_", "item_"):
+        if _has(source, name):
+            codes = getattr(source, name)
+            order = np.concatenate([[0], random.permutation(int(codes.max())) + 1])
+            return _with(source, **{name: order[codes].astype(codes.dtype)})
+    name, vectors = _vectors(source)
+    order = np.concatenate([[0], random.permutation(len(vectors) - 1) + 1])
+    return _with(source, **{name: vectors[order]})
+
+
+def nan_vectors(source: T, share: float, seed: int) -> T:
+    """Return a copy with NaN in a share of its vectors.
+
+    Raises
+    ------
+    ConfigurationError
+        If the source has no vectors.
+    """
+    name, vectors = _vectors(source)
+    changed = vectors.copy()
+    random = np.random.default_rng(seed)
+    changed[random.random(len(vectors)) < share, random.integers(vectors.shape[1])] = np.nan
+    return _with(source, **{name: changed})
+
+
+def collapsed(source: T, seed: int, noise: float = 0.01) -> T:
+    """Return a copy whose vectors all point nearly one way.
+
+    Raises
+    ------
+    ConfigurationError
+        If the source has no vectors.
+    """
+    name, vectors = _vectors(source)
+    random = np.random.default_rng(seed)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    way = random.normal(size=vectors.shape[1])
+    spread = noise * random.normal(size=vectors.shape)
+    return _with(source, **{name: (length * (way / np.linalg.norm(way) + spread)).astype(vectors.dtype)})
+
+
+def dead(source: T) -> T:
+    """Return a copy that finds nothing, and does not fail."""
+    return _answering(source, lambda answer, requests: Retrieved.empty(len(requests)))
+
+
+def flooding(source: T, n_items: int, seed: int) -> T:
+    """Return a copy that fills up each answer with random items, as far as its limit allows."""
+
+    def filled(answer: Retrieved, requests: Requests, limit: int) -> Retrieved:
+        random = np.random.default_rng(seed)
+        rows = []
+        for row in range(len(requests)):
+            own = answer.item[answer.offsets[row] : answer.offsets[row + 1]]
+            more = random.permutation(n_items)[: 2 * limit] + 1
+            rows.append(np.concatenate([own, more[~np.isin(more, own)]])[:limit])
+        offsets = counts_to_offsets(np.array([len(items) for items in rows], np.int64))
+        item = np.concatenate([np.zeros(0, np.int64), *rows])
+        return Retrieved(offsets, item, np.zeros(len(item), np.float32))
+
+    return _changed(source, lambda call, requests, limit: filled(call(requests, limit), requests, limit))
+
+
+# -- featurizers -------------------------------------------------------------------------------------
+
+
+def dropped(block: T, names: Sequence[str]) -> T:
+    """Return a copy whose features of these names are missing for all."""
+    return _columns(block, names, lambda values: np.full_like(values, np.nan))
+
+
+def scaled(block: T, names: Sequence[str], factor: float) -> T:
+    """Return a copy whose features of these names are so many times larger: another unit."""
+    return _columns(block, names, lambda values: values * np.float32(factor))
+
+
+def drifted(block: T, names: Sequence[str], shift: Sequence[float]) -> T:
+    """Return a copy whose features of these names are shifted, each by its own amount."""
+    return _columns(block, names, lambda values: values + np.asarray(shift, np.float32))
+
+
+def defaulted(block: T, names: Sequence[str], value: float, share: float, seed: int) -> T:
+    """Return a copy that has a default in place of a share of the values of these features, by item."""
+    hit = np.random.default_rng(seed).random(1 << 20) < share
+
+    def change(call: Callable[..., Any], candidates: Candidates) -> Any:
+        features = call(candidates).copy()
+        rows = np.flatnonzero(hit[candidates.item % len(hit)])
+        for place in _places(block, names):
+            features[rows, place] = value
+        return features
+
+    return _changed(block, change)
+
+
+def swapped(block: T, one: str, other: str) -> T:
+    """Return a copy whose two features have each other's values."""
+    a, b = _places(block, (one, other))
+
+    def change(call: Callable[..., Any], candidates: Candidates) -> Any:
+        features = call(candidates).copy()
+        features[:, [a, b]] = features[:, [b, a]]
+        return features
+
+    return _changed(block, change)
+
+
+# -- scorers -----------------------------------------------------------------------------------------
+
+
+def flat(scorer: T, levels: int = 1) -> T:
+    """Return a copy whose scores have only so many values, the best half of the candidates all the same one."""
+
+    def change(score: AnyArray, candidates: Candidates) -> AnyArray:
+        whole = np.nanmedian(score) if len(score) else 0.0
+        if levels == 1:
+            return np.full_like(score, whole)
+        edges = np.nanquantile(score, np.linspace(0, 0.5, levels)) if len(score) else np.zeros(levels)
+        return np.asarray(edges[np.clip(np.searchsorted(edges, score), 0, levels - 1)], np.float32)
+
+    return _answering(scorer, change)
+
+
+def inverted(scorer: T) -> T:
+    """Return a copy that scores the other way round: trees, or coefficients, of the other sign."""
+    if _has(scorer, "forest_"):
+        forest = copy.copy(scorer.forest_)  # type: ignore[attr-defined]
+        forest._leaves = -forest._leaves
+        return _with(scorer, forest_=forest)
+    if _has(scorer, "coef_"):
+        model: Any = scorer
+        return _with(scorer, coef_=-model.coef_, missing_coef_=-model.missing_coef_)
+    return _answering(scorer, lambda score, candidates: -score)
+
+
+def nan_scores(scorer: T, share: float, seed: int) -> T:
+    """Return a copy that scores a share of the items with NaN."""
+    hit = np.random.default_rng(seed).random(1 << 20) < share
+
+    def change(score: AnyArray, candidates: Candidates) -> AnyArray:
+        bad = hit[candidates.item % len(hit)]
+        return np.where(bad, np.float32(np.nan), score).astype(np.float32)
+
+    return _answering(scorer, change)
+
+
+def columns_mixed_up(ranker: T, seed: int) -> T:
+    """Return a copy of a fitted ranker that reads its features in another order: a wrong version of the model.
+
+    Raises
+    ------
+    ConfigurationError
+        If it does not keep names of features.
+    """
+    if not _has(ranker, "feature_names_"):
+        raise ConfigurationError(f"found {ranker!r} without feature_names_; expected a fitted ranker")
+    names = ranker.feature_names_  # type: ignore[attr-defined]
+    order = np.random.default_rng(seed).permutation(len(names))
+    return _with(ranker, feature_names_=tuple(names[place] for place in order))
+
+
+# -- filters and any stage ---------------------------------------------------------------------------
+
+
+def removing(rule: T, items: IntArray) -> T:
+    """Return a copy of a filter that removes these items too."""
+    gone = np.zeros(int(np.max(items, initial=0)) + 1, np.bool_)
+    gone[items] = True
+
+    def change(kept: AnyArray, candidates: Candidates) -> AnyArray:
+        inside = candidates.item < len(gone)
+        return np.asarray(kept & ~(inside & gone[np.where(inside, candidates.item, 0)]))
+
+    return _answering(rule, change)
+
+
+def stale(stage: T, dataset: Dataset) -> T:
+    """Return a clone that knows only this, older, dataset."""
+    refit = getattr(stage, "refit", None)
+    if refit is not None:
+        known: T = refit(dataset)
+        return known
+    fitted: T = clone(stage).fit(dataset)  # type: ignore[attr-defined]
+    return fitted
+
+
+def with_option(stage: T, **options: Any) -> T:
+    """Return a copy with other options: settings that someone got wrong.
+
+    Raises
+    ------
+    ConfigurationError
+        If the stage has no such option.
+    """
+    for name in options:
+        if not _has(stage, name):
+            raise ConfigurationError(f"found no option {name!r} of {stage!r}; expected one that it has")
+    return _with(stage, **options)
+
+
+def delayed(stage: T, seconds: float) -> T:
+    """Return a copy that takes so much longer for each call."""
+
+    def change(call: Callable[..., Any], *args: Any) -> Any:
+        time.sleep(seconds)
+        return call(*args)
+
+    return _changed(stage, change)
+
+
+def raising(stage: T, share: float, seed: int, error: Exception | None = None) -> T:
+    """Return a copy that raises on a share of its rows, by user and time, and answers the others."""
+    limit = np.uint64(min(share, 1.0) * (2.0**64 - 2048))
+
+    def change(call: Callable[..., Any], batch: Any, *args: Any) -> Any:
+        requests = batch.requests if isinstance(batch, Candidates) else batch
+        rows = np.unique(batch.row) if isinstance(batch, Candidates) else np.arange(len(requests))
+        # A weak hash will do: which rows fail has to be repeatable, not random.
+        key = (requests.seed[rows] + np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
+        if len(rows) and (share >= 1.0 or (key < limit).any()):
+            raise error if error is not None else ConnectionError("connection reset by peer")
+        return call(batch, *args)
+
+    return _changed(stage, change)
+
+
+def only_for(stage: T, faulty: T, hit: Callable[[Requests], BoolArray]) -> T:
+    """Return a copy that is faulty for some requests only.
+
+    Parameters
+    ----------
+    stage, faulty : object
+        A source, filter, featurizer or scorer, and its faulty copy.
+    hit : callable
+        From requests to the rows (B,) bool that get the faulty answer.
+    """
+    verb = VERBS[role_of(stage)]
+
+    def change(call: Callable[..., Any], batch: Any, *args: Any) -> Any:
+        good, bad = call(batch, *args), getattr(faulty, verb)(batch, *args)
+        if isinstance(good, Retrieved):
+            rows = np.flatnonzero(hit(batch))
+            return _rows_from(good, bad, np.isin(np.arange(len(batch)), rows))
+        rows_hit = hit(batch.requests)[batch.row]
+        return np.where(rows_hit[:, None] if good.ndim == 2 else rows_hit, bad, good)
+
+    return _changed(stage, change)
+
+
+# -- how -----------------------------------------------------------------------------------------------
+
+
+def _has(stage: Any, name: str) -> bool:
+    return hasattr(stage, name)
+
+
+def _with(stage: T, **attributes: Any) -> T:
+    twin = copy.copy(stage)
+    twin.__dict__.update(attributes)
+    return twin
+
+
+def _vectors(stage: Any) -> tuple[str, AnyArray]:
+    for name, value in vars(stage).items():
+        if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind == "f":
+            return name, value
+    raise ConfigurationError(
+        f"found no vectors in {stage!r}; expected a float array with a row for each item"
+    )
+
+
+def _changed(stage: T, change: Callable[..., Any]) -> T:
+    """Return a copy whose verb is ``change(call, *args)``; its class has the name that it had."""
+    kind = type(stage)
+    verb = VERBS[role_of(stage)]
+    answer = getattr(kind, verb)
+
+    def altered(self: Any, *args: Any) -> Any:
+        return change(lambda *given: answer(self, *given), *args)
+
+    twin = copy.copy(stage)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
+    twin.__class__ = type(kind.__name__, (kind,), {verb: altered, **names})
+    return twin
+
+
+def _answering(stage: T, change: Callable[[Any, Any], Any]) -> T:
+    """Return a copy whose answers are changed, given the batch that they are for."""
+    return _changed(stage, lambda call, batch, *args: change(call(batch, *args), batch))
+
+
+def _places(block: Any, names: Sequence[str]) -> list[int]:
+    known = list(block.names)
+    return [known.index(name) for name in names]
+
+
+def _columns(block: T, names: Sequence[str], change: Callable[[AnyArray], AnyArray]) -> T:
+    places = _places(block, names)
+
+    def altered(call: Callable[..., Any], candidates: Candidates) -> Any:
+        features = call(candidates).copy()
+        features[:, places] = change(features[:, places])
+        return features
+
+    return _changed(block, altered)
+
+
+def _rows_from(good: Retrieved, bad: Retrieved, hit: BoolArray) -> Retrieved:
+    row_good, row_bad = offsets_to_rows(good.offsets), offsets_to_rows(bad.offsets)
+    keep_good, keep_bad = ~hit[row_good], hit[row_bad]
+    row = np.concatenate([row_good[keep_good], row_bad[keep_bad]])
+    order = np.argsort(row, kind="stable")
+    item = np.concatenate([good.item[keep_good], bad.item[keep_bad]])[order]
+    score = np.concatenate([good.score[keep_good], bad.score[keep_bad]])[order]
+    return Retrieved(rows_to_offsets(row[order], len(hit)), item, score)
