@@ -15,7 +15,7 @@ from recokit.testing import faults
 __all__ = ["KINDS", "Planted", "plant"]
 
 MERGE = ("merge.item_knn", "merge.pure_svd")
-RANKER, BOOST, FEATURES, STOCK = "gradient_boosting", "promote", "standard", "in_stock"
+RANKER, BOOST, FEATURES, STOCK = "ranker", "promote", "standard", "in_stock"
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +188,7 @@ class Workshop:
         )
 
     def boost_too_strong(self) -> Planted:
-        weight = self.between(1.0, 20.0)
+        weight = self.between(10.0, 100.0)
         return self.broken(
             BOOST,
             lambda stage: faults.with_option(stage, weight=weight),

@@ -23,13 +23,13 @@ WEEK = 7 * 86_400.0
 
 
 class Promote:
-    """A team's own stage: promoted items get a little more score."""
+    """A team's own stage: promoted items get a little more of the score that they have."""
 
-    def __init__(self, promoted: np.ndarray, *, weight: float = 0.005) -> None:
+    def __init__(self, promoted: np.ndarray, *, weight: float = 0.1) -> None:
         self.promoted, self.weight = promoted, weight  # by item code
 
     def score(self, candidates: rk.Candidates) -> np.ndarray:
-        return (candidates.score + self.weight * self.promoted[candidates.item]).astype(np.float32)
+        return (candidates.score * (1.0 + self.weight * self.promoted[candidates.item])).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ def movielens() -> World:
     data = load_movielens(folder() / "ml-100k")
     train, test = data.split_at("1998-03-15", horizon="14D")
     in_stock = (np.random.default_rng(0).random(train.n_items + 1) < 0.95).astype(np.float64)
-    return _world("ml-100k", train, test, in_stock, stale="60D")
+    return _world("ml-100k", train, test, in_stock, rankers.LogisticRegression(), stale="60D")
 
 
 def complete_journey() -> World:
@@ -72,17 +72,21 @@ def complete_journey() -> World:
     flags = complete_journey_flags()
     in_stock = np.zeros(train.n_items + 1)
     in_stock[train.item_ids.encode(flags["item_id"])] = flags["in_stock"]
-    return _world("complete journey", train, test, in_stock, stale="60D")
+    ranker = rankers.GradientBoosting(n_estimators=50)
+    return _world("complete journey", train, test, in_stock, ranker, stale="60D")
 
 
 def marketplace(seed: int = 0) -> World:
     """A small generated market, for the tests."""
     market = make_marketplace(n_users=300, n_items=200, seed=seed)
     train, test = market.dataset.split_at("2025-03-20", horizon="7D")
-    return _world("marketplace", train, test, market.stock_at(train.until), stale="21D")
+    stock = market.stock_at(train.until)
+    return _world("marketplace", train, test, stock, rankers.LogisticRegression(), stale="21D")
 
 
-def _world(name: str, train: rk.Dataset, test: rk.Dataset, stock: np.ndarray, *, stale: str) -> World:
+def _world(
+    name: str, train: rk.Dataset, test: rk.Dataset, stock: np.ndarray, ranker: Any, *, stale: str
+) -> World:
     promoted = (np.random.default_rng(1).random(train.n_items + 1) < 0.1).astype(np.float32)
 
     def fitted(data: rk.Dataset) -> rk.Pipeline:
@@ -100,7 +104,7 @@ def _world(name: str, train: rk.Dataset, test: rk.Dataset, stock: np.ndarray, *,
                 rules.InStock(stock),
                 rules.Blocked([]),
                 features.Standard(),
-                rankers.GradientBoosting(n_estimators=50),
+                rk.Step(ranker, name="ranker"),
                 Promote(promoted),
                 rules.MaxShare("category", 0.4),
                 diversity.MMR(0.9),

@@ -8,16 +8,17 @@ from recokit.debugger.checks import CHECKS, Check
 from recokit.debugger.checks_candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
 from recokit.debugger.checks_features import FeatureCoverage, FeatureFreshness, FeatureValues
 from recokit.debugger.checks_list import HardRules, ListChanges, RuleChanges
-from recokit.debugger.checks_ranking import ScoreOrder, Scores, ScoreSpread
+from recokit.debugger.checks_ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
 from recokit.debugger.checks_serving import Outcome, Snapshot, StageErrors, StageTimes
 from recokit.debugger.compare import Comparison
 from recokit.debugger.debugger import RecommendationDebugger
 from recokit.debugger.diagnosis import HEALTHY, Diagnosis
-from recokit.debugger.evidence import Evidence, Runnable
+from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.localise import Segment, localise
 from recokit.debugger.population import PopulationDiagnosis
-from recokit.debugger.scan import SourceScan, Vectors
+from recokit.debugger.runnable import Runnable
+from recokit.debugger.scan import RankerScan, Scan, SourceScan, Vectors
 from recokit.debugger.watch import Watch
 from recokit.debugger.why import Answer
 
@@ -39,9 +40,12 @@ __all__ = [
     "ListChanges",
     "Outcome",
     "PopulationDiagnosis",
+    "RankerInputs",
+    "RankerScan",
     "RecommendationDebugger",
     "RuleChanges",
     "Runnable",
+    "Scan",
     "ScoreOrder",
     "ScoreSpread",
     "Scores",

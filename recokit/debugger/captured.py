@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from recokit.slates import select
 from recokit.trace import Trace
 from recokit.typing import IntArray
 
-__all__ = ["Captured", "captured_rows", "limited_by", "ranked_batch", "retrieved_batch"]
+__all__ = ["Captured", "captured_rows", "listed", "ranked_batch", "retrieved_batch"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,9 @@ class Captured:
         What the hard rules removed, described and scored as if they had not; None where they removed nothing.
     limited : Candidates, optional
         The lists under the limits alone, without diversity; None where these are the lists as served.
+    usually_limited, usually_listed : Candidates, optional
+        Of the same candidates and scores: the lists under the limits of the baseline, and those under the limits of
+        this pipeline with the diversity of the baseline. None without a baseline whose stages can tell.
     freshness : mapping of str to float
         Until when the data of each feature is known, where a stage tells.
     """
@@ -41,17 +44,31 @@ class Captured:
     removed: Candidates | None
     limited: Candidates | None
     freshness: Mapping[str, float]
+    usually_limited: Candidates | None = None
+    usually_listed: Candidates | None = None
 
     @classmethod
-    def of(cls, trace: Trace, nodes: Any) -> Captured:
-        """Complete a captured trace of the pipeline with these nodes; runs no source again."""
+    def of(cls, trace: Trace, nodes: Any, usual: Any = ()) -> Captured:
+        """Complete a captured trace of the pipeline with these nodes; runs no source again.
+
+        ``usual`` are the nodes of a baseline with the same codes, if there is one.
+        """
         stages = {node.name: node.stage for node in nodes}
         roles = {node.name: node.role for node in nodes}
         freshness: dict[str, float] = {}
         for stage in stages.values():
             if hasattr(stage, "freshness"):
                 freshness |= stage.freshness()
-        return cls(trace, stages, roles, _removed(trace, stages), _limited(trace, stages, roles), freshness)
+        limits, steering = _of_role(nodes, Role.CONSTRAINT), _steering(nodes)
+        ranked = ranked_batch(trace)
+        limited = usually_limited = usually_listed = None
+        if ranked is not None:
+            limited = listed(ranked, limits) if steering else None
+            if usual:
+                usually_limited = listed(ranked, _of_role(usual, Role.CONSTRAINT))
+                usually_listed = listed(ranked, limits, _steering(usual)) if steering else None
+        removed = _removed(trace, stages)
+        return cls(trace, stages, roles, removed, limited, freshness, usually_limited, usually_listed)
 
 
 def retrieved_batch(trace: Trace) -> Candidates | None:
@@ -71,14 +88,38 @@ def captured_rows(batch: Candidates, row: int) -> IntArray:
     return batch.item[int(batch.offsets[row]) : int(batch.offsets[row + 1])]
 
 
-def limited_by(batch: Candidates, stages: Any) -> Candidates | None:
-    """Return the lists of a ranked batch under some constraints alone; None where one of them fails."""
+def listed(batch: Candidates, limits: Sequence[Any], steering: Sequence[Any] = ()) -> Candidates | None:
+    """Return the lists of a ranked batch under some constraints, and an objective or a reranker if there is one.
+
+    None where one of them fails.
+    """
     try:
-        limits = [limit for stage in stages for limit in stage.limit(batch)]
-    except Exception:  # the run itself has recorded that
+        stated = [limit for stage in limits for limit in stage.limit(batch)]
+        order = objective = None
+        for stage in steering:
+            if hasattr(stage, "rerank"):
+                order = stage.rerank(batch)
+            else:
+                objective = stage
+        chosen = select(
+            batch,
+            batch.requests.k,
+            limits=stated,
+            objective=objective,
+            order=order,
+            pool=getattr(objective, "pool", None),
+        )
+    except Exception:  # the run itself has recorded that, or the baseline's stage does not fit
         return None
-    chosen = select(batch, batch.requests.k, limits=limits)
     return batch.take(chosen.offsets, chosen.index)
+
+
+def _of_role(nodes: Any, *roles: Role) -> list[Any]:
+    return [node.stage for node in nodes if node.role in roles]
+
+
+def _steering(nodes: Any) -> list[Any]:
+    return _of_role(nodes, Role.OBJECTIVE, Role.RERANKER)
 
 
 def _removed(trace: Trace, stages: Mapping[str, Any]) -> Candidates | None:
@@ -102,11 +143,3 @@ def _removed(trace: Trace, stages: Mapping[str, Any]) -> Candidates | None:
         except Exception:  # a stage that cannot do without the others: the order so far has to serve
             break
     return batch
-
-
-def _limited(trace: Trace, stages: Mapping[str, Any], roles: Mapping[str, Role]) -> Candidates | None:
-    ranked = ranked_batch(trace)
-    steering = any(role in (Role.OBJECTIVE, Role.RERANKER) for role in roles.values())
-    if ranked is None or not steering:
-        return None
-    return limited_by(ranked, [stages[name] for name, role in roles.items() if role is Role.CONSTRAINT])

@@ -7,7 +7,7 @@ from typing import Protocol
 from recokit.debugger.checks_candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
 from recokit.debugger.checks_features import FeatureCoverage, FeatureFreshness, FeatureValues
 from recokit.debugger.checks_list import HardRules, ListChanges, RuleChanges
-from recokit.debugger.checks_ranking import ScoreOrder, Scores, ScoreSpread
+from recokit.debugger.checks_ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
 from recokit.debugger.checks_serving import Outcome, Snapshot, StageErrors, StageTimes
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding
@@ -35,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     FeatureValues(),
     Scores(),
     ScoreOrder(),
+    RankerInputs(),
     ScoreSpread(),
     HardRules(),
     RuleChanges(),

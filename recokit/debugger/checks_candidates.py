@@ -138,7 +138,7 @@ class SourceMix:
     minimum : float, default 0.2
         Least share of the 20 items first in the baseline's source that must be first in the same source here.
     flood : float, default 2.0
-        How many times its usual number of candidates a source may give, if that takes places from others.
+        How many times its usual number of items a source may find, if that takes places from others.
     """
 
     def __init__(self, minimum: float = 0.2, flood: float = 2.0) -> None:
@@ -155,7 +155,7 @@ class SourceMix:
                 continue
             if not count:
                 found += [self._empty(event.name, before)]
-            elif before and self._floods(evidence, usual, leaf):
+            elif evidence.baseline is not None and self._floods(evidence, event, leaf, usual):
                 found += [self._flooding(event.name, count, before, usual)]
             elif before:
                 share = _shared(evidence, event)
@@ -163,13 +163,14 @@ class SourceMix:
                     found += [self._changed(evidence, event, leaf, share)]
         return found
 
-    def _floods(self, evidence: Evidence, usual: dict[str, int], leaf: str) -> bool:
+    def _floods(self, evidence: Evidence, event: StageEvent, leaf: str, usual: dict[str, int]) -> bool:
+        assert evidence.baseline is not None
+        given = sum(one.n_out for one in evidence.baseline.trace.events if one.name == event.name)
         now = evidence.candidate_sources
-        more = now[leaf] - usual[leaf]
         others = sum(n for name, n in usual.items() if name != leaf)
         left = sum(n for name, n in now.items() if name != leaf and name in usual)
-        crowded = others - left >= 0.1 * max(others, 1)
-        return now[leaf] > self.flood * usual[leaf] and more >= TOP / 2 and crowded
+        grown = now[leaf] >= usual.get(leaf, 0) + max(TOP / 2, 0.1 * usual.get(leaf, 0))
+        return grown and event.n_out > self.flood * given and others - left >= 0.03 * max(others, 1)
 
     def _empty(self, name: str, before: int) -> Finding:
         return Finding(
@@ -220,7 +221,7 @@ class IndexHealth:
 
     Parameters
     ----------
-    vanished : float, default 0.1
+    vanished : float, default 0.2
         Largest share of the items often found by the baseline's source that may never be found here.
     shared : float, default 0.15
         Least share of the baseline's answers, in the self-test, that must be answers here.
@@ -228,13 +229,13 @@ class IndexHealth:
         Largest share of vectors that may have values that are not finite, beyond the baseline's share.
     """
 
-    def __init__(self, vanished: float = 0.1, shared: float = 0.15, not_finite: float = 0.01) -> None:
+    def __init__(self, vanished: float = 0.2, shared: float = 0.15, not_finite: float = 0.01) -> None:
         self.vanished, self.shared, self.not_finite = vanished, shared, not_finite
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return what there is to say, nothing if all is well."""
         found = []
-        for name, scan in evidence.scans.items():
+        for name, scan in evidence.scan.sources.items():
             spoiled = self._spoiled_vectors(name, scan)
             if spoiled is not None:
                 found.append(spoiled)
@@ -278,7 +279,7 @@ class IndexHealth:
             "answered": scan.answered,
             "baseline_answered": scan.usual_answered,
         }
-        if scan.vanished > self.vanished and scan.shared_of_rest > 2 * self.shared:
+        if scan.vanished > self.vanished and scan.shared_of_rest > 0.5:
             return [
                 Finding(
                     "INDEX_TRUNCATED",

@@ -20,14 +20,14 @@ MOST = 200
 
 
 class FeatureCoverage:
-    """Missing features of the items at the top.
+    """Missing features: of the items at the top, and of any candidate that has them in the baseline.
 
     Parameters
     ----------
     minimum : float, default 0.8
-        Share of values that must be there (R38); of what the baseline has, where there is one.
+        Share of values that must be there (R38); of what the baseline has of the same items, where there is one.
     lost : float, default 0.5
-        How much less of one feature than in the baseline is too little.
+        Share of the values of one feature that the baseline has, and that may be missing here.
     """
 
     def __init__(self, minimum: float = 0.8, lost: float = 0.5) -> None:
@@ -39,45 +39,48 @@ class FeatureCoverage:
         if not coverage:
             return []
         share = float(np.mean(list(coverage.values())))
-        before = {} if evidence.baseline is None else evidence.baseline.feature_coverage
-        lost = {name for name, part in coverage.items() if before.get(name, 0.0) - part > self.lost}
-        if evidence.baseline is not None:
-            alive = set(before) - set(evidence.baseline.dead_features)
-            lost |= alive & set(evidence.dead_features)
-        # With a baseline the question is what is missing that was there; without one, what is missing at all.
-        expected = self.minimum * float(np.mean(list(before.values()))) if before else self.minimum
-        names = sorted(lost) or sorted(name for name, part in coverage.items() if part < self.minimum)
-        if share < expected:
-            return [
-                Finding(
-                    "FEATURE_QUALITY_ISSUE",
-                    Severity.CRITICAL,
-                    _stage_of(evidence, names),
-                    f"{share:.0%} of the features of the top {len(evidence.top)} items have a value, "
-                    f"expected {expected:.0%}",
-                    f"Mend what computes or serves {_some(names)}.",
-                    "ranking",
-                    "data",
-                    evidence={"coverage": share, "expected": expected, "features": names[:20]},
-                    items=evidence.ids(evidence.best),
-                )
-            ]
+        pair = _Pair.of(evidence)
+        names = sorted(name for name, part in coverage.items() if part < self.minimum)
+        if pair is None:
+            expected = self.minimum
+            return [self._issue(evidence, share, expected, names)] if share < expected else []
+        n_usual = pair.there_usual.sum(axis=0)
+        missing = (pair.there_usual & ~pair.there).sum(axis=0)
+        lost = [pair.names[i] for i in np.flatnonzero((n_usual >= FEWEST) & (missing > self.lost * n_usual))]
         if not lost:
             return []
+        # Of the same candidates, what the baseline has is what can be expected.
+        kept = float(pair.there.sum() / max(pair.there_usual.sum(), 1))
+        if kept < self.minimum:
+            return [self._issue(evidence, share, share / max(kept, 1e-9) * self.minimum, sorted(lost))]
         return [
             Finding(
                 "FEATURES_LOST",
                 Severity.CRITICAL,
-                _stage_of(evidence, names),
-                f"{len(lost)} features that the baseline has are missing: {_some(names)}",
-                f"Mend what computes or serves {_some(names)}.",
+                _stage_of(evidence, lost),
+                f"{len(lost)} features that the baseline has are missing: {_some(sorted(lost))}",
+                f"Mend what computes or serves {_some(sorted(lost))}.",
                 "ranking",
                 "data",
-                evidence={"features": names[:20], "coverage": share},
+                evidence={"features": sorted(lost)[:20], "coverage": share},
                 items=evidence.ids(evidence.best),
                 relative=True,
             )
         ]
+
+    def _issue(self, evidence: Evidence, share: float, expected: float, names: list[str]) -> Finding:
+        return Finding(
+            "FEATURE_QUALITY_ISSUE",
+            Severity.CRITICAL,
+            _stage_of(evidence, names),
+            f"{share:.0%} of the features of the top {len(evidence.top)} items have a value, "
+            f"expected {min(expected, 1.0):.0%}",
+            f"Mend what computes or serves {_some(names)}.",
+            "ranking",
+            "data",
+            evidence={"coverage": share, "expected": min(expected, 1.0), "features": names[:20]},
+            items=evidence.ids(evidence.best),
+        )
 
 
 class FeatureFreshness:
@@ -128,6 +131,16 @@ class _Pair:
     usual: FloatArray
     both: BoolArray
     changed: BoolArray
+
+    @property
+    def there(self) -> BoolArray:
+        """Which values are known here."""
+        return np.isfinite(self.here)
+
+    @property
+    def there_usual(self) -> BoolArray:
+        """Which values are known in the baseline."""
+        return np.isfinite(self.usual)
 
     @classmethod
     def of(cls, evidence: Evidence) -> _Pair | None:
@@ -223,6 +236,8 @@ def _by_one_factor(here: FloatArray, usual: FloatArray, least: float) -> bool:
         return False
     factor = np.log(np.abs(here[used] / usual[used]))
     low, middle, high = np.percentile(factor, (10, 50, 90))
+    # One value for all candidates may as well be shifted: only a large factor tells.
+    least = least if np.ptp(usual) > 0 else least**2.5
     return bool(abs(middle) > np.log(least) and high - low < 0.2)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from recokit.debugger.captured import captured_rows, limited_by
+from recokit.debugger.captured import captured_rows, listed
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.protocols import Role
@@ -107,15 +105,18 @@ class RuleChanges:
 class ListChanges:
     """How much limits and diversity, each apart, change the list that the scores ask for.
 
+    With a baseline, its limits and its diversity are applied to the same candidates and scores: what they would have
+    listed, and this pipeline's do not, is theirs alone.
+
     Parameters
     ----------
     maximum : float, default 0.7
-        Largest share of the top k that one of them may keep off the list.
-    more : float, default 0.35
-        How much larger that share may be than in the baseline.
+        Without a baseline: largest share of the top k that one of them may keep off the list.
+    more : float, default 0.2
+        With one: largest share of the list that may differ.
     """
 
-    def __init__(self, maximum: float = 0.7, more: float = 0.35) -> None:
+    def __init__(self, maximum: float = 0.7, more: float = 0.2) -> None:
         self.maximum, self.more = maximum, more
 
     def look(self, evidence: Evidence) -> list[Finding]:
@@ -144,21 +145,9 @@ class ListChanges:
             ]
         return found
 
-    def _too_much(
-        self, evidence: Evidence, size: int, figure: Callable[[Evidence], int]
-    ) -> tuple[bool, bool, float]:
-        """Return whether a change is too large, whether only beside the baseline, and the baseline's share."""
-        share = figure(evidence) / size
-        if evidence.baseline is None:
-            return share > self.maximum, False, float("nan")
-        usual = figure(evidence.baseline) / max(len(evidence.baseline.best), 1)
-        return share > usual + self.more or (share > self.maximum and share > usual + 0.1), True, usual
-
     def _limits(self, evidence: Evidence, size: int, event: StageEvent) -> list[Finding]:
-        much, relative, usual = self._too_much(evidence, size, lambda one: one.exchanged_by_limits)
-        short = _shorter(evidence)
-        relaxed = dict(event.detail.get("relaxed", {})) if evidence.alone else {}
-        if not much and not short:
+        exchanged, more = evidence.exchanged_by_limits, evidence.kept_off_by_limits
+        if not self._too_much(evidence.captured.usually_limited is not None, exchanged, more, size):
             return []
         name = _tightest(evidence) or event.name
         return [
@@ -166,51 +155,43 @@ class ListChanges:
                 "LIMIT_TOO_TIGHT",
                 Severity.CRITICAL,
                 name,
-                f"limits keep {evidence.exchanged_by_limits} of the top {size} off the list, {name} most of them",
+                f"limits keep {exchanged} of the top {size} off the list, {name} most of them"
+                + (f"; the baseline's would have listed {more} more" if more else ""),
                 f"Loosen {name}, or make it soft so that it yields where it leaves a list short.",
                 "list",
                 "settings",
                 evidence={
-                    "exchanged": evidence.exchanged_by_limits,
+                    "exchanged": exchanged,
                     "of": size,
-                    "baseline_share": usual,
-                    "relaxed": relaxed,
+                    "listed_by_baseline": more,
+                    "relaxed": dict(event.detail.get("relaxed", {})) if evidence.alone else {},
                     "length": len(evidence.selected),
                 },
                 items=evidence.ids(np.setdiff1d(evidence.best, evidence.limited)),
-                relative=relative,
             )
         ]
 
     def _diversity(self, evidence: Evidence, size: int, event: StageEvent) -> list[Finding]:
-        steering = [
-            name for name, role in evidence.captured.roles.items() if role in (Role.OBJECTIVE, Role.RERANKER)
-        ]
-        much, relative, usual = self._too_much(evidence, size, lambda one: one.exchanged_by_diversity)
-        if not much or not steering:
+        exchanged, more = evidence.exchanged_by_diversity, evidence.kept_off_by_diversity
+        if not self._too_much(evidence.captured.usually_listed is not None, exchanged, more, size):
             return []
         return [
             Finding(
                 "DIVERSITY_TOO_STRONG",
-                Severity.CRITICAL if relative else Severity.WARNING,
+                Severity.CRITICAL,
                 event.name,
-                f"{event.name} exchanges {evidence.exchanged_by_diversity} of {size} items that scores ask for",
+                f"{event.name} exchanges {exchanged} of {size} items that scores and limits ask for"
+                + (f"; the baseline's would have listed {more} more" if more else ""),
                 f"Give relevance more weight in {event.name}.",
                 "list",
                 "settings",
-                evidence={"exchanged": evidence.exchanged_by_diversity, "of": size, "baseline_share": usual},
+                evidence={"exchanged": exchanged, "of": size, "listed_by_baseline": more},
                 items=evidence.ids(np.setdiff1d(evidence.limited, evidence.selected)),
-                relative=relative,
             )
         ]
 
-
-def _shorter(evidence: Evidence) -> bool:
-    """Whether the limits leave a list short that has candidates enough and was full in the baseline."""
-    if evidence.baseline is None or evidence.ranked is None:
-        return False
-    full = len(evidence.baseline.selected) >= min(evidence.k, len(evidence.baseline.ranked_items))
-    return full and len(evidence.limited) < min(evidence.k, len(evidence.ranked)) * 0.7
+    def _too_much(self, paired: bool, exchanged: int, more: int, size: int) -> bool:
+        return more >= self.more * size and exchanged > 0 if paired else exchanged > self.maximum * size
 
 
 def _tightest(evidence: Evidence) -> str:
@@ -221,7 +202,7 @@ def _tightest(evidence: Evidence) -> str:
 
     def kept_off(name: str) -> int:
         assert evidence.ranked is not None
-        lists = limited_by(evidence.ranked, [evidence.stages[name]])
+        lists = listed(evidence.ranked, [evidence.stages[name]])
         return 0 if lists is None else len(np.setdiff1d(evidence.best, lists.item))
 
     return max(names, key=kept_off)

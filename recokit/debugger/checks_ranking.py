@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 
-from recokit.debugger.evidence import Evidence, rank_correlation
+from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
+from recokit.debugger.ranks import rank_correlation
 from recokit.trace import StageEvent
 
-__all__ = ["ScoreOrder", "ScoreSpread", "Scores"]
+__all__ = ["RankerInputs", "ScoreOrder", "ScoreSpread", "Scores"]
+
+#: Cosine of the shares of features from which on two rankers go by the same.
+SAME_MODEL = 0.5
 
 
 class Scores:
@@ -106,6 +111,50 @@ class ScoreSpread:
         return evidence.events("scorer")[-1].name
 
 
+class RankerInputs:
+    """What the ranker goes by, as the scan found: features that mattered to the baseline's ranker and not to this one.
+
+    Parameters
+    ----------
+    minimum : float, default 0.5
+        Least cosine of the features' shares in what the two rankers say.
+    """
+
+    def __init__(self, minimum: float = SAME_MODEL) -> None:
+        self.minimum = minimum
+
+    def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
+        return [
+            Finding(
+                "RANKING_CHANGED",
+                Severity.CRITICAL,
+                name,
+                f"{name} goes by other features than the baseline's: {_first(scan.importance)} instead of "
+                f"{_first(scan.usual)}",
+                f"Check which version of the model {name} has, and the order of its features.",
+                "ranking",
+                "model",
+                evidence={
+                    "alike": scan.alike,
+                    "importance": _largest(scan.importance),
+                    "usual": _largest(scan.usual),
+                },
+                relative=True,
+            )
+            for name, scan in evidence.scan.rankers.items()
+            if scan.alike < self.minimum
+        ]
+
+
+def _largest(share: Mapping[str, float]) -> dict[str, float]:
+    return {name: share[name] for name in sorted(share, key=lambda name: -share[name])[:5]}
+
+
+def _first(share: Mapping[str, float]) -> str:
+    return ", ".join(list(_largest(share))[:2])
+
+
 class ScoreOrder:
     """Whether each scorer orders the candidates as the baseline's does.
 
@@ -116,13 +165,13 @@ class ScoreOrder:
     ----------
     minimum : float, default 0.3
         Least rank correlation with the baseline's scores.
-    inverted : float, default -0.3
+    inverted : float, default -0.7
         A correlation below this is an order turned round.
     moves : float, default 0.4
         How much less of the order before it a later scorer may leave than the baseline's does.
     """
 
-    def __init__(self, minimum: float = 0.3, inverted: float = -0.3, moves: float = 0.4) -> None:
+    def __init__(self, minimum: float = 0.3, inverted: float = -0.7, moves: float = 0.4) -> None:
         self.minimum, self.inverted, self.moves = minimum, inverted, moves
 
     def look(self, evidence: Evidence) -> list[Finding]:
@@ -172,10 +221,13 @@ class ScoreOrder:
                 )
             ]
         if alike < self.minimum:
+            # A ranker that goes by the same features was trained again; it is no other model.
+            known = evidence.scan.rankers.get(event.name)
+            same = known is not None and known.alike >= SAME_MODEL
             return [
                 say(
                     "RANKING_CHANGED",
-                    Severity.CRITICAL,
+                    Severity.NOTE if same else Severity.WARNING,
                     message=f"{event.name} orders the candidates in another way than the baseline's from the same "
                     f"features (rank correlation {alike:.2f})",
                     action=f"Check which version of the model {event.name} has, and the order of its features.",

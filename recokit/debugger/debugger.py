@@ -10,19 +10,22 @@ import numpy as np
 
 from recokit.data import Dataset, Requests
 from recokit.data.segments import segments_by
+from recokit.debugger.captured import retrieved_batch
 from recokit.debugger.checks import CHECKS, Check
 from recokit.debugger.compare import Comparison, first_difference
 from recokit.debugger.diagnosis import Diagnosis, ranked_findings
-from recokit.debugger.evidence import Evidence, Runnable
+from recokit.debugger.evidence import Evidence
 from recokit.debugger.figures import figures_of, funnel_of, gaps_of
 from recokit.debugger.gather import Gatherer, asked_again, feature_scale, run_again, translated
 from recokit.debugger.population import PopulationDiagnosis
-from recokit.debugger.scan import SourceScan, scan_source
+from recokit.debugger.runnable import Runnable
+from recokit.debugger.scan import Scan, scan_rankers, scan_source
 from recokit.debugger.watch import Watch
 from recokit.debugger.why import Answer, depth_of
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role
 from recokit.trace import Trace
+from recokit.typing import IntArray
 
 __all__ = ["RecommendationDebugger"]
 
@@ -31,7 +34,7 @@ BATCH = 64
 #: Users of a sample whose requests run alone, so that times can be judged.
 TIMED = 8
 #: Labels that a column of the users may have to tell segments apart.
-MOST_LABELS = 20
+MOST_LABELS = 30
 
 
 class RecommendationDebugger:
@@ -81,7 +84,7 @@ class RecommendationDebugger:
             )
         self.pipeline, self.known_good, self.baseline = pipeline, known_good, baseline
         self.checks, self.budget_ms = tuple(checks), budget_ms
-        self.scans: Mapping[str, SourceScan] = {}
+        self.scanned = Scan()
         self._gatherer = Gatherer(pipeline, baseline, known_good, budget_ms / 1e3)
 
     # -- one user ----------------------------------------------------------------------------------
@@ -103,7 +106,7 @@ class RecommendationDebugger:
         Diagnosis
         """
         requests = self.pipeline.requests([user], k, **options)
-        return next(self._diagnosed(self._gatherer.evidence(requests, [user], scans=self.scans), [user]))
+        return next(self._diagnosed(self._gatherer.evidence(requests, [user], scan=self.scanned), [user]))
 
     def diagnose_trace(self, trace: Trace, row: int = 0) -> Diagnosis:
         """Diagnose a live request, or a saved one, from its trace.
@@ -126,12 +129,12 @@ class RecommendationDebugger:
             raise IndexError(f"found row {row}; expected 0 to {len(trace.requests) - 1}")
         users = [None] * len(trace.requests) if trace.users is None else list(trace.users)
         if any(event.after is not None for event in trace.events):
-            evidences = self._gatherer.evidence(trace.requests, users, trace=trace, scans=self.scans)
+            evidences = self._gatherer.evidence(trace.requests, users, trace=trace, scan=self.scanned)
             found = [evidence for place, evidence in enumerate(evidences) if place == row]
             return next(self._diagnosed(iter(found), [users[row]]))
         one = asked_again(trace.requests, row)
         return next(
-            self._diagnosed(self._gatherer.evidence(one, [users[row]], scans=self.scans), [users[row]])
+            self._diagnosed(self._gatherer.evidence(one, [users[row]], scan=self.scanned), [users[row]])
         )
 
     def _diagnosed(self, evidences: Iterator[Evidence], users: Sequence[Any]) -> Iterator[Diagnosis]:
@@ -178,7 +181,7 @@ class RecommendationDebugger:
         options
             As for :meth:`diagnose`; ``context`` may hold a list with a value for each user.
         """
-        if scan and not self.scans:
+        if scan and not self.scanned:
             self.scan(now=options.get("now"))
         requests = self.pipeline.requests(list(users), k, **options)
         diagnoses: list[Diagnosis] = []
@@ -190,7 +193,7 @@ class RecommendationDebugger:
                 reference = self.pipeline if self.baseline is None else self.baseline
                 few = translated(part, some, self.pipeline, reference)
                 scale = feature_scale(run_again(reference, few, self.budget_ms / 1e3))
-            gathered = self._gatherer.evidence(part, some, scans=self.scans, scale=scale)
+            gathered = self._gatherer.evidence(part, some, scan=self.scanned, scale=scale)
             diagnoses += self._diagnosed(gathered, some)
         placed: list[Diagnosis] = [diagnoses[0]] * len(users)
         for place, row in enumerate(row for rows in _batches(len(users)) for row in rows):
@@ -220,7 +223,7 @@ class RecommendationDebugger:
             diagnosis
             for one in kept
             for diagnosis in self._diagnosed(
-                self._gatherer.evidence(one.requests, [one.user], scans=self.scans), [one.user]
+                self._gatherer.evidence(one.requests, [one.user], scan=self.scanned), [one.user]
             )
         ]
         users = [one.user for one in kept]
@@ -255,48 +258,49 @@ class RecommendationDebugger:
 
     # -- catalogue scans ---------------------------------------------------------------------------
 
-    def scan(self, *, probes: int = 200, seed: int = 0, now: Any = None) -> Mapping[str, SourceScan]:
-        """Scan the sources: a self-test of their indexes, and their arrays; later diagnoses know the answers.
+    def scan(self, *, probes: int = 200, users: int = 16, seed: int = 0, now: Any = None) -> Scan:
+        """Scan sources and rankers: indexes, arrays, and what rankers go by. Later diagnoses know the answers.
 
-        Apart from :meth:`diagnose` since it costs more than a request: about two requests for each hundred probes.
+        Apart from :meth:`diagnose`, since it costs more than the request that is explained: a few requests for each
+        hundred probes, and what the rankers take to explain 5 items of each user.
 
         Parameters
         ----------
         probes : int, default 200
-            Items whose neighbours are asked for.
+            Items whose neighbours are asked for, of those that these users have or are offered.
+        users : int, default 16
+            Users whose requests are run for that; the rankers have to say what they go by for the items that they put
+            first.
         seed : int, default 0
-            Of the draw of items.
+            Of the draw of items and users.
         now : float or str, optional
             Time of the probes; the pipeline's clock by default.
-
-        Returns
-        -------
-        mapping of str to SourceScan
-            By path.
         """
-        n_items = len(self.pipeline.schema.item_ids)
-        random = np.random.default_rng(seed)
-        items = np.sort(random.choice(np.arange(1, n_items + 1), min(probes, n_items), replace=False))
+        schema, random = self.pipeline.schema, np.random.default_rng(seed)
+        some = schema.user_ids.decode(_drawn(random, len(schema.user_ids), users)).tolist() or [None]
         asked = {} if now is None else {"now": now}
-        # A run pins one version of the live values for all probes.
-        trace = run_again(self.pipeline, self.pipeline.requests([None], 1, **asked), self.budget_ms / 1e3)
-        at = float(trace.requests.now[0])
-        usual = {} if self.baseline is None else {node.name: node.stage for node in self.baseline}
-        codes = self._gatherer.codes
-        theirs = None
-        pinned = dict(trace.requests.pinned)
+        # One run each, which also pins one version of the live values for all probes.
+        requests = self.pipeline.requests(some, 1, **asked)
+        budget = self.budget_ms / 1e3
+        trace, usual = run_again(self.pipeline, requests, budget), None
+        stages, usual_stages = {node.name: node.stage for node in self.pipeline}, {}
+        items = _probes(trace, random, probes)
+        pinned, codes, theirs = dict(trace.requests.pinned), self._gatherer.codes, None
         if self.baseline is not None:
-            request = replace(self.baseline.requests([None], 1, now=at), pinned=trace.requests.pinned)
-            pinned |= run_again(self.baseline, request, self.budget_ms / 1e3).requests.pinned
+            translated_again = translated(requests, some, self.pipeline, self.baseline)
+            usual = run_again(self.baseline, replace(translated_again, pinned=pinned), budget)
+            usual_stages = {node.name: node.stage for node in self.baseline}
+            pinned |= usual.requests.pinned
             if codes is not None:
-                ids = self.pipeline.schema.item_ids.decode(items)
-                theirs = self.baseline.schema.item_ids.encode(ids)
-        self.scans = {
-            node.name: scan_source(node.stage, usual.get(node.name), items, at, codes, theirs, pinned)
+                theirs = self.baseline.schema.item_ids.encode(schema.item_ids.decode(items))
+        at = float(trace.requests.now[0])
+        sources = {
+            node.name: scan_source(node.stage, usual_stages.get(node.name), items, at, codes, theirs, pinned)
             for node in self.pipeline
             if node.role is Role.SOURCE and not node.name.startswith("fallback.")
         }
-        return self.scans
+        self.scanned = Scan(sources, scan_rankers(trace, stages, usual, usual_stages))
+        return self.scanned
 
     def why(
         self,
@@ -361,6 +365,20 @@ class RecommendationDebugger:
             place = first_difference(mine, theirs, self.pipeline.schema.item_ids, other.schema.item_ids)
             first[place] = first.get(place, 0) + 1
         return Comparison(first)
+
+
+def _probes(trace: Trace, random: np.random.Generator, most: int) -> IntArray:
+    """Draw items that the users of a run have or are offered: those that matter, not the tail of the catalogue."""
+    batch = retrieved_batch(trace)
+    lists = [np.zeros(0, np.int64) if batch is None else batch.item]
+    lists += [trace.requests.ragged["history"].values] if "history" in trace.requests.ragged else []
+    items = np.unique(np.concatenate(lists))
+    items = items[items > 0]
+    return np.sort(random.choice(items, min(most, len(items)), replace=False))
+
+
+def _drawn(random: np.random.Generator, n: int, most: int) -> IntArray:
+    return np.sort(random.choice(np.arange(1, n + 1), min(most, n), replace=False))
 
 
 def _batches(n: int) -> Iterator[list[int]]:

@@ -5,44 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from recokit.data import Candidates, Requests, Schema
 from recokit.debugger.captured import Captured, captured_rows, ranked_batch, retrieved_batch
-from recokit.debugger.scan import SourceScan
-from recokit.result import Recommendations
+from recokit.debugger.scan import Scan
 from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["TOP", "Evidence", "Runnable", "rank_correlation"]
+__all__ = ["TOP", "Evidence"]
 
 #: How many items from the top the checks look at (R38: of the top 20).
 TOP = 20
 #: Candidates' scores that differ by less than this share of their size differ by rounding only.
 ROUNDING = 1e-6
-
-
-class Runnable(Protocol):
-    """What the debugger needs of a pipeline; ``recokit.Pipeline`` has it."""
-
-    schema: Schema
-    names: tuple[str, ...]
-    fitted_until: float
-
-    def requests(self, users: Any = None, k: int = 10, **options: Any) -> Requests: ...
-
-    def run(
-        self,
-        requests: Requests,
-        *,
-        capture: Any = "summary",
-        budget_ms: float | None = None,
-        observe: bool = True,
-    ) -> Recommendations: ...
-
-    def __iter__(self) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +40,8 @@ class Evidence:
         Vocabularies and tables; decodes items for evidence.
     budget : float
         Seconds that a request may take.
-    scans : mapping of str to SourceScan
-        What the scan of the sources found, by path; empty before there was one.
+    scan : Scan
+        What the scans of sources and rankers found; empty before there was one.
     scale : mapping of str to float
         Standard deviation of each feature over many candidates of many users, where they are known.
     baseline : Evidence, optional
@@ -77,7 +55,7 @@ class Evidence:
     known_good: IntArray | None
     schema: Schema
     budget: float
-    scans: Mapping[str, SourceScan] = field(default_factory=dict)
+    scan: Scan = field(default_factory=Scan)
     scale: Mapping[str, float] = field(default_factory=dict)
     baseline: Evidence | None = field(default=None, repr=False)
     codes: IntArray | None = field(default=None, repr=False)
@@ -382,6 +360,18 @@ class Evidence:
         """Items of the list under the limits alone that diversity, or another reranker, exchanged."""
         return len(np.setdiff1d(self.limited, self.selected))
 
+    @cached_property
+    def kept_off_by_limits(self) -> int:
+        """Items that the baseline's limits would have put on the list, of the same scores, and these do not."""
+        usual = self.captured.usually_limited
+        return 0 if usual is None else len(np.setdiff1d(captured_rows(usual, self.row), self.limited))
+
+    @cached_property
+    def kept_off_by_diversity(self) -> int:
+        """Items that the baseline's diversity would have put on the list, of the same scores, and this does not."""
+        usual = self.captured.usually_listed
+        return 0 if usual is None else len(np.setdiff1d(captured_rows(usual, self.row), self.selected))
+
     def seconds(self, name: str) -> float:
         """Return what a stage took, all its calls in the run together."""
         return float(sum(event.seconds for event in self.trace.events if event.name == name))
@@ -389,18 +379,6 @@ class Evidence:
     def ids(self, codes: Any) -> tuple[Any, ...]:
         """Return external ids, ten at most."""
         return tuple(self.schema.item_ids.decode(np.asarray(codes, np.int64)[:10]).tolist())
-
-
-def rank_correlation(a: AnyArray, b: AnyArray) -> float:
-    """Return Spearman's correlation of two score vectors, ties in the order given; NaN below five pairs."""
-    if len(a) < 5:
-        return float("nan")
-    n = len(a)
-    ranks = np.empty((2, n))
-    for row, values in zip(ranks, (a, b), strict=True):
-        row[np.argsort(_descending(values), kind="stable")] = np.arange(n)
-    ranks -= (n - 1) / 2
-    return float(12 * (ranks[0] @ ranks[1]) / (n * (n * n - 1)))
 
 
 def _descending(score: AnyArray) -> AnyArray:

@@ -88,7 +88,7 @@ def gaps_of(evidence: Evidence) -> tuple[str, ...]:
         gaps.append("recall of the candidates: this user has no known-good item")
     if evidence.baseline is None:
         gaps.append("changes of sources, features, scores and rules: no baseline was given")
-    if not evidence.scans:
+    if not evidence.scan:
         gaps.append("self-test of the indexes: debugger.scan() was not run")
     if evidence.ranked is not None and evidence.ranked.feature_names and not evidence.feature_age:
         gaps.append("freshness of features: no stage tells")

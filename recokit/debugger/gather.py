@@ -10,8 +10,9 @@ import numpy as np
 
 from recokit.data import Dataset, Requests, Vocabulary
 from recokit.debugger.captured import Captured, ranked_batch
-from recokit.debugger.evidence import Evidence, Runnable
-from recokit.debugger.scan import SourceScan
+from recokit.debugger.evidence import Evidence
+from recokit.debugger.runnable import Runnable
+from recokit.debugger.scan import Scan
 from recokit.errors import ConfigurationError
 from recokit.trace import Trace
 from recokit.typing import IntArray
@@ -47,19 +48,20 @@ class Gatherer:
         users: Sequence[Any],
         *,
         trace: Trace | None = None,
-        scans: Mapping[str, SourceScan] | None = None,
+        scan: Scan = Scan(),  # noqa: B008  (frozen)
         scale: Mapping[str, float] | None = None,
     ) -> Iterator[Evidence]:
         """Run requests as one batch, or read their captured trace, and give the evidence of each row."""
         trace = self._run(self.pipeline, requests) if trace is None else trace
-        captured = Captured.of(trace, self.pipeline)
-        usual, codes = None, None
+        codes = self.codes
+        known = () if self.baseline is None or codes is not None else self.baseline
+        captured = Captured.of(trace, self.pipeline, tuple(known))
+        usual = None
         if self.baseline is not None:
             asked = translated(requests, users, self.pipeline, self.baseline)
             # The same live values, whatever has changed by now.
             asked = replace(asked, pinned=trace.requests.pinned)
             usual = Captured.of(self._run(self.baseline, asked), self.baseline)
-            codes = self.codes
         scale = scale if scale is not None else {}
         good = self._good_items(users)
         for row in range(len(requests)):
@@ -74,7 +76,7 @@ class Gatherer:
                 good[row],
                 self.pipeline.schema,
                 self.budget,
-                scans=scans or {},
+                scan=scan,
                 scale=scale,
                 baseline=reference,
             )
@@ -111,7 +113,7 @@ class Gatherer:
 def run_again(pipeline: Runnable, requests: Requests, budget: float) -> Trace:
     """Run requests with everything captured, side effects off, in the debugger's own time."""
     return pipeline.run(
-        requests, capture="full", budget_ms=1e3 * PATIENCE * budget * max(len(requests) / 8, 1), observe=False
+        requests, capture="full", budget_ms=1e3 * PATIENCE * budget * len(requests), observe=False
     ).trace
 
 

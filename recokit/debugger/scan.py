@@ -2,7 +2,7 @@
 
 The self-test of a source asks it for the neighbours of single items, as histories of one item, and compares its answers
 with those of the baseline's source. The check of arrays looks for values that are not finite and for vectors that all
-point one way.
+point one way. What a ranker goes by is read from its contributions, where it has them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from recokit._ops.topk import top_k
 from recokit.data import Ragged, Requests, Retrieved
+from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, IntArray
 
-__all__ = ["SourceScan", "Vectors", "scan_source", "vectors_of"]
+__all__ = ["RankerScan", "Scan", "SourceScan", "Vectors", "scan_rankers", "scan_source", "vectors_of"]
 
-#: Answers of the self-test that are compared.
-DEPTH = 20
+#: Answers of the baseline's source in the self-test, and how far down this one's may have them.
+DEPTH, DEEP = 20, 100
+#: Items of each user whose contributions are read.
+EXPLAINED = 5
 #: Rows of vectors that the check of arrays looks at, at most.
 MOST_ROWS = 200_000
 #: Baseline answers that an item must be among before its absence tells anything.
@@ -67,9 +71,10 @@ class SourceScan:
     shared : float
         Mean share of the baseline's first 20 answers that are among the first 20 here; NaN without a baseline.
     vanished : float
-        Of the items that are often among the baseline's answers: the share that is never among the answers here.
+        Of the items that are often among the baseline's answers: the share that is never among the first 100 here.
     shared_of_rest : float
-        ``shared`` among the items that did not vanish.
+        Share of the baseline's answers that are among the first 100 here: of those of these items that did not vanish,
+        and of the probes that have an answer.
     gone : ndarray of int64
         Codes of vanished items.
     vectors, usual_vectors : tuple of Vectors
@@ -91,6 +96,83 @@ class SourceScan:
     usual_vectors: tuple[Vectors, ...] = ()
     until: float = float("inf")
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class RankerScan:
+    """What a ranker goes by, on the items that it puts first for some users.
+
+    Parameters
+    ----------
+    importance : mapping of str to float
+        Share of each feature in the sum of the absolute contributions.
+    usual : mapping of str to float
+        The same of the baseline's ranker; empty without one.
+    alike : float
+        Cosine of the two; NaN without a baseline.
+    seconds : float
+        What the scan took.
+    """
+
+    importance: Mapping[str, float]
+    usual: Mapping[str, float]
+    alike: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the scans found, by path.
+
+    Parameters
+    ----------
+    sources : mapping of str to SourceScan
+    rankers : mapping of str to RankerScan
+        Of the rankers that tell what features contribute.
+    """
+
+    sources: Mapping[str, SourceScan] = field(default_factory=dict)
+    rankers: Mapping[str, RankerScan] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.sources or self.rankers)
+
+
+def scan_rankers(
+    trace: Trace, stages: Mapping[str, Any], usual: Trace | None, usual_stages: Mapping[str, Any]
+) -> dict[str, RankerScan]:
+    """Read what the rankers of a captured run, and of the baseline's, go by."""
+    found = {}
+    for event in trace.events:
+        stage = stages.get(event.name)
+        if event.role != "scorer" or not hasattr(stage, "contributions"):
+            continue
+        started = time.perf_counter()
+        mine = _importance(stage, event)
+        theirs: dict[str, float] = {}
+        for other in usual.events if usual is not None else ():
+            if other.name == event.name and hasattr(usual_stages.get(other.name), "contributions"):
+                theirs = _importance(usual_stages[other.name], other)
+        names = sorted({*mine, *theirs})
+        a, b = (np.array([part.get(name, 0.0) for name in names]) for part in (mine, theirs))
+        whole = float(np.linalg.norm(a) * np.linalg.norm(b))
+        alike = float(a @ b) / whole if whole > 0 else float("nan")
+        found[event.name] = RankerScan(mine, theirs, alike, time.perf_counter() - started)
+    return found
+
+
+def _importance(stage: Any, event: StageEvent) -> dict[str, float]:
+    if event.before is None or event.after is None or event.error or not len(event.after):
+        return {}
+    _, index = top_k(event.after.offsets, event.after.score, EXPLAINED)
+    mask = np.zeros(len(event.before), np.bool_)
+    mask[index] = True
+    try:
+        parts = np.abs(stage.contributions(event.before.compress(mask)))
+    except Exception:  # the run itself has recorded what fails
+        return {}
+    share = np.nan_to_num(parts).mean(axis=0)
+    return dict(zip(stage.feature_names_, (share / max(float(share.sum()), 1e-30)).tolist(), strict=True))
 
 
 def scan_source(
@@ -126,10 +208,9 @@ def scan_source(
     base: dict[str, Any] = {"vectors": vectors, "usual_vectors": usual_vectors, "until": until}
     if "history" not in getattr(stage, "requires", ()):
         return SourceScan(**base, seconds=time.perf_counter() - started)
-    mine = _ask(stage, items, now, pinned)
-    theirs = (
-        None if usual is None else _ask(usual, items if usual_items is None else usual_items, now, pinned)
-    )
+    mine = _ask(stage, items, now, pinned, DEEP)
+    asked = items if usual_items is None else usual_items
+    theirs = None if usual is None else _ask(usual, asked, now, pinned, DEPTH)
     found: dict[str, Any] = {}
     if mine is not None:
         found = {"probes": len(items), "answered": float(np.mean(np.diff(mine.offsets) > 0))}
@@ -139,12 +220,12 @@ def scan_source(
     return SourceScan(**base, **found, seconds=time.perf_counter() - started)
 
 
-def _ask(stage: Any, items: IntArray, now: float, pinned: Mapping[int, Any]) -> Retrieved | None:
+def _ask(stage: Any, items: IntArray, now: float, pinned: Mapping[int, Any], depth: int) -> Retrieved | None:
     requests = Requests.build(
         np.zeros(len(items), np.int64), now=now, ragged={"history": Ragged(np.arange(len(items) + 1), items)}
     )
     try:
-        answer: Retrieved = stage.retrieve(replace(requests, pinned=dict(pinned)), DEPTH)
+        answer: Retrieved = stage.retrieve(replace(requests, pinned=dict(pinned)), depth)
     except Exception:  # it asks for more than a history: nothing to compare by
         return None
     return answer
@@ -157,15 +238,18 @@ def _compared(mine: Retrieved, usual_offsets: IntArray, usual: IntArray) -> dict
         np.repeat(np.arange(n), np.diff(usual_offsets)),
     )
     n_codes = int(max(mine.item.max(initial=0), usual.max(initial=0))) + 1
-    both = np.isin(usual_row * n_codes + usual, row * n_codes + mine.item)
+    asked, answers = usual_row * n_codes + usual, row * n_codes + mine.item
+    first = np.arange(len(row)) - mine.offsets[row] < DEPTH
+    both, deep = np.isin(asked, answers[first]), np.isin(asked, answers)
     often = np.flatnonzero(np.bincount(usual, minlength=n_codes) >= SEEN_OFTEN)
     gone = np.setdiff1d(often, mine.item)
-    rest = ~np.isin(usual, gone)
+    # Of probes that have an answer: that some have none is another matter.
+    rest = np.isin(usual, np.setdiff1d(often, gone)) & (np.diff(mine.offsets) > 0)[usual_row]
     return {
         "usual_answered": float(np.mean(np.diff(usual_offsets) > 0)),
         "shared": float(both.mean()) if len(both) else float("nan"),
         "vanished": len(gone) / len(often) if len(often) else 0.0,
-        "shared_of_rest": float(both[rest].mean()) if rest.any() else float("nan"),
+        "shared_of_rest": float(deep[rest].mean()) if rest.any() else float("nan"),
         "gone": gone,
     }
 

@@ -1,0 +1,26 @@
+"""Rank correlation, of scores with ties."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recokit.typing import AnyArray, FloatArray
+
+__all__ = ["rank_correlation"]
+
+
+def rank_correlation(a: AnyArray, b: AnyArray) -> float:
+    """Return Spearman's correlation of two score vectors, ties sharing a rank; NaN for fewer than 5, or flat ones."""
+    if len(a) < 5:
+        return float("nan")
+    x, y = _middle_ranks(a), _middle_ranks(b)
+    whole = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / whole if whole > 0 else float("nan")
+
+
+def _middle_ranks(values: AnyArray) -> FloatArray:
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    ranks: FloatArray = (ends - (counts - 1) / 2.0)[place.ravel()]
+    centred: FloatArray = ranks - ranks.mean()
+    return centred
