@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import recokit as rk
 from benchmarks._data import folder
 from recokit import candidates, diversity, features, rankers, rules
+from recokit.data import Retrieved
 from recokit.datasets import (
     complete_journey_flags,
     load_complete_journey,
@@ -17,9 +19,28 @@ from recokit.datasets import (
     make_marketplace,
 )
 
-__all__ = ["Promote", "World", "complete_journey", "marketplace", "movielens"]
+__all__ = ["Promote", "Recent", "World", "complete_journey", "marketplace", "movielens"]
 
 WEEK = 7 * 86_400.0
+
+
+class Recent:
+    """A team's own source: what the user had last, at most so many."""
+
+    requires = ("history",)
+
+    def __init__(self, *, most: int = 20) -> None:
+        self.most = most
+
+    def retrieve(self, requests: rk.Requests, limit: int) -> Retrieved:
+        history, most = requests.lists("history"), min(self.most, limit)
+        rows = [
+            list(dict.fromkeys(history.values[start:stop][::-1].tolist()))[:most]
+            for start, stop in itertools.pairwise(history.offsets.tolist())
+        ]
+        item = np.array([code for row in rows for code in row if code], np.int64)
+        offsets = np.cumsum([0, *(sum(code > 0 for code in row) for row in rows)])
+        return Retrieved(offsets, item, np.zeros(len(item), np.float32))
 
 
 class Promote:
@@ -96,7 +117,7 @@ def _world(
                     [
                         candidates.ItemKNN(max_history=50),
                         candidates.PureSVD(n_factors=32),
-                        candidates.History(),
+                        rk.Step(Recent(), name="history"),
                         candidates.Popular(half_life="14D"),
                     ],
                     limit=200,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,56 +20,94 @@ __all__ = ["Captured", "captured_rows", "listed", "ranked_batch", "retrieved_bat
 
 @dataclass(frozen=True, eq=False)
 class Captured:
-    """A captured run of some requests, and what it would have given otherwise.
+    """A captured run of some requests, and what it would have given otherwise, computed where it is asked for.
 
     Parameters
     ----------
     trace : Trace
         With ``capture="full"``.
-    stages, roles : mapping of str
-        The pipeline's fitted stages and their roles, by path.
-    removed : Candidates, optional
-        What the hard rules removed, described and scored as if they had not; None where they removed nothing.
-    limited : Candidates, optional
-        The lists under the limits alone, without diversity; None where these are the lists as served.
-    usually_limited, usually_listed : Candidates, optional
-        Of the same candidates and scores: the lists under the limits of the baseline, and those under the limits of
-        this pipeline with the diversity of the baseline. None without a baseline whose stages can tell.
-    freshness : mapping of str to float
-        Until when the data of each feature is known, where a stage tells.
+    nodes : sequence
+        Of the pipeline: what has ``name``, ``role`` and ``stage``.
+    usual : sequence
+        Nodes of the baseline, if there is one with the same codes.
+    seconds : mapping of str to float
+        The least that each stage took, and the whole under ``""``, where the request was run more than once.
     """
 
     trace: Trace
-    stages: Mapping[str, Any]
-    roles: Mapping[str, Role]
-    removed: Candidates | None
-    limited: Candidates | None
-    freshness: Mapping[str, float]
-    usually_limited: Candidates | None = None
-    usually_listed: Candidates | None = None
+    nodes: Sequence[Any]
+    usual: Sequence[Any] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, trace: Trace, nodes: Any, usual: Any = ()) -> Captured:
-        """Complete a captured trace of the pipeline with these nodes; runs no source again.
+    @cached_property
+    def stages(self) -> dict[str, Any]:
+        """The pipeline's fitted stages, by path."""
+        return {node.name: node.stage for node in self.nodes}
 
-        ``usual`` are the nodes of a baseline with the same codes, if there is one.
-        """
-        stages = {node.name: node.stage for node in nodes}
-        roles = {node.name: node.role for node in nodes}
-        freshness: dict[str, float] = {}
-        for stage in stages.values():
+    def names(self, *roles: Role) -> list[str]:
+        """Return the paths of the stages of some roles."""
+        return [node.name for node in self.nodes if node.role in roles]
+
+    @cached_property
+    def freshness(self) -> dict[str, float]:
+        """Until when the data of each feature is known, where a stage tells."""
+        known: dict[str, float] = {}
+        for stage in self.stages.values():
             if hasattr(stage, "freshness"):
-                freshness |= stage.freshness()
-        limits, steering = _of_role(nodes, Role.CONSTRAINT), _steering(nodes)
-        ranked = ranked_batch(trace)
-        limited = usually_limited = usually_listed = None
-        if ranked is not None:
-            limited = listed(ranked, limits) if steering else None
-            if usual:
-                usually_limited = listed(ranked, _of_role(usual, Role.CONSTRAINT))
-                usually_listed = listed(ranked, limits, _steering(usual)) if steering else None
-        removed = _removed(trace, stages)
-        return cls(trace, stages, roles, removed, limited, freshness, usually_limited, usually_listed)
+                known |= stage.freshness()
+        return known
+
+    @cached_property
+    def removed(self) -> Candidates | None:
+        """What the hard rules removed, described and scored as if they had not; None where they removed nothing."""
+        before, after = retrieved_batch(self.trace), ranked_batch(self.trace)
+        if before is None or after is None or len(before) <= len(after):
+            return None
+        n_codes = int(before.item.max(initial=0)) + 1
+        out = ~np.isin(before.row * n_codes + before.item, after.row * n_codes + after.item)
+        batch = before.compress(out)
+        for event in self.trace.events:
+            stage = self.stages.get(event.name)
+            if event.role == "selection":
+                break
+            if stage is None or event.error or event.skipped or event.n_rows < len(self.trace.requests):
+                continue
+            try:
+                if event.role == "featurizer":
+                    batch = batch.with_features(stage.featurize(batch), tuple(stage.names))
+                elif event.role == "scorer":
+                    batch = batch.with_score(stage.score(batch))
+            except Exception:  # a stage that cannot do without the others: the order so far has to serve
+                break
+        return batch
+
+    @cached_property
+    def limited(self) -> Candidates | None:
+        """The lists under the limits alone, without diversity; None where these are the lists as served."""
+        ranked = ranked_batch(self.trace)
+        if ranked is None or not _steering(self.nodes):
+            return None
+        return listed(ranked, _limits(self.nodes))
+
+    @cached_property
+    def usually_limited(self) -> Candidates | None:
+        """Of the same candidates and scores: the lists under the limits of the baseline, without diversity."""
+        ranked, limits = ranked_batch(self.trace), _limits(self.usual)
+        if ranked is None or not self.usual:
+            return None
+        if _alike(limits, _limits(self.nodes)):
+            return self.trace.selected if self.limited is None else self.limited
+        return listed(ranked, limits)
+
+    @cached_property
+    def usually_listed(self) -> Candidates | None:
+        """Of the same candidates and scores: the lists under these limits and the baseline's diversity."""
+        ranked = ranked_batch(self.trace)
+        if ranked is None or not self.usual or not _steering(self.nodes):
+            return None
+        if _alike(_steering(self.nodes), _steering(self.usual)):
+            return self.trace.selected
+        return listed(ranked, _limits(self.nodes), _steering(self.usual))
 
 
 def retrieved_batch(trace: Trace) -> Candidates | None:
@@ -114,32 +153,28 @@ def listed(batch: Candidates, limits: Sequence[Any], steering: Sequence[Any] = (
     return batch.take(chosen.offsets, chosen.index)
 
 
-def _of_role(nodes: Any, *roles: Role) -> list[Any]:
-    return [node.stage for node in nodes if node.role in roles]
+def _limits(nodes: Sequence[Any]) -> list[Any]:
+    return [node.stage for node in nodes if node.role is Role.CONSTRAINT]
 
 
-def _steering(nodes: Any) -> list[Any]:
-    return _of_role(nodes, Role.OBJECTIVE, Role.RERANKER)
+def _steering(nodes: Sequence[Any]) -> list[Any]:
+    return [node.stage for node in nodes if node.role in (Role.OBJECTIVE, Role.RERANKER)]
 
 
-def _removed(trace: Trace, stages: Mapping[str, Any]) -> Candidates | None:
-    before, after = retrieved_batch(trace), ranked_batch(trace)
-    if before is None or after is None or len(before) <= len(after):
-        return None
-    n_codes = int(before.item.max(initial=0)) + 1
-    out = ~np.isin(before.row * n_codes + before.item, after.row * n_codes + after.item)
-    batch = before.compress(out)
-    for event in trace.events:
-        stage = stages.get(event.name)
-        if event.role == "selection":
-            break
-        if stage is None or event.error or event.skipped or event.n_rows < len(trace.requests):
-            continue
-        try:
-            if event.role == "featurizer":
-                batch = batch.with_features(stage.featurize(batch), tuple(stage.names))
-            elif event.role == "scorer":
-                batch = batch.with_score(stage.score(batch))
-        except Exception:  # a stage that cannot do without the others: the order so far has to serve
-            break
-    return batch
+def _alike(stages: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Whether stages are of the same classes and hold the same values, so that they must answer alike."""
+    return len(stages) == len(others) and all(map(_same, stages, others))
+
+
+def _same(stage: Any, other: Any) -> bool:
+    if type(stage) is not type(other) or vars(stage).keys() != vars(other).keys():
+        return False
+    return all(_equal(value, vars(other)[name]) for name, value in vars(stage).items())
+
+
+def _equal(value: Any, other: Any) -> bool:
+    if value is other:
+        return True
+    if isinstance(value, np.ndarray) or isinstance(other, np.ndarray):
+        return bool(np.array_equal(value, other))
+    return isinstance(value, bool | int | float | str | tuple) and bool(value == other)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
-from recokit.typing import AnyArray, BoolArray, FloatArray
+from recokit.debugger.pairs import FEWEST, FeaturePair
+from recokit.typing import FloatArray
 
 __all__ = ["FeatureCoverage", "FeatureFreshness", "FeatureValues"]
 
-#: Values of one feature that must be there on both sides for a comparison.
-FEWEST = 5
-#: Candidates that are compared, at most: the first retrieved of both.
-MOST = 200
+#: What stands for a missing number where people do not leave it missing.
+USUAL_DEFAULTS = (0.0, -1.0)
 
 
 class FeatureCoverage:
@@ -39,7 +37,7 @@ class FeatureCoverage:
         if not coverage:
             return []
         share = float(np.mean(list(coverage.values())))
-        pair = _Pair.of(evidence)
+        pair = evidence.paired_features
         names = sorted(name for name, part in coverage.items() if part < self.minimum)
         if pair is None:
             expected = self.minimum
@@ -122,50 +120,6 @@ class FeatureFreshness:
         ]
 
 
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    """The same features of the same candidates, here and in the baseline, and where they differ."""
-
-    names: tuple[str, ...]
-    here: FloatArray
-    usual: FloatArray
-    both: BoolArray
-    changed: BoolArray
-
-    @property
-    def there(self) -> BoolArray:
-        """Which values are known here."""
-        return np.isfinite(self.here)
-
-    @property
-    def there_usual(self) -> BoolArray:
-        """Which values are known in the baseline."""
-        return np.isfinite(self.usual)
-
-    @classmethod
-    def of(cls, evidence: Evidence) -> _Pair | None:
-        other = evidence.baseline
-        mine, theirs = evidence.ranked, None if other is None else other.ranked
-        if mine is None or theirs is None or other is None or not len(mine) or not len(theirs):
-            return None
-        names = tuple(name for name in mine.feature_names if name in theirs.feature_names)
-        _, at, there = np.intersect1d(
-            evidence.ranked_items, other.ranked_items, assume_unique=True, return_indices=True
-        )
-        if not names or len(at) < FEWEST:
-            return None
-        here: AnyArray = mine.features
-        usual: AnyArray = theirs.features
-        if names != mine.feature_names or names != theirs.feature_names:
-            here = here[:, [mine.feature_names.index(name) for name in names]]
-            usual = usual[:, [theirs.feature_names.index(name) for name in names]]
-        here, usual = here[at[:MOST]].astype(np.float64), usual[there[:MOST]].astype(np.float64)
-        both = np.isfinite(here) & np.isfinite(usual)
-        with np.errstate(invalid="ignore"):
-            changed = both & (np.abs(here - usual) > 1e-4 * (np.abs(usual) + 1e-6))
-        return cls(names, here, usual, both, changed)
-
-
 class FeatureValues:
     """Features that mean something else than in the baseline: of the same candidates, at the same time.
 
@@ -184,7 +138,7 @@ class FeatureValues:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return what there is to say, nothing if all is well."""
-        pair = _Pair.of(evidence)
+        pair = evidence.paired_features
         if pair is None:
             return []
         enough = pair.both.sum(axis=0) >= FEWEST
@@ -198,7 +152,7 @@ class FeatureValues:
                 kinds.setdefault(kind, []).append(pair.names[column])
         return [_finding(evidence, kind, sorted(names)) for kind, names in kinds.items()]
 
-    def _kind(self, pair: _Pair, column: int, scale: Mapping[str, float]) -> str:
+    def _kind(self, pair: FeaturePair, column: int, scale: Mapping[str, float]) -> str:
         both = pair.both[:, column]
         here, usual = pair.here[both, column], pair.usual[both, column]
         moved = pair.changed[both, column]
@@ -206,7 +160,9 @@ class FeatureValues:
             return "FEATURES_SWAPPED"
         if _by_one_factor(here, usual, self.scaled):
             return "FEATURES_SCALED"
-        if moved.sum() >= FEWEST and np.ptp(here[moved]) == 0 and np.ptp(usual[moved]) > 0:
+        one_value = moved.sum() >= FEWEST and np.ptp(here[moved]) == 0
+        # Of a feature of the user, which is one value anyway, only the usual defaults tell.
+        if one_value and (np.ptp(usual[moved]) > 0 or here[moved][0] in USUAL_DEFAULTS):
             return "FEATURES_DEFAULTED"
         spread = scale.get(pair.names[column], 0.0) or float(usual.std()) or float(np.abs(usual).mean())
         if spread > 0 and abs(float(here.mean() - usual.mean())) > self.shift * spread:
@@ -214,7 +170,7 @@ class FeatureValues:
         return ""
 
 
-def _swapped(pair: _Pair, column: int) -> bool:
+def _swapped(pair: FeaturePair, column: int) -> bool:
     """Whether the values are those that another feature has in the baseline, and that feature changed too."""
     here = pair.here[:, column]
     known = np.isfinite(here)

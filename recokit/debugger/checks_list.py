@@ -196,7 +196,7 @@ class ListChanges:
 
 def _tightest(evidence: Evidence) -> str:
     """Return the constraint that alone keeps most of the top k off the list."""
-    names = [name for name, role in evidence.captured.roles.items() if role is Role.CONSTRAINT]
+    names = evidence.captured.names(Role.CONSTRAINT)
     if len(names) < 2 or evidence.ranked is None:
         return names[0] if names else ""
 

@@ -182,7 +182,9 @@ class ScoreOrder:
         found: list[Finding] = []
         for place, event in enumerate(evidence.events("scorer")):
             before = usual.get(event.name)
-            if before is None or evidence.failed_here(event) or evidence.baseline.failed_here(before):
+            if before is None or event.after is None or before.after is None:
+                continue
+            if evidence.failed_here(event) or evidence.baseline.failed_here(before):
                 continue
             found += (
                 self._first(evidence, event, before) if not place else self._later(evidence, event, before)

@@ -66,7 +66,7 @@ class StageTimes:
         names = list(dict.fromkeys(event.name for event in evidence.trace.events))
         taken = {name: evidence.seconds(name) for name in names}
         slow = self._slower(evidence, taken)
-        total = evidence.trace.seconds
+        total = evidence.seconds()
         over = total > evidence.budget
         if evidence.baseline is None and over:
             slow = max(taken, key=lambda name: taken[name])

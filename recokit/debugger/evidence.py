@@ -11,6 +11,7 @@ import numpy as np
 
 from recokit.data import Candidates, Requests, Schema
 from recokit.debugger.captured import Captured, captured_rows, ranked_batch, retrieved_batch
+from recokit.debugger.pairs import FeaturePair
 from recokit.debugger.scan import Scan
 from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, FloatArray, IntArray
@@ -274,6 +275,14 @@ class Evidence:
         return np.zeros((0, 0), np.bool_) if self.ranked is None else np.isfinite(self.ranked.features)
 
     @cached_property
+    def paired_features(self) -> FeaturePair | None:
+        """The features of the candidates that the baseline has too; None without, or with too few of them."""
+        mine, theirs = self.ranked, None if self.baseline is None else self.baseline.ranked
+        if mine is None or theirs is None or self.baseline is None:
+            return None
+        return FeaturePair.of(mine, self.ranked_items, theirs, self.baseline.ranked_items)
+
+    @cached_property
     def dead_features(self) -> list[str]:
         """Features without a value for any candidate."""
         if self.ranked is None or not len(self.ranked):
@@ -372,8 +381,12 @@ class Evidence:
         usual = self.captured.usually_listed
         return 0 if usual is None else len(np.setdiff1d(captured_rows(usual, self.row), self.selected))
 
-    def seconds(self, name: str) -> float:
-        """Return what a stage took, all its calls in the run together."""
+    def seconds(self, name: str = "") -> float:
+        """Return what a stage took, all its calls in the run together; by default the whole run."""
+        if name in self.captured.seconds:
+            return self.captured.seconds[name]
+        if not name:
+            return self.trace.seconds
         return float(sum(event.seconds for event in self.trace.events if event.name == name))
 
     def ids(self, codes: Any) -> tuple[Any, ...]:

@@ -19,6 +19,8 @@ __all__ = ["PopulationDiagnosis"]
 
 #: Share of the users from which on a finding concerns everyone.
 EVERYONE = 0.8
+#: Weight below which a slow stage is not told: fewer than about a third of the runs timed.
+RARELY_SLOW = 1.0
 #: Share of a segment's users that must have what the segment is said to carry.
 CARRIES = 0.5
 
@@ -60,7 +62,9 @@ class PopulationDiagnosis:
                 weight[key] = weight.get(key, 0.0) + (1.0 if not place else 0.5) * (1 + finding.severity) / n
                 if key not in first or finding.severity > first[key].severity:
                     first[key] = finding
-        ranked = sorted(first, key=lambda key: -round(weight[key], 9))
+        # One slow run among several is the machine's doing.
+        rare = {key for key in first if key[0] == "STAGE_SLOW" and weight[key] < RARELY_SLOW}
+        ranked = sorted(first.keys() - rare, key=lambda key: (-round(weight[key], 9), key))
         return tuple(self._of_all(first[key]) for key in ranked)
 
     def _of_all(self, finding: Finding) -> Finding:
