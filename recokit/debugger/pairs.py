@@ -35,7 +35,7 @@ class FeaturePair:
     ) -> FeaturePair | None:
         """Match the candidates of two runs by item; None where they have too little in common."""
         names = tuple(name for name in mine.feature_names if name in theirs.feature_names)
-        _, at, there = np.intersect1d(items, usual_items, assume_unique=True, return_indices=True)
+        _, at, other = np.intersect1d(items, usual_items, assume_unique=True, return_indices=True)
         if not names or len(at) < FEWEST:
             return None
         here: AnyArray = mine.features
@@ -43,9 +43,10 @@ class FeaturePair:
         if names != mine.feature_names or names != theirs.feature_names:
             here = here[:, [mine.feature_names.index(name) for name in names]]
             usual = usual[:, [theirs.feature_names.index(name) for name in names]]
-        here, usual = here[at[:MOST]].astype(np.float64), usual[there[:MOST]].astype(np.float64)
-        there, there_usual = np.isfinite(here), np.isfinite(usual)
-        both = there & there_usual
+        here, usual = here[at[:MOST]].astype(np.float64), usual[other[:MOST]].astype(np.float64)
+        there: BoolArray = np.isfinite(here)
+        there_usual: BoolArray = np.isfinite(usual)
+        both: BoolArray = np.logical_and(there, there_usual)
         with np.errstate(invalid="ignore"):
-            changed = both & (np.abs(here - usual) > 1e-4 * (np.abs(usual) + 1e-6))
+            changed: BoolArray = both & (np.abs(here - usual) > 1e-4 * (np.abs(usual) + 1e-6))
         return cls(names, here, usual, there, there_usual, both, changed)

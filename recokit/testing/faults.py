@@ -26,11 +26,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from recokit._configured import clone
-from recokit._ops.segments import counts_to_offsets, offsets_to_rows, rows_to_offsets
+from recokit._ops.segments import offsets_to_rows, rows_to_offsets
 from recokit.data import Candidates, Dataset, Requests, Retrieved
 from recokit.errors import ConfigurationError
 from recokit.protocols import role_of
 from recokit.testing._answers import VERBS
+from recokit.testing._faulty import answering, changed, has, with_attributes
+from recokit.testing._source_faults import collapsed, dead, flooding, nan_vectors, shuffled, truncated
 from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = [
@@ -58,139 +60,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-
-# -- sources -----------------------------------------------------------------------------------------
-
-
-def truncated(source: T, items: IntArray) -> T:
-    """Return a copy whose index lacks some items, as after a build that ended early.
-
-    Parameters
-    ----------
-    source : object
-        Fitted: with a table of neighbours, with vectors, or with ranked lists.
-    items : ndarray of int64
-        Codes of the items that are lost.
-
-    Raises
-    ------
-    ConfigurationError
-        If the source has none of these.
-
-    Examples
-    --------
-    >>> from recokit.candidates import Popular
-    >>> from recokit.data import Requests
-    >>> from recokit.testing import toy_dataset
-    >>> source = truncated(Popular().fit(toy_dataset()), np.arange(1, 20))
-    >>> int(source.retrieve(Requests.build(np.array([0])), 100).item.min())
-    20
-    """
-    n_codes = int(np.max(items, initial=0)) + 1
-    lost = np.zeros(n_codes, np.bool_)
-    lost[items] = True
-
-    def out(codes: AnyArray) -> BoolArray:
-        inside = codes < n_codes
-        return np.asarray(inside & lost[np.where(inside, codes, 0)])
-
-    if _has(source, "neighbor_"):
-        table: Any = source
-        row = offsets_to_rows(table.offsets_)
-        kept = ~out(table.neighbor_) & ~out(row)
-        return _with(
-            source,
-            offsets_=rows_to_offsets(row[kept], len(table.offsets_) - 1),
-            neighbor_=table.neighbor_[kept],
-            similarity_=table.similarity_[kept],
-        )
-    if _has(source, "item_"):
-        lists: Any = source
-        row = offsets_to_rows(lists.offsets_)
-        kept = ~out(lists.item_)
-        return _with(
-            source,
-            offsets_=rows_to_offsets(row[kept], len(lists.offsets_) - 1),
-            item_=lists.item_[kept],
-            score_=lists.score_[kept],
-        )
-    name, vectors = _vectors(source)
-    changed = vectors.copy()
-    changed[items] = 0.0
-    return _with(source, **{name: changed})
-
-
-def shuffled(source: T, seed: int) -> T:
-    """Return a copy whose index entries belong to other items: an id map of another version.
-
-    Raises
-    ------
-    ConfigurationError
-        If the source has neither a table of neighbours nor vectors nor ranked lists.
-    """
-    random = np.random.default_rng(seed)
-    for name in ("neighbor_", "item_"):
-        if _has(source, name):
-            codes = getattr(source, name)
-            order = np.concatenate([[0], random.permutation(int(codes.max())) + 1])
-            return _with(source, **{name: order[codes].astype(codes.dtype)})
-    name, vectors = _vectors(source)
-    order = np.concatenate([[0], random.permutation(len(vectors) - 1) + 1])
-    return _with(source, **{name: vectors[order]})
-
-
-def nan_vectors(source: T, share: float, seed: int) -> T:
-    """Return a copy with NaN in a share of its vectors.
-
-    Raises
-    ------
-    ConfigurationError
-        If the source has no vectors.
-    """
-    name, vectors = _vectors(source)
-    changed = vectors.copy()
-    random = np.random.default_rng(seed)
-    changed[random.random(len(vectors)) < share, random.integers(vectors.shape[1])] = np.nan
-    return _with(source, **{name: changed})
-
-
-def collapsed(source: T, seed: int, noise: float = 0.01) -> T:
-    """Return a copy whose vectors all point nearly one way.
-
-    Raises
-    ------
-    ConfigurationError
-        If the source has no vectors.
-    """
-    name, vectors = _vectors(source)
-    random = np.random.default_rng(seed)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    way = random.normal(size=vectors.shape[1])
-    spread = noise * random.normal(size=vectors.shape)
-    return _with(source, **{name: (length * (way / np.linalg.norm(way) + spread)).astype(vectors.dtype)})
-
-
-def dead(source: T) -> T:
-    """Return a copy that finds nothing, and does not fail."""
-    return _answering(source, lambda answer, requests: Retrieved.empty(len(requests)))
-
-
-def flooding(source: T, n_items: int, seed: int) -> T:
-    """Return a copy that fills up each answer with random items, as far as its limit allows."""
-
-    def filled(answer: Retrieved, requests: Requests, limit: int) -> Retrieved:
-        random = np.random.default_rng(seed)
-        rows = []
-        for row in range(len(requests)):
-            own = answer.item[answer.offsets[row] : answer.offsets[row + 1]]
-            more = random.permutation(n_items)[: 2 * limit] + 1
-            rows.append(np.concatenate([own, more[~np.isin(more, own)]])[:limit])
-        offsets = counts_to_offsets(np.array([len(items) for items in rows], np.int64))
-        item = np.concatenate([np.zeros(0, np.int64), *rows])
-        return Retrieved(offsets, item, np.zeros(len(item), np.float32))
-
-    return _changed(source, lambda call, requests, limit: filled(call(requests, limit), requests, limit))
 
 
 # -- featurizers -------------------------------------------------------------------------------------
@@ -222,7 +91,7 @@ def defaulted(block: T, names: Sequence[str], value: float, share: float, seed: 
             features[rows, place] = value
         return features
 
-    return _changed(block, change)
+    return changed(block, change)
 
 
 def swapped(block: T, one: str, other: str) -> T:
@@ -234,7 +103,7 @@ def swapped(block: T, one: str, other: str) -> T:
         features[:, [a, b]] = features[:, [b, a]]
         return features
 
-    return _changed(block, change)
+    return changed(block, change)
 
 
 # -- scorers -----------------------------------------------------------------------------------------
@@ -250,19 +119,19 @@ def flat(scorer: T, levels: int = 1) -> T:
         edges = np.nanquantile(score, np.linspace(0, 0.5, levels)) if len(score) else np.zeros(levels)
         return np.asarray(edges[np.clip(np.searchsorted(edges, score), 0, levels - 1)], np.float32)
 
-    return _answering(scorer, change)
+    return answering(scorer, change)
 
 
 def inverted(scorer: T) -> T:
     """Return a copy that scores the other way round: trees, or coefficients, of the other sign."""
-    if _has(scorer, "forest_"):
+    if has(scorer, "forest_"):
         forest = copy.copy(scorer.forest_)  # type: ignore[attr-defined]
         forest._leaves = -forest._leaves
-        return _with(scorer, forest_=forest)
-    if _has(scorer, "coef_"):
+        return with_attributes(scorer, forest_=forest)
+    if has(scorer, "coef_"):
         model: Any = scorer
-        return _with(scorer, coef_=-model.coef_, missing_coef_=-model.missing_coef_)
-    return _answering(scorer, lambda score, candidates: -score)
+        return with_attributes(scorer, coef_=-model.coef_, missing_coef_=-model.missing_coef_)
+    return answering(scorer, lambda score, candidates: -score)
 
 
 def nan_scores(scorer: T, share: float, seed: int) -> T:
@@ -273,7 +142,7 @@ def nan_scores(scorer: T, share: float, seed: int) -> T:
         bad = hit[candidates.item % len(hit)]
         return np.where(bad, np.float32(np.nan), score).astype(np.float32)
 
-    return _answering(scorer, change)
+    return answering(scorer, change)
 
 
 def columns_mixed_up(ranker: T, seed: int) -> T:
@@ -284,11 +153,11 @@ def columns_mixed_up(ranker: T, seed: int) -> T:
     ConfigurationError
         If it does not keep names of features.
     """
-    if not _has(ranker, "feature_names_"):
+    if not has(ranker, "feature_names_"):
         raise ConfigurationError(f"found {ranker!r} without feature_names_; expected a fitted ranker")
     names = ranker.feature_names_  # type: ignore[attr-defined]
     order = np.random.default_rng(seed).permutation(len(names))
-    return _with(ranker, feature_names_=tuple(names[place] for place in order))
+    return with_attributes(ranker, feature_names_=tuple(names[place] for place in order))
 
 
 # -- filters and any stage ---------------------------------------------------------------------------
@@ -303,7 +172,7 @@ def removing(rule: T, items: IntArray) -> T:
         inside = candidates.item < len(gone)
         return np.asarray(kept & ~(inside & gone[np.where(inside, candidates.item, 0)]))
 
-    return _answering(rule, change)
+    return answering(rule, change)
 
 
 def stale(stage: T, dataset: Dataset) -> T:
@@ -325,9 +194,9 @@ def with_option(stage: T, **options: Any) -> T:
         If the stage has no such option.
     """
     for name in options:
-        if not _has(stage, name):
+        if not has(stage, name):
             raise ConfigurationError(f"found no option {name!r} of {stage!r}; expected one that it has")
-    return _with(stage, **options)
+    return with_attributes(stage, **options)
 
 
 def delayed(stage: T, seconds: float) -> T:
@@ -337,7 +206,7 @@ def delayed(stage: T, seconds: float) -> T:
         time.sleep(seconds)
         return call(*args)
 
-    return _changed(stage, change)
+    return changed(stage, change)
 
 
 def raising(stage: T, share: float, seed: int, error: Exception | None = None) -> T:
@@ -353,7 +222,7 @@ def raising(stage: T, share: float, seed: int, error: Exception | None = None) -
             raise error if error is not None else ConnectionError("connection reset by peer")
         return call(batch, *args)
 
-    return _changed(stage, change)
+    return changed(stage, change)
 
 
 def only_for(stage: T, faulty: T, hit: Callable[[Requests], BoolArray]) -> T:
@@ -376,49 +245,10 @@ def only_for(stage: T, faulty: T, hit: Callable[[Requests], BoolArray]) -> T:
         rows_hit = hit(batch.requests)[batch.row]
         return np.where(rows_hit[:, None] if good.ndim == 2 else rows_hit, bad, good)
 
-    return _changed(stage, change)
+    return changed(stage, change)
 
 
 # -- how -----------------------------------------------------------------------------------------------
-
-
-def _has(stage: Any, name: str) -> bool:
-    return hasattr(stage, name)
-
-
-def _with(stage: T, **attributes: Any) -> T:
-    twin = copy.copy(stage)
-    twin.__dict__.update(attributes)
-    return twin
-
-
-def _vectors(stage: Any) -> tuple[str, AnyArray]:
-    for name, value in vars(stage).items():
-        if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind == "f":
-            return name, value
-    raise ConfigurationError(
-        f"found no vectors in {stage!r}; expected a float array with a row for each item"
-    )
-
-
-def _changed(stage: T, change: Callable[..., Any]) -> T:
-    """Return a copy whose verb is ``change(call, *args)``; its class has the name that it had."""
-    kind = type(stage)
-    verb = VERBS[role_of(stage)]
-    answer = getattr(kind, verb)
-
-    def altered(self: Any, *args: Any) -> Any:
-        return change(lambda *given: answer(self, *given), *args)
-
-    twin = copy.copy(stage)
-    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
-    twin.__class__ = type(kind.__name__, (kind,), {verb: altered, **names})
-    return twin
-
-
-def _answering(stage: T, change: Callable[[Any, Any], Any]) -> T:
-    """Return a copy whose answers are changed, given the batch that they are for."""
-    return _changed(stage, lambda call, batch, *args: change(call(batch, *args), batch))
 
 
 def _places(block: Any, names: Sequence[str]) -> list[int]:
@@ -434,7 +264,7 @@ def _columns(block: T, names: Sequence[str], change: Callable[[AnyArray], AnyArr
         features[:, places] = change(features[:, places])
         return features
 
-    return _changed(block, altered)
+    return changed(block, altered)
 
 
 def _rows_from(good: Retrieved, bad: Retrieved, hit: BoolArray) -> Retrieved:
