@@ -199,14 +199,21 @@ class OutcomeMonitor(Monitor):
                 _add(tally, (_IMPRESSIONS.name, shown.group, shown.users, kind), visitor.bucket, n)
 
     def _forget(self, tally: Tally, now: float) -> None:
-        while self._n_lists > self.capacity:
-            visitor = self._visitors[next(iter(self._visitors))]
-            oldest = visitor.lists.pop(0)
-            self._n_lists -= 1
-            if oldest.time > now - self._horizon:
-                tally.add((_EVICTED.name,))
+        """Drop the users who were away longest: those whose lists nothing can be joined to, and more if it is full."""
+        visitors = self._visitors
+        while visitors:
+            visitor = visitors[next(iter(visitors))]
+            expired = visitor.last < now - self._horizon
+            if not expired and self._n_lists <= self.capacity:
+                return
+            dropped = visitor.lists if expired else visitor.lists[:1]
+            lost = sum(shown.time > now - self._horizon for shown in dropped)
+            if lost:
+                tally.add((_EVICTED.name,), lost)
+            self._n_lists -= len(dropped)
+            del visitor.lists[: len(dropped)]
             if not visitor.lists:
-                self._visitors.popitem(last=False)
+                visitors.popitem(last=False)
 
     # -- what happened -----------------------------------------------------------------------------
 
@@ -343,7 +350,7 @@ class OutcomeMonitor(Monitor):
                     self._visitors[name] = theirs
             self._n_lists += len(theirs.lists) if mine is theirs else 0
         self._n_lists = sum(len(visitor.lists) for visitor in self._visitors.values())
-        self._forget(Tally(), math.inf)
+        self._forget(Tally(), -math.inf)
 
     def state(self) -> dict[str, Any]:
         """Return what was counted and what waits for outcomes, for saving."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from recokit._configured import Configured
 from recokit.errors import ConfigurationError
-from recokit.typing import AnyArray, FloatArray
+from recokit.typing import AnyArray
 
 __all__ = ["QuantileSketch"]
 
@@ -103,25 +104,22 @@ class QuantileSketch(Configured):
         array = np.asarray(values, np.float64).ravel()
         if np.isnan(array).any():
             raise ValueError("found NaN; expected numbers")
-        self._count(array)
+        self._pending += array.tolist()
+        self._counted()
 
     def _counted(self) -> dict[int, int]:
         """Return the counts by bin, with what was added since. Values wait until there are some: that is faster."""
-        if self._pending:
-            pending, self._pending = self._pending, []
-            self._count(np.array(pending))
-        return self._bins
-
-    def _count(self, array: FloatArray) -> None:
-        if not len(array):
-            return
-        bins = self._bins
-        at, counts = np.unique(np.searchsorted(self._limits, array), return_counts=True)
-        for place, n in zip(at.tolist(), counts.tolist(), strict=True):
-            bins[place] = bins.get(place, 0) + n
-        self._sum += float(array.sum())
-        self._least = min(self._least, float(array.min()))
-        self._most = max(self._most, float(array.max()))
+        bins, pending = self._bins, self._pending
+        if pending:
+            self._pending = []
+            limits = self._limits
+            for value in pending:
+                at = bisect_left(limits, value)
+                bins[at] = bins.get(at, 0) + 1
+            self._sum += sum(pending)
+            self._least = min(self._least, min(pending))
+            self._most = max(self._most, max(pending))
+        return bins
 
     def merge(self, other: QuantileSketch) -> None:
         """Add the counts of another sketch.
@@ -171,7 +169,7 @@ class QuantileSketch(Configured):
             return self._least
         if at == len(limits):
             return self._most
-        low, high = float(limits[at - 1]), float(limits[at])
+        low, high = limits[at - 1], limits[at]
         return min(max(2 * low * high / (low + high), self._least), self._most)
 
     def cumulative(self, edges: Sequence[float]) -> list[int]:
@@ -213,10 +211,11 @@ def _rebuilt(
 
 
 @lru_cache(maxsize=32)
-def _limits(error: float, lowest: float, highest: float, edges: tuple[float, ...]) -> FloatArray:
+def _limits(error: float, lowest: float, highest: float, edges: tuple[float, ...]) -> list[float]:
     """Return the upper ends of the bins, ascending; between them and below, each is ``(1 + e) / (1 - e)`` wide."""
     growth = math.log1p(error) - math.log1p(-error)
     n = math.ceil(math.log(highest / lowest) / growth)
     grid = lowest * np.exp(growth * np.arange(n + 1))
     inside = [edge for edge in edges if lowest < edge < grid[-1]]
-    return np.union1d(grid, inside)
+    limits: list[float] = np.union1d(grid, inside).tolist()
+    return limits
