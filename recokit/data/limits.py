@@ -12,9 +12,9 @@ __all__ = ["Cap", "Pin", "Window"]
 
 @dataclass(frozen=True, eq=False)
 class Cap:
-    """At most so many items of one group.
+    """At most, or at least, so many items of one group.
 
-    Exactly one of ``maximum`` and ``share`` is set.
+    At most one of ``maximum`` and ``share`` is set; without either, ``minimum`` is.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class Cap:
         How traces and reports name the limit.
     group : ndarray of int64, shape (M,)
         Group codes of the candidates. 0, unknown, is a group like any other: unknown items are limited
-        together.
+        together. A negative code is no group: such a candidate is not limited.
     offsets : ndarray of int64, shape (N + 1,), optional
         Where given, candidate ``i`` is in groups ``group[offsets[i]:offsets[i + 1]]``; else M = N, one group
         each.
@@ -33,11 +33,14 @@ class Cap:
     within : int, optional
         The limit holds in the first ``within`` places; None for the whole list.
     sliding : bool, default False
-        The limit holds in every run of ``within`` consecutive places.
+        The maximum holds in every run of ``within`` consecutive places.
     hard : bool, default False
-        A hard limit is never broken: the list ends early. A soft one is relaxed, and recorded, to fill k.
+        A hard limit is never broken: the list ends early, or is empty where it lacks a minimum. A soft one is
+        relaxed, and recorded, to fill k.
     relax_order : int, default 0
         Soft limits with a lower number are relaxed first; equal numbers in order of declaration, last first.
+    minimum : int, default 0
+        Fewest items of every group that the row has a candidate of.
     """
 
     name: str
@@ -49,11 +52,15 @@ class Cap:
     sliding: bool = False
     hard: bool = False
     relax_order: int = 0
+    minimum: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Pin:
-    """Fixed places for some candidates, where no cap forbids them.
+    """Fixed places for some candidates, unless a hard cap forbids them.
+
+    Soft caps yield to a pin. A place beyond the end of the list is none. Where several candidates have the same
+    place, the one with the best score that hard caps allow takes it, and the others are free: a slot.
 
     Parameters
     ----------

@@ -1,42 +1,19 @@
-"""MaxShare and MaxPerGroup: limits on how much of a list one group may take."""
+"""MaxShare, MaxPerGroup, MinPerGroup and OnePer: how much of a list one group may or must have."""
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+from typing import Literal
 
-import numpy as np
-
-from recokit._configured import Configured
-from recokit.data import Candidates, Cap, Schema
+from recokit.data import Cap
 from recokit.errors import ConfigurationError
-from recokit.rules._columns import item_name, require_bound
+from recokit.rules._columns import item_name
+from recokit.rules._groups import GroupLimit, Only, check_places
+from recokit.typing import IntArray
 
-__all__ = ["MaxPerGroup", "MaxShare"]
-
-
-class _GroupCap(Configured):
-    """A cap on the groups of an item column."""
-
-    column: str
-
-    @property
-    def requires(self) -> tuple[str, ...]:
-        """The item column."""
-        return (item_name(self.column),)
-
-    def bind(self, schema: Schema) -> Any:
-        """Return a copy that knows each item's group."""
-        bound: Any = copy.copy(self)
-        column = schema.item_column(self.column)
-        # A numeric column (a seller's number) groups by its values; a missing one is the group of unknown items.
-        bound.group_ = (
-            column if column.dtype.kind == "i" else np.unique(column, return_inverse=True)[1].astype(np.int64)
-        )
-        return bound
+__all__ = ["MaxPerGroup", "MaxShare", "MinPerGroup", "OnePer"]
 
 
-class MaxShare(_GroupCap):
+class MaxShare(GroupLimit):
     """Limit on the share of the list that one group may take (R14).
 
     Parameters
@@ -45,6 +22,13 @@ class MaxShare(_GroupCap):
         Item column, such as ``"category"``. Items where it is missing count as one group.
     share : float
         Above 0, at most 1. A list of n items may have ``max(1, floor(share * n))`` of a group; 0.4 in R14.
+    within : int, optional
+        The limit holds in the first so many places; in the whole list by default.
+    only : value or sequence of values, optional
+        Only groups with these values are limited: ``MaxShare("sponsored", 0.2, only=1)``.
+    separator : str, optional
+        What stands between the values of an item that has several: with ``"|"``, ``"Comedy|Drama"`` counts for both.
+        Items without a value are then in no group.
     hard : bool, default False
         A hard limit is never broken: the list ends early. A soft one is relaxed, and recorded, to fill the list.
     relax_order : int, default 0
@@ -53,30 +37,48 @@ class MaxShare(_GroupCap):
     Raises
     ------
     ConfigurationError
-        If the share is out of range, or there is no such column.
+        If the share is out of range, or there is no such column or value.
 
     Examples
     --------
+    >>> from recokit.data import Candidates
     >>> from recokit.testing import toy_dataset
     >>> rule = MaxShare("category", 0.4).bind(toy_dataset().schema)
     >>> rule.limit(Candidates.from_lists([[1, 2, 3]]))[0].share
     0.4
     """
 
-    def __init__(self, column: str, share: float, *, hard: bool = False, relax_order: int = 0) -> None:
+    def __init__(
+        self,
+        column: str,
+        share: float,
+        *,
+        within: int | None = None,
+        only: Only | None = None,
+        separator: str | None = None,
+        hard: bool = False,
+        relax_order: int = 0,
+    ) -> None:
         item_name(column)
+        check_places(within=within)
         if not 0 < share <= 1:
             raise ConfigurationError(f"found share={share}; expected above 0 and at most 1")
-        self.column, self.share, self.hard, self.relax_order = column, share, hard, relax_order
+        self.column, self.share, self.within, self.only = column, share, within, only
+        self.separator, self.hard, self.relax_order = separator, hard, relax_order
 
-    def limit(self, candidates: Candidates) -> tuple[Cap, ...]:
-        """Return the cap on these candidates."""
-        group = require_bound(self, "group_")[candidates.item]
-        name = f"max_share({self.column})"
-        return (Cap(name, group, share=self.share, hard=self.hard, relax_order=self.relax_order),)
+    def _cap(self, name: str, group: IntArray, offsets: IntArray | None) -> Cap:
+        return Cap(
+            name,
+            group,
+            offsets,
+            share=self.share,
+            within=self.within,
+            hard=self.hard,
+            relax_order=self.relax_order,
+        )
 
 
-class MaxPerGroup(_GroupCap):
+class MaxPerGroup(GroupLimit):
     """Limit on the number of items of one group (R16: 3 of a seller within 10).
 
     Parameters
@@ -89,16 +91,17 @@ class MaxPerGroup(_GroupCap):
         The limit holds in the first so many places; in the whole list by default.
     sliding : bool, default False
         The limit holds in every run of ``within`` consecutive places.
-    hard, relax_order
+    only, separator, hard, relax_order
         See :class:`MaxShare`.
 
     Raises
     ------
     ConfigurationError
-        If a number is below 1, ``sliding`` is set without ``within``, or there is no such column.
+        If a number is below 1, ``sliding`` is set without ``within``, or there is no such column or value.
 
     Examples
     --------
+    >>> from recokit.data import Candidates
     >>> from recokit.testing import toy_dataset
     >>> rule = MaxPerGroup("seller", 3, within=10).bind(toy_dataset().schema)
     >>> rule.limit(Candidates.from_lists([[1, 2, 3]]))[0].within
@@ -112,6 +115,8 @@ class MaxPerGroup(_GroupCap):
         *,
         within: int | None = None,
         sliding: bool = False,
+        only: Only | None = None,
+        separator: str | None = None,
         hard: bool = False,
         relax_order: int = 0,
     ) -> None:
@@ -120,24 +125,139 @@ class MaxPerGroup(_GroupCap):
             raise ConfigurationError(
                 f"found maximum={maximum}; expected at least 1; hint: rules.Blocked shows none at all"
             )
-        if within is not None and within < 1:
-            raise ConfigurationError(f"found within={within}; expected at least 1")
+        check_places(maximum=maximum, within=within)
         if sliding and within is None:
             raise ConfigurationError("found sliding=True without within; expected the length of the runs")
         self.column, self.maximum, self.within, self.sliding = column, maximum, within, sliding
+        self.only, self.separator, self.hard, self.relax_order = only, separator, hard, relax_order
+
+    def _cap(self, name: str, group: IntArray, offsets: IntArray | None) -> Cap:
+        return Cap(
+            name,
+            group,
+            offsets,
+            maximum=self.maximum,
+            within=self.within,
+            sliding=self.sliding,
+            hard=self.hard,
+            relax_order=self.relax_order,
+        )
+
+
+class MinPerGroup(GroupLimit):
+    """Quota: so many items at least of a group.
+
+    Parameters
+    ----------
+    column : str
+        Item column, such as ``"is_new"``.
+    minimum : int
+        At least 1.
+    only : value or sequence of values, optional
+        The values that the quota is for, each one its own: ``MinPerGroup("origin", 2, only="local")``. By default every
+        value that the request has a candidate of.
+    within : int, optional
+        The quota is to be met in the first so many places; in the whole list by default.
+    separator : str, optional
+        See :class:`MaxShare`.
+    hard : bool, default False
+        Without a candidate more, a soft quota is given up and recorded. A list that cannot meet a hard one is not
+        shown at all: no shorter list would meet it either.
+    relax_order : int, default 0
+        See :class:`MaxShare`.
+
+    Raises
+    ------
+    ConfigurationError
+        If a number is below 1, the quota is larger than the places it is to be met in, or there is no such column or
+        value.
+
+    Examples
+    --------
+    >>> from recokit.data import Candidates
+    >>> from recokit.testing import toy_dataset
+    >>> rule = MinPerGroup("sponsored", 1, only=0, within=3).bind(toy_dataset().schema)
+    >>> rule.limit(Candidates.from_lists([[1, 2, 3]]))[0].minimum
+    1
+    """
+
+    missing: Literal["together", "alone"] = "alone"
+
+    def __init__(
+        self,
+        column: str,
+        minimum: int,
+        *,
+        only: Only | None = None,
+        within: int | None = None,
+        separator: str | None = None,
+        hard: bool = False,
+        relax_order: int = 0,
+    ) -> None:
+        item_name(column)
+        check_places(minimum=minimum, within=within)
+        if within is not None and minimum > within:
+            raise ConfigurationError(
+                f"found minimum={minimum} within={within}; expected no more items than places"
+            )
+        self.column, self.minimum, self.only, self.within = column, minimum, only, within
+        self.separator, self.hard, self.relax_order = separator, hard, relax_order
+
+    def _cap(self, name: str, group: IntArray, offsets: IntArray | None) -> Cap:
+        return Cap(
+            name,
+            group,
+            offsets,
+            minimum=self.minimum,
+            within=self.within,
+            hard=self.hard,
+            relax_order=self.relax_order,
+        )
+
+
+class OnePer(GroupLimit):
+    """Limit of one item for each product family, brand or franchise. Items that belong to none are not limited.
+
+    Parameters
+    ----------
+    column : str
+        Item column, such as ``"product_family"``.
+    within : int, optional
+        The limit holds in the first so many places; in the whole list by default.
+    separator, hard, relax_order
+        See :class:`MaxShare`.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``within`` is below 1, or there is no such column.
+
+    Examples
+    --------
+    >>> from recokit.data import Candidates
+    >>> from recokit.testing import toy_dataset
+    >>> rule = OnePer("seller").bind(toy_dataset().schema)
+    >>> rule.limit(Candidates.from_lists([[1, 2, 3]]))[0].maximum
+    1
+    """
+
+    missing: Literal["together", "alone"] = "alone"
+
+    def __init__(
+        self,
+        column: str,
+        *,
+        within: int | None = None,
+        separator: str | None = None,
+        hard: bool = False,
+        relax_order: int = 0,
+    ) -> None:
+        item_name(column)
+        check_places(within=within)
+        self.column, self.within, self.separator = column, within, separator
         self.hard, self.relax_order = hard, relax_order
 
-    def limit(self, candidates: Candidates) -> tuple[Cap, ...]:
-        """Return the cap on these candidates."""
-        group = require_bound(self, "group_")[candidates.item]
-        return (
-            Cap(
-                f"max_per_group({self.column})",
-                group,
-                maximum=self.maximum,
-                within=self.within,
-                sliding=self.sliding,
-                hard=self.hard,
-                relax_order=self.relax_order,
-            ),
+    def _cap(self, name: str, group: IntArray, offsets: IntArray | None) -> Cap:
+        return Cap(
+            name, group, offsets, maximum=1, within=self.within, hard=self.hard, relax_order=self.relax_order
         )

@@ -164,6 +164,7 @@ def _limit_rows(limit: Any, spans: list[slice]) -> list[dict[str, AnyArray]]:
             limit.sliding,
             limit.hard,
             limit.relax_order,
+            limit.minimum,
         ]
     )
     rows = []

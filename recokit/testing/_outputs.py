@@ -127,7 +127,7 @@ def _constraint(subject: Subject, result: Any, batch: Candidates) -> None:
         if isinstance(limit, Cap):
             _cap(subject, limit, len(batch))
         else:
-            _pin(subject, limit, batch)
+            _pin(subject, limit, len(batch))
 
 
 def _cap(subject: Subject, cap: Cap, n: int) -> None:
@@ -137,25 +137,24 @@ def _cap(subject: Subject, cap: Cap, n: int) -> None:
     else:
         _array(subject, cap.offsets, np.int64, (n + 1,), f"as offsets {what}")
         _array(subject, cap.group, np.int64, (int(cap.offsets[-1]),), f"as group {what}")
-    if (cap.maximum is None) == (cap.share is None):
-        subject.fail(f"maximum={cap.maximum}, share={cap.share} {what}", "exactly one of them")
+    if (cap.maximum is None) == (cap.share is None) and not (cap.maximum is None and cap.minimum):
+        subject.fail(f"maximum={cap.maximum}, share={cap.share} {what}", "exactly one of them, or a minimum")
     if (cap.maximum or 0) < 0 or (cap.share is not None and not 0 < cap.share <= 1):
         found = f"maximum={cap.maximum}, share={cap.share} {what}"
         subject.fail(found, "a maximum of at least 0 or a share above 0, at most 1")
     if (cap.within is not None and cap.within < 1) or (cap.sliding and cap.within is None):
         found = f"within={cap.within}, sliding={cap.sliding} {what}"
         subject.fail(found, "at least 1 place, and a number of places where the cap slides")
+    if cap.minimum < 0 or (cap.minimum and cap.sliding):
+        found = f"minimum={cap.minimum}, sliding={cap.sliding} {what}"
+        subject.fail(found, "a minimum of at least 0, in the first places or the whole list")
 
 
-def _pin(subject: Subject, pin: Pin, batch: Candidates) -> None:
+def _pin(subject: Subject, pin: Pin, n: int) -> None:
     what = f"of Pin {pin.name!r}"
-    _array(subject, pin.position, np.int64, (len(batch),), f"as position {what}")
+    _array(subject, pin.position, np.int64, (n,), f"as position {what}")
     if pin.position.min(initial=0) < 0:
         subject.fail(f"position {pin.position.min()} {what}", "places from 1, or 0 for none")
-    pinned = pin.position > 0
-    _, times = np.unique(np.stack([batch.row[pinned], pin.position[pinned]]), axis=1, return_counts=True)
-    if times.max(initial=0) > 1:
-        subject.fail(f"{times.max()} candidates in one place {what}", "one candidate for each place of a row")
 
 
 def _objective(subject: Subject, batch: Candidates, stage: Any) -> None:

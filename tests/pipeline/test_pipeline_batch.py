@@ -192,4 +192,5 @@ def test_the_python_lines_of_a_run_do_not_depend_on_the_number_of_candidates() -
         answer = pipeline.run(requests)
         assert answer.trace.of("merge")[0].n_out == n and len(answer.ids(0)) == 10
         counts[n] = lines_of(pipeline, requests)
-    assert counts[100] > 100 and len(set(counts.values())) == 1, counts
+    # Which groups fill up differs from list to list; one line a candidate would be 3,900 more.
+    assert counts[100] > 100 and max(counts.values()) - min(counts.values()) < 50, counts

@@ -201,8 +201,12 @@ def test_pins_stand_in_their_place_unless_a_hard_limit_forbids_it() -> None:
     batch = Candidates.from_lists([[1, 2, 3, 4]], scores=[[0.9, 0.8, 0.7, 0.1]])
     pin = Pin("sponsored", np.array([0, 0, 0, 2]))
     assert batch.item[select(batch, np.array([3]), limits=[pin]).index].tolist() == [1, 4, 2]
+    # A pin stands from the beginning: what shares its group finds it taken.
     cap = Cap("cap", np.array([1, 2, 3, 1]), maximum=1, hard=True)
-    assert batch.item[select(batch, np.array([3]), limits=[pin, cap]).index].tolist() == [1, 2, 3]
+    assert batch.item[select(batch, np.array([3]), limits=[pin, cap]).index].tolist() == [2, 4, 3]
+    both = select(batch, np.array([3]), limits=[pin, Pin("first", np.array([1, 0, 0, 0])), cap])
+    assert batch.item[both.index].tolist() == [2, 4, 3]
+    assert set(both.relaxed) == {"first"}
 
 
 def test_a_pin_counts_however_low_the_score() -> None:

@@ -87,6 +87,14 @@ WRONG = {
     "cap maximum": (limits(cap(maximum=-1)), "found maximum=-1, share=None of Cap 'c'"),
     "cap within": (limits(cap(maximum=1, within=0)), "found within=0, sliding=False of Cap 'c'"),
     "cap sliding": (limits(cap(maximum=1, sliding=True)), "found within=None, sliding=True of Cap 'c'"),
+    "cap minimum": (
+        limits(cap(minimum=1, within=2, sliding=True)),
+        "found minimum=1, sliding=True of Cap 'c'",
+    ),
+    "cap nothing": (
+        limits(cap()),
+        "found maximum=None, share=None of Cap 'c'; expected exactly one of them, or",
+    ),
     "cap group": (
         limits(lambda c: Cap("c", np.zeros(3, np.int64), maximum=1)),
         r"found int64 \(3,\) as group of Cap 'c'; expected int64 \(73,\)",

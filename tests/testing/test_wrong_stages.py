@@ -231,9 +231,9 @@ class BothLimits:
         return (Cap("category", np.zeros(len(candidates), np.int64), maximum=2, share=0.5),)
 
 
-class PinsAllToOne:
+class PinsNowhere:
     def limit(self, candidates):
-        return (Pin("top", np.ones(len(candidates), np.int64)),)
+        return (Pin("top", np.full(len(candidates), -1)),)
 
 
 class ShortColumn:
@@ -493,11 +493,13 @@ WRONG = [
         "expected a bound copy; "
         "hint: bound = copy.copy(self), then set its arrays",
     ),
-    (BothLimits(), "'output': found maximum=2, share=0.5 of Cap 'category'; expected exactly one of them"),
     (
-        PinsAllToOne(),
-        "'output': found 12 candidates in one place of Pin 'top'; "
-        "expected one candidate for each place of a row",
+        BothLimits(),
+        "'output': found maximum=2, share=0.5 of Cap 'category'; expected exactly one of them, or a minimum",
+    ),
+    (
+        PinsNowhere(),
+        "'output': found position -1 of Pin 'top'; expected places from 1, or 0 for none",
     ),
     (
         ShortColumn(),

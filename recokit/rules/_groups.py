@@ -1,0 +1,153 @@
+"""Groups of items by an attribute, as caps count them."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit._ops.segments import counts_to_offsets, gather_segments
+from recokit.data import Candidates, Cap, Schema
+from recokit.errors import ConfigurationError, did_you_mean
+from recokit.rules._columns import item_name, require_bound
+from recokit.typing import IntArray
+
+__all__ = ["GroupLimit", "Only", "check_places", "groups_of", "taken"]
+
+Only = str | float | bool | Sequence[Any]
+
+
+class GroupLimit(Configured):
+    """A limit on the groups that an item column makes; subclasses say which :meth:`_cap` it is."""
+
+    column: str
+    only: Only | None = None
+    separator: str | None = None
+    #: Whether items without a value are limited together, or not at all.
+    missing: Literal["together", "alone"] = "together"
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The item column."""
+        return (item_name(self.column),)
+
+    def bind(self, schema: Schema) -> Any:
+        """Return a copy that knows each item's groups."""
+        bound: Any = copy.copy(self)
+        bound.group_, bound.offsets_ = groups_of(
+            schema, self.column, only=self.only, separator=self.separator, missing=self.missing
+        )
+        return bound
+
+    def limit(self, candidates: Candidates) -> tuple[Cap, ...]:
+        """Return the cap on these candidates."""
+        group, offsets = require_bound(self, "group_"), self.offsets_  # type: ignore[attr-defined]
+        return (self._cap(self._name, *taken(group, offsets, candidates.item)),)
+
+    def _cap(self, name: str, group: IntArray, offsets: IntArray | None) -> Cap:
+        raise NotImplementedError
+
+    @property
+    def _name(self) -> str:
+        what = self.column.removeprefix("item.")
+        verb = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+        return f"{verb}({what})" if self.only is None else f"{verb}({what}={self.only})"
+
+
+def taken(group: IntArray, offsets: IntArray | None, item: IntArray) -> tuple[IntArray, IntArray | None]:
+    """Return the group codes and CSR offsets of items (N,), of those of all item codes."""
+    if offsets is None:
+        return group[item], None
+    offsets, index = gather_segments(offsets, item)
+    return group[index], offsets
+
+
+def groups_of(
+    schema: Schema,
+    column: str,
+    *,
+    only: Only | None = None,
+    separator: str | None = None,
+    missing: Literal["together", "alone"] = "together",
+) -> tuple[IntArray, IntArray | None]:
+    """Group items by a column: group codes by item code, negative for none, and CSR offsets where they have several.
+
+    Parameters
+    ----------
+    schema : Schema
+        The model's tables.
+    column : str
+        A categorical or numeric item column, or a text column with a separator.
+    only : value or sequence of values, optional
+        Items with another value are in no group.
+    separator : str, optional
+        Between the values of an item that has several.
+    missing : {"together", "alone"}
+        Whether items without a value are a group or in none; in none with ``only`` or ``separator``.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such column or value, or free text is to be grouped.
+    """
+    name = column.removeprefix("item.")
+    values = schema.item_column(name)
+    if name in schema.items.categorical:
+        labels = schema.items.labels(name).ids.astype(object)
+        codes = values.astype(np.int64)
+    elif values.dtype.kind == "f" and name in schema.items.numeric_names:
+        # A number (a seller's, or a flag) groups by its values.
+        known, codes = np.unique(values, return_inverse=True)
+        labels = known[~np.isnan(known)].astype(object)
+        codes = np.where(np.isnan(values), 0, codes.ravel() + 1)
+    elif separator is not None:
+        texts = np.where(values == None, "", values).astype(str)  # noqa: E711
+        known, codes = np.unique(texts, return_inverse=True)
+        labels, codes = known.astype(object), codes.ravel() + 1
+    else:
+        raise ConfigurationError(
+            f"found free text in item column {name!r}; expected labels or numbers to group by; "
+            "hint: Dataset.from_frame(..., categorical=[...]) or separator="
+        )
+    offsets = None
+    if separator is not None:
+        labels, codes, offsets = _split(labels, codes, separator)
+    if only is not None:
+        codes = np.where(np.isin(codes, _wanted(labels, only, name)), codes, -1)
+    elif separator is not None or missing == "alone":
+        codes = np.where(codes > 0, codes, -1)
+    return codes.astype(np.int64), offsets
+
+
+def _split(labels: Any, codes: IntArray, separator: str) -> tuple[Any, IntArray, IntArray]:
+    """Return the parts that labels are made of, the parts' codes item by item, and the CSR offsets of the items."""
+    parts = [[], *(sorted({part for part in str(label).split(separator) if part}) for label in labels)]
+    names = sorted({part for label in parts for part in label})
+    code = {name: i + 1 for i, name in enumerate(names)}
+    starts = counts_to_offsets(np.array([len(label) for label in parts]))
+    flat = np.array([code[part] for label in parts for part in label], np.int64)
+    offsets, index = gather_segments(starts, codes)
+    return np.array(names, object), flat[index], offsets
+
+
+def _wanted(labels: Any, only: Only, column: str) -> list[int]:
+    known = {label: i + 1 for i, label in enumerate(labels.tolist())}
+    wanted = [only] if isinstance(only, str) or not isinstance(only, Sequence) else list(only)
+    for value in wanted:
+        if value not in known:
+            raise ConfigurationError(
+                f"found only={value!r}; expected a value of item column {column!r}; "
+                f"{did_you_mean(str(value), [str(label) for label in known])}"
+            )
+    return [known[value] for value in wanted]
+
+
+def check_places(**options: int | None) -> None:
+    """Raise ConfigurationError for a number of items or places that is not a whole number of at least 1."""
+    for name, value in options.items():
+        if value is not None and (not isinstance(value, int | np.integer) or value < 1):
+            raise ConfigurationError(f"found {name}={value!r}; expected a whole number of at least 1")

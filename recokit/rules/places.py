@@ -1,0 +1,189 @@
+"""Spacing, Pinned and Slots: where in a list items may stand."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit.data import Candidates, Cap, Pin, Schema
+from recokit.errors import ConfigurationError
+from recokit.rules._columns import item_name, require_bound
+from recokit.rules._groups import GroupLimit, Only, check_places, groups_of
+from recokit.typing import IntArray
+
+__all__ = ["Pinned", "Slots", "Spacing"]
+
+
+class Spacing(GroupLimit):
+    """Limit of one item of a group in every so many consecutive places.
+
+    Parameters
+    ----------
+    column : str
+        Item column. Items where it is missing are not limited.
+    every : int
+        At least 2. ``Spacing("seller", 2)``: no two of a seller in a row. ``Spacing("sponsored", 4, only=1)``: three
+        others between two sponsored items, at least.
+    only, separator, hard, relax_order
+        See :class:`MaxShare`.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``every`` is below 2, or there is no such column or value.
+
+    Examples
+    --------
+    >>> from recokit.testing import toy_dataset
+    >>> rule = Spacing("seller", 2).bind(toy_dataset().schema)
+    >>> rule.limit(Candidates.from_lists([[1, 2, 3]]))[0].sliding
+    True
+    """
+
+    missing: Literal["together", "alone"] = "alone"
+
+    def __init__(
+        self,
+        column: str,
+        every: int,
+        *,
+        only: Only | None = None,
+        separator: str | None = None,
+        hard: bool = False,
+        relax_order: int = 0,
+    ) -> None:
+        item_name(column)
+        check_places(every=every)
+        if every < 2:
+            raise ConfigurationError(
+                f"found every={every}; expected at least 2: one in every place is no limit"
+            )
+        self.column, self.every, self.only = column, every, only
+        self.separator, self.hard, self.relax_order = separator, hard, relax_order
+
+    def _cap(self, name: str, group: IntArray, offsets: IntArray | None) -> Cap:
+        return Cap(
+            name,
+            group,
+            offsets,
+            maximum=1,
+            within=self.every,
+            sliding=True,
+            hard=self.hard,
+            relax_order=self.relax_order,
+        )
+
+
+class Pinned(Configured):
+    """Fixed places for some items, where they are among the candidates.
+
+    A pin counts however low the score. Soft limits yield to it; where a hard one forbids it, the item competes by its
+    score and the pin is recorded as relaxed. A source such as ``candidates.Editorial`` makes sure of the candidates.
+
+    Parameters
+    ----------
+    places : mapping of item id to int
+        1-based places, each for one item. A place beyond the end of a list is none, and ids that the catalogue lacks
+        match nothing.
+
+    Raises
+    ------
+    ConfigurationError
+        If there are no places, or a place is below 1 or has two items.
+
+    Examples
+    --------
+    >>> from recokit.testing import toy_dataset
+    >>> data = toy_dataset()
+    >>> rule = Pinned({data.item_ids.ids[2]: 1}).bind(data.schema)
+    >>> rule.limit(Candidates.from_lists([[1, 2, 3]]))[0].position.tolist()
+    [0, 0, 1]
+    """
+
+    def __init__(self, places: Mapping[Any, int]) -> None:
+        if not places:
+            raise ConfigurationError(
+                "found no places; expected items with their places, such as {'item-7': 1}"
+            )
+        at: dict[int, Any] = {}
+        for item, place in places.items():
+            check_places(place=place)
+            if place in at:
+                raise ConfigurationError(
+                    f"found {at[place]!r} and {item!r} pinned to place {place}; expected one item a place"
+                )
+            at[place] = item
+        self.places = places
+
+    def bind(self, schema: Schema) -> Any:
+        """Return a copy that knows the items' codes."""
+        bound: Any = copy.copy(self)
+        bound.position_ = np.zeros(len(schema.item_ids) + 1, np.int64)
+        bound.position_[schema.item_ids.encode(list(self.places))] = list(self.places.values())
+        bound.position_[0] = 0
+        return bound
+
+    def limit(self, candidates: Candidates) -> tuple[Pin, ...]:
+        """Return the pins among these candidates."""
+        return (Pin("pinned", require_bound(self, "position_")[candidates.item]),)
+
+
+class Slots(Configured):
+    """Places that are kept for items of a kind, such as new or sponsored ones.
+
+    The best items of the kind are held for the slots; others of the kind may stand elsewhere. Soft limits yield to a
+    slot. Where there is no such item, or hard limits forbid it, another takes the place.
+
+    Parameters
+    ----------
+    column : str
+        Item column.
+    places : sequence of int
+        1-based, distinct. A place beyond the end of a list is none.
+    only : value or sequence of values, default 1
+        The values of the column that make the kind.
+
+    Raises
+    ------
+    ConfigurationError
+        If there are no places, one is below 1 or occurs twice, or there is no such column or value.
+
+    Examples
+    --------
+    >>> from recokit.testing import toy_dataset
+    >>> rule = Slots("category", [2], only="books").bind(toy_dataset().schema)
+    >>> [pin.name for pin in rule.limit(Candidates.from_lists([[1, 2, 3]]))]
+    ['slots(category)@2']
+    """
+
+    def __init__(self, column: str, places: Sequence[int], *, only: Only = 1) -> None:
+        item_name(column)
+        if not len(places) or len(set(places)) != len(places):
+            raise ConfigurationError(f"found places={places!r}; expected distinct ones, such as [3, 7]")
+        for place in places:
+            check_places(place=place)
+        self.column, self.places, self.only = column, places, only
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The item column."""
+        return (item_name(self.column),)
+
+    def bind(self, schema: Schema) -> Any:
+        """Return a copy that knows which items are of the kind."""
+        bound: Any = copy.copy(self)
+        bound.member_ = groups_of(schema, self.column, only=self.only)[0] >= 0
+        return bound
+
+    def limit(self, candidates: Candidates) -> tuple[Pin, ...]:
+        """Return one pin for each place, to which all items of the kind are candidates."""
+        member = require_bound(self, "member_")[candidates.item]
+        name = self.column.removeprefix("item.")
+        return tuple(
+            Pin(f"slots({name})@{place}", np.where(member, place, 0).astype(np.int64))
+            for place in self.places
+        )

@@ -1,0 +1,253 @@
+"""Solver: the greedy choice on one window, and what follows where it ends early."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recokit._ops.selection import Steering, greedy
+from recokit._ops.slate_limits import CapArrays, fits, violations
+from recokit._steered import Steered
+from recokit.data import Cap, Window
+from recokit.slates.repair import Spread, best_stages, length_bound
+from recokit.slates.task import Task, cap_arrays
+from recokit.typing import BoolArray, FloatArray, IntArray
+
+__all__ = ["Solver", "settle"]
+
+
+@dataclass(frozen=True, eq=False)
+class Solver:
+    """One task on its window."""
+
+    task: Task
+    window: Window
+    #: Probability of each place (B, max k), written as an objective draws it; None for one that does not.
+    drawn: FloatArray | None = None
+
+    @classmethod
+    def of(cls, task: Task, window: Window) -> Solver:
+        """Return the solver of a task, ready to note what its objective draws."""
+        drawn = None
+        if hasattr(task.objective, "propensity"):
+            drawn = np.full((len(task.k), int(task.k.max(initial=0))), np.nan)
+        return cls(task, window, drawn)
+
+    def arrays(self, caps: Sequence[Cap], length: IntArray) -> tuple[CapArrays, ...]:
+        """Return caps on the window, shares counted for lists of the given lengths (B,)."""
+        return tuple(cap_arrays(cap, self.window.index, length) for cap in caps)
+
+    def run(
+        self,
+        arrays: Sequence[CapArrays],
+        k: IntArray,
+        start: IntArray,
+        *,
+        valid: BoolArray | None = None,
+        steering: Steering | None = None,
+        early: int = 0,
+    ) -> IntArray:
+        """Choose greedily around what stands."""
+        if steering is None and self.task.objective is not None:
+            steering = Steered(self.task.objective, self.window, self.drawn)
+        valid = self.window.valid if valid is None else valid
+        return greedy(valid, k, arrays, steering, start=start, early=early)
+
+    def placed(self, length: IntArray) -> IntArray:
+        """Return what the lists begin with, (B, max k): the window has it in front."""
+        place = np.arange(int(self.task.k.max(initial=0)))
+        return np.asarray(np.where(place < np.minimum(self.task.placed, length)[:, None], place, -1))
+
+    def standing(self, length: IntArray) -> IntArray:
+        """Return what stands before the first choice, (B, max k): what is placed, then pins that hard caps allow."""
+        start = self.placed(length)
+        if not self.task.pins:
+            return start
+        hard = self.arrays([cap for cap in self.task.caps if cap.hard], length)
+        rows = np.arange(len(start))
+        for position in self._positions():
+            for wanted in np.unique(position[(position > 0) & (position <= start.shape[1])]).tolist():
+                free = (position == wanted) & ((wanted <= length) & (start[:, wanted - 1] < 0))[:, None]
+                standing, where = np.nonzero(start >= 0)
+                free[standing, start[standing, where]] = False
+                for cap in hard:
+                    free &= fits(start, wanted - 1, cap)
+                chosen = free.argmax(axis=1)
+                taken = free[rows, chosen]
+                start[taken, wanted - 1] = chosen[taken]
+        if self.drawn is not None:
+            self.drawn[(start >= 0) & (np.arange(start.shape[1]) >= self.task.placed[:, None])] = 1.0
+        return start
+
+    def _positions(self) -> list[IntArray]:
+        if not len(self.window.candidates):
+            return []
+        return [np.where(self.window.valid, pin.position[self.window.index], 0) for pin in self.task.pins]
+
+    def unkept(self, picked: IntArray) -> dict[str, BoolArray]:
+        """Return for each soft cap and each pin the rows whose list breaks it, where there are any."""
+        length = (picked >= 0).sum(axis=1)
+        found: list[tuple[str, BoolArray]] = []
+        soft = [cap for cap in self.task.caps if not cap.hard]
+        for cap, arrays in zip(soft, self.arrays(soft, length), strict=True):
+            found.append((cap.name, violations(picked, self.window.valid, arrays) & (length > 0)))
+        rows = np.arange(len(picked))
+        for pin, position in zip(self.task.pins, self._positions(), strict=False):
+            broken = np.zeros(len(picked), np.bool_)
+            for wanted in np.unique(position[(position > 0) & (position <= picked.shape[1])]).tolist():
+                kept = position[rows, picked[:, wanted - 1]] == wanted
+                broken |= (position == wanted).any(axis=1) & (wanted <= length) & ~kept
+            found.append((pin.name, broken))
+        names: dict[str, BoolArray] = {}
+        for name, broken in found:
+            if broken.any():
+                names[name] = names[name] | broken if name in names else broken
+        return names
+
+    def only(self, rows: IntArray) -> Solver:
+        """Return the solver of some rows."""
+        window = self.window
+        part = Window(window.candidates, window.index[rows], window.valid[rows], window.relevance[rows])
+        task = replace(self.task, k=self.task.k[rows], placed=self.task.placed[rows])
+        drawn = None if self.drawn is None else self.drawn[rows, : int(task.k.max(initial=0))]
+        return Solver(task, part, drawn)
+
+    def note(self, rows: IntArray, drawn: FloatArray | float | None) -> None:
+        """Take over what was drawn for some rows; NaN for lists that a draw alone does not explain."""
+        if self.drawn is not None and drawn is not None:
+            self.drawn[rows, : np.shape(drawn)[-1] if np.ndim(drawn) else None] = drawn
+
+    def longest(self, caps: Sequence[Cap], length: IntArray, k: IntArray) -> tuple[IntArray, BoolArray]:
+        """Return lists up to k under caps whose shares count for a length, and which of them were repaired."""
+        arrays, start, placed = self.arrays(caps, length), self.standing(length), self.placed(length)
+        picked = self.run(arrays, k, start)
+        repaired = np.zeros(len(picked), np.bool_)
+        needing = any(cap.minimum for cap in caps)
+        for row in np.flatnonzero((picked >= 0).sum(axis=1) < k):
+            one = self.only(np.array([row]))
+            mine = tuple(cap.rows(np.array([row])) for cap in arrays)
+            best = before = picked[row : row + 1, : int(one.task.k[0])]
+            # A pin that leaves a minimum no place yields.
+            for stands in (start, placed) if needing and (start[row] != placed[row]).any() else (start,):
+                best = _repaired(one, mine, int(k[row]), stands[row : row + 1, : best.shape[1]], best)
+            repaired[row] = best is not before
+            picked[row, : best.shape[1]] = best[0]
+        self.note(np.flatnonzero(repaired), np.nan)
+        return picked, repaired
+
+
+def settle(solver: Solver) -> tuple[IntArray, IntArray]:
+    """Choose the lists of rows that the plain greedy choice left short: the longest, with as few limits relaxed.
+
+    Returns
+    -------
+    picked : ndarray of int64, shape (B, max k)
+    repaired : ndarray of int64
+        Rows whose items a repair chose.
+    """
+    task = solver.task
+    length = target = np.minimum(task.k, solver.window.valid.sum(axis=1))
+    picked, repaired = solver.longest(task.strict, length, target)
+    # Shares, pins and minimums depend on the length: a list that is shorter is chosen for its own.
+    fixed = not task.pins and all(cap.share is None and not cap.minimum for cap in task.caps)
+    while (shorter := np.flatnonzero((picked >= 0).sum(axis=1) < length)).size:
+        length = _next_length(picked, solver.standing(length), length)
+        part = solver.only(shorter)
+        again, again_repaired = part.longest(
+            task.strict, length[shorter], (length if task.relax else target)[shorter]
+        )
+        picked[shorter, : again.shape[1]] = again
+        picked[shorter, again.shape[1] :] = -1
+        repaired[shorter] = again_repaired
+        solver.note(shorter, part.drawn if fixed else np.nan)
+    if task.relax and len(task.strict) < len(task.caps):
+        picked, repaired = _relaxed(solver, length, picked, repaired)
+        if not fixed:
+            solver.note(np.flatnonzero(length < target), np.nan)
+    return picked, np.flatnonzero(repaired)
+
+
+def _next_length(picked: IntArray, standing: IntArray, length: IntArray) -> IntArray:
+    """Return the next shorter lengths to try: as found, or so that a pin that was not reached is beyond the end."""
+    found = (picked >= 0).sum(axis=1)
+    place = np.arange(standing.shape[1])
+    unreached = np.where((standing >= 0) & (place >= found[:, None]), place, 0).max(axis=1, initial=0)
+    return np.asarray(np.where(found < length, np.maximum(found, unreached), length))
+
+
+def _relaxed(
+    solver: Solver, length: IntArray, strictly: IntArray, strictly_repaired: BoolArray
+) -> tuple[IntArray, BoolArray]:
+    """Return lists of the given lengths under as many soft limits as can hold; what stands under more of them stays."""
+    caps = solver.task.caps
+    soft = sorted((cap.relax_order, -c) for c, cap in enumerate(caps) if not cap.hard)
+    strictly_drawn = None if solver.drawn is None else solver.drawn.copy()
+    solver.note(np.arange(len(length)), np.nan)
+    picked = solver.standing(length)
+    repaired = np.zeros(len(picked), np.bool_)
+    for level in range(len(soft) + 1):
+        short = np.flatnonzero((picked >= 0).sum(axis=1) < length)
+        if not len(short):
+            break
+        given_up = {-c for _, c in soft[:level]}
+        kept = [cap for c, cap in enumerate(caps) if c not in given_up]
+        part, n = solver.only(short), length[short]
+        longer = part.run(part.arrays(kept, n), n, picked[short])
+        rest = np.flatnonzero((longer >= 0).sum(axis=1) < n)
+        if len(rest):
+            anew, mended = part.only(rest).longest(kept, n[rest], n[rest])
+            whole = (anew >= 0).sum(axis=1) == n[rest]
+            longer[rest[whole], : anew.shape[1]] = anew[whole]
+            longer[rest[whole], anew.shape[1] :] = -1
+            repaired[short[rest[whole]]] = mended[whole]
+            part.note(rest[whole], np.nan)
+        picked[short] = longer
+        solver.note(short, part.drawn)
+    short = (picked >= 0).sum(axis=1) < length
+    picked[short], repaired[short] = strictly[short], strictly_repaired[short]
+    if strictly_drawn is not None:
+        solver.note(np.flatnonzero(short), strictly_drawn[short])
+    return picked, repaired
+
+
+def _repaired(
+    one: Solver, arrays: tuple[CapArrays, ...], k: int, start: IntArray, picked: IntArray
+) -> IntArray:
+    """Return the longest list of one row that other ways to choose it find; ``picked`` itself if none is longer."""
+    valid = one.window.valid
+    best, most = picked, np.array([k])
+
+    def better(found: IntArray) -> bool:
+        nonlocal best
+        if (found >= 0).sum() > (best >= 0).sum():
+            best = found
+        return bool((best >= 0).sum() >= bound)
+
+    bound = length_bound(arrays, valid[0], k)
+    if better(picked):
+        return best
+    if any(cap.minimum for cap in arrays) and better(one.run(arrays, most, start, early=k)):
+        return best
+    sliding = [cap for cap in arrays if cap.sliding]
+    stages = best_stages(arrays, valid[0], one.window.relevance[0], k, start[0])
+    if stages is not None:
+        for steering in (None, Spread(sliding, stages[-1][1][None])) if sliding else (None,):
+            # The set keeps the minimums; its stages, the caps on the first places.
+            maximums = [replace(cap, minimum=0) for cap in arrays if cap.maximum is not None]
+            found = start
+            for end, members in stages:
+                inside = np.where(np.arange(start.shape[1]) < end, np.maximum(found, start), start)
+                found = one.run(maximums, np.array([end]), inside, valid=members[None], steering=steering)
+            if better(found):
+                return best
+    if sliding:
+        length, back = int((picked >= 0).sum()), 1
+        while back < 2 * length:
+            # As much of the greedy list as can stay in front of one that spreads the groups.
+            kept = np.where(np.arange(start.shape[1]) < length - back, picked, start)
+            if better(one.run(arrays, most, kept, steering=Spread(sliding, valid))):
+                return best
+            back *= 2
+    return best
