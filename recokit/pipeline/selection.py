@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,7 @@ from recokit.pipeline.plan import Node
 from recokit.pipeline.ranking import decide, exclude, featurize, keep
 from recokit.pipeline.run import Run
 from recokit.protocols import Role
-from recokit.slates import select
+from recokit.slates import Selection, conflicts, select
 from recokit.trace import Status
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
@@ -41,15 +41,18 @@ class _Chosen:
     index: IntArray
     relaxed: Mapping[str, BoolArray]
     propensity: FloatArray | None = None
+    #: By row, the limits that cannot hold together; with full capture only.
+    conflicts: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class _Settled:
-    """Lists with and without their annotations, and the candidates that no late check refused."""
+    """Lists with and without their annotations, the candidates that no late check refused, and limits not kept."""
 
     shown: Candidates
     plain: Candidates
     pool: Candidates
+    relaxed: Mapping[str, BoolArray]
 
 
 class Selector:
@@ -71,7 +74,9 @@ class Selector:
         selected = settled.shown
         short = self._short(selected)
         if fallback is not None and short.any():
-            selected = self._fall_back(fallback, settled, short)
+            settled = self._fall_back(fallback, settled, short)
+            selected = settled.shown
+        self._explain(settled)
         failed = self.run.status == Status.FAILED
         if failed.any():
             selected = selected.compress(~failed[selected.row])
@@ -79,18 +84,32 @@ class Selector:
         self.run.mark(empty, Status.EMPTY, "no item passed every hard rule")
         return selected
 
+    def _explain(self, settled: _Settled) -> None:
+        """Say of the final lists which limits they break, and where limits leave them short."""
+        alive = self.run.status != Status.FAILED
+        for name, rows in settled.relaxed.items():
+            for row in np.flatnonzero(rows & alive).tolist():
+                self.run.reasons.setdefault(row, []).append(f"{name}: relaxed to fill the list")
+        if self.plan.constraints:
+            length = settled.shown.counts
+            held = alive & (length < np.minimum(self.k, settled.pool.counts)) & (length > 0)
+            for row in np.flatnonzero(held).tolist():
+                reason = f"limits leave {length[row]} of {self.k[row]} places"
+                self.run.reasons.setdefault(row, []).append(reason)
+
     def _short(self, selected: Candidates) -> BoolArray:
         short: BoolArray = (selected.counts < self.k) & (self.run.status != Status.FAILED)
         given = self.requests.given.get("items")
         return short if given is None else short & ~given
 
-    def _fall_back(self, node: Node, settled: _Settled, short: BoolArray) -> Candidates:
+    def _fall_back(self, node: Node, settled: _Settled, short: BoolArray) -> _Settled:
         pool = settled.pool
         extra = self._ask_fallback(node, pool, short)
         done = settled.shown.compress(~short[settled.shown.row])
         placed = settled.plain.compress(short[settled.plain.row])
         nothing = np.zeros(pool.n_rows, np.bool_)  # what fills up was not drawn from all that could be shown
         filled = self._settle(placed.append(extra), placed.counts, nothing, relax=False)
+        relaxed = _either(settled.relaxed, ~short, filled.relaxed, short)
         still = short & self._short(filled.shown)
         if self.plan.constraints and still.any():
             # Soft limits yield only now: first the ranked reserve, then what is left of the fallback.
@@ -99,10 +118,11 @@ class Selector:
             left = filled.pool.compress(still[filled.pool.row])
             rest = placed.append(reserve).append(without(without(left, placed), reserve))
             filled = self._settle(rest, placed.counts, nothing, relax=True)
+            relaxed = _either(relaxed, ~still, filled.relaxed, still)
         bit = np.uint64(filled.shown.source_names.index(node.name))
         used = np.unique(filled.shown.row[(filled.shown.sources >> bit) & np.uint64(1) == 1])
         self.run.mark(used, Status.FALLBACK, f"{node.name}: filled up")
-        return done.append(filled.shown)
+        return _Settled(done.append(filled.shown), placed, filled.pool, relaxed)
 
     def _ask_fallback(self, node: Node, pool: Candidates, short: BoolArray) -> Candidates:
         """Return what the fallback finds, filtered and with features, in its own order."""
@@ -162,7 +182,7 @@ class Selector:
             if failed.any():
                 refused |= failed[batch.row]
             if not refused.any():
-                return _Settled(shown, plain, batch)
+                return _Settled(shown, plain, batch, chosen.relaxed)
             lost = refused & (rank_in_row(batch.row, batch.offsets) < placed[batch.row])
             placed = placed - np.bincount(batch.row[lost], minlength=batch.n_rows)
             drawn = drawn & (np.bincount(batch.row[refused], minlength=batch.n_rows) == 0)
@@ -262,13 +282,12 @@ class Selector:
             len(batch),
             len(chosen.index),
             outcome=joined,
-            detail={"relaxed": relaxed},
+            detail={"relaxed": relaxed, "conflicts": chosen.conflicts}
+            if self.run.full
+            else {"relaxed": relaxed},
             before=ready,
             after=batch.take(chosen.offsets, chosen.index) if self.run.full else None,
         )
-        for cap, rows in chosen.relaxed.items():
-            for row in np.flatnonzero(rows).tolist():
-                self.run.reasons.setdefault(row, []).append(f"{cap}: relaxed to fill the list")
         return chosen
 
     def _row_groups(self, skipped: set[str]) -> list[tuple[IntArray, tuple[Node, ...]]]:
@@ -337,7 +356,26 @@ class Selector:
         for cap, mask in selection.relaxed.items():
             relaxed[cap] = np.zeros(batch.n_rows, np.bool_)
             relaxed[cap][rows] = mask
-        return _Chosen(selection.offsets, index, relaxed, selection.propensity)
+        found = self._conflicts(part, selection, limits, placed, rows) if self.run.full and limits else {}
+        return _Chosen(selection.offsets, index, relaxed, selection.propensity, found)
+
+    def _conflicts(
+        self,
+        part: Candidates,
+        selection: Selection,
+        limits: list[Cap | Pin],
+        placed: IntArray,
+        rows: IntArray,
+    ) -> dict[int, tuple[str, ...]]:
+        """Return by row the smallest set of limits that no full list keeps, where a list is short or breaks one."""
+        k = self.k[rows]
+        troubled = np.diff(selection.offsets) < np.minimum(k, part.counts)
+        for broken in selection.relaxed.values():
+            troubled |= broken
+        if not troubled.any():
+            return {}
+        names = conflicts(part, np.where(troubled, k, 0), limits, placed=np.where(troubled, placed[rows], 0))
+        return {int(row): found for row, found in zip(rows.tolist(), names, strict=True) if found}
 
     def _without_blamed(
         self,
@@ -393,4 +431,16 @@ def _join_chosen(batch: Candidates, pieces: list[_Chosen]) -> _Chosen:
     for piece in pieces:
         for cap, mask in piece.relaxed.items():
             relaxed[cap] = relaxed[cap] | mask if cap in relaxed else mask
-    return _Chosen(rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed, propensity)
+    found = {row: names for piece in pieces for row, names in piece.conflicts.items()}
+    return _Chosen(rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed, propensity, found)
+
+
+def _either(
+    mine: Mapping[str, BoolArray], here: BoolArray, theirs: Mapping[str, BoolArray], there: BoolArray
+) -> dict[str, BoolArray]:
+    """Return limits not kept, from one source in some rows and from another in others."""
+    nowhere = np.zeros(len(here), np.bool_)
+    return {
+        name: (mine.get(name, nowhere) & here) | (theirs.get(name, nowhere) & there)
+        for name in dict.fromkeys((*mine, *theirs))
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -67,9 +68,12 @@ class Solver:
             return start
         hard = self.arrays([cap for cap in self.task.caps if cap.hard], length)
         rows = np.arange(len(start))
-        for position in self._positions():
+        # A place that one item is pinned to comes before those that several may take.
+        for shared, position in product((False, True), self._positions()):
             for wanted in np.unique(position[(position > 0) & (position <= start.shape[1])]).tolist():
-                free = (position == wanted) & ((wanted <= length) & (start[:, wanted - 1] < 0))[:, None]
+                member = position == wanted
+                mine = (member.sum(axis=1) > 1) == shared
+                free = member & (mine & (wanted <= length) & (start[:, wanted - 1] < 0))[:, None]
                 standing, where = np.nonzero(start >= 0)
                 free[standing, start[standing, where]] = False
                 for cap in hard:
