@@ -69,7 +69,7 @@ def greedy(
     rows, first = np.arange(n_rows), np.arange(n_rows) * width
     open_ = valid.copy()
     full = FullGroups.of(caps, open_, n_places)
-    recent = [RecentGroups(cap) for cap in caps if cap.sliding and cap.maximum is not None]
+    recent = RecentGroups.of(caps, start)
     lacking = LackingGroups.of(caps, valid, k, standing)
     for place in range(n_standing):
         chosen, active = start[:, place], standing[:, place]
@@ -83,8 +83,8 @@ def greedy(
     flat = open_.reshape(-1)
     for place in range(min(n_places, int(k.max()))):
         allowed = open_ if full is None else full.open(place)
-        for run in recent:
-            allowed = allowed & run.open(place, start, standing)
+        if recent is not None:
+            allowed = allowed & recent.open()
         if lacking is not None:
             allowed, lost = lacking.urgent(allowed, place, early)
             going &= ~lost
@@ -100,17 +100,18 @@ def greedy(
         going &= active
         if place >= shortest:
             going &= place < k
-        if not going.any():
+        everyone = bool(going.all())
+        if not everyone and not going.any():
             break
-        picked[:, place] = np.where(going, chosen, -1)
+        picked[:, place] = chosen if everyone else np.where(going, chosen, -1)
         if steering is not None:
             steering.update(chosen, going, allowed)
         flat[first + chosen] = False
-        added = going & ~here if stands else going
+        added = going & ~here if stands else None if everyone else going
         if full is not None:
             full.add(place, chosen, added)
-        for run in recent:
-            run.add(chosen, added)
+        if recent is not None:
+            recent.add(place, chosen, added)
         if lacking is not None:
             lacking.add(place, chosen, added)
     return picked

@@ -41,23 +41,41 @@ class CapArrays:
         return replace(self, groups=tuple(group[rows] for group in self.groups), maximum=maximum)
 
 
-class FullGroups:
-    """The maximums that count from the first place on, stacked: a step costs the same few operations for all of them.
+#: Group of a candidate in none, and a maximum that is never reached.
+_NO_GROUP, _UNLIMITED = -2, np.iinfo(np.int32).max
+
+
+class _Layers:
+    """Groups of several caps, stacked: a step costs the same few operations for all of them."""
+
+    def __init__(self, caps: Sequence[CapArrays], n_places: int) -> None:
+        layers = [(cap, group) for cap in caps for group in cap.groups]
+        self.groups = np.stack([group for _, group in layers])
+        self.groups[self.groups < 0] = _NO_GROUP
+        self.maximum = np.stack([cap.maximum for cap, _ in layers if cap.maximum is not None])
+        self.ends = np.array([n_places if cap.within is None else cap.within for cap, _ in layers])
+        self.rows = np.arange(self.groups.shape[1])
+        #: Codes of what is chosen, by place; -1 before a choice.
+        self.codes = np.full((*self.groups.shape[:2], n_places), -1, np.int64)
+        # A candidate in several groups: each of its layers meets each layer of what is chosen.
+        self.layers = [[i for i, (other, _) in enumerate(layers) if other is cap] for cap, _ in layers]
+        self.crossed = [(i, j) for i, mine in enumerate(self.layers) for j in mine if i != j]
+
+    def chosen(self, chosen: IntArray, active: BoolArray | None) -> IntArray:
+        """Return the codes of what is chosen, (layers, B); -1 in rows that are not active."""
+        codes = self.groups[:, self.rows, chosen]
+        return codes if active is None else np.where(active, codes, -1)
+
+
+class FullGroups(_Layers):
+    """The maximums that count from the first place on.
 
     Candidates are closed when a group of theirs becomes full, not looked at in every step.
     """
 
     def __init__(self, caps: Sequence[CapArrays], available: BoolArray, n_places: int) -> None:
-        layers = [(cap, group) for cap in caps for group in cap.groups]
-        self.available, self.rows = available, np.arange(len(available))
-        self.groups = np.stack([group for _, group in layers])
-        self.maximum = np.stack([cap.maximum for cap, _ in layers if cap.maximum is not None])
-        self.ends = np.array([n_places if cap.within is None else cap.within for cap, _ in layers])
-        #: Codes of what is chosen by place: -1 is no group, or a place beyond the cap's end.
-        self.codes = np.full((len(layers), len(available), n_places), -1, np.int64)
-        # A candidate in several groups: each of its layers meets each layer of what is chosen.
-        self.layers = [[i for i, (other, _) in enumerate(layers) if other is cap] for cap, _ in layers]
-        self.crossed = [(i, j) for i, mine in enumerate(self.layers) for j in mine if i != j]
+        super().__init__(caps, n_places)
+        self.available, self.first_end = available, int(self.ends.min())
         self.closed: dict[int, BoolArray] = {}
         self.kept: BoolArray | None = None
         for layer in np.flatnonzero((self.maximum <= 0).any(axis=1)).tolist():
@@ -81,19 +99,19 @@ class FullGroups:
                 self.kept &= ~closed
         return self.available & self.kept
 
-    def add(self, place: int, chosen: IntArray, active: BoolArray) -> None:
+    def add(self, place: int, chosen: IntArray, active: BoolArray | None) -> None:
         """Count what is chosen, and close the groups that are full."""
-        codes = self.groups[:, self.rows, chosen]
-        codes[:, ~active] = -1
-        codes[self.ends <= place] = -1
+        codes = self.chosen(chosen, active)
+        if place >= self.first_end:
+            codes[self.ends <= place] = -1
         same = self.codes == codes[:, :, None]
         for mine, theirs in self.crossed:
             same[mine] |= self.codes[theirs] == codes[mine][:, None]
-        np.maximum(self.codes[:, :, place], codes, out=self.codes[:, :, place])  # what stood there is counted
+        np.copyto(self.codes[:, :, place], codes, where=codes != -1)  # what stood there stays counted
         full = (same.sum(axis=2) + 1 >= self.maximum) & (codes >= 0)
         if full.any():
             for layer in np.flatnonzero(full.any(axis=1)).tolist():
-                code = np.where(full[layer], codes[layer], -2)[:, None]
+                code = np.where(full[layer], codes[layer], -1)[:, None]
                 for other in self.layers[layer]:
                     self._close(layer, self.groups[other] == code)
 
@@ -104,48 +122,55 @@ class FullGroups:
             self.kept &= ~candidates
 
 
-class RecentGroups:
-    """A maximum in every run of so many places."""
+class RecentGroups(_Layers):
+    """The maximums in every run of so many places."""
 
-    def __init__(self, cap: CapArrays) -> None:
-        assert cap.within is not None and cap.maximum is not None
-        self.groups, self.maximum, self.reach = cap.groups, cap.maximum[:, None], cap.within - 1
-        self.rows = np.arange(len(self.maximum))
-        self.count = [np.zeros(group.shape, np.int32) for group in self.groups]
-        self.recent: list[list[IntArray]] = []
-        self.ahead = 0
-
-    def open(self, place: int, start: IntArray, standing: BoolArray) -> BoolArray:
-        """Return what the places before and what stands in those after allow at this one, (B, W)."""
-        while self.ahead < min(place + self.reach + 1, start.shape[1]):
+    def __init__(self, caps: Sequence[CapArrays], start: IntArray) -> None:
+        super().__init__(caps, start.shape[1])
+        self.reach = self.ends - 1
+        self.layer = np.arange(len(self.ends))
+        self.most = np.where(self.groups >= 0, self.maximum[:, :, None], _UNLIMITED)
+        self.count = np.zeros(self.groups.shape, np.int32)
+        self.stands: BoolArray = np.asarray((start >= 0).any(axis=0))
+        for place in np.flatnonzero(self.stands).tolist():
             # What stands counts from the moment on that it comes into reach.
-            if standing[:, self.ahead].any():
-                self._count(self._codes(start[:, self.ahead], standing[:, self.ahead]), 1)
-            self.ahead += 1
-        allowed = np.ones(self.groups[0].shape, np.bool_)
-        for group, count in zip(self.groups, self.count, strict=True):
-            allowed &= (count < self.maximum) | (group < 0)
-        leaving = place - self.reach
-        if leaving >= 0 and standing.shape[1] > leaving and standing[:, leaving].any():
-            self._count(self._codes(start[:, leaving], standing[:, leaving]), -1)
-        return allowed
+            self.codes[:, :, place] = self.chosen(start[:, place], start[:, place] >= 0)
+            self._count(np.where((place <= self.reach)[:, None], self.codes[:, :, place], -1), 1)
 
-    def add(self, chosen: IntArray, active: BoolArray) -> None:
-        """Count the candidates chosen, forget what has left the run."""
-        codes = self._codes(chosen, active)
+    @classmethod
+    def of(cls, caps: Sequence[CapArrays], start: IntArray) -> RecentGroups | None:
+        """Return the state for the caps that slide, None without any."""
+        sliding = [cap for cap in caps if cap.maximum is not None and cap.sliding]
+        return cls(sliding, start) if sliding else None
+
+    def open(self) -> BoolArray:
+        """Return what the places before and what stands in those after allow at this one, (B, W)."""
+        return np.asarray((self.count < self.most).all(axis=0))
+
+    def add(self, place: int, chosen: IntArray, active: BoolArray | None) -> None:
+        """Count the candidates chosen and move on by one place: some come into reach, some leave it."""
+        codes = self.chosen(chosen, active)
+        np.copyto(self.codes[:, :, place], codes, where=codes != -1)
         self._count(codes, 1)
-        self.recent.append(codes)
-        if len(self.recent) > self.reach:
-            self._count(self.recent.pop(0), -1)
+        leaving = place - self.reach
+        self._count(
+            np.where((leaving >= 0)[:, None], self.codes[self.layer, :, np.maximum(leaving, 0)], -1), -1
+        )
+        if self.stands[place + 1 :].any():
+            coming = place + 1 + self.reach
+            there = coming < len(self.stands)
+            coming = np.where(there, coming, 0)
+            stands = there & self.stands[coming] & (coming > place)
+            self._count(np.where(stands[:, None], self.codes[self.layer, :, coming], -1), 1)
 
-    def _codes(self, chosen: IntArray, active: BoolArray) -> list[IntArray]:
-        return [np.where(active, group[self.rows, chosen], -1) for group in self.groups]
-
-    def _count(self, codes: list[IntArray], step: int) -> None:
-        used = [np.where(code >= 0, code, -2)[:, None] for code in codes if (code >= 0).any()]
-        for group, count in zip(self.groups, self.count, strict=True):
-            for code in used:
-                count += step * (group == code)
+    def _count(self, codes: IntArray, step: int) -> None:
+        same = self.groups == codes[:, :, None]
+        for mine, theirs in self.crossed:
+            same[mine] |= self.groups[mine] == codes[theirs][:, None]
+        if step > 0:
+            self.count += same
+        else:
+            self.count -= same
 
 
 class LackingGroups:
@@ -197,8 +222,9 @@ class LackingGroups:
             allowed = np.where(now[:, None], allowed & (serves >= enough[:, None]), allowed)
         return allowed, lost
 
-    def add(self, place: int, chosen: IntArray, active: BoolArray) -> None:
+    def add(self, place: int, chosen: IntArray, active: BoolArray | None) -> None:
         """Count the candidates chosen for the groups that they serve."""
+        active = np.ones(len(self.rows), np.bool_) if active is None else active
         for cap, end, lack, total in zip(self.caps, self.ends, self.lack, self.total, strict=True):
             served = lack[:, self.rows, chosen]
             for layer, group in enumerate(cap.groups):
