@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from recokit._ops.segments import gather_segments, rank_in_row, rows_to_offsets
+from recokit._ops.segments import gather_segments, rank_in_row
 from recokit.compose import check_retrieved, fuse
 from recokit.data import Candidates, Cap, Pin, Retrieved
 from recokit.data.candidates import missing
 from recokit.errors import StageError
 from recokit.pipeline.attempt import PROGRAMMERS_ERRORS, Outcome, attempt
 from recokit.pipeline.checks import checked_columns, checked_limits, checked_order, checked_verdict
+from recokit.pipeline.choice import Chosen, either, in_fusion_order, join_chosen
 from recokit.pipeline.pieces import join_columns, join_retrieved, part_of, scatter, without
 from recokit.pipeline.plan import Node
 from recokit.pipeline.ranking import decide, exclude, featurize, keep
@@ -22,7 +23,7 @@ from recokit.pipeline.run import Run
 from recokit.protocols import Role
 from recokit.slates import Selection, conflicts, select
 from recokit.trace import Status
-from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = ["Selector"]
 
@@ -33,16 +34,6 @@ class _Blamed(Exception):
     def __init__(self, node: Node, cause: Exception) -> None:
         self.node, self.cause = node, cause
         super().__init__(f"{node.name}: {type(cause).__name__}: {cause}")
-
-
-@dataclass(frozen=True, eq=False)
-class _Chosen:
-    offsets: IntArray
-    index: IntArray
-    relaxed: Mapping[str, BoolArray]
-    propensity: FloatArray | None = None
-    #: By row, the limits that cannot hold together; with full capture only.
-    conflicts: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +100,7 @@ class Selector:
         placed = settled.plain.compress(short[settled.plain.row])
         nothing = np.zeros(pool.n_rows, np.bool_)  # what fills up was not drawn from all that could be shown
         filled = self._settle(placed.append(extra), placed.counts, nothing, relax=False)
-        relaxed = _either(settled.relaxed, ~short, filled.relaxed, short)
+        relaxed = either(settled.relaxed, ~short, filled.relaxed, short)
         still = short & self._short(filled.shown)
         if self.plan.constraints and still.any():
             # Soft limits yield only now: first the ranked reserve, then what is left of the fallback.
@@ -118,7 +109,7 @@ class Selector:
             left = filled.pool.compress(still[filled.pool.row])
             rest = placed.append(reserve).append(without(without(left, placed), reserve))
             filled = self._settle(rest, placed.counts, nothing, relax=True)
-            relaxed = _either(relaxed, ~still, filled.relaxed, still)
+            relaxed = either(relaxed, ~still, filled.relaxed, still)
         bit = np.uint64(filled.shown.source_names.index(node.name))
         used = np.unique(filled.shown.row[(filled.shown.sources >> bit) & np.uint64(1) == 1])
         self.run.mark(used, Status.FALLBACK, f"{node.name}: filled up")
@@ -188,7 +179,7 @@ class Selector:
             drawn = drawn & (np.bincount(batch.row[refused], minlength=batch.n_rows) == 0)
             batch = batch.compress(~refused)
 
-    def _with_propensity(self, batch: Candidates, chosen: _Chosen, drawn: BoolArray) -> Candidates:
+    def _with_propensity(self, batch: Candidates, chosen: Chosen, drawn: BoolArray) -> Candidates:
         selected = batch.take(chosen.offsets, chosen.index)
         if not self.draws:
             return selected
@@ -198,7 +189,7 @@ class Selector:
         return selected.with_columns({"propensity": np.where(drawn[selected.row], chosen.propensity, before)})
 
     def _annotate(
-        self, node: Node, batch: Candidates, chosen: _Chosen, selected: Candidates, refused: BoolArray
+        self, node: Node, batch: Candidates, chosen: Chosen, selected: Candidates, refused: BoolArray
     ) -> Candidates:
         started = self.run.deadline.elapsed()
         outcome: Outcome[Mapping[str, AnyArray]] = self.run.attempt(
@@ -233,7 +224,7 @@ class Selector:
         self.run.mark(outcome.failed, Status.FAILED, f"{node.name}: {outcome.error}")
         return scatter(batch, outcome, np.True_)
 
-    def _check_late(self, node: Node, chosen: _Chosen, selected: Candidates, refused: BoolArray) -> None:
+    def _check_late(self, node: Node, chosen: Chosen, selected: Candidates, refused: BoolArray) -> None:
         started = self.run.deadline.elapsed()
         kept, outcome = decide(self.run, node, selected)
         refused[chosen.index[~kept]] = True
@@ -254,10 +245,10 @@ class Selector:
 
     # -- one greedy selection ----------------------------------------------------------------------
 
-    def _choose(self, batch: Candidates, placed: IntArray, *, relax: bool) -> _Chosen:
+    def _choose(self, batch: Candidates, placed: IntArray, *, relax: bool) -> Chosen:
         started = self.run.deadline.elapsed()
         skipped = {node.name for node in self.steering if len(batch) and self.run.skips(node, len(batch))}
-        ready = _in_fusion_order(batch)
+        ready = in_fusion_order(batch)
         whole = Node(self.plan.selection_name, Role.RERANKER, None)
         outcomes = [
             attempt(
@@ -268,8 +259,8 @@ class Selector:
             )
             for rows, nodes in self._row_groups(skipped)
         ]
-        chosen = _join_chosen(batch, [piece for outcome in outcomes for _, piece in outcome.pieces])
-        joined: Outcome[_Chosen] = Outcome(
+        chosen = join_chosen(batch, [piece for outcome in outcomes for _, piece in outcome.pieces])
+        joined: Outcome[Chosen] = Outcome(
             [],
             np.concatenate([outcome.failed for outcome in outcomes]),
             "; ".join(dict.fromkeys(outcome.error for outcome in outcomes if outcome.error)),
@@ -315,7 +306,7 @@ class Selector:
 
     def _solve(
         self, batch: Candidates, placed: IntArray, nodes: tuple[Node, ...], relax: bool, rows: IntArray
-    ) -> _Chosen:
+    ) -> Chosen:
         part = part_of(batch, rows)
         limits: list[Cap | Pin] = []
         objective = order = None
@@ -357,7 +348,7 @@ class Selector:
             relaxed[cap] = np.zeros(batch.n_rows, np.bool_)
             relaxed[cap][rows] = mask
         found = self._conflicts(part, selection, limits, placed, rows) if self.run.full and limits else {}
-        return _Chosen(selection.offsets, index, relaxed, selection.propensity, found)
+        return Chosen(selection.offsets, index, relaxed, selection.propensity, found)
 
     def _conflicts(
         self,
@@ -385,7 +376,7 @@ class Selector:
         relax: bool,
         rows: IntArray,
         error: Exception,
-    ) -> _Chosen:
+    ) -> Chosen:
         """Solve one row without the stages that fail on it; a hard limit that cannot be known fails the row."""
         while isinstance(error, _Blamed):
             failing = error.node
@@ -394,53 +385,10 @@ class Selector:
                     str(error), name=failing.name, role=str(failing.role), cause=error.cause
                 ) from error
             if not self._give_up(failing, rows, f"{type(error.cause).__name__}: {error.cause}"):
-                return _Chosen(np.zeros(2, np.int64), np.zeros(0, np.int64), {})
+                return Chosen(np.zeros(2, np.int64), np.zeros(0, np.int64), {})
             nodes = tuple(node for node in nodes if node is not failing)
             try:
                 return self._solve(batch, placed, nodes, relax, rows)
             except _Blamed as another:
                 error = another
         raise error
-
-
-def _in_fusion_order(batch: Candidates) -> Candidates:
-    """Return the batch with scores that keep the order of fusion in rows without any finite one."""
-    finite = np.isfinite(batch.score)
-    if finite.all():
-        return batch
-    scored = np.zeros(batch.n_rows, np.bool_)
-    scored[batch.row[finite]] = True
-    rank = rank_in_row(batch.row, batch.offsets)
-    return batch.with_score(np.where(scored[batch.row], batch.score, (1.0 / (1.0 + rank)).astype(np.float32)))
-
-
-def _join_chosen(batch: Candidates, pieces: list[_Chosen]) -> _Chosen:
-    if len(pieces) == 1:
-        return pieces[0]
-    index = np.concatenate([np.zeros(0, np.int64), *(piece.index for piece in pieces)])
-    order = np.argsort(batch.row[index], kind="stable")
-    index = index[order]
-    propensity = None
-    if any(piece.propensity is not None for piece in pieces):
-        parts = [
-            np.full(len(piece.index), np.nan) if piece.propensity is None else piece.propensity
-            for piece in pieces
-        ]
-        propensity = np.concatenate(parts)[order]
-    relaxed: dict[str, BoolArray] = {}
-    for piece in pieces:
-        for cap, mask in piece.relaxed.items():
-            relaxed[cap] = relaxed[cap] | mask if cap in relaxed else mask
-    found = {row: names for piece in pieces for row, names in piece.conflicts.items()}
-    return _Chosen(rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed, propensity, found)
-
-
-def _either(
-    mine: Mapping[str, BoolArray], here: BoolArray, theirs: Mapping[str, BoolArray], there: BoolArray
-) -> dict[str, BoolArray]:
-    """Return limits not kept, from one source in some rows and from another in others."""
-    nowhere = np.zeros(len(here), np.bool_)
-    return {
-        name: (mine.get(name, nowhere) & here) | (theirs.get(name, nowhere) & there)
-        for name in dict.fromkeys((*mine, *theirs))
-    }
