@@ -151,6 +151,17 @@ def test_groups_of_no_and_one_row(ranker):
     assert auc(ranker.score(batch), HELD.label) > 0.85
 
 
+def test_more_groups_than_rows(ranker):
+    """Most requests came back empty."""
+    offsets = np.concatenate([np.zeros(300, np.int64), PLAIN, np.full(400, 600)])
+    data = make_data(offsets)
+    assert len(offsets) - 1 > len(data)
+    batch = as_batch(make_data([0, 0, 500, 500], seed=9))
+    np.testing.assert_array_equal(
+        ranker.fit(data).score(batch), clone(ranker).fit(make_data(PLAIN)).score(batch)
+    )
+
+
 def test_only_groups_of_one_row(ranker):
     data = make_data(np.arange(601))
     loss = getattr(ranker, "loss", getattr(ranker, "objective", "softmax"))
