@@ -13,6 +13,8 @@ The tree::
         ├── SourceTimeout                  a source did not answer within the request's budget
         └── FeatureUnavailable             a feature block could not be computed
 
+    LeakageWarning (UserWarning)           an evaluation that uses what was not known yet; a warning, not an error
+
 Every message says what was found, what was expected and, where there is one, a hint.
 """
 
@@ -28,6 +30,7 @@ __all__ = [
     "ContractError",
     "DataError",
     "FeatureUnavailable",
+    "LeakageWarning",
     "NotFittedError",
     "RecokitError",
     "SourceTimeout",
@@ -114,6 +117,10 @@ class SourceTimeout(StageError):
 
 class FeatureUnavailable(StageError):
     """A feature block could not be computed for a request."""
+
+
+class LeakageWarning(UserWarning):
+    """A split or evaluation that uses what was not known at the time."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

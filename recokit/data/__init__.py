@@ -4,7 +4,8 @@ External ids and codes (Vocabulary), attributes (Table, Categorical), the event 
 what is asked and what flows (Requests, Candidates, Retrieved, Ragged), limits on a list (Cap, Pin, Window),
 what a ranker learns from (RankingData), negatives and hold-outs (NegativeSampler, hold_out), what stages bind to
 (Schema), values that change while serving (Live) and events that come in meanwhile (LiveEvents), each user's history
-(UserHistory), checks of training data (validate), segments of users and items, times, and saved state.
+(UserHistory), checks of training data (validate), segments of users and items,
+splits, times, and saved state.
 """
 
 from recokit.data.candidates import Candidates, Retrieved
@@ -31,6 +32,7 @@ from recokit.data.sampling import (
 )
 from recokit.data.schema import Schema
 from recokit.data.segments import activity_segments, segments_by
+from recokit.data.splits import Split, cold_items, cold_users, expanding, k_core, last_n, rolling
 from recokit.data.state import from_state, load_state, save_state, to_state
 from recokit.data.table import Categorical, Table
 from recokit.data.times import DAY, seconds, timestamp
@@ -60,6 +62,7 @@ __all__ = [
     "Retrieved",
     "Sampled",
     "Schema",
+    "Split",
     "Table",
     "UniformNegatives",
     "UserHistory",
@@ -69,12 +72,18 @@ __all__ = [
     "Window",
     "accidental_hits",
     "activity_segments",
+    "cold_items",
+    "cold_users",
+    "expanding",
     "from_state",
     "hold_out",
     "item_segments",
     "item_segments_by",
+    "k_core",
+    "last_n",
     "load_state",
     "log_q",
+    "rolling",
     "save_state",
     "seconds",
     "segments_by",

@@ -191,6 +191,10 @@ class Dataset:
         ------
         DataError
             If either part has no events.
+
+        See Also
+        --------
+        recokit.data.splits : Rolling and expanding windows, leave-last-n, k-core, cold users and cold items.
         """
         start = timestamp(when)
         end = np.inf if horizon is None else start + seconds(horizon)
