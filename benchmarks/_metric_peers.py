@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PEERS", "implicit_metrics", "implicit_precision", "missing", "use_peers_python"]
+__all__ = ["PEERS", "implicit_metrics", "implicit_precision", "missing", "nested", "use_peers_python"]
 
 MODULES = ("ranx", "pytrec_eval", "ir_measures", "rectools", "lenskit", "implicit")
 
@@ -35,7 +35,8 @@ def use_peers_python(module: str) -> None:
         os.execv(other, [other, "-m", module, *sys.argv[1:]])
 
 
-def _nested(rows: Rows, value: str, kind: type) -> dict[str, dict[str, Any]]:
+def nested(rows: Rows, value: str, kind: type) -> dict[str, dict[str, Any]]:
+    """Return user to item to number, with ids as text: what pytrec_eval, ir-measures and ranx take."""
     found: dict[str, dict[str, Any]] = {}
     for user, item, number in zip(*(rows[name].tolist() for name in ("user", "item", value)), strict=True):
         found.setdefault(str(user), {})[str(item)] = kind(number)
@@ -45,7 +46,7 @@ def _nested(rows: Rows, value: str, kind: type) -> dict[str, dict[str, Any]]:
 def ranx_metrics(lists: Rows, truth: Rows, k: int, p: float) -> PerUser:
     from ranx import Qrels, Run, evaluate
 
-    qrels, run = Qrels(_nested(truth, "gain", int)), Run(_nested(lists, "score", float))
+    qrels, run = Qrels(nested(truth, "gain", int)), Run(nested(lists, "score", float))
     names = {
         f"NDCG@{k}:linear": f"ndcg@{k}",
         f"NDCG@{k}:exponential": f"ndcg_burges@{k}",
@@ -79,8 +80,8 @@ def pytrec_metrics(lists: Rows, truth: Rows, k: int, p: float) -> PerUser:
         own if own in ("map", "recip_rank", "Rprec") else own.rpartition("_")[0] + f".{k}"
         for own in names.values()
     }
-    judge = pytrec_eval.RelevanceEvaluator(_nested(truth, "gain", int), asked)
-    found = judge.evaluate(_nested(lists, "score", float))
+    judge = pytrec_eval.RelevanceEvaluator(nested(truth, "gain", int), asked)
+    found = judge.evaluate(nested(lists, "score", float))
     return {ours: {int(user): values[own] for user, values in found.items()} for ours, own in names.items()}
 
 
@@ -99,7 +100,7 @@ def ir_measures_metrics(lists: Rows, truth: Rows, k: int, p: float) -> PerUser:
     }
     found: PerUser = {name: {} for name in names}
     by_measure = {str(measure): name for name, measure in names.items()}
-    qrels, run = _nested(truth, "gain", int), _nested(lists, "score", float)
+    qrels, run = nested(truth, "gain", int), nested(lists, "score", float)
     for value in ir_measures.iter_calc(list(names.values()), qrels, run):
         found[by_measure[str(value.measure)]][int(value.query_id)] = value.value
     return found

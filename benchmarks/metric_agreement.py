@@ -121,7 +121,7 @@ def main() -> None:
         checks.append(Check.at_most(f"{peer}: largest difference of {n:,} values, and of means", worst, 1e-9))
     here = "implicit" not in absent
     worst = max(implicit_difference(seed, k) for seed in range(10) for k in (1, 5, 20)) if here else np.nan
-    checks.append(Check.at_most("implicit: largest difference of means", worst, 1e-6))
+    checks.append(Check.at_most("implicit: largest difference of means", worst, 1e-9))
     report("metric_agreement", checks)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from recokit._ops.segments import stable_order
+from recokit._ops.segments import counts_to_offsets, stable_order
 from recokit.data.frames import ALIASES, Frame
 from recokit.data.ragged import Ragged
 from recokit.data.vocabulary import as_ids, factorize
@@ -29,7 +29,7 @@ def read_frames(
     if ties not in get_args(Ties):
         raise ConfigurationError(f"found ties={ties!r}; {did_you_mean(str(ties), get_args(Ties))}")
     shown, relevant = (_frame(frame, columns or {}) for frame in (lists, truth))
-    users, (list_user, truth_user) = _shared_codes([shown.ids("user_id"), relevant.ids("user_id")])
+    names, (list_user, truth_user) = _shared_codes([shown.ids("user_id"), relevant.ids("user_id")])
     items, (list_item, truth_item) = _shared_codes([shown.ids("item_id"), relevant.ids("item_id")])
     key = _order_key(shown)
     if key is not None and ties == "id":
@@ -39,13 +39,14 @@ def read_frames(
         order: IntArray | None = np.lexsort((-place, key, list_user))
     else:
         order = _by_user(list_user, key)
-    gains = relevant.number("weight") if "weight" in relevant else np.ones(len(truth_user))
     by_user = _by_user(truth_user, None)
+    users, (list_offsets, truth_offsets) = _rows([_taken(list_user, order), _taken(truth_user, by_user)])
+    gains = relevant.number("weight") if "weight" in relevant else np.ones(len(truth_user))
     return (
-        users,
-        _ragged(list_user, list_item, order, len(users)),
-        _ragged(truth_user, truth_item, by_user, len(users)),
-        gains if by_user is None else gains[by_user],
+        names[users - 1],
+        Ragged(list_offsets, _taken(list_item, order)),
+        Ragged(truth_offsets, _taken(truth_item, by_user)),
+        _taken(gains, by_user),
     )
 
 
@@ -55,21 +56,32 @@ def _frame(frame: Any, columns: Mapping[str, str]) -> Frame:
 
 
 def _shared_codes(parts: list[AnyArray]) -> tuple[AnyArray, list[IntArray]]:
-    """Return the distinct ids of all parts, ascending, and each part's codes from 1."""
+    """Return ids in ascending order, all those of the parts among them, and each part's codes from 1."""
     filled = [part for part in parts if len(part)]
     if len({part.dtype.kind for part in filled}) > 1:
         as_ids([part[0] for part in filled])  # raises: integers here, text there
-    ids = np.concatenate(filled) if filled else np.zeros(0, np.int64)
-    low = int(ids.min(initial=0)) if ids.dtype.kind == "i" else 0
-    span = int(ids.max(initial=0)) - low if ids.dtype.kind == "i" and len(ids) else 0
-    if ids.dtype.kind == "i" and span < 4 * len(ids) + 1024:
-        present = np.zeros(span + 1, np.bool_)
-        present[ids - low] = True
-        code = np.cumsum(present)[ids - low]
-        distinct: AnyArray = np.flatnonzero(present) + low
-    else:
-        code, distinct = factorize(ids)
+    if filled and filled[0].dtype.kind == "i":
+        low, high = min(int(part.min()) for part in filled), max(int(part.max()) for part in filled)
+        if high - low < 4 * sum(map(len, filled)) + 1024:  # no need to look which of them occur
+            return np.arange(low, high + 1), [(part - (low - 1)) if len(part) else part for part in parts]
+    code, distinct = factorize(np.concatenate(filled) if filled else np.zeros(0, np.int64))
     return distinct, np.split(code, np.cumsum([len(part) for part in parts])[:-1])
+
+
+def _rows(parts: list[IntArray]) -> tuple[IntArray, list[IntArray]]:
+    """Return the distinct users of all parts, ascending, and each part's CSR offsets; users ascend within a part."""
+    starts = [np.flatnonzero(np.diff(part, prepend=0)) for part in parts]
+    users = np.unique(np.concatenate([part[start] for part, start in zip(parts, starts, strict=True)]))
+    offsets = []
+    for part, start in zip(parts, starts, strict=True):
+        counts = np.zeros(len(users), np.int64)
+        counts[np.searchsorted(users, part[start])] = np.diff(np.append(start, len(part)))
+        offsets.append(counts_to_offsets(counts))
+    return users, offsets
+
+
+def _taken(values: AnyArray, order: IntArray | None) -> AnyArray:
+    return values if order is None else values[order]
 
 
 def _order_key(frame: Frame) -> AnyArray | None:
@@ -85,14 +97,9 @@ def _order_key(frame: Frame) -> AnyArray | None:
 
 def _by_user(user: IntArray, key: AnyArray | None) -> IntArray | None:
     """Return the stable order by user and key, None where it is that already."""
-    step = np.diff(user)
+    ascends = user[1:] >= user[:-1]
     if key is None:
-        return None if (step >= 0).all() else stable_order(user)
-    if ((step > 0) | ((step == 0) & (key[1:] >= key[:-1]))).all():
+        return None if ascends.all() else stable_order(user)
+    if (ascends & ((key[1:] >= key[:-1]) | (user[1:] != user[:-1]))).all():
         return None
     return np.lexsort((key, user))
-
-
-def _ragged(user: IntArray, item: IntArray, order: IntArray | None, n: int) -> Ragged:
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(user - 1, minlength=n))]).astype(np.int64)
-    return Ragged(offsets, item if order is None else item[order])
