@@ -13,6 +13,8 @@ DOCS := $(VENV)/.installed-docs
 NUMPY1 := $(VENV_NUMPY1)/.installed
 VENV_RECTOOLS := .venv-rectools
 RECTOOLS := $(VENV_RECTOOLS)/.installed
+VENV_PEERS := .venv-peers
+METRIC_PEERS := $(VENV_PEERS)/.installed
 BENCHMARKS := $(sort $(filter-out _%,$(basename $(notdir $(wildcard benchmarks/*.py)))))
 
 # Run before every installation: one clear sentence instead of a resolver's complaint.
@@ -53,9 +55,10 @@ test-numpy1: $(NUMPY1)  ## the tests again, on numpy 1.26
 accuracy: $(DEV)  ## sources against the published table of citeulike-a
 	$(BIN)/python -m benchmarks.accuracy --data citeulike-a
 
-bench: $(DEV) $(RECTOOLS)  ## the benchmarks, one after the other, with the peers that they run against
+bench: $(DEV) $(RECTOOLS) $(METRIC_PEERS)  ## the benchmarks, one after the other, with the peers that they run against
 	$(BIN)/python $(PIP) -r benchmarks/requirements-peers.txt
-	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; \
+		RECOKIT_PEERS_PYTHON=$(VENV_PEERS)/bin/python $(BIN)/python -m benchmarks.$$name; done
 
 # The reference goes below docs/ first, so that the pages' links into it are checked like all others.
 docs: $(DOCS)  ## pages and API reference, into site/
@@ -96,6 +99,12 @@ $(DOCS): pyproject.toml constraints.txt | $(BIN)/python
 $(NUMPY1): pyproject.toml constraints-numpy1.txt | $(VENV_NUMPY1)/bin/python
 	$(VENV_NUMPY1)/bin/python $(PIP) -c constraints-numpy1.txt -e ".[all,test]"
 	touch $@
+
+$(METRIC_PEERS): benchmarks/requirements-metric-peers.txt
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv --clear $(VENV_PEERS)
+	$(VENV_PEERS)/bin/python $(PIP) -r benchmarks/requirements-metric-peers.txt .
+	@touch $@
 
 $(RECTOOLS): benchmarks/requirements-rectools.txt
 	@$(CHECK_PYTHON)

@@ -227,9 +227,10 @@ def cascade_gain(hits: Hits, stop: FloatArray) -> FloatArray:
     total, alone = np.zeros(hits.n_rows), np.ones(hits.n_rows)
     nth = rank_in_row(hits.row, counts_to_offsets(hit_counts(hits)))
     order = stable_order(nth)
-    ends = np.cumsum(np.bincount(nth))
-    for start, end in zip(np.concatenate([[0], ends[:-1]]), ends, strict=True):
-        now = order[start:end]  # the n-th hit of every list that has one: each row once
+    counts = np.bincount(nth)
+    for now in np.split(
+        order, np.cumsum(counts)[:-1]
+    ):  # the n-th hit of every list that has one: each row once
         row = hits.row[now]
         total[row] += alone[row] * stop[now] / hits.rank[now]
         alone[row] *= 1.0 - stop[now]

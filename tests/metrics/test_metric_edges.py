@@ -1,0 +1,257 @@
+"""Edge cases: the same value, or the same error, through lists, arrays, frames, streams and evaluate."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from recokit import evaluate
+from recokit.data import Dataset, Vocabulary
+from recokit.errors import ConfigurationError, DataError
+from recokit.metrics import (
+    APLT,
+    AUC,
+    CatalogCoverage,
+    Entropy,
+    Gini,
+    Judged,
+    Personalization,
+    Stream,
+    UserMetric,
+    auc,
+    gauc,
+    mae,
+    parse,
+    preset,
+    report,
+    rmse,
+)
+from recokit.result import Recommendations
+
+RELEVANCE = [
+    "NDCG@3",
+    "NDCG@3:linear",
+    "NDCG@3:exponential",
+    "Recall@3",
+    "Precision@3",
+    "RPrecision@3",
+    "MAP@3",
+]
+RELEVANCE += ["MRR@3", "HitRate@3", "RBP@3", "ERR@3:max_gain=4.0"]
+
+CASES = {
+    "plain": ([["a", "b", "c"], ["c", "a"]], [{"b": 1.0, "x": 2.0}, {"a": 1.0}]),
+    "empty list": ([[], ["a"]], [{"b": 1.0}, {"a": 1.0}]),
+    "k beyond the list": ([["a"], ["b", "a"]], [{"a": 1.0, "b": 3.0}, {"a": 1.0}]),
+    "unknown items": ([["new", "a"], ["b"]], [{"a": 1.0, "elsewhere": 1.0}, {"b": 1.0}]),
+    "repeated items": ([["a", "a", "b"], ["b", "b"]], [{"b": 2.0}, {"b": 1.0}]),
+    "one user": ([["a", "b"]], [{"b": 1.0}]),
+}
+
+
+def made(lists):
+    items = Vocabulary(sorted({item for row in lists for item in row}) or ["none"])
+    codes = items.encode([item for row in lists for item in row])
+    return Recommendations(
+        users=np.array([f"user{i}" for i in range(len(lists))], object),
+        offsets=np.cumsum([0, *map(len, lists)]),
+        item=codes,
+        score=np.ones(len(codes), np.float32),
+        columns={},
+        sources=((),) * len(codes),
+        status=np.zeros(len(lists), np.int64),
+        reasons=((),) * len(lists),
+        item_ids=items,
+    )
+
+
+def frames(lists, truths):
+    shown = [(f"user{u}", item, r) for u, row in enumerate(lists) for r, item in enumerate(row, 1)]
+    relevant = [(f"user{u}", item, gain) for u, row in enumerate(truths) for item, gain in row.items()]
+    names = (("user_id", "item_id", "rank"), ("user_id", "item_id", "weight"))
+    return tuple(
+        {name: [row[i] for row in rows] for i, name in enumerate(columns)}
+        for rows, columns in zip((shown, relevant), names, strict=True)
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", RELEVANCE)
+def test_every_entry_point_gives_the_same(name, case):
+    lists, truths = CASES[case]
+    metric = parse(name)
+    expected = metric(lists, truths)
+    shown, relevant = frames(lists, truths)
+    assert metric.value(Judged.from_frames(shown, relevant)) == pytest.approx(expected)
+    shuffled = np.random.default_rng(0).permutation(len(shown["rank"]))
+    mixed = pd.DataFrame(shown).iloc[shuffled]
+    assert metric.value(Judged.from_frames(mixed, pl.DataFrame(relevant))) == pytest.approx(expected)
+    stream = Stream([metric])
+    for user in range(len(lists)):
+        stream.add(Judged.from_lists(lists[user : user + 1], truths[user : user + 1]))
+    assert stream.report()[metric.name].value == pytest.approx(expected)
+    truth = {f"user{u}": row for u, row in enumerate(truths)}
+    assert evaluate(made(lists), truth, [metric])[metric.name].mean == pytest.approx(expected, abs=1e-7)
+
+
+def test_users_of_one_side_only():
+    shown = {"user_id": [1, 1, 3], "item_id": [7, 8, 7], "rank": [1, 2, 1]}
+    judged = Judged.from_frames(shown, {"user_id": [1, 2], "item_id": [8, 7]})
+    assert judged.users.tolist() == [1, 2, 3]
+    values = parse("MRR@5").per_user(judged)
+    assert values[:2].tolist() == [0.5, 0.0]
+    assert math.isnan(values[2])
+    figure = report(judged, ["MRR@5"])["MRR@5"]
+    assert (figure.n, figure.n_undefined, figure.value) == (2, 1, 0.25)
+
+
+def test_nobody():
+    nothing = {"user_id": np.zeros(0, np.int64), "item_id": np.zeros(0, np.int64)}
+    for judged in (Judged.from_lists([], []), Judged.from_frames(nothing, nothing)):
+        figures = report(judged, ["NDCG@3", "Entropy@3", "UserCoverage@3"])
+        assert all(math.isnan(figure.value) and figure.n == 0 for figure in figures.values())
+
+
+def test_scores_order_a_list_nan_last_and_ranks_may_not_be_nan():
+    shown = {"user_id": [1, 1, 1], "item_id": [7, 8, 9], "score": [np.nan, 0.2, 0.9]}
+    truth = {"user_id": [1], "item_id": [7]}
+    assert Judged.from_frames(shown, truth).hits.rank.tolist() == [3]
+    ranked = {"user_id": [1], "item_id": [7], "rank": [np.nan]}
+    with pytest.raises(DataError, match="found rank nan"):
+        Judged.from_frames(ranked, truth)
+
+
+def test_ties_by_position_or_by_the_larger_id():
+    shown = {"user_id": [1, 1, 1], "item_id": [10, 9, 8], "score": [0.5, 0.5, 0.5]}
+    truth = {"user_id": [1], "item_id": [9]}
+    assert Judged.from_frames(shown, truth).hits.rank.tolist() == [2]
+    assert Judged.from_frames(shown, truth, ties="id").hits.rank.tolist() == [1]  # as text, "9" is above "10"
+    with pytest.raises(ConfigurationError, match="found ties='random'"):
+        Judged.from_frames(shown, truth, ties="random")
+
+
+def test_bad_gains_and_ids_are_the_same_error_everywhere():
+    for gain in (-1.0, np.inf):
+        with pytest.raises(DataError, match="found gain"):
+            Judged.from_lists([["a"]], [{"a": gain}])
+        with pytest.raises(DataError, match="found gain"):
+            Judged.from_frames({"user": [1], "item": [1]}, {"user": [1], "item": [1], "rating": [gain]})
+        with pytest.raises(DataError, match="found gain"):
+            evaluate(made([["a"]]), {"user0": {"a": gain}}, ["NDCG@3"])
+    with pytest.raises(DataError, match="all integers or all text"):
+        Judged.from_frames({"user": [1], "item": [1]}, {"user": ["1"], "item": [1]})
+    with pytest.raises(DataError, match="found list offsets that descend"):
+        Judged.from_arrays([0, 2, 1], [1])
+    with pytest.raises(DataError, match="found gain 2 for ERR@3"):
+        parse("ERR@3")([["a"]], [{"a": 2.0}])
+
+
+def test_what_a_metric_needs_and_lacks_is_said():
+    lists, truths = [["a"]], [["a"]]
+    for name in ("Novelty@2", "ARP@2", "APLT@2", "PopularityLift@2", "Unexpectedness@2", "Serendipity@2"):
+        with pytest.raises(ConfigurationError, match="found no popularity"):
+            parse(name)(lists, truths)
+    with pytest.raises(ConfigurationError, match="found no history"):
+        parse("RepeatShare@2")(lists)
+    with pytest.raises(ConfigurationError, match="found no previous lists"):
+        parse("Staleness@2")(lists)
+    with pytest.raises(ConfigurationError, match="found no size of the catalogue"):
+        AUC(2)(lists, truths)
+    with pytest.raises(DataError, match="2 rows of history"):
+        parse("RepeatShare@2")(lists, history=[["a"], ["b"]])
+
+
+def test_evaluate_reads_the_past():
+    past = Dataset.from_frame(
+        {
+            "user_id": ["user0", "user1", "user1", "x"],
+            "item_id": ["a", "a", "b", "a"],
+            "timestamp": [1, 2, 3, 4],
+        }
+    )
+    found = evaluate(
+        made([["a", "c"], ["b"]]), {"user0": ["c"], "user1": ["b"]}, ["RepeatShare@2", "ARP@2"], history=past
+    )
+    assert found.values("RepeatShare@2").tolist() == [0.5, 1.0]
+    assert found.values("ARP@2").tolist() == [1.5, 1.0]
+
+
+def test_catalogue_metrics_against_loops_and_in_chunks():
+    rng = np.random.default_rng(4)
+    lists = [rng.permutation(20)[: rng.integers(0, 6)] + 1 for _ in range(30)]
+    offsets = np.cumsum([0, *map(len, lists)])
+    judged = Judged.from_arrays(offsets, np.concatenate(lists), n_items=25)
+    counts = np.bincount(np.concatenate([row[:4] for row in lists]), minlength=26)[1:]
+    pairs = [abs(a - b) for a in counts for b in counts]
+    assert Gini(4).value(judged) == pytest.approx(np.mean(pairs) / (2 * counts.mean()))
+    share = counts[counts > 0] / counts.sum()
+    assert Entropy(4).value(judged) == pytest.approx(-(share * np.log2(share)).sum())
+    full = [set(row[:4].tolist()) for row in lists if len(row)]
+    common = [len(a & b) for i, a in enumerate(full) for b in full[:i]]
+    assert Personalization(4).value(judged) == pytest.approx(1 - np.mean(common) / 4)
+    names = ["Gini@4", "Entropy@4", "Personalization@4", "CatalogCoverage@4"]
+    stream = Stream(names)
+    for start in range(0, 30, 7):
+        stream.add(judged.rows(np.arange(start, min(start + 7, 30))))
+    whole, parts = report(judged, names), stream.report()
+    assert all(parts[name].value == pytest.approx(whole[name].value) for name in names)
+    assert CatalogCoverage(4).value(judged) == np.count_nonzero(counts) / 25
+
+
+def test_auc_against_pairs():
+    rng = np.random.default_rng(5)
+    score, label = rng.integers(0, 6, 60) / 5, rng.random(60) < 0.4
+    wins = [(a > b) + (a == b) / 2 for a in score[label] for b in score[~label]]
+    assert auc(score, label) == pytest.approx(np.mean(wins))
+    order = rng.permutation(12)
+    relevant = set(order[rng.random(12) < 0.4].tolist())
+    full = AUC(12, n_items=12)([order], [relevant])
+    assert full == pytest.approx(auc(-np.arange(12), [item in relevant for item in order.tolist()]))
+    assert gauc([1] * 60, score, label) == pytest.approx(np.mean(wins))
+    assert math.isnan(gauc([1, 1], [0.1, 0.2], [1, 1]))
+    assert auc([np.nan, 0.1], [1, 0]) == 0.0
+    for bad in ([0.1], [0.1, 0.2, 0.3]):
+        with pytest.raises(DataError, match="the same"):
+            auc(bad, [1, 0])
+    with pytest.raises(DataError, match="label nan"):
+        auc([0.1], [np.nan])
+
+
+def test_rating_errors_leave_out_what_is_not_known():
+    assert rmse([1.0, np.nan, 3.0], [2.0, 5.0, 5.0]) == pytest.approx(math.sqrt(2.5))
+    assert mae([1.0, 3.0, 0.0], [2.0, 5.0, 4.0], user=["a", "a", "b"]) == pytest.approx((1.5 + 4.0) / 2)
+    assert math.isnan(rmse([], []))
+    with pytest.raises(DataError, match="expected one for each row"):
+        rmse([1.0], [1.0], user=[1, 2])
+
+
+def test_the_head_of_the_long_tail_against_a_loop():
+    counts = {"a": 5, "b": 3, "c": 1, "d": 1}
+    for head, inside in ((0.5, "a"), (0.51, "ab"), (0.8, "ab"), (0.85, "abc"), (0.95, "abcd")):
+        tail = [item not in inside for item in "abcd"]
+        assert APLT(4, head=head)([list("abcd")], popularity=counts) == np.mean(tail)
+
+
+def test_presets_are_named_and_printed():
+    with pytest.raises(ConfigurationError, match="did you mean 'rectools'"):
+        preset("rectool")
+    assert "NDCG: over=k" in str(preset("rectools"))
+    (metric,) = preset("lenskit").metrics(["NDCG@10"])
+    assert metric.name == "NDCG@10:discount=clipped"
+    assert parse(metric.name).name == metric.name
+    for name in ("recokit", "ranx", "trec_eval", "rectools", "lenskit", "recbole", "implicit"):
+        for metric in preset(name).metrics(["NDCG@5", "Recall@5", "MAP@5", "Precision@5", "MRR@5"]):
+            assert isinstance(metric, UserMetric)
+            assert parse(metric.name).definition == metric.definition
+
+
+def test_a_stream_needs_metrics_with_names_of_their_own():
+    for metrics in ([], ["NDCG@3", "NDCG@3"]):
+        with pytest.raises(ConfigurationError, match="each name once"):
+            Stream(metrics)
+    with pytest.raises(ConfigurationError, match="did you mean 'NDCG@3'"):
+        report(Judged.from_lists([["a"]], [["a"]]), ["NDCG@3"])["NDCG@2"]
