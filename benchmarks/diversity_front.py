@@ -1,7 +1,7 @@
 """What diversity costs on ml-100k: `python -m benchmarks.diversity_front`; `--plot front.png` draws it.
 
 At cuts in time a pipeline (EASE, popularity for the rest, nothing seen before) is fitted on what was before and makes
-its candidates for the users of the next fortnight. Cuts before 1998-02-01 are the validation part: there each
+its candidates for the users of the next week. Cuts before 1998-01-01 are the validation part: there each
 objective's trade-off is chosen, the most diverse one that keeps 95% of the NDCG@10 of relevance alone. Later cuts are
 the test part. Diversity is the mean over pairs of 1 - cosine of genres.
 """
@@ -30,8 +30,8 @@ from recokit.slates import select
 __all__ = ["Front", "Lists", "front", "lists_at", "main", "run"]
 
 K, DAY, KEEP = 10, 86_400.0, 0.95
-CUTS = np.arange(np.datetime64("1997-11-01"), np.datetime64("1998-04-10"), 14)
-TEST_FROM = np.datetime64("1998-02-01")
+CUTS = np.arange(np.datetime64("1997-11-01"), np.datetime64("1998-04-17"), 7)
+TEST_FROM = np.datetime64("1998-01-01")
 TRADE_OFFS = (1.0, 0.99, 0.97, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
 
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Lists:
-    """Scored candidates of requests, and what their users rated in the fortnight after."""
+    """Scored candidates of requests, and what their users rated in the week after."""
 
     batch: Candidates
     truth: Ragged
@@ -62,9 +62,9 @@ class Front:
 
 
 def lists_at(data: Any, cut: float) -> Lists:
-    """Return the candidates of the users who rate something in the fortnight after a cut."""
+    """Return the candidates of the users who rate something in the week after a cut."""
     train, log = data.before(cut), data.interactions
-    later = (log.timestamp >= cut) & (log.timestamp < cut + 14 * DAY)
+    later = (log.timestamp >= cut) & (log.timestamp < cut + 7 * DAY)
     users = np.unique(log.user[later])
     merged = candidates.Merge([candidates.EASE(), candidates.Popular(half_life="60D")], limit=300)
     ranker = rankers.Weighted({"ease_score": 1.0, "popular_score": 1e-9})

@@ -71,6 +71,13 @@ class Aspects:
         return np.asarray(found / np.where(total > 0, total, 1))
 
 
+def _request_rows(window: Window) -> IntArray:
+    """Return the request of each row of a window, (B,): a window may be of some of the batch's rows."""
+    if not len(window.candidates):
+        return np.arange(len(window.valid))
+    return window.candidates.row[window.index[:, 0]]
+
+
 def _missing(value: Any) -> bool:
     return value is None or value != value
 
@@ -199,7 +206,7 @@ class Aspected(Configured):
         weight = (window.relevance * window.valid).astype(np.float64).ravel()
         found = aspects.shares(rows, item.ravel(), weight, n_rows)
         if self.target == "history":
-            past = window.candidates.requests.lists("history")
+            past = window.candidates.requests.lists("history").take(_request_rows(window))
             inside = np.where(past.values < len(aspects.code), past.values, 0)
             shares = aspects.shares(past.rows, inside, np.ones(len(inside)), n_rows)
             found = np.where(shares.any(axis=1, keepdims=True), shares, found)

@@ -33,8 +33,11 @@ class Content(ABC):
         self.item, self.rows, self.known = item, np.arange(len(item)), Known(valid, known)
 
     @abstractmethod
-    def likeness(self, chosen: IntArray) -> Float32Array:
-        """Return how like every candidate is to the one at window position ``chosen`` (B,): (B, W), a new array."""
+    def likeness(self, chosen: IntArray, weight: float = 1.0) -> Float32Array:
+        """Return how like every candidate is to the one at window position ``chosen`` (B,): (B, W), a new array.
+
+        ``weight`` is multiplied in where that is cheapest.
+        """
 
     @abstractmethod
     def pairs(self) -> Float32Array:
@@ -47,10 +50,16 @@ class Vectors(Content):
     def __init__(self, unit: Float32Array, has_vector: BoolArray, item: IntArray, valid: BoolArray) -> None:
         super().__init__(item, valid, has_vector[item])
         self.vector = unit.take(item, axis=0)
+        self._flat = self.vector.reshape(-1, unit.shape[1])
+        self._first = self.rows * item.shape[1]
 
-    def likeness(self, chosen: IntArray) -> Float32Array:
+    def at(self, chosen: IntArray) -> Float32Array:
+        """Return the vectors at window positions (B,), (B, D)."""
+        return np.asarray(self._flat.take(self._first + chosen, axis=0))
+
+    def likeness(self, chosen: IntArray, weight: float = 1.0) -> Float32Array:
         """Return the cosines with one candidate of each row."""
-        return self.product(self.vector[self.rows, chosen])
+        return self.product(self.at(chosen) * np.float32(weight))
 
     def product(self, direction: Float32Array) -> Float32Array:
         """Return the product of every candidate's vector with a vector (B, D) of its row, (B, W)."""
@@ -70,10 +79,11 @@ class Labels(Content):
         self.label = labels.take(item, axis=0)
         super().__init__(item, valid, np.asarray((self.label > 0).any(axis=2)))
 
-    def likeness(self, chosen: IntArray) -> Float32Array:
+    def likeness(self, chosen: IntArray, weight: float = 1.0) -> Float32Array:
         """Return the shares of columns in which candidates agree with one of their row."""
         mine = self.label[self.rows, chosen][:, None, :]
-        return np.asarray(((self.label == mine) & (mine > 0)).mean(axis=2, dtype=np.float32))
+        agree = ((self.label == mine) & (mine > 0)).mean(axis=2, dtype=np.float32)
+        return np.asarray(agree * np.float32(weight))
 
     def pairs(self) -> Float32Array:
         """Return the shares of columns in which all pairs agree."""
@@ -92,9 +102,9 @@ class Pairs(Content):
         super().__init__(item, valid, np.ones(item.shape, np.bool_) if known is None else known[item])
         self.similarity = similarity
 
-    def likeness(self, chosen: IntArray) -> Float32Array:
+    def likeness(self, chosen: IntArray, weight: float = 1.0) -> Float32Array:
         """Return what the similarity says of one candidate of each row and all of them."""
-        return self._between(self.item[self.rows, chosen][:, None], self.item)
+        return self._between(self.item[self.rows, chosen][:, None], self.item) * np.float32(weight)
 
     def pairs(self) -> Float32Array:
         """Return what the similarity says of all pairs."""

@@ -72,7 +72,7 @@ class _Directions(_Factor):
 
     def next(self, chosen: IntArray, left: Float32Array) -> Float32Array:
         before = self.stack.all
-        new = self.content.vector[self.content.rows, chosen].astype(np.float64)
+        new = self.content.at(chosen).astype(np.float64)
         new -= (np.matmul(before, new[:, :, None]).transpose(0, 2, 1) @ before)[:, 0]
         length = np.sqrt(np.einsum("bd,bd->b", new, new))
         new *= _inverse(np.where(left > 0, length, 0))[:, None]

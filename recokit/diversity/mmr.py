@@ -79,8 +79,7 @@ class MMR(Compared):
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
         told = state.content.known.told(chosen, active)
-        gain = state.content.likeness(chosen)
-        gain *= np.float32(self.trade_off - 1)
+        gain = state.content.likeness(chosen, self.trade_off - 1)
         gain += state.relevance
         if not told.all():
             gain[~told] = np.inf

@@ -72,8 +72,7 @@ class MSD(Compared):
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
         told = state.content.known.told(chosen, active)
-        likeness = state.content.likeness(chosen)
-        likeness *= np.float32(1 - self.trade_off)
+        likeness = state.content.likeness(chosen, 1 - self.trade_off)
         if not told.all():
             likeness[~told] = 0
         np.subtract(state.gain, likeness, out=state.gain)

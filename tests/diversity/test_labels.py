@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recokit.data import Candidates, Dataset, Ragged, Requests
+from recokit.data import Candidates, Dataset, Ragged, Requests, Window
 from recokit.diversity import Calibration, FacilityLocation, Proportional, XQuAD
 from recokit.errors import ConfigurationError, ContractError, NotFittedError
 from recokit.slates import select
@@ -121,6 +121,18 @@ def test_calibration_brings_lists_closer_to_the_history() -> None:
         batch.item[select(batch, np.array([10]), objective=Calibration(labels, 0.1), pool=200).index]
     ]
     assert [(found == name).sum() for name in "abcd"] == [0, 4, 0, 6]
+
+
+@pytest.mark.parametrize("kind", DEFINITIONS)
+def test_a_window_of_some_rows_has_their_own_histories(kind: type) -> None:
+    labels = np.array(["", "a", "b", "c", "a"])
+    requests = Requests.build(np.array([1, 2]), ragged={"history": Ragged.from_lists([[1], [2]])})
+    batch = Candidates.from_lists([[1, 2, 3, 4]] * 2, requests=requests)
+    index, relevance = np.arange(8).reshape(2, 4), np.full((2, 4), 0.5, np.float32)
+    objective, valid = kind(labels, 0.5), np.ones((2, 4), np.bool_)
+    both = objective.gain(objective.start(Window(batch, index, valid, relevance)))
+    second = objective.gain(objective.start(Window(batch, index[1:], valid[1:], relevance[1:])))
+    assert second.tolist() == both[1:].tolist() != both[:1].tolist()
 
 
 def test_facility_location_covers_its_candidates() -> None:
