@@ -17,6 +17,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from recokit.debugger import PopulationDiagnosis, RecommendationDebugger
 __all__ = ["Case", "case", "confusion", "healthy_users", "main"]
 
 SEEDS = 5
-SAMPLE, NEW = 40, 12
+SAMPLE, NEW = 32, 10
 BUDGET_MS = 100.0
 
 
@@ -48,10 +49,10 @@ class Case:
     planted: str
 
 
-def case(world: World, kind: str, seed: int) -> Case:
-    """Plant a fault and ask."""
+def case(world: World, kind: str, seed: int, *, n: int = SAMPLE, new: int = NEW) -> Case:
+    """Plant a fault and ask about so many users, known and new."""
     planted = plant(kind, world, seed)
-    found = diagnosed(world, planted, seed)
+    found = diagnosed(world, planted, world.users(n, seed, new=new))
     first = [_fits(planted, one.code, one.stage, one.scope) for one in found.findings[:3]]
     return Case(
         world.name,
@@ -66,12 +67,12 @@ def case(world: World, kind: str, seed: int) -> Case:
     )
 
 
-def diagnosed(world: World, planted: Planted, seed: int) -> PopulationDiagnosis:
-    """Ask about a sample of users, some of them new."""
+def diagnosed(world: World, planted: Planted, users: Sequence[Any]) -> PopulationDiagnosis:
+    """Ask about a sample of users."""
     debugger = RecommendationDebugger(
         planted.pipeline, known_good=world.test, baseline=world.baseline, budget_ms=BUDGET_MS
     )
-    return debugger.diagnose_many(world.users(SAMPLE, seed, new=NEW), history=world.train, now=world.now)
+    return debugger.diagnose_many(users, history=world.train, now=world.now)
 
 
 def _fits(planted: Planted, code: str, stage: str, scope: str) -> bool:

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from recokit.debugger.evidence import Evidence
+from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.ranks import rank_correlation
 from recokit.trace import StageEvent
@@ -247,8 +247,8 @@ class ScoreOrder:
                 "SCORER_DOMINATES",
                 Severity.CRITICAL,
                 event.name,
-                f"{event.name} leaves little of the order before it (rank correlation {kept:.2f}, in the baseline "
-                f"{before:.2f})",
+                f"{event.name} leaves little of the order before it ({kept:.0%}, in the baseline "
+                f"{before:.0%})",
                 f"Check the weight of {event.name}: it should tip the balance, not decide alone.",
                 "ranking",
                 "settings",
@@ -267,7 +267,7 @@ def _order_kept(evidence: Evidence, event: StageEvent) -> float:
     if fine.sum() < 10 or np.ptp(before[fine]) == 0:
         return float("nan")
     # What counts is at the top: of a long tail no boost moves much.
-    top = np.argsort(-after[fine], kind="stable")[:50]
-    first = np.argsort(-before[fine], kind="stable")[:50]
+    top = np.argsort(-after[fine], kind="stable")[:TOP]
+    first = np.argsort(-before[fine], kind="stable")[:TOP]
     shared = len(np.intersect1d(top, first)) / len(top)
-    return min(rank_correlation(before[fine], after[fine]), 2 * shared - 1)
+    return min(rank_correlation(before[fine], after[fine]), shared)

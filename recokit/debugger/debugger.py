@@ -33,6 +33,8 @@ __all__ = ["RecommendationDebugger"]
 BATCH = 64
 #: Users of a sample whose requests run alone, so that times can be judged.
 TIMED = 8
+#: Users whose requests a scan runs, and items that it asks the sources with.
+SCANNED, PROBES = 16, 200
 #: Labels that a column of the users may have to tell segments apart.
 MOST_LABELS = 30
 
@@ -181,9 +183,12 @@ class RecommendationDebugger:
         options
             As for :meth:`diagnose`; ``context`` may hold a list with a value for each user.
         """
-        if scan and not self.scanned:
-            self.scan(now=options.get("now"))
         requests = self.pipeline.requests(list(users), k, **options)
+        if scan and not self.scanned and len(users):
+            spread = np.unique(np.linspace(0, len(users) - 1, SCANNED).round().astype(np.int64))
+            self._scan(
+                requests.take(spread), [users[row] for row in spread], PROBES, np.random.default_rng(0)
+            )
         diagnoses: list[Diagnosis] = []
         scale: dict[str, float] = {}
         for rows in _batches(len(users)):
@@ -195,7 +200,7 @@ class RecommendationDebugger:
                 scale = feature_scale(run_again(reference, few, self.budget_ms / 1e3))
             gathered = self._gatherer.evidence(part, some, scan=self.scanned, scale=scale)
             diagnoses += self._diagnosed(gathered, some)
-        placed: list[Diagnosis] = [diagnoses[0]] * len(users)
+        placed = list(diagnoses)
         for place, row in enumerate(row for rows in _batches(len(users)) for row in rows):
             placed[row] = diagnoses[place]
         return PopulationDiagnosis(tuple(placed), self._segments(users, placed, requests, history, by))
@@ -226,11 +231,9 @@ class RecommendationDebugger:
                 self._gatherer.evidence(one.requests, [one.user], scan=self.scanned), [one.user]
             )
         ]
-        users = [one.user for one in kept]
-        columns = [one.requests for one in kept]
-        return PopulationDiagnosis(
-            tuple(diagnoses), self._segments(users, diagnoses, columns, history, by) if kept else {}
-        )
+        users, asked = [one.user for one in kept], [one.requests for one in kept]
+        segments = self._segments(users, diagnoses, asked, history, by) if kept else {}
+        return PopulationDiagnosis(tuple(diagnoses), segments)
 
     def _segments(
         self,
@@ -252,13 +255,14 @@ class RecommendationDebugger:
         for name, column in schema.users.categorical.items():
             if len(column.labels) <= MOST_LABELS:
                 found.setdefault(name, _labels(column, schema.user_ids, users))
-        for name, values in _context(requests).items():
-            found.setdefault(name, values)
-        return found
+        # What the request says of its user holds for it, whatever the user's table says.
+        return {**found, **_context(requests)}
 
     # -- catalogue scans ---------------------------------------------------------------------------
 
-    def scan(self, *, probes: int = 200, users: int = 16, seed: int = 0, now: Any = None) -> Scan:
+    def scan(
+        self, users: Sequence[Any] | None = None, *, probes: int = PROBES, seed: int = 0, **options: Any
+    ) -> Scan:
         """Scan sources and rankers: indexes, arrays, and what rankers go by. Later diagnoses know the answers.
 
         Apart from :meth:`diagnose`, since it costs more than the request that is explained: a few requests for each
@@ -266,21 +270,25 @@ class RecommendationDebugger:
 
         Parameters
         ----------
+        users : sequence of ids, optional
+            Whose requests are run for that; 16 at random by default.
         probes : int, default 200
             Items whose neighbours are asked for, of those that these users have or are offered.
-        users : int, default 16
-            Users whose requests are run for that; the rankers have to say what they go by for the items that they put
-            first.
         seed : int, default 0
-            Of the draw of items and users.
-        now : float or str, optional
-            Time of the probes; the pipeline's clock by default.
+            Of the draw of users and items.
+        options
+            As for :meth:`diagnose`.
         """
-        schema, random = self.pipeline.schema, np.random.default_rng(seed)
-        some = schema.user_ids.decode(_drawn(random, len(schema.user_ids), users)).tolist() or [None]
-        asked = {} if now is None else {"now": now}
-        # One run each, which also pins one version of the live values for all probes.
-        requests = self.pipeline.requests(some, 1, **asked)
+        random = np.random.default_rng(seed)
+        if users is None:
+            user_ids = self.pipeline.schema.user_ids
+            users = user_ids.decode(_drawn(random, len(user_ids), SCANNED)).tolist() or [None]
+        return self._scan(self.pipeline.requests(list(users), **options), users, probes, random)
+
+    def _scan(
+        self, requests: Requests, some: Sequence[Any], probes: int, random: np.random.Generator
+    ) -> Scan:
+        schema = self.pipeline.schema
         budget = self.budget_ms / 1e3
         trace, usual = run_again(self.pipeline, requests, budget), None
         stages, usual_stages = {node.name: node.stage for node in self.pipeline}, {}

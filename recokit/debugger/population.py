@@ -45,8 +45,8 @@ class PopulationDiagnosis:
         """What was found, each cause and stage once, what weighs most first; ``scope`` says whom it concerns.
 
         The weight is the share of the users (of those timed, where times are judged) times the severity, half where
-        other findings come before it. Evidence and items are those of the first user who has it, and ``share`` and
-        ``users`` are added.
+        other findings come before it. Evidence and items are those of the first user who has it, and ``users`` and
+        ``share_of_users`` are added, and ``inside``, ``elsewhere`` and ``p_value`` where a segment carries it.
         """
         first: dict[tuple[str, str], Finding] = {}
         weight: dict[tuple[str, str], float] = {}
@@ -72,7 +72,7 @@ class PopulationDiagnosis:
         evidence = {
             **finding.evidence,
             "users": int(having.sum()),
-            "share": self._share(finding.code, having),
+            "share_of_users": self._share(finding.code, having),
         }
         segment = self._segment(having)
         if segment is not None:
@@ -160,7 +160,7 @@ class PopulationDiagnosis:
         lines = [f"{len(self.diagnoses):,} users: {self.verdict}", f"  {self.action}", ""]
         lines += [
             f"  {finding.severity.name.lower():<9}{finding.code} {finding.stage} "
-            f"({finding.evidence['share']:.0%} of users, {finding.scope}): {finding.message}"
+            f"({finding.evidence['share_of_users']:.0%} of users, {finding.scope}): {finding.message}"
             for finding in self.findings
         ]
         lines += [
@@ -172,7 +172,7 @@ class PopulationDiagnosis:
 
     def _repr_html_(self) -> str:
         found = [
-            (one.code, one.stage, one.scope, f"{one.evidence['share']:.0%}", one.message, one.action)
+            (one.code, one.stage, one.scope, f"{one.evidence['share_of_users']:.0%}", one.message, one.action)
             for one in self.findings
         ]
         body = table(("finding", "stage", "who", "users", "what", "action"), found)

@@ -560,7 +560,7 @@ def test_the_scope_of_a_verdict_is_everyone_a_segment_some_or_no_one() -> None:
         )
 
     assert sample(new=(9, 1), old=(18, 2)).scope("FAULT") == "everyone"
-    assert sample(new=(9, 1), old=(18, 2)).findings[0].evidence["share"] == 0.9
+    assert sample(new=(9, 1), old=(18, 2)).findings[0].evidence["share_of_users"] == 0.9
     assert sample(new=(9, 1), old=(1, 29)).scope("FAULT") == "new"
     assert sample(new=(3, 7), old=(9, 21)).scope("FAULT") == "some"
     assert sample(new=(0, 10), old=(0, 30)).scope("FAULT") == "no one"
