@@ -128,13 +128,12 @@ class Solver:
         arrays, start, placed = self.arrays(caps, length), self.standing(length), self.placed(length)
         picked = self.run(arrays, k, start)
         repaired = np.zeros(len(picked), np.bool_)
-        needing = any(cap.minimum for cap in caps)
         for row in np.flatnonzero((picked >= 0).sum(axis=1) < k):
             one = self.only(np.array([row]))
             mine = tuple(cap.rows(np.array([row])) for cap in arrays)
             best = before = picked[row : row + 1, : int(one.task.k[0])]
-            # A pin that leaves a minimum no place yields.
-            for stands in (start, placed) if needing and (start[row] != placed[row]).any() else (start,):
+            # A pin that leaves the hard limits no list yields.
+            for stands in (start, placed) if (start[row] != placed[row]).any() else (start,):
                 best = _repaired(one, mine, int(k[row]), stands[row : row + 1, : best.shape[1]], best)
             repaired[row] = best is not before
             picked[row, : best.shape[1]] = best[0]
