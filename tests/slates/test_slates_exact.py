@@ -122,12 +122,16 @@ def feasible(n: int, length: int, caps: list[Cap], fixed: dict[int, int]) -> boo
     lower = np.zeros(n * length)
     for place, item in fixed.items():
         lower[at[item, place]] = 1
-    found = milp(
-        np.zeros(n * length),
-        constraints=LinearConstraint(np.array(rows), low, high),
-        integrality=np.ones(n * length),
-        bounds=Bounds(lower, 1),
-    )
+    for presolve in (True, False):  # once in a thousand the solver's own presolve fails
+        found = milp(
+            np.zeros(n * length),
+            constraints=LinearConstraint(np.array(rows), low, high),
+            integrality=np.ones(n * length),
+            bounds=Bounds(lower, 1),
+            options={"presolve": presolve},
+        )
+        if found.status in (0, 2):
+            break
     assert found.status in (0, 2), found.message
     return found.status == 0
 
