@@ -1,21 +1,26 @@
 """Evaluation: recommenders against what happened, by segment, with intervals.
 
 :func:`evaluate` takes a pipeline, finished recommendations, or several of them by name, and gives
-:class:`Evaluation` (or :class:`Evaluations`); :func:`compare` gives the paired :class:`Difference` of two;
-:func:`mean_interval` is the interval they all use. :func:`evaluate_items` tells new items from established ones.
+:class:`Evaluation` (or :class:`Evaluations`). :func:`compare` gives the paired :class:`Difference` of two,
+:func:`compare_all` those of several with one, corrected for their number; :func:`mean_interval` is the interval they
+all use. :func:`evaluate_items` tells new items from established ones.
 """
 
+from recokit.evaluation.comparison import Comparison, Difference, compare, compare_all
 from recokit.evaluation.evaluate import evaluate
+from recokit.evaluation.evaluations import Evaluations
 from recokit.evaluation.intervals import mean_interval
 from recokit.evaluation.items import evaluate_items
-from recokit.evaluation.report import Difference, Evaluation, Evaluations, Score, compare
+from recokit.evaluation.report import Evaluation, Score
 
 __all__ = [
+    "Comparison",
     "Difference",
     "Evaluation",
     "Evaluations",
     "Score",
     "compare",
+    "compare_all",
     "evaluate",
     "evaluate_items",
     "mean_interval",

@@ -11,8 +11,9 @@ from recokit._progress import progress_bar
 from recokit.data import Categorical, Dataset, Ragged, Vocabulary, timestamp
 from recokit.data.segments import segments_by
 from recokit.errors import ConfigurationError, VocabularyMismatch
+from recokit.evaluation.evaluations import Evaluations
 from recokit.evaluation.intervals import check_confidence, mean_interval
-from recokit.evaluation.report import ALL, Evaluation, Evaluations, Score
+from recokit.evaluation.report import ALL, Evaluation, Score
 from recokit.evaluation.subjects import MISSING, Recommender, Subject, subject_of
 from recokit.evaluation.truth import Truth
 from recokit.metrics import CatalogueMetric, Exposure, Judged, Metric, UserMetric, parse

@@ -1,13 +1,91 @@
-"""Intervals of means over users."""
+"""Intervals and tests of means over users."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from recokit.errors import ConfigurationError
 from recokit.typing import FloatArray
 
-__all__ = ["check_confidence", "mean_interval"]
+__all__ = ["FEW_USERS", "Mean", "check_confidence", "mean_interval", "unskewed"]
+
+#: Below so many users an interval may cover less often than it says.
+FEW_USERS = 200
+#: How many standard errors of its own the skewness of values of both signs must have before it counts in full.
+_NOISE = 4.0
+#: Skewness of a mean below which its correction is nothing but rounding.
+_SYMMETRIC = 1e-6
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over n users, and what its interval and test are made of.
+
+    Parameters
+    ----------
+    mean, error : float
+        Mean and its standard error; NaN where there is none.
+    skew : float
+        Skewness of the mean, as far as it counts.
+    n : int
+        Users.
+    """
+
+    mean: float
+    error: float
+    skew: float
+    n: int
+
+    @classmethod
+    def of(cls, values: FloatArray) -> Mean:
+        """Return the mean of the values that are not NaN, see :func:`mean_interval`."""
+        defined = np.asarray(values, np.float64)
+        defined = defined[~np.isnan(defined)]
+        n = len(defined)
+        if n < 2:
+            return cls(float(defined[0]) if n else np.nan, np.nan, 0.0, n)
+        mean, spread = float(defined.mean()), float(defined.std(ddof=1))
+        if spread <= 1e-12 * abs(mean):
+            return cls(mean, 0.0, 0.0, n)
+        one_sided = defined.min() >= 0 or defined.max() <= 0
+        skewness = _skewness((defined - mean) / spread, noise=0.0 if one_sided else _NOISE)
+        return cls(mean, float(spread / np.sqrt(n)), float(skewness / np.sqrt(n)), n)
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Return the ends of the two-sided interval; NaN below two users."""
+        reach = self._quantile(0.5 + confidence / 2)
+        return (
+            float(self.mean - self.error * unskewed(reach, self.skew)),
+            float(self.mean - self.error * unskewed(-reach, self.skew)),
+        )
+
+    def p_value(self, null: float = 0.0) -> float:
+        """Return the two-sided p-value of a true mean of ``null``.
+
+        It is below ``1 - c`` where the interval at c leaves ``null`` out.
+        """
+        if not self.error > 0:
+            return np.nan if np.isnan(self.error) else float(self.mean == null)
+        from scipy.special import stdtr
+
+        t, s = (self.mean - null) / self.error, self.skew
+        return float(2 * stdtr(self.n - 1, -abs(t + s * t**2 / 3 + s**2 * t**3 / 27 + s / 6)))
+
+    def detectable(self, confidence: float, power: float) -> float:
+        """Return the smallest true mean that a test at this confidence finds with this power, at this n."""
+        return self.error * (self._quantile(0.5 + confidence / 2) + self._quantile(power))
+
+    def needed(self, difference: float, confidence: float, power: float) -> float:
+        """Return how many such users find a true mean of ``difference`` with this power; infinite for 0."""
+        share = self.detectable(confidence, power) / abs(difference) if difference else np.inf
+        return float(np.ceil(self.n * share**2)) if np.isfinite(share) else float(share)
+
+    def _quantile(self, share: float) -> float:
+        from scipy.special import stdtrit
+
+        return float(stdtrit(self.n - 1, share)) if self.n > 1 else np.nan
 
 
 def mean_interval(
@@ -15,10 +93,13 @@ def mean_interval(
 ) -> tuple[float, float, float, int]:
     """Return mean, low end, high end and number of the values that are not NaN.
 
-    The interval is Student's, ``mean +- t(n - 1) * sd / sqrt(n)``, cut at the bounds: users are independent
-    draws, so the mean of many is close to normal whatever one user's values look like. Its width agrees with that
-    of a percentile bootstrap over users to 3% from 100 users on, and it covers the true mean as often; it costs
-    nothing at 100,000 users, and needs no seed. With 20 users and mostly zeros both cover 91% instead of 95%.
+    Student's interval, corrected for skewness: Hall, *On the removal of skewness by transformation*, 1992, makes a
+    cubic of the studentised mean that is closer to normal. Most users of a recommender have a 0, and few have much:
+    Student's own interval holds the truth in 93% of samples of 200 such users instead of 95%, and misses above four
+    times in five. Paired differences have both signs, and their skewness is mostly noise: there it counts by
+    ``1 - 16 v / skewness^2`` (0 at least), v being its variance, so that symmetric differences have Student's interval.
+    Values that are all the same, at a bound, have the exact binomial end on the other side. The interval costs nothing
+    at 100,000 users and needs no seed. It is made for 200 users and more.
 
     Parameters
     ----------
@@ -27,7 +108,7 @@ def mean_interval(
     confidence : float, default 0.95
         Share of such intervals that hold the true mean.
     bounds : (float, float)
-        Smallest and largest possible mean.
+        Smallest and largest possible value.
 
     Returns
     -------
@@ -46,21 +127,24 @@ def mean_interval(
     >>> mean, round(low, 3), round(high, 3), n
     (0.5, -0.419, 1.419, 4)
     """
-    if not 0 < confidence < 1:
-        raise ConfigurationError(
-            f"found confidence={confidence}; expected a share between 0 and 1, such as 0.95"
-        )
-    defined = np.asarray(values, np.float64)[~np.isnan(values)]
-    n = len(defined)
-    if n == 0:
-        return np.nan, np.nan, np.nan, 0
-    mean = float(defined.mean())
-    if n == 1:
-        return mean, np.nan, np.nan, 1
-    from scipy.special import stdtrit
+    check_confidence(confidence)
+    found = Mean.of(values)
+    low, high = found.interval(confidence)
+    if found.error == 0 and found.mean in bounds and np.isfinite(bounds).all():
+        # Nobody differs, which k users of n that do are still likely to show where k / n is below this.
+        unseen = (bounds[1] - bounds[0]) * (1 - (0.5 - confidence / 2) ** (1 / found.n))
+        low, high = (low, low + unseen) if found.mean == bounds[0] else (high - unseen, high)
+    return found.mean, max(low, bounds[0]), min(high, bounds[1]), found.n
 
-    margin = float(stdtrit(n - 1, 0.5 + confidence / 2) * defined.std(ddof=1) / np.sqrt(n))
-    return mean, max(mean - margin, bounds[0]), min(mean + margin, bounds[1]), n
+
+def unskewed(reach: float, skew: float) -> float:
+    """Return what reach t of a symmetric mean is for one of this skewness: the inverse of Hall's cubic.
+
+    The cubic is ``t + skew t^2 / 3 + skew^2 t^3 / 27 + skew / 6``.
+    """
+    if not abs(skew) >= _SYMMETRIC:
+        return reach
+    return float(3.0 / skew * (np.cbrt(1.0 + skew * (reach - skew / 6.0)) - 1.0))
 
 
 def check_confidence(confidence: float) -> None:
@@ -69,3 +153,15 @@ def check_confidence(confidence: float) -> None:
         raise ConfigurationError(
             f"found confidence={confidence}; expected a share between 0 and 1, such as 0.95"
         )
+
+
+def _skewness(scaled: FloatArray, *, noise: float) -> float:
+    """Return the skewness of values of mean 0 and spread 1, as far as it is more than its own noise."""
+    square = scaled * scaled
+    cube = square * scaled
+    skewness = float(cube.mean())
+    if noise == 0 or skewness == 0:
+        return skewness
+    influence = cube - 3.0 * scaled - 1.5 * skewness * (square - 1.0)
+    variance = float(influence.var()) / len(scaled)
+    return skewness * max(0.0, 1.0 - noise**2 * variance / skewness**2)

@@ -12,7 +12,8 @@ from recokit.data import Categorical, Dataset
 from recokit.data.item_segments import item_segments_by
 from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
 from recokit.evaluation.evaluate import evaluate
-from recokit.evaluation.report import ALL, Evaluation, Evaluations, Score
+from recokit.evaluation.evaluations import Evaluations
+from recokit.evaluation.report import ALL, Evaluation, Score
 from recokit.metrics import CatalogueMetric, Exposure, Metric, RelevanceMetric, parse
 from recokit.result import Recommendations
 from recokit.typing import AnyArray, IntArray

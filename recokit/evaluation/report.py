@@ -1,10 +1,11 @@
-"""Evaluation: the figures of one recommender, or of several on the same users."""
+"""Evaluation: the figures of one recommender."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ import numpy as np
 from recokit._html import page, table
 from recokit.data import Vocabulary
 from recokit.errors import ConfigurationError, did_you_mean
-from recokit.evaluation.intervals import mean_interval
-from recokit.typing import Float32Array, IntArray
+from recokit.evaluation import _files
+from recokit.evaluation._tables import grid, json_number, markdown
+from recokit.evaluation.intervals import FEW_USERS
+from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["ALL", "Difference", "Evaluation", "Evaluations", "Score", "compare"]
+__all__ = ["ALL", "Evaluation", "Score", "notes_of", "rows_of", "title_of"]
 
 #: The segment of all users.
 ALL = "all"
@@ -42,61 +45,20 @@ class Score:
     high: float
     n: int
 
+    @property
+    def few(self) -> bool:
+        """Whether the interval is of so few users, below 200, that it may cover less often than it says."""
+        return self.n < FEW_USERS and not math.isnan(self.low)
+
     def __float__(self) -> float:
         return self.mean
 
     def __str__(self) -> str:
         if math.isnan(self.mean):
             return "-"
-        return (
-            f"{self.mean:.4f}"
-            if math.isnan(self.low)
-            else f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
-        )
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Paired difference of one metric between two recommenders, user by user.
-
-    Parameters
-    ----------
-    a, b : str
-        Names; the difference is a minus b.
-    metric, segment : str
-        What, and of whom.
-    mean, low, high : float
-        Mean difference, and the ends of its interval.
-    n : int
-        Users with a value from both.
-    n_unpaired : int
-        Users with a value from one only; they are left out.
-    confidence : float
-        Of the interval.
-    """
-
-    a: str
-    b: str
-    metric: str
-    segment: str
-    mean: float
-    low: float
-    high: float
-    n: int
-    n_unpaired: int
-    confidence: float
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval lies clear of zero."""
-        return self.low > 0 or self.high < 0
-
-    def __str__(self) -> str:
-        verdict = "clear of zero" if self.clear else "cannot tell from zero"
-        return (
-            f"{self.metric} ({self.segment}), {self.a} - {self.b}: {self.mean:+.4f} "
-            f"[{self.low:+.4f}, {self.high:+.4f}] at {self.confidence:.0%}, {self.n:,} users, {verdict}"
-        )
+        if math.isnan(self.low):
+            return f"{self.mean:.4f}"
+        return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]{'*' if self.few else ''}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +131,11 @@ class Evaluation:
         """Return a metric's value of each user, (U,) float32, in the order of ``users``."""
         return self.per_user[:, self._metric(metric)]
 
+    def of_segment(self, segment: str) -> BoolArray:
+        """Return which users are of a segment, (U,); all for ``"all"``."""
+        code = self._segment(segment)
+        return np.ones(len(self), np.bool_) if code == 0 else self.segment == code
+
     def _metric(self, metric: str) -> int:
         if metric not in self.metrics:
             raise ConfigurationError(f"found no metric {metric!r}; {did_you_mean(metric, self.metrics)}")
@@ -180,16 +147,17 @@ class Evaluation:
         return self.segments.index(segment)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return records of name, segment, metric, mean, low, high, n, one for each score; NaN as None."""
+        """Return records of name, segment, metric, mean, low, high, n, few, one for each score; NaN as None."""
         return [
             {
                 "name": self.name,
                 "segment": score.segment,
                 "metric": score.metric,
-                "mean": _json(score.mean),
-                "low": _json(score.low),
-                "high": _json(score.high),
+                "mean": json_number(score.mean),
+                "low": json_number(score.low),
+                "high": json_number(score.high),
                 "n": score.n,
+                "few": score.few,
             }
             for score in self.scores
         ]
@@ -209,112 +177,59 @@ class Evaluation:
             "scores": self.to_records(),
         }
 
-    def __str__(self) -> str:
-        return "\n".join(
-            [_title(self), _grid(["segment", "users", *self.metrics], _rows(self)), *_notes([self])]
-        )
+    @property
+    def fingerprint(self) -> str:
+        """Hash of users, metrics, their definitions, list length and time: equal where values are comparable."""
+        return _files.fingerprint(self)
 
-    def _repr_html_(self) -> str:
-        body = table(("segment", "users", *self.metrics), _rows(self))
-        return page(f"Evaluation of {self.name}", body, "; ".join([_title(self), *_notes([self])]))
+    def save(self, path: str | Path) -> None:
+        """Write everything, the values of single users too, to a JSON file."""
+        _files.save(self, path)
 
+    @classmethod
+    def load(cls, path: str | Path) -> Evaluation:
+        """Read a file that :meth:`save` wrote.
 
-@dataclass(frozen=True, eq=False)
-class Evaluations(Mapping[str, Evaluation]):
-    """Several recommenders, evaluated on the same users: a mapping of name to :class:`Evaluation`."""
+        Raises
+        ------
+        DataError
+            If it is another file, or was changed.
+        """
+        return cls(**_files.load(path))
 
-    parts: Mapping[str, Evaluation] = field(default_factory=dict)
+    def plot(self, metric: str, *, ax: Any = None) -> Any:
+        """Draw a metric's mean and interval of each segment; needs matplotlib (extra ``plots``).
 
-    def __getitem__(self, name: str) -> Evaluation:
-        if name not in self.parts:
-            raise ConfigurationError(f"found no evaluation {name!r}; {did_you_mean(name, self.parts)}")
-        return self.parts[name]
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from recokit.evaluation._plots import draw_scores
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.parts)
+        return draw_scores({self.name: self}, metric, ax)
 
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def compare(self, a: str, b: str, metric: str, *, segment: str = ALL) -> Difference:
-        """Return the paired difference a minus b, see :func:`compare`."""
-        return compare(self[a], self[b], metric, segment=segment)
-
-    def to_records(self) -> list[dict[str, Any]]:
-        """Return the records of all, see :meth:`Evaluation.to_records`."""
-        return [record for part in self.parts.values() for record in part.to_records()]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return each one's figures by name, ready for JSON."""
-        return {name: part.to_dict() for name, part in self.parts.items()}
-
-    def _table(self) -> tuple[list[str], list[list[str]]]:
-        parts = list(self.parts.values())
-        by_segment = zip(*([[part.name, *row] for row in _rows(part)] for part in parts), strict=True)
-        return ["name", "segment", "users", *parts[0].metrics], [row for rows in by_segment for row in rows]
+    def to_markdown(self) -> str:
+        """Return the table of figures in Markdown, the notes below it."""
+        header = ["segment", "users", *self.metrics]
+        return markdown(header, rows_of(self), [title_of(self), *notes_of([self])])
 
     def __str__(self) -> str:
-        parts = list(self.parts.values())
-        return "\n".join([_title(parts[0]), _grid(*self._table()), *_notes(parts)])
+        header = ["segment", "users", *self.metrics]
+        return "\n".join([title_of(self), grid(header, rows_of(self)), *notes_of([self])])
 
     def _repr_html_(self) -> str:
-        parts = list(self.parts.values())
-        header, rows = self._table()
-        return page("Evaluation", table(header, rows), "; ".join([_title(parts[0]), *_notes(parts)]))
+        body = table(("segment", "users", *self.metrics), rows_of(self))
+        return page(f"Evaluation of {self.name}", body, "; ".join([title_of(self), *notes_of([self])]))
 
 
-def compare(a: Evaluation, b: Evaluation, metric: str, *, segment: str = ALL) -> Difference:
-    """Return the paired difference of a metric, a minus b, over the users that both have a value for.
-
-    Users differ far more from one another than two recommenders do for one user: the interval of the paired
-    difference is much narrower than either one's own, and the one to decide by.
-
-    Parameters
-    ----------
-    a, b : Evaluation
-        On the same truth.
-    metric : str
-        A metric that both have.
-    segment : str, default "all"
-        One of a's segments.
-
-    Returns
-    -------
-    Difference
-        With the interval of :func:`mean_interval` at a's confidence.
-
-    Raises
-    ------
-    ConfigurationError
-        For a metric or segment that is not there, or a metric without values of single users.
-    """
-    mine, theirs = a.values(metric), b.values(metric)
-    if np.isnan(mine).all() or np.isnan(theirs).all():
-        raise ConfigurationError(
-            f"found no values of single users for {metric!r}; expected a metric with one for each"
-        )
-    code = a._segment(segment)
-    of_segment = np.ones(len(a), np.bool_) if code == 0 else a.segment == code
-    codes = b.users.encode(a.users.ids)
-    paired = np.where(codes > 0, np.append(theirs, np.nan)[codes - 1], np.nan)
-    difference = (mine.astype(np.float64) - paired)[of_segment]
-    mean, low, high, n = mean_interval(difference, a.confidence)
-    n_mine = int(np.count_nonzero(~np.isnan(mine[of_segment])))
-    n_theirs = int(np.count_nonzero(~np.isnan(theirs)))
-    extra = n_theirs - int(np.count_nonzero(~np.isnan(paired))) if code == 0 else 0
-    return Difference(a.name, b.name, metric, segment, mean, low, high, n, n_mine - n + extra, a.confidence)
-
-
-def _json(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _title(part: Evaluation) -> str:
+def title_of(part: Evaluation) -> str:
+    """Return the line above a table."""
     users = f"{len(part):,} users with relevant items"
     return f"{users}, lists of {part.k}, means with {part.confidence:.0%} intervals"
 
 
-def _rows(part: Evaluation) -> list[list[str]]:
+def rows_of(part: Evaluation) -> list[list[str]]:
+    """Return a row for each segment: its name, users and scores."""
     users = [len(part), *np.bincount(part.segment, minlength=len(part.segments))[1:].tolist()]
     return [
         [segment, f"{n:,}", *(str(part[metric, segment]) for metric in part.metrics)]
@@ -322,8 +237,11 @@ def _rows(part: Evaluation) -> list[list[str]]:
     ]
 
 
-def _notes(parts: Sequence[Evaluation]) -> list[str]:
+def notes_of(parts: Sequence[Evaluation]) -> list[str]:
+    """Return the lines below a table: definitions, small samples, and what was odd."""
     notes = [f"{metric}: {text}" for metric, text in parts[0].definitions.items() if text]
+    if any(score.few for part in parts for score in part.scores):
+        notes += [f"* fewer than {FEW_USERS} users: the interval may hold the truth less often than it says"]
     for part in parts:
         odd = [f"{n:,} {status}" for status, n in part.statuses.items() if n and status != "OK"]
         odd += [f"{part.n_outside:,} lists of other users left out"] if part.n_outside else []
@@ -334,12 +252,3 @@ def _notes(parts: Sequence[Evaluation]) -> list[str]:
         )
         notes += [f"{part.name}: {', '.join(odd)}"] if odd else []
     return notes
-
-
-def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in (header, *rows)
-    ]
-    return "\n".join(line.rstrip() for line in lines)

@@ -10,6 +10,7 @@ import numpy as np
 
 from recokit._ops.segments import segment_sum
 from recokit.errors import ConfigurationError
+from recokit.evaluation.intervals import unskewed
 from recokit.typing import FloatArray, IntArray
 
 __all__ = ["Interval", "Parts", "bernstein", "bootstrap", "hall", "interval_of", "student"]
@@ -18,8 +19,6 @@ Interval = Literal["hall", "student", "bootstrap", "bernstein"]
 
 #: Resamples of the bootstrap that are counted at a time.
 _CHUNK = 32
-#: Skewness of a mean below which its correction is nothing but rounding.
-_SYMMETRIC = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +85,7 @@ def hall(parts: Parts, clusters: IntArray | None, confidence: float) -> tuple[fl
     kurtosis = max(float(np.dot(square, square)) / n, 1.0 + 2.0 / n)
     reach = _quantile(min(n, 2.0 * n / (kurtosis - 1.0) + 1.0), confidence)
     skew = float(np.dot(square, scaled)) / n / np.sqrt(n)
-    if not abs(skew) >= _SYMMETRIC:
-        return error, value - reach * error, value + reach * error
-    # The inverse of t -> t + skew t^2 / 3 + skew^2 t^3 / 27 + skew / 6.
-    low, high = (3.0 / skew * (np.cbrt(1.0 + skew * (end - skew / 6.0)) - 1.0) for end in (reach, -reach))
-    return error, float(value - low * error), float(value - high * error)
+    return error, value - unskewed(reach, skew) * error, value - unskewed(-reach, skew) * error
 
 
 def _influence(parts: Parts, clusters: IntArray | None) -> FloatArray:

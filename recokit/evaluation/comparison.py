@@ -1,0 +1,307 @@
+"""Paired comparison of recommenders, user by user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from recokit._html import page, table
+from recokit.errors import ConfigurationError
+from recokit.evaluation._tables import grid, json_number, markdown
+from recokit.evaluation.intervals import FEW_USERS, Mean
+from recokit.evaluation.report import ALL, Evaluation
+from recokit.typing import FloatArray
+
+__all__ = ["Comparison", "Difference", "compare", "compare_all", "holm", "paired"]
+
+#: Chance to find a true difference of the size that is called detectable.
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Paired difference of one metric between two recommenders, user by user.
+
+    Parameters
+    ----------
+    a, b : str
+        Names; the difference is a minus b.
+    metric, segment : str
+        What, and of whom.
+    mean, low, high : float
+        Mean difference, and the ends of its interval.
+    n : int
+        Users with a value from both.
+    n_unpaired : int
+        Users with a value from one only; they are left out.
+    confidence : float
+        Of the interval.
+    p_value : float
+        Of no difference, two-sided: below 1 - confidence where the interval lies clear of zero. NaN below two users.
+    detectable : float
+        Smallest true difference that this test would find in 80% of such samples.
+    """
+
+    a: str
+    b: str
+    metric: str
+    segment: str
+    mean: float
+    low: float
+    high: float
+    n: int
+    n_unpaired: int
+    confidence: float
+    p_value: float = np.nan
+    detectable: float = np.nan
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval lies clear of zero."""
+        return self.low > 0 or self.high < 0
+
+    @property
+    def few(self) -> bool:
+        """Whether there are so few users, below 200, that interval and test may err more often than they say."""
+        return self.n < FEW_USERS
+
+    def __str__(self) -> str:
+        verdict = "clear of zero" if self.clear else "cannot tell from zero"
+        return (
+            f"{self.metric} ({self.segment}), {self.a} - {self.b}: {self.mean:+.4f} "
+            f"[{self.low:+.4f}, {self.high:+.4f}] at {self.confidence:.0%}, {self.n:,} users"
+            f"{', which is few' if self.few else ''}, {verdict}"
+        )
+
+
+def compare(a: Evaluation, b: Evaluation, metric: str, *, segment: str = ALL) -> Difference:
+    """Return the paired difference of a metric, a minus b, over the users that both have a value for.
+
+    Users differ far more from one another than two recommenders do for one user: the interval of the paired
+    difference is much narrower than either one's own, and the one to decide by.
+
+    Parameters
+    ----------
+    a, b : Evaluation
+        On the same truth.
+    metric : str
+        A metric that both have.
+    segment : str, default "all"
+        One of a's segments.
+
+    Returns
+    -------
+    Difference
+        With the interval of :func:`mean_interval` at a's confidence.
+
+    Raises
+    ------
+    ConfigurationError
+        For a metric or segment that is not there, or a metric without values of single users.
+    """
+    mine, theirs, n_unpaired = paired(a, b, metric, segment)
+    found = Mean.of(mine - theirs)
+    low, high = found.interval(a.confidence)
+    return Difference(
+        a=a.name,
+        b=b.name,
+        metric=metric,
+        segment=segment,
+        mean=found.mean,
+        low=low,
+        high=high,
+        n=found.n,
+        n_unpaired=n_unpaired,
+        confidence=a.confidence,
+        p_value=found.p_value(),
+        detectable=found.detectable(a.confidence, POWER),
+    )
+
+
+def paired(a: Evaluation, b: Evaluation, metric: str, segment: str) -> tuple[FloatArray, FloatArray, int]:
+    """Return both values of the users of a's segment that have both, and how many have only one."""
+    mine, theirs = a.values(metric).astype(np.float64), b.values(metric).astype(np.float64)
+    if np.isnan(mine).all() or np.isnan(theirs).all():
+        raise ConfigurationError(
+            f"found no values of single users for {metric!r}; expected a metric with one for each"
+        )
+    rows = a.of_segment(segment)
+    codes = b.users.encode(a.users.ids)
+    other = np.where(codes > 0, np.append(theirs, np.nan)[codes - 1], np.nan)
+    both = rows & ~np.isnan(mine) & ~np.isnan(other)
+    extra = 0
+    if segment == ALL:
+        extra = int(np.count_nonzero(~np.isnan(theirs))) - int(np.count_nonzero(~np.isnan(other)))
+    alone = int(np.count_nonzero(~np.isnan(mine[rows]))) - int(np.count_nonzero(both))
+    return mine[both], other[both], alone + extra
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several recommenders against one, tested together.
+
+    Parameters
+    ----------
+    baseline : str
+        Name of the one.
+    differences : tuple of Difference
+        Each other one's less the baseline's, by recommender and metric.
+    adjusted : tuple of float
+        Their p-values by Holm's method: below 1 - confidence in at most that share of comparisons if nothing differs.
+    confidence : float
+        Of the intervals, which are not adjusted, and of the tests, which are.
+    power : float
+        Chance of the corrected test to find a true difference as large as ``detectable``.
+    detectable : tuple of float
+        Smallest such difference of each, at the strictest step of Holm's method.
+    """
+
+    baseline: str
+    differences: tuple[Difference, ...]
+    adjusted: tuple[float, ...]
+    confidence: float
+    power: float
+    detectable: tuple[float, ...]
+
+    def better(self, name: str, metric: str) -> bool | None:
+        """Return whether one is clearly better (True) or worse (False) than the baseline; None: cannot tell."""
+        for found, p in zip(self.differences, self.adjusted, strict=True):
+            if (found.a, found.metric) == (name, metric):
+                return found.mean > 0 if p < 1 - self.confidence else None
+        known = sorted({f"{found.a} by {found.metric}" for found in self.differences})
+        raise ConfigurationError(f"found no comparison of {name!r} by {metric!r}; known: {', '.join(known)}")
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return a record for each difference, NaN as None."""
+        return [
+            {
+                name: json_number(value) if isinstance(value, float) else value
+                for name, value in {
+                    **asdict(found),
+                    "detectable": detectable,
+                    "p_adjusted": adjusted,
+                    "few": found.few,
+                }.items()
+            }
+            for found, adjusted, detectable in zip(
+                self.differences, self.adjusted, self.detectable, strict=True
+            )
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        return {
+            "baseline": self.baseline,
+            "confidence": self.confidence,
+            "power": self.power,
+            "differences": self.to_records(),
+        }
+
+    def to_markdown(self) -> str:
+        """Return the table in Markdown."""
+        return markdown(*self._table(), self._notes())
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        header = ["name", "metric", f"less {self.baseline}", "users", "p (Holm)", "detectable", "verdict"]
+        rows = []
+        for found, p, detectable in zip(self.differences, self.adjusted, self.detectable, strict=True):
+            better = self.better(found.a, found.metric)
+            verdict = "cannot tell" if better is None else "better" if better else "worse"
+            interval = f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]{'*' if found.few else ''}"
+            rows.append(
+                [found.a, found.metric, interval, f"{found.n:,}", f"{p:.3g}", f"{detectable:.4f}", verdict]
+            )
+        return header, rows
+
+    def _notes(self) -> list[str]:
+        notes = [
+            f"paired over users, {self.confidence:.0%} intervals of each alone; {len(self.differences)} tests "
+            f"at {1 - self.confidence:.0%} together (Holm); detectable: found with {self.power:.0%} chance"
+        ]
+        if any(found.few for found in self.differences):
+            notes += [f"* fewer than {FEW_USERS} users: interval and test may err more often than they say"]
+        return notes
+
+    def __str__(self) -> str:
+        return "\n".join([grid(*self._table()), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        return page(f"Comparison with {self.baseline}", table(*self._table()), "; ".join(self._notes()))
+
+
+def compare_all(
+    baseline: Evaluation,
+    others: Sequence[Evaluation],
+    metrics: Sequence[str] | None = None,
+    *,
+    segment: str = ALL,
+    power: float = POWER,
+) -> Comparison:
+    """Compare several recommenders with one, corrected for the number of tests.
+
+    Whoever tries twenty harmless changes finds one that looks better at 5%. Holm, *A simple sequentially rejective
+    multiple test procedure*, 1979, keeps the chance of any such find at 5% for all tests together, however they depend
+    on each other.
+
+    Parameters
+    ----------
+    baseline : Evaluation
+        What the others are compared with.
+    others : sequence of Evaluation
+        At least one, on the same truth, each with a name of its own.
+    metrics : sequence of str, optional
+        By default all with values of single users.
+    segment : str, default "all"
+        Of the others' segments.
+    power : float, default 0.8
+        For the detectable difference.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ConfigurationError
+        Without others or metrics, for names that stand twice, or as :func:`compare` does.
+    """
+    if metrics is None:
+        metrics = [name for name in baseline.metrics if not np.isnan(baseline.values(name)).all()]
+    names = [other.name for other in others]
+    if not others or not metrics or len(set(names)) < len(names):
+        raise ConfigurationError(
+            f"found {names} to compare by {list(metrics)}; expected at least one of each, each name once"
+        )
+    if not 0 < power < 1:
+        raise ConfigurationError(f"found power={power}; expected a share between 0 and 1, such as 0.8")
+    found = tuple(compare(other, baseline, metric, segment=segment) for other in others for metric in metrics)
+    confidence = others[0].confidence
+    strictest = 1 - (1 - confidence) / len(found)
+    by_name = {other.name: other for other in others}
+    detectable = tuple(
+        Mean.of(np.subtract(*paired(by_name[one.a], baseline, one.metric, segment)[:2])).detectable(
+            strictest, power
+        )
+        for one in found
+    )
+    adjusted = holm([one.p_value for one in found])
+    return Comparison(baseline.name, found, tuple(float(p) for p in adjusted), confidence, power, detectable)
+
+
+def holm(p_values: Sequence[float]) -> FloatArray:
+    """Return p-values adjusted by Holm's method; NaN, of a test that could not be made, stays NaN and counts.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).round(4).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, np.float64)
+    order = np.argsort(p)  # NaN last
+    stepwise = p[order] * (len(p) - np.arange(len(p)))
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(stepwise))
+    return adjusted
