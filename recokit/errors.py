@@ -8,6 +8,7 @@ The tree::
     ├── DataError (ValueError)             bad input data, with row numbers where they are known
     │   ├── VocabularyMismatch             codes of one model used with the vocabulary of another
     │   └── SupportError                   a log that cannot tell what another policy would be worth
+    ├── GateRejected (RuntimeError)        a candidate that an acceptance gate keeps out
     ├── NotFittedError (RuntimeError)      used before ``fit``
     └── StageError (RuntimeError)          a stage failed while serving; ``raise_for_status`` raises it
         ├── SourceTimeout                  a source did not answer within the request's budget
@@ -30,6 +31,7 @@ __all__ = [
     "ContractError",
     "DataError",
     "FeatureUnavailable",
+    "GateRejected",
     "LeakageWarning",
     "NotFittedError",
     "RecokitError",
@@ -81,6 +83,10 @@ class VocabularyMismatch(DataError):
 
 class SupportError(DataError):
     """A log that cannot tell what another policy would be worth: it hardly ever shows what that policy would."""
+
+
+class GateRejected(RecokitError, RuntimeError):
+    """A candidate did not pass its acceptance gate; the message has every reason."""
 
 
 class NotFittedError(RecokitError, RuntimeError):

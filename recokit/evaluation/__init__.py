@@ -4,24 +4,36 @@
 :class:`Evaluation` (or :class:`Evaluations`). :func:`compare` gives the paired :class:`Difference` of two,
 :func:`compare_all` those of several with one, corrected for their number; :func:`mean_interval` is the interval they
 all use. :func:`evaluate_items` tells new items from established ones.
+:class:`Gate` says whether a candidate may replace the baseline, :class:`RollingQuality` whether to train more often.
 """
 
 from recokit.evaluation.comparison import Comparison, Difference, compare, compare_all
 from recokit.evaluation.evaluate import evaluate
 from recokit.evaluation.evaluations import Evaluations
+from recokit.evaluation.gate import Condition, Gate, GateResult, Verdict
 from recokit.evaluation.intervals import mean_interval
 from recokit.evaluation.items import evaluate_items
+from recokit.evaluation.quantiles import quantile_interval
 from recokit.evaluation.report import Evaluation, Score
+from recokit.evaluation.rolling import Advice, RollingQuality, TrainingAdvice
 
 __all__ = [
+    "Advice",
     "Comparison",
+    "Condition",
     "Difference",
     "Evaluation",
     "Evaluations",
+    "Gate",
+    "GateResult",
+    "RollingQuality",
     "Score",
+    "TrainingAdvice",
+    "Verdict",
     "compare",
     "compare_all",
     "evaluate",
     "evaluate_items",
     "mean_interval",
+    "quantile_interval",
 ]

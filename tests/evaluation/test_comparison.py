@@ -9,44 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recokit.data import Vocabulary
 from recokit.errors import ConfigurationError, DataError
-from recokit.evaluation import Evaluation, Evaluations, compare_all, mean_interval
+from recokit.evaluation import Evaluation, Evaluations, compare_all
 from recokit.evaluation.comparison import holm
-from recokit.evaluation.report import Score
-
-
-def evaluation(
-    name, values, *, segment=None, segments=("all",), metrics=("NDCG@10",), users=None, now=1.0, k=10
-):
-    """An Evaluation of given values by user (U, M)."""
-    values = np.asarray(values, np.float32).reshape(len(values), -1)
-    segment = np.zeros(len(values), np.int64) if segment is None else np.asarray(segment)
-    scores = tuple(
-        Score(
-            metric,
-            label,
-            *mean_interval(values[segment == code if code else slice(None), column], 0.95, (0.0, 1.0)),
-        )
-        for code, label in enumerate(segments)
-        for column, metric in enumerate(metrics)
-    )
-    return Evaluation(
-        name=name,
-        scores=scores,
-        users=Vocabulary(np.arange(1, len(values) + 1) if users is None else users),
-        metrics=metrics,
-        definitions={metric: f"what {metric} is" for metric in metrics},
-        per_user=values,
-        segment=segment,
-        segments=segments,
-        statuses={"OK": len(values)},
-        n_without_truth=0,
-        n_outside=0,
-        k=k,
-        now=now,
-        confidence=0.95,
-    )
+from tests.evaluation.made import evaluation
 
 
 @pytest.fixture(scope="module")
