@@ -1,8 +1,8 @@
 """recokit: recommender components for production.
 
 The parts stand in their modules (``candidates``, ``features``, ``stores``, ``rankers``, ``rules``, ``diversity``,
-``exploration``, ``metrics``, ``debugger``, ``datasets``, ``testing``); what joins them stands here. Everything loads
-when it is first used: ``import recokit`` loads the standard library only.
+``exploration``, ``metrics``, ``debugger``, ``checklist``, ``datasets``, ``testing``); what joins them stands here.
+Everything loads when it is first used: ``import recokit`` loads the standard library only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recokit import (
         candidates,
+        checklist,
         datasets,
         debugger,
         diversity,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         stores,
         testing,
     )
+    from recokit.checklist.preflight import preflight
     from recokit.data import Candidates, Cap, Dataset, Live, LiveEvents, Pin, Requests, Retrieved, validate
     from recokit.debugger import RecommendationDebugger
     from recokit.evaluation.evaluate import evaluate
@@ -52,6 +54,7 @@ __all__ = [
     "Step",
     "__version__",
     "candidates",
+    "checklist",
     "datasets",
     "debugger",
     "diversity",
@@ -62,6 +65,7 @@ __all__ = [
     "metrics",
     "monitoring",
     "off_policy",
+    "preflight",
     "rankers",
     "rules",
     "stores",
@@ -84,6 +88,7 @@ _HOME = {
     "Retrieved": "recokit.data",
     "Step": "recokit.pipeline",
     "evaluate": "recokit.evaluation",
+    "preflight": "recokit.checklist",
     "validate": "recokit.data",
 }
 

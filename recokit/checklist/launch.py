@@ -1,0 +1,149 @@
+"""Launch: what the items of the checklist look at, measured once and only where an item asks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from recokit.checklist.limits import PreflightLimits
+from recokit.data import Dataset, validate
+from recokit.data.checks import Check, Status
+from recokit.data.validation import ValidationReport
+from recokit.evaluation.evaluate import evaluate
+from recokit.evaluation.report import Evaluations
+from recokit.pipeline.budget import PHASE_OF_ROLE
+from recokit.result import Recommendations
+from recokit.typing import AnyArray, FloatArray, IntArray
+
+__all__ = ["Launch", "judged", "unchecked"]
+
+#: Length of the lists that are looked at.
+K = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Launch:
+    """What is to be launched; see :func:`preflight` for the fields."""
+
+    pipeline: Any
+    train: Dataset
+    test: Dataset | None
+    baseline: Any
+    now: float
+    users: list[Any]
+    profile: Any
+    negatives: Any
+    columns: Mapping[str, Any]
+    by: Any
+    n_requests: int
+    limits: PreflightLimits
+
+    @cached_property
+    def served(self) -> Recommendations:
+        """Lists of the sampled users."""
+        found: Recommendations = self.pipeline.recommend(self.users, k=K, now=self.now)
+        return found
+
+    @cached_property
+    def row(self) -> IntArray:
+        """Row of each served item."""
+        return np.repeat(np.arange(len(self.served)), np.diff(self.served.offsets))
+
+    @cached_property
+    def item(self) -> IntArray:
+        """Item code in train of each served item, 0 for one that train does not know."""
+        if self.served.item_ids == self.train.item_ids:
+            return self.served.item
+        return self.train.item_ids.encode(self.served.item_ids.decode(self.served.item))
+
+    @cached_property
+    def validation(self) -> ValidationReport:
+        """The training data, validated."""
+        return validate(self.train, now=self.now, limits=self.limits.validation)
+
+    @cached_property
+    def quality(self) -> Evaluations:
+        """Figures on the test part, of the pipeline and the baseline."""
+        return evaluate(
+            self.subjects, self.test, ["NDCG@10", "MAP@10"], by=self.by, history=self.train, k=K, now=self.now
+        )
+
+    @cached_property
+    def depth(self) -> Evaluations:
+        """Recall@50 on the test part: of longer lists, under limits of their own."""
+        return evaluate(self.subjects, self.test, ["Recall@50"], history=self.train, now=self.now)
+
+    @property
+    def subjects(self) -> dict[str, Any]:
+        """What is evaluated, by name."""
+        return {"pipeline": self.pipeline} | ({} if self.baseline is None else {"baseline": self.baseline})
+
+    @cached_property
+    def seconds(self) -> dict[str, FloatArray]:
+        """Durations (n_requests,) of single requests: ``"total"``, and each phase of the budget."""
+        return self.timed(self.pipeline)
+
+    @cached_property
+    def usual_seconds(self) -> dict[str, FloatArray]:
+        """The same of the baseline."""
+        return self.timed(self.baseline)
+
+    def timed(self, pipeline: Any) -> dict[str, FloatArray]:
+        """Time single requests, after one that is not counted."""
+        spent: dict[str, list[float]] = {
+            name: [] for name in ("total", *dict.fromkeys(PHASE_OF_ROLE.values()), "post")
+        }
+        for n in range(self.n_requests + 1):
+            user = self.users[n % len(self.users)]
+            trace = pipeline.recommend([user], k=K, now=self.now).trace
+            if n == 0:
+                continue
+            phases = dict.fromkeys(spent, 0.0) | {"total": trace.seconds}
+            for event in trace.events:
+                phases[PHASE_OF_ROLE.get(event.role, "post")] += event.seconds
+            for name, took in phases.items():
+                spent[name].append(took)
+        return {name: np.array(took) for name, took in spent.items()}
+
+    def values(self, name: str) -> AnyArray | None:
+        """Return an item column, numbers by item code of train; None where it is not given and not in the table."""
+        given = self.columns[name]
+        if given is None or isinstance(given, str):
+            if given is None or given not in self.train.items.names:
+                return None
+            categorical = self.train.items.categorical
+            column = categorical[given].codes if given in categorical else self.train.items.column(given)
+        else:
+            column = np.asarray(given)
+        if column.dtype.kind not in "biuf":
+            column = np.unique(column.astype(str), return_inverse=True)[1]
+        return np.asarray(column, np.float64)
+
+    def without_observers(self) -> Launch:
+        """Return the same with pipelines whose observers see nothing of it."""
+        quiet: Any = copy.copy(self)
+        for name in ("pipeline", "baseline"):
+            subject = getattr(self, name)
+            if hasattr(subject, "observers"):
+                subject = copy.copy(subject)
+                subject.observers = ()
+            object.__setattr__(quiet, name, subject)
+        return quiet  # type: ignore[no-any-return]
+
+
+def unchecked(name: str, why: str, expected: str, hint: str = "") -> Check:
+    """Return an item that lacks what it needs."""
+    return Check(name, "not checked", why, expected, hint)
+
+
+def judged(
+    name: str, value: float, warn: float, fail: float, message: str, expected: str, hint: str, **evidence: Any
+) -> Check:
+    """Return an item whose value is bad above two limits."""
+    status: Status = "fail" if value > fail else "warn" if value > warn else "pass"
+    return Check(name, status, message, expected, "" if status == "pass" else hint, evidence=evidence)
