@@ -14,8 +14,8 @@ from recokit.checklist.limits import PreflightLimits
 from recokit.data import Dataset, validate
 from recokit.data.checks import Check, Status
 from recokit.data.validation import ValidationReport
+from recokit.evaluation import Evaluations
 from recokit.evaluation.evaluate import evaluate
-from recokit.evaluation.report import Evaluations
 from recokit.pipeline.budget import PHASE_OF_ROLE
 from recokit.result import Recommendations
 from recokit.typing import AnyArray, FloatArray, IntArray

@@ -6,7 +6,8 @@ import numpy as np
 
 from recokit.checklist.launch import K, Launch, judged, unchecked
 from recokit.data.checks import Check
-from recokit.evaluation.report import ALL, Difference
+from recokit.evaluation import Difference
+from recokit.evaluation.report import ALL
 from recokit.training import detect_leakage
 
 __all__ = ["against_baseline", "catalogue", "cold_start", "segments"]
