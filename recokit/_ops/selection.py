@@ -119,12 +119,16 @@ def greedy(
 
 def _best(allowed: BoolArray, gain: AnyArray, first: IntArray) -> tuple[IntArray, BoolArray]:
     """Return the allowed candidate of each row with the largest gain, and whether there is one."""
-    masked = np.where(allowed, gain, -np.inf)
-    chosen = masked.argmax(axis=1)
-    best = masked.reshape(-1)[first + chosen]
-    if np.isfinite(best).all():
-        return chosen, np.ones(len(best), np.bool_)
+    chosen = gain.argmax(axis=1)
+    at = first + chosen
+    # What is best of all needs no mask, where it is allowed and a number.
+    active = allowed.reshape(-1)[at]
+    active &= np.isfinite(gain.reshape(-1)[at])
+    if active.all():
+        return chosen, active
+    rows = np.flatnonzero(~active)
     # Gains that are no numbers lose against those that are, and win against what is not allowed.
-    masked = np.where(allowed, np.fmax(gain, _LOWEST), -np.inf)
-    chosen = masked.argmax(axis=1)
-    return chosen, masked.reshape(-1)[first + chosen] > -np.inf
+    masked = np.where(allowed[rows], np.fmax(gain[rows], _LOWEST), -np.inf)
+    chosen[rows] = masked.argmax(axis=1)
+    active[rows] = masked[np.arange(len(rows)), chosen[rows]] > -np.inf
+    return chosen, active

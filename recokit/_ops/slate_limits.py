@@ -35,7 +35,7 @@ class CapArrays:
     within: int | None = None
     sliding: bool = False
 
-    def rows(self, rows: IntArray) -> CapArrays:
+    def rows(self, rows: IntArray | slice) -> CapArrays:
         """Return the cap for some rows."""
         maximum = None if self.maximum is None else self.maximum[rows]
         return replace(self, groups=tuple(group[rows] for group in self.groups), maximum=maximum)

@@ -63,8 +63,6 @@ class Vectors(Content):
 
     def product(self, direction: Float32Array) -> Float32Array:
         """Return the product of every candidate's vector with a vector (B, D) of its row, (B, W)."""
-        if len(direction) == 1:  # one product is quicker than a batch of one
-            return np.asarray(self.vector[0] @ direction[0])[None]
         return np.asarray(np.matmul(self.vector, direction[:, :, None])[:, :, 0])
 
     def pairs(self) -> Float32Array:

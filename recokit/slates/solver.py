@@ -18,6 +18,9 @@ from recokit.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["Solver", "settle"]
 
+#: Candidates that are chosen from side by side: what an objective reads at every place stays in the cache.
+BLOCK = 8_000
+
 
 @dataclass(frozen=True, eq=False)
 class Solver:
@@ -51,10 +54,17 @@ class Solver:
         early: int = 0,
     ) -> IntArray:
         """Choose greedily around what stands."""
-        if steering is None and self.task.objective is not None:
-            steering = Steered(self.task.objective, self.window, self.drawn)
         valid = self.window.valid if valid is None else valid
-        return greedy(valid, k, arrays, steering, start=start, early=early)
+        if steering is not None or self.task.objective is None:
+            return greedy(valid, k, arrays, steering, start=start, early=early)
+        picked = np.full(start.shape, -1, np.int64)
+        n_rows = max(BLOCK // valid.shape[1], 1)
+        for rows in (slice(first, first + n_rows) for first in range(0, len(valid), n_rows)):
+            part = self.only(rows)
+            steering = Steered(self.task.objective, part.window, part.drawn)
+            caps = [cap.rows(rows) for cap in arrays]
+            picked[rows] = greedy(valid[rows], k[rows], caps, steering, start=start[rows], early=early)
+        return picked
 
     def placed(self, length: IntArray) -> IntArray:
         """Return what the lists begin with, (B, max k): the window has it in front."""
@@ -110,7 +120,7 @@ class Solver:
                 names[name] = names[name] | broken if name in names else broken
         return names
 
-    def only(self, rows: IntArray) -> Solver:
+    def only(self, rows: IntArray | slice) -> Solver:
         """Return the solver of some rows."""
         window = self.window
         part = Window(window.candidates, window.index[rows], window.valid[rows], window.relevance[rows])

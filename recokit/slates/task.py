@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recokit._ops.packed import top_by_score
 from recokit._ops.segments import counts_to_offsets, gather_segments, offsets_to_rows, rank_in_row
 from recokit._ops.slate_limits import CapArrays
 from recokit._ops.topk import sort_key
@@ -153,13 +154,14 @@ def _ranked(task: Task, width: int | None = None) -> _Ranked:
             order = order[np.argsort(row[order], kind="stable")]
         counts = np.bincount(row[order], minlength=candidates.n_rows)
         return _Ranked(counts_to_offsets(counts), order)
+    if candidates.n_rows != 1 and not placed.any():
+        place = rank_in_row(row, offsets)
+        return _Ranked(offsets, offsets[row] + top_by_score(offsets, candidates.score, place, len(place))[1])
     key = sort_key(candidates.score)
     if placed.any():
         rank = rank_in_row(row, offsets)
         before = rank < placed[row]
         return _Ranked(offsets, np.lexsort((np.where(before, rank, key), ~before, row)))
-    if candidates.n_rows != 1:
-        return _Ranked(offsets, np.lexsort((key, row)))
     if width is None or len(key) < _WORTH_CUTTING * width:
         return _Ranked(offsets, np.argsort(key, kind="stable"))
     near = np.flatnonzero(key <= np.partition(key, width - 1)[width - 1])
