@@ -39,6 +39,7 @@ def save(found: Evaluation, path: str | Path) -> None:
         "confidence": found.confidence,
         "n_without_truth": found.n_without_truth,
         "n_outside": found.n_outside,
+        "sampled": found.sampled,
         "statuses": dict(found.statuses),
         "definitions": dict(found.definitions),
         "metrics": list(found.metrics),

@@ -11,7 +11,7 @@ import numpy as np
 from recokit._html import page, table
 from recokit.errors import ConfigurationError
 from recokit.evaluation._tables import grid, json_number, markdown
-from recokit.evaluation.intervals import FEW_USERS, Mean
+from recokit.evaluation.intervals import FEW_NOTE, Mean
 from recokit.evaluation.report import ALL, Evaluation
 from recokit.typing import FloatArray
 
@@ -43,6 +43,9 @@ class Difference:
         Of no difference, two-sided: below 1 - confidence where the interval lies clear of zero. NaN below two users.
     detectable : float
         Smallest true difference that this test would find in 80% of such samples.
+    few : bool
+        Whether interval and test may err more often than they say: below 200 users, or below 15 whose values differ
+        from the difference that most have.
     """
 
     a: str
@@ -57,16 +60,12 @@ class Difference:
     confidence: float
     p_value: float = np.nan
     detectable: float = np.nan
+    few: bool = False
 
     @property
     def clear(self) -> bool:
         """Whether the interval lies clear of zero."""
         return self.low > 0 or self.high < 0
-
-    @property
-    def few(self) -> bool:
-        """Whether there are so few users, below 200, that interval and test may err more often than they say."""
-        return self.n < FEW_USERS
 
     def __str__(self) -> str:
         verdict = "clear of zero" if self.clear else "cannot tell from zero"
@@ -118,6 +117,7 @@ def compare(a: Evaluation, b: Evaluation, metric: str, *, segment: str = ALL) ->
         confidence=a.confidence,
         p_value=found.p_value(),
         detectable=found.detectable(a.confidence, POWER),
+        few=found.few,
     )
 
 
@@ -183,7 +183,6 @@ class Comparison:
                     **asdict(found),
                     "detectable": detectable,
                     "p_adjusted": adjusted,
-                    "few": found.few,
                 }.items()
             }
             for found, adjusted, detectable in zip(
@@ -222,7 +221,7 @@ class Comparison:
             f"at {1 - self.confidence:.0%} together (Holm); detectable: found with {self.power:.0%} chance"
         ]
         if any(found.few for found in self.differences):
-            notes += [f"* fewer than {FEW_USERS} users: interval and test may err more often than they say"]
+            notes += [FEW_NOTE]
         return notes
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ from recokit.data import Categorical, Dataset, Ragged, Vocabulary, timestamp
 from recokit.data.segments import segments_by
 from recokit.errors import ConfigurationError, VocabularyMismatch
 from recokit.evaluation.evaluations import Evaluations
-from recokit.evaluation.intervals import check_confidence, mean_interval
+from recokit.evaluation.intervals import FEW_USERS, check_confidence
 from recokit.evaluation.report import ALL, Evaluation, Score
 from recokit.evaluation.subjects import MISSING, Recommender, Subject, subject_of
 from recokit.evaluation.truth import Truth
@@ -25,6 +25,9 @@ __all__ = ["evaluate"]
 
 #: The offline baseline of R7.
 BASELINE = ("NDCG@10", "Recall@50", "MAP@10")
+
+#: Lists of so many items, of part of the catalogue, that miss nothing are candidates sampled around what is relevant.
+SAMPLE = 20
 
 By = str | Categorical | np.ndarray | Mapping[Any, Any]
 
@@ -74,6 +77,10 @@ def evaluate(
 
     Every user with a relevant item counts: one without a list, or with an empty one, counts 0. Users are
     streamed in chunks, so memory does not grow with the lists.
+
+    Lists that are only part of the catalogue, and yet miss nothing relevant to anybody, are taken for candidates
+    sampled around the relevant items; the result says so (``sampled``). Such figures may even order recommenders
+    otherwise than full lists do (Krichene and Rendle, *On sampled metrics for item recommendation*, 2020).
 
     Parameters
     ----------
@@ -178,6 +185,7 @@ class _Table:
         self._per_user = np.full((len(truth), len(metrics)), np.nan)
         self._exposure: dict[tuple[int, int], Exposure] = {}
         self._statuses = np.zeros(MISSING + 1, np.int64)
+        self._listed = self._complete = self._places = 0
         self._items = Vocabulary([])
         self._relevant = Ragged.empty(len(truth))
 
@@ -194,6 +202,11 @@ class _Table:
                 self._per_user[start:stop, column] = metric.per_user(judged)
             elif isinstance(metric, CatalogueMetric):
                 self._expose(column, metric, judged, self._segment[rows])
+        lengths = part.lists.counts
+        found = np.bincount(judged.hits.row, minlength=len(judged)) == judged.n_relevant
+        self._listed += int(np.count_nonzero(lengths))
+        self._complete += int(np.count_nonzero(found & (lengths > 0)))
+        self._places += int(lengths.sum())
         self._statuses += np.bincount(part.status, minlength=MISSING + 1)
 
     def _use(self, items: Vocabulary) -> None:
@@ -213,6 +226,12 @@ class _Table:
             rows = np.arange(len(judged)) if code == 0 else np.flatnonzero(segment == code)
             shown = metric.exposure(judged.rows(rows))
             self._exposure[column, code] = self._exposure.get((column, code), Exposure.none()) + shown
+
+    def _sampled(self) -> bool:
+        """Return whether lists are a part of the catalogue that happens to hold everything relevant to everybody."""
+        places = self._places / max(1, self._listed)
+        enough = self._listed >= FEW_USERS and SAMPLE <= places < len(self._items) / 2
+        return enough and self._complete == self._listed
 
     def evaluation(
         self, name: str, n_outside: int, k: int, now: float | None, confidence: float
@@ -240,6 +259,7 @@ class _Table:
             k=k,
             now=now,
             confidence=confidence,
+            sampled=self._sampled(),
         )
 
     def _score(self, code: int, column: int, confidence: float) -> Score:
@@ -250,7 +270,7 @@ class _Table:
             value = metric.from_exposure(exposure, len(self._items))
             return Score(metric.name, segment, value, np.nan, np.nan, int(users.sum()))
         bounds = metric.bounds if isinstance(metric, UserMetric) else (-np.inf, np.inf)
-        return Score(metric.name, segment, *mean_interval(self._per_user[users, column], confidence, bounds))
+        return Score.of(metric.name, segment, self._per_user[users, column], confidence, bounds)
 
 
 def _past_of(past: Dataset, users: Vocabulary, items: Vocabulary) -> tuple[Ragged, FloatArray]:

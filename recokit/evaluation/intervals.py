@@ -11,8 +11,14 @@ from recokit.typing import FloatArray
 
 __all__ = ["FEW_USERS", "Mean", "check_confidence", "mean_interval", "unskewed"]
 
-#: Below so many users an interval may cover less often than it says.
+#: Below so many users, an interval may hold the truth less often than it says.
 FEW_USERS = 200
+#: The same below so many users whose value is not the one that most have: all that is known of the spread.
+FEW_APART = 15
+#: What tables say of such an interval.
+FEW_NOTE = (
+    f"* below {FEW_USERS} users, or {FEW_APART} who differ from most: intervals and tests may err more often"
+)
 #: How many standard errors of its own the skewness of values of both signs must have before it counts in full.
 _NOISE = 4.0
 #: Skewness of a mean below which its correction is nothing but rounding.
@@ -31,12 +37,15 @@ class Mean:
         Skewness of the mean, as far as it counts.
     n : int
         Users.
+    n_apart : int
+        Users whose value is not the one that most have, if there is one.
     """
 
     mean: float
     error: float
     skew: float
     n: int
+    n_apart: int
 
     @classmethod
     def of(cls, values: FloatArray) -> Mean:
@@ -45,21 +54,33 @@ class Mean:
         defined = defined[~np.isnan(defined)]
         n = len(defined)
         if n < 2:
-            return cls(float(defined[0]) if n else np.nan, np.nan, 0.0, n)
+            return cls(float(defined[0]) if n else np.nan, np.nan, 0.0, n, 0)
         mean, spread = float(defined.mean()), float(defined.std(ddof=1))
         if spread <= 1e-12 * abs(mean):
-            return cls(mean, 0.0, 0.0, n)
+            return cls(mean, 0.0, 0.0, n, 0)
+        # A value that most have is the median.
+        apart = int(np.count_nonzero(defined != np.median(defined)))
         one_sided = defined.min() >= 0 or defined.max() <= 0
         skewness = _skewness((defined - mean) / spread, noise=0.0 if one_sided else _NOISE)
-        return cls(mean, float(spread / np.sqrt(n)), float(skewness / np.sqrt(n)), n)
+        return cls(mean, float(spread / np.sqrt(n)), float(skewness / np.sqrt(n)), n, apart)
 
-    def interval(self, confidence: float) -> tuple[float, float]:
+    @property
+    def few(self) -> bool:
+        """Whether users are too few for the interval to keep its promise: 200, or 15 that differ from most."""
+        return self.n < FEW_USERS or self.n_apart < FEW_APART
+
+    def interval(
+        self, confidence: float, bounds: tuple[float, float] = (-np.inf, np.inf)
+    ) -> tuple[float, float]:
         """Return the ends of the two-sided interval; NaN below two users."""
         reach = self._quantile(0.5 + confidence / 2)
-        return (
-            float(self.mean - self.error * unskewed(reach, self.skew)),
-            float(self.mean - self.error * unskewed(-reach, self.skew)),
-        )
+        low = float(self.mean - self.error * unskewed(reach, self.skew))
+        high = float(self.mean - self.error * unskewed(-reach, self.skew))
+        if self.error == 0 and self.mean in bounds and np.isfinite(bounds).all():
+            # Nobody differs, which is still likely where a share below this does.
+            unseen = (bounds[1] - bounds[0]) * (1 - (0.5 - confidence / 2) ** (1 / self.n))
+            low, high = (low, low + unseen) if self.mean == bounds[0] else (high - unseen, high)
+        return max(low, bounds[0]), min(high, bounds[1])
 
     def p_value(self, null: float = 0.0) -> float:
         """Return the two-sided p-value of a true mean of ``null``.
@@ -99,7 +120,8 @@ def mean_interval(
     times in five. Paired differences have both signs, and their skewness is mostly noise: there it counts by
     ``1 - 16 v / skewness^2`` (0 at least), v being its variance, so that symmetric differences have Student's interval.
     Values that are all the same, at a bound, have the exact binomial end on the other side. The interval costs nothing
-    at 100,000 users and needs no seed. It is made for 200 users and more.
+    at 100,000 users and needs no seed. It is made for 200 users and more, 15 of whom differ from
+    most.
 
     Parameters
     ----------
@@ -129,12 +151,7 @@ def mean_interval(
     """
     check_confidence(confidence)
     found = Mean.of(values)
-    low, high = found.interval(confidence)
-    if found.error == 0 and found.mean in bounds and np.isfinite(bounds).all():
-        # Nobody differs, which k users of n that do are still likely to show where k / n is below this.
-        unseen = (bounds[1] - bounds[0]) * (1 - (0.5 - confidence / 2) ** (1 / found.n))
-        low, high = (low, low + unseen) if found.mean == bounds[0] else (high - unseen, high)
-    return found.mean, max(low, bounds[0]), min(high, bounds[1]), found.n
+    return found.mean, *found.interval(confidence, bounds), found.n
 
 
 def unskewed(reach: float, skew: float) -> float:

@@ -15,11 +15,15 @@ from recokit.data import Vocabulary
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.evaluation import _files
 from recokit.evaluation._tables import grid, json_number, markdown
-from recokit.evaluation.intervals import FEW_USERS
-from recokit.typing import BoolArray, Float32Array, IntArray
+from recokit.evaluation.intervals import FEW_NOTE, Mean
+from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 __all__ = ["ALL", "Evaluation", "Score", "notes_of", "rows_of", "title_of"]
 
+_SAMPLED = (
+    "WARNING: every list holds all that is relevant, as sampled candidates do; figures of them are not those of full "
+    "lists, and may order recommenders otherwise"
+)
 #: The segment of all users.
 ALL = "all"
 
@@ -36,6 +40,9 @@ class Score:
         Mean over users, and the ends of its interval; NaN where there is none.
     n : int
         Users in the mean: those of the segment where the metric is defined.
+    few : bool
+        Whether the interval may hold the truth less often than it says: below 200 users, or below 15 whose value is
+        not the one that most have.
     """
 
     metric: str
@@ -44,11 +51,16 @@ class Score:
     low: float
     high: float
     n: int
+    few: bool = False
 
-    @property
-    def few(self) -> bool:
-        """Whether the interval is of so few users, below 200, that it may cover less often than it says."""
-        return self.n < FEW_USERS and not math.isnan(self.low)
+    @classmethod
+    def of(
+        cls, metric: str, segment: str, values: AnyArray, confidence: float, bounds: tuple[float, float]
+    ) -> Score:
+        """Return the score of each user's values, see :func:`mean_interval`."""
+        found = Mean.of(values)
+        low, high = found.interval(confidence, bounds)
+        return cls(metric, segment, found.mean, low, high, found.n, found.few and found.n > 1)
 
     def __float__(self) -> float:
         return self.mean
@@ -93,6 +105,8 @@ class Evaluation:
         Request time.
     confidence : float
         Of the intervals.
+    sampled : bool
+        Whether the lists look like candidates sampled around the relevant items, see :func:`evaluate`.
     """
 
     name: str
@@ -109,6 +123,7 @@ class Evaluation:
     k: int
     now: float | None
     confidence: float
+    sampled: bool = False
 
     def __len__(self) -> int:
         """Return the number of evaluated users."""
@@ -173,6 +188,7 @@ class Evaluation:
             "statuses": dict(self.statuses),
             "n_without_truth": self.n_without_truth,
             "n_outside": self.n_outside,
+            "sampled": self.sampled,
             "definitions": dict(self.definitions),
             "scores": self.to_records(),
         }
@@ -241,7 +257,7 @@ def notes_of(parts: Sequence[Evaluation]) -> list[str]:
     """Return the lines below a table: definitions, small samples, and what was odd."""
     notes = [f"{metric}: {text}" for metric, text in parts[0].definitions.items() if text]
     if any(score.few for part in parts for score in part.scores):
-        notes += [f"* fewer than {FEW_USERS} users: the interval may hold the truth less often than it says"]
+        notes += [FEW_NOTE]
     for part in parts:
         odd = [f"{n:,} {status}" for status, n in part.statuses.items() if n and status != "OK"]
         odd += [f"{part.n_outside:,} lists of other users left out"] if part.n_outside else []
@@ -251,4 +267,5 @@ def notes_of(parts: Sequence[Evaluation]) -> list[str]:
             else []
         )
         notes += [f"{part.name}: {', '.join(odd)}"] if odd else []
+        notes += [f"{part.name}: {_SAMPLED}"] if part.sampled else []
     return notes

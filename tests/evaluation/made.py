@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recokit.data import Vocabulary
-from recokit.evaluation import Evaluation, mean_interval
+from recokit.evaluation import Evaluation
 from recokit.evaluation.report import Score
 
 
@@ -16,11 +16,7 @@ def evaluation(
     values = np.asarray(values, np.float32).reshape(len(values), -1)
     segment = np.zeros(len(values), np.int64) if segment is None else np.asarray(segment)
     scores = tuple(
-        Score(
-            metric,
-            label,
-            *mean_interval(values[segment == code if code else slice(None), column], 0.95, (0.0, 1.0)),
-        )
+        Score.of(metric, label, values[segment == code if code else slice(None), column], 0.95, (0.0, 1.0))
         for code, label in enumerate(segments)
         for column, metric in enumerate(metrics)
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recokit.errors import ConfigurationError, DataError
-from recokit.evaluation import Evaluation, Evaluations, compare_all
+from recokit.evaluation import Evaluation, Evaluations, compare, compare_all
 from recokit.evaluation.comparison import holm
 from tests.evaluation.made import evaluation
 
@@ -104,13 +104,26 @@ def test_few_users_are_marked_everywhere(three):
     assert few["NDCG@10"].few
     assert not three["base"]["NDCG@10"].few
     assert "]*" in str(few)
-    assert "* fewer than 200 users" in str(few)
-    assert "fewer than" not in str(three["base"])
+    assert "* below 200 users" in str(few)
+    assert "* below" not in str(three["base"])
     assert few.to_records()[0]["few"] is True
     both = Evaluations({"few": few, "other": evaluation("other", np.linspace(0, 1, 199) ** 2)})
-    assert "* fewer than 200 users" in str(both)
+    assert "* below 200 users" in str(both)
     assert "199 users, which is few" in str(both.compare("few", "other", "NDCG@10"))
     assert "]*" in str(both.compare_all("few"))
+
+
+def test_many_users_of_whom_hardly_any_differ_are_few_too(three):
+    values = np.zeros(5000)
+    values[:14] = 0.5
+    assert evaluation("rare", values)["NDCG@10"].few
+    values[14] = 1
+    rare = evaluation("rare", values)
+    assert not rare["NDCG@10"].few
+    assert not compare(rare, evaluation("none", np.zeros(5000)), "NDCG@10").few
+    values[:] = 1.0
+    values[:10] = 0.9
+    assert evaluation("full", values)["NDCG@10"].few
 
 
 def test_markdown(three):

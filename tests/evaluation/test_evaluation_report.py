@@ -146,3 +146,20 @@ def test_a_score_without_interval_or_value_is_shown_as_such():
 def test_a_difference_below_zero_is_clear_too():
     assert Difference("a", "b", "m", "all", -0.2, -0.3, -0.1, 9, 0, 0.95).clear
     assert not Difference("a", "b", "m", "all", -0.2, np.nan, np.nan, 1, 0, 0.95).clear
+
+
+def test_sampled_candidates_are_called_so():
+    """Lists of 30 of 500 items: with the relevant one always among them, or among them as often as a model finds it."""
+    rng = np.random.default_rng(0)
+    lists = np.argsort(rng.random((250, 500)), axis=1)[:, :30] + 1
+    relevant = {user: [int(rng.choice(row))] for user, row in enumerate(lists, 1)}
+    sampled = evaluate(top(lists, 500), relevant, ["NDCG@10"], chunk_size=100)
+    assert sampled.sampled
+    assert "recommendations: WARNING: every list holds all that is relevant" in str(sampled)
+    assert sampled.to_dict()["sampled"] is True
+    missed = {**relevant, 7: [int(np.setdiff1d(np.arange(1, 501), lists[6])[0])]}
+    full = evaluate(top(lists, 500), missed, ["NDCG@10"])
+    assert not full.sampled
+    assert "WARNING" not in str(full)
+    ranked = np.argsort(rng.random((250, 40)), axis=1) + 1  # everything there is
+    assert not evaluate(top(ranked, 40), {user: [7] for user in range(1, 251)}, ["NDCG@10"]).sampled
