@@ -17,6 +17,8 @@ __all__ = ["DPP"]
 
 #: What is left of a variance of one when nothing is left: float32 knows no less.
 FLOOR = np.float32(1e-6)
+#: A length to divide by where there is none: zeros stay zeros.
+_TINY = 1e-100
 
 
 class _Stack:
@@ -40,10 +42,10 @@ class _Factor(ABC):
     """Cholesky factor of the chosen items' likeness, row by row, seen from every candidate."""
 
     @abstractmethod
-    def next(self, chosen: IntArray, left: Float32Array) -> Float32Array:
+    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array) -> Float32Array:
         """Return every candidate's entry (B, W) in the row of the factor that a choice adds.
 
-        ``left`` (B,) is the square root of the choice's own variance, 0 where the row adds nothing.
+        ``adds`` (B,) is False where it adds nothing: the row is 0. ``left`` (B,) is the choice's own variance.
         """
 
 
@@ -54,11 +56,11 @@ class _Products(_Factor):
         self.content = content
         self.stack = _Stack(len(content.item), content.item.shape[1], np.float32)
 
-    def next(self, chosen: IntArray, left: Float32Array) -> Float32Array:
+    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array) -> Float32Array:
         before = self.stack.all
         mine = before[self.content.rows, :, chosen]
         entry = self.content.likeness(chosen) - np.matmul(mine[:, None, :], before)[:, 0]
-        entry *= _inverse(left)[:, None]
+        entry *= (adds / np.sqrt(np.maximum(left, FLOOR)))[:, None]
         self.stack.push(entry)
         return np.asarray(entry)
 
@@ -70,18 +72,14 @@ class _Directions(_Factor):
         self.content = content
         self.stack = _Stack(len(content.item), content.vector.shape[2], np.float64)
 
-    def next(self, chosen: IntArray, left: Float32Array) -> Float32Array:
+    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array) -> Float32Array:
         before = self.stack.all
         new = self.content.at(chosen).astype(np.float64)
         new -= (np.matmul(before, new[:, :, None]).transpose(0, 2, 1) @ before)[:, 0]
-        length = np.sqrt(np.einsum("bd,bd->b", new, new))
-        new *= _inverse(np.where(left > 0, length, 0))[:, None]
+        length = np.sqrt((new * new).sum(axis=1))
+        new *= (adds / np.maximum(length, _TINY))[:, None]
         self.stack.push(new)
         return self.content.product(new.astype(np.float32))
-
-
-def _inverse(length: AnyArray) -> AnyArray:
-    return np.where(length > 0, 1 / np.where(length > 0, length, 1), 0).astype(length.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +147,7 @@ class DPP(Compared):
         """Return the state after each active row chose a candidate."""
         told = state.content.known.told(chosen, active)
         variance = state.left[state.content.rows, chosen]
-        entry = state.factor.next(chosen, np.sqrt(np.where(told & (variance > FLOOR), variance, 0)))
+        entry = state.factor.next(chosen, told & (variance > FLOOR), variance)
         entry *= entry
         np.subtract(state.left, entry, out=state.left)
         return state
