@@ -83,10 +83,16 @@ def counted(windows: Sequence[Duration]) -> dict[str, str]:
 
 def prefixed(entity: str, event: str | None, meanings: Mapping[str, str]) -> dict[str, str]:
     """Return features named by the entity, and the event type if there is one, with their meanings."""
-    prefix = entity if event is None else f"{entity}_{event}"
     words = entity.replace("_", " and ")
     only = "" if event is None else f" (events of type {event} only)"
-    return {f"{prefix}_{name}": f"{words}: {meaning}{only}" for name, meaning in meanings.items()}
+    told = (f"{words}: {meaning}{only}" for meaning in meanings.values())
+    return dict(zip(prefixed_names(entity, event, *meanings), told, strict=True))
+
+
+def prefixed_names(entity: str, event: str | None, *names: str) -> tuple[str, ...]:
+    """Return names of features that begin with the entity, and the event type if there is one."""
+    prefix = entity if event is None else f"{entity}_{event}"
+    return tuple(f"{prefix}_{name}" for name in names)
 
 
 def ratio(part: AnyArray, whole: AnyArray) -> FloatArray:
@@ -247,6 +253,9 @@ class Block(Configured, ABC):
 
     #: What each feature tells, by name.
     meanings: Mapping[str, str] = {}
+
+    #: Names of those that grow with the length of the log, so that a ranker meets larger values than it learned from.
+    cumulative: tuple[str, ...] = ()
 
     @abstractmethod
     def _columns(self, context: Context) -> Iterator[AnyArray]:

@@ -16,6 +16,7 @@ from recokit.features._block import (
     counted,
     durations,
     prefixed,
+    prefixed_names,
     ratio,
     window_label,
 )
@@ -87,6 +88,7 @@ class ItemActivity(IndexBlock):
         }
         self.meanings = prefixed("item", event, meanings)
         self.names = tuple(self.meanings)
+        self.cumulative = prefixed_names("item", event, "age_days", "users")
         distinct = (("user", None), *((("user", max(self._widths)),) if self._widths else ()))
         self.keyspaces = (Keyspace(("item",), event, (self._half_life,), distinct=distinct),)
 
@@ -153,6 +155,7 @@ class UserActivity(IndexBlock):
         }
         self.meanings = prefixed("user", event, meanings)
         self.names = tuple(self.meanings)
+        self.cumulative = prefixed_names("user", event, "tenure_days", "items", "activity", "sessions")
         distinct = (("item", None), ("session", None))
         self.keyspaces = (Keyspace(("user",), event, (self._half_life,), distinct=distinct),)
 

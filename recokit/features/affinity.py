@@ -15,6 +15,7 @@ from recokit.features._block import (
     counted,
     durations,
     prefixed,
+    prefixed_names,
     ratio,
     window_label,
 )
@@ -27,8 +28,9 @@ __all__ = ["ItemCategory", "UserCategory", "UserItem"]
 class UserItem(IndexBlock):
     """What the user had to do with the item itself: the signal of repeat purchase.
 
-    Features: ``user_item_count``, ``user_item_count_30d`` and so on for each window; ``user_item_decayed_14d``;
-    ``user_item_decayed_share_14d`` (decayed weight of the item in that of all the user's items);
+    Features: ``user_item_count``, ``user_item_count_30d`` and so on for each window; for each half-life
+    ``user_item_decayed_14d`` and ``user_item_decayed_share_14d`` (decayed weight of the item in that of all the user's
+    items);
     ``user_item_recency_days``; ``user_item_gap_days`` (mean time between events, from the second on) and
     ``user_item_due`` (recency over that gap: 1 when the next is due).
 
@@ -36,7 +38,7 @@ class UserItem(IndexBlock):
     ----------
     windows : sequence of duration, default ("7D", "30D")
         Windows to count in.
-    half_life : duration, default "14D"
+    half_life : duration or sequence of duration, default "14D"
         Of the decayed weights.
     event : str, optional
         Count events of this type only; names then start with ``user_item_{event}_``.
@@ -48,25 +50,31 @@ class UserItem(IndexBlock):
         self,
         *,
         windows: Sequence[Duration] = WINDOWS[1:],
-        half_life: Duration = HALF_LIFE,
+        half_life: Duration | Sequence[Duration] = HALF_LIFE,
         event: str | None = None,
     ) -> None:
         self.windows, self.half_life, self.event = windows, half_life, event
-        self._widths, (self._half_life,) = durations(*windows), durations(half_life)
-        label = window_label(half_life)
+        each = (half_life,) if isinstance(half_life, str | float | int) else tuple(half_life)
+        self._widths, self._half_lives = durations(*windows), durations(*each)
+        decayed = {}
+        for label in map(window_label, each):
+            decayed[f"decayed_{label}"] = f"their weight, halved every {label}"
+            decayed[f"decayed_share_{label}"] = (
+                f"their weight, halved every {label}, as a share of that of all the user's items"
+            )
         meanings = {
             "count": "events",
             **counted(windows),
-            f"decayed_{label}": f"their weight, halved every {label}",
-            f"decayed_share_{label}": "the same as a share of that of all the user's items",
+            **decayed,
             "recency_days": "days since the last of them",
             "gap_days": "mean days between them",
             "due": "time since the last over the mean time between them: 1 when the next is due",
         }
         self.meanings = prefixed("user_item", event, meanings)
         self.names = tuple(self.meanings)
+        self.cumulative = prefixed_names("user_item", event, "count")
         entities = (("user", "item"), ("user",))
-        self.keyspaces = tuple(Keyspace(entity, event, (self._half_life,)) for entity in entities)
+        self.keyspaces = tuple(Keyspace(entity, event, self._half_lives) for entity in entities)
 
     def _columns(self, context: Context) -> Iterator[Float32Array]:
         pair_space, user_space = self.keyspaces
@@ -75,10 +83,11 @@ class UserItem(IndexBlock):
         yield count.astype(np.float32)
         for width in self._widths:
             yield pairs.count(width).astype(np.float32)
-        decayed = pairs.decayed(self._half_life)
-        yield decayed.astype(np.float32)
-        total = context.users(user_space.name).decayed(self._half_life)
-        yield ratio(decayed, total[context.candidates.row]).astype(np.float32)
+        users = context.users(user_space.name)
+        for half_life in self._half_lives:
+            decayed = pairs.decayed(half_life)
+            yield decayed.astype(np.float32)
+            yield ratio(decayed, users.decayed(half_life)[context.candidates.row]).astype(np.float32)
         recency = pairs.recency()
         yield (recency / DAY).astype(np.float32)
         gap = ratio(pairs.age() - recency, count - 1)
@@ -121,6 +130,7 @@ class UserCategory(IndexBlock):
         }
         self.meanings = prefixed(f"user_{short}", event, meanings)
         self.names = tuple(self.meanings)
+        self.cumulative = prefixed_names(f"user_{short}", event, "count")
         entities = (("user", *self.requires), ("user",))
         self.keyspaces = tuple(Keyspace(entity, event, (self._half_life,)) for entity in entities)
 

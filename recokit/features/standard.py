@@ -40,8 +40,9 @@ class Standard(Configured):
     ``fit`` looks at the data: windows that fit its span, affinities to category, seller and brand where items have
     them, prices where events have values, conversion rates where there are several types of events, numeric columns,
     the session, the calendar, sources. Features that are constant on a sample of the data are left out, and so are
-    those that go with an earlier one (a correlation above .98). ``names`` is empty before ``fit``; features of sources
-    come with ``bind``. ``table()`` tells what each feature means.
+    those that go with an earlier one (a correlation above .98) and those that grow with the length of the log, such as
+    ``user_tenure_days``: a ranker that learned from older windows would meet values that it never saw. ``names`` is
+    empty before ``fit``; features of sources come with ``bind``. ``table()`` tells what each feature means.
 
     Flags (numeric columns with one or two distinct values) are left out: they tell today's state, which a training row
     must not see. Add :class:`Item` for those that never change.
@@ -150,7 +151,8 @@ def _blocks(dataset: Dataset) -> list[Any]:
     blocks: list[Any] = [
         ItemActivity(windows=windows, half_life=half_life),
         UserActivity(windows=windows[:-1] or windows, half_life=half_life),
-        UserItem(windows=windows, half_life=half_life),
+        # Habits show in decays slower than those that tell a trend.
+        UserItem(windows=windows, half_life=tuple(dict.fromkeys((half_life, windows[-1])))),
     ]
     columns = [column for column in _AFFINITIES if column in dataset.items.categorical]
     blocks += [UserCategory(column, half_life=half_life) for column in columns]
@@ -198,7 +200,11 @@ def _left_out(bound: Assemble, dataset: Dataset) -> dict[str, str]:
     missing = np.isnan(values)
     centred = np.where(missing, 0.0, values - np.nanmean(np.where(missing.all(axis=0), 0.0, values), axis=0))
     norm = np.linalg.norm(centred, axis=0)
+    cumulative = {name for block in bound.blocks for name in block.cumulative}
     for place, name in enumerate(bound.names):
+        if name in cumulative:
+            left_out[name] = "grows with the length of the log"
+            continue
         if len(np.unique(values[:, place])) < 2:
             left_out[name] = "constant"
             continue

@@ -115,9 +115,9 @@ class GradientBoosting(ForestRanker):
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         targets = Targets(data, columns, self.largest_gain_)
-        features = without_rare_columns(targets.features, self.min_samples_leaf)
+        features = ready_to_bin(targets.features, self.min_samples_leaf)
         model = HistGradientBoostingClassifier(
-            loss="log_loss" if start is None else _log_loss_from(start.raw_score(targets.features)),
+            loss=_log_loss(targets.weight, None if start is None else start.raw_score(targets.features)),
             max_iter=n_trees,
             learning_rate=self.learning_rate,
             max_leaf_nodes=self.max_leaf_nodes,
@@ -126,36 +126,57 @@ class GradientBoosting(ForestRanker):
             early_stopping=False,
             random_state=self.random_state,
         )
-        model.fit(features, targets.positive, sample_weight=targets.weight)
+        model.fit(features, targets.positive)
         return compile_sklearn(model)
 
     def _answer(self, raw: FloatArray) -> Float32Array:
         return sigmoid(raw)
 
 
-def _log_loss_from(start: FloatArray) -> Any:
-    """Return scikit-learn's log loss for models that add to the log-odds given for each training row."""
+def _log_loss(weight: FloatArray, start: FloatArray | None) -> Any:
+    """Return scikit-learn's log loss of weighted rows, for models that add to the log-odds of each row, if given.
+
+    Weights given to ``fit`` instead would make it sort every column again for each of 254 weighted quantiles.
+    """
     from sklearn._loss.loss import HalfBinomialLoss
 
-    class LogLossFrom(HalfBinomialLoss):  # type: ignore[misc]
-        def fit_intercept_only(self, *_arrays: AnyArray, **_options: Any) -> np.float64:
-            return np.float64(0.0)
+    class WeightedLogLoss(HalfBinomialLoss):  # type: ignore[misc]
+        def fit_intercept_only(self, y_true: AnyArray, sample_weight: AnyArray | None = None) -> Any:
+            return np.float64(0.0) if start is not None else super().fit_intercept_only(y_true, weight)
 
-        def gradient_hessian(self, *, raw_prediction: AnyArray, **options: Any) -> Any:
-            return super().gradient_hessian(raw_prediction=raw_prediction.ravel() + start, **options)
+        def gradient_hessian(
+            self,
+            *,
+            raw_prediction: AnyArray,
+            gradient_out: AnyArray,
+            hessian_out: AnyArray,
+            **options: Any,
+        ) -> None:
+            if start is not None:
+                raw_prediction = raw_prediction.ravel() + start
+            super().gradient_hessian(
+                raw_prediction=raw_prediction, gradient_out=gradient_out, hessian_out=hessian_out, **options
+            )
+            gradient_out *= weight.reshape(gradient_out.shape)
+            hessian_out *= weight.reshape(hessian_out.shape)
 
-    return LogLossFrom()
+    return WeightedLogLoss()
 
 
-def without_rare_columns(features: Float32Array, min_samples_leaf: int) -> Float32Array:
-    """Return features with the columns that no split can use set to 0.
+def ready_to_bin(features: Float32Array, min_samples_leaf: int) -> Float32Array:
+    """Return features that scikit-learn can bin: infinite values as the largest, columns that no split can use as 0.
 
     A column with fewer known values than a leaf needs cannot be split on. scikit-learn fails on one that has none among
-    the 200,000 rows that it bins by.
+    the 200,000 rows that it bins by, and takes means of neighbouring values, which two infinite ones have not.
     """
     needed = max(min_samples_leaf, 20 * len(features) / 200_000)
     rare = (~np.isnan(features)).sum(axis=0) < needed
-    return np.where(rare, np.float32(0.0), features) if rare.any() else features
+    if rare.any():
+        features = np.where(rare, np.float32(0.0), features)
+    if np.isinf(features).any():
+        largest = np.finfo(np.float32).max
+        features = np.clip(features, -largest, largest)
+    return features
 
 
 def compile_sklearn(model: Any) -> Forest:

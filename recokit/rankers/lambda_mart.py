@@ -12,7 +12,7 @@ from recokit.rankers._forest import MAX_LEAVES, Forest
 from recokit.rankers._forest_ranker import ForestRanker, check_ranges, check_rate
 from recokit.rankers._inputs import check_features
 from recokit.rankers._losses import Groups, Pairs, can_learn, groups_of, ideal_gain, mean_ndcg, weighted_ranks
-from recokit.rankers.gradient_boosting import compile_sklearn, without_rare_columns
+from recokit.rankers.gradient_boosting import compile_sklearn, ready_to_bin
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["LambdaMART"]
@@ -142,7 +142,7 @@ class LambdaMART(ForestRanker):
             early_stopping=False,
             random_state=self.random_state,
         )
-        model.fit(without_rare_columns(features, self.min_samples_leaf), groups.label)
+        model.fit(ready_to_bin(features, self.min_samples_leaf), groups.label)
         return compile_sklearn(model)
 
     def _answer(self, raw: FloatArray) -> Float32Array:
