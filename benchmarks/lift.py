@@ -76,7 +76,7 @@ def complete_journey() -> rk.Pipeline:
             rules.InStock("in_stock"),
             rules.NotOwned(except_for="consumable"),
             features.Standard(),
-            rankers.GradientBoosting(n_estimators=200, learning_rate=0.04, early_stopping=False),
+            rankers.LambdaMART(n_estimators=120, learning_rate=0.06, early_stopping=False),
             rules.MaxShare("category", 0.4),
             rules.MaxPerGroup("seller", 3, within=10),
             diversity.MMR(0.9),
@@ -156,7 +156,7 @@ CASES = {
 def alone(pipeline: rk.Pipeline) -> dict[str, rk.Pipeline]:
     """Return the pipeline with one source each and no ranker: same rules, same caps, same fitted parts."""
     sources = [name for name in pipeline.names if name.startswith("merge.")]
-    learned = [name for name in pipeline.names if name in ("standard", "gradient_boosting")]
+    learned = [name for name in pipeline.names if name in ("standard", "gradient_boosting", "lambda_mart")]
     return {
         name.removeprefix("merge."): pipeline.without(
             *(other for other in sources if other != name), *learned

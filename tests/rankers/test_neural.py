@@ -187,7 +187,7 @@ class TestEmbeddings:
         for user in (1, 2, 3):
             assert np.argmax(score[user - 1]) == np.flatnonzero(kinds == user)[0]
         plain = NeuralNet((16,), **QUICK).fit(make_data(150, noise=0.2))
-        assert np.ptp(plain.score(as_batch(zeros, (1, 2, 3), [[1, 2, 3]] * 3))) == 0
+        assert np.ptp(plain.score(as_batch(zeros, (1, 2, 3), [[1, 2, 3]] * 3))) < 1e-6  # BLAS rounds by row
 
     def test_ids_keep_their_meaning_under_other_codes(self):
         net = clone(NETS[0]).fit(make_data())
