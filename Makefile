@@ -23,7 +23,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and
 PIP = -m pip --disable-pip-version-check install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint types contracts tests test-slow test-numpy1 accuracy bench docs format clean
+.PHONY: help quickstart test lint types contracts tests test-slow test-browser test-numpy1 accuracy bench docs format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ tests: $(DEV)  ## the tests and doctests, with coverage
 
 test-slow: $(DEV)  ## the slow and the browser tests
 	$(BIN)/python -m pytest tests -m "slow or browser"
+
+test-browser: $(DEV)  ## the pages in headless Chromium, which must be installed
+	$(BIN)/python -m pytest tests -m browser
 
 test-numpy1: $(NUMPY1)  ## the tests again, on numpy 1.26
 	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not browser"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from recokit.data.table import Table
 from recokit.data.vocabulary import Vocabulary
@@ -28,6 +30,8 @@ class Schema:
         Features that stages before this one provide.
     provided : frozenset of str
         Other names that stages before this one provide, such as ``"history"``.
+    scorers : mapping of str to scorer
+        Bound scorers that stand before this stage, by the last part of their paths, for stages that explain them.
     """
 
     item_ids: Vocabulary
@@ -37,6 +41,7 @@ class Schema:
     source_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     provided: frozenset[str] = frozenset()
+    scorers: Mapping[str, Any] = field(default_factory=dict)
 
     def item_column(self, name: str) -> AnyArray:
         """Return an item column by item code, (n_items + 1,); ``"item.category"`` is ``"category"``.

@@ -17,6 +17,7 @@ from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.localise import Segment, localise
 from recokit.debugger.population import PopulationDiagnosis
+from recokit.debugger.request_page import RequestPage
 from recokit.debugger.runnable import Runnable
 from recokit.debugger.scan import RankerScan, Scan, SourceScan, Vectors
 from recokit.debugger.watch import Watch
@@ -43,6 +44,7 @@ __all__ = [
     "RankerInputs",
     "RankerScan",
     "RecommendationDebugger",
+    "RequestPage",
     "RuleChanges",
     "Runnable",
     "Scan",

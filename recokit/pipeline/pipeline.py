@@ -12,6 +12,7 @@ from recokit.data import Candidates, Dataset, Live, Requests, Schema
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.pipeline.anonymous import NonProfiling
 from recokit.pipeline.asking import Lists, build_requests, user_array
 from recokit.pipeline.checks import check_disclosed
 from recokit.pipeline.derive import steps_of
@@ -260,14 +261,9 @@ class Pipeline:
         return self._ready().candidates(requests)
 
     def similar_items(self, items: Sequence[Any], k: int = 10) -> Recommendations:
-        """Return the items most similar to each given item, by the first source that can tell.
+        """Return the items most similar to each given item, by the first source with ``similar(items, k)``.
 
-        Raises
-        ------
-        ConfigurationError
-            If no source has a method ``similar(items, k)``.
-        DataError
-            For k below 1, or ids of the wrong kind.
+        Raises ConfigurationError if there is none, DataError for k below 1, or ids of the wrong kind.
         """
         return self._ready().similar(items, k)
 
@@ -360,7 +356,7 @@ class Pipeline:
     def with_events(self, dataset: Dataset) -> Pipeline:
         """Return a pipeline whose stages that evaluate as of each request's time know other events and tables.
 
-        Everything else, such as rankers, is shared. Ids that this model does not know stay unknown.
+        Everything else is shared; ids that this model does not know stay unknown.
         """
         known = recoded(dataset, self.schema)
         return self._derived(lambda node: with_events_of(node, known), known)
@@ -369,6 +365,10 @@ class Pipeline:
         """Return this fitted pipeline as a source of another one."""
         self._ready()
         return PipelineSource(self)
+
+    def non_profiling(self) -> NonProfiling:
+        """Return this fitted pipeline for users who do not want to be profiled: each request is an anonymous one."""
+        return NonProfiling(self)
 
     def _derived(self, change: Callable[[Node], Node | None], dataset: Dataset | None = None) -> Pipeline:
         model = self._ready()

@@ -193,11 +193,18 @@ def bind_plan(plan: Plan, schema: Schema) -> Plan:
     """
     provided: set[str] = set(CALLER_FIELDS)
     features: list[str] = []
+    scorers: dict[str, Any] = {}
     ranks = {f"{name}_{part}" for name in plan.source_names for part in ("rank", "score")}
 
     def bind(node: Node) -> Node:
         seen = frozenset(provided | (ranks if node.role is not Role.SOURCE else set()))
-        known = replace(schema, source_names=plan.source_names, feature_names=tuple(features), provided=seen)
+        known = replace(
+            schema,
+            source_names=plan.source_names,
+            feature_names=tuple(features),
+            provided=seen,
+            scorers=dict(scorers),
+        )
         for name in requires(node.stage):
             _check_required(node, name, known)
         stage = node.stage
@@ -210,6 +217,8 @@ def bind_plan(plan: Plan, schema: Schema) -> Plan:
         provided.update(provides(stage))
         if node.role is Role.FEATURIZER:
             _add_features(node.name, stage.names, features)
+        if node.role is Role.SCORER:
+            scorers[node.leaf] = stage
         return replace(node, stage=stage)
 
     return plan.map(bind)

@@ -219,6 +219,7 @@ STAGES = [
     rules.Bury("item.recalled or request.device == 'mobile'", max_places=2),
     rules.Disclose("sponsored"),
     rules.Disclose(["sponsored", rules.Boost("item.price < 20"), rules.FreshnessBoost()]),
+    rules.Reasons(),
     rules.FrequencyCap(2, "30D", events=["click"]),
     rules.FrequencyCap(1, "30D", tail=LiveEvents(), shown="session"),
     rules.FreshnessBoost(window="30D"),

@@ -1,0 +1,153 @@
+"""Reasons: why an item stands in a list, as codes with numbers and in words (R43)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from recokit._configured import Configured
+from recokit.data import Candidates, Schema
+from recokit.errors import ConfigurationError
+from recokit.typing import AnyArray, BoolArray, FloatArray
+
+__all__ = ["REASON_TEMPLATES", "Reasons"]
+
+#: Words for each kind of reason; ``{name}`` and ``{value}`` are filled in.
+REASON_TEMPLATES: Mapping[str, str] = {
+    "source": "found by {name} (place {value})",
+    "feature": "{name} ({value})",
+    "rule": "moved by {name}",
+    "label": "{name}",
+}
+
+
+class Reasons(Configured):
+    """Annotator that tells why each item is recommended, from what the pipeline did: no model is asked.
+
+    The column ``reasons`` holds codes with their numbers, joined by ``"; "``: ``source.item_knn=3`` (found by that
+    source, at its place 3), ``feature.price=+0.42`` (what that feature added to the score), ``rule.boost`` (a rule that
+    moves items touched it), ``label.sponsored``. The column ``explanation`` says the same in words. It stands last.
+
+    Parameters
+    ----------
+    n_features : int, default 3
+        Features named for each item: those that changed its score most, either way.
+    templates : mapping of str to str, optional
+        Words by code (``"source.item_knn"``) or kind (``"source"``), with ``{name}`` and ``{value}``; others have those
+        of ``REASON_TEMPLATES``. An empty text leaves a reason out of the words.
+
+    Raises
+    ------
+    ConfigurationError
+        If a number is negative, or a template is for no kind of reason.
+
+    Notes
+    -----
+    Features come from the last ranker before it that has ``contributions``; rankers without, such as neural nets,
+    give none. A source without a place has none after its name. Its own columns are text, so results with them can
+    be logged and saved.
+
+    Examples
+    --------
+    >>> import recokit as rk
+    >>> from recokit import candidates
+    >>> words = {"source.popular": "many people like it (place {value})"}
+    >>> pipeline = rk.Pipeline([candidates.Popular(half_life=None), Reasons(templates=words)])
+    >>> result = pipeline.fit(rk.testing.toy_dataset()).recommend([None], k=1, now=2e9)
+    >>> result.columns["reasons"].tolist(), result.columns["explanation"].tolist()
+    (['source.popular=1'], ['many people like it (place 1)'])
+    """
+
+    provides = ("reasons", "explanation")
+
+    def __init__(self, *, n_features: int = 3, templates: Mapping[str, str] | None = None) -> None:
+        if n_features < 0:
+            raise ConfigurationError(f"found n_features={n_features}; expected at least 0")
+        for code in templates or {}:
+            if code.partition(".")[0] not in REASON_TEMPLATES:
+                raise ConfigurationError(
+                    f"found a template for {code!r}; expected one of {', '.join(REASON_TEMPLATES)}, "
+                    "alone or with a name, such as 'source.item_knn'"
+                )
+        self.n_features, self.templates = n_features, templates
+
+    def bind(self, schema: Schema) -> Any:
+        """Return a copy that knows the rankers and the rules that move items.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no source to name.
+        """
+        if not schema.source_names:
+            raise ConfigurationError("found no source before Reasons; expected at least one to name")
+        bound: Any = copy.copy(self)
+        # Not the copy's own state: the pipeline saves them where they stand, and binds again when it is loaded.
+        bound._scorers = dict(schema.scorers)
+        return bound
+
+    def annotate(self, candidates: Candidates) -> Mapping[str, AnyArray]:
+        """Return the columns ``reasons`` and ``explanation``, (N,) object: text, empty where there is no reason."""
+        told = _Told(len(candidates), {**REASON_TEMPLATES, **(self.templates or {})})
+        self._sources(candidates, told)
+        self._features(candidates, told)
+        for name, scorer in getattr(self, "_scorers", {}).items():
+            if hasattr(scorer, "touches"):
+                told.add(f"rule.{name}", scorer.touches(candidates))
+        labels = candidates.columns.get("labels", np.full(len(candidates), "", object)).astype(str)
+        kinds, which = np.unique(labels, return_inverse=True)
+        parts = [kind.split(",") for kind in kinds.tolist()]
+        for label in sorted({label for part in parts for label in part if label}):
+            told.add(f"label.{label}", np.array([label in part for part in parts], np.bool_)[which])
+        return {"reasons": told.codes, "explanation": told.words}
+
+    def _sources(self, candidates: Candidates, told: _Told) -> None:
+        for bit, name in enumerate(candidates.source_names):
+            found = (candidates.sources >> np.uint64(bit) & np.uint64(1)).astype(np.bool_)
+            rank = candidates.columns.get(f"{name}_rank", np.full(len(candidates), np.nan))
+            told.add(f"source.{name}", found, np.where(np.isnan(rank), "", np.char.mod("%.0f", rank)))
+
+    def _features(self, candidates: Candidates, told: _Told) -> None:
+        rankers = [one for one in getattr(self, "_scorers", {}).values() if hasattr(one, "contributions")]
+        if not rankers or not self.n_features or not len(candidates):
+            return
+        names = getattr(rankers[-1], "feature_names_", None) or tuple(rankers[-1].weights)
+        parts = np.asarray(rankers[-1].contributions(candidates), np.float64)
+        order = np.argsort(-np.abs(parts), axis=1, kind="stable")[:, : self.n_features]
+        for place in range(order.shape[1]):
+            column = order[:, place]
+            value: FloatArray = np.take_along_axis(parts, order[:, place : place + 1], axis=1)[:, 0]
+            shown = np.char.mod("%+.3g", value)
+            for feature in np.unique(column).tolist():
+                told.add(f"feature.{names[feature]}", (column == feature) & (value != 0), shown)
+
+
+class _Told:
+    """Codes and words of N items, added to reason by reason."""
+
+    def __init__(self, n: int, templates: Mapping[str, str]) -> None:
+        self.codes, self.words = np.full(n, "", object), np.full(n, "", object)
+        self._templates = templates
+
+    def add(self, code: str, where: BoolArray, value: AnyArray | None = None) -> None:
+        """Add a reason to some items, with a text (N,) for its number."""
+        rows = np.flatnonzero(where)
+        if not len(rows):
+            return
+        kind, _, name = code.partition(".")
+        shown = np.full(len(rows), "", object) if value is None else value[rows].astype(object)
+        equals = np.where(shown == "", "", "=").astype(object)
+        _append(self.codes, rows, code + equals + shown)
+        template = self._templates.get(code, self._templates[kind]).replace("{name}", name)
+        if template:
+            before, marked, after = template.partition("{value}")
+            _append(
+                self.words, rows, before + shown + after if marked else np.full(len(rows), template, object)
+            )
+
+
+def _append(target: AnyArray, where: AnyArray, text: AnyArray) -> None:
+    target[where] += np.where(target[where] == "", "", "; ").astype(object) + text

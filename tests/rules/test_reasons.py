@@ -1,0 +1,156 @@
+"""Reasons: every item of many lists names a source that found it and a feature that moved its score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import recokit as rk
+from recokit import candidates, features, rankers, rules
+from recokit.errors import ConfigurationError
+
+
+@pytest.fixture(scope="module")
+def market() -> rk.datasets.Marketplace:
+    return rk.datasets.make_marketplace(n_users=1_100, n_items=120, seed=2, sessions_per_user=4)
+
+
+@pytest.fixture(scope="module")
+def train(market: rk.datasets.Marketplace) -> rk.Dataset:
+    return market.dataset.split_at("2025-03-20", horizon="7D")[0]
+
+
+@pytest.fixture(scope="module")
+def pipeline(train: rk.Dataset) -> rk.Pipeline:
+    boost = rules.Boost("item.price < 20", label="bargain")
+    return rk.Pipeline(
+        [
+            candidates.Merge([candidates.ItemKNN(), candidates.History(), candidates.Popular()], limit=60),
+            features.Standard(),
+            rankers.LogisticRegression(),
+            boost,
+            rules.Disclose(["sponsored", boost]),
+            rules.Reasons(n_features=2),
+        ]
+    ).fit(train, label_window="7D", max_requests=300)
+
+
+def read(text: str) -> dict[str, str]:
+    """Return the numbers by code."""
+    return {code: value for code, _, value in (part.partition("=") for part in text.split("; "))}
+
+
+def test_every_item_of_a_thousand_lists_names_a_true_source_and_a_true_feature(
+    pipeline: rk.Pipeline, train: rk.Dataset
+) -> None:
+    users = train.user_ids.decode(np.arange(1, 1_001)).tolist()
+    result = pipeline.recommend(users, k=10, now=train.until)
+    assert len(result) == 1_000
+    ranker = pipeline["logistic_regression"]
+    batch = pipeline.candidates(pipeline.requests(users, now=train.until))
+    place = {
+        (row, item): n
+        for n, (row, item) in enumerate(zip(batch.row.tolist(), batch.item.tolist(), strict=True))
+    }
+    rows = np.repeat(np.arange(len(result)), np.diff(result.offsets))
+    index = np.array(
+        [place[row, item] for row, item in zip(rows.tolist(), result.item.tolist(), strict=True)]
+    )
+    parts = ranker.contributions(batch)[index]
+    # That these are the parts of the score is checked by the score itself.
+    probability = ranker.score(batch)[index].astype(np.float64)
+    logit = np.log(probability / (1 - probability))
+    np.testing.assert_allclose(parts.sum(axis=1) + ranker.intercept_, logit, rtol=1e-3, atol=1e-3)
+    strongest = np.abs(parts).max(axis=1)
+    column = {name: n for n, name in enumerate(ranker.feature_names_)}
+    for n, (text, sources) in enumerate(zip(result.columns["reasons"].tolist(), result.sources, strict=True)):
+        reasons = read(text)
+        named = {code.partition(".")[2] for code in reasons if code.startswith("source.")}
+        assert named == set(sources) and named
+        told = {
+            code.partition(".")[2]: float(v) for code, v in reasons.items() if code.startswith("feature.")
+        }
+        assert 1 <= len(told) <= 2
+        for name, value in told.items():
+            assert value == pytest.approx(parts[n, column[name]], rel=5e-3)
+        assert max(map(abs, told.values())) == pytest.approx(strongest[n], rel=5e-3)
+
+
+def test_the_place_in_each_source_is_the_one_that_the_source_gave(
+    pipeline: rk.Pipeline, train: rk.Dataset
+) -> None:
+    users = train.user_ids.decode(np.arange(1, 6)).tolist()
+    result = pipeline.recommend(users, k=5, now=train.until, capture="full")
+    popular = pipeline["merge.popular"]
+    found = popular.retrieve(result.trace.requests, 60)
+    for row in range(5):
+        span = slice(result.offsets[row], result.offsets[row + 1])
+        ranked = found.item[found.offsets[row] : found.offsets[row + 1]].tolist()
+        for item, text in zip(
+            result.codes(row).tolist(), result.columns["reasons"][span].tolist(), strict=True
+        ):
+            given = read(text).get("source.popular")
+            assert given is None or int(given) == ranked.index(item) + 1
+
+
+def test_rules_that_touched_an_item_and_its_labels_are_named(
+    pipeline: rk.Pipeline, train: rk.Dataset
+) -> None:
+    users = train.user_ids.decode(np.arange(1, 51)).tolist()
+    result = pipeline.recommend(users, k=10, now=train.until)
+    price, sponsored = (train.items.column(name)[result.item] for name in ("price", "sponsored"))
+    reasons = [read(text) for text in result.columns["reasons"].tolist()]
+    assert [("rule.boost" in one) for one in reasons] == (price < 20).tolist()
+    assert [("label.bargain" in one) for one in reasons] == (price < 20).tolist()
+    assert [("label.sponsored" in one) for one in reasons] == (sponsored > 0).tolist()
+    assert (price < 20).any() and (sponsored > 0).any()
+
+
+def test_words_come_from_templates_and_a_saved_pipeline_gives_the_same(
+    pipeline: rk.Pipeline, train: rk.Dataset, tmp_path: object
+) -> None:
+    words = {"source.popular": "liked by many", "feature": "", "rule": "", "label": "{name}!"}
+    worded = pipeline.replace("reasons", rules.Reasons(templates=words))
+    result = worded.recommend([None], k=3, now=train.until)
+    assert all("liked by many" in text and "feature" not in text for text in result.columns["explanation"])
+    worded.save(f"{tmp_path}/model")
+    again = rk.Pipeline.load(f"{tmp_path}/model").recommend([None], k=3, now=train.until)
+    assert again.columns["reasons"].tolist() == result.columns["reasons"].tolist()
+    assert again.columns["explanation"].tolist() == result.columns["explanation"].tolist()
+
+
+def test_a_template_for_nothing_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="sauce"):
+        rules.Reasons(templates={"sauce.popular": "x"})
+    with pytest.raises(ConfigurationError, match="n_features=-1"):
+        rules.Reasons(n_features=-1)
+
+
+def test_the_non_profiling_variant_knows_nothing_of_the_user(
+    pipeline: rk.Pipeline, train: rk.Dataset
+) -> None:
+    quiet = pipeline.non_profiling()
+    users = train.user_ids.decode(np.arange(1, 31)).tolist()
+    result = quiet.recommend(users, k=10, now=train.until, history=None)
+    assert result.users.tolist() == users
+    nobody = pipeline.recommend([None], k=10, now=train.until)
+    assert all(result.ids(row) == nobody.ids(0) for row in range(30))
+    assert any(
+        pipeline.recommend(users, k=10, now=train.until).ids(row) != nobody.ids(0) for row in range(30)
+    )
+    assert {name for sources in result.sources for name in sources} <= {"popular"}
+    given = quiet.recommend(
+        None, history=[[nobody.ids(0)[0]]], session=[[nobody.ids(0)[1]]], k=10, now=train.until
+    )
+    assert given.ids(0) == nobody.ids(0)
+    coded = quiet.run(pipeline.requests(users[:3], now=train.until))
+    assert [coded.ids(row) for row in range(3)] == [nobody.ids(0)] * 3
+
+
+def test_the_non_profiling_variant_keeps_what_the_request_says(
+    pipeline: rk.Pipeline, train: rk.Dataset
+) -> None:
+    quiet = pipeline.non_profiling()
+    first = quiet.recommend([None], k=3, now=train.until).ids(0)
+    rest = quiet.recommend(["user-1"], k=3, now=train.until, exclude=[first[:1]]).ids(0)
+    assert first[0] not in rest and rest[:2] == first[1:]
