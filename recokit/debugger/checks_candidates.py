@@ -330,4 +330,4 @@ def _shared(evidence: Evidence, event: StageEvent) -> float:
     if evidence.baseline is None:
         return 1.0
     wanted = evidence.baseline.found_by(leaf)[:TOP]
-    return float(np.isin(wanted, evidence.found_by(leaf)[:TOP]).mean()) if len(wanted) else 1.0
+    return len(np.intersect1d(wanted, evidence.found_by(leaf)[:TOP])) / len(wanted) if len(wanted) else 1.0

@@ -239,8 +239,12 @@ class ScoreOrder:
 
     def _later(self, evidence: Evidence, event: StageEvent, usual: StageEvent) -> list[Finding]:
         assert evidence.baseline is not None
-        kept, before = _order_kept(evidence, event), _order_kept(evidence.baseline, usual)
-        if not (np.isfinite(kept) and np.isfinite(before)) or before - kept <= self.moves:
+        kept = _order_kept(evidence, event)
+        # No baseline can leave more than all of it, so most need not be looked at.
+        if not kept < 1.0 - self.moves:
+            return []
+        before = _order_kept(evidence.baseline, usual)
+        if not before - kept > self.moves:
             return []
         return [
             Finding(

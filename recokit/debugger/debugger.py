@@ -292,15 +292,18 @@ class RecommendationDebugger:
         budget = self.budget_ms / 1e3
         trace, usual = run_again(self.pipeline, requests, budget), None
         stages, usual_stages = {node.name: node.stage for node in self.pipeline}, {}
-        items = _probes(trace, random, probes)
         pinned, codes, theirs = dict(trace.requests.pinned), self._gatherer.codes, None
+        offered = _offered(trace)
         if self.baseline is not None:
             translated_again = translated(requests, some, self.pipeline, self.baseline)
             usual = run_again(self.baseline, replace(translated_again, pinned=pinned), budget)
             usual_stages = {node.name: node.stage for node in self.baseline}
             pinned |= usual.requests.pinned
-            if codes is not None:
-                theirs = self.baseline.schema.item_ids.encode(schema.item_ids.decode(items))
+            # A broken source offers items that nobody is offered otherwise: the baseline tells which matter.
+            offered = _offered(usual) if codes is None else codes[_offered(usual)]
+        items = _probes(trace, offered, random, probes)
+        if self.baseline is not None and codes is not None:
+            theirs = self.baseline.schema.item_ids.encode(schema.item_ids.decode(items))
         at = float(trace.requests.now[0])
         sources = {
             node.name: scan_source(node.stage, usual_stages.get(node.name), items, at, codes, theirs, pinned)
@@ -375,10 +378,14 @@ class RecommendationDebugger:
         return Comparison(first)
 
 
-def _probes(trace: Trace, random: np.random.Generator, most: int) -> IntArray:
-    """Draw items that the users of a run have or are offered: those that matter, not the tail of the catalogue."""
+def _offered(trace: Trace) -> IntArray:
     batch = retrieved_batch(trace)
-    lists = [np.zeros(0, np.int64) if batch is None else batch.item]
+    return np.zeros(0, np.int64) if batch is None else batch.item
+
+
+def _probes(trace: Trace, offered: IntArray, random: np.random.Generator, most: int) -> IntArray:
+    """Draw items that the users of a run have or are offered: those that matter, not the tail of the catalogue."""
+    lists = [offered]
     lists += [trace.requests.ragged["history"].values] if "history" in trace.requests.ragged else []
     items = np.unique(np.concatenate(lists))
     items = items[items > 0]

@@ -173,11 +173,17 @@ class Evidence:
 
     def found_by(self, source: str) -> IntArray:
         """Return the codes of the candidates of one source (leaf name), in the source's own order."""
-        rank = None if self.retrieved is None else self.retrieved.columns.get(f"{source}_rank")
-        if self.retrieved is None or rank is None:
-            return np.zeros(0, np.int64)
-        known = np.flatnonzero(np.isfinite(rank))
-        return self._mapped(self.retrieved.item[known[np.argsort(rank[known])]])
+        return self._by_source.get(source, np.zeros(0, np.int64))
+
+    @cached_property
+    def _by_source(self) -> dict[str, IntArray]:
+        batch, found = self.retrieved, {}
+        for name in () if batch is None else batch.source_names:
+            rank = batch.columns.get(f"{name}_rank")
+            if rank is not None:
+                known = np.flatnonzero(np.isfinite(rank))
+                found[name] = self._mapped(batch.item[known[np.argsort(rank[known])]])
+        return found
 
     def _mapped(self, item: IntArray) -> IntArray:
         return item if self.codes is None else self.codes[item]
