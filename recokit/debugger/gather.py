@@ -20,7 +20,7 @@ from recokit.typing import IntArray
 __all__ = ["Gatherer", "asked_again", "feature_scale", "run_again", "translated"]
 
 #: How often a request that looks slow is run again.
-AGAIN = 3
+AGAIN = 6
 #: How many times a request's budget the debugger waits for a run of its own.
 PATIENCE = 10.0
 
