@@ -12,6 +12,9 @@ from recokit.typing import IntArray
 
 __all__ = ["CandidateRecall", "IndexHealth", "SourceAge", "SourceMix"]
 
+#: Share of the baseline's answers in the self-test from which on the rest of an index is in order.
+SOUND = 0.5
+
 
 class CandidateRecall:
     """Items known to be good, among the candidates, and which source used to find them.
@@ -201,9 +204,12 @@ class SourceMix:
     def _changed(self, evidence: Evidence, event: StageEvent, leaf: str, share: float) -> Finding:
         assert evidence.baseline is not None
         wanted = evidence.baseline.found_by(leaf)[:TOP]
+        # An index that still answers as the baseline's does is sound: it is this user's items that have moved.
+        known = evidence.scan.sources.get(event.name)
+        sound = known is not None and known.shared_of_rest > SOUND
         return Finding(
             "SOURCE_CHANGED",
-            Severity.CRITICAL,
+            Severity.NOTE if sound else Severity.CRITICAL,
             event.name,
             f"{event.name} puts {share:.0%} of the baseline's first {len(wanted)} items first",
             f"Check the index of {event.name}: its version, its vectors, and which item each belongs to; "
@@ -279,7 +285,7 @@ class IndexHealth:
             "answered": scan.answered,
             "baseline_answered": scan.usual_answered,
         }
-        if scan.vanished > self.vanished and scan.shared_of_rest > 0.5:
+        if scan.vanished > self.vanished and scan.shared_of_rest > SOUND:
             return [
                 Finding(
                     "INDEX_TRUNCATED",
