@@ -177,8 +177,11 @@ class Evidence:
 
     @cached_property
     def _by_source(self) -> dict[str, IntArray]:
-        batch, found = self.retrieved, {}
-        for name in () if batch is None else batch.source_names:
+        batch = self.retrieved
+        if batch is None:
+            return {}
+        found = {}
+        for name in batch.source_names:
             rank = batch.columns.get(f"{name}_rank")
             if rank is not None:
                 known = np.flatnonzero(np.isfinite(rank))
