@@ -10,7 +10,6 @@ import numpy as np
 
 from recokit.data import Dataset, Requests
 from recokit.data.segments import segments_by
-from recokit.debugger.captured import retrieved_batch
 from recokit.debugger.checks import CHECKS, Check
 from recokit.debugger.compare import Comparison, first_difference
 from recokit.debugger.diagnosis import Diagnosis, ranked_findings
@@ -19,7 +18,7 @@ from recokit.debugger.figures import figures_of, funnel_of, gaps_of
 from recokit.debugger.gather import Gatherer, asked_again, feature_scale, run_again, translated
 from recokit.debugger.population import PopulationDiagnosis
 from recokit.debugger.runnable import Runnable
-from recokit.debugger.scan import Scan, scan_rankers, scan_source
+from recokit.debugger.scan import Scan, offered_in, probes_of, scan_rankers, scan_source
 from recokit.debugger.watch import Watch
 from recokit.debugger.why import Answer, depth_of
 from recokit.errors import ConfigurationError
@@ -293,15 +292,15 @@ class RecommendationDebugger:
         trace, usual = run_again(self.pipeline, requests, budget), None
         stages, usual_stages = {node.name: node.stage for node in self.pipeline}, {}
         pinned, codes, theirs = dict(trace.requests.pinned), self._gatherer.codes, None
-        offered = _offered(trace)
+        offered = offered_in(trace)
         if self.baseline is not None:
             translated_again = translated(requests, some, self.pipeline, self.baseline)
             usual = run_again(self.baseline, replace(translated_again, pinned=pinned), budget)
             usual_stages = {node.name: node.stage for node in self.baseline}
             pinned |= usual.requests.pinned
             # A broken source offers items that nobody is offered otherwise: the baseline tells which matter.
-            offered = _offered(usual) if codes is None else codes[_offered(usual)]
-        items = _probes(trace, offered, random, probes)
+            offered = offered_in(usual) if codes is None else codes[offered_in(usual)]
+        items = probes_of(trace, offered, random, probes)
         if self.baseline is not None and codes is not None:
             theirs = self.baseline.schema.item_ids.encode(schema.item_ids.decode(items))
         at = float(trace.requests.now[0])
@@ -376,20 +375,6 @@ class RecommendationDebugger:
             place = first_difference(mine, theirs, self.pipeline.schema.item_ids, other.schema.item_ids)
             first[place] = first.get(place, 0) + 1
         return Comparison(first)
-
-
-def _offered(trace: Trace) -> IntArray:
-    batch = retrieved_batch(trace)
-    return np.zeros(0, np.int64) if batch is None else batch.item
-
-
-def _probes(trace: Trace, offered: IntArray, random: np.random.Generator, most: int) -> IntArray:
-    """Draw items that the users of a run have or are offered: those that matter, not the tail of the catalogue."""
-    lists = [offered]
-    lists += [trace.requests.ragged["history"].values] if "history" in trace.requests.ragged else []
-    items = np.unique(np.concatenate(lists))
-    items = items[items > 0]
-    return np.sort(random.choice(items, min(most, len(items)), replace=False))
 
 
 def _drawn(random: np.random.Generator, n: int, most: int) -> IntArray:

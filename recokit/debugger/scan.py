@@ -16,10 +16,21 @@ import numpy as np
 
 from recokit._ops.topk import top_k
 from recokit.data import Ragged, Requests, Retrieved
+from recokit.debugger.captured import retrieved_batch
 from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, IntArray
 
-__all__ = ["RankerScan", "Scan", "SourceScan", "Vectors", "scan_rankers", "scan_source", "vectors_of"]
+__all__ = [
+    "RankerScan",
+    "Scan",
+    "SourceScan",
+    "Vectors",
+    "offered_in",
+    "probes_of",
+    "scan_rankers",
+    "scan_source",
+    "vectors_of",
+]
 
 #: Answers of the baseline's source in the self-test, and how far down this one's may have them.
 DEPTH, DEEP = 20, 100
@@ -136,6 +147,21 @@ class Scan:
 
     def __bool__(self) -> bool:
         return bool(self.sources or self.rankers)
+
+
+def offered_in(trace: Trace) -> IntArray:
+    """Return the items that the users of a run are offered."""
+    batch = retrieved_batch(trace)
+    return np.zeros(0, np.int64) if batch is None else batch.item
+
+
+def probes_of(trace: Trace, offered: IntArray, random: np.random.Generator, most: int) -> IntArray:
+    """Draw items that the users of a run have or are offered: those that matter, not the tail of the catalogue."""
+    lists = [offered]
+    lists += [trace.requests.ragged["history"].values] if "history" in trace.requests.ragged else []
+    items = np.unique(np.concatenate(lists))
+    items = items[items > 0]
+    return np.sort(random.choice(items, min(most, len(items)), replace=False))
 
 
 def scan_rankers(
