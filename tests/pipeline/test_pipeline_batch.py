@@ -171,7 +171,7 @@ def test_the_python_lines_of_a_run_do_not_depend_on_the_number_of_candidates() -
     data = rk.testing.toy_dataset(n_users=20, n_items=4_000, n_events=3_000)
     requests = Requests.build(np.array([3]), k=10, now=data.until)
     counts = {}
-    for n in (400, 1_000, 4_000):
+    for n in (1_000, 2_000, 4_000):  # below some hundreds a list is sorted whole
         pipeline = rk.Pipeline(
             [
                 rk.candidates.Merge(
@@ -192,4 +192,4 @@ def test_the_python_lines_of_a_run_do_not_depend_on_the_number_of_candidates() -
         answer = pipeline.run(requests)
         assert answer.trace.of("merge")[0].n_out == n and len(answer.ids(0)) == 10
         counts[n] = lines_of(pipeline, requests)
-    assert counts[400] > 100 and len(set(counts.values())) == 1, counts
+    assert counts[1_000] > 100 and len(set(counts.values())) == 1, counts
