@@ -51,6 +51,30 @@ class Constant:
         return np.full((len(candidates), 1), self.value, np.float32)
 
 
+def test_standard_leaves_out_what_grows_with_the_log():
+    data = shop()
+    standard = Standard().fit(data).bind(data.schema)
+    growing = {"item_age_days", "item_users", "user_tenure_days", "user_items", "user_item_count"}
+    assert not growing & {*standard.names}
+    assert {standard.left_out_[name] for name in growing} == {"grows with the length of the log"}
+    assert growing <= {*standard.assemble_.names}  # whoever wants them assembles the blocks
+
+
+def test_habits_by_several_half_lives():
+    data = shop()
+    block = UserItem(windows=("7D",), half_life=("7D", "90D")).fit(data)
+    assert [name for name in block.names if "decayed" in name] == [
+        f"user_item_decayed{share}_{label}" for label in ("7d", "90d") for share in ("", "_share")
+    ]
+    log = data.interactions
+    asked = batch([int(log.user[0])], [int(log.item[0])], data.until)
+    both = dict(zip(block.names, block.featurize(asked)[0].tolist(), strict=True))
+    for label in ("7D", "90D"):
+        one = UserItem(windows=("7D",), half_life=label).fit(data)
+        alone = dict(zip(one.names, one.featurize(asked)[0].tolist(), strict=True))
+        np.testing.assert_equal({name: both[name] for name in alone}, alone)
+
+
 def test_assembled_blocks_equal_the_blocks_alone():
     data = shop()
     parts = [ItemActivity(), UserItem(), Price(category="category"), Item("price"), Calendar(), Constant()]
