@@ -18,6 +18,7 @@ from recokit.evaluation import Evaluations
 from recokit.evaluation.evaluate import evaluate
 from recokit.pipeline.budget import PHASE_OF_ROLE
 from recokit.result import Recommendations
+from recokit.trace import Trace
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["Launch", "judged", "unchecked"]
@@ -84,31 +85,22 @@ class Launch:
         return {"pipeline": self.pipeline} | ({} if self.baseline is None else {"baseline": self.baseline})
 
     @cached_property
-    def seconds(self) -> dict[str, FloatArray]:
-        """Durations (n_requests,) of single requests: ``"total"``, and each phase of the budget."""
-        return self.timed(self.pipeline)
+    def seconds(self) -> dict[str, dict[str, FloatArray]]:
+        """Durations (n_requests,) of single requests of each subject: ``"total"``, and each phase of the budget.
 
-    @cached_property
-    def usual_seconds(self) -> dict[str, FloatArray]:
-        """The same of the baseline."""
-        return self.timed(self.baseline)
-
-    def timed(self, pipeline: Any) -> dict[str, FloatArray]:
-        """Time single requests, after one that is not counted."""
-        spent: dict[str, list[float]] = {
-            name: [] for name in ("total", *dict.fromkeys(PHASE_OF_ROLE.values()), "post")
+        The subjects take turns, so that other work on the machine slows all of them; the first turn is not counted.
+        """
+        turns = [
+            {
+                name: _phases(one.recommend([user], k=K, now=self.now).trace)
+                for name, one in self.subjects.items()
+            }
+            for user in (self.users[n % len(self.users)] for n in range(self.n_requests + 1))
+        ]
+        return {
+            name: {part: np.array([turn[name][part] for turn in turns[1:]]) for part in turns[0][name]}
+            for name in self.subjects
         }
-        for n in range(self.n_requests + 1):
-            user = self.users[n % len(self.users)]
-            trace = pipeline.recommend([user], k=K, now=self.now).trace
-            if n == 0:
-                continue
-            phases = dict.fromkeys(spent, 0.0) | {"total": trace.seconds}
-            for event in trace.events:
-                phases[PHASE_OF_ROLE.get(event.role, "post")] += event.seconds
-            for name, took in phases.items():
-                spent[name].append(took)
-        return {name: np.array(took) for name, took in spent.items()}
 
     def values(self, name: str) -> AnyArray | None:
         """Return an item column, numbers by item code of train; None where it is not given and not in the table."""
@@ -134,6 +126,14 @@ class Launch:
                 subject.observers = ()
             object.__setattr__(quiet, name, subject)
         return quiet  # type: ignore[no-any-return]
+
+
+def _phases(trace: Trace) -> dict[str, float]:
+    """Return how long a request took, and its phases."""
+    spent = {"total": trace.seconds} | dict.fromkeys((*PHASE_OF_ROLE.values(), "post"), 0.0)
+    for event in trace.events:
+        spent[PHASE_OF_ROLE.get(event.role, "post")] += event.seconds
+    return spent
 
 
 def unchecked(name: str, why: str, expected: str, hint: str = "") -> Check:

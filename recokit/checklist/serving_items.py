@@ -22,7 +22,7 @@ def latency(launch: Launch) -> Check:
     """R9: within the budget at p99; phases within their shares."""
     budget = launch.limits.budget_ms
     name, expected = "serving.latency", f"p99 within {budget:g} ms, phases within their shares of it"
-    p99 = {part: 1e3 * float(np.quantile(took, 0.99)) for part, took in launch.seconds.items()}
+    p99 = {part: 1e3 * float(np.quantile(took, 0.99)) for part, took in launch.seconds["pipeline"].items()}
     late = [
         f"{part} {p99[part]:.1f} ms of {_share(part, budget):g}"
         for part in PHASE_BUDGET_MS
@@ -43,7 +43,7 @@ def slower(launch: Launch) -> Check:
         return unchecked(name, "no baseline to compare with", expected, "baseline=what serves now")
     now, usual = (
         {q: float(np.percentile(of["total"], q)) for q in _QUANTILES}
-        for of in (launch.seconds, launch.usual_seconds)
+        for of in (launch.seconds["pipeline"], launch.seconds["baseline"])
     )
     ratio = min(now[q] / max(usual[q], 1e-9) for q in (50, 95))
     median, high, usual_median, usual_high = (1e3 * of[q] for of in (now, usual) for q in (50, 95))

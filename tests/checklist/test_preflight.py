@@ -69,7 +69,8 @@ def world() -> World:
         "blocked": blocked,
         "n_users": 60,
         "n_requests": 3,
-        "budget_ms": 400,
+        "budget_ms": 600,
+        "slower": 5,
     }
     return World(pipeline, train, test, baseline, options)
 
@@ -211,13 +212,13 @@ PLANTS: dict[str, Plant] = {
     "quality.baseline": lambda w: {"pipeline": w.baseline, "baseline": w.pipeline},
     "quality.segments": upside_down_segment,
     "serving.latency": lambda w: {
-        "pipeline": w.pipeline.replace("in_stock", Slow(0.45)),
+        "pipeline": w.pipeline.replace("in_stock", Slow(0.65)),
         "in_stock": None,
         "test": None,
         "baseline": None,
         "n_requests": 1,
     },
-    "serving.slower": lambda w: {"pipeline": w.pipeline.replace("in_stock", Slow(0.15)), "in_stock": None},
+    "serving.slower": lambda w: {"pipeline": w.pipeline.replace("in_stock", Slow(0.25)), "in_stock": None},
     "serving.fallback": lambda w: {"pipeline": w.pipeline.without("fallback.popular")},
     "rules.stock": lambda w: {"pipeline": w.pipeline.without("in_stock")},
     "rules.owned": lambda w: {"pipeline": w.pipeline.without("not_owned")},
