@@ -164,7 +164,7 @@ def _log_loss(weight: FloatArray, start: FloatArray | None) -> Any:
 
 
 def ready_to_bin(features: Float32Array, min_samples_leaf: int) -> Float32Array:
-    """Return features that scikit-learn can bin: infinite values as the largest, columns that no split can use as 0.
+    """Return features that scikit-learn can bin: infinite values as large ones, columns no split can use as 0.
 
     A column with fewer known values than a leaf needs cannot be split on. scikit-learn fails on one that has none among
     the 200,000 rows that it bins by, and takes means of neighbouring values, which two infinite ones have not.
@@ -174,7 +174,7 @@ def ready_to_bin(features: Float32Array, min_samples_leaf: int) -> Float32Array:
     if rare.any():
         features = np.where(rare, np.float32(0.0), features)
     if np.isinf(features).any():
-        largest = np.finfo(np.float32).max
+        largest = np.finfo(np.float32).max / 4  # thresholds beside it stay finite
         features = np.clip(features, -largest, largest)
     return features
 
