@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -118,14 +118,15 @@ class Launch:
 
     def without_observers(self) -> Launch:
         """Return the same with pipelines whose observers see nothing of it."""
-        quiet: Any = copy.copy(self)
-        for name in ("pipeline", "baseline"):
-            subject = getattr(self, name)
-            if hasattr(subject, "observers"):
-                subject = copy.copy(subject)
-                subject.observers = ()
-            object.__setattr__(quiet, name, subject)
-        return quiet  # type: ignore[no-any-return]
+        return replace(self, pipeline=_quiet(self.pipeline), baseline=_quiet(self.baseline))
+
+
+def _quiet(subject: Any) -> Any:
+    if not hasattr(subject, "observers"):
+        return subject
+    subject = copy.copy(subject)
+    subject.observers = ()
+    return subject
 
 
 def _phases(trace: Trace) -> dict[str, float]:

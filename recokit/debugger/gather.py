@@ -24,6 +24,9 @@ AGAIN = 6
 #: How many times a request's budget the debugger waits for a run of its own, and for its repetitions in all.
 PATIENCE = 10.0
 
+#: What is known of the indexes where nobody scanned them.
+NOT_SCANNED = Scan()
+
 
 @dataclass(frozen=True, eq=False)
 class Gatherer:
@@ -50,7 +53,7 @@ class Gatherer:
         users: Sequence[Any],
         *,
         trace: Trace | None = None,
-        scan: Scan = Scan(),  # noqa: B008  (frozen)
+        scan: Scan = NOT_SCANNED,
         scale: Mapping[str, float] | None = None,
     ) -> Iterator[Evidence]:
         """Run requests as one batch, or read their captured trace, and give the evidence of each row."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from recokit.diversity._content import Content, Labels, Pairs, Vectors, unit_vec
 from recokit.errors import ConfigurationError, ContractError, NotFittedError
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = ["Compared", "check_pool", "check_trade_off", "items_of", "weighted"]
+__all__ = ["Compared", "GainState", "Incremental", "check_pool", "check_trade_off", "items_of", "weighted"]
 
 
 class Compared(Configured):
@@ -94,6 +95,25 @@ class Compared(Configured):
                 "similarity=, or bind(schema)"
             )
         return Labels(self.labels_, items_of(window, len(self.labels_)), window.valid)
+
+
+@dataclass(frozen=True, eq=False)
+class GainState:
+    """Weighted relevance and gain so far, (B, W): the gain is written into, each run has its own."""
+
+    content: Content
+    relevance: Float32Array
+    gain: Float32Array
+
+
+class Incremental(Compared):
+    """An objective whose gain is relevance less something that each choice adds to."""
+
+    def gain(self, state: GainState) -> Float32Array:
+        """Return the gain, (B, W); what has no content loses what its row's others lose in the mean."""
+        if state.content.known.all:
+            return state.gain
+        return state.relevance + state.content.known.neutral(state.gain - state.relevance)
 
 
 def _labels(schema: Schema, name: str) -> IntArray:

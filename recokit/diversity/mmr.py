@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from recokit.data import Window
-from recokit.diversity._compared import Compared, weighted
-from recokit.diversity._content import Content
-from recokit.typing import BoolArray, Float32Array, IntArray
+from recokit.diversity._compared import GainState, Incremental, weighted
+from recokit.typing import BoolArray, IntArray
 
 __all__ = ["MMR"]
 
 
-@dataclass(frozen=True, eq=False)
-class _State:
-    """Weighted relevance and gain so far, (B, W): the gain is written into, each run has its own."""
-
-    content: Content
-    relevance: Float32Array
-    gain: Float32Array
-
-
-class MMR(Compared):
+class MMR(Incremental):
     """Objective of maximal marginal relevance (Carbonell and Goldstein, 1998).
 
     The next item of a list has the largest ``t * relevance - (1 - t) * likeness``: its relevance is the ranker's score
@@ -64,19 +52,13 @@ class MMR(Compared):
     [1, 3]
     """
 
-    def start(self, window: Window) -> _State:
+    def start(self, window: Window) -> GainState:
         """Return the state before the first choice."""
         relevance = weighted(self.trade_off, window.relevance)
         # Nothing is less like anything than by -1: the same for all, until there is a first choice.
-        return _State(self.content(window), relevance, relevance + np.float32(1 - self.trade_off))
+        return GainState(self.content(window), relevance, relevance + np.float32(1 - self.trade_off))
 
-    def gain(self, state: _State) -> Float32Array:
-        """Return ``t * relevance - (1 - t) * likeness``, (B, W)."""
-        if state.content.known.all:
-            return state.gain
-        return state.relevance + state.content.known.neutral(state.gain - state.relevance)
-
-    def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
+    def update(self, state: GainState, chosen: IntArray, active: BoolArray) -> GainState:
         """Return the state after each active row chose a candidate."""
         told = state.content.known.told(chosen, active)
         gain = state.content.likeness(chosen, self.trade_off - 1)

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from recokit.data import Window
-from recokit.diversity._compared import Compared, weighted
-from recokit.diversity._content import Content
-from recokit.typing import BoolArray, Float32Array, IntArray
+from recokit.diversity._compared import GainState, Incremental, weighted
+from recokit.typing import BoolArray, IntArray
 
 __all__ = ["MSD"]
 
 
-@dataclass(frozen=True, eq=False)
-class _State:
-    """Weighted relevance and gain so far, (B, W): the gain is written into, each run has its own."""
-
-    content: Content
-    relevance: Float32Array
-    gain: Float32Array
-
-
-class MSD(Compared):
+class MSD(Incremental):
     """Objective of max-sum dispersion (Gollapudi and Sharma, 2009; Borodin, Lee and Ye, 2012).
 
     A list is worth ``t * sum of relevance + (1 - t) * sum of the distances of all pairs``; the next item is the one
@@ -58,18 +46,12 @@ class MSD(Compared):
     [1, 3]
     """
 
-    def start(self, window: Window) -> _State:
+    def start(self, window: Window) -> GainState:
         """Return the state before the first choice."""
         relevance = weighted(self.trade_off, window.relevance)
-        return _State(self.content(window), relevance, relevance.copy())
+        return GainState(self.content(window), relevance, relevance.copy())
 
-    def gain(self, state: _State) -> Float32Array:
-        """Return ``t * relevance - (1 - t) * sum of likeness to what is chosen``, (B, W)."""
-        if state.content.known.all:
-            return state.gain
-        return state.relevance + state.content.known.neutral(state.gain - state.relevance)
-
-    def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
+    def update(self, state: GainState, chosen: IntArray, active: BoolArray) -> GainState:
         """Return the state after each active row chose a candidate."""
         told = state.content.known.told(chosen, active)
         likeness = state.content.likeness(chosen, 1 - self.trade_off)

@@ -127,7 +127,10 @@ class _Within(CatalogueMetric):
     def __init__(self, metric: CatalogueMetric, items: IntArray) -> None:
         super().__init__(metric.k)
         self.metric, self.items = metric, items
-        self.definition = metric.definition
+
+    @property
+    def definition(self) -> str:
+        return self.metric.definition
 
     @property
     def name(self) -> str:

@@ -89,7 +89,7 @@ class NDCG(RelevanceMetric):
         self.over = choice("over", over, ("reachable", "k") if gains == "binary" else ("reachable",))
 
     @property
-    def definition(self) -> str:  # type: ignore[override]
+    def definition(self) -> str:
         """What exactly is computed."""
         gains = {"binary": "", "linear": "gain times ", "exponential": "(2^gain - 1) times "}[self.gains]
         discount = "1/log2(rank + 1)" if self.discount == "shifted" else "1/log2(max(rank, 2))"
@@ -140,7 +140,7 @@ class Recall(RelevanceMetric):
         self.over = choice("over", over, ("relevant", "reachable"))
 
     @property
-    def definition(self) -> str:  # type: ignore[override]
+    def definition(self) -> str:
         """What exactly is computed."""
         return f"hits / {_OVER[self.over]}"
 
@@ -173,7 +173,7 @@ class Precision(RelevanceMetric):
         self.over = choice("over", over, ("k", "list", "reachable"))
 
     @property
-    def definition(self) -> str:  # type: ignore[override]
+    def definition(self) -> str:
         """What exactly is computed."""
         return f"hits / {_OVER[self.over]}"
 
@@ -241,7 +241,7 @@ class MAP(RelevanceMetric):
         self.over: Over = choice("over", over, get_args(Over))
 
     @property
-    def definition(self) -> str:  # type: ignore[override]
+    def definition(self) -> str:
         """What exactly is computed."""
         over = "min(length of the list, k, n_relevant)" if self.over == "list" else _OVER[self.over]
         return f"precision at each hit, summed, over {over}"

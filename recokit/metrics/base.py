@@ -34,9 +34,6 @@ class Metric(Configured, ABC):
     #: Whether it reads past events: ``Judged.history`` or ``Judged.popularity``.
     needs_history: ClassVar[bool] = False
 
-    #: One line for reports: what exactly is computed.
-    definition: str = ""
-
     def __init__(self, k: int) -> None:
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise ConfigurationError(
@@ -53,6 +50,11 @@ class Metric(Configured, ABC):
             if name != "k" and isinstance(value, str | int | float) and value != parameter.default:
                 options.append(str(value) if name == self.bare else f"{name}={value}")
         return f"{type(self).__name__}@{self.k}{':' if options else ''}{','.join(options)}"
+
+    @property
+    def definition(self) -> str:
+        """One line for reports: what exactly is computed."""
+        return ""
 
     @abstractmethod
     def value(self, judged: Judged) -> float:

@@ -50,7 +50,7 @@ class UserCoverage(UserMetric):
         self.at_least = at_least
 
     @property
-    def definition(self) -> str:  # type: ignore[override]
+    def definition(self) -> str:
         """What exactly is computed."""
         return f"1 with at least {self.at_least} known items in the list, else 0"
 
@@ -193,7 +193,7 @@ class Miscalibration(ItemMetric):
         self.alpha = alpha
 
     @property
-    def definition(self) -> str:  # type: ignore[override]
+    def definition(self) -> str:
         """What exactly is computed."""
         return f"KL divergence of the list's categories from the history's, smoothed by {self.alpha:g}"
 

@@ -49,7 +49,7 @@ class RBP(RelevanceMetric):
         self.gains = choice("gains", gains, ("binary", "linear"))
 
     @property
-    def definition(self) -> str:  # type: ignore[override]
+    def definition(self) -> str:
         """What exactly is computed."""
         return f"(1 - p) * p^(rank - 1) {'times gain ' if self.gains == 'linear' else ''}over hits, p = {self.p:g}"
 
@@ -95,7 +95,7 @@ class ERR(RelevanceMetric):
         self.max_gain = max_gain
 
     @property
-    def definition(self) -> str:  # type: ignore[override]
+    def definition(self) -> str:
         """What exactly is computed."""
         return f"R / rank, each by the chance to get there; R = (2^gain - 1) / 2^{self.max_gain:g}"
 

@@ -124,7 +124,7 @@ class APLT(ListMean):
         self.head = head
 
     @property
-    def definition(self) -> str:  # type: ignore[override]
+    def definition(self) -> str:
         """What exactly is computed."""
         return f"share of items outside the head, which has {self.head:.0%} of past events"
 
@@ -198,7 +198,7 @@ class Unexpectedness(ListMean):
         self.n_popular = _positive(n_popular)
 
     @property
-    def definition(self) -> str:  # type: ignore[override]
+    def definition(self) -> str:
         """What exactly is computed."""
         return f"share of items outside the history and the {self.n_popular} most popular"
 
@@ -235,7 +235,7 @@ class Serendipity(RelevanceMetric):
         self.n_popular = _positive(n_popular)
 
     @property
-    def definition(self) -> str:  # type: ignore[override]
+    def definition(self) -> str:
         """What exactly is computed."""
         return f"hits outside the history and the {self.n_popular} most popular / k"
 

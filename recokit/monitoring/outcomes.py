@@ -7,7 +7,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from recokit.typing import FloatArray
 
 __all__ = ["OutcomeMonitor"]
 
-_BY = ("group", "users", "items")
+_By: TypeAlias = Literal["group", "users", "items"]
+_BY: tuple[_By, ...] = ("group", "users", "items")
 _IMPRESSIONS = Metric(
     "recokit_impressions", "counter", "Items shown to users whom outcomes can be joined to.", _BY
 )
@@ -304,7 +305,7 @@ class OutcomeMonitor(Monitor):
     def rates(
         self,
         tally: Tally,
-        by: Literal["group", "users", "items"] = "group",
+        by: _By = "group",
         *,
         within: Mapping[str, str] | None = None,
     ) -> dict[str, Rates]:
@@ -331,8 +332,10 @@ class OutcomeMonitor(Monitor):
 
     def figures(self, tally: Tally) -> dict[str, Any]:
         """Return the rates by group, and those of cold and warm users, new and established items."""
-        parts = {by: self.rates(tally, by) for by in _BY}  # type: ignore[arg-type]
-        rates = {by: {label: one.to_dict() for label, one in of.items()} for by, of in parts.items()}
+        parts = {by: self.rates(tally, by) for by in _BY}
+        rates: dict[str, Any] = {
+            by: {label: one.to_dict() for label, one in of.items()} for by, of in parts.items()
+        }
         return {
             **rates,
             "unjoined": {key[1]: int(n) for key, n in tally.counts.items() if key[0] == _UNJOINED.name},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from recokit._configured import Configured
 from recokit._ops.segments import counts_to_offsets, gather_segments
+from recokit.compose import snake_case
 from recokit.data import Candidates, Cap, Schema
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.rules._columns import item_name, require_bound
@@ -21,14 +22,18 @@ __all__ = ["GroupLimit", "Only", "check_places", "groups_of", "taken"]
 Only = str | float | bool | Sequence[Any]
 
 
-class GroupLimit(Configured):
-    """A limit on the groups that an item column makes; subclasses say which :meth:`_cap` it is."""
+class GroupLimit(Configured, ABC):
+    """A limit on the groups that an item column makes; subclasses say its :meth:`_bounds`."""
 
     column: str
+    hard: bool
+    relax_order: int
     only: Only | None = None
     separator: str | None = None
     #: Whether items without a value are limited together, or not at all.
     missing: Literal["together", "alone"] = "together"
+    offsets_: IntArray | None
+    name_: str
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -41,21 +46,22 @@ class GroupLimit(Configured):
         bound.group_, bound.offsets_ = groups_of(
             schema, self.column, only=self.only, separator=self.separator, missing=self.missing
         )
+        what = self.column.removeprefix("item.")
+        bound.name_ = (
+            f"{snake_case(type(self).__name__)}({what if self.only is None else f'{what}={self.only}'})"
+        )
         return bound
 
     def limit(self, candidates: Candidates) -> tuple[Cap, ...]:
         """Return the cap on these candidates."""
-        group, offsets = require_bound(self, "group_"), self.offsets_  # type: ignore[attr-defined]
-        return (self._cap(self._name, *taken(group, offsets, candidates.item)),)
+        group, offsets = taken(require_bound(self, "group_"), self.offsets_, candidates.item)
+        return (
+            Cap(self.name_, group, offsets, hard=self.hard, relax_order=self.relax_order, **self._bounds()),
+        )
 
-    def _cap(self, name: str, group: IntArray, offsets: IntArray | None) -> Cap:
-        raise NotImplementedError
-
-    @property
-    def _name(self) -> str:
-        what = self.column.removeprefix("item.")
-        verb = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
-        return f"{verb}({what})" if self.only is None else f"{verb}({what}={self.only})"
+    @abstractmethod
+    def _bounds(self) -> dict[str, Any]:
+        """Return what the cap bounds, as :class:`recokit.data.Cap` calls it."""
 
 
 def taken(group: IntArray, offsets: IntArray | None, item: IntArray) -> tuple[IntArray, IntArray | None]:

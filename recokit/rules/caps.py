@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from recokit.data import Cap
 from recokit.errors import ConfigurationError
 from recokit.rules._columns import item_name
 from recokit.rules._groups import GroupLimit, Only, check_places
-from recokit.typing import IntArray
 
 __all__ = ["MaxPerGroup", "MaxShare", "MinPerGroup", "OnePer"]
 
@@ -66,16 +64,8 @@ class MaxShare(GroupLimit):
         self.column, self.share, self.within, self.only = column, share, within, only
         self.separator, self.hard, self.relax_order = separator, hard, relax_order
 
-    def _cap(self, name: str, group: IntArray, offsets: IntArray | None) -> Cap:
-        return Cap(
-            name,
-            group,
-            offsets,
-            share=self.share,
-            within=self.within,
-            hard=self.hard,
-            relax_order=self.relax_order,
-        )
+    def _bounds(self) -> dict[str, Any]:
+        return {"share": self.share, "within": self.within}
 
 
 class MaxPerGroup(GroupLimit):
@@ -131,17 +121,8 @@ class MaxPerGroup(GroupLimit):
         self.column, self.maximum, self.within, self.sliding = column, maximum, within, sliding
         self.only, self.separator, self.hard, self.relax_order = only, separator, hard, relax_order
 
-    def _cap(self, name: str, group: IntArray, offsets: IntArray | None) -> Cap:
-        return Cap(
-            name,
-            group,
-            offsets,
-            maximum=self.maximum,
-            within=self.within,
-            sliding=self.sliding,
-            hard=self.hard,
-            relax_order=self.relax_order,
-        )
+    def _bounds(self) -> dict[str, Any]:
+        return {"maximum": self.maximum, "within": self.within, "sliding": self.sliding}
 
 
 class MinPerGroup(GroupLimit):
@@ -203,16 +184,8 @@ class MinPerGroup(GroupLimit):
         self.column, self.minimum, self.only, self.within = column, minimum, only, within
         self.separator, self.hard, self.relax_order = separator, hard, relax_order
 
-    def _cap(self, name: str, group: IntArray, offsets: IntArray | None) -> Cap:
-        return Cap(
-            name,
-            group,
-            offsets,
-            minimum=self.minimum,
-            within=self.within,
-            hard=self.hard,
-            relax_order=self.relax_order,
-        )
+    def _bounds(self) -> dict[str, Any]:
+        return {"minimum": self.minimum, "within": self.within}
 
 
 class OnePer(GroupLimit):
@@ -257,7 +230,5 @@ class OnePer(GroupLimit):
         self.column, self.within, self.separator = column, within, separator
         self.hard, self.relax_order = hard, relax_order
 
-    def _cap(self, name: str, group: IntArray, offsets: IntArray | None) -> Cap:
-        return Cap(
-            name, group, offsets, maximum=1, within=self.within, hard=self.hard, relax_order=self.relax_order
-        )
+    def _bounds(self) -> dict[str, Any]:
+        return {"maximum": 1, "within": self.within}

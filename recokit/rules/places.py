@@ -9,11 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from recokit._configured import Configured
-from recokit.data import Candidates, Cap, Pin, Schema
+from recokit.data import Candidates, Pin, Schema
 from recokit.errors import ConfigurationError
 from recokit.rules._columns import item_name, require_bound
 from recokit.rules._groups import GroupLimit, Only, check_places, groups_of
-from recokit.typing import IntArray
 
 __all__ = ["Pinned", "Slots", "Spacing"]
 
@@ -65,17 +64,8 @@ class Spacing(GroupLimit):
         self.column, self.every, self.only = column, every, only
         self.separator, self.hard, self.relax_order = separator, hard, relax_order
 
-    def _cap(self, name: str, group: IntArray, offsets: IntArray | None) -> Cap:
-        return Cap(
-            name,
-            group,
-            offsets,
-            maximum=1,
-            within=self.every,
-            sliding=True,
-            hard=self.hard,
-            relax_order=self.relax_order,
-        )
+    def _bounds(self) -> dict[str, Any]:
+        return {"maximum": 1, "within": self.every, "sliding": True}
 
 
 class Pinned(Configured):
