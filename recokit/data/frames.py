@@ -84,7 +84,10 @@ class Frame:
         return len(next(iter(self._data.values()), ())) if isinstance(self._data, dict) else len(self._data)
 
     def _read(self, name: str) -> tuple[AnyArray, BoolArray]:
-        """Return the values of the rows that have one, and where one is missing, (N,)."""
+        """Return the values of the rows that have one, and where one is missing, (N,).
+
+        Values may be a view of the frame, where none is missing.
+        """
         if name not in self._source:
             raise DataError(
                 f"found no column {name!r}; {did_you_mean(name, self._source)}; "
@@ -93,16 +96,18 @@ class Frame:
         column = self._data[self._source[name]]
         if not isinstance(column, np.ndarray):
             missing = np.array(column.is_null().to_numpy(), np.bool_)
-            column = np.asarray((column.filter(~column.is_null()) if missing.any() else column).to_numpy())
+            values = np.asarray((column.filter(~column.is_null()) if missing.any() else column).to_numpy())
             # what narwhals calls null depends on the library, and a float column may hold NaN beside it
-            inside = _missing(column)
-            missing[np.flatnonzero(~missing)[inside]] = True
-            return column[~inside], missing
+            inside = _missing(values)
+            if inside.any():
+                missing[np.flatnonzero(~missing)[inside]] = True
+                values = values[~inside]
+            return values, missing
         missing = _missing(column)
-        return column[~missing], missing
+        return column[~missing] if missing.any() else column, missing
 
     def ids(self, name: str) -> AnyArray:
-        """Return an id column as int64 or text (object).
+        """Return an id column as int64 or text (object), which may be a view of the frame.
 
         Raises
         ------
@@ -167,6 +172,8 @@ class Frame:
         """
         values, missing = self._read(name)
         kind, present = _classify(values)
+        if not missing.any():
+            return kind, present
         column: AnyArray = np.full(
             len(missing), None if kind == "text" else np.nan, object if kind == "text" else float
         )

@@ -67,7 +67,8 @@ class RawEvents:
             that are negative or not finite.
         """
         frame = Frame(events, columns, ALIASES)
-        user, item, time = frame.ids("user_id"), frame.ids("item_id"), frame.times("timestamp")
+        user, item = frame.ids("user_id").copy(), frame.ids("item_id").copy()  # kept: the frame may change
+        time = frame.times("timestamp")
         expected = f"finite seconds since 1970, at most {latest:.0f}; hint: are these milliseconds?"
         _require(np.isfinite(time) & (time <= latest), time, "timestamp", expected)
         n = len(time)

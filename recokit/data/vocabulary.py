@@ -142,7 +142,7 @@ class Vocabulary:
 
 
 def as_ids(ids: Any, name: str = "ids") -> AnyArray:
-    """Return ids as int64, or as an object array of str.
+    """Return ids as int64, or as an object array of str: the array given, if it is one already.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def _int64(array: AnyArray, name: str) -> IntArray:
             raise DataError(
                 f"found id {array[bad[0]]} in {name!r}; expected integers of 64 bits or text", rows=bad
             )
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=False)
 
 
 def _id_kind(kind: type) -> str:

@@ -70,7 +70,7 @@ def _shared_codes(parts: list[AnyArray]) -> tuple[AnyArray, list[IntArray]]:
 
 def _rows(parts: list[IntArray]) -> tuple[IntArray, list[IntArray]]:
     """Return the distinct users of all parts, ascending, and each part's CSR offsets; users ascend within a part."""
-    starts = [np.flatnonzero(np.diff(part, prepend=0)) for part in parts]
+    starts = [np.flatnonzero(np.concatenate([[True], part[1:] != part[:-1]]))[: len(part)] for part in parts]
     users = np.unique(np.concatenate([part[start] for part, start in zip(parts, starts, strict=True)]))
     offsets = []
     for part, start in zip(parts, starts, strict=True):
