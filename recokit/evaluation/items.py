@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from recokit.data import Categorical, Dataset
+from recokit.data import Categorical, Dataset, Schema
 from recokit.data.item_segments import item_segments_by
 from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
 from recokit.evaluation.evaluate import evaluate
 from recokit.evaluation.evaluations import Evaluations
 from recokit.evaluation.report import ALL, Evaluation, Score
-from recokit.metrics import CatalogueMetric, Exposure, Metric, RelevanceMetric, parse
+from recokit.metrics import CatalogueMetric, Exposure, Judged, Metric, RelevanceMetric, parse
 from recokit.result import Recommendations
 from recokit.typing import AnyArray, IntArray
 
@@ -136,13 +136,15 @@ class _Within(CatalogueMetric):
     def name(self) -> str:
         return self.metric.name
 
-    def exposure(self, judged: Any) -> Exposure:
+    def bind(self, schema: Schema) -> _Within:
+        bind = getattr(self.metric, "bind", None)
+        return self if bind is None else _Within(bind(schema), self.items)
+
+    def exposure(self, judged: Judged) -> Exposure:
         return self.metric.exposure(judged)
 
     def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:
-        whole = exposure + Exposure(np.zeros(int(self.items.max()) + 1))
-        counts = np.concatenate([[0.0], whole.counts[self.items]])
-        return self.metric.from_exposure(Exposure(counts, whole.n_lists), len(self.items))
+        return self.metric.from_exposure(exposure.of(self.items), len(self.items))
 
 
 def _of_segment(

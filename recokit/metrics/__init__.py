@@ -2,12 +2,11 @@
 
 Accuracy: :class:`NDCG`, :class:`Recall`, :class:`Precision`, :class:`RPrecision`, :class:`MAP`, :class:`MRR`,
 :class:`HitRate`, :class:`RBP`, :class:`ERR`, :class:`AUC`. Of the catalogue: :class:`CatalogCoverage`, :class:`Gini`,
-:class:`Entropy`, :class:`Personalization`. Of each list: :class:`UserCoverage`, :class:`IntraListDiversity`,
-:class:`Miscalibration`, :class:`Novelty`, :class:`ARP`, :class:`APLT`, :class:`PopularityLift`,
-:class:`Unexpectedness`,
-:class:`Serendipity`, :class:`RepeatShare`, :class:`Staleness`. Of scored rows: :func:`auc`, :func:`gauc`, :func:`rmse`,
-:func:`mae`; of probabilities: :func:`expected_calibration_error`, :func:`reliability`; of groups of items:
-:func:`exposure_by_group`, :func:`exposure_gap`.
+:class:`Entropy`, :class:`Personalization`, :class:`ExposureGap`. Of each list: :class:`UserCoverage`,
+:class:`IntraListDiversity`, :class:`Miscalibration`, :class:`Novelty`, :class:`ARP`, :class:`APLT`,
+:class:`PopularityLift`, :class:`Unexpectedness`, :class:`Serendipity`, :class:`RepeatShare`, :class:`Staleness`. Of
+scored rows: :func:`auc`, :func:`gauc`, :func:`rmse`, :func:`mae`; of probabilities: :func:`expected_calibration_error`,
+:func:`reliability`; of groups of items: :func:`exposure_by_group`, :func:`exposure_gap`.
 
 :func:`report` computes several at once, :class:`Stream` chunk by chunk, :func:`preset` has the definitions of other
 libraries, :func:`parse` makes a metric from its name, :class:`Judged` matches lists and truth once for many metrics.
@@ -22,7 +21,7 @@ from recokit.metrics.beyond import IntraListDiversity, Miscalibration, UserCover
 from recokit.metrics.calibration import Reliability, expected_calibration_error, reliability
 from recokit.metrics.cascade import AUC, ERR, RBP
 from recokit.metrics.catalogue import CatalogCoverage, Entropy, Gini, Personalization
-from recokit.metrics.fairness import exposure_by_group, exposure_gap
+from recokit.metrics.fairness import ExposureGap, exposure_by_group, exposure_gap
 from recokit.metrics.judged import Judged
 from recokit.metrics.names import parse
 from recokit.metrics.popularity import (
@@ -52,6 +51,7 @@ __all__ = [
     "CatalogueMetric",
     "Entropy",
     "Exposure",
+    "ExposureGap",
     "Figure",
     "Gini",
     "HitRate",

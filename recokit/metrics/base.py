@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from recokit._configured import Configured
 from recokit._ops.segments import segment_sum
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.metrics.judged import Judged
-from recokit.typing import AnyArray, FloatArray
+from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["CatalogueMetric", "Exposure", "Metric", "RelevanceMetric", "UserMetric", "choice", "mean_of"]
 
@@ -107,16 +107,27 @@ class Exposure:
         By item code: in how many lists it stands, or the weight of its places. Code 0 is the unknown item.
     n_lists : int
         Lists with at least one item.
+    merit : ndarray of float64, shape (largest code + 1,)
+        By item code: what it is due, on any scale, for metrics that compare the two.
     """
 
     counts: FloatArray
     n_lists: int = 0
+    merit: FloatArray = field(default_factory=lambda: np.zeros(1))
 
     def __add__(self, other: Exposure) -> Exposure:
-        longer, shorter = sorted((self.counts, other.counts), key=len, reverse=True)
-        counts = longer.copy()
-        counts[: len(shorter)] += shorter
-        return Exposure(counts, self.n_lists + other.n_lists)
+        return Exposure(
+            _added(self.counts, other.counts),
+            self.n_lists + other.n_lists,
+            _added(self.merit, other.merit),
+        )
+
+    def of(self, items: IntArray) -> Exposure:
+        """Return the exposure of these item codes alone: the others have none, and merit none."""
+        inside = np.zeros(max(len(self.counts), len(self.merit)), np.bool_)
+        inside[items[items < len(inside)]] = True
+        counts, merit = (np.where(inside[: len(part)], part, 0.0) for part in (self.counts, self.merit))
+        return Exposure(counts, self.n_lists, merit)
 
     @classmethod
     def none(cls) -> Exposure:
@@ -139,6 +150,13 @@ class CatalogueMetric(Metric):
     def value(self, judged: Judged) -> float:
         """Return the metric of all lists together."""
         return self.from_exposure(self.exposure(judged), judged.n_items)
+
+
+def _added(first: FloatArray, second: FloatArray) -> FloatArray:
+    longer, shorter = sorted((first, second), key=len, reverse=True)
+    total = longer.copy()
+    total[: len(shorter)] += shorter
+    return total
 
 
 def mean_of(values: FloatArray) -> float:

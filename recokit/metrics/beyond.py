@@ -15,11 +15,18 @@ from recokit.data.ragged import Ragged
 from recokit.data.schema import Schema
 from recokit.data.table import Categorical
 from recokit.errors import ConfigurationError
-from recokit.metrics.base import UserMetric
+from recokit.metrics.base import Metric, UserMetric
 from recokit.metrics.judged import Judged, flatten
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["IntraListDiversity", "ItemMetric", "Miscalibration", "UserCoverage", "history_of"]
+__all__ = [
+    "IntraListDiversity",
+    "ItemMetric",
+    "Miscalibration",
+    "UserCoverage",
+    "history_of",
+    "require_labels",
+]
 
 
 class UserCoverage(UserMetric):
@@ -60,8 +67,8 @@ class UserCoverage(UserMetric):
         return (np.bincount(row[item > 0], minlength=len(judged)) >= self.at_least).astype(np.float64)
 
 
-class ItemMetric(UserMetric):
-    """A metric that reads labels or vectors of items.
+class ItemMetric(Metric):
+    """A metric that reads labels or vectors of items; the second base says of what it is a metric.
 
     Parameters
     ----------
@@ -87,33 +94,39 @@ class ItemMetric(UserMetric):
             bound.features_ = _features(schema.item_column(self.by))
         return bound
 
-    def features_of(self, item: IntArray) -> AnyArray:
-        """Return label codes or unit vectors of item codes; ConfigurationError if ``by`` was not bound."""
+    @property
+    def features(self) -> AnyArray:
+        """Label codes or unit vectors by item code; ConfigurationError if ``by`` was not bound."""
         if self.features_ is None:
             raise ConfigurationError(
                 f"found by={self.by!r} without item columns; expected labels or vectors by item code; "
                 "hint: evaluate binds names to the item table of the truth or the history"
             )
-        return np.asarray(self.features_[np.where(item < len(self.features_), item, 0)])
+        return self.features_
+
+    def features_of(self, item: IntArray) -> AnyArray:
+        """Return label codes or unit vectors of item codes; those of row 0 for codes beyond the last."""
+        return np.asarray(self.features[np.where(item < len(self.features), item, 0)])
 
     def __call__(
         self,
         lists: Sequence[Sequence[Any] | AnyArray] | AnyArray,
-        truths: Any = None,
+        truths: Sequence[Collection[Any]] | AnyArray | None = None,
         *,
         history: Sequence[Collection[Any]] | AnyArray | None = None,
         **context: Any,
     ) -> float:
-        """Return the mean for lists, and history, of item codes."""
+        """Return the metric of lists, truths and history of item codes."""
         codes, offsets = flatten(lists)
-        judged = Judged.from_arrays(offsets, codes.astype(np.int64))
+        relevant, starts = flatten([()] * len(lists) if truths is None else truths)
+        judged = Judged.from_arrays(offsets, codes.astype(np.int64), starts, relevant.astype(np.int64))
         if history is not None:
             past, starts = flatten(history)
             judged = replace(judged, history=Ragged(starts, past.astype(np.int64)))
         return self.value(judged)
 
 
-class IntraListDiversity(ItemMetric):
+class IntraListDiversity(ItemMetric, UserMetric):
     """Mean dissimilarity of all pairs in the first k places of a list; undefined for lists of fewer than two.
 
     The dissimilarity of two items is 1 minus the cosine of their vectors; for labels, 1 where they differ and
@@ -155,7 +168,7 @@ class IntraListDiversity(ItemMetric):
             return np.where(n > 1, 1.0 - similar(features, row, len(judged)) / (n * (n - 1.0) / 2.0), np.nan)
 
 
-class Miscalibration(ItemMetric):
+class Miscalibration(ItemMetric, UserMetric):
     """How far the mix of categories in a list is from that of the user's history: 0 where it is the same.
 
     The Kullback-Leibler divergence ``sum(p_c * ln(p_c / q_c))`` in nats, where p is the share of category c among
@@ -188,8 +201,7 @@ class Miscalibration(ItemMetric):
         super().__init__(k, by=by)
         if not 0 < alpha < 1:
             raise ConfigurationError(f"found alpha={alpha}; expected above 0 and below 1")
-        if self.features_ is not None and self.features_.ndim != 1:
-            raise ConfigurationError("found vectors for by; expected a label for each item")
+        require_labels(self)
         self.alpha = alpha
 
     @property
@@ -211,6 +223,12 @@ class Miscalibration(ItemMetric):
         terms = p * np.log(p / ((1 - self.alpha) * listed + self.alpha * p))
         defined = (past.counts > 0) & (np.bincount(row, minlength=n) > 0)
         return np.where(defined, segment_sum(terms, p_row, n), np.nan)
+
+
+def require_labels(metric: ItemMetric) -> None:
+    """Raise ConfigurationError where ``by`` holds vectors."""
+    if metric.features_ is not None and metric.features_.ndim != 1:
+        raise ConfigurationError("found vectors for by; expected a label for each item")
 
 
 def history_of(metric: Any, judged: Judged) -> Ragged:

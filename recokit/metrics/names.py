@@ -12,6 +12,7 @@ from recokit.metrics.base import Metric
 from recokit.metrics.beyond import IntraListDiversity, Miscalibration, UserCoverage
 from recokit.metrics.cascade import AUC, ERR, RBP
 from recokit.metrics.catalogue import CatalogCoverage, Entropy, Gini, Personalization
+from recokit.metrics.fairness import ExposureGap
 from recokit.metrics.popularity import (
     APLT,
     ARP,
@@ -30,7 +31,8 @@ _KNOWN: dict[str, type[Metric]] = {
     kind.__name__: kind
     for kind in (
         *(NDCG, Recall, Precision, RPrecision, MAP, MRR, HitRate, RBP, ERR, AUC),
-        *(CatalogCoverage, UserCoverage, Gini, Entropy, Personalization, IntraListDiversity, Miscalibration),
+        *(CatalogCoverage, UserCoverage, Gini, Entropy, Personalization, ExposureGap),
+        *(IntraListDiversity, Miscalibration),
         *(Novelty, ARP, APLT, PopularityLift, Unexpectedness, Serendipity, RepeatShare, Staleness),
     )
 }
