@@ -31,7 +31,7 @@ class Captured:
     usual : sequence
         Nodes of the baseline, if there is one with the same codes.
     seconds : mapping of str to float
-        The least that each stage took, and the whole under ``""``, where the request was run more than once.
+        What each stage takes, and the whole under ``""``, where the request may have run more than once.
     """
 
     trace: Trace

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -61,16 +62,17 @@ class Gatherer:
         trace = self._run(self.pipeline, requests) if trace is None else trace
         codes = self.codes
         known = () if self.baseline is None or codes is not None else self.baseline
-        usual = None
+        runs = [(self.pipeline, replace(requests, pinned=trace.requests.pinned), trace)]
         if self.baseline is not None:
             asked = translated(requests, users, self.pipeline, self.baseline)
             # The same live values, whatever has changed by now.
             asked = replace(asked, pinned=trace.requests.pinned)
-            usual = Captured(self._run(self.baseline, asked), tuple(self.baseline))
-        least: dict[str, float] = {}
-        if again and len(requests) == 1:
-            least = self._fastest(requests, trace, None if usual is None else usual.trace)
-        captured = Captured(trace, tuple(self.pipeline), tuple(known), least)
+            runs.append((self.baseline, asked, self._run(self.baseline, asked)))
+        times = self._times(runs) if again and len(requests) == 1 else [{} for _ in runs]
+        captured = Captured(trace, tuple(self.pipeline), tuple(known), times[0])
+        usual = None
+        if self.baseline is not None:
+            usual = Captured(runs[1][2], tuple(self.baseline), seconds=times[1])
         scale = scale if scale is not None else {}
         good = self._good_items(users)
         for row in range(len(requests)):
@@ -105,27 +107,26 @@ class Gatherer:
     def _run(self, pipeline: Runnable, requests: Requests) -> Trace:
         return run_again(pipeline, requests, self.budget)
 
-    def _fastest(self, requests: Requests, trace: Trace, usual: Trace | None) -> dict[str, float]:
-        """Return the least that each stage took, and the whole under "", in a few runs where one looks slow.
+    def _times(self, runs: Sequence[tuple[Runnable, Requests, Trace]]) -> list[dict[str, float]]:
+        """Return what each stage takes, and the whole under "", here and in the baseline.
 
-        A slow stage stays slow; a busy machine does not.
+        Where one looks slow, the two run a few times more, in turns: a slow stage stays slow, and a busy machine slows
+        both. Of here the least counts, of the baseline the median, so that one lucky run of it accuses nobody.
         """
-        least = _seconds(trace)
-        before = {} if usual is None else _seconds(usual)
-        spent = trace.seconds
+        taken = [[_seconds(trace)] for _, _, trace in runs]
         for _ in range(AGAIN):
-            late = any(
-                taken > 2 * before[name] + 0.1 * self.budget
-                for name, taken in least.items()
-                if name in before
-            )
-            healthy = not late and least[""] <= self.budget
-            if healthy or spent >= PATIENCE * self.budget:
+            spent = sum(times[""] for times in taken[0])
+            if not self._looks_slow(*_usually(taken)) or spent >= PATIENCE * self.budget:
                 break
-            again = _seconds(self._run(self.pipeline, replace(requests, pinned=trace.requests.pinned)))
-            spent += again[""]
-            least = {name: min(taken, again.get(name, taken)) for name, taken in least.items()}
-        return least
+            for times, (pipeline, requests, _) in zip(taken, runs, strict=True):
+                times.append(_seconds(self._run(pipeline, requests)))
+        return _usually(taken)
+
+    def _looks_slow(self, taken: Mapping[str, float], usual: Mapping[str, float] | None = None) -> bool:
+        """Whether there is reason to run again; what counts as slow is for the checks to say."""
+        if usual is None:
+            return taken[""] > self.budget
+        return any(t > 2 * usual.get(name, 0.0) + 0.1 * self.budget for name, t in taken.items())
 
     def _good_items(self, users: Sequence[Any]) -> list[IntArray | None]:
         if self.known_good is None:
@@ -142,6 +143,14 @@ def _seconds(trace: Trace) -> dict[str, float]:
     for event in trace.events:
         taken[event.name] = taken.get(event.name, 0.0) + event.seconds
     return taken
+
+
+def _usually(taken: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[str, float]]:
+    """Reduce several runs to one, stage by stage of the first: of here the least, of the baseline the median."""
+    return [
+        {name: of([run.get(name, t) for run in runs]) for name, t in runs[0].items()}
+        for runs, of in zip(taken, (min, median), strict=False)
+    ]
 
 
 def run_again(pipeline: Runnable, requests: Requests, budget: float) -> Trace:

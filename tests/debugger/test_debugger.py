@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -255,6 +256,40 @@ def test_a_slow_stage_is_named(healthy: rk.Pipeline, users: list[Any]) -> None:
     slow = healthy.replace("blocked", Slow())
     found = rk.RecommendationDebugger(slow, budget_ms=200).diagnose(users[0], now=healthy.fitted_until)
     assert (found.verdict, found.stage) == ("STAGE_SLOW", "blocked")
+
+
+class OnMachine:
+    """A rule whose calls, on whatever pipeline, take turns on one machine that stalls at some of them."""
+
+    def __init__(self, stalls: Iterator[bool], *, own: float = 0.0) -> None:
+        self.stalls, self.own = stalls, own
+
+    def keep(self, candidates: rk.Candidates) -> np.ndarray:
+        time.sleep(self.own + 0.06 * next(self.stalls))
+        return np.ones(len(candidates), np.bool_)
+
+
+@pytest.mark.parametrize(
+    "stalls",
+    [
+        pytest.param([True, False, False], id="one stalled run"),
+        pytest.param([True, False, *[True] * 20], id="one lucky run of the baseline on a busy machine"),
+        pytest.param([True, False, True, False, True, False, False], id="now and then"),
+    ],
+)
+def test_a_busy_machine_is_no_slow_stage(healthy: rk.Pipeline, users: list[Any], stalls: list[bool]) -> None:
+    machine = itertools.chain(stalls, itertools.repeat(False))
+    here, usual = (healthy.replace("blocked", OnMachine(machine)) for _ in range(2))
+    debugger = rk.RecommendationDebugger(here, baseline=usual)
+    assert "STAGE_SLOW" not in codes_of(debugger.diagnose(users[0], now=healthy.fitted_until))
+
+
+def test_a_slow_stage_is_named_on_a_busy_machine_too(healthy: rk.Pipeline, users: list[Any]) -> None:
+    machine = itertools.cycle([True, False, False, False, False])
+    slow = healthy.replace("blocked", OnMachine(machine, own=0.05))
+    usual = healthy.replace("blocked", OnMachine(machine))
+    found = rk.RecommendationDebugger(slow, baseline=usual).diagnose(users[0], now=healthy.fitted_until)
+    assert next(one for one in found.findings if one.code == "STAGE_SLOW").stage == "blocked"
 
 
 def test_a_cold_user_is_no_feature_issue(healthy: rk.Pipeline) -> None:
