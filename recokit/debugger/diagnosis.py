@@ -115,12 +115,15 @@ def ranked_findings(found: Iterable[Finding], place_of: Mapping[str, int]) -> tu
     """Order findings: the worst first, of equal ones the one earlier in the funnel, then in the order found.
 
     A difference from the baseline is a symptom where an earlier stage, or an earlier check of the same stage, has a
-    cause already.
+    cause already. A slow stage comes after what changes the list: it explains no other list, and what does, such as a
+    cap that nothing fits under, may well be why it is slow.
     """
     last = max(place_of.values(), default=0)
 
     def place(finding: Finding) -> float:
-        return place_of.get(finding.stage, last) if finding.stage else last + _AFTER[finding.place]
+        if not finding.stage or finding.code == "STAGE_SLOW":
+            return last + _AFTER[finding.place]
+        return place_of.get(finding.stage, last)
 
     ordered = sorted(found, key=place)
     ranked: list[Finding] = []
@@ -128,6 +131,5 @@ def ranked_findings(found: Iterable[Finding], place_of: Mapping[str, int]) -> tu
     for finding in ordered:
         symptom = explained and finding.relative and finding.severity > Severity.SYMPTOM
         ranked.append(replace(finding, severity=Severity.SYMPTOM) if symptom else finding)
-        # A slow stage explains no other list.
         explained |= finding.severity >= Severity.WARNING and finding.code != "STAGE_SLOW"
     return tuple(sorted(ranked, key=lambda one: -one.severity))

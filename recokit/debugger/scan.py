@@ -18,7 +18,7 @@ from recokit._ops.topk import top_k
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.debugger.captured import retrieved_batch
 from recokit.trace import StageEvent, Trace
-from recokit.typing import AnyArray, IntArray
+from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = [
     "RankerScan",
@@ -32,13 +32,13 @@ __all__ = [
     "vectors_of",
 ]
 
-#: Answers of the baseline's source in the self-test, and how far down this one's may have them.
+#: Answers of one source in the self-test, and how far down the other's may have them.
 DEPTH, DEEP = 20, 100
 #: Items of each user whose contributions are read.
 EXPLAINED = 5
 #: Rows of vectors that the check of arrays looks at, at most.
 MOST_ROWS = 200_000
-#: Baseline answers that an item must be among before its absence tells anything.
+#: Answers that an item must be among before its absence elsewhere tells anything.
 SEEN_OFTEN = 2
 
 
@@ -82,7 +82,9 @@ class SourceScan:
     shared : float
         Mean share of the baseline's first 20 answers that are among the first 20 here; NaN without a baseline.
     vanished : float
-        Of the items that are often among the baseline's answers: the share that is never among the first 100 here.
+        Of the items that are often among the baseline's first 20: the share that is never among the first 100 here.
+    appeared : float
+        The same the other way round, of the items often here: what comes and goes with newer events.
     shared_of_rest : float
         Share of the baseline's answers that are among the first 100 here: of those of these items that did not vanish,
         and of the probes that have an answer.
@@ -101,12 +103,18 @@ class SourceScan:
     usual_answered: float = float("nan")
     shared: float = float("nan")
     vanished: float = float("nan")
+    appeared: float = float("nan")
     shared_of_rest: float = float("nan")
     gone: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     vectors: tuple[Vectors, ...] = ()
     usual_vectors: tuple[Vectors, ...] = ()
     until: float = float("inf")
     seconds: float = 0.0
+
+    @property
+    def lost(self) -> float:
+        """Share of its items that the source has lost: those vanished beyond what comes and goes anyway."""
+        return max(0.0, 1.0 - (1.0 - self.vanished) / max(1.0 - self.appeared, 1e-9))
 
 
 @dataclass(frozen=True)
@@ -234,9 +242,9 @@ def scan_source(
     base: dict[str, Any] = {"vectors": vectors, "usual_vectors": usual_vectors, "until": until}
     if "history" not in getattr(stage, "requires", ()):
         return SourceScan(**base, seconds=time.perf_counter() - started)
-    mine = _ask(stage, items, now, pinned, DEEP)
+    mine = _ask(stage, items, now, pinned)
     asked = items if usual_items is None else usual_items
-    theirs = None if usual is None else _ask(usual, asked, now, pinned, DEPTH)
+    theirs = None if usual is None else _ask(usual, asked, now, pinned)
     found: dict[str, Any] = {}
     if mine is not None:
         found = {"probes": len(items), "answered": float(np.mean(np.diff(mine.offsets) > 0))}
@@ -246,38 +254,49 @@ def scan_source(
     return SourceScan(**base, **found, seconds=time.perf_counter() - started)
 
 
-def _ask(stage: Any, items: IntArray, now: float, pinned: Mapping[int, Any], depth: int) -> Retrieved | None:
+def _ask(stage: Any, items: IntArray, now: float, pinned: Mapping[int, Any]) -> Retrieved | None:
     requests = Requests.build(
         np.zeros(len(items), np.int64), now=now, ragged={"history": Ragged(np.arange(len(items) + 1), items)}
     )
     try:
-        answer: Retrieved = stage.retrieve(replace(requests, pinned=dict(pinned)), depth)
+        answer: Retrieved = stage.retrieve(replace(requests, pinned=dict(pinned)), DEEP)
     except Exception:  # it asks for more than a history: nothing to compare by
         return None
     return answer
 
 
 def _compared(mine: Retrieved, usual_offsets: IntArray, usual: IntArray) -> dict[str, Any]:
-    n = len(usual_offsets) - 1
-    row, usual_row = (
-        np.repeat(np.arange(n), np.diff(mine.offsets)),
-        np.repeat(np.arange(n), np.diff(usual_offsets)),
-    )
     n_codes = int(max(mine.item.max(initial=0), usual.max(initial=0))) + 1
+    (row, first), (usual_row, usual_first) = _places(mine.offsets), _places(usual_offsets)
     asked, answers = usual_row * n_codes + usual, row * n_codes + mine.item
-    first = np.arange(len(row)) - mine.offsets[row] < DEPTH
-    both, deep = np.isin(asked, answers[first]), np.isin(asked, answers)
-    often = np.flatnonzero(np.bincount(usual, minlength=n_codes) >= SEEN_OFTEN)
-    gone = np.setdiff1d(often, mine.item)
+    both = np.isin(asked[usual_first], answers[first])
+    often, usually_often = _often(mine.item[first]), _often(usual[usual_first])
+    gone, new = np.setdiff1d(usually_often, mine.item), np.setdiff1d(often, usual)
     # Of probes that have an answer: that some have none is another matter.
-    rest = np.isin(usual, np.setdiff1d(often, gone)) & (np.diff(mine.offsets) > 0)[usual_row]
+    rest = (
+        usual_first
+        & np.isin(usual, np.setdiff1d(usually_often, gone))
+        & (np.diff(mine.offsets) > 0)[usual_row]
+    )
     return {
         "usual_answered": float(np.mean(np.diff(usual_offsets) > 0)),
         "shared": float(both.mean()) if len(both) else float("nan"),
-        "vanished": len(gone) / len(often) if len(often) else 0.0,
-        "shared_of_rest": float(deep[rest].mean()) if rest.any() else float("nan"),
+        "vanished": len(gone) / max(len(usually_often), 1),
+        "appeared": len(new) / max(len(often), 1),
+        "shared_of_rest": float(np.isin(asked[rest], answers).mean()) if rest.any() else float("nan"),
         "gone": gone,
     }
+
+
+def _places(offsets: IntArray) -> tuple[IntArray, BoolArray]:
+    """Return the probe of each answer, and whether it is among its first."""
+    row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    return row, np.arange(len(row)) - offsets[row] < DEPTH
+
+
+def _often(items: IntArray) -> IntArray:
+    found: IntArray = np.flatnonzero(np.bincount(items) >= SEEN_OFTEN)
+    return found
 
 
 def vectors_of(stage: Any) -> Iterator[Vectors]:

@@ -10,8 +10,11 @@ import pytest
 
 import recokit as rk
 from recokit import candidates, diversity, features, rankers, rules
+from recokit.data import Retrieved
 from recokit.datasets import make_marketplace
-from recokit.debugger import Severity
+from recokit.debugger import Finding, Severity
+from recokit.debugger.diagnosis import ranked_findings
+from recokit.debugger.scan import scan_source
 from recokit.testing import faults
 
 HEALTHY = "NO_OBVIOUS_ISSUE"
@@ -243,6 +246,41 @@ def test_the_scan_knows_a_source_that_lost_items(healthy: rk.Pipeline, users: li
     after = debugger.diagnose(users[0], now=healthy.fitted_until)
     assert (after.verdict, after.stage) == ("INDEX_TRUNCATED", "merge.pure_svd")
     assert not any("debugger.scan()" in gap for gap in after.not_assessed)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_items_that_come_and_go_are_no_lost_items(share: float) -> None:
+    """Every fifth item is another one in the newer source; of the rest a share may be gone on top of that."""
+
+    class Neighbours:
+        requires = ("history",)
+
+        def __init__(self, offered: np.ndarray) -> None:
+            self.offered = offered
+
+        def retrieve(self, requests: rk.Requests, limit: int) -> Retrieved:
+            rows = [
+                np.random.default_rng(item).permutation(400)[:80] + 1
+                for item in requests.lists("history").values
+            ]
+            rows = [row[self.offered[row]][:limit] for row in rows]
+            offsets = np.cumsum([0, *map(len, rows)])
+            return Retrieved(offsets, np.concatenate(rows), np.zeros(offsets[-1], np.float32))
+
+    random = np.random.default_rng(1)
+    kind = random.choice(["both", "old", "new"], 401, p=[0.66, 0.17, 0.17])
+    here = (kind != "old") & ~(random.random(401) < share)
+    found = scan_source(Neighbours(here), Neighbours(kind != "new"), np.arange(1, 301), 0.0, None, None, {})
+    assert found.vanished > 0.15
+    assert found.lost == pytest.approx(share, abs=0.06)
+
+
+def test_what_changes_the_list_comes_before_a_slow_stage() -> None:
+    def critical(code: str, stage: str) -> Finding:
+        return Finding(code, Severity.CRITICAL, stage, "", "", "list", "settings")
+
+    slow, tight = critical("STAGE_SLOW", "mmr"), critical("LIMIT_TOO_TIGHT", "max_share")
+    assert ranked_findings([slow, tight], {"mmr": 0})[0] is tight
 
 
 def test_a_baseline_of_other_items_is_compared_by_id(market: tuple[rk.Dataset, rk.Dataset]) -> None:
