@@ -15,7 +15,7 @@ from recokit.slates import select
 from recokit.trace import Trace
 from recokit.typing import IntArray
 
-__all__ = ["Captured", "captured_rows", "listed", "ranked_batch", "retrieved_batch"]
+__all__ = ["Captured", "captured_rows", "listed", "n_missing", "ranked_batch", "retrieved_batch"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +125,11 @@ def ranked_batch(trace: Trace) -> Candidates | None:
 def captured_rows(batch: Candidates, row: int) -> IntArray:
     """Return one row's items."""
     return batch.item[int(batch.offsets[row]) : int(batch.offsets[row + 1])]
+
+
+def n_missing(wanted: IntArray, there: IntArray) -> int:
+    """Return how many items of one short list another lacks; sets are faster than arrays here."""
+    return len(set(wanted.tolist()) - set(there.tolist()))
 
 
 def listed(batch: Candidates, limits: Sequence[Any], steering: Sequence[Any] = ()) -> Candidates | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recokit.debugger.captured import n_missing
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.scan import SourceScan
@@ -340,4 +341,6 @@ def _shared(evidence: Evidence, event: StageEvent) -> float:
     if evidence.baseline is None:
         return 1.0
     wanted = evidence.baseline.found_by(leaf)[:TOP]
-    return len(np.intersect1d(wanted, evidence.found_by(leaf)[:TOP])) / len(wanted) if len(wanted) else 1.0
+    if not len(wanted):
+        return 1.0
+    return 1.0 - n_missing(wanted, evidence.found_by(leaf)[:TOP]) / len(wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recokit.debugger.captured import captured_rows, listed
+from recokit.debugger.captured import captured_rows, listed, n_missing
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.protocols import Role
@@ -77,10 +77,11 @@ class RuleChanges:
             before = usual.get(event.name)
             if before is None or event.n_in == event.n_out or evidence.failed_here(event):
                 continue
-            kept = _kept(evidence.baseline, before)
-            gone = _gone(evidence, event)
+            kept, gone = _kept(evidence.baseline, before), _gone(evidence, event)
+            if len(gone) < 3:
+                continue
             extra = gone[np.isin(gone, kept)]
-            both = len(extra) + len(np.intersect1d(kept, _kept(evidence, event)))
+            both = len(extra) + len(kept) - n_missing(kept, _kept(evidence, event))
             if len(extra) >= 3 and len(extra) > self.more * both:
                 found.append(self._finding(evidence, event.name, extra, both))
         return found
@@ -203,7 +204,7 @@ def _tightest(evidence: Evidence) -> str:
     def kept_off(name: str) -> int:
         assert evidence.ranked is not None
         lists = listed(evidence.ranked, [evidence.stages[name]])
-        return 0 if lists is None else len(np.setdiff1d(evidence.best, lists.item))
+        return 0 if lists is None else n_missing(evidence.best, lists.item)
 
     return max(names, key=kept_off)
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from recokit.debugger.captured import n_missing
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.ranks import rank_correlation
@@ -103,7 +104,7 @@ class ScoreSpread:
         events = [event for event in evidence.events("scorer") if event.after is not None]
         for event in events[:-1]:
             assert event.after is not None
-            score = evidence.of_row(event.after).score
+            score = event.after.score[evidence.place_in(event.after)]
             best = np.sort(score[np.isfinite(score)])[::-1][:20]
             _, counts = np.unique(best, return_counts=True)
             if len(best) > 1 and counts[counts > 1].sum() > 0.5 * len(best):
@@ -193,10 +194,11 @@ class ScoreOrder:
 
     def _first(self, evidence: Evidence, event: StageEvent, usual: StageEvent) -> list[Finding]:
         assert evidence.baseline is not None and event.after is not None and usual.after is not None
-        mine, theirs = evidence.of_row(event.after), evidence.baseline.of_row(usual.after)
-        there = theirs.item if evidence.baseline.codes is None else evidence.baseline.codes[theirs.item]
-        _, at, other = np.intersect1d(mine.item, there, assume_unique=True, return_indices=True)
-        here, before = mine.score[at], theirs.score[other]
+        mine, theirs = evidence.place_in(event.after), evidence.baseline.place_in(usual.after)
+        there = usual.after.item[theirs]
+        there = there if evidence.baseline.codes is None else evidence.baseline.codes[there]
+        _, at, other = np.intersect1d(event.after.item[mine], there, assume_unique=True, return_indices=True)
+        here, before = event.after.score[mine][at], usual.after.score[theirs][other]
         fine = np.isfinite(here) & np.isfinite(before)
         here, before = here[fine], before[fine]
         if len(here) < 10 or np.ptp(here) == 0 or np.ptp(before) == 0:
@@ -266,12 +268,13 @@ class ScoreOrder:
 def _order_kept(evidence: Evidence, event: StageEvent) -> float:
     if event.before is None or event.after is None:
         return float("nan")
-    before, after = evidence.of_row(event.before).score, evidence.of_row(event.after).score
+    before = event.before.score[evidence.place_in(event.before)]
+    after = event.after.score[evidence.place_in(event.after)]
     fine = np.isfinite(before) & np.isfinite(after)
     if fine.sum() < 10 or np.ptp(before[fine]) == 0:
         return float("nan")
     # What counts is at the top: of a long tail no boost moves much.
     top = np.argsort(-after[fine], kind="stable")[:TOP]
     first = np.argsort(-before[fine], kind="stable")[:TOP]
-    shared = len(np.intersect1d(top, first)) / len(top)
+    shared = 1.0 - n_missing(top, first) / len(top)
     return min(rank_correlation(before[fine], after[fine]), shared)

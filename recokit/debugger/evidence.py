@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recokit.data import Candidates, Requests, Schema
-from recokit.debugger.captured import Captured, captured_rows, ranked_batch, retrieved_batch
+from recokit.debugger.captured import Captured, captured_rows, n_missing, ranked_batch, retrieved_batch
 from recokit.debugger.pairs import FeaturePair
 from recokit.debugger.scan import Scan
 from recokit.trace import StageEvent, Trace
@@ -98,11 +98,15 @@ class Evidence:
         """Whether the run had this user only, so that its times are those of a request."""
         return len(self.trace.requests) == 1
 
+    def place_in(self, batch: Candidates) -> slice:
+        """Return where the user's candidates are in a batch of the run."""
+        return slice(int(batch.offsets[self.row]), int(batch.offsets[self.row + 1]))
+
     def of_row(self, batch: Candidates) -> Candidates:
         """Return the user's part of a batch of the run."""
         if batch.n_rows == 1:
             return batch
-        here = slice(int(batch.offsets[self.row]), int(batch.offsets[self.row + 1]))
+        here = self.place_in(batch)
         n = here.stop - here.start
         return Candidates(
             self.requests,
@@ -167,9 +171,11 @@ class Evidence:
         batch = self.retrieved
         if batch is None:
             return {}
-        bits = np.arange(len(batch.source_names), dtype=np.uint64)
-        counts = ((batch.sources[:, None] >> bits) & np.uint64(1)).sum(axis=0)
-        return {name: int(n) for name, n in zip(batch.source_names, counts, strict=True)}
+        bits = np.uint64(1) << np.arange(len(batch.source_names), dtype=np.uint64)
+        return {
+            name: int(np.count_nonzero(batch.sources & bit))
+            for name, bit in zip(batch.source_names, bits, strict=True)
+        }
 
     def found_by(self, source: str) -> IntArray:
         """Return the codes of the candidates of one source (leaf name), in the source's own order."""
@@ -224,14 +230,14 @@ class Evidence:
         scored = [event.after for event in self.events("scorer") if event.after is not None]
         if not scored:
             return self.ranked.score.astype(np.float64)
-        last = self.of_row(scored[-1])
-        if not len(last):
+        here = self.place_in(scored[-1])
+        item, score = scored[-1].item[here], scored[-1].score[here].astype(np.float64)
+        if not len(item):
             return self.ranked.score.astype(np.float64)
-        if len(last) == len(self.ranked) and np.array_equal(last.item, self.ranked.item):
-            return last.score.astype(np.float64)
-        order = np.argsort(last.item)
-        place = order[np.searchsorted(last.item[order], self.ranked.item)]
-        return last.score[place].astype(np.float64)
+        if np.array_equal(item, self.ranked.item):
+            return score
+        order = np.argsort(item)
+        return score[order[np.searchsorted(item[order], self.ranked.item)]]
 
     @cached_property
     def spread(self) -> float:
@@ -330,13 +336,13 @@ class Evidence:
         ]
         if not any(event.n_in > event.n_out for event in rules):
             return {event.name: [] for event in rules}
-        wanted = self.best_with_rules_off
+        wanted = set(self.best_with_rules_off.tolist())
         found: dict[str, list[int]] = {}
         for event in rules:
             assert event.before is not None and event.kept is not None
-            here = slice(int(event.before.offsets[self.row]), int(event.before.offsets[self.row + 1]))
+            here = self.place_in(event.before)
             gone = event.before.item[here][~event.kept[here]]
-            found[event.name] = sorted({*found.get(event.name, []), *np.intersect1d(wanted, gone).tolist()})
+            found[event.name] = sorted({*found.get(event.name, []), *wanted.intersection(gone.tolist())})
         return found
 
     @cached_property
@@ -345,9 +351,9 @@ class Evidence:
         item = [np.zeros(0, np.int64) if self.ranked is None else self.ranked.item]
         score = [np.zeros(0, np.float32) if self.ranked is None else self.ranked.score]
         if self.captured.removed is not None:
-            out = self.of_row(self.captured.removed)
-            item.append(out.item)
-            score.append(out.score)
+            here = self.place_in(self.captured.removed)
+            item.append(self.captured.removed.item[here])
+            score.append(self.captured.removed.score[here])
         items = np.concatenate(item)
         best: IntArray = items[np.argsort(_descending(np.concatenate(score)), kind="stable")[:TOP]]
         return best
@@ -366,29 +372,29 @@ class Evidence:
     @cached_property
     def exchanged(self) -> int:
         """Items of the top k by score that limits and diversity kept off the list."""
-        return len(np.setdiff1d(self.best, self.selected))
+        return n_missing(self.best, self.selected)
 
     @cached_property
     def exchanged_by_limits(self) -> int:
         """Items of the top k by score that the limits alone keep off the list."""
-        return len(np.setdiff1d(self.best, self.limited))
+        return n_missing(self.best, self.limited)
 
     @cached_property
     def exchanged_by_diversity(self) -> int:
         """Items of the list under the limits alone that diversity, or another reranker, exchanged."""
-        return len(np.setdiff1d(self.limited, self.selected))
+        return n_missing(self.limited, self.selected)
 
     @cached_property
     def kept_off_by_limits(self) -> int:
         """Items that the baseline's limits would have put on the list, of the same scores, and these do not."""
         usual = self.captured.usually_limited
-        return 0 if usual is None else len(np.setdiff1d(captured_rows(usual, self.row), self.limited))
+        return 0 if usual is None else n_missing(captured_rows(usual, self.row), self.limited)
 
     @cached_property
     def kept_off_by_diversity(self) -> int:
         """Items that the baseline's diversity would have put on the list, of the same scores, and this does not."""
         usual = self.captured.usually_listed
-        return 0 if usual is None else len(np.setdiff1d(captured_rows(usual, self.row), self.selected))
+        return 0 if usual is None else n_missing(captured_rows(usual, self.row), self.selected)
 
     def seconds(self, name: str = "") -> float:
         """Return what a stage took, all its calls in the run together; by default the whole run."""

@@ -19,8 +19,7 @@ def rank_correlation(a: AnyArray, b: AnyArray) -> float:
 
 
 def _middle_ranks(values: AnyArray) -> FloatArray:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    ranks: FloatArray = (ends - (counts - 1) / 2.0)[place.ravel()]
-    centred: FloatArray = ranks - ranks.mean()
+    ordered = np.sort(values)
+    ranks = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    centred: FloatArray = (ranks - ranks.mean()) / 2.0
     return centred
