@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -147,9 +147,10 @@ def _seconds(trace: Trace) -> dict[str, float]:
 
 def _usually(taken: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[str, float]]:
     """Reduce several runs to one, stage by stage of the first: of here the least, of the baseline the median."""
+    reduced: tuple[Callable[[list[float]], float], ...] = (min, median)
     return [
         {name: of([run.get(name, t) for run in runs]) for name, t in runs[0].items()}
-        for runs, of in zip(taken, (min, median), strict=False)
+        for runs, of in zip(taken, reduced, strict=False)
     ]
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from operator import mul
 from typing import Any
 
 import numpy as np
@@ -110,8 +108,7 @@ class ListMonitor(Monitor):
         for start, end in pairwise(offsets):
             n = end - start
             if n > 1:
-                counts = Counter(labels[start:end]).values()
-                total += 1.0 - (sum(map(mul, counts, counts)) - n) / (n * (n - 1))
+                total += 1.0 - 2.0 * _pairs_alike(labels[start:end]) / (n * (n - 1))
                 lists += 1
         if lists:
             tally.add((f"{_DIVERSITY.name}_sum",), total)
@@ -185,3 +182,14 @@ class ListMonitor(Monitor):
             "novelty": {users: mean(_NOVELTY, users) for users in USERS},
             "popularity": {users: mean(_POPULARITY, users) for users in USERS},
         }
+
+
+def _pairs_alike(labels: list[int]) -> int:
+    """Return how many pairs of a list share a label; of ten, a loop is faster than counting."""
+    seen: dict[int, int] = {}
+    alike = 0
+    for label in labels:
+        before = seen.get(label, 0)
+        alike += before
+        seen[label] = before + 1
+    return alike
