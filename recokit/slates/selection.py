@@ -108,10 +108,9 @@ def select(
     target = np.minimum(k, solver.window.valid.sum(axis=1))
     start = solver.standing(target)
     picked = solver.run(solver.arrays(task.caps, target), target, start)
-    # Only what stood beforehand can break a limit that a full list was chosen under.
-    found = _selection(
-        solver, picked, np.zeros(0, np.int64), solver.unkept(picked) if (start >= 0).any() else {}
-    )
+    # Only what stood beforehand, or a pin that a hard cap forbids, leaves a limit unkept in a full list.
+    unkept = solver.unkept(picked) if task.pins or (start >= 0).any() else {}
+    found = _selection(solver, picked, np.zeros(0, np.int64), unkept)
     short = np.flatnonzero(np.diff(found.offsets) < target)
     if not len(short):
         return found

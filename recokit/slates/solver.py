@@ -198,7 +198,10 @@ def _relaxed(
     soft = sorted((cap.relax_order, -c) for c, cap in enumerate(caps) if not cap.hard)
     strictly_drawn = None if solver.drawn is None else solver.drawn.copy()
     solver.note(np.arange(len(length)), np.nan)
-    picked = solver.standing(length)
+    standing = solver.standing(length)
+    # Pins that the hard limits had no list with have yielded already.
+    held = ((standing < 0) | (standing == strictly)).all(axis=1)
+    picked = np.where(held[:, None], standing, solver.placed(length))
     repaired = np.zeros(len(picked), np.bool_)
     for level in range(len(soft) + 1):
         short = np.flatnonzero((picked >= 0).sum(axis=1) < length)
@@ -218,6 +221,7 @@ def _relaxed(
             part.note(rest[whole], np.nan)
         picked[short] = longer
         solver.note(short, part.drawn)
+    solver.note(np.flatnonzero(~held), np.nan)
     short = (picked >= 0).sum(axis=1) < length
     picked[short], repaired[short] = strictly[short], strictly_repaired[short]
     if strictly_drawn is not None:

@@ -209,6 +209,28 @@ def test_pins_stand_in_their_place_unless_a_hard_limit_forbids_it() -> None:
     assert set(both.relaxed) == {"first"}
 
 
+def test_a_pin_that_a_hard_cap_forbids_is_recorded_though_nothing_stands_and_the_list_is_full() -> None:
+    batch = Candidates.from_lists([[1, 2], [1, 2]], scores=[[0.9, 0.8]] * 2)
+    none = Cap("none", np.array([-1, 0, -1, -1]), maximum=0, hard=True)
+    pin = Pin("pin", np.array([0, 1, 0, 1]))
+    both = select(batch, np.array([1, 1]), limits=[pin, none])
+    assert batch.item[both.index].tolist() == [1, 2]
+    assert both.relaxed["pin"].tolist() == [True, False]
+    alone = Candidates.from_lists([[1, 2]], scores=[[0.9, 0.8]])
+    limits = [Pin("pin", pin.position[:2]), Cap("none", none.group[:2], maximum=0, hard=True)]
+    assert select(alone, np.array([1]), limits=limits).relaxed["pin"].tolist() == [True]
+
+
+def test_a_hard_minimum_holds_where_a_pin_fills_the_list_and_soft_limits_may_yield() -> None:
+    batch = Candidates.from_lists([[1, 2]], scores=[[0.9, 0.8]])
+    needed = Cap("needed", np.array([-1, 0]), minimum=1, hard=True)
+    soft = Cap("soft", np.array([0, 0]), maximum=1)
+    pin = Pin("pin", np.array([1, 0]))
+    found = select(batch, np.array([1]), limits=[needed, soft, pin])
+    assert batch.item[found.index].tolist() == [2]
+    assert set(found.relaxed) == {"pin"}
+
+
 def test_a_pin_counts_however_low_the_score() -> None:
     batch = Candidates.from_lists([list(range(1, 201))], scores=[list(np.linspace(1, 0, 200))])
     position = np.zeros(200, np.int64)
