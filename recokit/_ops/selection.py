@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from recokit._ops.slate_limits import CapArrays, FullGroups, LackingGroups, RecentGroups
+from recokit._ops.slate_order import choose_in_order
 from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = ["Steering", "greedy"]
@@ -66,6 +67,8 @@ def greedy(
     picked = np.full((n_rows, n_places), -1, np.int64)
     if not n_places or not width:
         return picked
+    if steering is None and not n_standing and not any(cap.minimum for cap in caps):
+        return choose_in_order(valid, k, caps, n_places)
     rows, first = np.arange(n_rows), np.arange(n_rows) * width
     open_ = valid.copy()
     full = FullGroups.of(caps, open_, n_places)

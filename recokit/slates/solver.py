@@ -235,17 +235,20 @@ def _repaired(
     """Return the longest list of one row that other ways to choose it find; ``picked`` itself if none is longer."""
     valid = one.window.valid
     best, most = picked, np.array([k])
+    minimums = [cap for cap in arrays if cap.minimum]
 
     def better(found: IntArray) -> bool:
         nonlocal best
-        if (found >= 0).sum() > (best >= 0).sum():
+        longer = (found >= 0).sum() > (best >= 0).sum()
+        # What slides can keep an item of the set from its stage: then later ones fill places that a minimum needs.
+        if longer and not any(violations(found, valid, cap)[0] for cap in minimums):
             best = found
         return bool((best >= 0).sum() >= bound)
 
     bound = length_bound(arrays, valid[0], k)
     if better(picked):
         return best
-    if any(cap.minimum for cap in arrays) and better(one.run(arrays, most, start, early=k)):
+    if minimums and better(one.run(arrays, most, start, early=k)):
         return best
     sliding = [cap for cap in arrays if cap.sliding]
     stages = best_stages(arrays, valid[0], one.window.relevance[0], k, start[0])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recokit._ops.selection import greedy
+from recokit._ops.slate_limits import CapArrays
 from recokit.data import Candidates, Cap, Pin
 from recokit.diversity import MMR, TopK
 from recokit.slates import broken_limits, select
@@ -231,6 +234,25 @@ def test_a_hard_minimum_holds_where_a_pin_fills_the_list_and_soft_limits_may_yie
     assert set(found.relaxed) == {"pin"}
 
 
+def test_a_repair_that_spacing_thwarts_does_not_break_a_hard_minimum() -> None:
+    def cap(name: str, groups: list[list[int]], **options: Any) -> Cap:
+        offsets = np.cumsum([0, *map(len, groups)])
+        return Cap(name, np.array([code for item in groups for code in item]), offsets, **options)
+
+    batch = Candidates.from_lists([list(range(1, 10))], scores=[[3, 3, 0, 2, 3, 0, 3, 0, 0]])
+    needed = [[2, 0], [3, 0, 1], [], [1, 3, 2], [2], [0], [3, 1, 2], [1], [0]]
+    limits = [
+        cap("share", [[3, 0, 1], [3, 0], [0], [3, 2], [0], [0], [2], [], [3, 2]], share=0.5),
+        cap("needed", needed, minimum=2, within=3, hard=True),
+        Cap("spacing", np.array([-1, 0, -1, -1, 0, -1, 0, -1, 0]), maximum=1, within=2, sliding=True),
+        Pin("pin", np.array([0, 2, 0, 6, 0, 0, 0, 0, 0])),
+    ]
+    found = select(batch, np.array([4]), limits=limits, objective=TopK())
+    assert len(found.index) == 4
+    counts = np.bincount([code for item in found.index[:3] for code in needed[item]], minlength=4)
+    assert (counts >= 2).all()
+
+
 def test_a_pin_counts_however_low_the_score() -> None:
     batch = Candidates.from_lists([list(range(1, 201))], scores=[list(np.linspace(1, 0, 200))])
     position = np.zeros(200, np.int64)
@@ -287,3 +309,35 @@ def test_a_cap_in_whose_groups_nobody_is_limits_nobody() -> None:
     cap = Cap("none", np.zeros(0, np.int64), np.zeros(3, np.int64), maximum=1, hard=True)
     batch = Candidates.from_lists([[1, 2]], scores=[[0.9, 0.8]])
     assert select(batch, np.array([2]), limits=[cap]).index.tolist() == [0, 1]
+
+
+class _InOrder:
+    """A steering that wants the window in its order: the choice is made place by place."""
+
+    def __init__(self, valid: np.ndarray) -> None:
+        self.wanted = np.broadcast_to(-np.arange(valid.shape[1], dtype=np.float32), valid.shape)
+
+    def gain(self) -> np.ndarray:
+        return self.wanted
+
+    def update(self, chosen: np.ndarray, active: np.ndarray, allowed: np.ndarray) -> None:
+        pass
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(0, 2**32 - 1))
+def test_choosing_many_places_at_once_is_the_choice_place_by_place(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n_rows, width, n_places = rng.integers(1, [6, 40, 14])
+    valid = np.arange(width) < rng.integers(0, width + 1, n_rows)[:, None]
+    k = rng.integers(0, n_places + 1, n_rows)
+    caps = []
+    for _ in range(rng.integers(1, 5)):
+        n_layers = rng.integers(1, 4) if rng.random() < 0.4 else 1
+        groups = tuple(rng.integers(-1, rng.integers(1, 7), (n_rows, width)) for _ in range(n_layers))
+        within = int(rng.integers(1, 9)) if rng.random() < 0.6 else None
+        sliding = within is not None and rng.random() < 0.5
+        caps.append(CapArrays(groups, rng.integers(0, 4, n_rows), 0, within, bool(sliding)))
+    start = np.full((n_rows, n_places), -1)
+    at_once = greedy(valid, k, caps, None, start=start)
+    np.testing.assert_array_equal(at_once, greedy(valid, k, caps, _InOrder(valid), start=start))

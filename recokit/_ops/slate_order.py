@@ -1,0 +1,168 @@
+"""Greedy selection in the order of the window, many places at once: only where a limit interferes is a place looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from recokit._ops.slate_limits import CapArrays
+from recokit.typing import BoolArray, IntArray
+
+__all__ = ["choose_in_order"]
+
+#: Place at which a candidate opens that never does.
+_NEVER = np.iinfo(np.int64).max
+#: Comparisons of a window with a list that are made at once: they stay in the cache.
+_AT_ONCE = 1 << 20
+
+
+def choose_in_order(valid: BoolArray, k: IntArray, caps: Sequence[CapArrays], n_places: int) -> IntArray:
+    """Choose the first candidates of each row that the maximums allow, one place after the other.
+
+    Parameters
+    ----------
+    valid : ndarray of bool, shape (B, W)
+        False where a window is padded.
+    k : ndarray of int64, shape (B,)
+        Places of each row, at most ``n_places``.
+    caps : sequence of CapArrays
+        All with a maximum; minimums are not looked at.
+    n_places : int
+
+    Returns
+    -------
+    ndarray of int64, shape (B, n_places)
+        Window positions in list order; -1 after a row's end.
+
+    Notes
+    -----
+    A list is continued by the next open candidates as if no limit were there. Up to the first of them that breaks one,
+    that is the greedy choice; there one place is chosen by comparing the window with the list, and what the limits
+    close is left out until it can open again. Rows need about as many rounds as limits interfere.
+    """
+    n_rows, width = valid.shape
+    picked = np.full((n_rows, n_places), -1, np.int64)
+    at_once = max(_AT_ONCE // max(len(caps) * width * n_places, 1), 1)
+    for first in range(0, n_rows, at_once):
+        rows = slice(first, first + at_once)
+        lists = _Lists(valid[rows], k[rows], [cap.rows(rows) for cap in caps], n_places)
+        while len(lists.rows):
+            lists.extend()
+        picked[rows] = lists.picked
+    return picked
+
+
+@lru_cache(maxsize=256)
+def _reach(kinds: tuple[tuple[int, bool], ...], n_places: int) -> BoolArray:
+    """Tell for each layer and place (L, K, K) which places before it count there."""
+    place, before = np.arange(n_places)[:, None], np.arange(n_places)
+    counts = [
+        (before < place) & ((place - before < span) if sliding else (place < span)) for span, sliding in kinds
+    ]
+    reach = np.stack(counts)
+    reach.flags.writeable = False
+    return reach
+
+
+class _Lists:
+    """Lists of some rows as they grow.
+
+    Attributes
+    ----------
+    rows : ndarray of int64, shape (R,)
+        Rows whose list goes on.
+    picked : ndarray of int64, shape (B, K)
+    """
+
+    def __init__(self, valid: BoolArray, k: IntArray, caps: Sequence[CapArrays], n_places: int) -> None:
+        n_rows, width = valid.shape
+        layers = [(cap, group) for cap in caps for group in cap.groups]
+        kinds = tuple((n_places if cap.within is None else cap.within, cap.sliding) for cap, _ in layers)
+        self.reach = _reach(kinds, n_places)
+        self.span = np.array([span for span, _ in kinds])[:, None, None]
+        self.sliding = np.array([sliding for _, sliding in kinds])[:, None, None]
+        maximum = np.stack([cap.maximum for cap, _ in layers if cap.maximum is not None])
+        self.maximum = np.maximum(maximum, 1)[:, :, None]
+        # One more column, which -1 finds: of no candidate. Without a group, each is alone in one of its own.
+        self.groups = np.empty((len(layers), n_rows, width + 1), np.int64)
+        self.groups[:, :, :width] = [group for _, group in layers]
+        self.groups[:, :, width] = -1
+        np.copyto(self.groups, np.arange(-1, -width - 2, -1), where=self.groups < 0)
+        whose = [[i for i, (other, _) in enumerate(layers) if other is cap] for cap, _ in layers]
+        self.crossed = [(i, j) for i, mine in enumerate(whose) for j in mine if i != j]
+        self.k, self.open = k, valid.copy()
+        self.n, self.rows = np.zeros(n_rows, np.int64), np.flatnonzero(k > 0)
+        self.picked = np.full((n_rows, n_places), -1, np.int64)
+        self.places = np.arange(n_places)
+        #: From which place on a candidate may open again.
+        self.until: IntArray | None = None
+        if (maximum <= 0).any():
+            none = (maximum <= 0)[:, :, None] & (self.groups[:, :, :width] >= 0)
+            ends = np.where(self.sliding, _NEVER, self.span)
+            self.until = np.where(none, ends, 0).max(axis=0)
+
+    def extend(self) -> None:
+        """Continue every list up to its end, or by what it takes to get past the next limit that interferes."""
+        rows, n = self.rows, self.n[self.rows]
+        lists = self._continued(rows, n)
+        codes = self.groups[:, rows[:, None], lists]
+        same = codes[..., None] == codes[..., None, :]
+        for mine, theirs in self.crossed:
+            same[mine] |= codes[mine][..., None] == codes[theirs][..., None, :]
+        same &= self.reach[:, None]
+        broken = (same.sum(axis=3) >= self.maximum[:, rows]).any(axis=0)
+        listed = lists >= 0
+        broken &= listed
+        stopped = broken.any(axis=1)
+        length = listed.sum(axis=1)
+        if stopped.any():
+            length = np.where(stopped, broken.argmax(axis=1), length)
+            lists[self.places >= length[:, None]] = -1
+        self.picked[rows], self.n[rows] = lists, length
+        where, place = np.nonzero(lists >= 0)
+        self.open[rows[where], lists[where, place]] = False
+        if stopped.any():
+            self._step(rows[stopped], codes[:, stopped], length[stopped])
+        # What did not get longer has nothing that could come next.
+        reached = self.n[rows]
+        self.rows = rows[(reached > n) & (reached < self.k[rows])]
+
+    def _continued(self, rows: IntArray, n: IntArray) -> IntArray:
+        """Return the lists followed by the next open candidates, up to a place at which a closed one may open."""
+        free, end = self.open[rows], self.k[rows]
+        if self.until is not None:
+            until = self.until[rows]
+            closed = free & (until > n[:, None])
+            if closed.any():
+                free &= ~closed
+                end = np.minimum(end, np.where(closed, until, _NEVER).min(axis=1))
+        rank = free.cumsum(axis=1)
+        free &= rank <= (end - n)[:, None]
+        where, candidate = np.nonzero(free)
+        lists = self.picked[rows]
+        lists[where, n[where] + rank[where, candidate] - 1] = candidate
+        return lists
+
+    def _step(self, rows: IntArray, codes: IntArray, n: IntArray) -> None:
+        """Choose the one place at which a limit stops each of the rows, and note what is closed there."""
+        groups = self.groups[:, rows, :-1]
+        same = groups[..., None] == codes[:, :, None, :]
+        for mine, theirs in self.crossed:
+            same[mine] |= groups[mine][..., None] == codes[theirs][:, None, :]
+        same &= self.reach[:, n][:, :, None, :]
+        closed = same.sum(axis=3) >= self.maximum[:, rows]
+        # What slides opens when the first that counts is out of reach; no more than the maximum ever counts.
+        opens = np.where(self.sliding, same.argmax(axis=3) + self.span, self.span)
+        until = np.where(closed, opens, 0).max(axis=0)
+        if self.until is None:
+            self.until = np.zeros(self.open.shape, np.int64)
+        self.until[rows] = np.maximum(self.until[rows], until)
+        free = self.open[rows] & (self.until[rows] <= n[:, None])
+        chosen = free.argmax(axis=1)
+        found = free[np.arange(len(rows)), chosen]
+        rows, chosen, n = rows[found], chosen[found], n[found]
+        self.picked[rows, n] = chosen
+        self.open[rows, chosen] = False
+        self.n[rows] = n + 1
