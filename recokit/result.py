@@ -245,9 +245,9 @@ class Recommendations:
 
 def source_names(candidates: Candidates) -> tuple[tuple[str, ...], ...]:
     """Return the names of each candidate's sources, decoded from the bits once for each distinct mask."""
-    masks, inverse = np.unique(candidates.sources, return_inverse=True)
-    decoded = [
-        tuple(name for bit, name in enumerate(candidates.source_names) if int(mask) >> bit & 1)
-        for mask in masks
-    ]
-    return tuple(decoded[i] for i in inverse.tolist())
+    masks = candidates.sources.tolist()
+    decoded = {
+        mask: tuple(name for bit, name in enumerate(candidates.source_names) if mask >> bit & 1)
+        for mask in set(masks)
+    }
+    return tuple([decoded[mask] for mask in masks])

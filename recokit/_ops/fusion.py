@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from recokit._ops.packed import bits_for, require_bits, sort_packed
-from recokit._ops.segments import counts_to_offsets, multi_arange
+from recokit._ops.segments import counts_to_offsets, multi_arange, offsets_to_rows
 from recokit.typing import Float32Array, IntArray, UInt64Array
 
 __all__ = ["RRF_K", "Fused", "Fusion", "fuse_lists"]
@@ -72,6 +72,8 @@ def fuse_lists(
         If row, item, list and rank need more than 63 bits together.
     """
     n_rows, n_lists = len(offsets[0]) - 1, len(offsets)
+    if n_lists == 1:
+        return _one_list(offsets[0], item[0], score[0], limit)
     counts = np.concatenate([part[1:] - part[:-1] for part in offsets])
     starts = counts_to_offsets(counts)[:-1]
     items = np.concatenate(item)
@@ -133,6 +135,20 @@ def fuse_lists(
         rank_of,
         score_of,
     )
+
+
+def _one_list(offsets: IntArray, item: IntArray, score: Float32Array, limit: int) -> Fused:
+    """Return a list by itself, as a copy: by any rule its own order holds."""
+    counts = offsets[1:] - offsets[:-1]
+    if counts.max(initial=0) > limit:
+        kept = np.minimum(counts, limit)
+        index = multi_arange(offsets[:-1], kept)
+        offsets, item, score = counts_to_offsets(kept), item[index], score[index]
+    else:
+        offsets, item, score = offsets.copy(), item.copy(), score.copy()
+    row = offsets_to_rows(offsets)
+    rank = (np.arange(1, len(row) + 1) - offsets[row]).astype(np.float32)
+    return Fused(offsets, row, item, np.ones(len(row), np.uint64), rank[None], score[None])
 
 
 def _nothing(n_rows: int, n_lists: int) -> Fused:

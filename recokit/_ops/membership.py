@@ -10,6 +10,9 @@ from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = ["locate_sorted", "pairs_in_sets"]
 
+#: Up to so many pairs of a row and an item, a table of them all is cheaper than a sort.
+_DENSE = 1 << 17
+
 
 def locate_sorted(keys: AnyArray, wanted: AnyArray) -> tuple[IntArray, BoolArray]:
     """Locate values in sorted keys.
@@ -59,7 +62,11 @@ def pairs_in_sets(row: IntArray, item: IntArray, offsets: IntArray, values: IntA
     """
     if not len(values) or not len(item):
         return np.zeros(len(item), np.bool_)
-    width = max(int(values.max()), int(item.max())) + 1
+    width, n_rows = max(int(values.max()), int(item.max())) + 1, len(offsets) - 1
+    if n_rows * width <= _DENSE:
+        member = np.zeros((n_rows, width), np.bool_)
+        member[offsets_to_rows(offsets), values] = True
+        return np.asarray(member[row, item])
     keys = np.sort(offsets_to_rows(offsets) * width + values)
     wanted = row * width + item
     position = np.searchsorted(keys, wanted)

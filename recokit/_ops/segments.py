@@ -27,7 +27,7 @@ def counts_to_offsets(counts: AnyArray) -> IntArray:
 
 def offsets_to_rows(offsets: IntArray) -> IntArray:
     """Return the row index of every element, (N,) int64, for CSR offsets (B + 1,)."""
-    return np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
+    return np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), offsets[1:] - offsets[:-1])
 
 
 def rows_to_offsets(row: IntArray, n_rows: int) -> IntArray:

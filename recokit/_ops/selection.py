@@ -59,16 +59,16 @@ def greedy(
     n_rows, width = valid.shape
     n_places = start.shape[1]
     standing = start >= 0
-    n_standing = int(np.flatnonzero(standing.any(axis=0)).max(initial=-1)) + 1
+    n_standing = int(np.flatnonzero(standing.any(axis=0))[-1]) + 1 if standing.any() else 0
     if not caps and steering is None and not n_standing:
         # Nothing to decide: the window is in order, its padding last.
         ends = np.minimum(k, valid.sum(axis=1))[:, None]
         return np.asarray(np.where(np.arange(n_places) < ends, np.arange(n_places), -1))
-    picked = np.full((n_rows, n_places), -1, np.int64)
     if not n_places or not width:
-        return picked
+        return np.full((n_rows, n_places), -1, np.int64)
     if steering is None and not n_standing and not any(cap.minimum for cap in caps):
         return choose_in_order(valid, k, caps, n_places)
+    picked = np.full((n_rows, n_places), -1, np.int64)
     rows, first = np.arange(n_rows), np.arange(n_rows) * width
     open_ = valid.copy()
     full = FullGroups.of(caps, open_, n_places)

@@ -159,7 +159,7 @@ class Candidates:
     @property
     def counts(self) -> IntArray:
         """Candidates of each row, (B,) int64."""
-        return np.diff(self.offsets)
+        return np.asarray(self.offsets[1:] - self.offsets[:-1])
 
     @cached_property
     def user(self) -> IntArray:
@@ -190,7 +190,7 @@ class Candidates:
         """Return the candidates where the mask (N,) is set."""
         ends = np.zeros(len(mask) + 1, np.int64)
         np.cumsum(mask, out=ends[1:])
-        return self._pick(np.flatnonzero(mask), ends[self.offsets])
+        return self._pick(mask.nonzero()[0], ends[self.offsets])
 
     def take(self, offsets: IntArray, index: IntArray) -> Candidates:
         """Return candidates by position, with the offsets (B + 1,) they get; rows must stay together."""

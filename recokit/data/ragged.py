@@ -62,7 +62,7 @@ class Ragged:
     @property
     def counts(self) -> IntArray:
         """Length of each row, (B,) int64."""
-        return np.diff(self.offsets)
+        return np.asarray(self.offsets[1:] - self.offsets[:-1])
 
     @property
     def rows(self) -> IntArray:

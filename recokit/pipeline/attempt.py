@@ -14,12 +14,13 @@ from recokit.pipeline.plan import Node
 from recokit.pipeline.step import Condition
 from recokit.typing import BoolArray, IntArray
 
-__all__ = ["PROGRAMMERS_ERRORS", "Outcome", "applies_to", "attempt"]
+__all__ = ["NO_ROWS", "PROGRAMMERS_ERRORS", "Outcome", "applies_to", "attempt"]
 
 T = TypeVar("T")
 #: Errors of the code, not of the data: they always raise.
 PROGRAMMERS_ERRORS = (ContractError, ConfigurationError, NotFittedError)
-_NO_ROWS = np.zeros(0, np.int64)
+NO_ROWS = np.zeros(0, np.int64)
+NO_ROWS.flags.writeable = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Outcome(Generic[T]):
     """
 
     pieces: list[tuple[IntArray, T]]
-    failed: IntArray = field(default_factory=lambda: _NO_ROWS)
+    failed: IntArray = field(default_factory=lambda: NO_ROWS)
     error: str = ""
 
 

@@ -105,7 +105,7 @@ def checked_columns(node: Node, batch: Candidates) -> Mapping[str, AnyArray]:
 def checked_limits(node: Node, batch: Candidates) -> tuple[Cap | Pin, ...]:
     """Return the constraint's limits, each with one entry for each candidate."""
     limits = node.stage.limit(batch)
-    if not isinstance(limits, tuple) or not all(isinstance(limit, Cap | Pin) for limit in limits):
+    if not isinstance(limits, tuple) or not all(isinstance(limit, (Cap, Pin)) for limit in limits):
         raise ContractError(_found(node, "limit", limits, "a tuple of Cap and Pin"))
     for limit in limits:
         n = _entries(limit)

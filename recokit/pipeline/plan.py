@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from recokit._configured import Configured
@@ -95,12 +96,12 @@ class Plan:
         yield from self.late
         yield from () if self.fallback is None else (self.fallback,)
 
-    @property
+    @cached_property
     def source_names(self) -> tuple[str, ...]:
         """Leaf names of the sources, in the order of their bits."""
         return tuple(node.leaf for node in self.sources)
 
-    @property
+    @cached_property
     def selection_name(self) -> str:
         """How traces name the selection: its objective or reranker, or "selection"."""
         named = (*self.rerankers, *(() if self.objective is None else (self.objective,)))

@@ -44,6 +44,8 @@ def _hydrated(run: Run, node: Node, rows: IntArray) -> Hydrated:
 
 
 def _note_unavailable(run: Run, node: Node, outcome: Outcome[Hydrated]) -> None:
+    if not outcome.error:
+        return
     failed = np.zeros(len(run.requests), np.bool_)
     failed[outcome.failed] = True
     for name in provides(node.stage):

@@ -11,7 +11,7 @@ import numpy as np
 from recokit._ops.bulkhead import Bulkhead
 from recokit.data import Candidates, Requests
 from recokit.errors import StageError
-from recokit.pipeline.attempt import Outcome, applies_to, attempt
+from recokit.pipeline.attempt import NO_ROWS, Outcome, applies_to, attempt
 from recokit.pipeline.budget import PHASE_OF_ROLE, Deadline
 from recokit.pipeline.pieces import part_of
 from recokit.pipeline.plan import Node, Plan, requires
@@ -50,7 +50,7 @@ class Run:
         self._notes = _Notes()
         self.requests = replace(requests, remaining=deadline.remaining, degraded=self._notes)
         self.events: list[StageEvent] = []
-        self.status = np.full(len(requests), Status.OK, np.int64)
+        self.status = np.zeros(len(requests), np.int64)  # Status.OK
         self.reasons: dict[int, list[str]] = {}
         self.spent = dict.fromkeys(("candidates", "features", "ranking", "post"), 0.0)
         self.unavailable: dict[str, BoolArray] = {}
@@ -77,18 +77,22 @@ class Run:
         outcome: Outcome[Any] | None = None,
         n_rows: int | None = None,
         seconds: float | None = None,
-        **more: Any,
+        skipped: str = "",
+        detail: Mapping[str, Any] | None = None,
+        before: Candidates | None = None,
+        after: Candidates | None = None,
+        kept: BoolArray | None = None,
     ) -> None:
-        """Add one stage's event; it ends now unless its seconds are given."""
+        """Add one stage's event; it ends now unless its seconds are given. Batches are for full capture only."""
         seconds = self.deadline.elapsed() - started if seconds is None else seconds
         self.spent[PHASE_OF_ROLE.get(role, "post")] += seconds
         if not self.full:
-            more = {name: value for name, value in more.items() if name not in ("before", "after", "kept")}
-        if outcome is not None and outcome.error:
-            more |= {"error": outcome.error, "failed_rows": outcome.failed}
+            before = after = kept = None
+        error, failed = ("", NO_ROWS) if outcome is None else (outcome.error, outcome.failed)
         name = node if isinstance(node, str) else node.name
         rows = len(self.requests) if n_rows is None else n_rows
-        self.events.append(StageEvent(name, str(role), started, seconds, n_in, n_out, rows, **more))
+        what = (name, str(role), started, seconds, n_in, n_out, rows, error, failed, skipped)
+        self.events.append(StageEvent(*what, {} if detail is None else detail, before, after, kept))
 
     def rows(self, node: Node) -> IntArray:
         """Return the rows that a stage applies to."""

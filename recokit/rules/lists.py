@@ -69,9 +69,9 @@ class _Listed(Configured):
             bound.listed_ = _mask(schema.item_ids, self.items)
         return bound
 
-    def _found(self, candidates: Candidates) -> tuple[BoolArray, BoolArray]:
-        """Tell which items are listed and for which requests a list is known, (N,) bool."""
-        known = np.ones(len(candidates), np.bool_)
+    def _found(self, candidates: Candidates) -> tuple[BoolArray, BoolArray | np.bool_]:
+        """Tell which items are listed, (N,) bool, and for which requests a list is known, (N,) or all."""
+        known = np.True_
         if isinstance(self.items, Live):
             item_ids: Any = require_bound(self, "item_ids_")
             return _mask(item_ids, candidates.requests.read(self.items))[candidates.item], known

@@ -84,15 +84,13 @@ class NotOwned(Configured):
     def keep(self, candidates: Candidates) -> BoolArray:
         """Tell which items the user may be shown, (N,) bool."""
         owned = candidates.requests.lists("owned")
-        age = np.zeros(len(owned.values))  # of a purchase whose time is not known: as if made now
-        if "timestamp" in owned.columns:
-            age = candidates.requests.now[owned.rows] - owned.columns["timestamp"]
-        counted = None if self.window is None else ~(age > seconds(self.window))
+        counted = None if self.window is None else ~(_age(candidates, owned) > seconds(self.window))
         kept = ~_among(candidates, owned, counted)
         if self.except_for is not None:
             exempt = require_bound(self, "exempt_")[candidates.item]
             if self.again_after is not None:
-                exempt = exempt & ~_among(candidates, owned, ~(age >= self._lasts(owned.values)))
+                back = _age(candidates, owned) >= self._lasts(owned.values)
+                exempt = exempt & ~_among(candidates, owned, ~back)
             kept |= exempt
         return kept
 
@@ -106,6 +104,13 @@ class NotOwned(Configured):
 
 def _is_column(value: str | float | None) -> bool:
     return isinstance(value, str) and value.startswith("item.")
+
+
+def _age(candidates: Candidates, owned: Ragged) -> FloatArray:
+    """Return how many seconds ago each purchase was; one whose time is not known counts as made now."""
+    if "timestamp" not in owned.columns:
+        return np.zeros(len(owned.values))
+    return np.asarray(candidates.requests.now[owned.rows] - owned.columns["timestamp"])
 
 
 def _among(candidates: Candidates, owned: Ragged, counted: BoolArray | None) -> BoolArray:

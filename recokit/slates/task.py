@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -33,12 +34,12 @@ class Task:
     placed: IntArray
     relax: bool
 
-    @property
+    @cached_property
     def caps(self) -> list[Cap]:
         """The limits that count."""
         return [limit for limit in self.limits if isinstance(limit, Cap)]
 
-    @property
+    @cached_property
     def pins(self) -> list[Pin]:
         """The limits that fix places."""
         return [limit for limit in self.limits if isinstance(limit, Pin)]
@@ -182,13 +183,13 @@ def _relevance(candidates: Candidates, index: IntArray, valid: BoolArray) -> Flo
         return np.zeros(index.shape, np.float32)
     score = candidates.score[index]
     finite = np.isfinite(score) & valid
-    low = np.where(finite, score, np.inf).min(axis=1, keepdims=True)
-    high = np.where(finite, score, -np.inf).max(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        spread = high - low
-    scaled = np.where(finite, score - np.where(np.isfinite(low), low, 0), 0)
-    equal = ~(spread > 0)
-    return np.where(equal, finite, scaled / np.where(equal, 1, spread)).astype(np.float32)
+    if not finite.all():
+        lowest = np.where(finite, score, np.inf).min(axis=1, keepdims=True)
+        score = np.where(finite, score, np.where(np.isfinite(lowest), lowest, 0))
+    low = score.min(axis=1, keepdims=True)
+    spread = score.max(axis=1, keepdims=True) - low
+    differ = spread > 0
+    return np.where(differ, (score - low) / np.where(differ, spread, 1), finite).astype(np.float32, copy=False)
 
 
 def cap_arrays(cap: Cap, index: IntArray, length: IntArray) -> CapArrays:
