@@ -17,6 +17,7 @@ from recokit.typing import AnyArray, IntArray
 
 __all__ = ["MOST_SOURCES", "check_retrieved", "fuse"]
 
+_DENSE = 1 << 17
 #: One bit of a uint64 for each source.
 MOST_SOURCES = 64
 
@@ -137,8 +138,13 @@ def check_retrieved(retrieved: Any, n_rows: int, n_items: int | None, name: str,
 
 
 def _check_distinct(name: str, counts: IntArray, offsets: IntArray, item: IntArray) -> None:
-    width = int(counts[0])
-    if (counts == width).all():  # full lists, the usual case: many short sorts beat a long one
+    width, n_codes = int(counts[0]), int(item.max()) + 1
+    if len(counts) * n_codes <= _DENSE:
+        # Where a table of all rows and codes is small, as for one request, nothing is faster.
+        seen = np.zeros((len(counts), n_codes), np.bool_)
+        seen[offsets_to_rows(offsets), item] = True
+        again = seen.sum(axis=1) < counts
+    elif (counts == width).all():  # full lists, the usual case: many short sorts beat a long one
         sorted_items = np.sort(item.reshape(len(counts), width), axis=1)
         again = (sorted_items[:, 1:] == sorted_items[:, :-1]).any(axis=1)
     else:

@@ -14,6 +14,7 @@ __all__ = [
     "rank_in_row",
     "rows_to_offsets",
     "segment_sum",
+    "spans",
     "stable_order",
 ]
 
@@ -43,8 +44,13 @@ def multi_arange(starts: IntArray, counts: IntArray) -> IntArray:
     >>> multi_arange(np.array([5, 0]), np.array([2, 3])).tolist()
     [5, 6, 0, 1, 2]
     """
+    return spans(starts, counts)[1]
+
+
+def spans(starts: IntArray, counts: IntArray) -> tuple[IntArray, IntArray]:
+    """Return CSR offsets (B + 1,) of so many elements each, and the positions from each start on."""
     offsets = counts_to_offsets(counts)
-    return np.arange(offsets[-1], dtype=np.int64) + np.repeat(starts - offsets[:-1], counts)
+    return offsets, np.arange(offsets[-1], dtype=np.int64) + np.repeat(starts - offsets[:-1], counts)
 
 
 def gather_segments(offsets: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
@@ -64,8 +70,7 @@ def gather_segments(offsets: IntArray, rows: IntArray) -> tuple[IntArray, IntArr
         Positions of the picked elements in the ragged array's values.
     """
     starts = offsets[rows]
-    counts = offsets[rows + 1] - starts
-    return counts_to_offsets(counts), multi_arange(starts, counts)
+    return spans(starts, offsets[rows + 1] - starts)
 
 
 def stable_order(keys: IntArray) -> IntArray:

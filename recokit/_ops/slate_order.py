@@ -1,4 +1,4 @@
-"""Greedy selection in the order of the window, many places at once: only where a limit interferes is a place looked at."""
+"""Greedy selection in the order of the window, many places at once, and one by one only where a limit interferes."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ class _Lists:
         self.until: IntArray | None = None
         if (maximum <= 0).any():
             none = (maximum <= 0)[:, :, None] & (self.groups[:, :, :width] >= 0)
-            ends = np.where(self.sliding, _NEVER, self.span)
-            self.until = np.where(none, ends, 0).max(axis=0)
+            opens = np.where(self.sliding, _NEVER, self.span)
+            self.until = np.where(none, opens, 0).max(axis=0)
 
     def extend(self) -> None:
         """Continue every list up to its end, or by what it takes to get past the next limit that interferes."""

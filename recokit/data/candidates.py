@@ -188,9 +188,8 @@ class Candidates:
 
     def compress(self, mask: BoolArray) -> Candidates:
         """Return the candidates where the mask (N,) is set."""
-        ends = np.zeros(len(mask) + 1, np.int64)
-        np.cumsum(mask, out=ends[1:])
-        return self._pick(mask.nonzero()[0], ends[self.offsets])
+        index = mask.nonzero()[0]
+        return self._pick(index, index.searchsorted(self.offsets))
 
     def take(self, offsets: IntArray, index: IntArray) -> Candidates:
         """Return candidates by position, with the offsets (B + 1,) they get; rows must stay together."""

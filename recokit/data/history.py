@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recokit._configured import Configured
-from recokit._ops.segments import counts_to_offsets, multi_arange
+from recokit._ops.segments import counts_to_offsets, spans
 from recokit.data.dataset import Dataset
 from recokit.data.events import Known
 from recokit.data.hydrated import Hydrated
@@ -79,16 +79,13 @@ class EventLists:
         most : int, optional
             Keep this many of the most recent events of each row.
         """
-        wanted = user * (len(self.times) + 1) + np.searchsorted(self.times, now)
-        end = np.searchsorted(self.key, wanted)
+        wanted = user * (len(self.times) + 1) + self.times.searchsorted(now)
+        end = self.key.searchsorted(wanted)
         start = self.offsets[user]
         if most is not None:
             start = np.maximum(start, end - most)
-        counts = end - start
-        index = multi_arange(start, counts)
-        return Ragged(
-            counts_to_offsets(counts), self.item[index], {name: self.columns[name][index] for name in names}
-        )
+        offsets, index = spans(start, end - start)
+        return Ragged(offsets, self.item[index], {name: self.columns[name][index] for name in names})
 
 
 class UserHistory(Configured):

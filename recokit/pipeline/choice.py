@@ -31,10 +31,12 @@ def in_fusion_order(batch: Candidates) -> Candidates:
     finite = np.isfinite(batch.score)
     if finite.all():
         return batch
-    scored = np.zeros(batch.n_rows, np.bool_)
-    scored[batch.row[finite]] = True
-    rank = rank_in_row(batch.row, batch.offsets)
-    return batch.with_score(np.where(scored[batch.row], batch.score, (1.0 / (1.0 + rank)).astype(np.float32)))
+    fused = (1.0 / (1.0 + rank_in_row(batch.row, batch.offsets))).astype(np.float32)
+    if finite.any():
+        scored = np.zeros(batch.n_rows, np.bool_)
+        scored[batch.row[finite]] = True
+        fused = np.where(scored[batch.row], batch.score, fused)
+    return batch.with_score(fused)
 
 
 def join_chosen(batch: Candidates, pieces: list[Chosen]) -> Chosen:

@@ -96,7 +96,8 @@ def keep(run: Run, nodes: tuple[Node, ...], batch: Candidates) -> Candidates:
 def decide(run: Run, node: Node, batch: Candidates) -> tuple[BoolArray, Outcome[BoolArray]]:
     """Return a filter's decisions; where it failed, nothing is kept and the row is FAILED."""
     outcome = run.on_rows(node, batch, partial(checked_mask, node), np.False_)
-    run.mark(outcome.failed, Status.FAILED, f"{node.name}: {outcome.error}")
+    if outcome.error:
+        run.mark(outcome.failed, Status.FAILED, f"{node.name}: {outcome.error}")
     return scatter(batch, outcome, np.True_), outcome
 
 

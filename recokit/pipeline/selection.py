@@ -63,16 +63,16 @@ class Selector:
         drawn = np.full(pool.n_rows, self.draws)
         settled = self._settle(pool, np.zeros(pool.n_rows, np.int64), drawn, relax=fallback is None)
         selected = settled.shown
-        short = self._short(selected)
-        if fallback is not None and short.any():
+        if fallback is not None and (short := self._short(selected)).any():
             settled = self._fall_back(fallback, settled, short)
             selected = settled.shown
         self._explain(settled)
         failed = self.run.status == Status.FAILED
         if failed.any():
             selected = selected.compress(~failed[selected.row])
-        empty = np.flatnonzero((selected.counts == 0) & ~failed)
-        self.run.mark(empty, Status.EMPTY, "no item passed every hard rule")
+        empty = selected.counts == 0
+        if empty.any():
+            self.run.mark(np.flatnonzero(empty & ~failed), Status.EMPTY, "no item passed every hard rule")
         return selected
 
     def _explain(self, settled: _Settled) -> None:
@@ -83,7 +83,7 @@ class Selector:
                 self.run.reasons.setdefault(row, []).append(f"{name}: relaxed to fill the list")
         if self.plan.constraints:
             length = settled.shown.counts
-            held = alive & (length < np.minimum(self.k, settled.pool.counts)) & (length > 0)
+            held = (length < self.k) & (length < settled.pool.counts) & (length > 0) & alive
             for row in np.flatnonzero(held).tolist():
                 reason = f"limits leave {length[row]} of {self.k[row]} places"
                 self.run.reasons.setdefault(row, []).append(reason)

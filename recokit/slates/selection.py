@@ -111,9 +111,10 @@ def select(
     # Only what stood beforehand, or a pin that a hard cap forbids, leaves a limit unkept in a full list.
     unkept = solver.unkept(picked) if task.pins or (start >= 0).any() else {}
     found = _selection(solver, picked, np.zeros(0, np.int64), unkept)
-    short = np.flatnonzero(np.diff(found.offsets) < target)
-    if not len(short):
+    lacking = (picked >= 0).sum(axis=1) < target
+    if not lacking.any():
         return found
+    short = np.flatnonzero(lacking)
     part = task.rows(short)
     careful = Solver.of(part, wide_window(part, width[short]))
     picked, repaired = settle(careful)

@@ -170,7 +170,7 @@ def _ranked(task: Task, width: int | None = None) -> _Ranked:
 
 
 def _window(candidates: Candidates, ranked: _Ranked, width: IntArray) -> Window:
-    counts = np.minimum(np.diff(ranked.offsets), width)
+    counts = np.minimum(ranked.offsets[1:] - ranked.offsets[:-1], width)
     place = np.arange(max(int(counts.max(initial=0)), 1))
     valid = place < counts[:, None]
     position = np.where(valid, ranked.offsets[:-1, None] + place, 0)
@@ -189,7 +189,9 @@ def _relevance(candidates: Candidates, index: IntArray, valid: BoolArray) -> Flo
     low = score.min(axis=1, keepdims=True)
     spread = score.max(axis=1, keepdims=True) - low
     differ = spread > 0
-    return np.where(differ, (score - low) / np.where(differ, spread, 1), finite).astype(np.float32, copy=False)
+    return np.where(differ, (score - low) / np.where(differ, spread, 1), finite).astype(
+        np.float32, copy=False
+    )
 
 
 def cap_arrays(cap: Cap, index: IntArray, length: IntArray) -> CapArrays:
