@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from recokit.debugger.captured import n_missing
+from recokit.debugger.contributed import contributed
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.ranks import rank_correlation
@@ -94,6 +95,7 @@ class ScoreSpread:
                     "relative_spread": spread,
                     "tied": evidence.tied,
                     "baseline_relative_spread": None if usual is None else usual.relative_spread,
+                    **_explained(evidence),
                 },
                 items=evidence.ids(evidence.best),
             )
@@ -204,7 +206,9 @@ class ScoreOrder:
         if len(here) < 10 or np.ptp(here) == 0 or np.ptp(before) == 0:
             return []
         alike = rank_correlation(here, before)
-        figures = {"rank_correlation": alike, "candidates": len(here)}
+        if alike >= self.minimum:
+            return []
+        figures = {"rank_correlation": alike, "candidates": len(here), **_explained(evidence)}
         say = partial(
             Finding,
             stage=event.name,
@@ -224,20 +228,18 @@ class ScoreOrder:
                     action=f"Check the sign of the scores of {event.name}, and that its labels are not turned round.",
                 )
             ]
-        if alike < self.minimum:
-            # A ranker that goes by the same features was trained again; it is no other model.
-            known = evidence.scan.rankers.get(event.name)
-            same = known is not None and known.alike >= SAME_MODEL
-            return [
-                say(
-                    "RANKING_CHANGED",
-                    Severity.NOTE if same else Severity.WARNING,
-                    message=f"{event.name} orders the candidates in another way than the baseline's from the same "
-                    f"features (rank correlation {alike:.2f})",
-                    action=f"Check which version of the model {event.name} has, and the order of its features.",
-                )
-            ]
-        return []
+        # A ranker that goes by the same features was trained again; it is no other model.
+        known = evidence.scan.rankers.get(event.name)
+        same = known is not None and known.alike >= SAME_MODEL
+        return [
+            say(
+                "RANKING_CHANGED",
+                Severity.NOTE if same else Severity.WARNING,
+                message=f"{event.name} orders the candidates in another way than the baseline's from the same "
+                f"features (rank correlation {alike:.2f})",
+                action=f"Check which version of the model {event.name} has, and the order of its features.",
+            )
+        ]
 
     def _later(self, evidence: Evidence, event: StageEvent, usual: StageEvent) -> list[Finding]:
         assert evidence.baseline is not None
@@ -263,6 +265,13 @@ class ScoreOrder:
                 relative=True,
             )
         ]
+
+
+def _explained(evidence: Evidence) -> dict[str, dict[str, float]]:
+    """Return what features add to the scores of the best, here and in the baseline, where that can be told."""
+    usual = {} if evidence.baseline is None else contributed(evidence.baseline)
+    found = {"contributions": contributed(evidence), "baseline_contributions": usual}
+    return {name: parts for name, parts in found.items() if parts}
 
 
 def _order_kept(evidence: Evidence, event: StageEvent) -> float:

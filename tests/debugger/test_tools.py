@@ -275,6 +275,30 @@ def test_items_that_come_and_go_are_no_lost_items(share: float) -> None:
     assert found.lost == pytest.approx(share, abs=0.06)
 
 
+def test_a_ranking_finding_tells_what_the_features_add(healthy: rk.Pipeline, users: list[Any]) -> None:
+    ranker = healthy["logistic_regression"]
+    now = healthy.fitted_until
+    debugger = rk.RecommendationDebugger(
+        healthy.replace("logistic_regression", faults.inverted(ranker)), baseline=healthy, budget_ms=5_000
+    )
+    diagnosis = debugger.diagnose(users[0], now=now)
+    found = next(one for one in diagnosis.findings if one.code == "RANKING_INVERTED")
+    usual = found.evidence["baseline_contributions"]
+    batch = healthy.candidates(healthy.requests([users[0]], now=now))
+    best = healthy.run(healthy.requests([users[0]], now=now), capture="full").trace.of("logistic_regression")[
+        0
+    ]
+    order = np.argsort(-best.after.score, kind="stable")[:10]
+    parts = ranker.contributions(batch.compress(np.isin(batch.item, best.after.item[order]))).mean(axis=0)
+    strongest = int(np.argmax(np.abs(parts)))
+    assert usual[ranker.feature_names_[strongest]] == pytest.approx(parts[strongest])
+    assert len(usual) == 5 and set(found.evidence["contributions"]) - set(usual)
+    # Of many users together nobody waits for that.
+    many = debugger.diagnose_many(users, now=now, scan=False).diagnoses
+    told = [any("contributions" in one.evidence for one in found.findings) for found in many]
+    assert 0 < sum(told) <= sum(one.timed for one in many)
+
+
 def test_what_changes_the_list_comes_before_a_slow_stage() -> None:
     def critical(code: str, stage: str) -> Finding:
         return Finding(code, Severity.CRITICAL, stage, "", "", "list", "settings")
