@@ -8,6 +8,7 @@ from recokit.debugger.checks import CHECKS, Check
 from recokit.debugger.checks_candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
 from recokit.debugger.checks_features import FeatureCoverage, FeatureFreshness, FeatureValues
 from recokit.debugger.checks_list import HardRules, ListChanges, RuleChanges
+from recokit.debugger.checks_logged import Calibration, FeatureSkew
 from recokit.debugger.checks_ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
 from recokit.debugger.checks_serving import Outcome, Snapshot, StageErrors, StageTimes
 from recokit.debugger.compare import Comparison
@@ -19,6 +20,7 @@ from recokit.debugger.localise import Segment, localise
 from recokit.debugger.population import PopulationDiagnosis
 from recokit.debugger.request_page import RequestPage
 from recokit.debugger.runnable import Runnable
+from recokit.debugger.saved import load_trace, save_trace
 from recokit.debugger.scan import RankerScan, Scan, SourceScan, Vectors
 from recokit.debugger.watch import Watch
 from recokit.debugger.why import Answer
@@ -27,6 +29,7 @@ __all__ = [
     "CHECKS",
     "HEALTHY",
     "Answer",
+    "Calibration",
     "CandidateRecall",
     "Check",
     "Comparison",
@@ -34,6 +37,7 @@ __all__ = [
     "Evidence",
     "FeatureCoverage",
     "FeatureFreshness",
+    "FeatureSkew",
     "FeatureValues",
     "Finding",
     "HardRules",
@@ -61,5 +65,7 @@ __all__ = [
     "StageTimes",
     "Vectors",
     "Watch",
+    "load_trace",
     "localise",
+    "save_trace",
 ]

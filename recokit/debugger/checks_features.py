@@ -55,7 +55,7 @@ class FeatureCoverage:
             Finding(
                 "FEATURES_LOST",
                 Severity.CRITICAL,
-                _stage_of(evidence, lost),
+                stage_of(evidence, lost),
                 f"{len(lost)} features that the baseline has are missing: {_some(sorted(lost))}",
                 f"Mend what computes or serves {_some(sorted(lost))}.",
                 "ranking",
@@ -70,7 +70,7 @@ class FeatureCoverage:
         return Finding(
             "FEATURE_QUALITY_ISSUE",
             Severity.CRITICAL,
-            _stage_of(evidence, names),
+            stage_of(evidence, names),
             f"{share:.0%} of the features of the top {len(evidence.top)} items have a value, "
             f"expected {min(expected, 1.0):.0%}",
             f"Mend what computes or serves {_some(names)}.",
@@ -110,7 +110,7 @@ class FeatureFreshness:
             Finding(
                 "STALE_FEATURES",
                 Severity.CRITICAL if seconds > self.spoiled else Severity.WARNING,
-                _stage_of(evidence, stale),
+                stage_of(evidence, stale),
                 f"{len(stale)} of {len(evidence.feature_age)} features are stale, the oldest by {oldest:.1f} days",
                 "Refresh the event log behind the features, or fit the pipeline on recent data.",
                 "ranking",
@@ -222,7 +222,7 @@ def _finding(evidence: Evidence, kind: str, names: list[str]) -> Finding:
     return Finding(
         kind,
         Severity.CRITICAL,
-        _stage_of(evidence, names),
+        stage_of(evidence, names),
         f"{len(names)} features {what}: {_some(names)}",
         f"{action}: {_some(names)}.",
         "ranking",
@@ -233,7 +233,7 @@ def _finding(evidence: Evidence, kind: str, names: list[str]) -> Finding:
     )
 
 
-def _stage_of(evidence: Evidence, names: list[str]) -> str:
+def stage_of(evidence: Evidence, names: list[str]) -> str:
     """Return the stage that most of the features come from."""
     stages = [evidence.feature_stage[name] for name in names if name in evidence.feature_stage]
     return max(sorted(set(stages)), key=stages.count) if stages else ""

@@ -24,7 +24,7 @@ def contributed(evidence: Evidence) -> dict[str, float]:
         return {}
     best = evidence.ranked.item[evidence.top[:ITEMS]]
     for event in evidence.events("scorer"):
-        stage = evidence.stages.get(event.name)
+        stage: Any = evidence.stages.get(event.name)
         if hasattr(stage, "contributions") and event.before is not None and not event.error:
             try:
                 parts = stage.contributions(event.before.compress(np.isin(event.before.item, best)))
