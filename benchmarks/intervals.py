@@ -25,7 +25,7 @@ from recokit.metrics import NDCG, Judged
 from recokit.metrics.judged import canonical
 from recokit.typing import FloatArray
 
-__all__ = ["differences", "evaluation", "gate_check", "held", "levels", "real", "rejected"]
+__all__ = ["differences", "evaluation", "gains", "gate_check", "held", "levels", "real", "rejected"]
 
 SIZES = (200, 500, 2000)
 USERS = 200_000
@@ -56,6 +56,18 @@ def differences(seed: int = 0) -> dict[str, FloatArray]:
     lost = np.where(rng.random(USERS) < 0.08, rng.beta(2, 3, USERS), 0.0)
     found = {"15% of users": some, "60% of users": many, "skewed": skewed - lost}
     return {name: centred(values) for name, values in found.items()}
+
+
+def gains(seed: int = 0) -> dict[str, FloatArray]:
+    """Return populations of paired differences whose mean is not 0: most users have none, and most others gain."""
+    rng = np.random.default_rng(seed)
+    size = 1 / np.log2(rng.integers(1, 11, USERS) + 1)  # a relevant item comes into the list, or leaves it
+    drawn = rng.random(USERS)
+    hits = np.where(drawn < 0.10, size, np.where(drawn < 0.12, -size, 0.0))
+    several = np.where(
+        drawn < 0.16, rng.beta(1, 3, USERS), np.where(drawn < 0.2, -rng.beta(1, 3, USERS), 0.0)
+    )
+    return {"mostly gains, 12% of users": hits, "mostly gains, 20% of users": several}
 
 
 def centred(values: FloatArray) -> FloatArray:
@@ -178,7 +190,7 @@ def run(runs: int, pair: tuple[FloatArray, FloatArray]) -> list[Check]:
     """Return all checks; ``pair`` is what :func:`real` gives."""
     knn, walk = pair
     rng = np.random.default_rng(1)
-    scores = {**levels(), "citeulike-a, ItemKNN": knn}
+    scores = {**levels(), "citeulike-a, ItemKNN": knn, **gains(), "citeulike-a, paired": walk - knn}
     found = [
         near(f"interval, {name}, n={n}", held(values, n, runs), 0.95, 0.01)
         for name, values in scores.items()

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from benchmarks.intervals import differences, gate_check, held, levels, rejected, rolling, run
+from benchmarks.intervals import differences, gains, gate_check, held, levels, rejected, rolling, run
 from recokit.evaluation import Verdict
 
-LEVELS, NULLS = levels(), differences()
+LEVELS, NULLS = {**levels(), **gains()}, differences()
 
 
 @pytest.mark.parametrize("population", LEVELS)

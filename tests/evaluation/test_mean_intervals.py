@@ -59,6 +59,17 @@ def test_skewed_differences_are_corrected_as_far_as_their_skewness_is_clear():
     assert min(student.high, full[1]) < high < max(student.high, full[1])
 
 
+def test_skewness_that_is_mostly_noise_widens_both_sides_alike():
+    """The second-order term of skewness in Student's two-sided error, x (x^4 + 2 x^2 - 3) g^2 / 18 n."""
+    n = 200
+    values = np.concatenate([np.linspace(0.3, 1.0, 16), [-0.4, -0.6], np.zeros(n - 18)])
+    mean, low, high, _ = mean_interval(values)
+    t, skew = stats.t.ppf(0.975, n - 1), np.mean((values - mean) ** 3) / values.std(ddof=1) ** 3
+    assert skew > 2
+    reach = t + skew**2 * t * (t**4 + 2 * t**2 - 3) / (18 * n)
+    assert (low, high) == pytest.approx((mean - reach * stats.sem(values), mean + reach * stats.sem(values)))
+
+
 @given(
     st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=3, max_size=40),
     st.sampled_from([0.8, 0.95, 0.99]),
