@@ -179,6 +179,14 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
                 _outcome("recokit_clicks_total", "recokit_impressions_total", "items"),
             ),
             _Panel(
+                "NDCG by clicks", "Of the lists with a click over a day: whether what was clicked stood first.",
+                "percentunit",
+                (("{{users}} users", _ratio(
+                    'recokit_list_ndcg_sum{items="all"}', 'recokit_list_ndcg_count{items="all"}', "users", "1d")),
+                 ("{{items}} items", _ratio(
+                    'recokit_list_ndcg_sum{items!="all"}', 'recokit_list_ndcg_count{items!="all"}', "items", "1d"))),
+            ),
+            _Panel(
                 "Events without an impression", "Per second; what was clicked or bought elsewhere.", "short",
                 (("{{event}}", _rate("recokit_outcomes_unjoined_total", "event")),),
             ),

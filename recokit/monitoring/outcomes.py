@@ -24,6 +24,8 @@ __all__ = ["OutcomeMonitor"]
 
 _By: TypeAlias = Literal["group", "users", "items"]
 _BY: tuple[_By, ...] = ("group", "users", "items")
+#: Of the NDCG of a list, which is no sum over kinds of items.
+_ALL = "all"
 _IMPRESSIONS = Metric(
     "recokit_impressions", "counter", "Items shown to users whom outcomes can be joined to.", _BY
 )
@@ -31,6 +33,12 @@ _CLICKS = Metric("recokit_clicks", "counter", "Impressions that were clicked.", 
 _PURCHASES = Metric("recokit_purchases", "counter", "Impressions whose item was bought.", _BY)
 _REVENUE = Metric(
     "recokit_revenue", "counter", "Value of these purchases, in the currency of the events.", _BY
+)
+_NDCG = Metric(
+    "recokit_list_ndcg",
+    "summary",
+    "NDCG of lists with a click, by clicks on all items, or on new or established ones alone.",
+    _BY,
 )
 _SESSIONS = Metric("recokit_sessions", "counter", "Sessions.", ("group", "users"))
 _CONVERTED = Metric("recokit_converted_sessions", "counter", "Sessions with a purchase.", ("group", "users"))
@@ -119,7 +127,7 @@ class OutcomeMonitor(Monitor):
     """
 
     metrics = (
-        _IMPRESSIONS, _CLICKS, _PURCHASES, _REVENUE, _SESSIONS, _CONVERTED, _UNJOINED, _ANONYMOUS, _EVICTED,
+        _IMPRESSIONS, _CLICKS, _PURCHASES, _REVENUE, _NDCG, _SESSIONS, _CONVERTED, _UNJOINED, _ANONYMOUS, _EVICTED,
     )  # fmt: skip
 
     def __init__(
@@ -286,6 +294,7 @@ class OutcomeMonitor(Monitor):
             if place not in shown.clicked:
                 shown.clicked.add(place)
                 _add(tally, (_CLICKS.name, *labels), visitor.bucket)
+                self._judge(tally, visitor.bucket, shown, place)
         elif place not in shown.bought:
             shown.bought.add(place)
             _add(tally, (_PURCHASES.name, *labels), visitor.bucket)
@@ -295,6 +304,16 @@ class OutcomeMonitor(Monitor):
                 visitor.converted = True
                 session = self._timeline.past(visitor.started)
                 _add(session, (_CONVERTED.name, visitor.group, visitor.users), visitor.bucket)
+
+    def _judge(self, tally: Tally, bucket: int, shown: _Shown, place: int) -> None:
+        """Count a click for the NDCG of its list: among all clicks, and among those on its kind of items."""
+        alike = {other for other in shown.clicked if shown.new[other] == shown.new[place]}
+        for kind, clicked in ((_ALL, shown.clicked), ("new" if shown.new[place] else "established", alike)):
+            labels = shown.group, shown.users, kind
+            more = _ndcg(clicked) - _ndcg(clicked - {place})
+            _add(tally, (f"{_NDCG.name}_sum", *labels), bucket, more)
+            if len(clicked) == 1:
+                _add(tally, (f"{_NDCG.name}_count", *labels), bucket)
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -309,7 +328,7 @@ class OutcomeMonitor(Monitor):
         *,
         within: Mapping[str, str] | None = None,
     ) -> dict[str, Rates]:
-        """Return click and conversion rates, and revenue per session, with standard errors.
+        """Return click and conversion rates, NDCG by clicks, and revenue per session, with standard errors.
 
         Parameters
         ----------
@@ -321,14 +340,16 @@ class OutcomeMonitor(Monitor):
             Keep these only, such as ``{"group": "B"}``.
         """
         kept = dict(within or {})
-        labels = sorted({key[1 + _BY.index(by)] for key in tally.arrays if len(key) > 1 + _BY.index(by)})
-        return {
-            label: Rates.of(
-                *(_select(tally, metric.name, {**kept, by: label}) for metric in _RATED),
-                with_sessions=by != "items",
+        labels = sorted({key[1 + _BY.index(by)] for key in tally.arrays if key[0] == _IMPRESSIONS.name})
+        found = {}
+        for label in labels:
+            of = {**kept, by: label}
+            counted = (_select(tally, metric.name, of) for metric in _RATED)
+            judged = (
+                _select(tally, f"{_NDCG.name}_{part}", {"items": _ALL, **of}) for part in ("sum", "count")
             )
-            for label in labels
-        }
+            found[label] = Rates.of(*counted, *judged, with_sessions=by != "items")
+        return found
 
     def figures(self, tally: Tally) -> dict[str, Any]:
         """Return the rates by group, and those of cold and warm users, new and established items."""
@@ -368,6 +389,12 @@ class OutcomeMonitor(Monitor):
 
 
 _RATED = (_IMPRESSIONS, _CLICKS, _PURCHASES, _REVENUE, _SESSIONS, _CONVERTED)
+
+
+def _ndcg(clicked: set[int]) -> float:
+    """Return the NDCG of a list by the places clicked in it, from 0; gains of 1 (Järvelin and Kekäläinen, 2002)."""
+    best = sum(1.0 / math.log2(place + 2) for place in range(len(clicked)))
+    return sum(1.0 / math.log2(place + 2) for place in clicked) / best if clicked else 0.0
 
 
 def _add(tally: Tally, key: Key, bucket: int, n: float = 1.0) -> None:

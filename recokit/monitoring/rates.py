@@ -32,6 +32,10 @@ class Rates:
         Sessions with a purchase over sessions.
     revenue : float
     revenue_per_session, revenue_per_session_error : float
+    judged : int
+        Lists with a click.
+    ndcg, ndcg_error : float
+        Mean NDCG of these lists: whether what was clicked stood first.
     """
 
     impressions: int
@@ -45,6 +49,9 @@ class Rates:
     revenue: float
     revenue_per_session: float
     revenue_per_session_error: float
+    judged: int
+    ndcg: float
+    ndcg_error: float
 
     @classmethod
     def of(
@@ -55,6 +62,8 @@ class Rates:
         revenue: FloatArray,
         sessions: FloatArray,
         converted: FloatArray,
+        gained: FloatArray,
+        judged: FloatArray,
         *,
         with_sessions: bool = True,
     ) -> Rates:
@@ -66,6 +75,7 @@ class Rates:
         return cls(
             int(impressions.sum()), int(clicks.sum()), int(purchases.sum()), *ctr,
             int(sessions.sum()), *conversion, float(revenue.sum()), *worth,
+            int(judged.sum()), *_ratio(gained, judged),
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:

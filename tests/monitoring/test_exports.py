@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -21,6 +22,7 @@ from recokit import monitoring
 from recokit.data import Dataset
 from recokit.errors import ConfigurationError
 from recokit.monitoring.grafana import names_in, served_by
+from recokit.monitoring.prometheus import series_names
 from recokit.trace import Trace
 
 DAY = 86_400.0
@@ -169,6 +171,69 @@ def test_promtool_takes_the_queries_of_the_dashboard(
     ]
     (tmp_path / "queries.yml").write_text("\n".join(["groups:", "  - name: q", "    rules:", *rules]) + "\n")
     run_promtool("check", "rules", str(tmp_path / "queries.yml"))
+
+
+@promtool
+def test_every_query_of_the_dashboard_finds_data_and_the_labels_of_its_legend(
+    filled: list[monitoring.Monitor], make_trace: Make, tmp_path: Path
+) -> None:
+    now = START + 130_000
+    bought = make_trace("user-1", now=now)
+    for monitor in filled:
+        monitor.observe(bought)
+        monitor.observe(make_trace(None, now=now))
+    item = bought.item_ids.decode(bought.selected.item)[0]
+    filled[5].record("user-1", item, event="purchase", timestamp=now, value=3.0)  # type: ignore[attr-defined]
+    families = prometheus(monitoring.PrometheusCollector(filled, clock=lambda: START + 2 * DAY).text())
+    samples = [(one.name, one.labels, one.value) for family in families for one in family.samples]
+    known = {name for name, _, _ in samples}
+    # What did not happen in this traffic, such as an overrun, happens to one value of each label.
+    samples += [
+        (name, dict.fromkeys(metric.labels, "one"), 1.0)
+        for monitor in filled
+        for metric in monitor.metrics
+        for name in series_names(metric)
+        if name not in known
+    ]
+    series = [
+        {
+            "series": name
+            + "{"
+            + ",".join(f"{key}={json.dumps(text)}" for key, text in labels.items())
+            + "}",
+            "values": f"0+{abs(value):f}x40",
+        }
+        for name, labels, value in samples
+    ]
+    asked = [
+        (f"count by ({labels}) ({expr}) > bool 0", labels)
+        for panel in monitoring.dashboard(filled)["panels"]
+        for target in panel.get("targets", ())
+        for expr in [target["expr"].replace("$__rate_interval", "1m")]
+        for labels in [", ".join(re.findall(r"{{(\w+)}}", target["legendFormat"]))]
+    ]
+    assert len(asked) >= 25
+    found = "".join(
+        f"  - {{record: 'query:{i}', expr: {json.dumps(expr)}}}\n" for i, (expr, _) in enumerate(asked)
+    )
+    rules = "groups:\n- name: q\n  rules:\n" + found
+    (tmp_path / "queries.yml").write_text(rules)
+    # An answer without one of the labels would be a group in which it is empty.
+    missing = [
+        {"expr": f'query:{i}{{{label}=""}}', "eval_time": "9m", "exp_samples": []}
+        for i, (_, labels) in enumerate(asked)
+        for label in labels.split(", ")
+        if label
+    ]
+    there = [
+        {"expr": f"max(query:{i})", "eval_time": "9m", "exp_samples": [{"labels": "{}", "value": 1}]}
+        for i in range(len(asked))
+    ]
+    test = {"interval": "15s", "input_series": series, "promql_expr_test": [*there, *missing]}
+    (tmp_path / "test.yml").write_text(
+        json.dumps({"rule_files": ["queries.yml"], "evaluation_interval": "15s", "tests": [test]})
+    )
+    run_promtool("test", "rules", str(tmp_path / "test.yml"))
 
 
 @promtool

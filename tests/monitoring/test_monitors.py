@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import ndcg_score
 
 import recokit as rk
 from recokit import candidates, features, metrics, monitoring
@@ -234,6 +235,40 @@ def test_outcomes_are_joined_once_to_the_latest_list(toy: Dataset, make_trace: M
     assert counts["recokit_outcomes_unjoined", "purchase"] == 1
 
 
+def test_ndcg_by_clicks_is_that_of_scikit_learn_over_lists_with_a_click(
+    toy: Dataset, make_trace: Make
+) -> None:
+    random = np.random.default_rng(0)
+    catalog = monitoring.Catalog.of(toy, new=20)  # so that lists hold new items and established ones
+    outcomes = monitoring.OutcomeMonitor(catalog)
+    expected: dict[str, list[float]] = {"all": [], "new": [], "established": []}
+    for i, user in enumerate(toy.user_ids.ids.tolist()):
+        trace = make_trace(user, now=START + 60 * i)
+        outcomes.observe(trace)
+        items = trace.item_ids.decode(trace.selected.item)
+        new = catalog.new_item[catalog.items_of(trace)]
+        clicked = random.random(len(items)) < 0.3
+        for place in random.permutation(np.flatnonzero(clicked)).tolist():
+            for _ in range(2):  # a second click on the same item is none
+                outcomes.record(user, items[place], timestamp=START + 60 * i + 5)
+        for kind, gains in (("all", clicked), ("new", clicked & new), ("established", clicked & ~new)):
+            if gains.any():
+                places = -np.arange(len(items), dtype=float)
+                expected[kind].append(ndcg_score([gains.astype(float)], [places]))
+    for kind in ("new", "established"):
+        found = rated(outcomes, "items", kind)
+        assert (found.judged, found.ndcg) == (len(expected[kind]), pytest.approx(np.mean(expected[kind])))
+    whole = rated(outcomes, "group", "A")
+    assert (whole.judged, whole.ndcg) == (len(expected["all"]), pytest.approx(np.mean(expected["all"])))
+    by_users = outcomes.rates(outcomes.total(), "users")
+    assert sum(one.judged for one in by_users.values()) == len(expected["all"])
+    assert set(outcomes.rates(outcomes.total(), "items")) == {"new", "established"}
+    assert 0 < whole.ndcg_error < 0.2
+    assert outcomes.figures(outcomes.total())["items"]["new"]["ndcg"] == pytest.approx(
+        np.mean(expected["new"])
+    )
+
+
 def test_sessions_end_with_a_pause(toy: Dataset, make_trace: Make) -> None:
     outcomes = monitoring.OutcomeMonitor(monitoring.Catalog.of(toy))
     for minute in (0, 20, 40, 71, 102):  # 31 minutes are a pause
@@ -294,7 +329,7 @@ def test_errors_of_rates_know_that_users_are_alike() -> None:
         bucket = rng.integers(0, 32, 400)
         by_bucket = np.bincount(bucket, clicks, 32), 20.0 * np.bincount(bucket, minlength=32)
         nothing = np.zeros(32)
-        rates = monitoring.Rates.of(by_bucket[1], by_bucket[0], nothing, nothing, nothing, nothing)
+        rates = monitoring.Rates.of(by_bucket[1], by_bucket[0], *[nothing] * 6)
         found.append(rates.ctr)
         errors.append(rates.ctr_error)
     assert np.mean(errors) == pytest.approx(np.std(found), rel=0.15)
