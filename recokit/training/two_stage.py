@@ -88,11 +88,11 @@ def build_training_set(
 ) -> TrainingSet:
     """Build the rows that a ranker learns from, without leakage.
 
-    For each window: sources are fitted strictly before its cut, requests are made at its start for every user known by
-    then, run through the pipeline's own prefix in chunks, labelled by what happened in the window, and negatives are
-    sampled. A positive that the sources missed is not added: the ranker will not see such rows when it serves. The
-    newest window validates; with one window, a fifth of the requests do. Columns ``event.{name}`` (bool) of the rows
-    say which types of events followed.
+    For each window: sources are fitted strictly before its cut, requests are made at its start for every user known
+    by then and every newcomer of the window, run through the pipeline's own prefix in chunks, labelled by what
+    happened in the window, and negatives are sampled. A positive that the sources missed is not added: the ranker
+    will not see such rows when it serves. The newest window validates; with one window, a fifth of the requests do.
+    Columns ``event.{name}`` (bool) of the rows say which types of events followed.
 
     Parameters
     ----------

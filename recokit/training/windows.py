@@ -106,9 +106,7 @@ def eligible_users(before: Dataset, *, max_users: int | None = None, seed: int =
     ndarray of int64
         User codes, ascending.
     """
-    users = np.unique(before.interactions.user)
-    users = users[users > 0]
-    return users if max_users is None else np.sort(users[_smallest_hash(users, max_users, seed)])
+    return _sample(_users(before.interactions), max_users, seed)
 
 
 def plan_requests(
@@ -121,15 +119,20 @@ def plan_requests(
 ) -> Requests:
     """Return the requests that a window is trained on.
 
+    Newcomers of the window are asked for like everybody else: a ranker that never met a user without a history orders
+    the lists of all new users by guesswork. That they came is all that is known of them; their features are those of a
+    stranger at the window's start.
+
     Parameters
     ----------
     dataset : Dataset
-        All the data; only users with an event before the window's cut are asked for.
+        All the data.
     window : TrainingWindow
     requests_at : {"cut", "session"}, default "cut"
-        One request for each user at the window's start, or one at the start of each session within the window.
+        One request at the window's start for each user known by the window's cut and for each that first came within
+        the window, or one at the start of each session within the window.
     max_requests : int, optional
-        Cap on their number.
+        Cap on their number; a sample by hash, the same for the same seed.
     seed : int, default 0
         Seed of the requests and of the sample.
 
@@ -138,18 +141,26 @@ def plan_requests(
     DataError
         If sessions are asked for and the data has none.
     """
-    before = dataset.before(window.cut)
+    during = dataset.interactions.between(window.start, window.end)
     if requests_at == "cut":
-        users = eligible_users(before, max_users=max_requests, seed=seed)
+        known = eligible_users(dataset.before(window.cut))
+        users = _sample(np.union1d(known, _users(during)), max_requests, seed)
         return Requests.build(users, now=window.start, seed=seed)
-    users, times = _session_starts(dataset.interactions.between(window.start, window.end))
-    known = np.isin(users, eligible_users(before))
-    users, times = users[known], times[known]
+    users, times = _session_starts(during)
     if max_requests is not None and len(users) > max_requests:
         keys = mix(users.astype(np.uint64)) ^ times.view(np.uint64)
         kept = np.sort(_smallest_hash(keys.view(np.int64), max_requests, seed))
         users, times = users[kept], times[kept]
     return Requests.build(users, now=times, seed=seed)
+
+
+def _users(events: Interactions) -> IntArray:
+    users = np.unique(events.user)
+    return users[users > 0]
+
+
+def _sample(users: IntArray, n: int | None, seed: int) -> IntArray:
+    return users if n is None else np.sort(users[_smallest_hash(users, n, seed)])
 
 
 def _session_starts(events: Interactions) -> tuple[IntArray, FloatArray]:

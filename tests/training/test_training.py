@@ -119,6 +119,18 @@ class TestRequests:
         assert requests.user.tolist() == list(range(1, 41))
         assert requests.seed.tolist() == row_seeds(5, requests.user).tolist()
 
+    def test_newcomers_of_the_window_are_asked_for(self):
+        log = {
+            "user_id": [1, 2, 3, 4],
+            "item_id": [1, 1, 2, 2],
+            "timestamp": [0.0, 11.0, 19.0, 20.0],
+        }
+        data = Dataset.from_frame(log).before(30.0)
+        requests = plan_requests(data, TrainingWindow(10, 10, 20))
+        # user 4 comes after the window
+        assert requests.user.tolist() == [1, 2, 3] and (requests.now == 10).all()
+        assert len(plan_requests(data, TrainingWindow(10, 10, 20), max_requests=2)) == 2
+
     def test_at_sessions(self):
         log = {
             "user_id": [1, 1, 1, 1, 1, 2, 3],
@@ -128,8 +140,9 @@ class TestRequests:
         }
         data = Dataset.from_frame(log).before(30.0)
         requests = plan_requests(data, TrainingWindow(10, 10, 30), requests_at="session")
-        # user 2 was not known before the cut; session b began at 10, c at 15
-        assert list(zip(requests.user.tolist(), requests.now.tolist(), strict=True)) == [(1, 10.0), (1, 15.0)]
+        # session b began at 10, c at 15; user 2 is new, user 3's was before the window
+        starts = list(zip(requests.user.tolist(), requests.now.tolist(), strict=True))
+        assert starts == [(1, 10.0), (1, 15.0), (2, 12.0)]
         capped = plan_requests(data, TrainingWindow(10, 10, 30), requests_at="session", max_requests=1)
         assert len(capped) == 1
         with pytest.raises(DataError, match=r"no sessions.*hint"):
