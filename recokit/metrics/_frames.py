@@ -62,22 +62,28 @@ def _shared_codes(parts: list[AnyArray]) -> tuple[AnyArray, list[IntArray]]:
         as_ids([part[0] for part in filled])  # raises: integers here, text there
     if filled and filled[0].dtype.kind == "i":
         low, high = min(int(part.min()) for part in filled), max(int(part.max()) for part in filled)
-        if high - low < 4 * sum(map(len, filled)) + 1024:  # no need to look which of them occur
-            return np.arange(low, high + 1), [(part - (low - 1)) if len(part) else part for part in parts]
+        most = 4 * sum(map(len, filled)) + 1024
+        if high - low < most:  # no need to look which of them occur
+            below = 0 if low >= 1 and high < most else low - 1  # what is subtracted: mostly nothing
+            shifted = [part - below if below else part for part in parts]
+            codes = [
+                part.astype(np.int64, copy=False) for part in shifted
+            ]  # one without ids may be of any kind
+            return np.arange(below + 1, high + 1), codes
     code, distinct = factorize(np.concatenate(filled) if filled else np.zeros(0, np.int64))
     return distinct, np.split(code, np.cumsum([len(part) for part in parts])[:-1])
 
 
 def _rows(parts: list[IntArray]) -> tuple[IntArray, list[IntArray]]:
     """Return the distinct users of all parts, ascending, and each part's CSR offsets; users ascend within a part."""
-    starts = [np.flatnonzero(np.concatenate([[True], part[1:] != part[:-1]]))[: len(part)] for part in parts]
-    users = np.unique(np.concatenate([part[start] for part, start in zip(parts, starts, strict=True)]))
-    offsets = []
-    for part, start in zip(parts, starts, strict=True):
-        counts = np.zeros(len(users), np.int64)
-        counts[np.searchsorted(users, part[start])] = np.diff(np.append(start, len(part)))
-        offsets.append(counts_to_offsets(counts))
-    return users, offsets
+    counts = np.zeros(
+        (len(parts), 1 + max((int(part[-1]) for part in parts if len(part)), default=0)), np.int64
+    )
+    for count, part in zip(counts, parts, strict=True):
+        start = np.flatnonzero(np.concatenate([[True], part[1:] != part[:-1]]))[: len(part)]
+        count[part[start]] = np.diff(np.append(start, len(part)))
+    users = np.flatnonzero(counts.any(axis=0))
+    return users, [counts_to_offsets(count[users]) for count in counts]
 
 
 def _taken(values: AnyArray, order: IntArray | None) -> AnyArray:

@@ -109,6 +109,25 @@ def test_users_of_one_side_only():
     assert (figure.n, figure.n_undefined, figure.value) == (2, 1, 0.25)
 
 
+def test_one_side_without_a_row():
+    nothing, some = {"user": [], "item": []}, {"user": [7, 9], "item": [3, 3]}
+    judged = Judged.from_frames(nothing, some)
+    assert (judged.users.tolist(), parse("Recall@2").value(judged)) == ([7, 9], 0.0)
+    judged = Judged.from_frames(some, nothing)
+    assert judged.users.tolist() == [7, 9] and math.isnan(parse("Recall@2").value(judged))
+    assert math.isnan(parse("Recall@2").value(Judged.from_frames(nothing, nothing)))
+
+
+@pytest.mark.parametrize(
+    "ids", [[0, 1, 2], [-5, 0, 4], [1, 2, 3], [10**6, 10**6 + 1, 10**6 + 2], [-(2**62), 0, 2**62]]
+)
+def test_integer_ids_of_any_size_are_told_apart(ids):
+    lists = {"user": [ids[2], ids[0], ids[0]], "item": [ids[0], ids[1], ids[2]], "rank": [1, 2, 1]}
+    judged = Judged.from_frames(lists, {"user": [ids[2], ids[0], ids[1]], "item": [ids[0], ids[1], ids[2]]})
+    assert judged.users.tolist() == ids
+    assert parse("MRR@5").per_user(judged).tolist() == [0.5, 0.0, 1.0]
+
+
 def test_nobody():
     nothing = {"user_id": np.zeros(0, np.int64), "item_id": np.zeros(0, np.int64)}
     for judged in (Judged.from_lists([], []), Judged.from_frames(nothing, nothing)):
