@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = ["PEERS", "implicit_metrics", "implicit_precision", "missing", "nested", "use_peers_python"]
 
-MODULES = ("ranx", "pytrec_eval", "ir_measures", "rectools", "lenskit", "implicit")
+MODULES = ("ranx", "pytrec_eval", "ir_measures", "rectools", "lenskit", "recbole", "implicit")
 
 Rows = Mapping[str, NDArray[Any]]
 PerUser = dict[str, dict[int, float]]
@@ -173,12 +173,37 @@ def lenskit_metrics(lists: Rows, truth: Rows, k: int, p: float) -> PerUser:
     return measured(metrics, lists) | measured({f"MAP@{k}:lenskit": AveragePrecision(k)}, tested)
 
 
+def recbole_metrics(lists: Rows, truth: Rows, k: int, p: float) -> PerUser:
+    from recbole.config import Config
+    from recbole.evaluator.metrics import MAP, MRR, NDCG, Hit, Precision, Recall
+
+    Config.compatibility_settings(None)  # it names numpy's types as numpy did before 1.24
+    # Its lists are always k long, one for each user with test items: shorter ones have misses at the end.
+    users, row = np.unique(truth["user"], return_inverse=True)
+    n_relevant = np.bincount(row)
+    wanted = set(zip(truth["user"].tolist(), truth["item"].tolist(), strict=True))
+    hit = np.zeros((len(users), k), bool)
+    for user, item, rank in zip(*(lists[name].tolist() for name in ("user", "item", "rank")), strict=True):
+        if rank <= k and (user, item) in wanted:
+            hit[np.searchsorted(users, user), rank - 1] = True
+    config = {"topk": [k], "metric_decimal_place": 16}
+    counted = {"NDCG": NDCG, "Recall": Recall, "MAP": MAP}
+    values = {name: kind(config).metric_info(hit, n_relevant) for name, kind in counted.items()}
+    bare = {"Precision": Precision, "MRR": MRR, "HitRate": Hit}
+    values |= {name: kind(config).metric_info(hit) for name, kind in bare.items()}
+    return {
+        f"{name}@{k}": dict(zip(users.tolist(), found[:, k - 1].astype(float).tolist(), strict=True))
+        for name, found in values.items()
+    }
+
+
 PEERS = {
     "ranx": (ranx_metrics, "ranx"),
     "pytrec_eval": (pytrec_metrics, "trec_eval"),
     "ir-measures": (ir_measures_metrics, "trec_eval"),
     "rectools": (rectools_metrics, "rectools"),
     "lenskit": (lenskit_metrics, "lenskit"),
+    "recbole": (recbole_metrics, "recbole"),
 }
 
 

@@ -1,9 +1,10 @@
 """Metrics against other libraries: `python -m benchmarks.metric_agreement [--rounds 40]`.
 
 Random and adversarial inputs (graded labels, short lists, tied scores, users without a list, lists without a truth,
-more relevant items than places) go to ranx, pytrec_eval, ir-measures, RecTools, LensKit and implicit; the preset of
-each must give the value of every user, and the mean, to 1e-9. The peers need an environment of their own, see
-requirements-metric-peers.txt: set RECOKIT_PEERS_PYTHON to its interpreter. A peer that is not there fails its check.
+more relevant items than places) go to ranx, pytrec_eval, ir-measures, RecTools, LensKit, RecBole and implicit; the
+preset of each must give the value of every user, and the mean, to 1e-9. The peers need an environment of their own,
+see requirements-metric-peers.txt: set RECOKIT_PEERS_PYTHON to its interpreter. A peer that is not there fails its
+check.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def main() -> None:
         if peer.replace("-", "_") not in absent:
             worst = 0.0
             for seed in range(options.rounds):
-                # Ties: RecTools and LensKit take ranks, so they meet none.
+                # Ties: RecTools, LensKit and RecBole take ranks, so they meet none.
                 lists, truth = made(seed, ties=seed % 4 == 3)
                 gap, compared = difference(peer, lists, truth, k=(1, 3, 10, 50)[seed // 4 % 4])
                 worst, n = max(worst, gap), n + compared
