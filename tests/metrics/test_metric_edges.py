@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from recokit import evaluate
-from recokit.data import Dataset, Vocabulary
+from recokit.data import Dataset, Ragged, Vocabulary
 from recokit.errors import ConfigurationError, DataError
 from recokit.metrics import (
     APLT,
@@ -43,13 +45,19 @@ RELEVANCE = [
 ]
 RELEVANCE += ["MRR@3", "HitRate@3", "RBP@3", "ERR@3:max_gain=4.0"]
 
+#: Lists, and (item, gain) of each user.
 CASES = {
-    "plain": ([["a", "b", "c"], ["c", "a"]], [{"b": 1.0, "x": 2.0}, {"a": 1.0}]),
-    "empty list": ([[], ["a"]], [{"b": 1.0}, {"a": 1.0}]),
-    "k beyond the list": ([["a"], ["b", "a"]], [{"a": 1.0, "b": 3.0}, {"a": 1.0}]),
-    "unknown items": ([["new", "a"], ["b"]], [{"a": 1.0, "elsewhere": 1.0}, {"b": 1.0}]),
-    "repeated items": ([["a", "a", "b"], ["b", "b"]], [{"b": 2.0}, {"b": 1.0}]),
-    "one user": ([["a", "b"]], [{"b": 1.0}]),
+    "plain": ([["a", "b", "c"], ["c", "a"]], [[("b", 1.0), ("x", 2.0)], [("a", 1.0)]]),
+    "empty list": ([[], ["a"]], [[("b", 1.0)], [("a", 1.0)]]),
+    "only empty lists": ([[], []], [[("b", 1.0)], [("a", 1.0)]]),
+    "k beyond the list": ([["a"], ["b", "a"]], [[("a", 1.0), ("b", 3.0)], [("a", 1.0)]]),
+    "unknown items": ([["new", "a"], ["b"]], [[("a", 1.0), ("elsewhere", 1.0)], [("b", 1.0)]]),
+    "nothing known": ([["new"]], [[("elsewhere", 1.0)]]),
+    "repeated items": ([["a", "a", "b"], ["b", "b"]], [[("b", 2.0)], [("b", 1.0)]]),
+    "repeated truth": ([["a", "b", "c"], ["b"]], [[("b", 1.0), ("b", 1.0), ("x", 1.0)], [("b", 1.0)]]),
+    "gain of zero": ([["a", "b"], ["b"]], [[("a", 0.0), ("b", 1.0)], [("b", 1.0)]]),
+    "users in one side only": ([["a"], [], ["b"]], [[("a", 1.0)], [("b", 1.0)], []]),
+    "one user": ([["a", "b"]], [[("b", 1.0)]]),
 }
 
 
@@ -71,7 +79,7 @@ def made(lists):
 
 def frames(lists, truths):
     shown = [(f"user{u}", item, r) for u, row in enumerate(lists) for r, item in enumerate(row, 1)]
-    relevant = [(f"user{u}", item, gain) for u, row in enumerate(truths) for item, gain in row.items()]
+    relevant = [(f"user{u}", item, gain) for u, row in enumerate(truths) for item, gain in row]
     names = (("user_id", "item_id", "rank"), ("user_id", "item_id", "weight"))
     return tuple(
         {name: [row[i] for row in rows] for i, name in enumerate(columns)}
@@ -79,23 +87,80 @@ def frames(lists, truths):
     )
 
 
+def arrays(lists, truths):
+    """The same by item code: offsets and codes of the lists, offsets, codes and gains of the truth."""
+    ids = sorted({item for row in lists for item in row} | {item for row in truths for item, _ in row})
+    code = {item: number for number, item in enumerate(ids, 1)}
+    return (
+        np.cumsum([0, *map(len, lists)]),
+        np.array([code[item] for row in lists for item in row], np.int64),
+        np.cumsum([0, *map(len, truths)]),
+        np.array([code[item] for row in truths for item, _ in row], np.int64),
+        np.array([gain for row in truths for _, gain in row]),
+    )
+
+
+def collections(truths):
+    """The truths as mappings of id to gain, or as plain ids where one stands twice."""
+    ids = [[item for item, _ in row] for row in truths]
+    return [dict(row) for row in truths] if all(len(set(row)) == len(row) for row in ids) else ids
+
+
+def answers(metric, lists, truths):
+    """Return what each entry point says, by its name."""
+    given, (shown, relevant) = collections(truths), frames(lists, truths)
+    stream = Stream([metric])
+    for user in range(len(lists)):
+        stream.add(Judged.from_lists(lists[user : user + 1], given[user : user + 1]))
+    shuffled = pd.DataFrame(shown).sample(frac=1.0, random_state=0)
+    recommended = made(lists)
+    events = Dataset.from_frame({**relevant, "timestamp": np.arange(len(relevant["weight"]), dtype=float)})
+    of_users = {f"user{u}": row for u, row in enumerate(given)}
+    gains = np.array([gain for row in truths for _, gain in row])
+    codes = Ragged(
+        np.cumsum([0, *map(len, truths)]),
+        recommended.item_ids.encode([item for row in truths for item, _ in row]),
+        {"gain": gains},
+    )
+    read = {
+        "arrays": Judged.from_arrays(*arrays(lists, truths)),
+        "columns": Judged.from_frames(shown, relevant),
+        "pandas and polars": Judged.from_frames(shuffled, pl.DataFrame(relevant)),
+        "arrow": Judged.from_frames(pa.table(shown), pa.table(relevant)),
+    }
+    return {
+        "lists": metric(lists, given),
+        **{name: metric.value(judged) for name, judged in read.items()},
+        "report": report(read["arrays"], [metric])[metric.name].value,
+        "stream": stream.report()[metric.name].value,
+        "evaluate, mapping": evaluate(recommended, of_users, [metric])[metric.name].mean,
+        "evaluate, dataset": evaluate(recommended, events, [metric])[metric.name].mean,
+        "evaluate, codes": evaluate(recommended, codes, [metric])[metric.name].mean,
+        "evaluate, chunks": evaluate(recommended, of_users, [metric], chunk_size=1)[metric.name].mean,
+        "evaluate, several": evaluate({"one": recommended}, of_users, [metric])["one"][metric.name].mean,
+    }
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", RELEVANCE)
 def test_every_entry_point_gives_the_same(name, case):
-    lists, truths = CASES[case]
-    metric = parse(name)
-    expected = metric(lists, truths)
-    shown, relevant = frames(lists, truths)
-    assert metric.value(Judged.from_frames(shown, relevant)) == pytest.approx(expected)
-    shuffled = np.random.default_rng(0).permutation(len(shown["rank"]))
-    mixed = pd.DataFrame(shown).iloc[shuffled]
-    assert metric.value(Judged.from_frames(mixed, pl.DataFrame(relevant))) == pytest.approx(expected)
-    stream = Stream([metric])
-    for user in range(len(lists)):
-        stream.add(Judged.from_lists(lists[user : user + 1], truths[user : user + 1]))
-    assert stream.report()[metric.name].value == pytest.approx(expected)
-    truth = {f"user{u}": row for u, row in enumerate(truths)}
-    assert evaluate(made(lists), truth, [metric])[metric.name].mean == pytest.approx(expected, abs=1e-7)
+    found = answers(parse(name), *CASES[case])
+    expected = found["lists"]
+    assert 0 <= expected <= 1
+    assert found == {entry: pytest.approx(expected, abs=1e-7) for entry in found}
+
+
+#: Entry points that take a repeated item without gains only.
+UNGRADED = ("lists", "stream", "evaluate, mapping", "evaluate, chunks", "evaluate, several")
+
+
+def test_of_a_repeated_truth_the_largest_gain_counts_everywhere():
+    metric, lists = parse("NDCG@3:linear"), [["a", "b"]]
+    expected = metric(lists, [{"a": 1.0, "b": 3.0}])
+    found = answers(metric, lists, [[("a", 1.0), ("b", 1.0), ("b", 3.0), ("b", 2.0)]])
+    graded = {name: value for name, value in found.items() if name not in UNGRADED}
+    assert graded == {name: pytest.approx(expected, abs=1e-7) for name in graded} and len(graded) == 7
+    assert {found[name] for name in UNGRADED} == {metric(lists, [["a", "b"]])}
 
 
 def test_users_of_one_side_only():
@@ -128,17 +193,35 @@ def test_integer_ids_of_any_size_are_told_apart(ids):
     assert parse("MRR@5").per_user(judged).tolist() == [0.5, 0.0, 1.0]
 
 
-def test_nobody():
+def test_nobody_has_no_value_and_is_nothing_to_evaluate():
     nothing = {"user_id": np.zeros(0, np.int64), "item_id": np.zeros(0, np.int64)}
-    for judged in (Judged.from_lists([], []), Judged.from_frames(nothing, nothing)):
-        figures = report(judged, ["NDCG@3", "Entropy@3", "UserCoverage@3"])
+    names, zero, none = (
+        ["NDCG@3", "Entropy@3", "UserCoverage@3"],
+        np.zeros(1, np.int64),
+        np.zeros(0, np.int64),
+    )
+    read = [
+        Judged.from_lists([], []),
+        Judged.from_frames(nothing, nothing),
+        Judged.from_arrays(zero, none, zero, none),
+    ]
+    for judged in read:
+        figures = report(judged, names)
         assert all(math.isnan(figure.value) and figure.n == 0 for figure in figures.values())
+    assert all(math.isnan(figure.value) for figure in Stream(names).report().values())
+    for truth in ({}, {"user0": []}, Ragged.empty(1)):
+        with pytest.raises(DataError, match="found no user with a relevant item"):
+            evaluate(made([["a"]]), truth, names)
 
 
 def test_scores_order_a_list_nan_last_and_ranks_may_not_be_nan():
     shown = {"user_id": [1, 1, 1], "item_id": [7, 8, 9], "score": [np.nan, 0.2, 0.9]}
     truth = {"user_id": [1], "item_id": [7]}
     assert Judged.from_frames(shown, truth).hits.rank.tolist() == [3]
+    nothing_scored = {**shown, "score": [np.nan] * 3}  # the order of the rows
+    assert Judged.from_frames(nothing_scored, {"user_id": [1], "item_id": [8]}).hits.rank.tolist() == [2]
+    unscored = replace(made([["a", "b"]]), score=np.full(2, np.nan, np.float32))
+    assert evaluate(unscored, {"user0": ["b"]}, ["MRR@2"])["MRR@2"].mean == 0.5
     ranked = {"user_id": [1], "item_id": [7], "rank": [np.nan]}
     with pytest.raises(DataError, match="found rank nan"):
         Judged.from_frames(ranked, truth)
@@ -161,6 +244,13 @@ def test_bad_gains_and_ids_are_the_same_error_everywhere():
             Judged.from_frames({"user": [1], "item": [1]}, {"user": [1], "item": [1], "rating": [gain]})
         with pytest.raises(DataError, match="found gain"):
             evaluate(made([["a"]]), {"user0": {"a": gain}}, ["NDCG@3"])
+        with pytest.raises(DataError, match="found gain"):
+            Judged.from_arrays([0, 1], [1], [0, 1], [1], [gain])
+        codes = Ragged(np.array([0, 1]), np.array([1]), {"gain": np.array([gain])})
+        with pytest.raises(DataError, match="found gain"):
+            evaluate(made([["a"]]), codes, ["NDCG@3"])
+        with pytest.raises(DataError, match="found weight"):
+            Dataset.from_frame({"user": [1], "item": [1], "timestamp": [1.0], "rating": [gain]})
     with pytest.raises(DataError, match="all integers or all text"):
         Judged.from_frames({"user": [1], "item": [1]}, {"user": ["1"], "item": [1]})
     with pytest.raises(DataError, match="found list offsets that descend"):
