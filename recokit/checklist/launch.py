@@ -16,15 +16,16 @@ from recokit.data.checks import Check, Status
 from recokit.data.validation import ValidationReport
 from recokit.evaluation import Evaluations
 from recokit.evaluation.evaluate import evaluate
+from recokit.evaluation.gate import Gate, GateResult
 from recokit.pipeline.budget import PHASE_OF_ROLE
 from recokit.result import Recommendations
 from recokit.trace import Trace
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["Launch", "judged", "unchecked"]
+__all__ = ["QUALITY", "K", "Launch", "judged", "unchecked"]
 
-#: Length of the lists that are looked at.
-K = 10
+#: Length of the lists that are looked at, and what they are compared by.
+K, QUALITY = 10, "NDCG@10"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +72,21 @@ class Launch:
     def quality(self) -> Evaluations:
         """Figures on the test part, of the pipeline and the baseline."""
         return evaluate(
-            self.subjects, self.test, ["NDCG@10", "MAP@10"], by=self.by, history=self.train, k=K, now=self.now
+            self.subjects, self.test, [QUALITY, "MAP@10"], by=self.by, history=self.train, k=K, now=self.now
         )
+
+    @cached_property
+    def gate(self) -> GateResult:
+        """Whether the pipeline may replace the baseline: overall, and in each segment."""
+        limits = self.limits
+        gate = Gate(
+            self.quality["baseline"],
+            metrics=[QUALITY],
+            margin=limits.margin,
+            segments=limits.segment_margin,
+            min_users=limits.segment_users,
+        )
+        return gate.check(self.quality["pipeline"])
 
     @cached_property
     def depth(self) -> Evaluations:

@@ -7,6 +7,8 @@ from typing import Any
 
 from recokit.data.validation import ValidationLimits
 from recokit.errors import ConfigurationError, did_you_mean
+from recokit.evaluation.gate import MARGIN, SEGMENT_TOLERANCE
+from recokit.evaluation.intervals import FEW_USERS
 from recokit.pipeline.budget import TOTAL_BUDGET_MS
 
 __all__ = ["PreflightLimits"]
@@ -23,7 +25,11 @@ class PreflightLimits:
     least_data : float
         The amount of data fails below this share of what collaborative methods need, and warns below all of it.
     margin : float
-        Share of the baseline's figure that may be lost (R7, R8); the 2% of R23.
+        Share of the baseline's figure that may be lost (R7); the 2% of R23.
+    segment_margin : float
+        Share of its own figure that a segment may lose (R8).
+    segment_users : int
+        Segments with fewer users are not judged.
     budget_ms : float
         Largest p99 of a request, milliseconds; phases get their shares of it (R9).
     slower : float
@@ -42,7 +48,9 @@ class PreflightLimits:
 
     validation: ValidationLimits = field(default_factory=ValidationLimits)
     least_data: float = 0.1
-    margin: float = 0.02
+    margin: float = MARGIN
+    segment_margin: float = SEGMENT_TOLERANCE
+    segment_users: int = FEW_USERS
     budget_ms: float = TOTAL_BUDGET_MS
     slower: float = 2.0
     max_share: float = 0.4

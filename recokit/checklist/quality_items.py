@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from recokit.checklist.launch import K, Launch, judged, unchecked
+from recokit.checklist.launch import QUALITY, K, Launch, judged, unchecked
 from recokit.data.checks import Check
-from recokit.evaluation import Difference
+from recokit.evaluation import Condition, Verdict
 from recokit.evaluation.report import ALL
 from recokit.training import detect_leakage
 
 __all__ = ["against_baseline", "catalogue", "cold_start", "segments"]
 
-_METRIC = "NDCG@10"
-
 
 def against_baseline(launch: Launch) -> Check:
     """R7: on a held-out time window, no worse than the baseline."""
     name = "quality.baseline"
-    expected = f"{_METRIC} on later events, not below the baseline's by more than {launch.limits.margin:.0%}"
+    expected = f"{QUALITY} on later events, not below the baseline's by more than {launch.limits.margin:.0%}"
     if launch.test is None:
         return unchecked(name, "no test part was given", expected, "train, test = dataset.split_at(...)")
     leak = detect_leakage(launch.train, launch.test)["leak.time_overlap"]
@@ -34,44 +32,46 @@ def against_baseline(launch: Launch) -> Check:
         for who in launch.subjects
     }
     if launch.baseline is None:
-        score = launch.quality["pipeline"][_METRIC]
-        message = f"{_METRIC} {score} without a baseline to compare with"
+        score = launch.quality["pipeline"][QUALITY]
+        message = f"{QUALITY} {score} without a baseline to compare with"
         return Check(name, "not checked", message, expected, "baseline=what serves now", evidence=evidence)
-    difference = launch.quality.compare("pipeline", "baseline", _METRIC)
-    if _worse(launch, difference):
-        return Check(name, "fail", str(difference), expected, "keep the baseline", evidence=evidence)
-    known = difference.low >= -_allowed(launch, difference)
+    found = _overall(launch)
+    if found.verdict is Verdict.FAIL:
+        return Check(name, "fail", found.reason, expected, "keep the baseline", evidence=evidence)
+    known = found.verdict is Verdict.PASS
     hint = "" if known else "more test users: these cannot tell"
-    return Check(name, "pass" if known else "warn", str(difference), expected, hint, evidence=evidence)
+    return Check(name, "pass" if known else "warn", found.reason, expected, hint, evidence=evidence)
 
 
 def segments(launch: Launch) -> Check:
     """R8: no segment of users is worse off."""
-    name, expected = "quality.segments", "no segment with a clear loss against the baseline"
+    name = "quality.segments"
+    expected = f"no segment that surely loses more than {launch.limits.segment_margin:.0%} of its {QUALITY}"
     if launch.test is None or launch.baseline is None:
         return unchecked(name, "no test part, or no baseline to compare with", expected, "test=, baseline=")
-    found = [
-        launch.quality.compare("pipeline", "baseline", _METRIC, segment=segment)
-        for segment in launch.quality["pipeline"].segments
-        if segment != ALL and launch.quality["pipeline"][_METRIC, segment].n > 1
-    ]
-    if not found:
-        return unchecked(name, "no segment has two users", expected)
-    worse = [difference for difference in found if _worse(launch, difference)]
-    evidence = {
-        one.segment: {"difference": one.mean, "low": one.low, "high": one.high, "n": one.n} for one in found
-    }
+    found = [one for one in launch.gate.conditions if one.kind == "segment"]
+    known = [one for one in found if one.verdict is not Verdict.NOT_JUDGED]
+    evidence = {one.what: {"change": one.value, "low": one.low, "high": one.high} for one in found}
+    if not known:
+        why = f"no segment has {launch.limits.segment_users:,} users"
+        return Check(name, "not checked", why, expected, "segment_users=", evidence=evidence)
+    worse = [one for one in known if one.verdict is Verdict.FAIL]
     if not worse:
-        return Check(name, "pass", f"{len(found)} segments, none clearly worse", expected, evidence=evidence)
+        message = f"{len(known)} of {len(found)} segments judged, none clearly worse"
+        return Check(name, "pass", message, expected, evidence=evidence)
     # A loss of everybody is one finding, not one for each segment.
-    overall = _worse(launch, launch.quality.compare("pipeline", "baseline", _METRIC))
-    message = "; ".join(map(str, worse))
+    overall = _overall(launch).verdict is Verdict.FAIL
+    message = "; ".join(f"{one.what}: {one.reason}" for one in worse)
     hint = (
         "see quality.baseline: the loss is everybody's"
         if overall
         else "look at these users with the debugger"
     )
     return Check(name, "warn" if overall else "fail", message, expected, hint, evidence=evidence)
+
+
+def _overall(launch: Launch) -> Condition:
+    return next(one for one in launch.gate.conditions if one.kind == "quality")
 
 
 def catalogue(launch: Launch) -> Check:
@@ -114,12 +114,3 @@ def cold_start(launch: Launch) -> Check:
         hint = "candidates.Content or Explore finds items without events"
         return Check(name, "warn", message, expected, hint, evidence=evidence)
     return Check(name, "pass", message, expected, evidence=evidence)
-
-
-def _allowed(launch: Launch, difference: Difference) -> float:
-    usual = launch.quality["baseline"][_METRIC, difference.segment].mean
-    return launch.limits.margin * usual if np.isfinite(usual) else 0.0
-
-
-def _worse(launch: Launch, difference: Difference) -> bool:
-    return bool(difference.high < -_allowed(launch, difference))

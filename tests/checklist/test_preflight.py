@@ -71,6 +71,7 @@ def world() -> World:
         "n_requests": 3,
         "budget_ms": 600,
         "slower": 5,
+        "segment_users": 2,
     }
     return World(pipeline, train, test, baseline, options)
 
@@ -260,6 +261,15 @@ def test_a_planted_violation_fails_its_own_item_only(world: World, item: str) ->
     assert report.exit_code() == 1
     with pytest.raises(DataError, match=item):
         report.raise_for_status()
+
+
+def test_what_few_users_cannot_tell_is_no_pass(world: World) -> None:
+    few = world.check(segment_users=10_000)
+    assert few["quality.segments"].status == "not checked"
+    assert "10,000 users" in few["quality.segments"].message
+    alike = world.check(baseline=world.pipeline.without("mmr"), margin=0.0)
+    assert alike["quality.baseline"].status == "warn"
+    assert alike["quality.baseline"].hint.startswith("more test users")
 
 
 def test_without_what_it_needs_an_item_is_not_checked_and_no_pass(world: World) -> None:
