@@ -63,6 +63,14 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
                 (("{{stage}}", _quantile(0.95, "recokit_stage_duration_seconds", "stage")),),
             ),
             _Panel(
+                "Slow runs", "Share of the runs that take more than twice the baseline's p95; above 5% is an alert.",
+                "percentunit",
+                (("{{stage}}", _ratio(
+                    'recokit_slow_runs_total{stage!="total"}', "recokit_stage_duration_seconds_count", "stage")),
+                 ("total", _ratio(
+                    'recokit_slow_runs_total{stage="total"}', "recokit_request_duration_seconds_count"))),
+            ),
+            _Panel(
                 "Budget overruns", "Share of the runs in which a phase took more than its budget.", "percentunit",
                 (("{{phase}}", f"{_rate('recokit_budget_overruns_total', 'phase')} / scalar("
                   f"{_rate('recokit_request_duration_seconds_count')})"),),
@@ -219,7 +227,7 @@ def dashboard(monitors: Sequence[Monitor], *, title: str = "recokit") -> dict[st
     --------
     >>> from recokit.monitoring import LatencyMonitor
     >>> [panel["title"] for panel in dashboard([LatencyMonitor()])["panels"]]
-    ['Latency', 'Duration of a run', 'p95 by stage', 'Budget overruns']
+    ['Latency', 'Duration of a run', 'p95 by stage', 'Slow runs', 'Budget overruns']
     """
     served = served_by(monitors)
     panels: list[dict[str, Any]] = []

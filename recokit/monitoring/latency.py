@@ -29,7 +29,17 @@ _OVER = Metric(
 _BASE = Metric(
     "recokit_baseline_duration_seconds", "gauge", "Quantiles of the baseline.", ("stage", "percentile")
 )
+_SLOW = Metric(
+    "recokit_slow_runs",
+    "counter",
+    "Runs in which a stage, or the whole (total), took more than twice the p95 of the baseline.",
+    ("stage",),
+)
 _RUN_KEY: Key = (_RUN.name,)
+#: The whole run among the stages.
+_TOTAL = "total"
+#: Times the baseline that are slow; R18.
+SLOWER = 2.0
 
 
 class LatencyMonitor(Monitor):
@@ -47,8 +57,9 @@ class LatencyMonitor(Monitor):
 
     Notes
     -----
-    A run counts once, be it one request or a batch. Sources that wait for others count the time that the run waited
-    for them.
+    p95 is above twice the baseline's where more than 5% of the runs take longer than that, so these are counted: a
+    quantile read from the buckets of a histogram may be off by more than twice. A run counts once, be it one request or
+    a batch. Sources that wait for others count the time that the run waited for them.
 
     Examples
     --------
@@ -64,7 +75,7 @@ class LatencyMonitor(Monitor):
     (2.0, True)
     """
 
-    metrics = (_RUN, _STAGE, _OVER, _BASE)
+    metrics = (_RUN, _STAGE, _OVER, _SLOW, _BASE)
     edges = EDGES
 
     def __init__(
@@ -81,13 +92,14 @@ class LatencyMonitor(Monitor):
             )
         self.baseline, self.budget_ms, self.relative_error = baseline, budget_ms, relative_error
         self._empty = QuantileSketch(relative_error=relative_error, edges=EDGES)
+        self._limits = _twice(baseline)
         self._keys: dict[str, Key] = {}
         self._budget = {
             phase: ms * budget_ms / TOTAL_BUDGET_MS / 1e3 for phase, ms in PHASE_BUDGET_MS.items()
         }
 
     def _count(self, tally: Tally, trace: Trace) -> None:
-        sketches, keys = tally.sketches, self._keys
+        sketches, keys, limits = tally.sketches, self._keys, self._limits
         spent = dict.fromkeys(self._budget, 0.0)
         for event in trace.events:
             if event.skipped:
@@ -99,10 +111,14 @@ class LatencyMonitor(Monitor):
             if sketch is None:
                 sketch = sketches[key] = self._empty.empty()
             sketch.add(seconds)
+            if seconds > limits.get(name, math.inf):
+                tally.add((_SLOW.name, name))
         total = sketches.get(_RUN_KEY)
         if total is None:
             total = sketches[_RUN_KEY] = self._empty.empty()
         total.add(trace.seconds)
+        if trace.seconds > limits.get(_TOTAL, math.inf):
+            tally.add((_SLOW.name, _TOTAL))
         for phase in trace.overruns if trace.budget < math.inf else self._late(spent, trace.seconds):
             tally.add((_OVER.name, phase))
 
@@ -119,7 +135,7 @@ class LatencyMonitor(Monitor):
     def quantiles(self, tally: Tally) -> dict[str, dict[str, float]]:
         """Return ``n``, ``p50``, ``p95`` and ``p99`` in seconds, by stage and for ``"total"``."""
         return {
-            key[1] if len(key) > 1 else "total": {
+            key[1] if len(key) > 1 else _TOTAL: {
                 "n": float(sketch.count),
                 **dict(zip(QUANTILES, sketch.quantiles(list(QUANTILES.values())), strict=True)),
             }
@@ -129,6 +145,11 @@ class LatencyMonitor(Monitor):
     def set_baseline(self, baseline: Mapping[str, Mapping[str, float]] | None = None) -> None:
         """Set the baseline, by default to all that was seen so far; do so when serving is known to be healthy."""
         self.baseline = self.quantiles(self.total()) if baseline is None else baseline
+        self._limits = _twice(self.baseline)
+
+    def counters(self, tally: Tally) -> Mapping[Key, float]:
+        """Return the counts; 0 slow runs of each stage that has a baseline, so that the first one is seen."""
+        return {**{(_SLOW.name, stage): 0.0 for stage in self._limits}, **tally.counts}
 
     def gauges(self, now: float) -> dict[Key, float]:
         """Return the baseline's quantiles."""
@@ -145,3 +166,8 @@ class LatencyMonitor(Monitor):
             "seconds": self.quantiles(tally),
             "overruns": {key[1]: int(n) for key, n in tally.counts.items() if key[0] == _OVER.name},
         }
+
+
+def _twice(baseline: Mapping[str, Mapping[str, float]] | None) -> dict[str, float]:
+    """Return from where on a run of a stage is slow, by stage."""
+    return {stage: SLOWER * figures["p95"] for stage, figures in (baseline or {}).items() if "p95" in figures}

@@ -26,15 +26,12 @@ def _requests(status: str = "") -> str:
     return f"sum(rate(recokit_requests_total{status}[5m]))"
 
 
-def _slow(metric: str, by: str, baseline: str) -> str:
-    """Return where p95 is above twice the baseline (R18), with enough runs to tell."""
+def _slow(stage: str, count: str, by: str = "") -> str:
+    """Return where p95 is above twice the baseline (R18): the share of slow runs, with enough runs to tell."""
     grouped = f"sum by ({by}) " if by else "sum"
-    le = ", ".join(filter(None, ["le", by]))
     on = f" on ({by})" if by else ""
-    return (
-        f"histogram_quantile(0.95, sum by ({le}) (rate({metric}_bucket[1m]))) >{on} "
-        f"2 * {baseline} and{on} {grouped}(increase({metric}_count[1m])) >= 50"
-    )
+    slow = f"{grouped}(rate(recokit_slow_runs_total{stage}[1m])) / {grouped}(rate({count}[1m]))"
+    return f"{slow} > 0.05 and{on} {grouped}(increase({count}[1m])) >= 50"
 
 
 def _status(name: str) -> str:
@@ -62,25 +59,17 @@ _COVERAGE = 'max(recokit_catalog_coverage_ratio{period="day",users="all",items="
 _RULES = (
     _Rule(
         "RecokitSlowRun",
-        _slow(
-            "recokit_request_duration_seconds",
-            "",
-            'scalar(max(recokit_baseline_duration_seconds{stage="total",percentile="p95"}))',
-        ),
+        _slow('{stage="total"}', "recokit_request_duration_seconds_count"),
         "30s",
         "page",
-        "p95 of a run is {{ $value | humanizeDuration }}, above twice the baseline",
+        "{{ $value | humanizePercentage }} of the runs take more than twice the baseline's p95",
     ),
     _Rule(
         "RecokitSlowStage",
-        _slow(
-            "recokit_stage_duration_seconds",
-            "stage",
-            'max by (stage) (recokit_baseline_duration_seconds{stage!="total",percentile="p95"})',
-        ),
+        _slow('{stage!="total"}', "recokit_stage_duration_seconds_count", "stage"),
         "30s",
         "page",
-        "p95 of {{ $labels.stage }} is {{ $value | humanizeDuration }}, above twice the baseline",
+        "{{ $labels.stage }} takes more than twice its baseline's p95 in {{ $value | humanizePercentage }} of the runs",
     ),
     _Rule(
         "RecokitOverBudget",

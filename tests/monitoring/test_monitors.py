@@ -202,6 +202,35 @@ def test_features_missing_old_and_drifted(toy: Dataset, make_trace: Make, pipeli
     assert gauges["recokit_feature_psi", "item_price"] > 1
 
 
+def test_slow_runs_are_those_beyond_twice_the_baseline_wherever_buckets_end(make_trace: Make) -> None:
+    latency = monitoring.LatencyMonitor()
+    taken = np.random.default_rng(0).uniform(0.00105, 0.0012, 400)  # a bucket ends at 1 ms, the next at 2.5
+
+    def counted() -> dict[str, float]:
+        counts = latency.counters(latency.total())
+        return {key[1]: n for key, n in counts.items() if key[0] == "recokit_slow_runs"}
+
+    def serve(times: float) -> None:
+        for seconds in taken.tolist():
+            trace = make_trace()
+            events = tuple(replace(event, seconds=times * seconds) for event in trace.events)
+            latency.observe(replace(trace, seconds=times * seconds, events=events))
+
+    serve(1.0)
+    assert counted() == {}
+    latency.set_baseline()
+    stages = {event.name for event in make_trace().events}
+    assert counted() == dict.fromkeys({"total", *stages}, 0)
+    serve(1.0)
+    assert counted() == dict.fromkeys({"total", *stages}, 0)
+    serve(2.2)
+    limit = 2 * float(np.quantile(taken, 0.95))
+    share = {name: n / len(taken) for name, n in counted().items()}
+    assert share == dict.fromkeys({"total", *stages}, pytest.approx((2.2 * taken > limit).mean(), abs=0.03))
+    again = pickle.loads(pickle.dumps(latency))
+    assert again.counters(again.total()) == latency.counters(latency.total())
+
+
 def rated(outcomes: monitoring.OutcomeMonitor, by: str, label: str, **options: Any) -> monitoring.Rates:
     return outcomes.rates(outcomes.total(), by, **options)[label]  # type: ignore[arg-type]
 
