@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._ops.selection import Steering
+from recokit._ops.selection import Steering, best_allowed
 from recokit.data import Window
 from recokit.protocols import Objective
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
@@ -18,7 +18,11 @@ class Steered(Steering):
     """An objective with its state. What has no finite score comes last, however different it is."""
 
     def __init__(self, objective: Objective, window: Window, drawn: FloatArray | None = None) -> None:
-        self.objective, self.state = objective, objective.start(window)
+        bounded: Any = objective
+        # Bounds serve as gains where the objective can make exact what is chosen by them.
+        self.settle = getattr(bounded, "settle", None)
+        self.objective = objective
+        self.state = objective.start(window) if self.settle is None else bounded.start_bounded(window)
         scores = window.candidates.score[window.index] if len(window.candidates) else window.relevance
         finite = np.isfinite(scores)
         self.finite = None if finite.all() else finite
@@ -27,6 +31,12 @@ class Steered(Steering):
     def gain(self) -> AnyArray:
         gain = self.objective.gain(self.state)
         return gain if self.finite is None else np.where(self.finite, gain, np.nan)
+
+    def best(self, allowed: BoolArray, first: IntArray) -> tuple[IntArray, BoolArray | None]:
+        chosen, active = best_allowed(allowed, self.gain(), first)
+        while self.settle is not None and self.settle(self.state, chosen):
+            chosen, active = best_allowed(allowed, self.gain(), first)
+        return chosen, active
 
     def update(self, chosen: IntArray, active: BoolArray, allowed: BoolArray) -> None:
         if self.drawn is not None:

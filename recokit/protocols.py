@@ -105,6 +105,10 @@ class Objective(Protocol):
     An objective whose gains are drawn at random has one method more, ``propensity(state, chosen, allowed)``, and
     ``provides = ("propensity",)``. Given the state that its gains came from, the window positions (B,) chosen and what
     was allowed (B, W) bool, it returns the exact probability (B,) float64 of each choice, a column of the result.
+
+    An objective whose gains can only fall may spare most of the work with two methods more. ``start_bounded(window)``
+    is another ``start``: the gains of its states may be more than they are exactly. ``settle(state, chosen)`` makes the
+    gains at the window positions (B,) exact, and tells whether any was not.
     """
 
     def start(self, window: Window) -> Any: ...

@@ -11,7 +11,7 @@ from recokit._ops.slate_limits import CapArrays, FullGroups, LackingGroups, Rece
 from recokit._ops.slate_order import choose_in_order
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = ["Steering", "greedy"]
+__all__ = ["Steering", "best_allowed", "greedy"]
 
 _LOWEST = np.float32(-3e38)
 
@@ -22,6 +22,10 @@ class Steering(Protocol):
     def gain(self) -> AnyArray: ...
 
     def update(self, chosen: IntArray, active: BoolArray, allowed: BoolArray) -> None: ...
+
+    def best(self, allowed: BoolArray, first: IntArray) -> tuple[IntArray, BoolArray | None]:
+        """Return the allowed candidate of each row with the largest gain, and whether there is one, None for all."""
+        return best_allowed(allowed, self.gain(), first)
 
 
 def greedy(
@@ -75,14 +79,14 @@ def greedy(
     recent = RecentGroups.of(caps, start)
     lacking = LackingGroups.of(caps, valid, k, standing)
     for place in range(n_standing):
-        chosen, active = start[:, place], standing[:, place]
-        open_[rows[active], chosen[active]] = False
+        chosen, here = start[:, place], standing[:, place]
+        open_[rows[here], chosen[here]] = False
         if full is not None:
-            full.add(place, chosen, active)
+            full.add(place, chosen, here)
         if lacking is not None:
-            lacking.add(place, chosen, active)
+            lacking.add(place, chosen, here)
     going = k > 0
-    shortest = int(k.min())
+    shortest, everyone = int(k.min()), bool(going.all())
     flat = open_.reshape(-1)
     for place in range(min(n_places, int(k.max()))):
         allowed = open_ if full is None else full.open(place)
@@ -91,21 +95,24 @@ def greedy(
         if lacking is not None:
             allowed, lost = lacking.urgent(allowed, place, early)
             going &= ~lost
+        active: BoolArray | None
         if steering is None:
             chosen = allowed.argmax(axis=1)
             active = allowed.reshape(-1)[first + chosen]
         else:
-            chosen, active = _best(allowed, steering.gain(), first)
+            chosen, active = steering.best(allowed, first)
         stands = place < n_standing
         if stands:
             here = standing[:, place]
-            chosen, active = np.where(here, start[:, place], chosen), active | here
-        going &= active
-        if place >= shortest:
-            going &= place < k
-        everyone = bool(going.all())
-        if not everyone and not going.any():
-            break
+            chosen, active = (
+                np.where(here, start[:, place], chosen),
+                None if active is None else active | here,
+            )
+        if active is not None or lacking is not None or place >= shortest:
+            going &= (place < k) if active is None else active & (place < k)
+            everyone = bool(going.all())
+            if not everyone and not going.any():
+                break
         picked[:, place] = chosen if everyone else np.where(going, chosen, -1)
         if steering is not None:
             steering.update(chosen, going, allowed)
@@ -120,15 +127,23 @@ def greedy(
     return picked
 
 
-def _best(allowed: BoolArray, gain: AnyArray, first: IntArray) -> tuple[IntArray, BoolArray]:
-    """Return the allowed candidate of each row with the largest gain, and whether there is one."""
+def best_allowed(allowed: BoolArray, gain: AnyArray, first: IntArray) -> tuple[IntArray, BoolArray | None]:
+    """Return the allowed candidate of each row with the largest gain, and whether there is one, None for all.
+
+    Parameters
+    ----------
+    allowed : ndarray of bool, shape (B, W)
+    gain : ndarray of float, shape (B, W)
+    first : ndarray of int64, shape (B,)
+        Where each row begins in the arrays laid flat.
+    """
     chosen = gain.argmax(axis=1)
     at = first + chosen
     # What is best of all needs no mask, where it is allowed and a number.
-    active = allowed.reshape(-1)[at]
-    active &= np.isfinite(gain.reshape(-1)[at])
-    if active.all():
-        return chosen, active
+    active = allowed.reshape(-1).take(at)
+    active &= np.isfinite(gain.reshape(-1).take(at))
+    if np.count_nonzero(active) == len(active):
+        return chosen, None
     rows = np.flatnonzero(~active)
     # Gains that are no numbers lose against those that are, and win against what is not allowed.
     masked = np.where(allowed[rows], np.fmax(gain[rows], _LOWEST), -np.inf)

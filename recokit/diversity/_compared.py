@@ -12,6 +12,7 @@ import numpy as np
 from recokit._configured import Configured
 from recokit.data import Schema, Window
 from recokit.diversity._content import Content, Labels, Pairs, Vectors, unit_vectors
+from recokit.diversity._front import Front
 from recokit.errors import ConfigurationError, ContractError, NotFittedError
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
@@ -104,6 +105,7 @@ class GainState:
     content: Content
     relevance: Float32Array
     gain: Float32Array
+    front: Front
 
 
 class Incremental(Compared):

@@ -33,10 +33,10 @@ class Content(ABC):
         self.item, self.rows, self.known = item, np.arange(len(item)), Known(valid, known)
 
     @abstractmethod
-    def likeness(self, chosen: IntArray, weight: float = 1.0) -> Float32Array:
+    def likeness(self, chosen: IntArray, weight: float = 1.0, end: int | None = None) -> Float32Array:
         """Return how like every candidate is to the one at window position ``chosen`` (B,): (B, W), a new array.
 
-        ``weight`` is multiplied in where that is cheapest.
+        ``weight`` is multiplied in where that is cheapest; with ``end`` only the first so many candidates count.
         """
 
     @abstractmethod
@@ -49,25 +49,39 @@ class Vectors(Content):
 
     def __init__(self, unit: Float32Array, has_vector: BoolArray, item: IntArray, valid: BoolArray) -> None:
         super().__init__(item, valid, has_vector[item])
-        self.vector = unit.take(item, axis=0)
-        self._flat = self.vector.reshape(-1, unit.shape[1])
-        self._first = self.rows * item.shape[1]
+        self._unit, self._first = unit, self.rows * item.shape[1]
+        self._vector, self._gathered = np.empty((*item.shape, unit.shape[1]), np.float32), 0
+
+    @property
+    def dimensions(self) -> int:
+        """Length of the vectors, D."""
+        return int(self._unit.shape[1])
 
     def at(self, chosen: IntArray) -> Float32Array:
-        """Return the vectors at window positions (B,), (B, D)."""
-        return np.asarray(self._flat.take(self._first + chosen, axis=0))
+        """Return the vectors at window positions (..., B), (..., B, D)."""
+        return np.asarray(self._unit.take(self.item.reshape(-1).take(self._first + chosen), axis=0))
 
-    def likeness(self, chosen: IntArray, weight: float = 1.0) -> Float32Array:
+    def likeness(self, chosen: IntArray, weight: float = 1.0, end: int | None = None) -> Float32Array:
         """Return the cosines with one candidate of each row."""
-        return self.product(self.at(chosen) * np.float32(weight))
+        return self.product(self.at(chosen) * np.float32(weight), end)
 
-    def product(self, direction: Float32Array) -> Float32Array:
+    def product(self, direction: Float32Array, end: int | None = None) -> Float32Array:
         """Return the product of every candidate's vector with a vector (B, D) of its row, (B, W)."""
-        return np.asarray(np.matmul(self.vector, direction[:, :, None])[:, :, 0])
+        return np.asarray(np.matmul(self.vector(slice(0, end)), direction[:, :, None])[:, :, 0])
+
+    def vector(self, part: slice) -> Float32Array:
+        """Return the vectors at a range of window positions, (B, n, D); they are gathered when first asked for."""
+        end = self.item.shape[1] if part.stop is None else part.stop
+        if end > self._gathered:
+            new = slice(self._gathered, end)
+            self._vector[:, new] = self._unit.take(self.item[:, new], axis=0)
+            self._gathered = end
+        return self._vector[:, part]
 
     def pairs(self) -> Float32Array:
         """Return the cosines of all pairs."""
-        return np.asarray(self.vector @ self.vector.transpose(0, 2, 1))
+        vector = self.vector(slice(None))
+        return np.asarray(vector @ vector.transpose(0, 2, 1))
 
 
 class Labels(Content):
@@ -77,10 +91,10 @@ class Labels(Content):
         self.label = labels.take(item, axis=0)
         super().__init__(item, valid, np.asarray((self.label > 0).any(axis=2)))
 
-    def likeness(self, chosen: IntArray, weight: float = 1.0) -> Float32Array:
+    def likeness(self, chosen: IntArray, weight: float = 1.0, end: int | None = None) -> Float32Array:
         """Return the shares of columns in which candidates agree with one of their row."""
         mine = self.label[self.rows, chosen][:, None, :]
-        agree = ((self.label == mine) & (mine > 0)).mean(axis=2, dtype=np.float32)
+        agree = ((self.label[:, :end] == mine) & (mine > 0)).mean(axis=2, dtype=np.float32)
         return np.asarray(agree * np.float32(weight))
 
     def pairs(self) -> Float32Array:
@@ -100,9 +114,9 @@ class Pairs(Content):
         super().__init__(item, valid, np.ones(item.shape, np.bool_) if known is None else known[item])
         self.similarity = similarity
 
-    def likeness(self, chosen: IntArray, weight: float = 1.0) -> Float32Array:
+    def likeness(self, chosen: IntArray, weight: float = 1.0, end: int | None = None) -> Float32Array:
         """Return what the similarity says of one candidate of each row and all of them."""
-        return self._between(self.item[self.rows, chosen][:, None], self.item) * np.float32(weight)
+        return self._between(self.item[self.rows, chosen][:, None], self.item[:, :end]) * np.float32(weight)
 
     def pairs(self) -> Float32Array:
         """Return what the similarity says of all pairs."""

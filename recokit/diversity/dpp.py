@@ -11,6 +11,7 @@ import numpy as np
 from recokit.data import Window
 from recokit.diversity._compared import Compared, weighted
 from recokit.diversity._content import Content, Vectors
+from recokit.diversity._front import Front
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 __all__ = ["DPP"]
@@ -42,11 +43,15 @@ class _Factor(ABC):
     """Cholesky factor of the chosen items' likeness, row by row, seen from every candidate."""
 
     @abstractmethod
-    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array) -> Float32Array:
-        """Return every candidate's entry (B, W) in the row of the factor that a choice adds.
+    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array, end: int) -> Float32Array:
+        """Return the entry of the first ``end`` candidates (B, end) in the row of the factor that a choice adds.
 
         ``adds`` (B,) is False where it adds nothing: the row is 0. ``left`` (B,) is the choice's own variance.
         """
+
+    @abstractmethod
+    def all(self, part: slice) -> Float32Array:
+        """Return the entries (B, n, S) of a range of candidates in all rows so far."""
 
 
 class _Products(_Factor):
@@ -56,13 +61,16 @@ class _Products(_Factor):
         self.content = content
         self.stack = _Stack(len(content.item), content.item.shape[1], np.float32)
 
-    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array) -> Float32Array:
+    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array, end: int) -> Float32Array:
         before = self.stack.all
         mine = before[self.content.rows, :, chosen]
         entry = self.content.likeness(chosen) - np.matmul(mine[:, None, :], before)[:, 0]
         entry *= (adds / np.sqrt(np.maximum(left, FLOOR)))[:, None]
         self.stack.push(entry)
-        return np.asarray(entry)
+        return np.asarray(entry[:, :end])
+
+    def all(self, part: slice) -> Float32Array:
+        return np.asarray(self.stack.all[:, :, part].transpose(0, 2, 1))
 
 
 class _Directions(_Factor):
@@ -70,26 +78,32 @@ class _Directions(_Factor):
 
     def __init__(self, content: Vectors) -> None:
         self.content = content
-        self.stack = _Stack(len(content.item), content.vector.shape[2], np.float64)
+        self.stack = _Stack(len(content.item), content.dimensions, np.float64)
 
-    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array) -> Float32Array:
+    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array, end: int) -> Float32Array:
         before = self.stack.all
         new = self.content.at(chosen).astype(np.float64)
         new -= (np.matmul(before, new[:, :, None]).transpose(0, 2, 1) @ before)[:, 0]
-        length = np.sqrt((new * new).sum(axis=1))
+        length = np.sqrt(np.einsum("bd,bd->b", new, new))
         new *= (adds / np.maximum(length, _TINY))[:, None]
         self.stack.push(new)
-        return self.content.product(new.astype(np.float32))
+        return self.content.product(new.astype(np.float32), end)
+
+    def all(self, part: slice) -> Float32Array:
+        directions = self.stack.all.astype(np.float32).transpose(0, 2, 1)
+        return np.asarray(np.matmul(self.content.vector(part), directions))
 
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """Weighted relevance, and what is left of each candidate's variance, (B, W): written into, each run has its own."""
+    """Weighted relevance, gain, and what is left of each candidate's variance, (B, W): each run writes into its own."""
 
     content: Content
     relevance: Float32Array
+    gain: Float32Array
     left: Float32Array
     factor: _Factor
+    front: Front
 
 
 class DPP(Compared):
@@ -133,21 +147,42 @@ class DPP(Compared):
         content = self.content(window)
         factor = _Directions(content) if isinstance(content, Vectors) else _Products(content)
         relevance = weighted(self.trade_off, window.relevance)
-        return _State(content, relevance, np.ones_like(relevance), factor)
+        front = Front(relevance.shape[1])
+        return _State(content, relevance, relevance.copy(), np.ones_like(relevance), factor, front)
+
+    def start_bounded(self, window: Window) -> _State:
+        """Return a state in which only the gains of the best candidates are kept exact."""
+        state = self.start(window)
+        state.front.allow_bounds(state.content)
+        return state
 
     def gain(self, state: _State) -> Float32Array:
         """Return ``t * relevance + (1 - t) * log(variance left)``, (B, W)."""
-        novelty = np.log(np.maximum(state.left, FLOOR))
-        novelty *= np.float32(1 - self.trade_off)
-        novelty = state.content.known.neutral(novelty)
-        novelty += state.relevance
-        return novelty
+        if state.content.known.all:
+            return state.gain
+        return state.relevance + state.content.known.neutral(state.gain - state.relevance)
 
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
         told = state.content.known.told(chosen, active)
         variance = state.left[state.content.rows, chosen]
-        entry = state.factor.next(chosen, told & (variance > FLOOR), variance)
+        entry = state.factor.next(chosen, told & (variance > FLOOR), variance, state.front.end)
         entry *= entry
-        np.subtract(state.left, entry, out=state.left)
+        self._take(state, slice(0, state.front.end), entry)
         return state
+
+    def settle(self, state: _State, chosen: IntArray) -> bool:
+        """Make the gains at window positions (B,) exact; tell whether any was not."""
+        if state.front.holds(chosen):
+            return False
+        new = state.front.grow(chosen)
+        self._take(state, new, np.square(state.factor.all(new)).sum(axis=2))
+        return True
+
+    def _take(self, state: _State, part: slice, variance: Float32Array) -> None:
+        """Take so much variance (B, n) from a range of candidates."""
+        left, gain = state.left[:, part], state.gain[:, part]
+        left -= variance
+        np.log(np.maximum(left, FLOOR), out=gain)
+        gain *= np.float32(1 - self.trade_off)
+        gain += state.relevance[:, part]

@@ -6,6 +6,7 @@ import numpy as np
 
 from recokit.data import Window
 from recokit.diversity._compared import GainState, Incremental, weighted
+from recokit.diversity._front import Front
 from recokit.typing import BoolArray, IntArray
 
 __all__ = ["MSD"]
@@ -49,7 +50,8 @@ class MSD(Incremental):
     def start(self, window: Window) -> GainState:
         """Return the state before the first choice."""
         relevance = weighted(self.trade_off, window.relevance)
-        return GainState(self.content(window), relevance, relevance.copy())
+        front = Front(relevance.shape[1])
+        return GainState(self.content(window), relevance, relevance.copy(), front)
 
     def update(self, state: GainState, chosen: IntArray, active: BoolArray) -> GainState:
         """Return the state after each active row chose a candidate."""

@@ -19,7 +19,7 @@ from recokit.typing import BoolArray, FloatArray, IntArray
 __all__ = ["Solver", "settle"]
 
 #: Candidates that are chosen from side by side: what an objective reads at every place stays in the cache.
-BLOCK = 8_000
+BLOCK = 16_000
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recokit._ops.selection import greedy
+from recokit._ops.selection import Steering, greedy
 from recokit._ops.slate_limits import CapArrays
 from recokit.data import Candidates, Cap, Pin
 from recokit.diversity import MMR, TopK
@@ -311,7 +311,7 @@ def test_a_cap_in_whose_groups_nobody_is_limits_nobody() -> None:
     assert select(batch, np.array([2]), limits=[cap]).index.tolist() == [0, 1]
 
 
-class _InOrder:
+class _InOrder(Steering):
     """A steering that wants the window in its order: the choice is made place by place."""
 
     def __init__(self, valid: np.ndarray) -> None:
