@@ -50,7 +50,7 @@ class Vectors(Content):
     def __init__(self, unit: Float32Array, has_vector: BoolArray, item: IntArray, valid: BoolArray) -> None:
         super().__init__(item, valid, has_vector[item])
         self._unit, self._first = unit, self.rows * item.shape[1]
-        self._vector, self._gathered = np.empty((*item.shape, unit.shape[1]), np.float32), 0
+        self._vector: Float32Array | None = None
 
     @property
     def dimensions(self) -> int:
@@ -72,11 +72,13 @@ class Vectors(Content):
     def vector(self, part: slice) -> Float32Array:
         """Return the vectors at a range of window positions, (B, n, D); they are gathered when first asked for."""
         end = self.item.shape[1] if part.stop is None else part.stop
-        if end > self._gathered:
-            new = slice(self._gathered, end)
-            self._vector[:, new] = self._unit.take(self.item[:, new], axis=0)
-            self._gathered = end
-        return self._vector[:, part]
+        found = self._vector
+        if found is None:
+            found = self._vector = self._unit.take(self.item[:, :end], axis=0)
+        elif end > found.shape[1]:
+            more = self._unit.take(self.item[:, found.shape[1] : end], axis=0)
+            found = self._vector = np.concatenate([found, more], axis=1)
+        return found[:, part]
 
     def pairs(self) -> Float32Array:
         """Return the cosines of all pairs."""
