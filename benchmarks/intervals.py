@@ -238,7 +238,7 @@ def run(runs: int, pair: tuple[FloatArray, FloatArray]) -> list[Check]:
             _share(equal, lambda one: "segment" in str(one.reasons)),
             0.05,
         ),
-        near("rolling: interval of the change, n=2000", rolling(ndcg, 2000, runs // 5), 0.95, 0.015),
+        near("rolling: interval of the change, n=2000", rolling(ndcg, 2000, runs), 0.95, 0.01),
     ]
     return found
 

@@ -450,7 +450,7 @@ def coverage_checks(simulations: int) -> list[Check]:
         for name, covered in found.items():
             text = f"coverage, {label}: {name}"
             checks.append(Check.info(text, covered.share))
-            checks.append(Check.at_most(f"{text}, off 95% by", abs(covered.share - 0.95), 0.015))
+            checks.append(Check.at_most(f"{text}, off 95% by", abs(covered.share - 0.95), 0.01))
             checks.append(Check.at_most(f"refused, {label}: {name}", covered.refused, 0.02))
     # What limits leave to chance, or to a model that is off, is not in any interval.
     for name, covered in coverage(
