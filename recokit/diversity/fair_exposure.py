@@ -53,7 +53,7 @@ class FairExposure(Configured):
     Raises
     ------
     ConfigurationError
-        If an option is out of range.
+        If an option is out of range, or the objective draws at random: what is owed would make its log wrong.
 
     Notes
     -----
@@ -87,6 +87,11 @@ class FairExposure(Configured):
             raise ConfigurationError(f"found ledger {ledger!r}; expected an ExposureLedger")
         if not (np.isfinite(strength) and strength >= 0):
             raise ConfigurationError(f"found strength={strength}; expected at least 0")
+        if hasattr(objective, "propensity"):
+            raise ConfigurationError(
+                f"found {type(objective).__name__}, which draws, as the objective inside; expected one that does not: "
+                "what is owed changes the probabilities that it would log"
+            )
         check_pool(pool)
         self.ledger, self.strength, self.objective, self.pool = ledger, strength, objective, pool
 

@@ -174,6 +174,13 @@ class TestLabels:
                 pipeline_of(BOOST, *tail)
         pipeline_of(rules.Bury("item.price > 5"))  # who sinks needs no label
 
+    def test_what_labels_a_boost_cannot_be_taken_out_alone(self) -> None:
+        pipeline = pipeline_of(BOOST, rules.Disclose(BOOST))
+        with pytest.raises(ConfigurationError, match="nothing that labels them 'boosted'"):
+            pipeline.without("disclose")
+        assert "disclose" not in pipeline.without("boost", "disclose").names
+        assert pipeline.prefix("disclose").names[-1] == "boost"
+
     def test_nor_can_one_be_swapped_in(self) -> None:
         pipeline = pipeline_of(rules.Bury("item.price > 5"))
         with pytest.raises(ConfigurationError, match="nothing that labels them 'boosted'"):
