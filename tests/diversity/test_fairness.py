@@ -127,7 +127,7 @@ def test_fair_exposure_out_of_range_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="strength=-1"):
         FairExposure(ExposureLedger(ITEMS, SELLERS), -1)
     with pytest.raises(ConfigurationError, match="found Softmax, which draws"):
-        FairExposure(ExposureLedger(ITEMS, SELLERS), objective=rk.exploration.Softmax(0.1))
+        FairExposure(ExposureLedger(ITEMS, SELLERS), objective=rk.exploration.Softmax(temperature=0.1))
     rk.data.save_state(tmp_path / "other", {"a": 1})
     with pytest.raises(DataError, match="found dict at"):
         ExposureLedger.load(tmp_path / "other")
