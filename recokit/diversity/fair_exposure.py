@@ -89,8 +89,8 @@ class FairExposure(Configured):
             raise ConfigurationError(f"found strength={strength}; expected at least 0")
         if hasattr(objective, "propensity"):
             raise ConfigurationError(
-                f"found {type(objective).__name__}, which draws, inside FairExposure; expected the other way round: what "
-                f"is owed changes probabilities; hint: exploration.{type(objective).__name__}(FairExposure(...))"
+                f"found {type(objective).__name__}, which draws, inside FairExposure; expected it around: what is owed "
+                "changes its probabilities; hint: exploration.Softmax(FairExposure(...))"
             )
         check_pool(pool)
         self.ledger, self.strength, self.objective, self.pool = ledger, strength, objective, pool
