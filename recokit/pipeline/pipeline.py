@@ -338,28 +338,20 @@ class Pipeline:
     def without(self, *names: str) -> Pipeline:
         """Return a pipeline without some stages, all others shared.
 
-        Nothing stands in for a rule that is taken out. Without ``rules.Disclose`` on a column, the items that it labels
-        are shown without a label; :func:`recokit.preflight` finds that.
-
-        Raises
-        ------
-        ConfigurationError
-            For an unknown name, if no source is left, or if a stage that moves items stays and what labels them goes.
+        Without ``rules.Disclose`` on a column the items that it labels are shown unlabelled: see ``preflight``. Raises
+        ConfigurationError for an unknown name, without a source, or if what labels goes and a stage that moves stays.
         """
-        labelled = any(hasattr(self[name], "labels") for name in names)
-        derived = self._without(names)
+        labelled = any([hasattr(self[name], "labels") for name in names])
+        derived = self._derived(lambda node: None if node.name in names else node)
         if labelled:
             check_disclosed(derived._current)
         return derived
 
-    def _without(self, names: Sequence[str]) -> Pipeline:
-        return self._derived(lambda node: None if node.name in names else node)
-
     def prefix(self, name: str) -> Pipeline:
         """Return a pipeline of the stages that run before one stage."""
         self[name]
-        place = self.names.index(name)
-        return self._without([later for later in self.names[place:] if not later.startswith("fallback.")])
+        later = {other for other in self.names[self.names.index(name) :] if not other.startswith("fallback.")}
+        return self._derived(lambda node: None if node.name in later else node)
 
     def with_events(self, dataset: Dataset) -> Pipeline:
         """Return a pipeline whose stages that evaluate as of each request's time know other events and tables.
