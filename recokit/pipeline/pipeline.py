@@ -341,9 +341,9 @@ class Pipeline:
         Without ``rules.Disclose`` on a column the items that it labels are shown unlabelled: see ``preflight``. Raises
         ConfigurationError for an unknown name, without a source, or if what labels goes and a stage that moves stays.
         """
-        labelled = any([hasattr(self[name], "labels") for name in names])
+        stages = [self[name] for name in names]
         derived = self._derived(lambda node: None if node.name in names else node)
-        if labelled:
+        if any(hasattr(stage, "labels") for stage in stages):
             check_disclosed(derived._current)
         return derived
 
