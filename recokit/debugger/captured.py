@@ -15,7 +15,7 @@ from recokit.slates import select
 from recokit.trace import Trace
 from recokit.typing import IntArray
 
-__all__ = ["Captured", "captured_rows", "listed", "n_missing", "ranked_batch", "retrieved_batch"]
+__all__ = ["Captured", "captured_rows", "listed", "n_missing", "n_shared", "ranked_batch", "retrieved_batch"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,12 @@ def captured_rows(batch: Candidates, row: int) -> IntArray:
 
 def n_missing(wanted: IntArray, there: IntArray) -> int:
     """Return how many items of one short list another lacks; sets are faster than arrays here."""
-    return len(set(wanted.tolist()) - set(there.tolist()))
+    return len(set(wanted.tolist()).difference(there.tolist()))
+
+
+def n_shared(wanted: IntArray, there: IntArray) -> int:
+    """Return how many items two short lists share."""
+    return len(set(wanted.tolist()).intersection(there.tolist()))
 
 
 def listed(batch: Candidates, limits: Sequence[Any], steering: Sequence[Any] = ()) -> Candidates | None:

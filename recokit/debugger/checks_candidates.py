@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recokit.debugger.captured import n_missing
+from recokit.debugger.captured import n_shared
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.scan import SourceScan
@@ -48,11 +48,11 @@ class CandidateRecall:
                 )
             ]
         good = evidence.known_good
-        if good is None or not len(good) or np.isin(good, evidence.retrieved.item).any():
+        if good is None or not len(good) or n_shared(good, evidence.retrieved.item):
             return []
         baseline = evidence.baseline
         used_to = {} if baseline is None else _finders(baseline, good)
-        n_usual = 0 if baseline is None else _n_found(baseline, good)
+        n_usual = 0 if baseline is None else n_shared(good, baseline.retrieved_items)
         hard = baseline is not None and n_usual < self.certain
         absent = int(np.count_nonzero(good == 0))
         return [
@@ -83,13 +83,9 @@ class CandidateRecall:
 def _finders(evidence: Evidence, good: IntArray) -> dict[str, int]:
     """Return how many known-good items each source found, by path."""
     return {
-        event.name: int(np.isin(good, evidence.found_by(event.name.rpartition(".")[2])).sum())
+        event.name: n_shared(good, evidence.found_by(event.name.rpartition(".")[2]))
         for event in _sources(evidence)
     }
-
-
-def _n_found(evidence: Evidence, good: IntArray) -> int:
-    return int(np.isin(good, evidence.retrieved_items).sum())
 
 
 class SourceAge:
@@ -341,6 +337,4 @@ def _shared(evidence: Evidence, event: StageEvent) -> float:
     if evidence.baseline is None:
         return 1.0
     wanted = evidence.baseline.found_by(leaf)[:TOP]
-    if not len(wanted):
-        return 1.0
-    return 1.0 - n_missing(wanted, evidence.found_by(leaf)[:TOP]) / len(wanted)
+    return n_shared(wanted, evidence.found_by(leaf)[:TOP]) / len(wanted) if len(wanted) else 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recokit.debugger.captured import captured_rows, listed, n_missing
+from recokit.debugger.captured import captured_rows, listed, n_missing, n_shared
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.protocols import Role
@@ -81,7 +81,7 @@ class RuleChanges:
             if len(gone) < 3:
                 continue
             extra = gone[np.isin(gone, kept)]
-            both = len(extra) + len(kept) - n_missing(kept, _kept(evidence, event))
+            both = len(extra) + n_shared(kept, _kept(evidence, event))
             if len(extra) >= 3 and len(extra) > self.more * both:
                 found.append(self._finding(evidence, event.name, extra, both))
         return found

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from recokit.debugger.captured import n_missing
+from recokit.debugger.captured import n_shared
 from recokit.debugger.contributed import contributed
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding, Severity
@@ -285,5 +285,5 @@ def _order_kept(evidence: Evidence, event: StageEvent) -> float:
     # What counts is at the top: of a long tail no boost moves much.
     top = np.argsort(-after[fine], kind="stable")[:TOP]
     first = np.argsort(-before[fine], kind="stable")[:TOP]
-    shared = 1.0 - n_missing(top, first) / len(top)
+    shared = n_shared(top, first) / len(top)
     return min(rank_correlation(before[fine], after[fine]), shared)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit.debugger.captured import n_shared
 from recokit.debugger.checks_features import FeatureFreshness
 from recokit.debugger.evidence import Evidence
 from recokit.trace import StageEvent
@@ -42,7 +43,7 @@ def figures_of(evidence: Evidence) -> dict[str, Any]:
 def _n_good(evidence: Evidence) -> int | None:
     if evidence.known_good is None:
         return None
-    return int(np.isin(evidence.known_good, evidence.retrieved_items).sum())
+    return n_shared(evidence.known_good, evidence.retrieved_items)
 
 
 def funnel_of(evidence: Evidence) -> tuple[dict[str, Any], ...]:
