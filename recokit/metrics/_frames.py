@@ -18,6 +18,9 @@ __all__ = ["Ties", "read_frames"]
 
 Ties = Literal["position", "id"]
 
+#: Whole numbers that are no further apart are sorted in one key with the user, several times faster.
+_RANKS = 2**20
+
 
 def read_frames(
     lists: Any, truth: Any, columns: Mapping[str, str] | None, ties: Ties
@@ -108,4 +111,8 @@ def _by_user(user: IntArray, key: AnyArray | None) -> IntArray | None:
         return None if ascends.all() else stable_order(user)
     if (ascends & ((key[1:] >= key[:-1]) | (user[1:] != user[:-1]))).all():
         return None
-    return np.lexsort((key, user))
+    low, high = float(key.min()), float(key.max())
+    if high - low < _RANKS and (np.floor(key) == key).all():  # ranks: both fit into one key
+        return stable_order(user * int(high - low + 1) + (key - low).astype(np.int64))
+    by_key = np.argsort(key, kind="stable")  # NaN last
+    return by_key[stable_order(user[by_key])]

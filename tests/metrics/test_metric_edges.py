@@ -10,6 +10,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recokit import evaluate
 from recokit.data import Dataset, Ragged, Vocabulary
@@ -225,6 +227,27 @@ def test_scores_order_a_list_nan_last_and_ranks_may_not_be_nan():
     ranked = {"user_id": [1], "item_id": [7], "rank": [np.nan]}
     with pytest.raises(DataError, match="found rank nan"):
         Judged.from_frames(ranked, truth)
+
+
+KEYS = {
+    "rank": st.integers(-1, 4).map(float),
+    "whole score": st.integers(-1, 4).map(float),
+    "score": st.sampled_from([-1.5, 0.0, 0.5, 2.0, 1e9, -np.inf, np.inf, np.nan]),
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+@given(data=st.data())
+def test_rows_in_any_order_are_sorted_by_user_and_key(kind, data):
+    """As Python sorts: equal keys in the order of the rows, NaN last."""
+    rows = data.draw(st.lists(st.tuples(st.integers(-2, 3), KEYS[kind]), min_size=1, max_size=30))
+    users, keys = zip(*rows, strict=True)
+    column = "rank" if kind == "rank" else "score"
+    shown = {"user": list(users), "item": list(range(len(rows))), column: np.array(keys)}
+    judged = Judged.from_frames(shown, {"user": [0], "item": [0]})
+    best_first = [key if column == "rank" else math.inf if math.isnan(key) else -key for key in keys]
+    expected = sorted(range(len(rows)), key=lambda i: (users[i], math.isnan(keys[i]), best_first[i]))
+    assert (judged.lists.values - 1).tolist() == expected
 
 
 def test_ties_by_position_or_by_the_larger_id():
