@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise, permutations
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,15 +58,24 @@ def choose_in_order(valid: BoolArray, k: IntArray, caps: Sequence[CapArrays], n_
 
 
 @lru_cache(maxsize=256)
-def _reach(kinds: tuple[tuple[int, bool], ...], n_places: int) -> BoolArray:
-    """Tell for each layer and place (L, K, K) which places before it count there."""
+def _kinds(caps: tuple[tuple[int, int | None, bool], ...], n_places: int) -> _Kinds:
+    """Return what is alike for all requests, from each cap's layers, reach and whether it slides."""
+    each = [(n_places if within is None else within, slides) for n, within, slides in caps for _ in range(n)]
     place, before = np.arange(n_places)[:, None], np.arange(n_places)
-    counts = [
-        (before < place) & ((place - before < span) if sliding else (place < span)) for span, sliding in kinds
-    ]
-    reach = np.stack(counts)
-    reach.flags.writeable = False
-    return reach
+    reach = [(before < place) & ((place - before if slides else place) < span) for span, slides in each]
+    ends = accumulate((n for n, _, _ in caps), initial=0)
+    crossed = [pair for first, end in pairwise(ends) for pair in permutations(range(first, end), 2)]
+    span, sliding = np.array([span for span, _ in each]), np.array([slides for _, slides in each])
+    return _Kinds(np.stack(reach), span[:, None, None], sliding[:, None, None], crossed)
+
+
+class _Kinds(NamedTuple):
+    """Layers of groups: which places before each place count there (L, K, K), spans, and who shares a cap."""
+
+    reach: BoolArray
+    span: IntArray
+    sliding: BoolArray
+    crossed: list[tuple[int, int]]
 
 
 def _counts(same: BoolArray) -> Float32Array:
@@ -85,11 +95,9 @@ class _Lists:
 
     def __init__(self, valid: BoolArray, k: IntArray, caps: Sequence[CapArrays], n_places: int) -> None:
         n_rows, width = valid.shape
+        kinds = tuple([(len(cap.groups), cap.within, cap.sliding) for cap in caps])
+        self.reach, self.span, self.sliding, self.crossed = _kinds(kinds, n_places)
         layers = [(cap, group) for cap in caps for group in cap.groups]
-        kinds = tuple((n_places if cap.within is None else cap.within, cap.sliding) for cap, _ in layers)
-        self.reach = _reach(kinds, n_places)
-        self.span = np.array([span for span, _ in kinds])[:, None, None]
-        self.sliding = np.array([sliding for _, sliding in kinds])[:, None, None]
         maximum = np.array([cap.maximum for cap, _ in layers])
         self.maximum = np.maximum(maximum, 1)[:, :, None]
         # One more column, which -1 finds: of no candidate. Without a group, each is alone in one of its own.
@@ -97,8 +105,6 @@ class _Lists:
         for groups, (_, group) in zip(self.groups, layers, strict=True):
             groups[:, :width] = group
         np.copyto(self.groups, np.arange(-1, -width - 2, -1), where=self.groups < 0)
-        ends = accumulate((len(cap.groups) for cap in caps), initial=0)
-        self.crossed = [pair for first, end in pairwise(ends) for pair in permutations(range(first, end), 2)]
         self.k, self.open = k, valid.copy()
         self.n, self.rows = np.zeros(n_rows, np.int64), (k > 0).nonzero()[0]
         self.picked = np.full((n_rows, n_places), -1, np.int64)

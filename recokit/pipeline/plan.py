@@ -107,6 +107,11 @@ class Plan:
         named = (*self.rerankers, *(() if self.objective is None else (self.objective,)))
         return named[-1].name if named else "selection"
 
+    @cached_property
+    def selection(self) -> Node:
+        """The selection as a stage, for its attempts and its events."""
+        return Node(self.selection_name, Role.RERANKER, None)
+
     def map(self, change: Any) -> Plan:
         """Return a plan with ``change(node)`` in place of every node, in order of execution."""
         return Plan(

@@ -13,7 +13,7 @@ from recokit.compose import check_retrieved, fuse
 from recokit.data import Candidates, Cap, Pin, Retrieved
 from recokit.data.candidates import missing
 from recokit.errors import StageError
-from recokit.pipeline.attempt import PROGRAMMERS_ERRORS, Outcome, attempt
+from recokit.pipeline.attempt import NO_ROWS, PROGRAMMERS_ERRORS, Outcome, attempt
 from recokit.pipeline.checks import checked_columns, checked_limits, checked_order, checked_verdict
 from recokit.pipeline.choice import Chosen, either, in_fusion_order, join_chosen
 from recokit.pipeline.pieces import join_columns, join_retrieved, part_of, scatter, without
@@ -44,6 +44,13 @@ class _Settled:
     plain: Candidates
     pool: Candidates
     relaxed: Mapping[str, BoolArray]
+
+
+def _joined(outcomes: list[Outcome[Chosen]]) -> Outcome[Chosen]:
+    """Return what failed in any of several groups of rows."""
+    failed = [outcome.failed for outcome in outcomes]
+    errors = dict.fromkeys(outcome.error for outcome in outcomes if outcome.error)
+    return Outcome([], np.concatenate(failed) if failed else NO_ROWS, "; ".join(errors))
 
 
 class Selector:
@@ -249,10 +256,9 @@ class Selector:
         started = self.run.deadline.elapsed()
         skipped = {node.name for node in self.steering if len(batch) and self.run.skips(node, len(batch))}
         ready = in_fusion_order(batch)
-        whole = Node(self.plan.selection_name, Role.RERANKER, None)
         outcomes = [
             attempt(
-                whole,
+                self.plan.selection,
                 rows,
                 partial(self._solve, ready, placed, nodes, relax),
                 partial(self._without_blamed, ready, placed, nodes, relax),
@@ -260,14 +266,10 @@ class Selector:
             for rows, nodes in self._row_groups(skipped)
         ]
         chosen = join_chosen(batch, [piece for outcome in outcomes for _, piece in outcome.pieces])
-        joined: Outcome[Chosen] = Outcome(
-            [],
-            np.concatenate([outcome.failed for outcome in outcomes]),
-            "; ".join(dict.fromkeys(outcome.error for outcome in outcomes if outcome.error)),
-        )
+        joined = outcomes[0] if len(outcomes) == 1 else _joined(outcomes)
         relaxed = {cap: int(np.count_nonzero(rows)) for cap, rows in chosen.relaxed.items() if rows.any()}
         self.run.record(
-            whole,
+            self.plan.selection,
             "selection",
             started,
             len(batch),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recokit._ops.segments import gather_segments, rows_to_offsets
+from recokit._ops.segments import counts_to_offsets, gather_segments, rows_to_offsets
 from recokit._ops.slate_limits import violations
 from recokit.data import Candidates, Cap, Pin
 from recokit.protocols import Objective
@@ -111,7 +111,7 @@ def select(
     # Only what stood beforehand, or a pin that a hard cap forbids, leaves a limit unkept in a full list.
     unkept = solver.unkept(picked) if task.pins or (start >= 0).any() else {}
     found = _selection(solver, picked, np.zeros(0, np.int64), unkept)
-    lacking = (picked >= 0).sum(axis=1) < target
+    lacking = found.offsets[1:] - found.offsets[:-1] < target
     if not lacking.any():
         return found
     short = np.flatnonzero(lacking)
@@ -125,10 +125,11 @@ def select(
 def _selection(
     solver: Solver, picked: IntArray, repaired: IntArray, unkept: Mapping[str, BoolArray]
 ) -> Selection:
-    rows, places = np.nonzero(picked >= 0)
-    index = solver.window.index[rows, picked[rows, places]]
-    propensity = None if solver.drawn is None else solver.drawn[rows, places]
-    return Selection(rows_to_offsets(rows, len(picked)), index, unkept, repaired, propensity)
+    stands = picked >= 0
+    rows = stands.nonzero()[0]
+    index = solver.window.index[rows, picked[stands]]
+    propensity = None if solver.drawn is None else solver.drawn[stands]
+    return Selection(counts_to_offsets(stands.sum(axis=1)), index, unkept, repaired, propensity)
 
 
 def _merged(task: Task, found: Selection, rows: IntArray, part: Selection) -> Selection:

@@ -68,7 +68,10 @@ class Solver:
 
     def placed(self, length: IntArray) -> IntArray:
         """Return what the lists begin with, (B, max k): the window has it in front."""
-        place = np.arange(int(self.task.k.max(initial=0)))
+        n_places = int(self.task.k.max(initial=0))
+        if not np.count_nonzero(self.task.placed):
+            return np.full((len(length), n_places), -1)
+        place = np.arange(n_places)
         return np.asarray(np.where(place < np.minimum(self.task.placed, length)[:, None], place, -1))
 
     def standing(self, length: IntArray) -> IntArray:

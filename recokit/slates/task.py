@@ -92,8 +92,9 @@ class _Ranked:
 def narrow_window(task: Task, width: IntArray) -> Window:
     """Return the best candidates of each row, and beyond them those that are pinned or that a minimum may need."""
     needing = [cap for cap in task.caps if cap.minimum]
+    weighed = task.objective is not None
     if not needing and not task.pins:
-        return _window(task.candidates, _ranked(task, int(width.max(initial=1))), width)
+        return _window(task.candidates, _ranked(task, int(width.max(initial=1))), width, weighed)
     ranked = _ranked(task)
     also = np.zeros(len(task.candidates), np.bool_)
     for pin in task.pins:
@@ -102,7 +103,7 @@ def narrow_window(task: Task, width: IntArray) -> Window:
         offsets = np.arange(len(task.candidates) + 1) if cap.offsets is None else cap.offsets
         of = offsets_to_rows(offsets)
         also[of[_first(ranked, of, [cap.group], np.full(task.candidates.n_rows, cap.minimum))]] = True
-    return _window(task.candidates, _best(ranked, width, also), np.diff(ranked.offsets))
+    return _window(task.candidates, _best(ranked, width, also), np.diff(ranked.offsets), weighed)
 
 
 def wide_window(task: Task, width: IntArray) -> Window:
@@ -117,7 +118,7 @@ def wide_window(task: Task, width: IntArray) -> Window:
     also[_first(ranked, everything, kinds, task.k)] = True
     for pin in task.pins:
         also |= pin.position > 0
-    return _window(task.candidates, _best(ranked, width, also), np.diff(ranked.offsets))
+    return _window(task.candidates, _best(ranked, width, also), np.diff(ranked.offsets), weighed=True)
 
 
 def _first(ranked: _Ranked, of: IntArray, codes: Sequence[IntArray], most: IntArray) -> IntArray:
@@ -169,13 +170,15 @@ def _ranked(task: Task, width: int | None = None) -> _Ranked:
     return _Ranked(np.array([0, len(near)]), near[np.argsort(key[near], kind="stable")])
 
 
-def _window(candidates: Candidates, ranked: _Ranked, width: IntArray) -> Window:
+def _window(candidates: Candidates, ranked: _Ranked, width: IntArray, weighed: bool) -> Window:
     counts = np.minimum(ranked.offsets[1:] - ranked.offsets[:-1], width)
     place = np.arange(max(int(counts.max(initial=0)), 1))
     valid = place < counts[:, None]
     position = np.where(valid, ranked.offsets[:-1, None] + place, 0)
     index = ranked.index[position] if len(ranked.index) else np.zeros_like(position)
-    return Window(candidates, index, valid, _relevance(candidates, index, valid))
+    # Where nothing weighs relevance, the order is all that counts.
+    relevance = _relevance(candidates, index, valid) if weighed else np.zeros(index.shape, np.float32)
+    return Window(candidates, index, valid, relevance)
 
 
 def _relevance(candidates: Candidates, index: IntArray, valid: BoolArray) -> Float32Array:
