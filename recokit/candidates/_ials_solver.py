@@ -42,7 +42,9 @@ def solve_rows(
     """
     gram = columns.T.astype(np.float64) @ columns
     value, basis = np.linalg.eigh(gram)
-    turned = np.ascontiguousarray(columns @ basis.astype(np.float32))
+    # One more, of zeros, is what short rows are filled up with.
+    turned = np.zeros((len(columns) + 1, columns.shape[1]), np.float32)
+    np.matmul(columns, basis.astype(np.float32), out=turned[:-1])
     spread = unobserved * np.maximum(value, 0.0)
     total = np.asarray(weight.sum(axis=1), np.float64).ravel()
     ridge = regularization * (total + unobserved * (len(columns) - 1)) ** exponent
@@ -94,8 +96,8 @@ def _solve(
     import torch
 
     place, column, strength = padded_cells(weight, rows)
-    vectors = torch.from_numpy(turned[column])
-    vectors[torch.from_numpy(~place)] = 0.0
+    column[~place] = len(turned) - 1
+    vectors = torch.from_numpy(turned.take(column, axis=0))
     diagonal = (spread + ridge[:, None]).astype(np.float32)
     if place.shape[1] < turned.shape[1]:
         return _by_cells(torch, vectors, strength, place, diagonal)
@@ -119,9 +121,10 @@ def _by_cells(
 
 def _by_factors(torch: Any, vectors: Any, strength: Float32Array, diagonal: Float32Array) -> Float32Array:
     """Solve the normal equations, D x D."""
-    weighted = vectors * torch.from_numpy(strength)[:, :, None]
-    system = torch.bmm(weighted.transpose(1, 2), vectors)
+    root = torch.from_numpy(np.sqrt(strength))[:, :, None]
+    scaled = vectors.mul_(root).transpose(1, 2)
+    system = torch.bmm(scaled, scaled.transpose(1, 2))
     system.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(diagonal))
-    target = weighted.sum(dim=1)[:, :, None]
+    target = torch.bmm(scaled, root)
     found: Float32Array = torch.cholesky_solve(target, torch.linalg.cholesky(system))[:, :, 0].numpy()
     return found
