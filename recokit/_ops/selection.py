@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Protocol
 
 import numpy as np
@@ -137,6 +138,8 @@ def best_allowed(allowed: BoolArray, gain: AnyArray, first: IntArray) -> tuple[I
     first : ndarray of int64, shape (B,)
         Where each row begins in the arrays laid flat.
     """
+    if len(gain) == 1 and allowed[0, one := gain.argmax()] and isfinite(gain[0, one]):
+        return np.array([one]), None  # numbers in place of arrays: a tenth of what a single request costs
     chosen = gain.argmax(axis=1)
     at = first + chosen
     # What is best of all needs no mask, where it is allowed and a number.
