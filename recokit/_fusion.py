@@ -142,7 +142,7 @@ def _check_distinct(name: str, counts: IntArray, offsets: IntArray, item: IntArr
     if len(counts) * n_codes <= _DENSE:
         # Where a table of all rows and codes is small, as for one request, nothing is faster.
         seen = np.zeros((len(counts), n_codes), np.bool_)
-        seen[offsets_to_rows(offsets), item] = True
+        seen.reshape(-1)[item if len(counts) == 1 else offsets_to_rows(offsets) * n_codes + item] = True
         again = seen.sum(axis=1) < counts
     elif (counts == width).all():  # full lists, the usual case: many short sorts beat a long one
         sorted_items = np.sort(item.reshape(len(counts), width), axis=1)

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from recokit._ops.packed import bits_for, require_bits, sort_packed
-from recokit._ops.segments import counts_to_offsets, multi_arange, offsets_to_rows
+from recokit._ops.segments import counts_to_offsets, multi_arange, offsets_to_rows, rank_in_row
 from recokit.typing import Float32Array, IntArray, UInt64Array
 
 __all__ = ["RRF_K", "Fused", "Fusion", "fuse_lists"]
@@ -147,7 +147,7 @@ def _one_list(offsets: IntArray, item: IntArray, score: Float32Array, limit: int
     else:
         offsets, item, score = offsets.copy(), item.copy(), score.copy()
     row = offsets_to_rows(offsets)
-    rank = (np.arange(1, len(row) + 1) - offsets[row]).astype(np.float32)
+    rank = (rank_in_row(row, offsets) + 1).astype(np.float32)
     return Fused(offsets, row, item, np.ones(len(row), np.uint64), rank[None], score[None])
 
 

@@ -64,11 +64,16 @@ def pairs_in_sets(row: IntArray, item: IntArray, offsets: IntArray, values: IntA
         return np.zeros(len(item), np.bool_)
     width, n_rows = max(int(values.max()), int(item.max())) + 1, len(offsets) - 1
     if n_rows * width <= _DENSE:
-        member = np.zeros((n_rows, width), np.bool_)
-        member[offsets_to_rows(offsets), values] = True
-        return np.asarray(member[row, item])
-    keys = np.sort(offsets_to_rows(offsets) * width + values)
+        member = np.zeros(n_rows * width, np.bool_)
+        member[_keys(offsets, width, values)] = True
+        return np.asarray(member.take(item if n_rows == 1 else row * width + item))
+    keys = np.sort(_keys(offsets, width, values))
     wanted = row * width + item
     position = np.searchsorted(keys, wanted)
     position[position == len(keys)] = 0
     return np.asarray(keys[position] == wanted)
+
+
+def _keys(offsets: IntArray, width: int, values: IntArray) -> IntArray:
+    """Return one number for each row and value, below ``width``."""
+    return values if len(offsets) == 2 else offsets_to_rows(offsets) * width + values

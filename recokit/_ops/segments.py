@@ -28,6 +28,8 @@ def counts_to_offsets(counts: AnyArray) -> IntArray:
 
 def offsets_to_rows(offsets: IntArray) -> IntArray:
     """Return the row index of every element, (N,) int64, for CSR offsets (B + 1,)."""
+    if len(offsets) == 2:
+        return np.zeros(offsets[1] - offsets[0], np.int64)
     return np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), offsets[1:] - offsets[:-1])
 
 
@@ -87,7 +89,8 @@ def stable_order(keys: IntArray) -> IntArray:
 
 def rank_in_row(row: IntArray, offsets: IntArray) -> IntArray:
     """Return every element's 0-based position within its row, (N,) int64."""
-    return np.arange(len(row), dtype=np.int64) - offsets[row]
+    place = np.arange(len(row), dtype=np.int64)
+    return place if len(offsets) == 2 else place - offsets[row]
 
 
 def segment_sum(values: AnyArray | BoolArray, row: IntArray, n_rows: int) -> FloatArray:
