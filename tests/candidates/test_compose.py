@@ -124,6 +124,17 @@ def test_a_broken_contract_is_named(bad, message):
         check_retrieved(bad, 2, 7, "s", 2)
 
 
+@pytest.mark.parametrize("offsets", [[0, 2, 4], [0, 1, 4]])
+@pytest.mark.parametrize("shift", [0, 10**6])
+def test_a_repeat_is_found_in_full_and_other_lists_of_small_and_large_codes(offsets, shift):
+    def found(items: list[int]) -> Retrieved:
+        return Retrieved(np.array(offsets), np.array(items) + shift, np.zeros(4, np.float32))
+
+    check_retrieved(found([4, 5, 6, 4]), 2, None, "s", 3)
+    with pytest.raises(ContractError, match="twice in row 1"):
+        check_retrieved(found([4, 5, 6, 6]), 2, None, "s", 3)
+
+
 def test_a_long_row_is_an_error_not_cut():
     with pytest.raises(ContractError, match=r"found 2 items in row 0 from s\.retrieve; expected at most 1"):
         check_retrieved(GOOD, 2, 7, "s", 1)

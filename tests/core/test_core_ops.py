@@ -51,10 +51,14 @@ def test_gather_segments_picks_rows_in_any_order_with_repeats(rows, data):
     assert got == [rows[pick] for pick in picks]
 
 
-@given(ROWS, st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), max_size=20))
-def test_pairs_in_sets(rows, pairs):
-    rows = [*rows, []]
-    pairs = [(row % len(rows), item) for row, item in pairs]
+@given(
+    ROWS,
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), max_size=20),
+    st.sampled_from([0, 1 << 40]),
+)
+def test_pairs_in_sets_of_small_and_large_codes(rows, pairs, shift):
+    rows = [[item + shift for item in row] for row in [*rows, []]]
+    pairs = [(row % len(rows), item + shift) for row, item in pairs]
     offsets, values = flat(rows)
     row = np.array([row for row, _ in pairs], np.int64)
     item = np.array([item for _, item in pairs], np.int64)
