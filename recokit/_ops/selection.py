@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from recokit._ops.slate_limits import CapArrays, FullGroups, LackingGroups, RecentGroups
-from recokit._ops.slate_order import choose_in_order
+from recokit._ops.slate_order import MOST_PLACES, choose_in_order
 from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = ["Steering", "best_allowed", "greedy"]
@@ -71,7 +71,8 @@ def greedy(
         return np.asarray(np.where(np.arange(n_places) < ends, np.arange(n_places), -1))
     if not n_places or not width:
         return np.full((n_rows, n_places), -1, np.int64)
-    if steering is None and not n_standing and not any(cap.minimum for cap in caps):
+    only_maximums = not any(cap.minimum for cap in caps)
+    if steering is None and not n_standing and only_maximums and n_places <= MOST_PLACES:
         return choose_in_order(valid, k, caps, n_places)
     picked = np.full((n_rows, n_places), -1, np.int64)
     rows, first = np.arange(n_rows), np.arange(n_rows) * width

@@ -12,8 +12,10 @@ import numpy as np
 from recokit._ops.slate_limits import CapArrays
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["choose_in_order"]
+__all__ = ["MOST_PLACES", "choose_in_order"]
 
+#: Longer lists are not for this: what is compared grows with the square of their length.
+MOST_PLACES = 256
 #: Place at which a candidate opens that never does.
 _NEVER = np.iinfo(np.int64).max
 #: Comparisons of a window with a list that are made at once: they stay in the cache.
@@ -32,6 +34,7 @@ def choose_in_order(valid: BoolArray, k: IntArray, caps: Sequence[CapArrays], n_
     caps : sequence of CapArrays
         All with a maximum; minimums are not looked at.
     n_places : int
+        At most :data:`MOST_PLACES`.
 
     Returns
     -------
@@ -57,14 +60,14 @@ def choose_in_order(valid: BoolArray, k: IntArray, caps: Sequence[CapArrays], n_
     return picked
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _kinds(caps: tuple[tuple[int, int | None, bool], ...], n_places: int) -> _Kinds:
     """Return what is alike for all requests, from each cap's layers, reach and whether it slides."""
     each = [(n_places if within is None else within, slides) for n, within, slides in caps for _ in range(n)]
     place, before = np.arange(n_places)[:, None], np.arange(n_places)
     reach = [(before < place) & ((place - before if slides else place) < span) for span, slides in each]
     ends = accumulate((n for n, _, _ in caps), initial=0)
-    crossed = [pair for first, end in pairwise(ends) for pair in permutations(range(first, end), 2)]
+    crossed = tuple(pair for first, end in pairwise(ends) for pair in permutations(range(first, end), 2))
     span, sliding = np.array([span for span, _ in each]), np.array([slides for _, slides in each])
     return _Kinds(np.stack(reach), span[:, None, None], sliding[:, None, None], crossed)
 
@@ -75,7 +78,7 @@ class _Kinds(NamedTuple):
     reach: BoolArray
     span: IntArray
     sliding: BoolArray
-    crossed: list[tuple[int, int]]
+    crossed: tuple[tuple[int, int], ...]
 
 
 def _counts(same: BoolArray) -> Float32Array:

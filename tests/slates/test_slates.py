@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from recokit._ops.selection import Steering, greedy
 from recokit._ops.slate_limits import CapArrays
+from recokit._ops.slate_order import MOST_PLACES, choose_in_order
 from recokit.data import Candidates, Cap, Pin
 from recokit.diversity import MMR, TopK
 from recokit.slates import broken_limits, select
@@ -339,5 +340,14 @@ def test_choosing_many_places_at_once_is_the_choice_place_by_place(seed: int) ->
         sliding = within is not None and rng.random() < 0.5
         caps.append(CapArrays(groups, rng.integers(0, 4, n_rows), 0, within, bool(sliding)))
     start = np.full((n_rows, n_places), -1)
-    at_once = greedy(valid, k, caps, None, start=start)
+    at_once = choose_in_order(valid, k, caps, int(n_places))
     np.testing.assert_array_equal(at_once, greedy(valid, k, caps, _InOrder(valid), start=start))
+
+
+def test_a_list_longer_than_what_is_chosen_at_once() -> None:
+    n = 3 * MOST_PLACES
+    batch = Candidates.from_lists([list(range(1, n + 1))], scores=[np.linspace(1, 0, n).tolist()])
+    cap = Cap("cap", np.arange(n) // 3, maximum=2)
+    for k in (MOST_PLACES, MOST_PLACES + 1):
+        found = batch.item[select(batch, np.array([k]), limits=[cap]).index]
+        np.testing.assert_array_equal(found, [i for i in range(1, n + 1) if i % 3][:k])
