@@ -55,16 +55,25 @@ class Solver:
     ) -> IntArray:
         """Choose greedily around what stands."""
         valid = self.window.valid if valid is None else valid
-        if steering is not None or self.task.objective is None:
-            return greedy(valid, k, arrays, steering, start=start, early=early)
-        picked = np.full(start.shape, -1, np.int64)
-        n_rows = max(BLOCK // valid.shape[1], 1)
-        for rows in (slice(first, first + n_rows) for first in range(0, len(valid), n_rows)):
-            part = self.only(rows)
-            steering = Steered(self.task.objective, part.window, part.drawn)
-            caps = [cap.rows(rows) for cap in arrays]
-            picked[rows] = greedy(valid[rows], k[rows], caps, steering, start=start[rows], early=early)
-        return picked
+        if steering is None and self.task.objective is not None:
+            n_rows = max(BLOCK // valid.shape[1], 1)
+            if len(valid) > n_rows:
+                blocks = [slice(first, first + n_rows) for first in range(0, len(valid), n_rows)]
+                return np.concatenate([self._block(rows, arrays, k, start, valid, early) for rows in blocks])
+            steering = Steered(self.task.objective, self.window, self.drawn)
+        return greedy(valid, k, arrays, steering, start=start, early=early)
+
+    def _block(
+        self,
+        rows: slice,
+        arrays: Sequence[CapArrays],
+        k: IntArray,
+        start: IntArray,
+        valid: BoolArray,
+        early: int,
+    ) -> IntArray:
+        caps = [cap.rows(rows) for cap in arrays]
+        return self.only(rows).run(caps, k[rows], start[rows], valid=valid[rows], early=early)
 
     def placed(self, length: IntArray) -> IntArray:
         """Return what the lists begin with, (B, max k): the window has it in front."""
