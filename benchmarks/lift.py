@@ -85,25 +85,43 @@ def complete_journey() -> rk.Pipeline:
     )
 
 
-def movies() -> rk.Pipeline:
+def movies(sources: Sequence[Any], weights: Sequence[float], *, limit: int) -> rk.Pipeline:
+    """Return a funnel for ratings; the first source is the strongest, and its score stands beside the trees'."""
+    learned = rankers.LambdaMART(
+        n_estimators=80, learning_rate=0.05, max_leaf_nodes=7, min_samples_leaf=50, early_stopping=False
+    )
     return rk.Pipeline(
         [
-            candidates.Merge(
-                [
-                    candidates.Popular(half_life="14D"),
-                    candidates.Trending(),
-                    candidates.ItemKNN(n_neighbors=100),
-                ],
-                limit=300,
-            ),
+            candidates.Merge(sources, limit=limit),
             rules.NotSeen(),
             features.Standard(),
-            rankers.GradientBoosting(),
+            rankers.Blend([learned, rankers.Weighted({f"{sources[0].name}_score": 1.0})], weights=weights),
             rules.MaxShare("category", 0.4),
             diversity.MMR(0.9),
         ],
         fallback=candidates.Popular(half_life=None),
     )
+
+
+def popular(half_life: str) -> rk.Step:
+    return rk.Step(candidates.Popular(half_life=half_life), name=f"popular_{half_life.lower()}")
+
+
+def of_movielens() -> rk.Pipeline:
+    sources = [
+        popular("7D"),
+        popular("2D"),
+        popular("30D"),
+        candidates.ItemKNN(n_neighbors=100),
+        candidates.EASE(),
+    ]
+    return movies(sources, [2.0, 1.0], limit=300)
+
+
+def of_movietweetings() -> rk.Pipeline:
+    neighbours = candidates.ItemKNN(n_neighbors=100, half_life="30D")
+    sources = [popular("2D"), popular("7D"), neighbours, candidates.PopularInCategory()]
+    return movies(sources, [1.0, 1.0], limit=200)
 
 
 def movietweetings(cut: str) -> Dataset:
@@ -141,14 +159,18 @@ CASES = {
         {"label_window": "7D", "windows": 4},
     ),
     "ml-100k": Case(
-        movielens, weeks("1998-03-15"), movies, ("max_share", "mmr"), {"label_window": "7D", "windows": 4}
+        movielens,
+        weeks("1998-03-15"),
+        of_movielens,
+        ("max_share", "mmr"),
+        {"label_window": "7D", "windows": 12},
     ),
     "movietweetings-100k": Case(
         movietweetings,
         weeks("2013-08-04"),
-        movies,
+        of_movietweetings,
         ("max_share", "mmr"),
-        {"label_window": "7D", "windows": 4, "max_requests": 2000},
+        {"label_window": "7D", "windows": 4, "max_requests": 4000},
     ),
 }
 
@@ -156,7 +178,7 @@ CASES = {
 def alone(pipeline: rk.Pipeline) -> dict[str, rk.Pipeline]:
     """Return the pipeline with one source each and no ranker: same rules, same caps, same fitted parts."""
     sources = [name for name in pipeline.names if name.startswith("merge.")]
-    learned = [name for name in pipeline.names if name in ("standard", "gradient_boosting", "lambda_mart")]
+    learned = [name for name in pipeline.names if name in ("standard", "lambda_mart", "blend")]
     return {
         name.removeprefix("merge."): pipeline.without(
             *(other for other in sources if other != name), *learned
