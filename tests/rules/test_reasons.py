@@ -153,4 +153,5 @@ def test_the_non_profiling_variant_keeps_what_the_request_says(
     quiet = pipeline.non_profiling()
     first = quiet.recommend([None], k=3, now=train.until).ids(0)
     rest = quiet.recommend(["user-1"], k=3, now=train.until, exclude=[first[:1]]).ids(0)
-    assert first[0] not in rest and rest[:2] == first[1:]
+    assert first[0] not in rest and len(rest) == 3
+    assert rest == quiet.recommend([None], k=3, now=train.until, exclude=[first[:1]]).ids(0)
