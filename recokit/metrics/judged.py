@@ -144,13 +144,21 @@ class Judged:
         Raises
         ------
         DataError
-            If ids are of mixed kinds, or there is not one truth for each list.
+            If ids are of mixed kinds, there is not one truth for each list, or something else than one row for each
+            user is given: a mapping by user, a dataframe, or texts, which would be taken apart into letters.
 
         Examples
         --------
         >>> Judged.from_lists([[0, 8, 3]], [{8: 2.0, 5: 1.0}]).hits.gain.tolist()
         [2.0]
         """
+        for name, part in (
+            ("lists", lists),
+            ("truths", truths),
+            ("history", history),
+            ("previous", previous),
+        ):
+            _check_rows(name, part)
         n = len(lists)
         given = [lists, [()] * n if truths is None else truths, history, previous]
         flat = [flatten([()] * n if part is None else part) for part in given]
@@ -306,6 +314,22 @@ def gains_of(truths: Sequence[Collection[Any]] | AnyArray) -> FloatArray | None:
         ],
         np.float64,
     )
+
+
+def _check_rows(name: str, part: Any) -> None:
+    """Refuse what can be iterated over, but is not one collection of ids for each user."""
+    if part is None:
+        return
+    if isinstance(part, str | Mapping) or hasattr(part, "columns"):
+        raise DataError(
+            f"found {name} of type {type(part).__name__}; expected a sequence with one collection of ids for each user; "
+            "hint: Judged.from_frames takes dataframes, recokit.evaluate lists and truth by user"
+        )
+    text = next((row for row in part if isinstance(row, str)), None)
+    if text is not None:
+        raise DataError(
+            f"found the text {text!r} in {name}; expected a collection of ids for each user; hint: [{text!r}]"
+        )
 
 
 def _encode(parts: list[AnyArray]) -> list[IntArray]:

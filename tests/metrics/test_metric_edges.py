@@ -19,6 +19,7 @@ from recokit.errors import ConfigurationError, DataError
 from recokit.metrics import (
     APLT,
     AUC,
+    NDCG,
     CatalogCoverage,
     Entropy,
     Gini,
@@ -387,3 +388,19 @@ def test_a_stream_needs_metrics_with_names_of_their_own():
             Stream(metrics)
     with pytest.raises(ConfigurationError, match="did you mean 'NDCG@3'"):
         report(Judged.from_lists([["a"]], [["a"]]), ["NDCG@3"])["NDCG@2"]
+
+
+@pytest.mark.parametrize(
+    ("lists", "truths", "found"),
+    [
+        ({"u1": ["a", "b"]}, {"u1": ["b"]}, "lists of type dict"),
+        ([["a"]], {"u1": ["b"]}, "truths of type dict"),
+        ([["item-1", "item-2"]], ["item-1"], r"the text 'item-1' in truths.*hint: \['item-1'\]"),
+        (["item-1"], [["item-1"]], "the text 'item-1' in lists"),
+        ("item-1", [["item-1"]], "lists of type str"),
+        (pd.DataFrame({"user_id": [1], "item_id": [2]}), [[2]], "lists of type DataFrame.*from_frames"),
+    ],
+)
+def test_what_is_no_row_for_each_user_is_refused(lists, truths, found):
+    with pytest.raises(DataError, match=found):
+        NDCG(10)(lists, truths)
