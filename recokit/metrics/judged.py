@@ -322,7 +322,7 @@ def _check_rows(name: str, part: Any) -> None:
         return
     if isinstance(part, str | Mapping) or hasattr(part, "columns"):
         raise DataError(
-            f"found {name} of type {type(part).__name__}; expected a sequence with one collection of ids for each user; "
+            f"found {name} of type {type(part).__name__}; expected a sequence of one collection of ids for each user; "
             "hint: Judged.from_frames takes dataframes, recokit.evaluate lists and truth by user"
         )
     text = next((row for row in part if isinstance(row, str)), None)
