@@ -28,14 +28,19 @@ class HardRules:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return what there is to say, nothing if all is well."""
-        removed = {item for items in evidence.removed.values() for item in items}
+        # A filter that failed removes everything, and its failure is a finding of its own.
+        failed = {event.name for event in evidence.events("filter") if evidence.failed_here(event)}
+        by_rule = {
+            name: items for name, items in evidence.removed.items() if len(items) and name not in failed
+        }
+        removed = {item for items in by_rule.values() for item in items}
         if not removed:
             return []
         # With fewer than 20 candidates the same half counts.
         n_open = len(evidence.best_with_rules_off)
         if len(removed) <= self.maximum * min(1.0, max(n_open, 1) / TOP):
             return []
-        counts = {name: len(items) for name, items in evidence.removed.items() if items}
+        counts = {name: len(items) for name, items in by_rule.items()}
         worst = max(counts, key=lambda name: counts[name])
         event = next(event for event in evidence.events("filter") if event.name == worst)
         group = _group_removed(evidence, _gone(evidence, event))

@@ -9,6 +9,16 @@ from recokit.trace import Status
 __all__ = ["Outcome", "Snapshot", "StageErrors", "StageTimes"]
 
 
+#: What a row gets while a stage of a role fails, see docs/errors.md.
+_UNTIL = {
+    "source": "the other sources serve alone",
+    "filter": "its rows show nothing, since a rule that cannot be checked lets nothing pass",
+    "featurizer": "its features are missing",
+    "scorer": "the order before it stands",
+    "constraint": "its rows show nothing if it is hard, and lists are made without it if it is soft",
+}
+
+
 class StageErrors:
     """Stages that failed or were skipped."""
 
@@ -24,7 +34,7 @@ class StageErrors:
                     Severity.CRITICAL,
                     event.name,
                     f"{event.name} failed: {error}",
-                    f"Mend {event.name}; until then its rows are served as its role says.",
+                    f"Mend {event.name}; until then {_UNTIL.get(event.role, 'lists are made without it')}.",
                     "serving",
                     "serving",
                     evidence={"error": error, "role": event.role},
