@@ -20,7 +20,7 @@ from recokit.evaluation.gate import Gate, GateResult
 from recokit.pipeline.budget import PHASE_OF_ROLE
 from recokit.result import Recommendations
 from recokit.trace import Trace
-from recokit.typing import AnyArray, FloatArray, IntArray
+from recokit.typing import FloatArray, IntArray
 
 __all__ = ["QUALITY", "K", "Launch", "judged", "unchecked"]
 
@@ -40,7 +40,7 @@ class Launch:
     users: list[Any]
     profile: Any
     negatives: Any
-    columns: Mapping[str, Any]
+    columns: Mapping[str, FloatArray | None]
     by: Any
     n_requests: int
     limits: PreflightLimits
@@ -115,20 +115,6 @@ class Launch:
             name: {part: np.array([turn[name][part] for turn in turns[1:]]) for part in turns[0][name]}
             for name in self.subjects
         }
-
-    def values(self, name: str) -> AnyArray | None:
-        """Return an item column, numbers by item code of train; None where it is not given and not in the table."""
-        given = self.columns[name]
-        if given is None or isinstance(given, str):
-            if given is None or given not in self.train.items.names:
-                return None
-            categorical = self.train.items.categorical
-            column = categorical[given].codes if given in categorical else self.train.items.column(given)
-        else:
-            column = np.asarray(given)
-        if column.dtype.kind not in "biuf":
-            column = np.unique(column.astype(str), return_inverse=True)[1]
-        return np.asarray(column, np.float64)
 
     def without_observers(self) -> Launch:
         """Return the same with pipelines whose observers see nothing of it."""

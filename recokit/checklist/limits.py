@@ -63,6 +63,11 @@ class PreflightLimits:
     warn_head: float = 0.5
     fail_head: float = 0.8
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that :meth:`changed` takes: its own, and those of the validation."""
+        return tuple(part.name for limits in (self, self.validation) for part in fields(limits))
+
     def changed(self, **limits: Any) -> PreflightLimits:
         """Return the limits with some replaced, those of the validation too.
 
@@ -72,10 +77,9 @@ class PreflightLimits:
             For a name that is no limit.
         """
         own = [part.name for part in fields(self)]
-        others = [part.name for part in fields(self.validation)]
         for name in limits:
-            if name not in own and name not in others:
-                raise ConfigurationError(f"found limit {name!r}; {did_you_mean(name, [*own, *others])}")
+            if name not in self.names:
+                raise ConfigurationError(f"found limit {name!r}; {did_you_mean(name, self.names)}")
         mine = {name: value for name, value in limits.items() if name in own}
         changed = replace(self, **mine)
         rest = {name: value for name, value in limits.items() if name not in own}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from recokit.checklist import data_items, quality_items, rule_items, serving_items
+from recokit.checklist.columns import blocked_values, item_values
 from recokit.checklist.launch import Launch
 from recokit.checklist.limits import PreflightLimits
 from recokit.checklist.report import PreflightReport
 from recokit.data import Dataset, timestamp
 from recokit.data.checks import Check
-from recokit.errors import ConfigurationError, DataError, RecokitError
+from recokit.data.dataset import require_dataset
+from recokit.errors import ConfigurationError, DataError, NotFittedError, RecokitError, did_you_mean
 from recokit.monitoring import ReferenceProfile
 from recokit.typing import AnyArray
 
@@ -57,7 +60,7 @@ def preflight(
     negatives: Any = None,
     in_stock: str | AnyArray | None = "in_stock",
     consumable: str | AnyArray | None = "consumable",
-    blocked: str | AnyArray | None = None,
+    blocked: str | AnyArray | Collection[Any] | None = None,
     sponsored: str | AnyArray | None = "sponsored",
     category: str | AnyArray | None = "category",
     seller: str | AnyArray | None = "seller",
@@ -89,8 +92,8 @@ def preflight(
     negatives : NegativeSampler, or pair of ndarray of int64, optional
         Fitted on train, or user and item codes drawn elsewhere; see :func:`recokit.training.audit`.
     in_stock, consumable, blocked, sponsored : str or ndarray of shape (n_items + 1,), optional
-        Item column of ``train``, or values by item code: above 0 is yes, NaN unknown. A name that the table lacks is
-        not checked.
+        Item column of ``train``, or values by item code: above 0 is yes, NaN unknown. Where the table lacks the column
+        of the default name, it is not checked. ``blocked`` may also be a list, tuple or set of item ids.
     category, seller : str or ndarray of shape (n_items + 1,), optional
         The same, of groups.
     by : str, Categorical, ndarray or mapping, default "activity"
@@ -111,9 +114,12 @@ def preflight(
     Raises
     ------
     ConfigurationError
-        For an unknown limit, or numbers below 1.
+        For an unknown option or limit, numbers below 1, a column that the item table lacks, or values that are not by
+        item code.
+    NotFittedError
+        If the pipeline or the baseline is not fitted.
     DataError
-        If train has no users.
+        If train or test is no Dataset, or train has no users.
 
     Examples
     --------
@@ -128,6 +134,22 @@ def preflight(
     """
     if n_users < 1 or n_requests < 1:
         raise ConfigurationError(f"found n_users={n_users}, n_requests={n_requests}; expected at least 1")
+    require_dataset(train, "train")
+    if test is not None:
+        require_dataset(test, "test")
+    limits = limits or PreflightLimits()
+    for name in changes:
+        if name not in limits.names:
+            raise ConfigurationError(
+                f"found option {name!r}; {did_you_mean(name, [*_DEFAULTS, *limits.names])}"
+            )
+    columns = {
+        "in_stock": in_stock,
+        "consumable": consumable,
+        "sponsored": sponsored,
+        "category": category,
+        "seller": seller,
+    }
     if now is None:
         now = train.cut if train.cut is not None else float(np.nextafter(train.until, np.inf))
     launch = Launch(
@@ -140,16 +162,12 @@ def preflight(
         profile=profile,
         negatives=negatives,
         columns={
-            "in_stock": in_stock,
-            "consumable": consumable,
-            "blocked": blocked,
-            "sponsored": sponsored,
-            "category": category,
-            "seller": seller,
+            **{name: item_values(train, name, given, _DEFAULTS[name]) for name, given in columns.items()},
+            "blocked": blocked_values(train, blocked),
         },
         by=by,
         n_requests=n_requests,
-        limits=(limits or PreflightLimits()).changed(**changes),
+        limits=limits.changed(**changes),
     ).without_observers()
     return PreflightReport(
         f"Launch checklist of {len(CHECKLIST)} items",
@@ -157,9 +175,19 @@ def preflight(
     )
 
 
+#: The options by name; the rest of ``changes`` are limits.
+_DEFAULTS = {
+    name: option.default
+    for name, option in inspect.signature(preflight).parameters.items()
+    if option.kind is option.KEYWORD_ONLY
+}
+
+
 def _judge(name: str, item: Callable[[Launch], Check], launch: Launch) -> Check:
     try:
         return item(launch)
+    except NotFittedError:
+        raise
     except RecokitError as error:
         return Check(name, "fail", f"could not be checked: {error}", hint="mend this first")
 

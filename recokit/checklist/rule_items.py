@@ -16,7 +16,7 @@ __all__ = ["categories", "disclosure", "owned", "policy", "removals", "sellers",
 def stock(launch: Launch) -> Check:
     """R11: nothing that is out of stock; unknown means out."""
     name, expected = "rules.stock", "only items known to be in stock"
-    value = launch.values("in_stock")
+    value = launch.columns["in_stock"]
     if value is None:
         return unchecked(name, "nothing says what is in stock", expected, "in_stock=column or array")
     bad = ~(value[launch.item] > 0)
@@ -29,7 +29,7 @@ def owned(launch: Launch) -> Check:
     log = launch.train.interactions
     if "purchase" not in log.event_names:
         return unchecked(name, "the log has no purchases", expected)
-    again = launch.values("consumable")
+    again = launch.columns["consumable"]
     bought = log.event == log.event_names.index("purchase")
     width = launch.train.n_items + 1
     user = launch.train.user_ids.encode(launch.served.users)
@@ -43,9 +43,11 @@ def owned(launch: Launch) -> Check:
 def policy(launch: Launch) -> Check:
     """R13: nothing restricted, recalled or against the policy."""
     name, expected = "rules.policy", "nothing that the content policy forbids; unknown is forbidden"
-    value = launch.values("blocked")
+    value = launch.columns["blocked"]
     if value is None:
-        return unchecked(name, "nothing says what is forbidden", expected, "blocked=column or array")
+        return unchecked(
+            name, "nothing says what is forbidden", expected, "blocked=column, array or list of ids"
+        )
     bad = ~(value[launch.item] <= 0)
     return _items(launch, name, bad, "forbidden", expected, "rules.Blocked or rules.Where")
 
@@ -72,7 +74,7 @@ def sellers(launch: Launch) -> Check:
 def disclosure(launch: Launch) -> Check:
     """R15: what is sponsored says so."""
     name, expected = "rules.disclosure", "a label on every sponsored item"
-    value = launch.values("sponsored")
+    value = launch.columns["sponsored"]
     if value is None:
         return unchecked(name, "nothing says what is sponsored", expected, "sponsored=column or array")
     labels = launch.served.columns.get("labels", np.full(len(launch.item), "", object))
@@ -122,7 +124,7 @@ def _capped(
     launch: Launch, name: str, column: str, most: IntArray, among: BoolArray, expected: str, hint: str
 ) -> Check:
     """Judge lists by how many items of one group they have; a limit that was relaxed on record only warns."""
-    value = launch.values(column)
+    value = launch.columns[column]
     if value is None:
         return unchecked(
             name, f"nothing says what {column} an item has", expected, f"{column}=column or array"

@@ -18,7 +18,7 @@ from recokit.data.vocabulary import Vocabulary, factorize
 from recokit.errors import DataError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "require_dataset"]
 
 _LOG_COLUMNS = {*ALIASES, "event", "value", "session_id", "impression_id", "position", "propensity"}
 
@@ -208,6 +208,14 @@ class Dataset:
                     f"found no events in the {name} part of a split at {when!r}; the data spans {span}"
                 )
         return train, test
+
+
+def require_dataset(found: Any, name: str) -> None:
+    """Raise DataError if an argument is no Dataset, such as the frame that one is built from."""
+    if not isinstance(found, Dataset):
+        raise DataError(
+            f"found {type(found).__name__} for {name}; expected a Dataset; hint: Dataset.from_frame(...) builds one"
+        )
 
 
 def _frames(

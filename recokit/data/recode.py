@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recokit.data.dataset import Dataset
+from recokit.data.dataset import Dataset, require_dataset
 from recokit.data.schema import Schema
 from recokit.data.table import Categorical, Table
 from recokit.data.vocabulary import Vocabulary
@@ -31,7 +31,7 @@ def recoded(dataset: Dataset, schema: Schema) -> Dataset:
     Raises
     ------
     DataError
-        If ids or labels are integers here and text there.
+        If it is no Dataset, or ids or labels are integers here and text there.
 
     Examples
     --------
@@ -40,6 +40,7 @@ def recoded(dataset: Dataset, schema: Schema) -> Dataset:
     >>> recoded(new, old.schema).interactions.user.tolist()
     [0, 1]
     """
+    require_dataset(dataset, "dataset")
     log = dataset.interactions
     user, item = _codes(dataset.user_ids, schema.user_ids), _codes(dataset.item_ids, schema.item_ids)
     return replace(

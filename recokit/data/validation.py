@@ -12,7 +12,7 @@ from recokit.data import _validate_log as log_checks
 from recokit.data import _validate_tables as tables
 from recokit.data import _validate_times as times
 from recokit.data.checks import CheckReport
-from recokit.data.dataset import Dataset
+from recokit.data.dataset import Dataset, require_dataset
 from recokit.data.times import seconds, timestamp
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray
@@ -174,7 +174,7 @@ def validate(
     ConfigurationError
         For an unknown limit.
     DataError
-        If ``event_ids`` or ``impressions`` do not fit.
+        If it is no Dataset, or ``event_ids`` or ``impressions`` do not fit.
 
     Examples
     --------
@@ -186,6 +186,7 @@ def validate(
     >>> print(report["duplicates.retries"])
     ok   duplicates.retries: no event repeats within 5 s
     """
+    require_dataset(dataset, "dataset")
     limits = limits.changed(**changes)
     log = dataset.interactions
     if now is None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from recokit._progress import progress_bar
 from recokit.data import Categorical, Dataset, Ragged, Vocabulary, timestamp
+from recokit.data.dataset import require_dataset
 from recokit.data.segments import segments_by
 from recokit.errors import ConfigurationError, VocabularyMismatch
 from recokit.evaluation.evaluations import Evaluations
@@ -123,7 +124,7 @@ def evaluate(
     Raises
     ------
     DataError
-        If no user has a relevant item, a user has two lists, or ids are of the wrong kind.
+        If the history is no Dataset, no user has a relevant item, a user has two lists, or ids are of the wrong kind.
     ConfigurationError
         For unknown metrics, segments or columns, or impossible options.
 
@@ -142,6 +143,8 @@ def evaluate(
     if not subjects:
         raise ConfigurationError("found an empty mapping to evaluate; expected at least one name")
     check_confidence(confidence)
+    if history is not None:
+        require_dataset(history, "history")
     if chunk_size < 1:
         raise ConfigurationError(f"found chunk_size={chunk_size}; expected at least 1")
     if users is None and not isinstance(truth, Dataset | Mapping):

@@ -10,6 +10,7 @@ import numpy as np
 
 from recokit._configured import clone
 from recokit.data import Candidates, Dataset, Requests
+from recokit.data.dataset import require_dataset
 from recokit.errors import ConfigurationError
 from recokit.pipeline.budget import Deadline
 from recokit.pipeline.checks import check_disclosed
@@ -41,6 +42,7 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
     training window, from what was before its cut, and at the end from everything. Rankers learn in the order of the
     plan, each on its own prefix.
     """
+    require_dataset(dataset, "dataset")
     check_disclosed(plan)
     once = plan.map(lambda node: _fitted(node, dataset) if _as_of(node) else node)
     report: TrainingReport | None = None
@@ -62,6 +64,7 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
 
 def training_rows(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> TrainingSet:
     """Return the rows that the last trainable ranker would learn from; earlier ones are trained for it."""
+    require_dataset(dataset, "dataset")
     once = plan.map(lambda node: _fitted(node, dataset) if _as_of(node) else node)
     learners = _learners(once)
     if not learners:

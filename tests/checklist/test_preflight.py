@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import recokit as rk
@@ -17,7 +18,7 @@ from recokit import candidates, diversity, features, rankers, rules
 from recokit.checklist import CHECKLIST, PreflightLimits, PreflightReport
 from recokit.data import Requests, Retrieved
 from recokit.data.sampling import UniformNegatives
-from recokit.errors import ConfigurationError, DataError
+from recokit.errors import ConfigurationError, DataError, NotFittedError
 
 #: Never checked: only live traffic tells.
 LIVE_ONLY = {"serving.outcomes"}
@@ -323,3 +324,66 @@ def test_bad_options_are_refused(world: World) -> None:
         rk.preflight(world.pipeline, world.train, n_users=0)
     limits = PreflightLimits().changed(max_age="48h", margin=0.1)
     assert (limits.validation.max_age, limits.margin) == ("48h", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"in_stock": "stok"},
+            "in_stock='stok'; expected an item column of train.*; known names: .*category",
+        ),
+        ({"consumable": "consumabel"}, "consumable='consumabel'.*did you mean 'consumable'"),
+        ({"category": "brand"}, "category='brand'; expected an item column of train"),
+        ({"seller": "selller"}, "seller='selller'.*did you mean 'seller'"),
+        ({"sponsored": "sponsord"}, "sponsored='sponsord'.*did you mean 'sponsored'"),
+        ({"blocked": "blocked"}, "blocked='blocked'; expected an item column of train"),
+        ({"in_stock": np.ones(3)}, r"in_stock of shape \(3,\); expected values by item code, shape \(201,\)"),
+        ({"blocked": np.array(["item-1"])}, r"blocked of shape \(1,\);.* or a list of item ids"),
+        ({"blocked": [0] * 201}, "expected item ids, which are fewer; hint: np.asarray"),
+        ({"stock": None}, "found option 'stock'; did you mean 'in_stock'"),
+        ({"zzz": 1}, "found option 'zzz'; known names: .*blocked, "),
+    ],
+)
+def test_a_column_or_option_that_nobody_knows_switches_no_check_off(
+    world: World, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        rk.preflight(world.pipeline, world.train, **options)
+
+
+def test_a_default_column_that_the_table_lacks_is_only_not_checked() -> None:
+    train = rk.Dataset.from_frame({"user": ["ann"], "item": ["fig"], "timestamp": [1.0]})
+    report = rk.preflight(rk.Pipeline([candidates.Popular()]).fit(train), train, n_requests=1)
+    assert {report[f"rules.{name}"].status for name in ("stock", "categories", "sellers", "disclosure")} == {
+        "not checked"
+    }
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set])
+def test_forbidden_items_may_be_ids(world: World, kind: Callable[[list[str]], Any]) -> None:
+    shown = world.pipeline.recommend(["nobody"], k=1, now=world.train.until).ids(0)[0]
+    options = {"n_users": 20, "n_requests": 1}
+    bad = rk.preflight(world.pipeline, world.train, blocked=kind([shown, "never-heard-of"]), **options)
+    assert bad["rules.policy"].status == "fail"
+    assert bad["rules.policy"].evidence["items"] == [shown]
+    values = world.options["blocked"]
+    ids = kind(world.train.item_ids.decode(np.flatnonzero(values)).tolist())
+    assert rk.preflight(world.pipeline, world.train, blocked=ids, **options)["rules.policy"].status == "pass"
+
+
+def test_a_pipeline_before_fit_is_an_error_and_no_report(world: World) -> None:
+    unfitted = rk.Pipeline([candidates.Popular()])
+    for subject in (unfitted, unfitted.non_profiling()):
+        with pytest.raises(NotFittedError, match=r"pipeline\.fit\(dataset\)"):
+            rk.preflight(subject, world.train)
+    with pytest.raises(NotFittedError, match="before fit"):
+        rk.preflight(world.pipeline, world.train, baseline=unfitted, n_users=5, n_requests=1)
+
+
+def test_a_frame_is_no_dataset(world: World) -> None:
+    frame = pd.DataFrame({"user_id": ["a"], "item_id": [1], "timestamp": [1.0]})
+    with pytest.raises(DataError, match=r"found DataFrame for train;.*Dataset\.from_frame"):
+        rk.preflight(world.pipeline, frame)
+    with pytest.raises(DataError, match=r"found DataFrame for test;.*Dataset\.from_frame"):
+        rk.preflight(world.pipeline, world.train, frame)

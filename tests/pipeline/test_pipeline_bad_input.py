@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import recokit as rk
@@ -448,3 +449,23 @@ def test_similar_items_of_a_bare_id_is_an_error_with_a_hint(items):
     pipeline = rk.Pipeline([candidates.ItemKNN()]).fit(rk.testing.toy_dataset())
     with pytest.raises(DataError, match="expected a list of ids; hint"):
         pipeline.similar_items(items)
+
+
+# -- frames where a dataset belongs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda pipeline, frame: rk.Pipeline([candidates.Popular()]).fit(frame), "dataset"),
+        (lambda pipeline, frame: pipeline.training_data(frame, label_window="7D"), "dataset"),
+        (lambda pipeline, frame: pipeline.with_events(frame), "dataset"),
+        (lambda pipeline, frame: rk.validate(frame), "dataset"),
+        (lambda pipeline, frame: rk.evaluate(pipeline, {"a": [1]}, history=frame), "history"),
+    ],
+)
+def test_a_frame_is_no_dataset(
+    simple: rk.Pipeline, call: Callable[[rk.Pipeline, Any], Any], name: str
+) -> None:
+    with pytest.raises(DataError, match=rf"found DataFrame for {name};.*hint: Dataset\.from_frame"):
+        call(simple, pd.DataFrame(LOG))
