@@ -21,6 +21,7 @@ __all__ = ["Recommendations"]
 
 _BACKENDS = ("pandas", "polars", "pyarrow")
 _SHOWN = 5
+_EXPLAINED = ("reasons", "explanation")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,13 +95,17 @@ class Recommendations:
         return self.score[self._span(row)]
 
     def to_records(self) -> list[list[dict[str, Any]]]:
-        """Return one list of records for each row: item_id, score, rank (1-based), sources, labels."""
+        """Return one list of records for each row: item_id, score, rank (1-based), sources, labels.
+
+        With :class:`recokit.rules.Reasons` in the pipeline also its texts, ``reasons`` and ``explanation``.
+        """
         return [self._records(row) for row in range(len(self))]
 
     def _records(self, row: int) -> list[dict[str, Any]]:
         span = self._span(row)
         labels = self.columns.get("labels")
         marks = [None] * (span.stop - span.start) if labels is None else labels[span].tolist()
+        told = {name: self.columns[name][span].tolist() for name in _EXPLAINED if name in self.columns}
         rows = zip(self.ids(row), self.score[span].tolist(), self.sources[span], marks, strict=True)
         return [
             {
@@ -109,6 +114,7 @@ class Recommendations:
                 "rank": rank,
                 "sources": list(sources),
                 "labels": str(mark).split(",") if mark else [],
+                **{name: texts[rank - 1] for name, texts in told.items()},
             }
             for rank, (item_id, score, sources, mark) in enumerate(rows, 1)
         ]

@@ -159,7 +159,8 @@ class Calibration:
     score : ndarray, shape (N,)
         Scores as served, from 0 to 1; such as ``data.columns["score"]`` of ``log.ranking_data(outcomes)``.
     happened : ndarray, shape (N,)
-        Whether what is claimed happened, such as ``data.label > 0``.
+        Whether, or to which share, what is claimed happened: ``data.label > 0`` of binary labels. Where labels are
+        graded, binary learners claim a share of the largest one: ``data.label / largest``.
     weight : ndarray, shape (N,), optional
         Of each item, for sampled logs.
     bins : int, default 10

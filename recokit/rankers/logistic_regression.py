@@ -50,7 +50,8 @@ class LogisticRegression(LinearModel):
 
     Notes
     -----
-    Rows of ``data.validation`` are trained on as well: there is nothing here to choose by them.
+    Rows of ``data.validation`` are trained on as well: there is nothing here to choose by them. With graded labels the
+    probability is the expected label as a share of the largest one.
 
     Examples
     --------

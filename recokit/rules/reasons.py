@@ -34,7 +34,8 @@ class Reasons(Configured):
     Parameters
     ----------
     n_features : int, default 3
-        Features named for each item: those that changed its score most, either way.
+        Features named for each item: those that raised its score most, fewer where fewer raised it. What lowered it
+        is no reason why it is there.
     templates : mapping of str to str, optional
         Words by code (``"source.item_knn"``) or kind (``"source"``), with ``{name}`` and ``{value}``; others have those
         of ``REASON_TEMPLATES``. An empty text leaves a reason out of the words.
@@ -116,13 +117,13 @@ class Reasons(Configured):
             return
         names = getattr(rankers[-1], "feature_names_", None) or tuple(rankers[-1].weights)
         parts = np.asarray(rankers[-1].contributions(candidates), np.float64)
-        order = np.argsort(-np.abs(parts), axis=1, kind="stable")[:, : self.n_features]
+        order = np.argsort(-parts, axis=1, kind="stable")[:, : self.n_features]
         for place in range(order.shape[1]):
             column = order[:, place]
             value: FloatArray = np.take_along_axis(parts, order[:, place : place + 1], axis=1)[:, 0]
             shown = np.char.mod("%+.3g", value)
             for feature in np.unique(column).tolist():
-                told.add(f"feature.{names[feature]}", (column == feature) & (value != 0), shown)
+                told.add(f"feature.{names[feature]}", (column == feature) & (value > 0), shown)
 
 
 class _Told:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -76,6 +78,19 @@ def test_records(result):
     assert second[0]["rank"] == 1
     assert third == []
     assert type(first[0]["score"]) is float
+
+
+def test_records_carry_why_an_item_is_there():
+    why = {
+        "reasons": np.array(["source.knn=1", "", "source.popular=2"], object),
+        "explanation": np.array(["found by knn (place 1)", "", "found by popular (place 2)"], object),
+    }
+    found = answer([[1, 3], [2]], ["ann", "bob"], columns=why)
+    records = [record for row in found.to_records() for record in row]
+    frame = found.to_frame()
+    for name, texts in why.items():
+        assert [record[name] for record in records] == texts.tolist() == frame[name].tolist()
+    json.dumps(records)
 
 
 def test_arrays(result):
