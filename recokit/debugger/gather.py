@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,10 @@ from recokit.typing import IntArray
 
 __all__ = ["Gatherer", "asked_again", "feature_scale", "run_again", "translated"]
 
-#: How often a request that looks slow is run again.
-AGAIN = 6
-#: How many times a request's budget the debugger waits for a run of its own, and for its repetitions in all.
-PATIENCE = 10.0
+#: How often a request that looks slow is run again at most, and where no run of the baseline was as slow.
+AGAIN, SURE = 12, 5
+#: How many times a request's budget the debugger waits for a run of its own, and for such a run and its repetitions.
+PATIENCE, LONGEST = 10.0, 30.0
 
 #: What is known of the indexes where nobody scanned them.
 NOT_SCANNED = Scan()
@@ -110,23 +109,27 @@ class Gatherer:
     def _times(self, runs: Sequence[tuple[Runnable, Requests, Trace]]) -> list[dict[str, float]]:
         """Return what each stage takes, and the whole under "", here and in the baseline.
 
-        Where one looks slow, the two run a few times more, in turns: a slow stage stays slow, and a busy machine slows
-        both. Of here the least counts, of the baseline the median, so that one lucky run of it accuses nobody.
+        Where one looks slow, the two run some more times, in turns: a slow stage stays slow, and a busy machine slows
+        both. Of here the least counts, of the baseline the lower quartile, so that a lucky run of it accuses nobody.
         """
         taken = [[_seconds(trace)] for _, _, trace in runs]
-        for _ in range(AGAIN):
+        for turn in range(AGAIN):
+            sure = turn >= SURE and self._looks_slow(*_over(taken, (min, max)))
             spent = sum(times[""] for times in taken[0])
-            if not self._looks_slow(*_usually(taken)) or spent >= PATIENCE * self.budget:
+            if sure or spent >= LONGEST * self.budget or not self._looks_slow(*_over(taken, USUALLY)):
                 break
             for times, (pipeline, requests, _) in zip(taken, runs, strict=True):
                 times.append(_seconds(self._run(pipeline, requests)))
-        return _usually(taken)
+        return _over(taken, USUALLY)
 
     def _looks_slow(self, taken: Mapping[str, float], usual: Mapping[str, float] | None = None) -> bool:
-        """Whether there is reason to run again; what counts as slow is for the checks to say."""
+        """Whether there is reason to run again, which is sooner than the checks call a stage slow."""
         if usual is None:
             return taken[""] > self.budget
-        return any(t > 2 * usual.get(name, 0.0) + 0.1 * self.budget for name, t in taken.items())
+        before = {name: usual.get(name, 0.0) for name in taken}
+        return any(
+            t > 1.5 * before[name] and t > before[name] + 0.1 * self.budget for name, t in taken.items()
+        )
 
     def _good_items(self, users: Sequence[Any]) -> list[IntArray | None]:
         if self.known_good is None:
@@ -145,13 +148,22 @@ def _seconds(trace: Trace) -> dict[str, float]:
     return taken
 
 
-def _usually(taken: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[str, float]]:
-    """Reduce several runs to one, stage by stage of the first: of here the least, of the baseline the median."""
-    reduced: tuple[Callable[[list[float]], float], ...] = (min, median)
+def _over(
+    taken: Sequence[Sequence[Mapping[str, float]]], reduced: Sequence[Callable[[list[float]], float]]
+) -> list[dict[str, float]]:
+    """Reduce several runs of each pipeline to one, stage by stage of the first."""
     return [
         {name: of([run.get(name, t) for run in runs]) for name, t in runs[0].items()}
         for runs, of in zip(taken, reduced, strict=False)
     ]
+
+
+def _lower_quartile(values: list[float]) -> float:
+    return sorted(values)[len(values) // 4]
+
+
+#: What counts of several runs, here and of the baseline.
+USUALLY: tuple[Callable[[list[float]], float], ...] = (min, _lower_quartile)
 
 
 def run_again(pipeline: Runnable, requests: Requests, budget: float) -> Trace:

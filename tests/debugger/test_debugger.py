@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 import recokit as rk
 from recokit import candidates, diversity, features, rankers, rules
 from recokit.datasets import make_marketplace
+from recokit.debugger.gather import Gatherer
 
 HEALTHY = "NO_OBVIOUS_ISSUE"
 
@@ -298,6 +300,35 @@ def test_a_slow_stage_is_named_on_a_busy_machine_too(healthy: rk.Pipeline, users
     usual = healthy.replace("blocked", OnMachine(machine))
     found = rk.RecommendationDebugger(slow, baseline=usual).diagnose(users[0], now=healthy.fitted_until)
     assert next(one for one in found.findings if one.code == "STAGE_SLOW").stage == "blocked"
+
+
+class Simulated:
+    """A pipeline of ten stages of 4 ms on a machine that stalls half of them, and one of which may be slow."""
+
+    def __init__(self, random: np.random.Generator, slow: float = 0.0) -> None:
+        self.random, self.slow = random, slow
+
+    def run(self, requests: Any, **options: Any) -> Any:
+        seconds = 0.004 + (self.random.random(10) < 0.5) * self.random.uniform(0.01, 0.08, 10)
+        seconds[3] += self.slow
+        events = [SimpleNamespace(name=f"stage-{i}", seconds=float(t)) for i, t in enumerate(seconds)]
+        return SimpleNamespace(trace=SimpleNamespace(seconds=float(seconds.sum()), events=events))
+
+
+@pytest.mark.parametrize(("slow", "least", "most"), [(0.0, 0.0, 0.01), (0.06, 0.85, 1.0)])
+def test_on_a_very_busy_machine_slow_stages_are_told_from_stalls(
+    slow: float, least: float, most: float
+) -> None:
+    random = np.random.default_rng(0)
+    here, usual = Simulated(random, slow), Simulated(random)
+    told = 0
+    for _ in range(400):
+        runs: Any = [(one, [None], one.run(None).trace) for one in (here, usual)]
+        # A stage is slow from twice the usual time and a fifth of the budget on; see StageTimes.
+        mine, theirs = Gatherer(here, usual, None, 0.1)._times(runs)  # type: ignore[arg-type]
+        worst = max(theirs, key=lambda name: mine[name] - theirs[name] if name else -1.0)
+        told += mine[worst] > 2 * theirs[worst] and mine[worst] - theirs[worst] > 0.02
+    assert least <= told / 400 <= most
 
 
 def test_a_cold_user_is_no_feature_issue(healthy: rk.Pipeline) -> None:
