@@ -48,7 +48,7 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
         (
             _Panel(
                 "Duration of a run",
-                "Quantiles, and the baseline's p95.",
+                "Quantiles by buckets, beside the baseline's exact p95; slow runs compare the two.",
                 "s",
                 (
                     *(
