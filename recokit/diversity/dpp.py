@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit.data import Window
-from recokit.diversity._compared import Compared, weighted
+from recokit.diversity._compared import GainState, Incremental, weighted
 from recokit.diversity._content import Content, Vectors
 from recokit.diversity._front import Front
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
@@ -95,18 +95,14 @@ class _Directions(_Factor):
 
 
 @dataclass(frozen=True, eq=False)
-class _State:
-    """Weighted relevance, gain, and what is left of each candidate's variance, (B, W): each run writes into its own."""
+class _State(GainState):
+    """Also what is left of each candidate's variance, (B, W), and the rows of the factor so far."""
 
-    content: Content
-    relevance: Float32Array
-    gain: Float32Array
     left: Float32Array
     factor: _Factor
-    front: Front
 
 
-class DPP(Compared):
+class DPP(Incremental):
     """Objective of a determinantal point process: greedy MAP by an incremental Cholesky factor (Chen et al., 2018).
 
     A list is worth ``t * sum of relevance + (1 - t) * log det(S)``, with S the likeness of its items: the volume that
@@ -148,19 +144,13 @@ class DPP(Compared):
         factor = _Directions(content) if isinstance(content, Vectors) else _Products(content)
         relevance = weighted(self.trade_off, window.relevance)
         front = Front(relevance.shape[1])
-        return _State(content, relevance, relevance.copy(), np.ones_like(relevance), factor, front)
+        return _State(content, relevance, relevance.copy(), front, np.ones_like(relevance), factor)
 
     def start_bounded(self, window: Window) -> _State:
         """Return a state in which only the gains of the best candidates are kept exact."""
         state = self.start(window)
         state.front.allow_bounds(state.content)
         return state
-
-    def gain(self, state: _State) -> Float32Array:
-        """Return ``t * relevance + (1 - t) * log(variance left)``, (B, W)."""
-        if state.content.known.all:
-            return state.gain
-        return state.relevance + state.content.known.neutral(state.gain - state.relevance)
 
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""

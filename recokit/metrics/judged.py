@@ -325,6 +325,8 @@ def _check_rows(name: str, part: Any) -> None:
             f"found {name} of type {type(part).__name__}; expected a sequence of one collection of ids for each user; "
             "hint: Judged.from_frames takes dataframes, recokit.evaluate lists and truth by user"
         )
+    if isinstance(part, np.ndarray) and part.ndim > 1:
+        return
     text = next((row for row in part if isinstance(row, str)), None)
     if text is not None:
         raise DataError(
