@@ -140,7 +140,7 @@ def best_allowed(allowed: BoolArray, gain: AnyArray, first: IntArray) -> tuple[I
         Where each row begins in the arrays laid flat.
     """
     if len(gain) == 1 and allowed[0, one := gain.argmax()] and isfinite(gain[0, one]):
-        return np.array([one]), None  # numbers in place of arrays: a tenth of what a single request costs
+        return np.array([one]), None  # numbers in place of arrays: .93 in place of 1.10 ms for 50 places
     chosen = gain.argmax(axis=1)
     at = first + chosen
     # What is best of all needs no mask, where it is allowed and a number.
