@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks._harness import Check, measure, pin_to_core, report
 from recokit.data import DAY, Candidates, Dataset, Interactions, LiveEvents, Requests, Table, Vocabulary
-from recokit.data.events import EventIndex, Keyspace
+from recokit.data.events.index import EventIndex
+from recokit.data.events.keyed import Keyspace
 from recokit.features import Assemble, ItemActivity, Materialized, UserActivity, UserItem
 from recokit.typing import Float32Array
 

@@ -17,12 +17,12 @@ import numpy as np
 from benchmarks._data import read
 from benchmarks._harness import Check, report
 from recokit import candidates
+from recokit._stats.intervals import Mean
 from recokit.data import Ragged, Requests, Vocabulary
 from recokit.evaluation import Evaluation, Gate, GateResult, RollingQuality, Score
 from recokit.evaluation.comparison import POWER, holm
-from recokit.evaluation.intervals import Mean
 from recokit.metrics import NDCG, Judged
-from recokit.metrics.judged import canonical
+from recokit.metrics.matched_lists import canonical
 from recokit.typing import FloatArray
 
 __all__ = ["differences", "evaluation", "gains", "gate_check", "held", "levels", "real", "rejected"]

@@ -20,8 +20,8 @@ import recokit as rk
 from benchmarks._data import folder
 from benchmarks._harness import Check, report
 from recokit import candidates, diversity, features, rankers, rules
+from recokit._stats.intervals import mean_interval
 from recokit.data import Dataset
-from recokit.evaluation.intervals import mean_interval
 
 __all__ = ["CASES", "Case", "Week", "checks_of", "compare", "judge", "weeks"]
 

@@ -23,10 +23,10 @@ from benchmarks._data import folder
 from benchmarks._harness import Check, report
 from recokit import candidates, off_policy
 from recokit.datasets import make_marketplace
+from recokit.debias import ImpressionLog
 from recokit.errors import SupportError
 from recokit.off_policy import ItemReward, LoggedRounds, estimate
 from recokit.off_policy.intervals import Parts, interval_of
-from recokit.training import ImpressionLog
 from recokit.typing import FloatArray
 
 __all__ = [

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks._harness import Check, pin_to_core, report
 from benchmarks.request import interleaved
 from recokit import rankers
-from recokit._torch import to_tensors
+from recokit._neural.training import to_tensors
 from recokit.data import Candidates, RankingData, Schema, Table, Vocabulary
 from recokit.rankers._neural import Torch
 from recokit.rankers.light_gbm import LightGBM

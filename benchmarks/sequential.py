@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks import _data
 from benchmarks._harness import Check, report
-from recokit.candidates.sasrec import SASRec
+from recokit.candidates.neural.sasrec import SASRec
 from recokit.data import Requests
 
 __all__ = ["GOALS", "OPTIONS", "fitted", "hits", "sequential"]

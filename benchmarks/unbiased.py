@@ -24,19 +24,18 @@ from benchmarks._harness import Check, report
 from recokit import candidates, features, rankers, rules
 from recokit.data import DAY, RankingData
 from recokit.datasets import Marketplace, load_movielens, make_marketplace
-from recokit.metrics import NDCG, Judged, Reliability, reliability
-from recokit.rankers._parts import as_candidates
-from recokit.training import (
+from recokit.debias import (
     ImpressionLog,
-    PopularityFront,
     PositionModel,
     doubly_robust,
     impression_rows,
     intervention_harvest,
     inverse_propensity,
-    popularity_front,
     propensity_from_swaps,
 )
+from recokit.metrics import NDCG, Judged, Reliability, reliability
+from recokit.rankers._composite import as_candidates
+from recokit.tuning import PopularityFront, popularity_front
 from recokit.typing import FloatArray, IntArray
 
 __all__ = ["BiasedLog", "biased_log", "calibration", "coat", "front", "propensities", "recovered"]

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
         stores,
         testing,
     )
-    from recokit.checklist.preflight import preflight
     from recokit.data import Candidates, Cap, Dataset, Live, LiveEvents, Pin, Requests, Retrieved, validate
+    from recokit.data.requests import Hydrated
     from recokit.debugger import RecommendationDebugger
     from recokit.evaluation.evaluate import evaluate
     from recokit.pipeline import Pipeline, Step
-    from recokit.protocols import Hydrated
+    from recokit.preflight.preflight import preflight
     from recokit.result import Recommendations
 
 __version__ = "0.1.0.dev0"
@@ -88,7 +88,7 @@ _HOME = {
     "Retrieved": "recokit.data",
     "Step": "recokit.pipeline",
     "evaluate": "recokit.evaluation",
-    "preflight": "recokit.checklist",
+    "preflight": "recokit.preflight",
     "validate": "recokit.data",
 }
 

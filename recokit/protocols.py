@@ -30,12 +30,12 @@ from typing import Any, Protocol, runtime_checkable
 
 from recokit.data.candidates import Candidates, Retrieved
 from recokit.data.dataset import Dataset
-from recokit.data.hydrated import Hydrated
 from recokit.data.limits import Cap, Pin, Window
-from recokit.data.ranking import RankingData
-from recokit.data.requests import Requests
+from recokit.data.ranking_data import RankingData
+from recokit.data.requests import Hydrated, Requests
 from recokit.data.schema import Schema
 from recokit.errors import ConfigurationError
+from recokit.result import Recommendations
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "RankerTrainable",
     "Reranker",
     "Role",
+    "Runnable",
     "Scorer",
     "Source",
     "Trainable",
@@ -222,3 +223,24 @@ def role_of(stage: Any) -> Role:
             f"found featurize on {type(stage).__name__} without names; expected a tuple of names"
         )
     return role
+
+
+class Runnable(Protocol):
+    """What the debugger needs of a pipeline; ``recokit.Pipeline`` has it."""
+
+    schema: Schema
+    names: tuple[str, ...]
+    fitted_until: float
+
+    def requests(self, users: Any = None, k: int = 10, **options: Any) -> Requests: ...
+
+    def run(
+        self,
+        requests: Requests,
+        *,
+        capture: Any = "summary",
+        budget_ms: float | None = None,
+        observe: bool = True,
+    ) -> Recommendations: ...
+
+    def __iter__(self) -> Any: ...

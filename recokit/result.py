@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recokit._html import page, table
-from recokit._ops.segments import counts_to_offsets
+from recokit._kernels.segments import counts_to_offsets
+from recokit._utils.report import page, table
 from recokit.data.candidates import Candidates, missing
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, StageError

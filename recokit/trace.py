@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from recokit._html import page, table, text
-from recokit._ops.topk import order_by_score
+from recokit._kernels.top_k import order_by_score
+from recokit._utils.report import page, table, text
 from recokit.data.candidates import Candidates
 from recokit.data.requests import Requests
 from recokit.data.vocabulary import Vocabulary

@@ -3,7 +3,8 @@
 import numpy as np
 
 from benchmarks.features import asked, block, made_log, our_counts, polars_counts, polars_features
-from recokit.data.events import EventIndex, Keyspace
+from recokit.data.events.index import EventIndex
+from recokit.data.events.keyed import Keyspace
 
 
 def test_both_libraries_compute_the_same():

@@ -12,7 +12,7 @@ of that library). What puts them together: :class:`Merge`, :class:`FirstOf`, :cl
 each of several finds; :func:`advise_dimension` measures how long vectors should be.
 """
 
-from recokit.candidates.ann import AnnIndex
+from recokit.candidates.ann.index import AnnIndex
 from recokit.candidates.co_occurrence import CoOccurrence
 from recokit.candidates.cold_start import ColdStart
 from recokit.candidates.content import Content
@@ -26,6 +26,8 @@ from recokit.candidates.graph_filter import GraphFilter
 from recokit.candidates.history import History
 from recokit.candidates.ials import IALS
 from recokit.candidates.item_knn import ItemKNN
+from recokit.candidates.neural.sasrec import SASRec
+from recokit.candidates.neural.two_tower import TwoTower
 from recokit.candidates.popular import Popular
 from recokit.candidates.popular_in_category import PopularInCategory
 from recokit.candidates.pure_svd import PureSVD
@@ -33,14 +35,13 @@ from recokit.candidates.refreshed import Refreshed
 from recokit.candidates.report import report
 from recokit.candidates.repurchase import Repurchase
 from recokit.candidates.rp3beta import RP3beta
-from recokit.candidates.sasrec import SASRec
 from recokit.candidates.slim import SLIM
 from recokit.candidates.transitions import Transitions
 from recokit.candidates.trending import Trending
-from recokit.candidates.two_tower import TwoTower
 from recokit.candidates.unseen import Unseen
-from recokit.compose import FirstOf, Merge
-from recokit.data.history import UserHistory
+from recokit.compose.first_of import FirstOf
+from recokit.compose.merge import Merge
+from recokit.data.events.user_history import UserHistory
 
 __all__ = [
     "EASE",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._ops.segments import counts_to_offsets
-from recokit._ops.threads import map_parts
-from recokit._ops.topk import top_k_dense
+from recokit._kernels.segments import counts_to_offsets
+from recokit._kernels.top_k import top_k_dense
+from recokit._utils.threads import map_parts
 from recokit.candidates._shared import Duration, distinct_history
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.typing import BoolArray, Float32Array, IntArray

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from recokit._ops.packed import group_pairs
-from recokit._ops.segments import rows_to_offsets
+from recokit._kernels.segments import rows_to_offsets
+from recokit._kernels.sorting import group_pairs
 from recokit.data import Dataset, Interactions, Requests, seconds
-from recokit.data.history import events_of
+from recokit.data.events.user_history import events_of
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from recokit._ops.segments import counts_to_offsets
-from recokit.compose import Composed
+from recokit._kernels.segments import counts_to_offsets
+from recokit.compose.composed import Composed
 from recokit.data import Requests, Retrieved
 from recokit.data.schema import Schema
 from recokit.errors import ConfigurationError

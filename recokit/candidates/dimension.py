@@ -11,7 +11,7 @@ import numpy as np
 from recokit.candidates._dense import history_matrix, retrieve_nearest
 from recokit.candidates.pure_svd import PureSVD
 from recokit.data import Dataset, Requests
-from recokit.data.history import UserHistory
+from recokit.data.events.user_history import UserHistory
 from recokit.data.sampling import hold_out
 from recokit.errors import ConfigurationError, DataError
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.candidates._dense import history_matrix, retrieve_scored
 from recokit.candidates._shared import Duration, check_duration, interaction_matrix, require_fitted
 from recokit.data import Dataset, Requests, Retrieved

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.segments import counts_to_offsets
+from recokit._kernels.segments import counts_to_offsets
+from recokit._utils.params import Configured
 from recokit.candidates._shared import require_fitted
-from recokit.compose import first_allowed
+from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved, timestamp
 from recokit.errors import ConfigurationError, DataError
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.hashing import uniform
-from recokit._ops.segments import offsets_to_rows
+from recokit._kernels.hashing import uniform
+from recokit._kernels.segments import offsets_to_rows
+from recokit._utils.params import Configured
 from recokit.candidates._dense import retrieve_scored
 from recokit.candidates._shared import require_fitted
 from recokit.data import Dataset, Requests, Retrieved

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import IntArray

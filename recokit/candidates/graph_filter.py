@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.candidates._dense import history_matrix, retrieve_scored
 from recokit.candidates._shared import Duration, check_duration, interaction_matrix, require_fitted
-from recokit.candidates._svd import degree_power, item_basis, scaled
+from recokit.candidates.pure_svd import degree_power, item_basis, scaled
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.errors import ConfigurationError
 from recokit.typing import Float32Array, IntArray

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from recokit._ops.segments import (
-    segment_sum,
-)
+from recokit._kernels.segments import segment_sum
 from recokit.candidates._neighbors import Neighbors, nearest_neighbors
 from recokit.candidates._shared import (
     Duration,

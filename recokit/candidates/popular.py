@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.segments import counts_to_offsets, multi_arange, segment_sum
+from recokit._kernels.segments import counts_to_offsets, multi_arange, segment_sum
+from recokit._utils.params import Configured
 from recokit.candidates._shared import Duration, check_duration, counted_events, require_fitted
-from recokit.compose import first_allowed
+from recokit.compose.fusion import first_allowed
 from recokit.data import Categorical, Dataset, Requests, Retrieved, segments_by
-from recokit.data.history import check_events
+from recokit.data.events.user_history import check_events
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 __all__ = ["Popular"]

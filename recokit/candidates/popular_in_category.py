@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.membership import pairs_in_sets
-from recokit._ops.packed import group_pairs, top_by_score
-from recokit._ops.segments import (
+from recokit._kernels.membership import pairs_in_sets
+from recokit._kernels.segments import (
     counts_to_offsets,
     multi_arange,
     offsets_to_rows,
@@ -17,7 +15,9 @@ from recokit._ops.segments import (
     rows_to_offsets,
     segment_sum,
 )
-from recokit._ops.threads import map_parts
+from recokit._kernels.sorting import group_pairs, top_by_score
+from recokit._utils.params import Configured
+from recokit._utils.threads import map_parts
 from recokit.candidates._neighbors import cost_blocks, joined
 from recokit.candidates._shared import (
     Duration,
@@ -27,7 +27,7 @@ from recokit.candidates._shared import (
     require_fitted,
 )
 from recokit.data import Dataset, Requests, Retrieved
-from recokit.data.history import check_events
+from recokit.data.events.user_history import check_events
 from recokit.errors import ConfigurationError
 from recokit.typing import Float32Array, FloatArray, IntArray
 

@@ -9,16 +9,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from recokit._fusion import fuse
-from recokit._ops.hashing import uniform
-from recokit._ops.membership import locate_sorted
-from recokit._ops.ranking import distinct_truth
-from recokit._ops.segments import offsets_to_rows, segment_sum
-from recokit._progress import progress_bar
-from recokit.candidates._figures import ALL, FUSED, HEAD, TOGETHER, SourceFigures, SourceReport
-from recokit.compose import Merge, check_retrieved, leaves
+from recokit._kernels.hashing import uniform
+from recokit._kernels.membership import locate_sorted
+from recokit._kernels.ranking_metrics import distinct_truth
+from recokit._kernels.segments import offsets_to_rows, segment_sum
+from recokit._utils.progress import progress_bar
+from recokit.candidates._source_report import ALL, FUSED, HEAD, TOGETHER, SourceFigures, SourceReport
+from recokit.compose.fusion import check_retrieved, fuse
+from recokit.compose.merge import Merge, leaves
 from recokit.data import Categorical, Dataset, Ragged, Requests, Retrieved, segments_by, timestamp
-from recokit.data.history import UserHistory
+from recokit.data.events.user_history import UserHistory
 from recokit.data.sampling import Positives
 from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
 from recokit.protocols import Role, role_of

@@ -8,7 +8,7 @@ import numpy as np
 
 from recokit.candidates._neighbors import Neighbors, nearest_neighbors
 from recokit.candidates._shared import Duration, check_duration, interaction_matrix
-from recokit.candidates._svd import degree_power, scaled
+from recokit.candidates.pure_svd import degree_power, scaled
 from recokit.data import Dataset
 from recokit.errors import ConfigurationError
 

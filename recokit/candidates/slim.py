@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._ops.packed import group_pairs
-from recokit._ops.segments import offsets_to_rows, rows_to_offsets, segment_sum
-from recokit._ops.threads import map_parts
+from recokit._kernels.segments import offsets_to_rows, rows_to_offsets, segment_sum
+from recokit._kernels.sorting import group_pairs
+from recokit._utils.threads import map_parts
 from recokit.candidates._neighbors import Neighbors, best_of_rows, cost_blocks
 from recokit.candidates._shared import Duration, check_duration, interaction_matrix
 from recokit.candidates.item_knn import ItemKNN

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._ops.segments import offsets_to_rows
+from recokit._kernels.segments import offsets_to_rows
 from recokit.candidates._neighbors import Neighbors, nearest_neighbors
 from recokit.candidates._shared import Duration, check_duration, decay
 from recokit.data import Dataset, Requests, seconds

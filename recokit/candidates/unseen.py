@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit.compose import retrieve_allowed
+from recokit._utils.params import Configured
+from recokit.compose.fusion import retrieve_allowed
 from recokit.data import Dataset, Ragged, Requests, Retrieved
 from recokit.data.schema import Schema
 from recokit.errors import ConfigurationError
@@ -51,7 +51,7 @@ class Unseen(Configured):
     @property
     def name(self) -> str:
         """Name of the source in columns and traces."""
-        from recokit.compose import leaf_name
+        from recokit.compose.step import leaf_name
 
         return leaf_name(self.source)
 

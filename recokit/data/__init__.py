@@ -9,16 +9,14 @@ splits, times, and saved state.
 """
 
 from recokit.data.candidates import Candidates, Retrieved
-from recokit.data.checks import Check, CheckReport
 from recokit.data.dataset import Dataset
-from recokit.data.history import UserHistory
+from recokit.data.events.live_events import Appended, LiveEvents
+from recokit.data.events.user_history import UserHistory
 from recokit.data.interactions import EVENT_WEIGHTS, Interactions
-from recokit.data.item_segments import item_segments, item_segments_by
 from recokit.data.limits import Cap, Pin, Window
 from recokit.data.live import Live
-from recokit.data.live_events import Appended, LiveEvents
 from recokit.data.ragged import Ragged
-from recokit.data.ranking import RankingData
+from recokit.data.ranking_data import RankingData
 from recokit.data.requests import Requests
 from recokit.data.sampling import (
     NegativeSampler,
@@ -31,12 +29,15 @@ from recokit.data.sampling import (
     log_q,
 )
 from recokit.data.schema import Schema
-from recokit.data.segments import activity_segments, segments_by
+from recokit.data.segments import activity_segments, item_segments, item_segments_by, segments_by
 from recokit.data.splits import Split, cold_items, cold_users, expanding, k_core, last_n, rolling
-from recokit.data.state import from_state, load_state, save_state, to_state
+from recokit.data.state.encode import from_state, to_state
+from recokit.data.state.folder import load_state, save_state
 from recokit.data.table import Categorical, Table
 from recokit.data.times import DAY, seconds, timestamp
-from recokit.data.validation import ValidationLimits, ValidationReport, validate
+from recokit.data.validation.limits import ValidationLimits
+from recokit.data.validation.report import Check, CheckReport
+from recokit.data.validation.validate import ValidationReport, validate
 from recokit.data.vocabulary import Vocabulary
 
 __all__ = [

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from recokit._ops.segments import counts_to_offsets, gather_segments, offsets_to_rows
+from recokit._kernels.segments import counts_to_offsets, gather_segments, offsets_to_rows
 from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array

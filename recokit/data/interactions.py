@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._ops.segments import counts_to_offsets
+from recokit._kernels.segments import counts_to_offsets
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recokit._ops.segments import counts_to_offsets, gather_segments, offsets_to_rows
+from recokit._kernels.segments import counts_to_offsets, gather_segments, offsets_to_rows
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, IntArray
 

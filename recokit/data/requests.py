@@ -10,13 +10,14 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from recokit._ops.hashing import row_seeds
+from recokit._kernels.hashing import row_seeds
 from recokit.data.live import Live
 from recokit.data.ragged import Ragged
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray, UInt64Array
 
-__all__ = ["Requests"]
+__all__ = ["Hydrated", "Requests"]
+
 
 T = TypeVar("T")
 
@@ -194,3 +195,19 @@ def _whole(values: AnyArray, name: str) -> IntArray:
     if len(bad):
         raise DataError(f"found {name}={values[bad[0]]}; expected a whole number", rows=bad)
     return values.astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Hydrated:
+    """What a hydrator adds to the requests.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray (B,)
+        Context columns; a column that the caller gave wins.
+    ragged : mapping of str to Ragged
+        Lists for each row; rows that the caller gave win.
+    """
+
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
+    ragged: Mapping[str, Ragged] = field(default_factory=dict)

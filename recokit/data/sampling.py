@@ -8,9 +8,8 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.hashing import mix, row_seeds, uniform
-from recokit._ops.segments import (
+from recokit._kernels.hashing import mix, row_seeds, uniform
+from recokit._kernels.segments import (
     counts_to_offsets,
     gather_segments,
     multi_arange,
@@ -18,6 +17,7 @@ from recokit._ops.segments import (
     rank_in_row,
     rows_to_offsets,
 )
+from recokit._utils.params import Configured
 from recokit.data.dataset import Dataset
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from recokit._ops.segments import rank_in_row
+from recokit._kernels.segments import rank_in_row
 from recokit.data.dataset import Dataset
 from recokit.data.times import seconds, timestamp
 from recokit.errors import ConfigurationError, DataError, LeakageWarning

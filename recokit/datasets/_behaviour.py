@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recokit._ops.segments import multi_arange
+from recokit._kernels.segments import multi_arange
 from recokit.data import DAY, EVENT_WEIGHTS, Interactions, Table
 from recokit.datasets._world import CATEGORIES, Stock, Truth
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray

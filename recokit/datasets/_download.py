@@ -7,14 +7,21 @@ import os
 import shutil
 import uuid
 import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
-from recokit.errors import DataError
+import numpy as np
 
-__all__ = ["cache_folder", "fetch_zip"]
+from recokit.data import Dataset
+from recokit.errors import DataError
+from recokit.typing import AnyArray
+
+__all__ = ["cache_folder", "fetch_zip", "with_names"]
+
 
 _TIMEOUT = 30.0
 
@@ -89,3 +96,10 @@ def _move(draft: Path, target: Path) -> None:
         # Another process may have finished the same download first; its folder is as good as this one.
         if not target.is_dir():
             raise
+
+
+def with_names(data: Dataset, item_ids: AnyArray, names: Sequence[str] | AnyArray) -> Dataset:
+    """Return the dataset with the text column ``name``, None for items that have none."""
+    name = np.full(data.n_items + 1, None, object)
+    name[data.item_ids.encode(item_ids)] = names
+    return replace(data, items=replace(data.items, other={**data.items.other, "name": name}))

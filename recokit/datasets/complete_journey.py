@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recokit.data import DAY, Dataset, timestamp
-from recokit.datasets._names import with_names
+from recokit.datasets._download import with_names
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 

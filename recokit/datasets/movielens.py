@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from recokit.data import Dataset
-from recokit.datasets._download import fetch_zip
-from recokit.datasets._names import with_names
+from recokit.datasets._download import fetch_zip, with_names
 from recokit.errors import DataError, did_you_mean
 from recokit.typing import AnyArray
 

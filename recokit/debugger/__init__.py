@@ -4,26 +4,26 @@
 they find is a :class:`Finding` each, ranked in a :class:`Diagnosis`.
 """
 
+from recokit.debugger.captured import load_trace, save_trace
 from recokit.debugger.checks import CHECKS, Check
-from recokit.debugger.checks_candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
-from recokit.debugger.checks_features import FeatureCoverage, FeatureFreshness, FeatureValues
-from recokit.debugger.checks_list import HardRules, ListChanges, RuleChanges
-from recokit.debugger.checks_logged import Calibration, FeatureSkew
-from recokit.debugger.checks_ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
-from recokit.debugger.checks_serving import Outcome, Snapshot, StageErrors, StageTimes
+from recokit.debugger.checks.candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
+from recokit.debugger.checks.features import FeatureCoverage, FeatureFreshness, FeatureValues
+from recokit.debugger.checks.lists import HardRules, ListChanges, RuleChanges
+from recokit.debugger.checks.logged import Calibration, FeatureSkew
+from recokit.debugger.checks.ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
+from recokit.debugger.checks.serving import Outcome, Snapshot, StageErrors, StageTimes
 from recokit.debugger.compare import Comparison
 from recokit.debugger.debugger import RecommendationDebugger
 from recokit.debugger.diagnosis import HEALTHY, Diagnosis
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
-from recokit.debugger.localise import Segment, localise
+from recokit.debugger.item_fate import Answer
 from recokit.debugger.population import PopulationDiagnosis
-from recokit.debugger.request_page import RequestPage
-from recokit.debugger.runnable import Runnable
-from recokit.debugger.saved import load_trace, save_trace
+from recokit.debugger.report_page import RequestPage
 from recokit.debugger.scan import RankerScan, Scan, SourceScan, Vectors
-from recokit.debugger.watch import Watch
-from recokit.debugger.why import Answer
+from recokit.debugger.segments import Segment, localise
+from recokit.debugger.traffic_sample import Watch
+from recokit.protocols import Runnable
 
 __all__ = [
     "CHECKS",

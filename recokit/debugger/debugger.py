@@ -12,17 +12,15 @@ from recokit.data import Dataset, Requests
 from recokit.data.segments import segments_by
 from recokit.debugger.checks import CHECKS, Check
 from recokit.debugger.compare import Comparison, first_difference
-from recokit.debugger.diagnosis import Diagnosis, ranked_findings
+from recokit.debugger.diagnosis import Diagnosis, figures_of, funnel_of, gaps_of, ranked_findings
 from recokit.debugger.evidence import Evidence
-from recokit.debugger.figures import figures_of, funnel_of, gaps_of
-from recokit.debugger.gather import Gatherer, asked_again, feature_scale, run_again, translated
+from recokit.debugger.item_fate import Answer, depth_of
 from recokit.debugger.population import PopulationDiagnosis
-from recokit.debugger.runnable import Runnable
+from recokit.debugger.replay import Gatherer, asked_again, feature_scale, run_again, translated
 from recokit.debugger.scan import Scan, offered_in, probes_of, scan_rankers, scan_source
-from recokit.debugger.watch import Watch
-from recokit.debugger.why import Answer, depth_of
+from recokit.debugger.traffic_sample import Watch
 from recokit.errors import ConfigurationError
-from recokit.protocols import Role
+from recokit.protocols import Role, Runnable
 from recokit.trace import Trace
 from recokit.typing import IntArray
 

@@ -11,15 +11,17 @@ import numpy as np
 
 from recokit.data import Candidates, Requests, Schema
 from recokit.debugger.captured import Captured, captured_rows, n_missing, ranked_batch, retrieved_batch
-from recokit.debugger.pairs import FeaturePair
 from recokit.debugger.scan import Scan
 from recokit.trace import StageEvent, Trace
-from recokit.typing import AnyArray, FloatArray, IntArray
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["TOP", "Evidence"]
+__all__ = ["FEWEST", "TOP", "Evidence", "FeaturePair"]
+
 
 #: How many items from the top the checks look at (R38: of the top 20).
 TOP = 20
+
+
 #: Candidates' scores that differ by less than this share of their size differ by rounding only.
 ROUNDING = 1e-6
 
@@ -411,3 +413,46 @@ class Evidence:
 
 def _descending(score: AnyArray) -> AnyArray:
     return np.where(np.isfinite(score), -score, np.inf)
+
+
+#: Values of one feature that must be there on both sides for a comparison.
+FEWEST = 5
+
+
+#: Candidates that are compared, at most: the first retrieved of both.
+MOST = 200
+
+
+@dataclass(frozen=True, eq=False)
+class FeaturePair:
+    """The same features of the same candidates, here and in the baseline: which are known, and where they differ."""
+
+    names: tuple[str, ...]
+    here: FloatArray
+    usual: FloatArray
+    there: BoolArray
+    there_usual: BoolArray
+    both: BoolArray
+    changed: BoolArray
+
+    @classmethod
+    def of(
+        cls, mine: Candidates, items: IntArray, theirs: Candidates, usual_items: IntArray
+    ) -> FeaturePair | None:
+        """Match the candidates of two runs by item; None where they have too little in common."""
+        names = tuple(name for name in mine.feature_names if name in theirs.feature_names)
+        _, at, other = np.intersect1d(items, usual_items, assume_unique=True, return_indices=True)
+        if not names or len(at) < FEWEST:
+            return None
+        here: AnyArray = mine.features
+        usual: AnyArray = theirs.features
+        if names != mine.feature_names or names != theirs.feature_names:
+            here = here[:, [mine.feature_names.index(name) for name in names]]
+            usual = usual[:, [theirs.feature_names.index(name) for name in names]]
+        here, usual = here[at[:MOST]].astype(np.float64), usual[other[:MOST]].astype(np.float64)
+        there: BoolArray = np.isfinite(here)
+        there_usual: BoolArray = np.isfinite(usual)
+        both: BoolArray = np.logical_and(there, there_usual)
+        with np.errstate(invalid="ignore"):
+            changed: BoolArray = both & (np.abs(here - usual) > 1e-4 * (np.abs(usual) + 1e-6))
+        return cls(names, here, usual, there, there_usual, both, changed)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from recokit._html import page, table
+from recokit._utils.report import page, table
 from recokit.debugger.diagnosis import HEALTHY, Diagnosis
 from recokit.debugger.finding import Finding, Severity
-from recokit.debugger.localise import Segment, localise
+from recokit.debugger.segments import Segment, localise
 from recokit.typing import BoolArray
 
 __all__ = ["PopulationDiagnosis"]

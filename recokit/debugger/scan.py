@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._ops.topk import top_k
+from recokit._kernels.top_k import top_k
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.debugger.captured import retrieved_batch
 from recokit.trace import StageEvent, Trace

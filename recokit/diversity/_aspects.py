@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Schema, Window
-from recokit.diversity._compared import check_pool, check_trade_off, items_of
-from recokit.diversity._known import Known
+from recokit.diversity._content import Known
+from recokit.diversity._similarity import check_pool, check_trade_off, items_of
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from recokit.data import Window
-from recokit.diversity._compared import GainState, Incremental, weighted
 from recokit.diversity._content import Content, Vectors
-from recokit.diversity._front import Front
+from recokit.diversity._similarity import Front, GainState, Incremental, weighted
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 __all__ = ["DPP"]

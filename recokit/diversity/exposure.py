@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._ops.segments import rank_in_row
+from recokit._kernels.segments import rank_in_row
 from recokit.data import Candidates, Dataset, Live, Vocabulary, load_state, save_state
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, FloatArray, IntArray
@@ -74,7 +74,7 @@ class ExposureLedger(Live[Exposed]):
     Notes
     -----
     Relevance is the ranker's score, which has to be at least 0 and to mean the same in all requests: a probability.
-    For merit without position bias train the ranker without it (:func:`recokit.training.inverse_propensity`,
+    For merit without position bias train the ranker without it (:func:`recokit.debias.inverse_propensity`,
     :class:`recokit.rankers.PositionAware`). Groups are kept by label, items by id, so one ledger outlives models. It
     counts every run that it observes: evaluate with a pipeline that does not have it among its observers.
 

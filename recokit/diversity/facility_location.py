@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recokit.data import Window
-from recokit.diversity._compared import Compared, weighted
 from recokit.diversity._content import Content
+from recokit.diversity._similarity import Compared, weighted
 from recokit.typing import BoolArray, Float32Array, IntArray
 
 __all__ = ["FacilityLocation"]

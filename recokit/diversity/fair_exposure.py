@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Schema, Window
-from recokit.diversity._compared import check_pool, items_of
+from recokit.diversity._similarity import check_pool, items_of
 from recokit.diversity.exposure import ExposureLedger
 from recokit.diversity.top_k import TopK
 from recokit.errors import ConfigurationError

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from recokit.data import Window
-from recokit.diversity._compared import GainState, Incremental, weighted
 from recokit.diversity._content import Vectors
-from recokit.diversity._front import Front
+from recokit.diversity._similarity import Front, GainState, Incremental, weighted
 from recokit.typing import BoolArray, IntArray
 
 __all__ = ["MMR"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Window
 from recokit.typing import BoolArray, Float32Array, IntArray
 

@@ -7,13 +7,11 @@ all use. :func:`evaluate_items` tells new items from established ones.
 :class:`Gate` says whether a candidate may replace the baseline, :class:`RollingQuality` whether to train more often.
 """
 
-from recokit.evaluation.comparison import Comparison, Difference, compare, compare_all
+from recokit._stats.intervals import mean_interval, quantile_interval
+from recokit.evaluation.comparison import Comparison, Difference, Evaluations, compare, compare_all
 from recokit.evaluation.evaluate import evaluate
-from recokit.evaluation.evaluations import Evaluations
 from recokit.evaluation.gate import Condition, Gate, GateResult, Verdict
-from recokit.evaluation.intervals import mean_interval
 from recokit.evaluation.items import evaluate_items
-from recokit.evaluation.quantiles import quantile_interval
 from recokit.evaluation.report import Evaluation, Score
 from recokit.evaluation.rolling import Advice, RollingQuality, TrainingAdvice
 

@@ -10,9 +10,9 @@ import json
 import sys
 from collections.abc import Sequence
 
+from recokit._stats.intervals import FEW_USERS
 from recokit.evaluation.evaluate import BASELINE
 from recokit.evaluation.gate import MARGIN, SEGMENT_TOLERANCE, Gate
-from recokit.evaluation.intervals import FEW_USERS
 from recokit.evaluation.report import Evaluation
 
 

@@ -7,15 +7,15 @@ from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 
-from recokit._progress import progress_bar
+from recokit._stats.intervals import FEW_USERS, check_confidence
+from recokit._utils.progress import progress_bar
 from recokit.data import Categorical, Dataset, Ragged, Vocabulary, timestamp
 from recokit.data.dataset import require_dataset
 from recokit.data.segments import segments_by
 from recokit.errors import ConfigurationError, VocabularyMismatch
-from recokit.evaluation.evaluations import Evaluations
-from recokit.evaluation.intervals import FEW_USERS, check_confidence
+from recokit.evaluation.comparison import Evaluations
+from recokit.evaluation.list_sources import MISSING, Recommender, Subject, subject_of
 from recokit.evaluation.report import ALL, Evaluation, Score
-from recokit.evaluation.subjects import MISSING, Recommender, Subject, subject_of
 from recokit.evaluation.truth import Truth
 from recokit.metrics import CatalogueMetric, Exposure, Judged, Metric, UserMetric, parse
 from recokit.result import Recommendations

@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from recokit._html import page, table
+from recokit._stats.intervals import FEW_USERS, quantile_interval
+from recokit._utils.report import grid, json_number, markdown, page, table
 from recokit.errors import ConfigurationError, DataError, GateRejected
-from recokit.evaluation._tables import grid, json_number, markdown
 from recokit.evaluation.comparison import POWER, compare, holm
 from recokit.evaluation.evaluate import BASELINE
-from recokit.evaluation.intervals import FEW_USERS
-from recokit.evaluation.quantiles import quantile_interval
 from recokit.evaluation.report import Evaluation
 from recokit.typing import AnyArray
 

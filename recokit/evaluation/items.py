@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from recokit.data import Categorical, Dataset, Schema
-from recokit.data.item_segments import item_segments_by
+from recokit.data.segments import item_segments_by
 from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
+from recokit.evaluation.comparison import Evaluations
 from recokit.evaluation.evaluate import evaluate
-from recokit.evaluation.evaluations import Evaluations
 from recokit.evaluation.report import ALL, Evaluation, Score
 from recokit.metrics import CatalogueMetric, Exposure, Judged, Metric, RelevanceMetric, parse
 from recokit.result import Recommendations
@@ -53,7 +53,7 @@ def evaluate_items(
     history : Dataset
         The part before the cut, which says what is new.
     by : str, Categorical or ndarray, default "novelty"
-        As in :func:`recokit.data.item_segments.item_segments_by`.
+        As in :func:`recokit.data.segments.item_segments_by`.
     new : int, default 5
         Items with fewer events before the cut are new.
     k : int, optional

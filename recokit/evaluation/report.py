@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recokit._html import page, table
+from recokit._stats.intervals import FEW_NOTE, Mean
+from recokit._utils.report import grid, json_number, markdown, page, table
 from recokit.data import Vocabulary
-from recokit.errors import ConfigurationError, did_you_mean
+from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.evaluation import _files
-from recokit.evaluation._tables import grid, json_number, markdown
-from recokit.evaluation.intervals import FEW_NOTE, Mean
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = ["ALL", "Evaluation", "Score", "notes_of", "rows_of", "title_of"]
+__all__ = ["ALL", "Evaluation", "Score", "fingerprint", "load", "notes_of", "rows_of", "save", "title_of"]
+
 
 _SAMPLED = (
     "WARNING: every list holds all that is relevant, as sampled candidates do; figures of them are not those of full "
     "lists, and may order recommenders otherwise"
 )
+
+
 #: The segment of all users.
 ALL = "all"
 
@@ -220,7 +224,7 @@ class Evaluation:
         -------
         matplotlib Axes
         """
-        from recokit.evaluation._plots import draw_scores
+        from recokit._utils.plots import draw_scores
 
         return draw_scores({self.name: self}, metric, ax)
 
@@ -269,3 +273,80 @@ def notes_of(parts: Sequence[Evaluation]) -> list[str]:
         notes += [f"{part.name}: {', '.join(odd)}"] if odd else []
         notes += [f"{part.name}: {_SAMPLED}"] if part.sampled else []
     return notes
+
+
+_FORMAT = "recokit evaluation 1"
+
+
+def fingerprint(found: Evaluation) -> str:
+    """Return the hash of what two evaluations must share to be comparable user by user."""
+    users = found.users.ids.tolist()
+    same = [users, found.metrics, dict(found.definitions), found.k, found.now]
+    return sha256(json.dumps(same, default=str).encode()).hexdigest()[:16]
+
+
+def save(found: Evaluation, path: str | Path) -> None:
+    """Write an evaluation with each user's values."""
+    users = found.users.ids.tolist()
+    body = {
+        "name": found.name,
+        "k": found.k,
+        "now": found.now,
+        "confidence": found.confidence,
+        "n_without_truth": found.n_without_truth,
+        "n_outside": found.n_outside,
+        "sampled": found.sampled,
+        "statuses": dict(found.statuses),
+        "definitions": dict(found.definitions),
+        "metrics": list(found.metrics),
+        "segments": list(found.segments),
+        "scores": [
+            {
+                name: json_number(value) if isinstance(value, float) else value
+                for name, value in asdict(score).items()
+            }
+            for score in found.scores
+        ],
+        "users": users,
+        "segment": found.segment.tolist(),
+        "per_user": {
+            # float32 has nine digits; more would only make the file larger.
+            metric: [json_number(float(f"{value:.9g}")) for value in found.values(metric).tolist()]
+            for metric in found.metrics
+        },
+    }
+    text = json.dumps(body, separators=(",", ":"), allow_nan=False)
+    head = json.dumps({"format": _FORMAT, "fingerprint": found.fingerprint, "sha256": _digest(text)})
+    Path(path).write_text(f'{head[:-1]}, "evaluation":\n{text}}}\n', encoding="utf-8")
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """Return what an Evaluation is made of."""
+    try:
+        read = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"found {path} that is not JSON; expected a file of Evaluation.save") from error
+    if not isinstance(read, dict) or read.get("format") != _FORMAT:
+        raise DataError(f"found {path} of another kind; expected a file of Evaluation.save, {_FORMAT!r}")
+    body = read["evaluation"]
+    if _digest(json.dumps(body, separators=(",", ":"))) != read["sha256"]:
+        raise DataError(f"found {path} changed since it was saved; expected it as Evaluation.save wrote it")
+    body["users"] = Vocabulary(body["users"])
+    body["segment"] = np.array(body["segment"], np.int64)
+    body["segments"], body["metrics"] = tuple(body["segments"]), tuple(body["metrics"])
+    columns = [body["per_user"][metric] for metric in body["metrics"]]
+    body["per_user"] = np.array(columns, np.float32).T.reshape(len(body["users"]), len(columns))
+    body["scores"] = tuple(_score(score) for score in body["scores"])
+    found: dict[str, Any] = body
+    return found
+
+
+def _score(read: dict[str, Any]) -> Score:
+    from recokit.evaluation.report import Score
+
+    given: dict[str, Any] = {name: np.nan if value is None else value for name, value in read.items()}
+    return Score(**given)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from recokit._stats.intervals import check_confidence
+from recokit._utils.report import json_number
 from recokit.errors import ConfigurationError, DataError
-from recokit.evaluation._tables import json_number
 from recokit.evaluation.comparison import POWER
-from recokit.evaluation.intervals import check_confidence
 from recokit.evaluation.report import Evaluation
 
 __all__ = ["Advice", "RollingQuality", "TrainingAdvice"]

@@ -11,7 +11,7 @@ import numpy as np
 from recokit.data import Dataset, Ragged, Vocabulary
 from recokit.data.vocabulary import as_ids
 from recokit.errors import DataError
-from recokit.metrics.judged import canonical, flatten, gains_of
+from recokit.metrics.matched_lists import canonical, flatten, gains_of
 from recokit.typing import AnyArray
 
 __all__ = ["Truth"]

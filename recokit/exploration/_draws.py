@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.hashing import mix, uniform
+from recokit._kernels.hashing import mix, uniform
+from recokit._utils.params import Configured
 from recokit.data import Schema, Window
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role, role_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._ops.segments import rank_in_row
+from recokit._kernels.segments import rank_in_row
 from recokit.data import Schema, Window
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.exploration._draws import Around, AroundState, checked_objective, row_draws, window_items

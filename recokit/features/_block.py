@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Dataset, seconds
-from recokit.data.events import AsOf, EventIndex, Keyspace, Moments
-from recokit.data.layered import LayeredAsOf, LayeredIndex, LayeredMoments
+from recokit.data.events.index import EventIndex
+from recokit.data.events.keyed import AsOf, Keyspace, Moments
+from recokit.data.events.layered import LayeredAsOf, LayeredIndex, LayeredMoments
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.features.table import Feature, FeatureTable
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray

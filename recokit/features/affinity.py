@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from recokit.data import DAY
-from recokit.data.events import Keyspace
+from recokit.data.events.keyed import Keyspace
 from recokit.features._block import (
     Context,
     Duration,

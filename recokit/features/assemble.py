@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured, clone
+from recokit._utils.params import Configured, clone
 from recokit.data import Candidates, Dataset, LiveEvents, Schema, seconds
-from recokit.data.events import EventIndex
-from recokit.data.tail import layered
+from recokit.data.events.index import EventIndex
+from recokit.data.events.recent import layered
 from recokit.errors import ConfigurationError, ContractError
 from recokit.features._block import Block, Context, IndexBlock, bound_copy
 from recokit.features.table import FeatureTable, table_of

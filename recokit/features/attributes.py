@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from recokit._ops.segments import offsets_to_rows
+from recokit._kernels.segments import offsets_to_rows
 from recokit.data import DAY, Candidates, Dataset, Schema, Table
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.features._block import Block, Context, bound_copy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from recokit.data.events import Keyspace
+from recokit.data.events.keyed import Keyspace
 from recokit.errors import ConfigurationError
 from recokit.features._block import Context, Duration, IndexBlock, View, durations, ratio, window_label
 from recokit.typing import Float32Array

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured, clone
+from recokit._utils.params import Configured, clone
 from recokit.data import Candidates, Dataset, Live, Requests, Schema
 from recokit.errors import ConfigurationError
 from recokit.features._block import Duration, bound_copy, durations

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recokit.data.event_parts import price_bands
-from recokit.data.events import Keyspace
+from recokit.data.events.keyed import Keyspace
+from recokit.data.events.keys import price_bands
 from recokit.features._block import Context, IndexBlock, View, ratio
 from recokit.typing import Float32Array, FloatArray
 
@@ -23,7 +23,7 @@ class Price(IndexBlock):
     Features: ``item_paid`` (mean value of the item's events), ``user_paid`` (of the user's), ``item_paid_to_user``
     (their ratio), ``item_paid_z`` (how many standard deviations of what the user pays the item lies above the user's
     mean), ``user_price_band_share`` (share of the user's events at prices of the item's band, see
-    :func:`recokit.data.event_parts.price_bands`), and with a category column ``item_paid_to_category`` (ratio to the
+    :func:`recokit.data.events.keys.price_bands`), and with a category column ``item_paid_to_category`` (ratio to the
     category's mean). NaN where no event had a value, or the mean compared with is not above 0.
 
     Parameters

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recokit._ops.membership import pairs_in_sets
-from recokit._ops.segments import counts_to_offsets, multi_arange
+from recokit._kernels.membership import pairs_in_sets
+from recokit._kernels.segments import counts_to_offsets, multi_arange
 from recokit.data import Dataset, Ragged, Requests, Schema
 from recokit.errors import NotFittedError
 from recokit.features._block import Block, Context, Duration, bound_copy, durations, ratio, window_label

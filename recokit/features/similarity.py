@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recokit._ops.segments import offsets_to_rows
+from recokit._kernels.segments import offsets_to_rows
 from recokit.data import Ragged
 from recokit.errors import ConfigurationError
 from recokit.features._block import Block, Context

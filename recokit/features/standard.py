@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured, clone
+from recokit._utils.params import Configured, clone
 from recokit.data import Candidates, Dataset, LiveEvents, Requests, Schema, Table, UserHistory, seconds
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.features._block import bound_copy

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recokit._html import page, table
+from recokit._utils.report import page, table
 
 __all__ = ["Feature", "FeatureTable", "table_of"]
 

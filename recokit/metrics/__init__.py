@@ -17,13 +17,12 @@ are by position, and relevant items outside the catalogue count in the denominat
 
 from recokit.metrics.accuracy import MAP, MRR, NDCG, HitRate, Precision, Recall, RPrecision
 from recokit.metrics.base import CatalogueMetric, Exposure, Metric, RelevanceMetric, UserMetric
-from recokit.metrics.beyond import IntraListDiversity, Miscalibration, UserCoverage
 from recokit.metrics.calibration import Reliability, expected_calibration_error, reliability
 from recokit.metrics.cascade import AUC, ERR, RBP
 from recokit.metrics.catalogue import CatalogCoverage, Entropy, Gini, Personalization
+from recokit.metrics.diversity import IntraListDiversity, Miscalibration, UserCoverage
 from recokit.metrics.fairness import ExposureGap, exposure_by_group, exposure_gap
-from recokit.metrics.judged import Judged
-from recokit.metrics.names import parse
+from recokit.metrics.matched_lists import Judged
 from recokit.metrics.popularity import (
     APLT,
     ARP,
@@ -34,7 +33,7 @@ from recokit.metrics.popularity import (
     Staleness,
     Unexpectedness,
 )
-from recokit.metrics.presets import Preset, preset
+from recokit.metrics.registry import Preset, parse, preset
 from recokit.metrics.report import Figure, Report, Stream, report
 from recokit.metrics.scored import auc, auc_per_user, error_per_user, gauc, mae, rmse
 

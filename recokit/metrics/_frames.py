@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from recokit._ops.segments import counts_to_offsets, stable_order
+from recokit._kernels.segments import counts_to_offsets, stable_order
 from recokit.data.frames import ALIASES, Frame
 from recokit.data.ragged import Ragged
 from recokit.data.vocabulary import as_ids, factorize

@@ -11,10 +11,16 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from recokit._ops.ranking import Hits, average_precision, discounted_gain, hit_counts, reciprocal_rank
-from recokit._ops.ranking import discount as log_discount
+from recokit._kernels.ranking_metrics import (
+    Hits,
+    average_precision,
+    discounted_gain,
+    hit_counts,
+    reciprocal_rank,
+)
+from recokit._kernels.ranking_metrics import discount as log_discount
 from recokit.metrics.base import RelevanceMetric, choice
-from recokit.metrics.judged import Judged
+from recokit.metrics.matched_lists import Judged
 from recokit.typing import FloatArray, IntArray
 
 __all__ = ["MAP", "MRR", "NDCG", "HitRate", "Precision", "RPrecision", "Recall"]

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.segments import segment_sum
+from recokit._kernels.segments import segment_sum
+from recokit._utils.params import Configured
 from recokit.errors import ConfigurationError, did_you_mean
-from recokit.metrics.judged import Judged
+from recokit.metrics.matched_lists import Judged
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["CatalogueMetric", "Exposure", "Metric", "RelevanceMetric", "UserMetric", "choice", "mean_of"]

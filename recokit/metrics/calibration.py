@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recokit import _html
+from recokit._utils import report as _html
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, FloatArray, IntArray
 
@@ -97,7 +97,7 @@ class Reliability:
         ax : matplotlib Axes, optional
             Where to draw; a new figure by default.
         """
-        from recokit.metrics._plots import draw_reliability
+        from recokit._utils.plots import draw_reliability
 
         return draw_reliability(self, ax)
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from recokit._ops.ranking import cascade_gain, discounted_gain, hit_counts, misses_above
+from recokit._kernels.ranking_metrics import cascade_gain, discounted_gain, hit_counts, misses_above
 from recokit.errors import ConfigurationError, DataError
 from recokit.metrics.base import RelevanceMetric, choice
-from recokit.metrics.judged import Judged
+from recokit.metrics.matched_lists import Judged
 from recokit.typing import FloatArray
 
 __all__ = ["AUC", "ERR", "RBP"]

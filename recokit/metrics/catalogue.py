@@ -8,7 +8,7 @@ import numpy as np
 
 from recokit.errors import ConfigurationError
 from recokit.metrics.base import CatalogueMetric, Exposure
-from recokit.metrics.judged import Judged
+from recokit.metrics.matched_lists import Judged
 
 __all__ = ["CatalogCoverage", "Entropy", "Gini", "Personalization"]
 

@@ -7,13 +7,13 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from recokit._ops.segments import segment_sum
+from recokit._kernels.segments import segment_sum
 from recokit.data.ragged import Ragged
 from recokit.data.table import Categorical
 from recokit.errors import DataError
 from recokit.metrics.base import CatalogueMetric, Exposure, choice
-from recokit.metrics.beyond import ItemMetric, require_labels
-from recokit.metrics.judged import Judged
+from recokit.metrics.diversity import ItemMetric, require_labels
+from recokit.metrics.matched_lists import Judged
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["ExposureGap", "exposure_by_group", "exposure_gap"]

@@ -6,14 +6,14 @@ from abc import abstractmethod
 
 import numpy as np
 
-from recokit._ops.membership import pairs_in_sets
-from recokit._ops.ranking import Hits
-from recokit._ops.segments import segment_sum
+from recokit._kernels.membership import pairs_in_sets
+from recokit._kernels.ranking_metrics import Hits
+from recokit._kernels.segments import segment_sum
 from recokit.data.ragged import Ragged
 from recokit.errors import ConfigurationError
 from recokit.metrics.base import RelevanceMetric, UserMetric
-from recokit.metrics.beyond import history_of
-from recokit.metrics.judged import Judged
+from recokit.metrics.diversity import history_of
+from recokit.metrics.matched_lists import Judged
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 __all__ = [

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recokit import _html
+from recokit._utils import report as _html
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.metrics.base import CatalogueMetric, Exposure, Metric, UserMetric
-from recokit.metrics.judged import Judged
-from recokit.metrics.names import parse
+from recokit.metrics.matched_lists import Judged
+from recokit.metrics.registry import parse
 from recokit.typing import FloatArray
 
 __all__ = ["Figure", "Report", "Stream", "report"]

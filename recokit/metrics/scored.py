@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from recokit._ops.segments import rank_in_row, rows_to_offsets
+from recokit._kernels.segments import rank_in_row, rows_to_offsets
 from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import DataError
 from recokit.metrics.base import choice, mean_of

@@ -11,27 +11,9 @@ rows. :class:`FeatureLog` records what was served, to be trained on; :func:`skew
 and says which features training would see otherwise.
 """
 
-from recokit.monitoring._tally import Metric, Tally
-from recokit.monitoring.alerts import Alert, AlertRule, Alerts, Reading
-from recokit.monitoring.background import Background
-from recokit.monitoring.catalog import Catalog
-from recokit.monitoring.drift import DriftLimits, DriftMonitor, DriftReport
-from recokit.monitoring.feature_log import FeatureLog
-from recokit.monitoring.feature_monitor import FeatureMonitor
-from recokit.monitoring.funnel import FunnelMonitor
-from recokit.monitoring.grafana import dashboard
-from recokit.monitoring.health import HealthMonitor
-from recokit.monitoring.json_lines import JsonLines
-from recokit.monitoring.latency import LatencyMonitor
-from recokit.monitoring.lists import ListMonitor
-from recokit.monitoring.logged import LoggedRequests
-from recokit.monitoring.monitor import Monitor
-from recokit.monitoring.outcomes import OutcomeMonitor
-from recokit.monitoring.profile import CategoryProfile, NumberProfile, ReferenceProfile
-from recokit.monitoring.prometheus import PrometheusCollector
-from recokit.monitoring.prometheus_rules import prometheus_rules
-from recokit.monitoring.rates import Rates
-from recokit.monitoring.rules import (
+from recokit._stats.quantile_sketch import QuantileSketch
+from recokit.monitoring.alerts.alerts import Alert, AlertRule, Alerts, Reading
+from recokit.monitoring.alerts.rules import (
     CoverageDrop,
     DeadSource,
     FeatureTrouble,
@@ -41,9 +23,27 @@ from recokit.monitoring.rules import (
     SlowStage,
     standard_rules,
 )
-from recokit.monitoring.sketch import QuantileSketch
-from recokit.monitoring.skew import SkewReport, skew
-from recokit.monitoring.spans import Spans
+from recokit.monitoring.counters import Metric, Tally
+from recokit.monitoring.drift._tests import DriftLimits
+from recokit.monitoring.drift.monitor import DriftMonitor, DriftReport
+from recokit.monitoring.drift.profile import CategoryProfile, NumberProfile, ReferenceProfile
+from recokit.monitoring.drift.skew import SkewReport, skew
+from recokit.monitoring.export.background import Background
+from recokit.monitoring.export.grafana import dashboard
+from recokit.monitoring.export.json_lines import JsonLines
+from recokit.monitoring.export.opentelemetry import Spans
+from recokit.monitoring.export.prometheus import PrometheusCollector
+from recokit.monitoring.export.prometheus_rules import prometheus_rules
+from recokit.monitoring.feature_log.log import FeatureLog
+from recokit.monitoring.feature_log.requests import LoggedRequests
+from recokit.monitoring.feature_monitor import FeatureMonitor
+from recokit.monitoring.funnel import FunnelMonitor
+from recokit.monitoring.health import HealthMonitor
+from recokit.monitoring.latency import LatencyMonitor
+from recokit.monitoring.lists import Catalog, ListMonitor
+from recokit.monitoring.monitor import Monitor
+from recokit.monitoring.outcomes import OutcomeMonitor
+from recokit.monitoring.rates import Rates
 
 __all__ = [
     "Alert",

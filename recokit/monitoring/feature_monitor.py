@@ -11,10 +11,10 @@ import numpy as np
 from recokit.data import Candidates
 from recokit.data.times import DAY
 from recokit.errors import ConfigurationError
-from recokit.monitoring._tally import Key, Metric, Tally
-from recokit.monitoring.drift import DriftMonitor, DriftReport
+from recokit.monitoring.counters import Key, Metric, Tally
+from recokit.monitoring.drift.monitor import DriftMonitor, DriftReport
+from recokit.monitoring.drift.profile import ReferenceProfile
 from recokit.monitoring.monitor import MOST_VALUES, Monitor, when
-from recokit.monitoring.profile import ReferenceProfile
 from recokit.trace import Trace
 from recokit.typing import Float32Array
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recokit.monitoring._tally import Metric, Tally
+from recokit.monitoring.counters import Metric, Tally
 from recokit.monitoring.monitor import Monitor
 from recokit.trace import Trace
 

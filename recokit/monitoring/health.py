@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from recokit.monitoring._tally import Key, Metric, Tally
+from recokit.monitoring.counters import Key, Metric, Tally
 from recokit.monitoring.monitor import Monitor
 from recokit.trace import Status, Trace
 

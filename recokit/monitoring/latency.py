@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from recokit._stats.quantile_sketch import QuantileSketch
+from recokit.budget import PHASE_BUDGET_MS, PHASE_OF_ROLE, TOTAL_BUDGET_MS
 from recokit.errors import ConfigurationError
-from recokit.monitoring._tally import Key, Metric, Tally
+from recokit.monitoring.counters import Key, Metric, Tally
 from recokit.monitoring.monitor import Monitor
-from recokit.monitoring.sketch import QuantileSketch
-from recokit.pipeline.budget import PHASE_BUDGET_MS, PHASE_OF_ROLE, TOTAL_BUDGET_MS
 from recokit.trace import Trace
 
 __all__ = ["LatencyMonitor"]

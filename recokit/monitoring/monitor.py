@@ -9,9 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from recokit._configured import Configured, get_params
+from recokit._utils.params import Configured, get_params
 from recokit.errors import ConfigurationError
-from recokit.monitoring._tally import Key, Metric, Tally, Timeline
+from recokit.monitoring.counters import Key, Metric, Tally, Timeline
 from recokit.trace import Trace
 
 __all__ = ["Monitor", "when"]

@@ -13,8 +13,8 @@ import numpy as np
 
 from recokit.data.times import seconds
 from recokit.errors import ConfigurationError, DataError
-from recokit.monitoring._tally import Key, Metric, Tally
-from recokit.monitoring.catalog import Catalog
+from recokit.monitoring.counters import Key, Metric, Tally
+from recokit.monitoring.lists import Catalog
 from recokit.monitoring.monitor import Monitor, when
 from recokit.monitoring.rates import BUCKETS, Rates
 from recokit.trace import Trace

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import clone
+from recokit._utils.params import clone
+from recokit.debias import ImpressionLog
 from recokit.errors import DataError
 from recokit.off_policy.estimate import estimate
 from recokit.off_policy.estimators import Estimator
@@ -17,7 +18,6 @@ from recokit.off_policy.report import OffPolicyReport
 from recokit.off_policy.rewards import ItemReward, RewardModel
 from recokit.off_policy.rounds import LoggedRounds
 from recokit.off_policy.support import Support
-from recokit.training import ImpressionLog
 from recokit.typing import IntArray
 
 __all__ = ["counterfactual", "replayed_rounds"]

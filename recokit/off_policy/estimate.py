@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from recokit._stats.intervals import check_confidence
 from recokit.errors import ConfigurationError, SupportError, did_you_mean
-from recokit.evaluation.intervals import check_confidence
 from recokit.off_policy import estimators as _weighed
 from recokit.off_policy import slates as _slates
 from recokit.off_policy.estimators import Estimator

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.errors import ConfigurationError
 from recokit.off_policy.intervals import Parts
 from recokit.off_policy.rounds import LoggedRounds

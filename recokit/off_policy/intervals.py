@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from recokit._ops.segments import segment_sum
+from recokit._kernels.segments import segment_sum
+from recokit._stats.intervals import unskewed
 from recokit.errors import ConfigurationError
-from recokit.evaluation.intervals import unskewed
 from recokit.typing import FloatArray, IntArray
 
 __all__ = ["Interval", "Parts", "bernstein", "bootstrap", "hall", "interval_of", "student"]

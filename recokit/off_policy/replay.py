@@ -8,14 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recokit._ops.membership import locate_sorted
-from recokit._ops.segments import multi_arange
-from recokit._progress import progress_bar
+from recokit._kernels.membership import locate_sorted
+from recokit._kernels.segments import multi_arange
+from recokit._utils.progress import progress_bar
 from recokit.data import Ragged, Requests, Window
+from recokit.debias import ImpressionLog
 from recokit.errors import DataError
 from recokit.result import Recommendations
 from recokit.trace import Status
-from recokit.training import ImpressionLog, require_fitted_before
+from recokit.training import require_fitted_before
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["Replay", "ReplayedPipeline", "replay"]

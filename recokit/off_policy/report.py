@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from recokit import _html
+from recokit._utils import report as _html
 from recokit.errors import ConfigurationError, SupportError, did_you_mean
 from recokit.off_policy.intervals import Interval
 from recokit.off_policy.support import Overlap

@@ -6,10 +6,10 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.hashing import mix
+from recokit._kernels.hashing import mix
+from recokit._utils.params import Configured
+from recokit.data.impressions import ImpressionLog
 from recokit.errors import ConfigurationError, NotFittedError
-from recokit.training.impressions import ImpressionLog
 from recokit.typing import FloatArray, IntArray
 
 __all__ = ["ItemReward", "RewardModel"]

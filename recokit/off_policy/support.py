@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recokit import _html
-from recokit._ops.segments import segment_sum
+from recokit._kernels.segments import segment_sum
+from recokit._utils import report as _html
 from recokit.errors import ConfigurationError
 from recokit.typing import FloatArray, IntArray
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recokit._html import page, text
+from recokit._utils.report import page, text
 from recokit.pipeline.plan import Node, Plan
 
 __all__ = ["diagram"]

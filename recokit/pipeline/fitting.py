@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import clone
+from recokit._utils.params import clone
+from recokit.budget import Deadline
 from recokit.data import Candidates, Dataset, Requests
 from recokit.data.dataset import require_dataset
 from recokit.errors import ConfigurationError
-from recokit.pipeline.budget import Deadline
-from recokit.pipeline.checks import check_disclosed
+from recokit.pipeline.contracts import check_disclosed
 from recokit.pipeline.plan import Node, Plan, bind_plan
 from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve

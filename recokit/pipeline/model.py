@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from recokit._ops.bulkhead import Bulkhead
-from recokit._progress import progress_bar
-from recokit.compose import check_retrieved
-from recokit.data import Candidates, Live, Requests, Retrieved, Schema
+from recokit._utils.progress import progress_bar
+from recokit._utils.threads import Bulkhead
+from recokit.budget import Deadline, overruns
+from recokit.compose.fusion import check_retrieved
+from recokit.data import Candidates, Live, Requests, Retrieved, Schema, load_state, save_state
 from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
-from recokit.pipeline.budget import Deadline, overruns
-from recokit.pipeline.plan import Plan, live_values
+from recokit.pipeline.plan import Plan, live_values, steps_of
 from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve
 from recokit.pipeline.run import Run, Settings
 from recokit.pipeline.selection import Selector
+from recokit.protocols import Observer
 from recokit.result import Recommendations
 from recokit.trace import Status, Trace
 from recokit.training import TrainingReport
 from recokit.typing import AnyArray
 
-__all__ = ["Capture", "Model"]
+__all__ = ["Capture", "Model", "load_parts", "save_model", "tell", "wants_ranked"]
+
 
 Capture = Literal["summary", "full"]
+
 
 #: Requests run at a time in a batch; bounds memory, changes no answer.
 CHUNK_ROWS = 512
@@ -197,3 +202,41 @@ class Model:
             item_ids=self.schema.item_ids,
             fingerprint=self.fingerprint,
         )
+
+
+_LOGGER = logging.getLogger("recokit")
+
+
+def tell(observers: Sequence[Observer], answer: Recommendations) -> Recommendations:
+    """Show an answer's trace to the observers and return the answer."""
+    for observer in observers:
+        try:
+            observer.observe(answer.trace)
+        except Exception:
+            _LOGGER.warning("observer %s failed", type(observer).__name__, exc_info=True)
+    return answer
+
+
+def wants_ranked(observers: Sequence[Observer]) -> bool:
+    """Tell whether an observer needs the candidates as they stood before selection."""
+    return any(getattr(observer, "wants_ranked", False) for observer in observers)
+
+
+def save_model(model: Model, path: str | Path) -> None:
+    """Save the fitted stages as steps, with the model's schema."""
+    stages, fallback = steps_of(model.plan)
+    state = {
+        "stages": stages,
+        "fallback": fallback,
+        "schema": model.schema,
+        "until": model.until,
+        "validate": model.settings.validate,
+    }
+    save_state(path, state, {"fingerprint": model.fingerprint})
+
+
+def load_parts(path: str | Path, trusted: Sequence[type]) -> Mapping[str, Any]:
+    """Return what ``save_model`` saved: stages, fallback, schema, until and validate."""
+    state, _ = load_state(path, trusted=trusted)
+    parts: Mapping[str, Any] = state
+    return parts

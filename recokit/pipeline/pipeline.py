@@ -12,17 +12,13 @@ from recokit.data import Candidates, Dataset, Live, Requests, Schema
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
-from recokit.pipeline.anonymous import NonProfiling
-from recokit.pipeline.asking import Lists, build_requests, user_array
-from recokit.pipeline.checks import check_disclosed
-from recokit.pipeline.derive import steps_of
+from recokit.pipeline.contracts import check_disclosed
 from recokit.pipeline.diagram import diagram
 from recokit.pipeline.fitting import fit_plan, training_rows, with_events_of
-from recokit.pipeline.model import Capture, Model
-from recokit.pipeline.nested import PipelineSource
-from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
-from recokit.pipeline.store import load_parts, save_model
-from recokit.pipeline.watching import tell, wants_ranked
+from recokit.pipeline.model import Capture, Model, load_parts, save_model, tell, wants_ranked
+from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan, steps_of
+from recokit.pipeline.requests import Lists, build_requests, user_array
+from recokit.pipeline.views import NonProfiling, PipelineSource
 from recokit.protocols import Observer, role_of
 from recokit.result import Recommendations
 from recokit.training import Negatives, TrainingReport, TrainingSet

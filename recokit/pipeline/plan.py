@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from recokit._configured import Configured
-from recokit.compose import Merge, leaves
+from recokit._utils.params import Configured
+from recokit.compose.merge import Merge, leaves
+from recokit.compose.step import Condition, Step
 from recokit.data import Live, Schema
-from recokit.data.history import UserHistory
+from recokit.data.events.user_history import UserHistory
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
-from recokit.pipeline.step import Condition, Step
 from recokit.protocols import Role, role_of
 
-__all__ = ["Group", "Node", "Plan", "bind_plan", "compile_plan"]
+__all__ = ["Group", "Node", "Plan", "bind_plan", "compile_plan", "steps_of"]
+
 
 #: Fields of the requests that the caller may give; a stage may require them without a stage that provides them.
 CALLER_FIELDS = frozenset({"session", "items", "exclude", "cart"})
+
+
 _PLACE = {
     Role.HYDRATOR: 0,
     Role.SOURCE: 1,
@@ -402,3 +405,58 @@ def _add_features(name: str, names: Sequence[str], features: list[str]) -> None:
             f"found feature {repeated!r} twice, again in {name}; expected distinct names"
         )
     features.extend(names)
+
+
+def _same(node: Node) -> Node:
+    return node
+
+
+def steps_of(plan: Plan, change: Callable[[Node], Node | None] = _same) -> tuple[list[Any], Step | None]:
+    """Return the stages and the fallback of a plan as the constructor of Pipeline takes them.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    change : callable, optional
+        Gives another node for a node, or None to leave it out.
+
+    Raises
+    ------
+    ConfigurationError
+        If no source is left.
+    """
+    fallback = None if plan.fallback is None else change(plan.fallback)
+    sources = [_step(node) for node in map(change, plan.sources) if node is not None]
+    if not sources:
+        raise ConfigurationError("found no source left; expected at least one")
+    stages = [_step(node) for node in map(change, plan.hydrators) if node is not None]
+    stages.append(_merged(plan, sources))
+    aside = {node.name for node in (*plan.hydrators, *plan.sources)}
+    rest = [node for node in plan if node.name not in aside and node is not plan.fallback]
+    stages += [_step(node) for node in map(change, rest) if node is not None]
+    return stages, None if fallback is None else _step(fallback)
+
+
+def _step(node: Node) -> Step:
+    return Step(
+        node.stage,
+        name=node.leaf,
+        when=node.when,
+        on_error=node.on_error,
+        optional=node.optional,
+        limit=node.limit,
+    )
+
+
+def _merged(plan: Plan, sources: list[Step]) -> Step:
+    """Return the plan's merge around its sources or others, under its own name; a bare source stays bare."""
+    bare = len(plan.sources) == 1 and "." not in plan.sources[0].name
+    if bare:
+        return sources[0]
+    merge, quotas = plan.merge, plan.merge.quotas
+    if quotas is not None:
+        left = {step.path for step in sources}
+        quotas = {name: share for name, share in quotas.items() if name in left}
+    around = Merge(sources, by=merge.by, limit=merge.limit, quotas=quotas, per_source=merge.per_source)
+    return Step(around, name=plan.merge_name)

@@ -7,14 +7,13 @@ from functools import partial
 
 import numpy as np
 
-from recokit._ops.membership import pairs_in_sets
+from recokit._kernels.membership import pairs_in_sets
 from recokit.data import Candidates
 from recokit.errors import ContractError
-from recokit.pipeline.attempt import Outcome
-from recokit.pipeline.checks import checked_features, checked_mask, checked_score
-from recokit.pipeline.pieces import put, scatter
+from recokit.pipeline.contracts import checked_features, checked_mask, checked_score
 from recokit.pipeline.plan import Group, Node
-from recokit.pipeline.run import Run
+from recokit.pipeline.run import Outcome, Run
+from recokit.pipeline.scatter import put, scatter
 from recokit.protocols import Role
 from recokit.trace import Status
 from recokit.typing import BoolArray, IntArray

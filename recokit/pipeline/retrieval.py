@@ -7,15 +7,16 @@ from functools import partial
 
 import numpy as np
 
-from recokit._ops.membership import pairs_in_sets
-from recokit.compose import check_retrieved, fuse
+from recokit._kernels.membership import pairs_in_sets
+from recokit.compose.fusion import check_retrieved, fuse
 from recokit.data import Candidates, Retrieved
-from recokit.pipeline.attempt import Outcome, attempt
-from recokit.pipeline.checks import checked_hydrated
-from recokit.pipeline.pieces import join_hydrated, join_retrieved, masked, session_into_history, without
+from recokit.data.requests import Hydrated
+from recokit.pipeline.contracts import checked_hydrated
 from recokit.pipeline.plan import Node, provides
-from recokit.pipeline.run import Run
-from recokit.protocols import Hydrated, Role
+from recokit.pipeline.run import Outcome, Run, attempt
+from recokit.pipeline.scatter import join_hydrated, join_retrieved, masked, without
+from recokit.pipeline.session import session_into_history
+from recokit.protocols import Role
 from recokit.trace import Status
 from recokit.typing import IntArray
 

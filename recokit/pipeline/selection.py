@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
-from recokit._ops.segments import gather_segments, rank_in_row
-from recokit.compose import check_retrieved, fuse
+from recokit._kernels.segments import gather_segments, rank_in_row, rows_to_offsets
+from recokit.compose.fusion import check_retrieved, fuse
 from recokit.data import Candidates, Cap, Pin, Retrieved
 from recokit.data.candidates import missing
 from recokit.errors import StageError
-from recokit.pipeline.attempt import NO_ROWS, PROGRAMMERS_ERRORS, Outcome, attempt
-from recokit.pipeline.checks import checked_columns, checked_limits, checked_order, checked_verdict
-from recokit.pipeline.choice import Chosen, either, in_fusion_order, join_chosen
-from recokit.pipeline.pieces import join_columns, join_retrieved, part_of, scatter, without
+from recokit.pipeline.contracts import checked_columns, checked_limits, checked_order, checked_verdict
 from recokit.pipeline.plan import Node
 from recokit.pipeline.ranking import decide, exclude, featurize, keep
-from recokit.pipeline.run import Run
+from recokit.pipeline.run import NO_ROWS, PROGRAMMERS_ERRORS, Outcome, Run, attempt
+from recokit.pipeline.scatter import join_columns, join_retrieved, part_of, scatter, without
 from recokit.protocols import Role
-from recokit.slates import Selection, conflicts, select
+from recokit.slates import conflicts, select
+from recokit.slates.select import Selection
 from recokit.trace import Status
-from recokit.typing import AnyArray, BoolArray, IntArray
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["Selector"]
+__all__ = ["Chosen", "Selector", "either", "in_fusion_order", "join_chosen"]
 
 
 class _Blamed(Exception):
@@ -394,3 +393,61 @@ class Selector:
             except _Blamed as another:
                 error = another
         raise error
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Positions of a batch in list order, and which limits the lists do not keep."""
+
+    offsets: IntArray
+    index: IntArray
+    relaxed: Mapping[str, BoolArray]
+    propensity: FloatArray | None = None
+    #: By row, the limits that cannot hold together; with full capture only.
+    conflicts: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+
+def in_fusion_order(batch: Candidates) -> Candidates:
+    """Return the batch with scores that keep the order of fusion in rows without any finite one."""
+    finite = np.isfinite(batch.score)
+    if finite.all():
+        return batch
+    fused = (1.0 / (1.0 + rank_in_row(batch.row, batch.offsets))).astype(np.float32)
+    if finite.any():
+        scored = np.zeros(batch.n_rows, np.bool_)
+        scored[batch.row[finite]] = True
+        fused = np.where(scored[batch.row], batch.score, fused)
+    return batch.with_score(fused)
+
+
+def join_chosen(batch: Candidates, pieces: list[Chosen]) -> Chosen:
+    """Join what was found for the parts of a batch."""
+    if len(pieces) == 1:
+        return pieces[0]
+    index = np.concatenate([np.zeros(0, np.int64), *(piece.index for piece in pieces)])
+    order = np.argsort(batch.row[index], kind="stable")
+    index = index[order]
+    propensity = None
+    if any(piece.propensity is not None for piece in pieces):
+        parts = [
+            np.full(len(piece.index), np.nan) if piece.propensity is None else piece.propensity
+            for piece in pieces
+        ]
+        propensity = np.concatenate(parts)[order]
+    relaxed: dict[str, BoolArray] = {}
+    for piece in pieces:
+        for cap, mask in piece.relaxed.items():
+            relaxed[cap] = relaxed[cap] | mask if cap in relaxed else mask
+    found = {row: names for piece in pieces for row, names in piece.conflicts.items()}
+    return Chosen(rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed, propensity, found)
+
+
+def either(
+    mine: Mapping[str, BoolArray], here: BoolArray, theirs: Mapping[str, BoolArray], there: BoolArray
+) -> dict[str, BoolArray]:
+    """Return limits not kept, from one source in some rows and from another in others."""
+    nowhere = np.zeros(len(here), np.bool_)
+    return {
+        name: (mine.get(name, nowhere) & here) | (theirs.get(name, nowhere) & there)
+        for name in dict.fromkeys((*mine, *theirs))
+    }

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from recokit._ops.hashing import row_seeds, uniform
-from recokit._ops.segments import counts_to_offsets, gather_segments, offsets_to_rows, segment_sum
+from recokit._kernels.hashing import row_seeds, uniform
+from recokit._kernels.segments import counts_to_offsets, gather_segments, offsets_to_rows, segment_sum
 from recokit.data import RankingData
 from recokit.errors import ConfigurationError, DataError
 from recokit.rankers._inputs import checked_labels, require_negatives

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.threads import limited_threads
-from recokit._torch import (
+from recokit._neural.training import (
     Arrays,
     Trained,
     Training,
@@ -29,8 +27,11 @@ from recokit._torch import (
     threads,
     train,
 )
+from recokit._utils.params import Configured
+from recokit._utils.threads import limited_threads
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
+from recokit.rankers._embeddings import Levels, check_embeddings
 from recokit.rankers._inputs import (
     all_rows,
     bound_positions,
@@ -40,7 +41,6 @@ from recokit.rankers._inputs import (
     require_fitted,
     sigmoid,
 )
-from recokit.rankers._levels import Levels, check_embeddings
 from recokit.rankers._losses import (
     LOSSES,
     Groups,
@@ -51,7 +51,7 @@ from recokit.rankers._losses import (
     mean_ndcg,
     rows_of,
 )
-from recokit.rankers._transform import Transform, sometimes_missing
+from recokit.rankers._scaling import Transform, sometimes_missing
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:

@@ -8,13 +8,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.segments import segment_sum
+from recokit._kernels.segments import segment_sum
+from recokit._utils.params import Configured
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
-from recokit.rankers._inputs import require_fitted
-from recokit.rankers._losses import can_learn, groups_of
-from recokit.rankers._parts import (
+from recokit.rankers._composite import (
     as_candidates,
     bound_parts,
     check_rankers,
@@ -22,7 +20,9 @@ from recokit.rankers._parts import (
     fit_parts,
     requires_of,
 )
-from recokit.rankers._solve import minimise
+from recokit.rankers._inputs import require_fitted
+from recokit.rankers._linear import minimise
+from recokit.rankers._losses import can_learn, groups_of
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 __all__ = ["Blend"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from recokit._torch import check_count
+from recokit._neural.training import check_count
 from recokit.errors import ConfigurationError
 from recokit.rankers._neural import Math, NeuralRanker, layers, run_layers
 
 if TYPE_CHECKING:
     import torch
 
-    from recokit._torch import Weights
+    from recokit._neural.training import Weights
 
 __all__ = ["CrossNetwork"]
 

@@ -9,10 +9,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.segments import offsets_to_rows
+from recokit._kernels.segments import offsets_to_rows
+from recokit._utils.params import Configured
 from recokit.data import Candidates, RankingData, Schema
-from recokit.data.codec import to_state
+from recokit.data.state.encode import to_state
 from recokit.errors import ConfigurationError, DataError
 from recokit.rankers._inputs import (
     Targets,

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError, ContractError
 from recokit.rankers._inputs import bound_positions, check_features, select

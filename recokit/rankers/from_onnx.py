@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.rankers._inputs import bound_positions, check_features, select

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from recokit._kernels.forest import MAX_LEAVES, Forest, Tree
 from recokit.data import RankingData
-from recokit.rankers._forest import MAX_LEAVES, Forest, Tree
 from recokit.rankers._forest_ranker import ForestRanker, check_ranges, check_rate
 from recokit.rankers._inputs import Targets, check_features, sigmoid
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from recokit._kernels.forest import MAX_LEAVES, Forest
 from recokit.data import RankingData
-from recokit.rankers._forest import MAX_LEAVES, Forest
 from recokit.rankers._forest_ranker import ForestRanker, check_ranges, check_rate
 from recokit.rankers._inputs import check_features
 from recokit.rankers._losses import Groups, Pairs, can_learn, groups_of, ideal_gain, mean_ndcg, weighted_ranks

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from recokit._kernels.forest import MAX_LEAVES, ZERO, Forest, Tree
 from recokit.data import RankingData
 from recokit.errors import ConfigurationError, DataError, did_you_mean
-from recokit.rankers._forest import MAX_LEAVES, ZERO, Forest, Tree
 from recokit.rankers._forest_ranker import ForestRanker, check_ranges, check_rate
 from recokit.rankers._inputs import Targets, check_features, checked_labels, sigmoid
 from recokit.rankers._losses import can_learn, groups_of

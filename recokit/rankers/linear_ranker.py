@@ -9,9 +9,8 @@ import numpy as np
 
 from recokit.data import Candidates, RankingData
 from recokit.rankers._inputs import all_rows, positions_of
-from recokit.rankers._linear import LinearModel
+from recokit.rankers._linear import LinearModel, minimise
 from recokit.rankers._losses import check_loss, groups_of
-from recokit.rankers._solve import minimise
 from recokit.typing import Float32Array, FloatArray
 
 __all__ = ["LinearRanker"]

@@ -9,11 +9,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError, did_you_mean
-from recokit.rankers._inputs import require_fitted
-from recokit.rankers._parts import (
+from recokit.rankers._composite import (
     as_candidates,
     bound_parts,
     check_rankers,
@@ -21,6 +20,7 @@ from recokit.rankers._parts import (
     fit_parts,
     requires_of,
 )
+from recokit.rankers._inputs import require_fitted
 from recokit.rankers._utility import least_multiplier, top_mean
 from recokit.rankers.logistic_regression import LogisticRegression
 from recokit.typing import Float32Array, FloatArray

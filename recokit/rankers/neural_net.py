@@ -10,7 +10,7 @@ from recokit.rankers._neural import Math, NeuralRanker, layers, run_layers
 if TYPE_CHECKING:
     import torch
 
-    from recokit._torch import Weights
+    from recokit._neural.training import Weights
 
 __all__ = ["NeuralNet"]
 

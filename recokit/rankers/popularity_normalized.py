@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.segments import segment_sum
+from recokit._kernels.segments import segment_sum
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Dataset, Schema
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray
@@ -30,7 +30,7 @@ class PopularityNormalized(Configured):
         The name of a feature, such as a count of events as of the request; or events or users by item code as of the
         fit, row 0 for unknown items: :meth:`of` makes it. Missing and negative values count 0.
     strength : float, default 0.3
-        0 to leave the order as it is; measure what it costs with :func:`recokit.training.popularity_front`.
+        0 to leave the order as it is; measure what it costs with :func:`recokit.tuning.popularity_front`.
     prior : float, default 10.0
         Below about so many events items count as equally rare: what few events say is mostly chance.
 

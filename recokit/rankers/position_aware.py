@@ -8,12 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError
 from recokit.protocols import Role, role_of
+from recokit.rankers._composite import bound_parts, fit_parts, requires_of
 from recokit.rankers._inputs import require_fitted
-from recokit.rankers._parts import bound_parts, fit_parts, requires_of
 from recokit.typing import AnyArray, Float32Array
 
 __all__ = ["PositionAware"]
@@ -27,7 +27,7 @@ class PositionAware(Configured):
 
     The ranker can then tell what was clicked because it was wanted from what was clicked because it stood high, and
     needs no propensities. It works as far as places and features can be told apart: where the log was always sorted by
-    the same feature, they cannot, and weights do better (:func:`recokit.training.inverse_propensity`).
+    the same feature, they cannot, and weights do better (:func:`recokit.debias.inverse_propensity`).
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def _with_position(data: RankingData) -> RankingData:
     if "position" not in data.columns:
         raise DataError(
             "found no column 'position' in the rows; expected the places where items were shown; "
-            "hint: training.impression_rows, or FeatureLog.read"
+            "hint: debias.impression_rows, or FeatureLog.read"
         )
     place: AnyArray = np.asarray(data.columns["position"], np.float64)
     bad = np.flatnonzero(~(place >= 1))

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import Float32Array

@@ -9,15 +9,24 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.segments import counts_to_offsets, gather_segments
-from recokit.compose import snake_case
+from recokit._kernels.segments import counts_to_offsets, gather_segments
+from recokit._utils.params import Configured
+from recokit.compose.step import snake_case
 from recokit.data import Candidates, Cap, Schema
-from recokit.errors import ConfigurationError, did_you_mean
-from recokit.rules._columns import item_name, require_bound
-from recokit.typing import IntArray
+from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.typing import AnyArray, IntArray
 
-__all__ = ["GroupLimit", "Only", "check_places", "groups_of", "taken"]
+__all__ = [
+    "GroupLimit",
+    "Only",
+    "check_places",
+    "groups_of",
+    "item_name",
+    "numeric_column",
+    "require_bound",
+    "taken",
+]
+
 
 Only = str | float | bool | Sequence[Any]
 
@@ -157,3 +166,50 @@ def check_places(**options: int | None) -> None:
     for name, value in options.items():
         if value is not None and (not isinstance(value, int | np.integer) or value < 1):
             raise ConfigurationError(f"found {name}={value!r}; expected a whole number of at least 1")
+
+
+def item_name(column: str) -> str:
+    """Return a column as ``"item.category"``, whether or not it was named so.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no name.
+    """
+    if not isinstance(column, str) or not column.removeprefix("item."):
+        raise ConfigurationError(
+            f"found column {column!r}; expected the name of an item column, such as 'category'"
+        )
+    return f"item.{column.removeprefix('item.')}"
+
+
+def numeric_column(schema: Schema, column: str) -> AnyArray:
+    """Return a numeric or boolean item column by code, (n_items + 1,) float32, NaN where missing.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such column, or it holds text: the labels "yes" and "no" are both something.
+    """
+    values = schema.item_column(column)
+    if values.dtype.kind != "f":
+        raise ConfigurationError(
+            f"found labels or text in item column {column!r}; expected numbers or booleans, above 0 where it holds"
+        )
+    return values
+
+
+def require_bound(stage: Any, attribute: str) -> AnyArray:
+    """Return an attribute that ``bind`` sets.
+
+    Raises
+    ------
+    NotFittedError
+        Before ``bind``.
+    """
+    if not hasattr(stage, attribute):
+        raise NotFittedError(
+            f"found {type(stage).__name__} before bind; expected a fitted pipeline around it, or stage.bind(schema)"
+        )
+    value: AnyArray = getattr(stage, attribute)
+    return value

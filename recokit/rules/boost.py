@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.topk import order_by_score
+from recokit._kernels.top_k import order_by_score
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Schema, seconds
 from recokit.errors import ConfigurationError
-from recokit.rules._columns import item_name, numeric_column, require_bound
 from recokit.rules._expression import Condition
+from recokit.rules._groups import item_name, numeric_column, require_bound
 from recokit.typing import BoolArray, Float32Array, FloatArray
 
 __all__ = ["Boost", "Bury", "FreshnessBoost"]

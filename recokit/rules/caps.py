@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from recokit.errors import ConfigurationError
-from recokit.rules._columns import item_name
-from recokit.rules._groups import GroupLimit, Only, check_places
+from recokit.rules._groups import GroupLimit, Only, check_places, item_name
 
 __all__ = ["MaxPerGroup", "MaxShare", "MinPerGroup", "OnePer"]
 

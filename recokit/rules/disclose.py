@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError
-from recokit.rules._columns import item_name, numeric_column, require_bound
+from recokit.rules._groups import item_name, numeric_column, require_bound
 from recokit.typing import AnyArray, BoolArray
 
 __all__ = ["Disclose"]

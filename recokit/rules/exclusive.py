@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.segments import rows_to_offsets
+from recokit._kernels.segments import rows_to_offsets
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Cap, Schema
 from recokit.errors import ConfigurationError
-from recokit.rules._columns import require_bound
-from recokit.rules._groups import taken
+from recokit.rules._groups import require_bound, taken
 
 __all__ = ["Exclusive"]
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Dataset, LiveEvents, seconds
-from recokit.data.events import EventIndex, Keyspace
-from recokit.data.tail import layered
+from recokit.data.events.index import EventIndex
+from recokit.data.events.keyed import Keyspace
+from recokit.data.events.recent import layered
 from recokit.errors import ConfigurationError
-from recokit.rules._columns import require_bound
+from recokit.rules._groups import require_bound
 from recokit.typing import BoolArray, IntArray
 
 __all__ = ["FrequencyCap"]

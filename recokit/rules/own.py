@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.membership import pairs_in_sets
-from recokit._ops.segments import rows_to_offsets
+from recokit._kernels.membership import pairs_in_sets
+from recokit._kernels.segments import rows_to_offsets
+from recokit._utils.params import Configured
 from recokit.data import DAY, Candidates, Ragged, Schema, seconds
 from recokit.errors import ConfigurationError
-from recokit.rules._columns import item_name, numeric_column, require_bound
+from recokit.rules._groups import item_name, numeric_column, require_bound
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["NotOwned", "NotSeen"]

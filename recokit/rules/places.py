@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Pin, Schema
 from recokit.errors import ConfigurationError
-from recokit.rules._columns import item_name, require_bound
-from recokit.rules._groups import GroupLimit, Only, check_places, groups_of
+from recokit.rules._groups import GroupLimit, Only, check_places, groups_of, item_name, require_bound
 
 __all__ = ["Pinned", "Slots", "Spacing"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, BoolArray, FloatArray

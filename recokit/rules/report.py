@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from recokit import _html
-from recokit._ops.topk import order_by_score
+from recokit._kernels.top_k import order_by_score
+from recokit._utils import report as _html
 from recokit.data import Candidates
 from recokit.errors import ConfigurationError
 from recokit.trace import StageEvent, Trace

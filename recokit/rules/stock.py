@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.bulkhead import Bulkhead
+from recokit._utils.params import Configured
+from recokit._utils.threads import Bulkhead
 from recokit.data import Candidates, Live, Schema, seconds
 from recokit.errors import ConfigurationError, ContractError, DataError
-from recokit.rules._columns import item_name, numeric_column, require_bound
+from recokit.rules._groups import item_name, numeric_column, require_bound
 from recokit.typing import AnyArray, BoolArray
 
 __all__ = ["InStock"]

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError
-from recokit.rules._columns import require_bound
 from recokit.rules._expression import Condition
+from recokit.rules._groups import require_bound
 from recokit.typing import BoolArray
 
 __all__ = ["FromFunction", "Where"]

@@ -5,6 +5,6 @@ limits that cannot hold together.
 """
 
 from recokit.slates.conflicts import conflicts
-from recokit.slates.selection import Selection, broken_limits, select
+from recokit.slates.select import Selection, broken_limits, select
 
 __all__ = ["Selection", "broken_limits", "conflicts", "select"]

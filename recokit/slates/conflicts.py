@@ -9,8 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from recokit.data import Candidates, Cap, Pin
-from recokit.slates.selection import select
-from recokit.slates.task import Task
+from recokit.slates.select import select
+from recokit.slates.window import Task
 from recokit.typing import BoolArray, IntArray
 
 __all__ = ["conflicts"]

@@ -10,11 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from recokit._configured import get_params
+from recokit._utils.params import get_params
 from recokit.data.times import seconds
 from recokit.errors import ConfigurationError, DataError, did_you_mean
-from recokit.stores._packing import Packing
-from recokit.stores._rows import FeatureRows, as_texts
+from recokit.stores._rows import FeatureRows, Packing, as_texts
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray
 
 __all__ = ["BytesStore", "Counts", "Reopened", "Store", "finite", "lifetime"]

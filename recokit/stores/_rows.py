@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +14,8 @@ import numpy as np
 from recokit.data.vocabulary import as_ids
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["SKEW", "FeatureRows", "FeatureStore", "as_texts"]
+__all__ = ["SKEW", "UNREAD", "FeatureRows", "FeatureStore", "Packing", "as_texts"]
+
 
 #: Seconds by which the clock of a writer may be ahead of a request's.
 SKEW = 60.0
@@ -164,3 +167,72 @@ def as_texts(ids: Iterable[Any] | AnyArray) -> list[str]:
     """
     found = as_ids(ids)
     return found.tolist() if found.dtype.kind == "O" else list(map(str, found.tolist()))
+
+
+#: Stands for a row that the store did not give: no row is empty.
+UNREAD = b""
+
+
+_MAGIC = int.from_bytes(b"RKF1", "little")
+
+
+class Packing:
+    """How rows of some features are written as bytes.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Features, in order.
+
+    Examples
+    --------
+    >>> packing = Packing(["clicks", "price"])
+    >>> rows = packing.pack(np.array([[3.0, 9.5]], np.float32), np.array([1e9]))
+    >>> values, written_at, unread = packing.unpack([*rows, None, rows[0][:-1]])
+    >>> values[0].tolist(), written_at.tolist(), unread.tolist()
+    ([3.0, 9.5], [1000000000.0, nan, nan], [False, False, True])
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.schema = fingerprint(names)
+        self.dtype = np.dtype(
+            [
+                ("magic", "<u4"),
+                ("n", "<u4"),  # for other readers; the fingerprint implies it
+                ("schema", "<u8"),
+                ("written_at", "<f8"),
+                ("values", "<f4", (len(names),)),
+            ]
+        )
+        self._blank = bytes(self.dtype.itemsize)
+
+    def pack(self, values: Float32Array, written_at: FloatArray) -> list[bytes]:
+        """Return each row as bytes.
+
+        Parameters
+        ----------
+        values : ndarray of float32, shape (n, F)
+        written_at : ndarray of float64, shape (n,)
+        """
+        rows = np.zeros(len(values), self.dtype)
+        rows["magic"], rows["n"], rows["schema"] = _MAGIC, values.shape[1], self.schema
+        rows["written_at"], rows["values"] = written_at, values
+        size, whole = self.dtype.itemsize, rows.tobytes()
+        return [whole[start : start + size] for start in range(0, len(whole), size)]
+
+    def unpack(self, blobs: Sequence[bytes | None]) -> tuple[Float32Array, FloatArray, BoolArray]:
+        """Return values (n, F), times of writing (n,) and which rows are unread (n,).
+
+        A blob that is None is a row that is not there; one that is no row of these features is unread.
+        """
+        size, blank = self.dtype.itemsize, self._blank
+        there = np.array([blob is not None for blob in blobs], np.bool_)
+        whole = [blob if isinstance(blob, bytes) and len(blob) == size else blank for blob in blobs]
+        rows = np.frombuffer(b"".join(whole), self.dtype)
+        good = (rows["magic"] == _MAGIC) & (rows["schema"] == self.schema) & np.isfinite(rows["written_at"])
+        return rows["values"], np.where(good, rows["written_at"], np.nan), there & ~good
+
+
+def fingerprint(names: Sequence[str]) -> int:
+    """Return 64 bits that tell one list of names from another."""
+    return int.from_bytes(hashlib.sha256(json.dumps(list(names)).encode()).digest()[:8], "little")

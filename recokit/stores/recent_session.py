@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import Configured
-from recokit._ops.segments import counts_to_offsets
+from recokit._kernels.segments import counts_to_offsets
+from recokit._utils.params import Configured
 from recokit.data import EVENT_WEIGHTS, Dataset, Ragged, Requests, Schema, Vocabulary, seconds
-from recokit.data.hydrated import Hydrated
+from recokit.data.requests import Hydrated
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.stores.sessions import SessionStore
 from recokit.typing import AnyArray, BoolArray, IntArray

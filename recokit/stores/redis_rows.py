@@ -11,7 +11,7 @@ import numpy as np
 from recokit.errors import ConfigurationError, FeatureUnavailable
 from recokit.stores._base import BytesStore
 from recokit.stores._link import Link, failure_text
-from recokit.stores._packing import UNREAD
+from recokit.stores._rows import UNREAD
 from recokit.typing import Float32Array, FloatArray
 
 __all__ = ["Redis", "check_prefix", "check_timeouts", "masked", "write_all"]

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from recokit._ops.segments import counts_to_offsets, offsets_to_rows
+from recokit._kernels.segments import counts_to_offsets, offsets_to_rows
 from recokit.errors import ConfigurationError, DataError
 from recokit.stores._base import Counts, Reopened, finite, lifetime
 from recokit.stores._rows import as_texts

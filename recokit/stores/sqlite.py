@@ -14,8 +14,8 @@ import numpy as np
 
 from recokit.errors import ConfigurationError, FeatureUnavailable
 from recokit.stores._base import BytesStore
-from recokit.stores._packing import UNREAD
 from recokit.stores._pool import Pool
+from recokit.stores._rows import UNREAD
 from recokit.typing import Float32Array, FloatArray
 
 __all__ = ["SQLite"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._ops.topk import top_k
+from recokit._kernels.top_k import top_k
 from recokit.data import Candidates, Cap, Window
 from recokit.protocols import Role
 from recokit.typing import AnyArray, IntArray

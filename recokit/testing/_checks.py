@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pickle
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,20 +12,126 @@ from typing import Any
 
 import numpy as np
 
-from recokit._configured import clone, get_params
+from recokit._utils.params import clone, get_params
 from recokit.data import Candidates
+from recokit.data.state.encode import from_state, to_state
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role
 from recokit.testing._answers import Answer, answer_of, call, difference, window_of
-from recokit.testing._copies import check_pickle, check_saves
-from recokit.testing._declared import check_declared
-from recokit.testing._failure import ContractFailure
+from recokit.testing._failure import ContractFailure, Skipped, cause_of
 from recokit.testing._outputs import check_output
 from recokit.testing._running import count_line_events, frozen, run_interleaved
 from recokit.testing._subject import Subject
 from recokit.typing import IntArray
 
-__all__ = ["CHECKS", "Check", "applicable"]
+__all__ = ["CHECKS", "Check", "applicable", "check_declared", "check_pickle", "check_saves"]
+
+
+def check_declared(subject: Subject) -> None:
+    """Raise ContractFailure naming what the stage reads without saying so in ``requires`` or in ``bind``."""
+    names = _undeclared(subject.batch, subject.requires)
+    if not _reads(subject, names):
+        return
+    read = [name for name in names if _reads(subject, [name])] or names
+    hint = f"requires = {(*subject.requires, *read)!r}"
+    subject.fail(f"that it reads {', '.join(map(repr, read))}", "all that it reads in requires", hint)
+
+
+def _undeclared(batch: Candidates, requires: tuple[str, ...]) -> list[str]:
+    """Names in the batch that the stage does not declare, as it would declare them."""
+    names = [f"context.{name}" for name in batch.requests.columns]
+    names += [*batch.requests.ragged, *batch.columns, *(f"feature.{name}" for name in batch.feature_names)]
+    return [name for name in names if name not in requires]
+
+
+def _reads(subject: Subject, names: list[str]) -> bool:
+    """Tell whether the answer is another one without the names."""
+    bare = _without(subject.batch, set(names))
+    stage = subject.fitted
+    if hasattr(stage, "bind"):
+        sources = tuple(
+            n for n in bare.source_names if f"{n}_rank" in bare.columns or f"{n}_score" in bare.columns
+        )
+        provided = subject.schema.provided - set(names)
+        schema = replace(
+            subject.schema, source_names=sources, feature_names=bare.feature_names, provided=provided
+        )
+        try:
+            stage = stage.bind(schema)
+        except ConfigurationError:
+            return False  # it says at compile time what it lacks, which is as good as a declaration
+    try:
+        found, expected = subject.ask(bare, stage), subject.ask(subject.batch)
+    except AssertionError:
+        return True
+    return any(difference(mine, right) for mine, right in zip(found.rows, expected.rows, strict=True))
+
+
+def _without(batch: Candidates, names: set[str]) -> Candidates:
+    requests = batch.requests
+    kept = [place for place, name in enumerate(batch.feature_names) if f"feature.{name}" not in names]
+    return replace(
+        batch,
+        requests=replace(
+            requests,
+            columns={
+                name: column for name, column in requests.columns.items() if f"context.{name}" not in names
+            },
+            ragged={name: lists for name, lists in requests.ragged.items() if name not in names},
+            given={name: rows for name, rows in requests.given.items() if name not in names},
+        ),
+        columns={name: column for name, column in batch.columns.items() if name not in names},
+        features=batch.features[:, kept],
+        feature_names=tuple(batch.feature_names[place] for place in kept),
+    )
+
+
+def check_pickle(subject: Subject) -> None:
+    """Raise ContractFailure unless a pickled copy gives the same answer."""
+    stage = subject.ready
+    parts = [type(stage), *get_params(stage).values()]
+    if not all(_picklable(part) for part in parts):
+        raise Skipped("the class or an option cannot be found by name, as a lambda or a local class")
+    try:
+        loaded = pickle.loads(pickle.dumps(stage))
+    except Exception as error:
+        hint = "hold data, not functions or open resources, in what fit and bind set"
+        subject.fail(f"{type(error).__name__} ({error})", "a stage that can be pickled", hint)
+    subject.same(subject.ask(subject.batch, loaded), subject.ask(subject.batch), "after pickling", "")
+
+
+def check_saves(subject: Subject) -> None:
+    """Raise ContractFailure unless a copy saved by recokit's codec gives the same answer."""
+    stage, hint = (
+        subject.fitted,
+        "what fit learns goes to attributes that end with _, or to state() and load_state()",
+    )
+    try:
+        tree, arrays = to_state(stage)
+    except ConfigurationError as error:
+        raise Skipped(str(error)) from error
+    try:
+        loaded = subject.bind(from_state(tree, arrays, trusted=_classes(stage)), subject.schema)
+        found = subject.ask(subject.batch, loaded)
+    except Exception as error:
+        subject.fail(f"{cause_of(error)} after saving and loading", "the same answer", hint)
+    subject.same(found, subject.ask(subject.batch), "after saving and loading", hint)
+
+
+def _picklable(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
+
+
+def _classes(value: Any) -> set[type]:
+    """Return the classes of a stage and of all that it holds."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    own = vars(value).values() if hasattr(value, "__dict__") and not inspect.isroutine(value) else ()
+    found = {*type(value).__mro__[:-1]} if hasattr(value, "__dict__") else set()
+    return found.union(*map(_classes, (*parts, *own)))
 
 
 @dataclass(frozen=True)
@@ -268,9 +376,6 @@ def _threads(subject: Subject) -> None:
                 subject.fail(f"{text.strip()} while another thread asks", "the same answer as alone", hint)
 
 
-# -- helpers -----------------------------------------------------------------------------------------------------------
-
-
 def _attributes(stage: Any) -> dict[str, tuple[Any, Any]]:
     """Each attribute with a shallow copy of its value, where that can be written into."""
     return {
@@ -304,6 +409,7 @@ def _shuffled(batch: Candidates) -> IntArray:
 
 
 _ALIGNED = frozenset({Role.FILTER, Role.FEATURIZER, Role.SCORER})
+
 
 CHECKS = (
     Check("one_verb", _one_verb),

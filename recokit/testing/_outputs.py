@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._ops.segments import offsets_to_rows
+from recokit._kernels.segments import offsets_to_rows
 from recokit.data import Candidates, Cap, Pin, Ragged, Retrieved
-from recokit.protocols import Hydrated, Role
+from recokit.data.requests import Hydrated
+from recokit.protocols import Role
 from recokit.testing._answers import window_of
 from recokit.testing._running import frozen
 

@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from recokit._configured import clone
-from recokit._ops.hashing import row_seeds, uniform
-from recokit._ops.segments import rank_in_row
+from recokit._kernels.hashing import row_seeds, uniform
+from recokit._kernels.segments import rank_in_row
+from recokit._utils.params import clone
 from recokit.data import Candidates, Dataset, Live, RankingData, Requests, Schema
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role, role_of

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recokit._ops.segments import counts_to_offsets, offsets_to_rows
+from recokit._kernels.segments import counts_to_offsets, offsets_to_rows
 from recokit.data import DAY, Candidates, Dataset, Ragged, Requests, timestamp
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Requests, Retrieved
 from recokit.errors import ConfigurationError
 from recokit.protocols import role_of

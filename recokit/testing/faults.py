@@ -25,17 +25,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recokit._configured import clone
-from recokit._ops.segments import offsets_to_rows, rows_to_offsets
+from recokit._kernels.segments import counts_to_offsets, offsets_to_rows, rows_to_offsets
+from recokit._utils.params import clone
 from recokit.data import Candidates, Dataset, Requests, Retrieved
 from recokit.errors import ConfigurationError
 from recokit.protocols import role_of
 from recokit.testing._answers import VERBS
-from recokit.testing._faulty import answering, changed, has, with_attributes
-from recokit.testing._source_faults import collapsed, dead, flooding, nan_vectors, shuffled, truncated
 from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = [
+    "answering",
+    "changed",
     "collapsed",
     "columns_mixed_up",
     "dead",
@@ -45,6 +45,7 @@ __all__ = [
     "dropped",
     "flat",
     "flooding",
+    "has",
     "inverted",
     "nan_scores",
     "nan_vectors",
@@ -56,13 +57,185 @@ __all__ = [
     "stale",
     "swapped",
     "truncated",
+    "with_attributes",
     "with_option",
 ]
+
 
 T = TypeVar("T")
 
 
-# -- featurizers -------------------------------------------------------------------------------------
+def truncated(source: T, items: IntArray) -> T:
+    """Return a copy whose index lacks some items, as after a build that ended early.
+
+    Parameters
+    ----------
+    source : object
+        Fitted: with a table of neighbours, with vectors, or with ranked lists.
+    items : ndarray of int64
+        Codes of the items that are lost.
+
+    Raises
+    ------
+    ConfigurationError
+        If the source has none of these.
+
+    Examples
+    --------
+    >>> from recokit.candidates import Popular
+    >>> from recokit.data import Requests
+    >>> from recokit.testing import toy_dataset
+    >>> source = truncated(Popular().fit(toy_dataset()), np.arange(1, 20))
+    >>> int(source.retrieve(Requests.build(np.array([0])), 100).item.min())
+    20
+    """
+    n_codes = int(np.max(items, initial=0)) + 1
+    lost = np.zeros(n_codes, np.bool_)
+    lost[items] = True
+
+    def out(codes: AnyArray) -> BoolArray:
+        inside = codes < n_codes
+        return np.asarray(inside & lost[np.where(inside, codes, 0)])
+
+    if has(source, "neighbor_"):
+        table: Any = source
+        row = offsets_to_rows(table.offsets_)
+        kept = ~out(table.neighbor_) & ~out(row)
+        return with_attributes(
+            source,
+            offsets_=rows_to_offsets(row[kept], len(table.offsets_) - 1),
+            neighbor_=table.neighbor_[kept],
+            similarity_=table.similarity_[kept],
+        )
+    if has(source, "item_"):
+        lists: Any = source
+        row = offsets_to_rows(lists.offsets_)
+        kept = ~out(lists.item_)
+        return with_attributes(
+            source,
+            offsets_=rows_to_offsets(row[kept], len(lists.offsets_) - 1),
+            item_=lists.item_[kept],
+            score_=lists.score_[kept],
+        )
+    name, vectors = _vectors(source)
+    spoiled = vectors.copy()
+    spoiled[items] = 0.0
+    return with_attributes(source, **{name: spoiled})
+
+
+def shuffled(source: T, seed: int) -> T:
+    """Return a copy whose index entries belong to other items: an id map of another version.
+
+    Raises
+    ------
+    ConfigurationError
+        If the source has neither a table of neighbours nor vectors nor ranked lists.
+    """
+    random = np.random.default_rng(seed)
+    for name in ("neighbor_", "item_"):
+        if has(source, name):
+            codes = getattr(source, name)
+            order = np.concatenate([[0], random.permutation(int(codes.max())) + 1])
+            return with_attributes(source, **{name: order[codes].astype(codes.dtype)})
+    name, vectors = _vectors(source)
+    order = np.concatenate([[0], random.permutation(len(vectors) - 1) + 1])
+    return with_attributes(source, **{name: vectors[order]})
+
+
+def nan_vectors(source: T, share: float, seed: int) -> T:
+    """Return a copy with NaN in a share of its vectors.
+
+    Raises
+    ------
+    ConfigurationError
+        If the source has no vectors.
+    """
+    name, vectors = _vectors(source)
+    spoiled = vectors.copy()
+    random = np.random.default_rng(seed)
+    spoiled[random.random(len(vectors)) < share, random.integers(vectors.shape[1])] = np.nan
+    return with_attributes(source, **{name: spoiled})
+
+
+def collapsed(source: T, seed: int, noise: float = 0.01) -> T:
+    """Return a copy whose vectors all point nearly one way.
+
+    Raises
+    ------
+    ConfigurationError
+        If the source has no vectors.
+    """
+    name, vectors = _vectors(source)
+    random = np.random.default_rng(seed)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    way = random.normal(size=vectors.shape[1])
+    spread = noise * random.normal(size=vectors.shape)
+    return with_attributes(
+        source, **{name: (length * (way / np.linalg.norm(way) + spread)).astype(vectors.dtype)}
+    )
+
+
+def dead(source: T) -> T:
+    """Return a copy that finds nothing, and does not fail."""
+    return answering(source, lambda answer, requests: Retrieved.empty(len(requests)))
+
+
+def flooding(source: T, n_items: int, seed: int) -> T:
+    """Return a copy that fills up each answer with random items, as far as its limit allows."""
+
+    def filled(answer: Retrieved, requests: Requests, limit: int) -> Retrieved:
+        random = np.random.default_rng(seed)
+        rows = []
+        for row in range(len(requests)):
+            own = answer.item[answer.offsets[row] : answer.offsets[row + 1]]
+            more = random.permutation(n_items)[: 2 * limit] + 1
+            rows.append(np.concatenate([own, more[~np.isin(more, own)]])[:limit])
+        offsets = counts_to_offsets(np.array([len(items) for items in rows], np.int64))
+        item = np.concatenate([np.zeros(0, np.int64), *rows])
+        return Retrieved(offsets, item, np.zeros(len(item), np.float32))
+
+    return changed(source, lambda call, requests, limit: filled(call(requests, limit), requests, limit))
+
+
+def _vectors(stage: Any) -> tuple[str, AnyArray]:
+    for name, value in vars(stage).items():
+        if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind == "f":
+            return name, value
+    raise ConfigurationError(
+        f"found no vectors in {stage!r}; expected a float array with a row for each item"
+    )
+
+
+def has(stage: Any, name: str) -> bool:
+    """Tell whether a stage has an attribute."""
+    return hasattr(stage, name)
+
+
+def with_attributes(stage: T, **attributes: Any) -> T:
+    """Return a copy with other attributes."""
+    twin = copy.copy(stage)
+    twin.__dict__.update(attributes)
+    return twin
+
+
+def changed(stage: T, change: Callable[..., Any]) -> T:
+    """Return a copy whose verb is ``change(call, *args)``; its class has the name that it had."""
+    kind = type(stage)
+    verb = VERBS[role_of(stage)]
+    answer = getattr(kind, verb)
+
+    def altered(self: Any, *args: Any) -> Any:
+        return change(lambda *given: answer(self, *given), *args)
+
+    twin = copy.copy(stage)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
+    twin.__class__ = type(kind.__name__, (kind,), {verb: altered, **names})
+    return twin
+
+
+def answering(stage: T, change: Callable[[Any, Any], Any]) -> T:
+    """Return a copy whose answers are changed, given the batch that they are for."""
+    return changed(stage, lambda call, batch, *args: change(call(batch, *args), batch))
 
 
 def dropped(block: T, names: Sequence[str]) -> T:
@@ -104,9 +277,6 @@ def swapped(block: T, one: str, other: str) -> T:
         return features
 
     return changed(block, change)
-
-
-# -- scorers -----------------------------------------------------------------------------------------
 
 
 def flat(scorer: T, levels: int = 1) -> T:
@@ -158,9 +328,6 @@ def columns_mixed_up(ranker: T, seed: int) -> T:
     names = ranker.feature_names_  # type: ignore[attr-defined]
     order = np.random.default_rng(seed).permutation(len(names))
     return with_attributes(ranker, feature_names_=tuple(names[place] for place in order))
-
-
-# -- filters and any stage ---------------------------------------------------------------------------
 
 
 def removing(rule: T, items: IntArray) -> T:
@@ -246,9 +413,6 @@ def only_for(stage: T, faulty: T, hit: Callable[[Requests], BoolArray]) -> T:
         return np.where(rows_hit[:, None] if good.ndim == 2 else rows_hit, bad, good)
 
     return changed(stage, change)
-
-
-# -- how -----------------------------------------------------------------------------------------------
 
 
 def _places(block: Any, names: Sequence[str]) -> list[int]:

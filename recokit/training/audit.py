@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from recokit import _html
-from recokit._ops.hashing import uniform
-from recokit._ops.segments import offsets_to_rows
+from recokit._kernels.hashing import uniform
+from recokit._kernels.segments import offsets_to_rows
+from recokit._utils import report as _html
 from recokit.data import Dataset
 from recokit.data.sampling import NegativeSampler, Positives
 from recokit.errors import ConfigurationError, DataError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from recokit._ops.membership import locate_sorted
-from recokit._ops.segments import rows_to_offsets
+from recokit._kernels.membership import locate_sorted
+from recokit._kernels.segments import rows_to_offsets
 from recokit.data import Candidates, Interactions, Ragged, Requests
 from recokit.typing import BoolArray, Float32Array, IntArray
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recokit._configured import clone
-from recokit._ops.hashing import uniform
-from recokit._ops.segments import offsets_to_rows, rank_in_row, rows_to_offsets
+from recokit._kernels.hashing import uniform
+from recokit._kernels.segments import offsets_to_rows, rank_in_row, rows_to_offsets
+from recokit._utils.params import clone
 from recokit.data import Dataset
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError

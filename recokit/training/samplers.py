@@ -8,18 +8,18 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from recokit._configured import Configured, clone
-from recokit._ops.membership import pairs_in_sets
-from recokit._ops.segments import (
+from recokit._kernels.membership import pairs_in_sets
+from recokit._kernels.segments import (
     counts_to_offsets,
     gather_segments,
     offsets_to_rows,
     rank_in_row,
     rows_to_offsets,
 )
-from recokit.compose import retrieve_allowed
+from recokit._utils.params import Configured, clone
+from recokit.compose.fusion import retrieve_allowed
 from recokit.data import Dataset, Ragged, Requests
-from recokit.data.history import UserHistory
+from recokit.data.events.user_history import UserHistory
 from recokit.data.sampling import NegativeSampler, Positives, Sampled, draws
 from recokit.errors import ConfigurationError, NotFittedError
 from recokit.protocols import Role, role_of

@@ -8,11 +8,11 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from recokit._configured import clone
-from recokit._ops.hashing import mix, uniform
-from recokit._ops.segments import counts_to_offsets
-from recokit._progress import progress_bar
-from recokit.compose import snake_case
+from recokit._kernels.hashing import mix, uniform
+from recokit._kernels.segments import counts_to_offsets
+from recokit._utils.params import clone
+from recokit._utils.progress import progress_bar
+from recokit.compose.step import snake_case
 from recokit.data import Candidates, Dataset, Ragged, RankingData, Requests
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, DataError

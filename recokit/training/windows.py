@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from recokit._ops.hashing import mix, uniform
+from recokit._kernels.hashing import mix, uniform
 from recokit.data import Dataset, Interactions, Requests, seconds
 from recokit.errors import DataError
 from recokit.typing import FloatArray, IntArray

@@ -127,7 +127,7 @@ def test_lists_that_hold_too_little_are_not_made_up_for_by_comparing_everything(
 ) -> None:
     index = AnnIndex(VECTORS, kind="ivf", n_lists=100, n_probe=1).fit(DATA)
     scanned: list[int] = []
-    monkeypatch.setattr("recokit.candidates._ann_live.scan", lambda v, q, k, seen: scanned.append(len(v)))
+    monkeypatch.setattr("recokit.candidates.ann._snapshot.scan", lambda v, q, k, seen: scanned.append(len(v)))
     position, _ = index.live_.pin()[1]._search_base(
         QUERIES, 100, 0, index.live_.pin()[1].in_base, None, exact=False
     )

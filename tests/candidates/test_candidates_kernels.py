@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recokit._ops.fusion import fuse_lists
-from recokit._ops.packed import group_pairs, require_bits, sort_packed, top_by_score
-from recokit._ops.segments import counts_to_offsets
-from recokit._ops.threads import map_parts
-from recokit._ops.topk import top_k
+from recokit._kernels.fusion import fuse_lists
+from recokit._kernels.segments import counts_to_offsets
+from recokit._kernels.sorting import group_pairs, require_bits, sort_packed, top_by_score
+from recokit._kernels.top_k import top_k
+from recokit._utils.threads import map_parts
 from recokit.errors import DataError
 
 NAN = float("nan")

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recokit._configured import clone
+from recokit._utils.params import clone
 from recokit.candidates import FirstOf, FromFunction, History, ItemKNN, Merge, Popular
-from recokit.compose import check_retrieved, fuse, leaf_name, leaves
+from recokit.compose.fusion import check_retrieved, fuse
+from recokit.compose.merge import leaves
+from recokit.compose.step import leaf_name
 from recokit.data import Dataset, Ragged, Requests, Retrieved, from_state, to_state
 from recokit.errors import ConfigurationError, ContractError, NotFittedError
 

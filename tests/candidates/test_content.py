@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recokit._configured import clone
+from recokit._utils.params import clone
 from recokit.candidates import Content
 from recokit.data import Dataset, Ragged, Requests, Retrieved, from_state, load_state, save_state, to_state
 from recokit.datasets import load_movielens

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recokit.candidates import IALS, _ials_solver
-from recokit.candidates._ials_solver import solve_rows
+from recokit.candidates.ials import solve_rows
 from recokit.data import Dataset, Ragged, Requests
 from recokit.errors import VocabularyMismatch
 
@@ -55,7 +55,7 @@ def test_blocks_and_threads_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> No
     whole = solve_rows(weight, columns, **options)
     monkeypatch.setattr(_ials_solver, "_BLOCK", 1 << 12)
     many = solve_rows(weight, columns, **options)
-    monkeypatch.setattr("recokit._ops.threads.usable_cores", lambda: 1)
+    monkeypatch.setattr("recokit._utils.threads.usable_cores", lambda: 1)
     np.testing.assert_array_equal(solve_rows(weight, columns, **options), many)
     np.testing.assert_allclose(many, whole, rtol=1e-3, atol=1e-4)
 

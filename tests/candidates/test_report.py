@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.candidates import FromFunction, History, ItemKNN, Merge, Popular
 from recokit.candidates.report import report
 from recokit.data import Dataset, Requests, Retrieved

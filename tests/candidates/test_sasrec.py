@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from recokit._configured import clone
-from recokit._torch import device_of, generator
-from recokit.candidates import AnnIndex, Popular, UserHistory, _transformer
-from recokit.candidates._sequences import hold_out, ndcg, padded, recent, sequences
-from recokit.candidates.sasrec import SASRec, _batches, _windows
+from recokit._neural.training import device_of, generator
+from recokit._utils.params import clone
+from recokit.candidates import AnnIndex, Popular, UserHistory
+from recokit.candidates.neural import _transformer
+from recokit.candidates.neural._sequences import hold_out, ndcg, padded, recent, sequences
+from recokit.candidates.neural.sasrec import SASRec, _batches, _windows
 from recokit.data import Dataset, Ragged, Requests, Retrieved, load_state, save_state
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.testing import check_stage
@@ -365,7 +366,7 @@ class TestParts:
         assert hold_out(events.where(events.user == 3), "last", 0.5, 0)[1] is None
 
     def test_the_users_judged_are_a_sample(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("recokit.candidates._sequences._MOST_JUDGED", 7)
+        monkeypatch.setattr("recokit.candidates.neural._sequences._MOST_JUDGED", 7)
         events = sequences(ring(40), None)
         users = [hold_out(events, "last", 1.0, seed)[1] for seed in (0, 0, 1)]
         chosen = [held.user.tolist() for held in users if held is not None]

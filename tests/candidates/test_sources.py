@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recokit.candidates import AnnIndex, FirstOf, FromFunction, History, ItemKNN, Merge, Popular, UserHistory
-from recokit.compose import check_retrieved, fuse
+from recokit.compose.fusion import check_retrieved, fuse
 from recokit.data import DAY, Dataset, Ragged, Requests, Retrieved
 from recokit.errors import ConfigurationError, ContractError, DataError, NotFittedError
 from recokit.pipeline import Step

@@ -11,10 +11,10 @@ import torch
 from torch.nn import functional as F
 
 from recokit.candidates import AnnIndex, Popular, UserHistory
-from recokit.candidates import _two_tower_training as training
-from recokit.candidates._sequences import history_weight, sequences
-from recokit.candidates._towers import Columns, context_codes, in_batch_softmax, pooled
-from recokit.candidates.two_tower import TwoTower
+from recokit.candidates.neural import _two_tower_training as training
+from recokit.candidates.neural._sequences import history_weight, sequences
+from recokit.candidates.neural._towers import Columns, context_codes, in_batch_softmax, pooled
+from recokit.candidates.neural.two_tower import TwoTower
 from recokit.data import DAY, Dataset, Ragged, Requests, Retrieved, load_state, save_state
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.testing import check_stage

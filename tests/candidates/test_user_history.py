@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recokit._configured import clone
+from recokit._utils.params import clone
 from recokit.candidates import UserHistory
 from recokit.data import Dataset, Requests, from_state, to_state
+from recokit.data.requests import Hydrated
 from recokit.errors import ConfigurationError, NotFittedError
-from recokit.protocols import Hydrated, Role, role_of
+from recokit.protocols import Role, role_of
 
 events = st.lists(
     st.tuples(

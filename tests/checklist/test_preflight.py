@@ -15,10 +15,10 @@ import pytest
 
 import recokit as rk
 from recokit import candidates, diversity, features, rankers, rules
-from recokit.checklist import CHECKLIST, PreflightLimits, PreflightReport
 from recokit.data import Requests, Retrieved
 from recokit.data.sampling import UniformNegatives
 from recokit.errors import ConfigurationError, DataError, NotFittedError
+from recokit.preflight import CHECKLIST, PreflightLimits, PreflightReport
 
 #: Never checked: only live traffic tells.
 LIVE_ONLY = {"serving.outcomes"}

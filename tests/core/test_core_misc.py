@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from recokit import errors
-from recokit._configured import Configured, clone, get_params
-from recokit._html import page, table, text
-from recokit._progress import progress_bar
+from recokit._utils.params import Configured, clone, get_params
+from recokit._utils.progress import progress_bar
+from recokit._utils.report import page, table, text
 from recokit.data import Live, seconds, timestamp
 from recokit.errors import (
     ConfigurationError,

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recokit._ops import hashing, membership, segments, topk
-from recokit._ops.search import search
-from recokit._ops.threads import limited_threads
+from recokit._kernels import hashing, membership, segments
+from recokit._kernels import top_k as topk
+from recokit._kernels.membership import search
+from recokit._utils.threads import limited_threads
 
 ROWS = st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=6)
 SCORES = st.one_of(st.sampled_from([0.0, -0.0, 1.0, 2.0, math.nan, math.inf, -math.inf]), st.floats(width=32))

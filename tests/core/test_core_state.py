@@ -19,9 +19,10 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Categorical, Dataset, Live, Ragged, Table, Vocabulary
-from recokit.data.state import from_state, load_state, save_state, to_state
+from recokit.data.state.encode import from_state, to_state
+from recokit.data.state.folder import load_state, save_state
 from recokit.errors import ConfigurationError, DataError
 from recokit.protocols import Role
 
@@ -381,10 +382,10 @@ def node(path, **options):
         ("recokit_evil:Thing", ConfigurationError),
         ("recokit.__main__:Thing", ConfigurationError),
         ("recokit..data:Table", ConfigurationError),
-        ("recokit.data.codec:importlib.machinery.SourceFileLoader", DataError),
+        ("recokit.data.state.encode:importlib.machinery.SourceFileLoader", DataError),
         ("recokit.data.state:Path", DataError),
         ("recokit.data:Table", DataError),
-        ("recokit.data.codec:from_state", DataError),
+        ("recokit.data.state.encode:from_state", DataError),
         ("recokit.data.table:Tabel", DataError),
         ("recokit.nowhere:Table", DataError),
         ("recokit.data.table", DataError),

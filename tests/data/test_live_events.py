@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 import recokit as rk
 from recokit.data import Dataset, LiveEvents, Requests, UserHistory
-from recokit.data.events import EventIndex, Keyspace
-from recokit.data.layered import LayeredIndex
-from recokit.data.state import load_state, save_state
-from recokit.data.tail import layered
+from recokit.data.events.index import EventIndex
+from recokit.data.events.keyed import Keyspace
+from recokit.data.events.layered import LayeredIndex
+from recokit.data.events.recent import layered
+from recokit.data.state.folder import load_state, save_state
 from recokit.errors import ConfigurationError, DataError
 
 HALF_LIVES = (2.0, 40.0)

@@ -16,7 +16,7 @@ import pytest
 import recokit as rk
 from recokit import candidates, diversity, features, rankers, rules
 from recokit.datasets import make_marketplace
-from recokit.debugger.gather import Gatherer
+from recokit.debugger.replay import Gatherer
 
 HEALTHY = "NO_OBVIOUS_ISSUE"
 

@@ -9,7 +9,7 @@ import pytest
 
 from recokit.data import Candidates, Cap
 from recokit.diversity import DPP, MMR
-from recokit.diversity._front import SMALLEST
+from recokit.diversity._similarity import SMALLEST
 from recokit.slates import select
 
 N_ROWS, N, K = 3, 5 * SMALLEST, 40

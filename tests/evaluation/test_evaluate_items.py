@@ -7,7 +7,7 @@ import pytest
 
 import recokit as rk
 from recokit.data import Dataset, Vocabulary
-from recokit.data.item_segments import item_segments, item_segments_by
+from recokit.data.segments import item_segments, item_segments_by
 from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
 from recokit.evaluation import evaluate, evaluate_items
 from recokit.result import Recommendations

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
+from recokit._stats.intervals import Mean
 from recokit.errors import ConfigurationError
 from recokit.evaluation import mean_interval
-from recokit.evaluation.intervals import Mean
 
 
 def hall(values, confidence):

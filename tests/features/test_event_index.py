@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recokit.data import Dataset
-from recokit.data.events import EventIndex, Keyspace
-from recokit.data.state import load_state, save_state
+from recokit.data.events.index import EventIndex
+from recokit.data.events.keyed import Keyspace
+from recokit.data.state.folder import load_state, save_state
 from recokit.errors import ConfigurationError
 
 HALF_LIVES = (0.5, 40.0)

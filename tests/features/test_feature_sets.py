@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recokit._configured import clone
+from recokit._utils.params import clone
 from recokit.data import DAY, Candidates, Dataset, Requests, UserHistory
-from recokit.data.state import load_state, save_state
+from recokit.data.state.folder import load_state, save_state
 from recokit.errors import ConfigurationError, ContractError, NotFittedError
 from recokit.features import Assemble, Calendar, Item, ItemActivity, Price, SourceScores, Standard, UserItem
 

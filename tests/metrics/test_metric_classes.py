@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from recokit._configured import clone, get_params
+from recokit._utils.params import clone, get_params
 from recokit.data import Categorical, Ragged, Schema, Table, Vocabulary
 from recokit.errors import ConfigurationError, DataError
 from recokit.metrics import (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recokit._ops.ranking import distinct_truth, find_hits, ideal_order
+from recokit._kernels.ranking_metrics import distinct_truth, find_hits, ideal_order
 from recokit.metrics import MAP, MRR, NDCG, HitRate, Judged, Precision, Recall
 
 ITEM = st.integers(0, 6)

@@ -21,8 +21,8 @@ import recokit as rk
 from recokit import monitoring
 from recokit.data import Dataset
 from recokit.errors import ConfigurationError
-from recokit.monitoring.grafana import names_in, served_by
-from recokit.monitoring.prometheus import series_names
+from recokit.monitoring.export.grafana import names_in, served_by
+from recokit.monitoring.export.prometheus import series_names
 from recokit.trace import Trace
 
 DAY = 86_400.0

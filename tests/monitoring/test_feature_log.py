@@ -18,7 +18,7 @@ from recokit import candidates, features, rankers, rules
 from recokit.data import Dataset
 from recokit.errors import ConfigurationError, DataError
 from recokit.monitoring import FeatureLog, LoggedRequests
-from recokit.monitoring import _log_files as files
+from recokit.monitoring.feature_log import _files as files
 
 WEEK = 7 * 86_400.0
 USERS = [f"user-{i}" for i in range(1, 20)]

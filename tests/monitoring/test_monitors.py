@@ -15,7 +15,7 @@ from sklearn.metrics import ndcg_score
 
 import recokit as rk
 from recokit import candidates, features, metrics, monitoring
-from recokit._configured import get_params
+from recokit._utils.params import get_params
 from recokit.data import Dataset, load_state, save_state
 from recokit.errors import ConfigurationError, DataError
 from recokit.stores import Resident

@@ -16,7 +16,8 @@ from recokit import candidates, features, rankers, rules
 from recokit.data import DAY, Dataset, LiveEvents, UserHistory
 from recokit.datasets import make_marketplace
 from recokit.errors import ConfigurationError, DataError
-from recokit.monitoring import FeatureLog, LoggedRequests, skew
+from recokit.monitoring import FeatureLog, LoggedRequests
+from recokit.monitoring.drift import skew
 
 USERS = [f"user-{i}" for i in range(1, 20)]
 EVERYBODY = (*USERS, None, "nobody")

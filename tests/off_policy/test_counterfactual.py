@@ -9,11 +9,11 @@ import pytest
 
 import recokit as rk
 from recokit import candidates, diversity, exploration, features, rankers, rules
-from recokit._ops.hashing import mix
+from recokit._kernels.hashing import mix
 from recokit.data import Live, Requests
+from recokit.debias import ImpressionLog
 from recokit.errors import ConfigurationError, DataError, SupportError
 from recokit.off_policy import ItemReward, Support, counterfactual, replay, replayed_rounds
-from recokit.training import ImpressionLog
 
 PLACES = 3
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from recokit.datasets import make_marketplace
+from recokit.debias import ImpressionLog
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.off_policy import ItemReward, LoggedRounds, estimate, frequency_propensity, logistic_propensity
-from recokit.training import ImpressionLog
 
 
 def test_frequencies_are_counted_in_each_place_and_segment():

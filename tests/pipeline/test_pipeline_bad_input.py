@@ -12,9 +12,9 @@ import pytest
 import recokit as rk
 from recokit import candidates, features, rankers, rules
 from recokit.data import Candidates, Cap, Dataset, Pin, Ragged, Requests, Retrieved
+from recokit.data.requests import Hydrated
 from recokit.errors import ConfigurationError, ContractError, DataError, NotFittedError, VocabularyMismatch
 from recokit.pipeline import Step
-from recokit.protocols import Hydrated
 from recokit.testing import FixedSource, failing
 from recokit.trace import Status
 

@@ -13,9 +13,9 @@ import pytest
 import recokit as rk
 from recokit import candidates, diversity, features, rankers, rules
 from recokit.data import Candidates, Cap, Dataset, Ragged, Requests, Retrieved
+from recokit.data.requests import Hydrated
 from recokit.errors import StageError
 from recokit.pipeline import Step
-from recokit.protocols import Hydrated
 from recokit.testing import FixedSource, failing, slow
 from recokit.trace import Status
 

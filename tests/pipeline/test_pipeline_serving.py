@@ -443,7 +443,7 @@ def test_rows_outside_a_condition_pass_untouched(toy: Dataset, when: Any) -> Non
 
 
 def test_a_condition_may_read_what_a_hydrator_adds(toy: Dataset) -> None:
-    from recokit.protocols import Hydrated
+    from recokit.data.requests import Hydrated
 
     class Segment:
         provides = ("vip",)

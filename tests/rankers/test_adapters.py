@@ -18,9 +18,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from recokit._configured import clone
+from recokit._utils.params import clone
 from recokit.data import Candidates
-from recokit.data.state import load_state, save_state
+from recokit.data.state.folder import load_state, save_state
 from recokit.errors import ConfigurationError, ContractError, DataError, NotFittedError
 from recokit.rankers import FromEstimator, FromFunction
 from tests.rankers.test_light_gbm import as_batch, make_data

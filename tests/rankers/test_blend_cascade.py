@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recokit._configured import clone
+from recokit._utils.params import clone
 from recokit.data import Candidates, RankingData
-from recokit.data.codec import from_state, to_state
+from recokit.data.state.encode import from_state, to_state
 from recokit.errors import ConfigurationError, NotFittedError
 from recokit.rankers import Blend, Cascade, LinearRanker, LogisticRegression, Weighted
-from recokit.rankers._parts import as_candidates, fit_held_out
+from recokit.rankers._composite import as_candidates, fit_held_out
 
 A, B, C = Weighted({"a": 1.0}), Weighted({"b": 1.0}), Weighted({"c": 1.0})
 

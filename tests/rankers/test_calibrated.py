@@ -14,12 +14,12 @@ from sklearn.linear_model import LogisticRegression as SklearnRegression
 import recokit as rk
 from recokit import candidates, features
 from recokit.data import Candidates, RankingData
-from recokit.data.state import from_state, to_state
+from recokit.data.state.encode import from_state, to_state
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.metrics import expected_calibration_error
 from recokit.rankers import Calibrated, GradientBoosting, LogisticRegression, Weighted
 from recokit.rankers._calibration import fit_curve
-from recokit.rankers._parts import as_candidates
+from recokit.rankers._composite import as_candidates
 
 METHODS = ("isotonic", "platt", "temperature", "beta")
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recokit.rankers._forest import Forest, Tree
-from recokit.rankers._tree_shap import contributions_of, expected_score
+from recokit._kernels.forest import Forest, Tree
+from recokit._kernels.tree_shap import contributions_of, expected_score
 from recokit.rankers.light_gbm import compile_lightgbm
 from tests.rankers.test_forest import random_rows, random_tree, trees
 

@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from recokit import rankers
-from recokit._configured import clone
-from recokit._ops.threads import limited_threads
+from recokit._utils.params import clone
+from recokit._utils.threads import limited_threads
 from recokit.data import Candidates, RankingData, Schema, Table, Vocabulary
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recokit.data.codec import from_state, to_state
-from recokit.rankers._forest import Forest, Tree
+from recokit._kernels.forest import Forest, Tree
+from recokit.data.state.encode import from_state, to_state
 
 _small = st.integers(-3, 3).map(lambda n: n / 3)
 

@@ -13,7 +13,7 @@ import pytest
 import recokit as rk
 from recokit import candidates, features, rankers
 from recokit.data import Candidates, Schema, Table, Vocabulary
-from recokit.data.state import load_state, save_state
+from recokit.data.state.folder import load_state, save_state
 from recokit.errors import ConfigurationError, ContractError, DataError
 from recokit.rankers import FromOnnx
 

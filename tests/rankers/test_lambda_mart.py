@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recokit._configured import clone
-from recokit._ops.threads import limited_threads
+from recokit._utils.params import clone
+from recokit._utils.threads import limited_threads
 from recokit.data import Candidates, RankingData
 from recokit.errors import ConfigurationError
 from recokit.rankers import GradientBoosting

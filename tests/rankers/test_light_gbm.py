@@ -11,10 +11,10 @@ import lightgbm
 import numpy as np
 import pytest
 
-from recokit._configured import clone
-from recokit._ops.threads import limited_threads
+from recokit._utils.params import clone
+from recokit._utils.threads import limited_threads
 from recokit.data import Candidates, RankingData
-from recokit.data.state import load_state, save_state
+from recokit.data.state.folder import load_state, save_state
 from recokit.errors import ConfigurationError, DataError
 from recokit.rankers.light_gbm import LightGBM, compile_lightgbm
 

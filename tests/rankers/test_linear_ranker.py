@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recokit.data import Candidates, RankingData
-from recokit.data.codec import from_state, to_state
+from recokit.data.state.encode import from_state, to_state
 from recokit.errors import ConfigurationError
 from recokit.rankers import LinearRanker, LogisticRegression
 

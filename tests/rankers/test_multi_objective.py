@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 import recokit as rk
 from recokit import candidates, features
-from recokit._configured import clone
+from recokit._utils.params import clone
 from recokit.data import RankingData, Schema, Table, Vocabulary
-from recokit.data.codec import from_state, to_state
+from recokit.data.state.encode import from_state, to_state
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.rankers import GradientBoosting, LogisticRegression, MultiObjective, sweep
-from recokit.rankers._parts import as_candidates
+from recokit.rankers._composite import as_candidates
 from recokit.rankers._utility import least_multiplier, pareto_front, top_mean
 
 PRICE = np.concatenate([[np.nan], np.linspace(1, 10, 40)]).astype(np.float32)

@@ -13,10 +13,10 @@ import torch
 
 import recokit as rk
 from recokit import candidates, features
-from recokit._configured import clone
+from recokit._utils.params import clone
 from recokit.data import Candidates, RankingData, Requests, Schema, Table, Vocabulary
-from recokit.data.codec import from_state, to_state
-from recokit.data.state import save_state
+from recokit.data.state.encode import from_state, to_state
+from recokit.data.state.folder import save_state
 from recokit.data.table import Categorical
 from recokit.errors import ConfigurationError
 from recokit.rankers import CrossNetwork, LogisticRegression, NeuralNet

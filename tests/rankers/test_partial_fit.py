@@ -8,8 +8,8 @@ import lightgbm
 import numpy as np
 import pytest
 
-from recokit._configured import clone
-from recokit._ops.threads import limited_threads
+from recokit._utils.params import clone
+from recokit._utils.threads import limited_threads
 from recokit.errors import ConfigurationError, DataError
 from recokit.rankers import GradientBoosting, LambdaMART, LightGBM
 from tests.rankers.test_light_gbm import QUIET, as_batch, make_data, order_found

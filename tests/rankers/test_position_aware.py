@@ -10,7 +10,7 @@ import pytest
 import recokit as rk
 from recokit import candidates, features
 from recokit.data import Candidates, RankingData
-from recokit.data.state import from_state, to_state
+from recokit.data.state.encode import from_state, to_state
 from recokit.errors import ConfigurationError, ContractError, DataError
 from recokit.rankers import (
     LogisticRegression,
@@ -18,7 +18,7 @@ from recokit.rankers import (
     PositionAware,
     Weighted,
 )
-from recokit.training import popularity_front
+from recokit.tuning import popularity_front
 
 
 def clicks(seed=0, n=40_000):

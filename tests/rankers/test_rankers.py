@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from recokit._configured import clone
+from recokit._utils.params import clone
 from recokit.data import Candidates, RankingData, Requests, Schema, Table, Vocabulary
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.protocols import Role, role_of
@@ -147,7 +147,7 @@ class TestLearners:
         assert np.isfinite(ranker.score(as_batch(np.full((3, 5), np.nan, np.float32)))).all()
 
     def test_saves_without_pickle(self, ranker):
-        from recokit.data.codec import from_state, to_state
+        from recokit.data.state.encode import from_state, to_state
 
         bound = ranker.bind(as_schema(NAMES))
         loaded = from_state(*to_state(bound))

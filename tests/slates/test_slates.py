@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recokit._ops.selection import Steering, greedy
-from recokit._ops.slate_limits import CapArrays
-from recokit._ops.slate_order import MOST_PLACES, choose_in_order
+from recokit._kernels.slate_greedy import Steering, greedy
+from recokit._kernels.slate_limits import CapArrays
+from recokit._kernels.slate_order import MOST_PLACES, choose_in_order
 from recokit.data import Candidates, Cap, Pin
 from recokit.diversity import MMR, TopK
-from recokit.slates import broken_limits, select
+from recokit.slates import select
+from recokit.slates.select import broken_limits
 
 
 def naive_breaks(groups: list[set[int]], cap: Cap, length: int | None = None) -> bool:

@@ -10,7 +10,8 @@ import pytest
 from recokit.data import Candidates, Cap, Pin
 from recokit.diversity import DPP, MMR, MSD, TopK
 from recokit.exploration import Softmax
-from recokit.slates import Selection, select, solver
+from recokit.slates import select, solver
+from recokit.slates.select import Selection
 
 
 @pytest.mark.parametrize("limited", [False, True])

@@ -10,7 +10,7 @@ import pytest
 
 import recokit as rk
 from recokit import candidates
-from recokit._ops.hashing import uniform
+from recokit._kernels.hashing import uniform
 from recokit.data import Candidates, Cap, Pin, Requests, Window
 from recokit.slates import select
 

@@ -13,7 +13,7 @@ import pytest
 
 from recokit import stores
 from recokit.errors import ConfigurationError, FeatureUnavailable
-from recokit.stores._packing import Packing
+from recokit.stores._rows import Packing
 from tests.stores.conftest import Server, fake_server, polite_then, silent, trickle
 
 T = 1_700_000_000.0

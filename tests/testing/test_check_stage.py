@@ -10,14 +10,14 @@ import unittest
 import numpy as np
 import pytest
 
-from recokit._configured import Configured
-from recokit._ops.hashing import uniform
-from recokit._ops.membership import pairs_in_sets
-from recokit._ops.topk import order_by_score
+from recokit._kernels.hashing import uniform
+from recokit._kernels.membership import pairs_in_sets
+from recokit._kernels.top_k import order_by_score
+from recokit._utils.params import Configured
 from recokit.data import Cap, Dataset, Live, Pin, Ragged, Requests, Retrieved
-from recokit.data.history import UserHistory
+from recokit.data.events.user_history import UserHistory
+from recokit.data.requests import Hydrated
 from recokit.errors import ConfigurationError
-from recokit.protocols import Hydrated
 from recokit.testing import (
     ContractFailure,
     FixedSource,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recokit.data import Cap, Pin, Ragged, Retrieved
-from recokit.protocols import Hydrated
+from recokit.data.requests import Hydrated
 from recokit.testing import ContractFailure, check_stage
 
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.data import Cap, Pin, Ragged, Retrieved
-from recokit.protocols import Hydrated
+from recokit.data.requests import Hydrated
 from recokit.testing import ContractFailure, check_stage
 
 

@@ -11,9 +11,9 @@ import recokit as rk
 from recokit import candidates, features, rankers, rules
 from recokit.data import DAY, Dataset, Ragged, Requests
 from recokit.datasets import make_marketplace
+from recokit.debias import ImpressionLog, PositionBias, impression_rows, inverse_propensity
 from recokit.errors import ConfigurationError, DataError
 from recokit.monitoring import FeatureLog
-from recokit.training import ImpressionLog, PositionBias, impression_rows, inverse_propensity
 
 DAYS = 20
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recokit._stats.ranks import area_under_curve
 from recokit.data import Dataset, RankingData
 from recokit.datasets import make_marketplace
 from recokit.errors import DataError
-from recokit.training._ranks import area_under_curve
 from recokit.training.leakage import detect_leakage
 
 N_GROUPS, SIZE = 120, 20

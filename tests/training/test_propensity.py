@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from recokit.datasets import make_marketplace
+from recokit.debias import PositionBias, PositionModel, intervention_harvest, propensity_from_swaps
 from recokit.errors import ConfigurationError, DataError, NotFittedError
-from recokit.training import PositionBias, PositionModel, intervention_harvest, propensity_from_swaps
 
 
 def clicks(user, item, position, clicked):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recokit._ops.hashing import row_seeds
-from recokit._ops.segments import counts_to_offsets, offsets_to_rows
+from recokit._kernels.hashing import row_seeds
+from recokit._kernels.segments import counts_to_offsets, offsets_to_rows
 from recokit.candidates import FromFunction, ItemKNN, Popular
 from recokit.data import Dataset
 from recokit.data.sampling import PopularityNegatives, Positives, Sampled, UniformNegatives
@@ -281,7 +281,7 @@ class TestKept:
                 self.stages = {"popular": self.source}
 
             def run(self, requests):
-                from recokit._fusion import fuse
+                from recokit.compose.fusion import fuse
 
                 return fuse(["popular"], [self.source.retrieve(requests, 40)], requests)
 

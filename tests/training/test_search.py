@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from recokit._configured import Configured
+from recokit._utils.params import Configured
 from recokit.candidates import History, ItemKNN, Merge, Popular
 from recokit.data import DAY, Dataset, Requests, Retrieved
 from recokit.data.sampling import Positives, UniformNegatives, hold_out
@@ -17,7 +17,7 @@ from recokit.features import Standard
 from recokit.pipeline import Pipeline
 from recokit.rankers import LogisticRegression
 from recokit.training.audit import audit
-from recokit.training.search import search
+from recokit.tuning.search import search
 
 
 def make_data(n_users=60, n_items=40, n=1200, seed=0):

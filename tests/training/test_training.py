@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recokit._configured import Configured
-from recokit._ops.hashing import row_seeds
+from recokit._kernels.hashing import row_seeds
+from recokit._utils.params import Configured
 from recokit.data import Candidates, Dataset, Interactions, Ragged, RankingData, Requests
 from recokit.errors import ConfigurationError, DataError
 from recokit.training import (

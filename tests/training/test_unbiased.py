@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recokit.data import RankingData
+from recokit.debias import PositionBias, doubly_robust, inverse_propensity
 from recokit.errors import ConfigurationError, DataError
-from recokit.training import PositionBias, doubly_robust, inverse_propensity
 
 BIAS = PositionBias.known([1.0, 0.5, 0.1])
 

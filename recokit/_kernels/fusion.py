@@ -1,0 +1,157 @@
+"""Fusion of ranked lists: which items, in which order, and where each list had them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from recokit._kernels.segments import counts_to_offsets, multi_arange, offsets_to_rows, rank_in_row
+from recokit._kernels.sorting import bits_for, require_bits, sort_packed
+from recokit.typing import Float32Array, IntArray, UInt64Array
+
+__all__ = ["RRF_K", "Fused", "Fusion", "fuse_lists"]
+
+Fusion: TypeAlias = Literal["interleave", "rrf", "quota"]
+
+#: Constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009).
+RRF_K = 60
+#: Reciprocal ranks are summed in fixed point, so that the order of the lists cannot change a tie.
+_FIXED_POINT = float(1 << 40)
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """N distinct items of B rows, in fusion order, with what each of S lists knew of them.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (B + 1,)
+    row, item : ndarray of int64, shape (N,)
+    sources : ndarray of uint64, shape (N,)
+        Bit ``s`` is set where list ``s`` has the item.
+    rank, score : ndarray of float32, shape (S, N)
+        1-based rank and score in each list, NaN where it lacks the item.
+    """
+
+    offsets: IntArray
+    row: IntArray
+    item: IntArray
+    sources: UInt64Array
+    rank: Float32Array
+    score: Float32Array
+
+
+def fuse_lists(
+    offsets: Sequence[IntArray],
+    item: Sequence[IntArray],
+    score: Sequence[Float32Array],
+    *,
+    by: Fusion,
+    limit: int,
+    shares: Sequence[float],
+) -> Fused:
+    """Fuse S ranked lists of each of B rows into one, without repeats.
+
+    Parameters
+    ----------
+    offsets, item, score : sequences of S arrays
+        The lists as CSR, best first, distinct items within a row.
+    by : {"interleave", "rrf", "quota"}
+        See :class:`recokit.compose.Merge`.
+    limit : int
+        Most items of each row.
+    shares : sequence of S floats
+        For ``"quota"``: each list's share of the limit.
+
+    Raises
+    ------
+    DataError
+        If row, item, list and rank need more than 63 bits together.
+    """
+    n_rows, n_lists = len(offsets[0]) - 1, len(offsets)
+    if n_lists == 1:
+        return _one_list(offsets[0], item[0], score[0], limit)
+    counts = np.concatenate([part[1:] - part[:-1] for part in offsets])
+    starts = counts_to_offsets(counts)[:-1]
+    items = np.concatenate(item)
+    n = len(items)
+    if n == 0:
+        return _nothing(n_rows, n_lists)
+    item_bits, list_bits, rank_bits = (
+        bits_for(largest) for largest in (items.max(), n_lists - 1, counts.max() - 1)
+    )
+    low, n_bits = list_bits + rank_bits, bits_for(n)
+    needed = bits_for(n_rows - 1) + low + max(item_bits, n_bits + 1)
+    require_bits(needed, f"{n} items of {n_lists} sources in {n_rows} rows")
+
+    # One key for each element: row, item, list, rank. Sorted, the lists that have an item stand together.
+    segment = np.arange(n_lists * n_rows)
+    of_segment = ((segment % n_rows) << (item_bits + low)) + ((segment // n_rows) << rank_bits) - starts
+    key = np.repeat(of_segment, counts)
+    key += np.arange(n)
+    key += items << low
+    key = sort_packed(key, needed)
+    pair = key >> low
+    source, rank = (key >> rank_bits) & ((1 << list_bits) - 1), key & ((1 << rank_bits) - 1)
+    new = np.ones(n, np.bool_)
+    np.not_equal(pair[1:], pair[:-1], out=new[1:])
+    first = np.flatnonzero(new)
+    row = pair[first] >> item_bits
+
+    priority = (rank << list_bits) | source
+    if by == "quota":
+        within = np.floor(limit * np.asarray(shares) + 1e-9).astype(np.int64)
+        priority |= (rank >= within[source]).astype(np.int64) << low
+    best = np.minimum.reduceat(priority, first)
+    if by == "rrf":
+        gain = np.rint(_FIXED_POINT / (RRF_K + 1 + rank)).astype(np.int64)
+        order = np.lexsort((best, -np.add.reduceat(gain, first), row))
+    else:
+        by_priority = (((row << (low + 1)) | best) << n_bits) | np.arange(len(first))
+        order = sort_packed(by_priority, needed) & ((1 << n_bits) - 1)
+    found = np.bincount(row, minlength=n_rows)
+    kept = np.minimum(found, limit)
+    if (found > limit).any():
+        order = order[multi_arange(counts_to_offsets(found)[:-1], kept)]
+
+    # Where each element goes in the fused lists; what was cut goes to one more column, which is dropped.
+    n_kept = len(order)
+    place = np.full(len(first), n_kept, np.int64)
+    place[order] = np.arange(n_kept)
+    cell = place[np.cumsum(new) - 1] + source * (n_kept + 1)
+    ranks, scores = np.full((2, n_lists * (n_kept + 1)), np.nan, np.float32)
+    ranks[cell] = rank + 1
+    scores[cell] = np.concatenate(score)[starts[source * n_rows + (pair >> item_bits)] + rank]
+    rank_of, score_of = ranks.reshape(n_lists, -1)[:, :n_kept], scores.reshape(n_lists, -1)[:, :n_kept]
+    bits = np.uint64(1) << np.arange(n_lists, dtype=np.uint64)
+    return Fused(
+        counts_to_offsets(kept),
+        row[order],
+        pair[first[order]] & ((1 << item_bits) - 1),
+        np.bitwise_or.reduce(np.where(np.isnan(rank_of), np.uint64(0), bits[:, None]), axis=0),
+        rank_of,
+        score_of,
+    )
+
+
+def _one_list(offsets: IntArray, item: IntArray, score: Float32Array, limit: int) -> Fused:
+    """Return a list by itself, as a copy: by any rule its own order holds."""
+    counts = offsets[1:] - offsets[:-1]
+    if counts.max(initial=0) > limit:
+        kept = np.minimum(counts, limit)
+        index = multi_arange(offsets[:-1], kept)
+        offsets, item, score = counts_to_offsets(kept), item[index], score[index]
+    else:
+        offsets, item, score = offsets.copy(), item.copy(), score.copy()
+    row = offsets_to_rows(offsets)
+    rank = (rank_in_row(row, offsets) + 1).astype(np.float32)
+    return Fused(offsets, row, item, np.ones(len(row), np.uint64), rank[None], score[None])
+
+
+def _nothing(n_rows: int, n_lists: int) -> Fused:
+    none = np.zeros(0, np.int64)
+    blank = np.zeros((n_lists, 0), np.float32)
+    return Fused(np.zeros(n_rows + 1, np.int64), none, none, none.astype(np.uint64), blank, blank)

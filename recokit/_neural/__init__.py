@@ -1,0 +1,1 @@
+"""Training loops and layers for the models that need torch."""

@@ -1,0 +1,1 @@
+"""Statistics that evaluation, monitoring, debugging and experiments share."""

@@ -1,0 +1,202 @@
+"""The immutable half of an AnnIndex: vectors, what FAISS built of them, and searches that see only some positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recokit._kernels.top_k import top_k_dense
+from recokit.candidates.ann import _faiss
+from recokit.typing import BoolArray, Float32Array, IntArray
+
+__all__ = ["Base", "Visible", "scan"]
+
+#: Scores held at once by a scan: 64 MB.
+_BLOCK = 1 << 24
+#: Vectors compared at once by a scan, and gathered at once by a scan of some of them.
+_SCAN, _GATHER = 1 << 18, 1 << 16
+#: So few visible vectors are scanned, whatever the index: no more than about 3 ms of one core at 64 dimensions.
+_SCANNED = 1 << 15
+#: Codes are re-ranked among so many times as many, and at least so many more.
+_RERANKED, _RERANKED_MORE = 4, 100
+#: Any n_probe suits lists up to this length.
+_USUAL = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Visible:
+    """The positions of a base that a search may return.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (n,), optional
+        None for all.
+    position : ndarray of int64, optional
+        The same in ascending order, where they are few.
+    count : int
+        How many.
+    """
+
+    mask: BoolArray | None
+    position: IntArray | None
+    count: int
+
+    @classmethod
+    def of(cls, mask: BoolArray) -> Visible:
+        """Return the marked positions, listed too if a scan of them is fast."""
+        count = int(np.count_nonzero(mask))
+        if count == len(mask):
+            return cls(None, None, count)
+        return cls(mask, np.flatnonzero(mask) if count <= _SCANNED else None, count)
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """Vectors of some items, and an index of them.
+
+    Parameters
+    ----------
+    codes : ndarray of int64, shape (n,), optional
+        Item codes, ascending; None for 1 to n.
+    vectors : ndarray of float32, shape (n, D)
+        C-contiguous, scaled as the metric wants them.
+    kind : {"exact", "ivf", "pq", "hnsw"}
+    index : faiss.Index or None
+        None for ``"exact"``, which scans the vectors themselves.
+    """
+
+    codes: IntArray | None
+    vectors: Float32Array
+    kind: str
+    index: Any
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def most_probe(self) -> int:
+        """The largest useful number of lists, or width of the walk; 0 where the vectors are scanned."""
+        return 0 if self.index is None else _faiss.most_probe(self.index)
+
+    @property
+    def all_codes(self) -> IntArray:
+        """Item code of each position, (n,) int64."""
+        return np.arange(1, len(self) + 1) if self.codes is None else self.codes
+
+    def code_of(self, position: IntArray) -> IntArray:
+        """Return item codes, 0 for position -1."""
+        if self.codes is None or not len(self.codes):
+            return position + 1
+        return np.where(position < 0, 0, self.codes[position])
+
+    def position_of(self, codes: IntArray) -> IntArray:
+        """Return positions, -1 for items that are not here."""
+        if self.codes is None:
+            return np.where((codes > 0) & (codes <= len(self)), codes - 1, -1)
+        if not len(self.codes):
+            return np.full(len(codes), -1, np.int64)
+        found = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
+        return np.where(self.codes[found] == codes, found, -1)
+
+    def select(self, allowed: BoolArray) -> BoolArray:
+        """Return a mask by item code as one by position."""
+        return allowed[1 : len(self) + 1] if self.codes is None else allowed[self.codes]
+
+    def search(
+        self, queries: Float32Array, k: int, n_probe: int, visible: Visible, *, usual: int
+    ) -> tuple[IntArray, Float32Array]:
+        """Return positions (-1 where there are no more) and scores, (B, up to k), best first.
+
+        ``n_probe`` suits lists of ``usual`` items out of all: longer ones, and those of a part of the items, look at
+        more in proportion. A search that sees few vectors, or wants nearly all that it sees, is a scan of those: an
+        index that had to step over the others would come back short.
+        """
+        k = min(k, visible.count)
+        if self.index is None or visible.position is not None or 2 * k >= visible.count:
+            return scan(self.vectors, queries, k, visible)
+        share = max(1.0, k / max(usual, _USUAL)) * len(self) / visible.count
+        probe = min(int(np.ceil(n_probe * share)), self.most_probe)
+        chosen = None if visible.mask is None else _faiss.selector(visible.mask)
+        if self.kind != "pq":
+            return _faiss.search(self.index, queries, k, probe, chosen)
+        wanted = min(_RERANKED * k + _RERANKED_MORE, visible.count)
+        position, _ = _faiss.search(self.index, queries, wanted, probe, chosen)
+        return self._rerank(queries, position, k)
+
+    def _rerank(self, queries: Float32Array, position: IntArray, k: int) -> tuple[IntArray, Float32Array]:
+        """Order the found positions by the vectors themselves, and keep the k best."""
+        item = np.full((len(queries), k), -1, np.int64)
+        score = np.full((len(queries), k), -np.inf, np.float32)
+        step = max(1, _BLOCK // max(position.shape[1] * self.vectors.shape[1], 1))
+        for start in range(0, len(queries), step):
+            rows = slice(start, start + step)
+            found = np.sort(
+                position[rows], axis=1
+            )  # ascending reads of memory, and ties in the order of codes
+            exact = np.matmul(self.vectors[np.maximum(found, 0)], queries[rows, :, None])[:, :, 0]
+            exact[found < 0] = -np.inf
+            best = np.argsort(-exact, axis=1, kind="stable")[:, :k]
+            score[rows] = np.take_along_axis(exact, best, axis=1)
+            item[rows] = np.where(score[rows] > -np.inf, np.take_along_axis(found, best, axis=1), -1)
+        return item, score
+
+
+def scan(
+    vectors: Float32Array, queries: Float32Array, k: int, visible: Visible
+) -> tuple[IntArray, Float32Array]:
+    """Compare all visible vectors: positions (-1 where there are no more) and scores, (B, k), ties by position."""
+    best = np.full((len(queries), k), -1, np.int64)
+    value = np.full((len(queries), k), -np.inf, np.float32)
+    if not k:
+        return best, value
+    for position, block, hidden in _blocks(vectors, visible):
+        step = max(1, _BLOCK // len(block))
+        for start in range(0, len(queries), step):
+            rows = slice(start, start + step)
+            scores = queries[rows] @ block.T
+            if hidden is not None:
+                scores[:, hidden] = -np.inf
+            found, score = _padded(*top_k_dense(scores, k), k)
+            found = np.where(found < 0, -1, position[np.maximum(found, 0)])
+            best[rows], value[rows] = _best_of(best[rows], value[rows], found, score, k)
+    return best, value
+
+
+def _blocks(
+    vectors: Float32Array, visible: Visible
+) -> Iterator[tuple[IntArray, Float32Array, BoolArray | None]]:
+    """Yield the positions of a part, its vectors, and which of them are hidden."""
+    listed = visible.position
+    size = _GATHER if listed is not None else _SCAN
+    n = len(vectors) if listed is None else len(listed)
+    for start in range(0, n, size):
+        if listed is not None:
+            part = listed[start : start + size]
+            yield part, vectors[part], None
+            continue
+        end = min(start + size, n)
+        hidden = None if visible.mask is None else ~visible.mask[start:end]
+        yield np.arange(start, end), vectors[start:end], hidden
+
+
+def _padded(
+    offsets: IntArray, column: IntArray, score: Float32Array, k: int
+) -> tuple[IntArray, Float32Array]:
+    real = np.arange(k) < np.diff(offsets)[:, None]
+    item = np.full(real.shape, -1, np.int64)
+    value = np.full(real.shape, -np.inf, np.float32)
+    item[real], value[real] = column, score
+    return item, value
+
+
+def _best_of(
+    item: IntArray, score: Float32Array, more: IntArray, more_score: Float32Array, k: int
+) -> tuple[IntArray, Float32Array]:
+    if (item[:, 0] < 0).all():
+        return more, more_score
+    both, value = np.hstack([item, more]), np.hstack([score, more_score])
+    order = np.argsort(-value, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(both, order, axis=1), np.take_along_axis(value, order, axis=1)

@@ -1,0 +1,1 @@
+"""Sources that learn networks: sequences (SASRec) and two towers."""

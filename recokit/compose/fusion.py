@@ -1,0 +1,194 @@
+"""What the answers of sources go through: the check of their contract, and fusion. Public in recokit.compose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recokit._kernels.fusion import Fusion, fuse_lists
+from recokit._kernels.membership import pairs_in_sets
+from recokit._kernels.segments import offsets_to_rows, rank_in_row, rows_to_offsets
+from recokit._kernels.sorting import bits_for
+from recokit.data.candidates import Candidates, Retrieved
+from recokit.data.ragged import Ragged
+from recokit.data.requests import Requests
+from recokit.errors import ConfigurationError, ContractError
+from recokit.typing import AnyArray, BoolArray, IntArray
+
+__all__ = ["MOST_SOURCES", "check_retrieved", "first_allowed", "fuse", "retrieve_allowed"]
+
+
+_DENSE = 1 << 17
+
+
+#: One bit of a uint64 for each source.
+MOST_SOURCES = 64
+
+
+def fuse(
+    names: Sequence[str],
+    retrieved: Sequence[Retrieved],
+    requests: Requests,
+    *,
+    by: Fusion = "interleave",
+    limit: int = 500,
+    quotas: Mapping[str, float] | None = None,
+) -> Candidates:
+    """Fuse the answers of several sources into one batch of candidates.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the sources.
+    retrieved : sequence of Retrieved
+        Their answers, checked; :meth:`Retrieved.empty` for a source that gave none.
+    requests : Requests
+        The B requests.
+    by, limit, quotas
+        See :class:`recokit.compose.Merge`.
+
+    Returns
+    -------
+    Candidates
+        In fusion order within each row, not scored, with the columns ``{name}_rank`` and ``{name}_score``.
+
+    Raises
+    ------
+    ConfigurationError
+        For more than 64 sources.
+    DataError
+        If the batch is too large to be sorted by packed keys.
+
+    Examples
+    --------
+    >>> found = Retrieved.from_padded(np.array([[4, 2]]), np.array([[0.9, 0.1]]))
+    >>> batch = fuse(["popular"], [found], Requests.build(np.array([0])))
+    >>> batch.item.tolist(), batch.column("popular_rank").tolist()
+    ([4, 2], [1.0, 2.0])
+    """
+    if not 0 < len(names) <= MOST_SOURCES:
+        raise ConfigurationError(f"found {len(names)} sources; expected 1 to {MOST_SOURCES}, one bit each")
+    given = dict.fromkeys(names, 1.0 / len(names)) if quotas is None else quotas
+    fused = fuse_lists(
+        [part.offsets for part in retrieved],
+        [part.item for part in retrieved],
+        [part.score for part in retrieved],
+        by=by,
+        limit=limit,
+        shares=[given.get(name, 0.0) for name in names],
+    )
+    columns: dict[str, AnyArray] = {}
+    for source, name in enumerate(names):
+        columns[f"{name}_rank"] = fused.rank[source]
+        columns[f"{name}_score"] = fused.score[source]
+    unscored = np.full(len(fused.item), np.nan, np.float32)
+    return Candidates(
+        requests, fused.offsets, fused.row, fused.item, unscored, fused.sources, tuple(names), columns
+    )
+
+
+def check_retrieved(retrieved: Any, n_rows: int, n_items: int | None, name: str, limit: int) -> None:
+    """Check a source's answer.
+
+    Parameters
+    ----------
+    retrieved : object
+        What the source returned.
+    n_rows : int
+        Number of requests it was asked.
+    n_items : int, optional
+        Number of items in the catalogue; None skips the check of the largest code.
+    name : str
+        Name of the source, for messages.
+    limit : int
+        Most items of a row.
+
+    Raises
+    ------
+    ContractError
+        If it is no Retrieved, an array has the wrong type or shape, offsets do not ascend from 0 to the number
+        of items, a row has more than ``limit`` items or one twice, or a code is none of the catalogue's.
+    """
+    if not isinstance(retrieved, Retrieved):
+        _broken(name, type(retrieved).__name__, "Retrieved")
+    offsets, item, score = retrieved.offsets, retrieved.item, retrieved.score
+    parts = {"offsets": (offsets, np.int64), "item": (item, np.int64), "score": (score, np.float32)}
+    for part, (array, dtype) in parts.items():
+        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
+            shown = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+            _broken(name, f"{part} as {shown}", f"a one-dimensional array of {np.dtype(dtype)}")
+    if len(offsets) != n_rows + 1:
+        _broken(name, f"{len(offsets)} offsets", f"{n_rows + 1}, for {n_rows} requests")
+    if len(score) != len(item):
+        _broken(name, f"{len(item)} items and {len(score)} scores", "one score for each item")
+    counts = np.diff(offsets)
+    if offsets[0] != 0 or offsets[-1] != len(item) or counts.min(initial=0) < 0:
+        _broken(name, "offsets that do not ascend from 0 to the number of items", "CSR offsets")
+    if counts.max(initial=0) > limit:
+        row = int(counts.argmax())
+        _broken(name, f"{counts[row]} items in row {row}", f"at most {limit}, the limit it was given")
+    if not len(item):
+        return
+    lowest, highest = int(item.min()), int(item.max())
+    if lowest < 1 or (n_items is not None and highest > n_items):
+        found = lowest if lowest < 1 else highest
+        _broken(
+            name,
+            f"item code {found}",
+            f"codes from 1 to {n_items or 'the number of items'}; hint: codes of another vocabulary?",
+        )
+    _check_distinct(name, counts, offsets, item)
+
+
+def _check_distinct(name: str, counts: IntArray, offsets: IntArray, item: IntArray) -> None:
+    width, n_codes = int(counts[0]), int(item.max()) + 1
+    if len(counts) * n_codes <= _DENSE:
+        # Where a table of all rows and codes is small, as for one request, nothing is faster.
+        seen = np.zeros((len(counts), n_codes), np.bool_)
+        seen.reshape(-1)[item if len(counts) == 1 else offsets_to_rows(offsets) * n_codes + item] = True
+        again = seen.sum(axis=1) < counts
+    elif (counts == width).all():  # full lists, the usual case: many short sorts beat a long one
+        sorted_items = np.sort(item.reshape(len(counts), width), axis=1)
+        again = (sorted_items[:, 1:] == sorted_items[:, :-1]).any(axis=1)
+    else:
+        key = np.sort((offsets_to_rows(offsets) << bits_for(item.max())) | item)
+        again = np.zeros(len(counts), np.bool_)
+        again[key[1:][key[1:] == key[:-1]] >> bits_for(item.max())] = True
+    if again.any():
+        row = int(again.argmax())
+        codes, times = np.unique(item[offsets[row] : offsets[row + 1]], return_counts=True)
+        _broken(name, f"item code {codes[times.argmax()]} twice in row {row}", "distinct items")
+
+
+def _broken(name: str, found: str, expected: str) -> None:
+    raise ContractError(f"found {found} from {name}.retrieve; expected {expected}")
+
+
+def first_allowed(found: Retrieved, requests: Requests, k: int) -> Retrieved:
+    """Return the first k items of each row of a ready answer that the list ``exclude`` of the requests lacks."""
+    exclude = requests.ragged.get("exclude")
+    row, item, score = offsets_to_rows(found.offsets), found.item, found.score
+    if exclude is not None:
+        kept = ~_excluded(found, exclude)
+        row, item, score = row[kept], item[kept], score[kept]
+    first = rank_in_row(row, rows_to_offsets(row, len(requests))) < k
+    return Retrieved(rows_to_offsets(row[first], len(requests)), item[first], score[first])
+
+
+def retrieve_allowed(source: Any, requests: Requests, k: int) -> Retrieved:
+    """Return at most k items of each row, none from the list ``exclude`` of the requests.
+
+    A source that returns excluded ones is asked again, for as many more as the longest list of them.
+    """
+    found: Retrieved = source.retrieve(requests, k)
+    exclude = requests.ragged.get("exclude")
+    if exclude is None or not _excluded(found, exclude).any():
+        return found
+    found = source.retrieve(requests, k + int(exclude.counts.max()))
+    return first_allowed(found, requests, k)
+
+
+def _excluded(found: Retrieved, exclude: Ragged) -> BoolArray:
+    return pairs_in_sets(offsets_to_rows(found.offsets), found.item, exclude.offsets, exclude.values)

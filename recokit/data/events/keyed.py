@@ -1,0 +1,290 @@
+"""Events of one keyspace, sorted by one integer key, and what they tell as of any time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+
+from recokit._kernels.membership import locate_sorted, search
+from recokit.data.events.distinct import Presence
+from recokit.errors import ConfigurationError, did_you_mean
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+
+__all__ = ["SUMS", "AsOf", "Distinct", "KeyedEvents", "Keyspace", "Moments"]
+
+T = TypeVar("T")
+Part = TypeVar("Part")
+
+#: What a keyspace can sum.
+SUMS = ("value", "valued", "value_squared", "weight")
+
+#: Of what distinct ones are counted, and in which window in seconds, None for ever.
+Distinct: TypeAlias = tuple[str, float | None]
+
+
+@dataclass(frozen=True)
+class Keyspace:
+    """Which events to index, by what, and what to add up.
+
+    Parameters
+    ----------
+    entity : tuple of str
+        Up to two of ``"user"``, ``"item"``, ``"session"``, ``"price_band"`` (see :func:`price_bands`), and categorical
+        columns such as ``"item.category"`` or ``"user.region"``; none for all events as one entity.
+    event : str, optional
+        Only events of this type; all by default.
+    half_lives : tuple of float
+        Half-lives in seconds of the decayed weights.
+    sums : tuple of str
+        What is summed: ``"value"`` (unknown values count 0), ``"valued"`` (events with a known value),
+        ``"value_squared"`` and ``"weight"``.
+    distinct : tuple of (str, float or None)
+        Of what distinct ones are counted, such as ``("user", None)``, and in which window in seconds, None for ever.
+
+    Examples
+    --------
+    >>> Keyspace(("user", "item.category")).name
+    'user*item.category'
+    """
+
+    entity: tuple[str, ...]
+    event: str | None = None
+    half_lives: tuple[float, ...] = ()
+    sums: tuple[str, ...] = ()
+    distinct: tuple[Distinct, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.entity) > 2:
+            raise ConfigurationError(f"found the entity {self.entity!r}; expected at most two parts")
+        unknown = [name for name in self.sums if name not in SUMS]
+        if unknown:
+            raise ConfigurationError(f"found no sum {unknown[0]!r}; {did_you_mean(unknown[0], SUMS)}")
+
+    @property
+    def name(self) -> str:
+        """The key in the index, such as ``"user*item"`` or ``"item:purchase"``."""
+        return ("*".join(self.entity) or "all") + (f":{self.event}" if self.event is not None else "")
+
+
+class Moments:
+    """Times to ask about, shared by many queries: ``now[row]`` is the time of each.
+
+    Parameters
+    ----------
+    times : ndarray of float64, shape (T,)
+        Distinct times of the indexed events, ascending.
+    now : ndarray of float64, shape (B,)
+        Distinct or repeated request times.
+    row : ndarray of int64, shape (N,), optional
+        Which request time each query asks about; by default each its own (N = B).
+    """
+
+    def __init__(self, times: FloatArray, now: FloatArray, row: IntArray | None = None) -> None:
+        self.times, self.now, self.row = times, now, row
+        self._ranks: dict[float, IntArray] = {}
+
+    def of(self, row: IntArray) -> Moments:
+        """Return the moments of other queries about the same request times."""
+        other = Moments(self.times, self.now, row)
+        other._ranks = self._ranks  # each is looked up once for all of them
+        return other
+
+    @property
+    def each(self) -> FloatArray:
+        """Time of each query, (N,) float64."""
+        return self.now if self.row is None else self.now[self.row]
+
+    def rank(self, back: float = 0.0) -> IntArray:
+        """Return how many distinct event times lie strictly before each time minus ``back`` seconds, (N,) int64."""
+        if back not in self._ranks:
+            self._ranks[back] = search(self.times, self.now - back)
+        rank = self._ranks[back]
+        return rank if self.row is None else rank[self.row]
+
+
+@dataclass(frozen=True, eq=False)
+class KeyedEvents:
+    """Events of one keyspace, sorted by entity, then time.
+
+    Parameters
+    ----------
+    times : ndarray of float64, shape (T,)
+        Distinct times of the indexed events, shared by all keyspaces.
+    keys : ndarray of int64, shape (M,)
+        ``entity * T + rank``, ascending; events with an unknown part are left out.
+    offsets : ndarray of int64, shape (E + 2,)
+        Events of entity ``e`` are ``offsets[e]:offsets[e + 1]``; entity 0 has none.
+    codes : ndarray of int64, shape (E,), optional
+        Codes of entities 1..E, ascending: for two parts ``first * width + second``; None where codes are entities.
+    width : int
+        Number of codes of the second part, 0 where there is none.
+    sums : mapping of str to ndarray of int64, shape (M + 1,)
+        Prefix sums in fixed point.
+    exponents : mapping of str to int
+        Binary digits after the point of each sum.
+    decays : mapping of float to ndarray of float64, shape (M + 1,)
+        For each half-life, the decayed weight right after the event before each position.
+    presence : mapping of (str, float or None) to Presence
+        What tells the distinct ones.
+    """
+
+    times: FloatArray
+    keys: IntArray
+    offsets: IntArray
+    codes: IntArray | None = None
+    width: int = 0
+    sums: Mapping[str, IntArray] = field(default_factory=dict)
+    exponents: Mapping[str, int] = field(default_factory=dict)
+    decays: Mapping[float, FloatArray] = field(default_factory=dict)
+    presence: Mapping[Distinct, Presence] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays, the shared times not counted."""
+        parts: list[AnyArray | Presence] = [
+            self.keys,
+            self.offsets,
+            *self.sums.values(),
+            *self.decays.values(),
+        ]
+        parts += [*self.presence.values(), *(() if self.codes is None else (self.codes,))]
+        return sum(part.nbytes for part in parts)
+
+    def entities(self, first: IntArray, second: IntArray | None = None) -> IntArray:
+        """Return the entity of each code, or pair of codes, (N,) int64; 0 where there are no events at all."""
+        if second is None:
+            return self.entities_of(first)
+        return self.entities_of(np.where(second < self.width, first * self.width + second, 0))
+
+    def entities_of(self, code: IntArray) -> IntArray:
+        """Return the entity of each code as ``codes`` has them, (N,) int64; 0 where there are no events at all."""
+        if self.codes is None:
+            return np.where(code < len(self.offsets) - 1, code, 0)
+        position, found = locate_sorted(self.codes, code)
+        return np.where(found, position + 1, 0)
+
+    def as_of(self, when: Moments | FloatArray, first: IntArray, second: IntArray | None = None) -> AsOf:
+        """Return what happened to entities strictly before given times.
+
+        Parameters
+        ----------
+        when : Moments or ndarray of float64, shape (N,)
+            The times.
+        first, second : ndarray of int64, shape (N,)
+            Codes of the entity's parts; ``second`` only for pairs.
+        """
+        moments = when if isinstance(when, Moments) else Moments(self.times, np.asarray(when, np.float64))
+        return AsOf(self, self.entities(first, second), moments)
+
+
+class AsOf:
+    """What happened to N entities strictly before N times.
+
+    Parameters
+    ----------
+    events : KeyedEvents
+    entity : ndarray of int64, shape (N,)
+        Entities as of :meth:`KeyedEvents.entities`.
+    when : Moments
+        A time for each.
+
+    Notes
+    -----
+    A window of ``w`` seconds covers events from ``t - w`` (included) to ``t`` (excluded).
+    """
+
+    def __init__(self, events: KeyedEvents, entity: IntArray, when: Moments) -> None:
+        self._events, self._when, self._entity = events, when, entity
+        self._base = entity * len(events.times)
+        self._start = events.offsets[entity]
+        self._stop = events.offsets[entity + 1]
+        self._present = np.flatnonzero(self._stop > self._start)
+        if len(when.now) and len(events.times) and float(when.now.min()) <= events.times[-1]:
+            self._stop = self._first_from(when.rank())
+            self._present = np.flatnonzero(self._stop > self._start)
+
+    def __len__(self) -> int:
+        return len(self._start)
+
+    @property
+    def any(self) -> BoolArray:
+        """Whether there was an event, (N,) bool."""
+        return self._stop > self._start
+
+    def count(self, window: float | None = None) -> IntArray:
+        """Return the number of events, (N,) int64; in the last ``window`` seconds, if given."""
+        return self._stop - self._since(window)
+
+    def last(self) -> FloatArray:
+        """Return the time of the last event, (N,) float64; NaN if there was none."""
+        return self._time(self._stop - 1)
+
+    def first(self) -> FloatArray:
+        """Return the time of the first event, (N,) float64; NaN if there was none."""
+        return self._time(self._start)
+
+    def recency(self) -> FloatArray:
+        """Return the seconds since the last event, (N,) float64; NaN if there was none."""
+        return self._recency
+
+    @cached_property
+    def _recency(self) -> FloatArray:
+        return self._when.each - self.last()
+
+    def age(self) -> FloatArray:
+        """Return the seconds since the first event, (N,) float64; NaN if there was none."""
+        return self._when.each - self.first()
+
+    def sum(self, name: str, window: float | None = None) -> FloatArray:
+        """Return a declared sum, (N,) float64; over the last ``window`` seconds, if given."""
+        prefix = _declared(self._events.sums, name, "sum")
+        total = prefix[self._stop] - prefix[self._since(window)]
+        return np.ldexp(total.astype(np.float64), -self._events.exponents[name])
+
+    def distinct(self, of: str, window: float | None = None) -> IntArray:
+        """Return the number of declared distinct ones, (N,) int64; in the last ``window`` seconds, if given."""
+        presence = _declared(self._events.presence, (of, window), "distinct count")
+        when = self._when
+        if presence.times is not self._events.times:
+            when = Moments(presence.times, when.now, when.row)
+        return presence.count(self._entity, when.rank(), when.rank(window or 0.0))
+
+    def decayed(self, half_life: float) -> FloatArray:
+        """Return the sum of weights halved every ``half_life`` seconds, (N,) float64."""
+        state = _declared(self._events.decays, half_life, "half-life")
+        decayed = np.zeros(len(self))
+        present = self._present
+        decayed[present] = state[self._stop[present]] * np.exp2(-self._recency[present] / half_life)
+        return decayed
+
+    def _since(self, window: float | None) -> IntArray:
+        return self._start if window is None else self._first_from(self._when.rank(window))
+
+    def _time(self, position: IntArray) -> FloatArray:
+        present = self._present
+        time = np.full(len(position), np.nan)
+        time[present] = self._events.times[self._events.keys[position[present]] - self._base[present]]
+        return time
+
+    def _first_from(self, rank: IntArray) -> IntArray:
+        """Return the position of each entity's first event of at least that time rank, at most the current stop."""
+        wanted = self._base + rank
+        position = self._stop.copy()
+        # Most entities have no event in a short window, or none at all: only the others are worth a search.
+        late = self._present
+        late = late[self._events.keys[self._stop[late] - 1] >= wanted[late]]
+        position[late] = search(self._events.keys, wanted[late])
+        return position
+
+
+def _declared(parts: Mapping[T, Part], name: T, what: str) -> Part:
+    if name not in parts:
+        hint = did_you_mean(str(name), map(str, parts))
+        raise ConfigurationError(
+            f"found no {what} {name!r} in this keyspace; {hint}; it must be declared when built"
+        )
+    return parts[name]

@@ -1,0 +1,211 @@
+"""UserHistory: what each user did strictly before a request, from the event log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recokit._kernels.segments import counts_to_offsets, spans
+from recokit._utils.params import Configured
+from recokit.data.dataset import Dataset
+from recokit.data.events.index import Known
+from recokit.data.events.live_events import LiveEvents
+from recokit.data.events.recent import Tail
+from recokit.data.interactions import Interactions
+from recokit.data.ragged import Ragged
+from recokit.data.requests import Hydrated, Requests
+from recokit.data.times import seconds
+from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.typing import AnyArray, FloatArray, IntArray
+
+__all__ = ["EventLists", "UserHistory", "check_events", "events_of"]
+
+#: The event type that makes an item owned.
+OWNING = "purchase"
+
+
+@dataclass(frozen=True, eq=False)
+class EventLists:
+    """Each user's events in time order, cut at any time by one binary search.
+
+    Parameters
+    ----------
+    times : ndarray of float64, shape (T,)
+        Distinct times of all events, ascending.
+    offsets : ndarray of int64, shape (n_users + 2,)
+        User ``u`` has the events ``offsets[u]:offsets[u + 1]``.
+    key : ndarray of int64, shape (M,)
+        ``user * (T + 1) + rank of its time`` of each event, ascending.
+    item : ndarray of int64, shape (M,)
+    columns : mapping of str to ndarray (M,)
+        Columns beside the items.
+    """
+
+    times: FloatArray
+    offsets: IntArray
+    key: IntArray
+    item: IntArray
+    columns: Mapping[str, AnyArray]
+
+    @classmethod
+    def build(cls, log: Interactions, n_users: int) -> EventLists:
+        """Build from a log sorted by time. User 0 is nobody in particular, and has no events."""
+        log = log.take(np.flatnonzero(log.user > 0))
+        times, rank = np.unique(log.timestamp, return_inverse=True)
+        order = np.argsort(log.user, kind="stable")
+        columns: dict[str, AnyArray] = {"timestamp": log.timestamp, "weight": log.weight, "event": log.event}
+        return cls(
+            times,
+            counts_to_offsets(np.bincount(log.user, minlength=n_users + 1)),
+            (log.user * (len(times) + 1) + rank)[order],
+            log.item[order],
+            {name: column[order] for name, column in columns.items()},
+        )
+
+    def before(
+        self, user: IntArray, now: FloatArray, names: Sequence[str], most: int | None = None
+    ) -> Ragged:
+        """Return each user's items strictly before a time, oldest first, with the named columns.
+
+        Parameters
+        ----------
+        user, now : ndarray, shape (B,)
+            User codes and times.
+        names : sequence of str
+            Columns wanted.
+        most : int, optional
+            Keep this many of the most recent events of each row.
+        """
+        wanted = user * (len(self.times) + 1) + self.times.searchsorted(now)
+        end = self.key.searchsorted(wanted)
+        start = self.offsets[user]
+        if most is not None:
+            start = np.maximum(start, end - most)
+        offsets, index = spans(start, end - start)
+        return Ragged(offsets, self.item[index], {name: self.columns[name][index] for name in names})
+
+
+class UserHistory(Configured):
+    """Hydrator of ``history`` and ``owned`` as of each request's own time.
+
+    A pipeline inserts it by itself where a stage requires either. An event at exactly the request's time is not
+    part of the history.
+
+    Parameters
+    ----------
+    max_events : int, default 1000
+        The most recent events that ``history`` keeps of each row.
+    events : sequence of str, optional
+        Event types that ``history`` holds; all of them by default.
+    tail : LiveEvents, optional
+        Events that come in while the model serves; both lists have them too.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option is out of range, or the data has no such event type.
+
+    Notes
+    -----
+    ``history`` holds items oldest first with the columns ``timestamp`` (float64 seconds), ``weight`` (float32) and
+    ``event`` (int64, code in ``Interactions.event_names``). ``owned`` holds the items of all events of type
+    ``"purchase"``, whatever ``events`` and ``max_events`` say, with the column ``timestamp``: one entry for each
+    purchase, so an item may stand there more than once. In data without purchases nobody owns anything.
+
+    Attributes
+    ----------
+    history_, owned_ : EventLists
+        The events by user.
+    fitted_until_ : float
+        Time up to which events are known.
+
+    Examples
+    --------
+    >>> from recokit.data import Dataset
+    >>> data = Dataset.from_frame({"user": [1, 1, 1], "item": [7, 8, 9], "timestamp": [10, 20, 30]})
+    >>> requests = Requests.build(np.array([1]), now=30.0)
+    >>> hydrated = UserHistory().fit(data).hydrate(requests)
+    >>> data.item_ids.decode(hydrated.ragged["history"].row(0)).tolist()
+    [7, 8]
+    """
+
+    as_of = True
+    provides = ("history", "owned")
+
+    def __init__(
+        self,
+        *,
+        max_events: int = 1000,
+        events: Sequence[str] | None = None,
+        tail: LiveEvents | None = None,
+    ) -> None:
+        if max_events < 1:
+            raise ConfigurationError(f"found max_events={max_events}; expected at least 1")
+        check_events(events)
+        self.max_events, self.events, self.tail = max_events, events, tail
+
+    def fit(self, dataset: Dataset) -> UserHistory:
+        """Index the events by user and time."""
+        log = dataset.interactions
+        self.history_ = EventLists.build(events_of(log, self.events), dataset.n_users)
+        same = self.events is None and log.event_names == (OWNING,)
+        self.owned_ = self.history_ if same else EventLists.build(log.of(OWNING), dataset.n_users)
+        self.fitted_until_ = dataset.until
+        if self.tail is not None:
+            self.known_ = Known.of(dataset, seconds(self.tail.horizon))
+        return self
+
+    def hydrate(self, requests: Requests) -> Hydrated:
+        """Return the lists ``history`` and ``owned`` of each request.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        if not hasattr(self, "history_"):
+            raise NotFittedError("found UserHistory unfitted; expected fit(dataset) first")
+        names = ("timestamp", "weight", "event")
+        history = self.history_.before(requests.user, requests.now, names, self.max_events)
+        owned = self.owned_.before(requests.user, requests.now, ("timestamp",))
+        tail = None if self.tail is None else requests.read(self.tail)
+        if tail is not None and len(tail):
+            new_history, new_owned = tail.made(self, _lists_of_tail)
+            history = history.then(
+                new_history.before(requests.user, requests.now, names), "timestamp", self.max_events
+            )
+            owned = owned.then(new_owned.before(requests.user, requests.now, ("timestamp",)), "timestamp")
+        return Hydrated(ragged={"history": history, "owned": owned})
+
+
+def _lists_of_tail(tail: Tail, stage: UserHistory) -> tuple[EventLists, EventLists]:
+    encoded = tail.encoded(stage.known_)
+    n_users = len(stage.known_.user_ids)
+    log = encoded.log if stage.events is None else encoded.log.of(*stage.events)
+    return EventLists.build(log, n_users), EventLists.build(encoded.log.of(OWNING), n_users)
+
+
+def check_events(events: Sequence[str] | None) -> None:
+    """Check an option that names event types: None for all, or at least one name."""
+    if events is not None and (isinstance(events, str) or not events):
+        raise ConfigurationError(
+            f"found events={events!r}; expected None for all, or names such as ('purchase', 'click')"
+        )
+
+
+def events_of(log: Interactions, events: Sequence[str] | None) -> Interactions:
+    """Return the events of the named types, all of them for None.
+
+    Raises
+    ------
+    ConfigurationError
+        If the log has events, but none is ever of a named type.
+    """
+    if events is None:
+        return log
+    for name in events:
+        if len(log) and name not in log.event_names:
+            raise ConfigurationError(f"found no event type {name!r}; {did_you_mean(name, log.event_names)}")
+    return log.of(*events)

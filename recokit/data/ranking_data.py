@@ -1,0 +1,95 @@
+"""RankingData: what a ranker learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from recokit._kernels.segments import gather_segments
+from recokit.data.schema import Schema
+from recokit.errors import DataError
+from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+
+__all__ = ["RankingData"]
+
+
+@dataclass(frozen=True, eq=False)
+class RankingData:
+    """Labelled candidates, grouped by request.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (N, F)
+        NaN means missing.
+    feature_names : tuple of str
+        Names of the F features.
+    label : ndarray of float32, shape (N,)
+        0 for negatives; positives carry their gain, such as the strongest event's weight.
+    weight : ndarray of float32, shape (N,)
+        Training weight; a sampled negative carries its inverse sampling probability.
+    offsets : ndarray of int64, shape (G + 1,)
+        Groups, one for each (user, window): rows of a group lie together.
+    user, item : ndarray of int64, shape (N,)
+        Codes of each row.
+    now : ndarray of float64, shape (N,)
+        Request time of each row; validation rows are newer than training rows.
+    validation : RankingData, optional
+        The newest window, for early stopping and choice of parameters.
+    columns : mapping of str to ndarray (N,)
+        What else is known of the rows and is no feature, such as the ``position`` and ``propensity`` of logged
+        impressions.
+    schema : Schema, optional
+        What the codes mean, for rankers that look up ids or columns of users and items.
+
+    Raises
+    ------
+    DataError
+        If lengths disagree, a label is not finite, or a weight is negative or not finite.
+    """
+
+    features: Float32Array
+    feature_names: tuple[str, ...]
+    label: Float32Array
+    weight: Float32Array
+    offsets: IntArray
+    user: IntArray
+    item: IntArray
+    now: FloatArray
+    validation: RankingData | None = None
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
+    schema: Schema | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.label)
+        lengths = {"features": len(self.features), "weight": len(self.weight), "item": len(self.item)}
+        lengths |= {"user": len(self.user), "now": len(self.now), "offsets": int(self.offsets[-1])}
+        lengths |= {name: len(column) for name, column in self.columns.items()}
+        for name, length in lengths.items():
+            if length != n:
+                raise DataError(f"found {name} for {length} rows; expected {n}, one for each label")
+        if self.features.shape != (n, len(self.feature_names)):
+            raise DataError(
+                f"found features of shape {self.features.shape}; expected {(n, len(self.feature_names))}"
+            )
+        bad = np.flatnonzero(~np.isfinite(self.label))
+        if len(bad):
+            raise DataError(f"found label {self.label[bad[0]]}; expected finite labels", rows=bad)
+        bad = np.flatnonzero(~(np.isfinite(self.weight) & (self.weight >= 0)))
+        if len(bad):
+            raise DataError(
+                f"found weight {self.weight[bad[0]]}; expected finite weights of at least 0", rows=bad
+            )
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, groups: IntArray) -> RankingData:
+        """Return the rows of some groups, in the given order; the validation part stays as it is."""
+        offsets, index = gather_segments(self.offsets, groups)
+        by_row = ("features", "label", "weight", "user", "item", "now")
+        picked: dict[str, Any] = {name: getattr(self, name)[index] for name in by_row}
+        columns = {name: column[index] for name, column in self.columns.items()}
+        return replace(self, **picked, offsets=offsets, columns=columns)

@@ -1,0 +1,1 @@
+"""Saved state: objects as JSON and arrays behind checksums, without pickle."""

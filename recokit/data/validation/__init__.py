@@ -1,0 +1,1 @@
+"""Validation: whether a dataset is fit to train on."""

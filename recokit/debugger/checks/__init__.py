@@ -1,0 +1,46 @@
+"""Checks: one small class each. Users add their own with the same method."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from recokit.debugger.checks.candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
+from recokit.debugger.checks.features import FeatureCoverage, FeatureFreshness, FeatureValues
+from recokit.debugger.checks.lists import HardRules, ListChanges, RuleChanges
+from recokit.debugger.checks.ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
+from recokit.debugger.checks.serving import Outcome, Snapshot, StageErrors, StageTimes
+from recokit.debugger.evidence import Evidence
+from recokit.debugger.finding import Finding
+
+__all__ = ["CHECKS", "Check"]
+
+
+class Check(Protocol):
+    """Looks at one user's run."""
+
+    def look(self, evidence: Evidence) -> list[Finding]:
+        """Return what there is to say, nothing if all is well."""
+        ...
+
+
+#: What ``diagnose`` runs by default, top-down; of one stage, causes before what they explain.
+CHECKS: tuple[Check, ...] = (
+    StageErrors(),
+    SourceAge(),
+    IndexHealth(),
+    SourceMix(),
+    CandidateRecall(),
+    FeatureFreshness(),
+    FeatureCoverage(),
+    FeatureValues(),
+    Scores(),
+    RankerInputs(),
+    ScoreOrder(),
+    ScoreSpread(),
+    HardRules(),
+    RuleChanges(),
+    ListChanges(),
+    StageTimes(),
+    Snapshot(),
+    Outcome(),
+)

@@ -1,0 +1,220 @@
+"""Compared: what the objectives that compare items have in common, their options and the choice of content."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recokit._utils.params import Configured
+from recokit.data import Schema, Window
+from recokit.diversity._content import Content, Labels, Pairs, Vectors, unit_vectors
+from recokit.errors import ConfigurationError, ContractError, NotFittedError
+from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
+
+__all__ = [
+    "Compared",
+    "Front",
+    "GainState",
+    "Incremental",
+    "check_pool",
+    "check_trade_off",
+    "items_of",
+    "weighted",
+]
+
+
+class Compared(Configured):
+    """An objective that weighs relevance against the likeness of items; see :class:`recokit.diversity.MMR`."""
+
+    def __init__(
+        self,
+        trade_off: float = 0.7,
+        *,
+        vectors: AnyArray | None = None,
+        columns: Sequence[str] | None = None,
+        similarity: Any | Callable[[IntArray, IntArray], AnyArray] | None = None,
+        pool: int = 100,
+    ) -> None:
+        check_trade_off(trade_off)
+        check_pool(pool)
+        given = {"vectors": vectors, "columns": columns, "similarity": similarity}
+        named = [name for name, value in given.items() if value is not None]
+        if len(named) > 1:
+            raise ConfigurationError(
+                f"found both {' and '.join(named)}; expected one of them to compare items by"
+            )
+        self.trade_off, self.vectors, self.columns = trade_off, vectors, columns
+        self.similarity, self.pool = similarity, pool
+        if vectors is not None:
+            if vectors.ndim != 2 or not np.isfinite(vectors).all():
+                raise ConfigurationError(
+                    f"found vectors of shape {vectors.shape}; expected finite ones of shape (n_items + 1, D)"
+                )
+            self.unit_ = unit_vectors(vectors)
+            self.known_: BoolArray = np.asarray(self.unit_.any(axis=1))
+        elif similarity is not None and not callable(similarity):
+            shape: tuple[int, ...] = getattr(similarity, "shape", ())
+            if len(shape) != 2 or shape[0] != shape[1]:
+                raise ConfigurationError(
+                    f"found similarity of shape {shape}; expected (n_items + 1, n_items + 1), or a function of two "
+                    "arrays of item codes"
+                )
+            self.known_ = np.asarray((similarity != 0).sum(axis=1)).ravel() > 0
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The item columns named."""
+        return tuple(f"item.{name.removeprefix('item.')}" for name in self.columns or ())
+
+    def bind(self, schema: Schema) -> Any:
+        """Return a copy that knows the labels to compare items by."""
+        bound: Any = copy.copy(self)
+        if hasattr(self, "known_"):
+            what = "vectors" if self.vectors is not None else "similarity"
+            if len(self.known_) != len(schema.item_ids) + 1:
+                raise ConfigurationError(
+                    f"found {what} for {len(self.known_)} item codes; expected {len(schema.item_ids) + 1}, "
+                    "row 0 for unknown items"
+                )
+        elif self.similarity is None:
+            names = self.columns if self.columns is not None else tuple(schema.items.categorical)
+            if not names:
+                raise ConfigurationError(
+                    "found neither vectors nor a categorical item column; expected something to compare items by; "
+                    f"hint: {type(self).__name__}(vectors=...)"
+                )
+            bound.labels_ = np.stack([_labels(schema, name) for name in names], axis=1)
+        return bound
+
+    def content(self, window: Window) -> Content:
+        """Return what the window's items are compared by."""
+        if self.vectors is not None:
+            return Vectors(self.unit_, self.known_, items_of(window, len(self.unit_)), window.valid)
+        if self.similarity is not None:
+            known = getattr(self, "known_", None)
+            item = items_of(window, None if known is None else len(known))
+            return Pairs(self.similarity, known, item, window.valid)
+        if not hasattr(self, "labels_"):
+            raise NotFittedError(
+                f"found {type(self).__name__} before bind; expected a fitted pipeline around it, vectors=, "
+                "similarity=, or bind(schema)"
+            )
+        return Labels(self.labels_, items_of(window, len(self.labels_)), window.valid)
+
+
+@dataclass(frozen=True, eq=False)
+class GainState:
+    """Weighted relevance and gain so far, (B, W): the gain is written into, each run has its own."""
+
+    content: Content
+    relevance: Float32Array
+    gain: Float32Array
+    front: Front
+
+
+class Incremental(Compared):
+    """An objective whose gain is relevance less something that each choice adds to."""
+
+    def gain(self, state: GainState) -> Float32Array:
+        """Return the gain, (B, W); what has no content loses what its row's others lose in the mean."""
+        if state.content.known.all:
+            return state.gain
+        return state.relevance + state.content.known.neutral(state.gain - state.relevance)
+
+
+def _labels(schema: Schema, name: str) -> IntArray:
+    """Return an item column as label codes, 0 where it is missing."""
+    column = schema.item_column(name)
+    if column.dtype.kind == "i":
+        return column.astype(np.int64)
+    if column.dtype.kind == "O":
+        missing = np.array([value is None for value in column])
+        codes = np.unique(np.where(missing, "", column).astype(str), return_inverse=True)[1] + 1
+    else:
+        missing = np.isnan(column)
+        codes = np.unique(column, return_inverse=True)[1] + 1
+    return np.asarray(np.where(missing, 0, codes), np.int64)
+
+
+def items_of(window: Window, n_codes: int | None = None) -> IntArray:
+    """Return the item codes of a window, (B, W).
+
+    Raises
+    ------
+    ContractError
+        If a code is not below ``n_codes``.
+    """
+    item = window.candidates.item[window.index] if len(window.candidates) else window.index
+    if n_codes is not None and item.size and item.max() >= n_codes:
+        raise ContractError(f"found item code {item.max()}; expected at most {n_codes - 1}")
+    return item
+
+
+def weighted(trade_off: float, relevance: Float32Array) -> Float32Array:
+    """Return the share of relevance in a gain, ``trade_off * relevance``, as a new array."""
+    return np.asarray(np.float32(trade_off) * relevance)
+
+
+def check_trade_off(trade_off: float) -> None:
+    """Raise ConfigurationError unless a trade-off is from 0 to 1."""
+    if not 0 <= trade_off <= 1:
+        raise ConfigurationError(f"found trade_off={trade_off}; expected 0 to 1")
+
+
+def check_pool(pool: int) -> None:
+    """Raise ConfigurationError unless a pool holds a candidate."""
+    if pool < 1:
+        raise ConfigurationError(f"found pool={pool}; expected at least 1")
+
+
+#: Candidates in front at first; windows of less than twice as many are exact all over.
+SMALLEST = 128
+
+
+class Front:
+    """The candidates of windows (B, W) whose gain is exact: those before one position.
+
+    Where gains only fall, an old one bounds the gain of today. Windows are in order of relevance, so what is chosen
+    stands in front; where a bound behind is larger than all that is in front, the front grows.
+
+    Attributes
+    ----------
+    end : int
+        From this window position on, gains are bounds.
+    unseen : list of ndarray of int64 (B,)
+        Choices that what stands behind the front was not compared with.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.end = self.width = width
+        self.unseen: list[IntArray] = []
+        self._first: int | None = None
+
+    def allow_bounds(self, content: Content, first: int = 0) -> None:
+        """Let bounds do after the first choices, for vectors that all items have: a mean would need all gains."""
+        if isinstance(content, Vectors) and content.known.all and self.width >= 2 * SMALLEST:
+            self._first = first
+            self.end = self.width if first else SMALLEST
+
+    def note(self, chosen: IntArray) -> None:
+        """Take note of a choice (B,) that the candidates in front were compared with."""
+        if self._first is None:
+            return
+        if self._first:
+            self._first -= 1
+            self.end = self.width if self._first else SMALLEST
+        else:
+            self.unseen.append(chosen)
+
+    def holds(self, chosen: IntArray) -> bool:
+        """Tell whether window positions (B,) are in front."""
+        return self.end == self.width or not np.count_nonzero(chosen >= self.end)
+
+    def grow(self, chosen: IntArray) -> slice:
+        """Take in window positions (B,), and half as many as there were at least; return what is new."""
+        start, self.end = self.end, min(max(int(chosen.max()) + 1, self.end * 3 // 2), self.width)
+        return slice(start, self.end)

@@ -1,0 +1,1 @@
+"""Drift: whether what is served still looks like what was trained on."""

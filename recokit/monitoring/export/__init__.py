@@ -1,0 +1,1 @@
+"""Exports: Prometheus, Grafana, OpenTelemetry and JSON lines."""

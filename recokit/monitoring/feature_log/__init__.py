@@ -1,0 +1,1 @@
+"""Feature log: what was served, kept to train on."""

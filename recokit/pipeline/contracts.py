@@ -1,0 +1,159 @@
+"""Checks: what a stage returned, against its protocol. A breach is a ContractError, always raised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from recokit.data import Candidates, Cap, Pin, Ragged, Requests
+from recokit.data.requests import Hydrated
+from recokit.errors import ConfigurationError, ContractError
+from recokit.pipeline.plan import Node, Plan
+from recokit.protocols import Role
+from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
+
+__all__ = [
+    "check_disclosed",
+    "checked_columns",
+    "checked_features",
+    "checked_hydrated",
+    "checked_limits",
+    "checked_mask",
+    "checked_order",
+    "checked_score",
+    "checked_verdict",
+]
+
+
+def check_disclosed(plan: Plan) -> None:
+    """Check that what scorers raise is labelled in the end.
+
+    Raises
+    ------
+    ConfigurationError
+        If a stage puts a label on what it touches (``touches`` and ``label``), and no annotator checks for it.
+    """
+    checked = {label for node in plan.annotators for label in getattr(node.stage, "labels", ())}
+    for node in plan:
+        label = getattr(node.stage, "label", None)
+        if (
+            node.role is Role.SCORER
+            and hasattr(node.stage, "touches")
+            and label is not None
+            and label not in checked
+        ):
+            raise ConfigurationError(
+                f"found {node.name}, which moves items, and nothing that labels them {label!r}; "
+                "expected an annotator that does; hint: rules.Disclose(the same rule)"
+            )
+
+
+def checked_hydrated(node: Node, requests: Requests) -> Hydrated:
+    """Return the hydrator's columns and lists, each with one entry for each request."""
+    hydrated = node.stage.hydrate(requests)
+    if not isinstance(hydrated, Hydrated):
+        raise ContractError(_found(node, "hydrate", hydrated, "Hydrated(columns, ragged)"))
+    expected = f"one entry for each of {len(requests)} requests"
+    for name, column in hydrated.columns.items():
+        if not isinstance(column, np.ndarray) or column.shape != (len(requests),):
+            raise ContractError(_found(node, "hydrate", column, expected, name))
+    for name, lists in hydrated.ragged.items():
+        if not isinstance(lists, Ragged) or len(lists) != len(requests):
+            raise ContractError(_found(node, "hydrate", lists, f"a Ragged with {expected}", name))
+    return hydrated
+
+
+def checked_mask(node: Node, batch: Candidates) -> BoolArray:
+    """Return the filter's decisions, a copy."""
+    return _bools(node, "keep", node.stage.keep(batch), batch).copy()
+
+
+def checked_verdict(node: Node, batch: Candidates) -> BoolArray:
+    """Return which candidates an annotator's hard check lets through."""
+    return _bools(node, "verify", node.stage.verify(batch), batch)
+
+
+def checked_features(node: Node, batch: Candidates) -> Float32Array:
+    """Return the featurizer's block, one column for each of its names."""
+    block = node.stage.featurize(batch)
+    shape = (len(batch), len(node.stage.names))
+    if not isinstance(block, np.ndarray) or block.dtype.kind != "f" or block.shape != shape:
+        raise ContractError(_found(node, "featurize", block, f"float32 {shape}, one column for each name"))
+    return block.astype(np.float32, copy=False)
+
+
+def checked_score(node: Node, batch: Candidates) -> Float32Array:
+    """Return the scores; whether they are finite is for the runner to see."""
+    score = node.stage.score(batch)
+    if not isinstance(score, np.ndarray) or score.dtype.kind != "f" or score.shape != (len(batch),):
+        raise ContractError(_found(node, "score", score, f"float32 ({len(batch)},)"))
+    return score.astype(np.float32, copy=False)
+
+
+def checked_columns(node: Node, batch: Candidates) -> Mapping[str, AnyArray]:
+    """Return the annotator's columns."""
+    columns = node.stage.annotate(batch)
+    if not isinstance(columns, Mapping):
+        raise ContractError(_found(node, "annotate", columns, "a mapping of names to columns"))
+    for name, values in columns.items():
+        if not isinstance(values, np.ndarray) or values.shape != (len(batch),):
+            raise ContractError(_found(node, "annotate", values, f"({len(batch)},)", name))
+    return columns
+
+
+def checked_limits(node: Node, batch: Candidates) -> tuple[Cap | Pin, ...]:
+    """Return the constraint's limits, each with one entry for each candidate."""
+    limits = node.stage.limit(batch)
+    if not isinstance(limits, tuple) or not all(isinstance(limit, (Cap, Pin)) for limit in limits):
+        raise ContractError(_found(node, "limit", limits, "a tuple of Cap and Pin"))
+    for limit in limits:
+        n = _entries(limit)
+        if n != len(batch):
+            raise ContractError(
+                f"found limit {limit.name!r} for {n} candidates from {node.name}.limit; expected {len(batch)}"
+            )
+    return limits
+
+
+def checked_order(node: Node, batch: Candidates) -> IntArray:
+    """Return the reranker's order: rows together and ascending, no position twice."""
+    order = node.stage.rerank(batch)
+    if not isinstance(order, np.ndarray) or order.dtype.kind != "i" or order.ndim != 1:
+        raise ContractError(_found(node, "rerank", order, "int64 positions"))
+    order = order.astype(np.int64, copy=False)
+    outside = order[(order < 0) | (order >= len(batch))]
+    if len(outside):
+        raise ContractError(
+            f"found position {outside[0]} from {node.name}.rerank; expected 0 to {len(batch) - 1}"
+        )
+    times = np.bincount(order, minlength=len(batch))
+    if (times > 1).any():
+        raise ContractError(
+            f"found position {times.argmax()} twice from {node.name}.rerank; expected distinct positions"
+        )
+    if (np.diff(batch.row[order]) < 0).any():
+        raise ContractError(
+            f"found rows mixed in the order from {node.name}.rerank; expected each row's positions together, "
+            "rows ascending"
+        )
+    return order
+
+
+def _bools(node: Node, verb: str, mask: Any, batch: Candidates) -> BoolArray:
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (len(batch),):
+        raise ContractError(_found(node, verb, mask, f"bool ({len(batch)},)"))
+    return mask
+
+
+def _entries(limit: Cap | Pin) -> int:
+    if isinstance(limit, Pin):
+        return len(limit.position)
+    return len(limit.group) if limit.offsets is None else len(limit.offsets) - 1
+
+
+def _found(node: Node, verb: str, value: Any, expected: str, part: str = "") -> str:
+    found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+    what = f"{found} for {part!r}" if part else found
+    return f"found {what} from {node.name}.{verb}; expected {expected}"

@@ -1,0 +1,136 @@
+"""Nested: a fitted pipeline as one source of another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recokit.data import Live, Requests, Retrieved, Schema
+from recokit.errors import VocabularyMismatch
+from recokit.pipeline.requests import Lists, user_array
+from recokit.result import Recommendations
+from recokit.typing import AnyArray
+
+if TYPE_CHECKING:
+    from recokit.pipeline.pipeline import Pipeline
+
+__all__ = ["NonProfiling", "PipelineSource"]
+
+
+class PipelineSource:
+    """A fitted pipeline as one source of another; its list is what the source retrieves.
+
+    Both must have the same vocabularies. It is not fitted again with the outer one, and cannot be saved inside it.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The inner pipeline.
+
+    Examples
+    --------
+    >>> import recokit as rk
+    >>> data = rk.testing.toy_dataset()
+    >>> inner = rk.Pipeline([rk.candidates.Popular(window="3650D")]).fit(data)
+    >>> outer = rk.Pipeline([inner.as_source()]).fit(data)
+    >>> outer.recommend([None], k=3).ids(0) == inner.recommend([None], k=3).ids(0)
+    True
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+
+    def __repr__(self) -> str:
+        return f"PipelineSource({self.pipeline.fingerprint})"
+
+    @property
+    def fitted_until_(self) -> float:
+        """Time up to which the inner pipeline has seen events."""
+        return self.pipeline.fitted_until
+
+    def live_values(self) -> Mapping[int, Live[Any]]:
+        """Return the inner pipeline's live values, which the outer run pins too."""
+        return self.pipeline.live_values()
+
+    def bind(self, schema: Schema) -> PipelineSource:
+        """Check that both pipelines mean the same by a code.
+
+        Raises
+        ------
+        VocabularyMismatch
+            If they were fitted with different vocabularies.
+        """
+        own = self.pipeline.schema
+        for name in ("item_ids", "user_ids"):
+            mine, theirs = getattr(own, name), getattr(schema, name)
+            if mine != theirs:
+                raise VocabularyMismatch(
+                    f"found an inner pipeline whose {name} ({len(mine)}) differ from the outer one's ({len(theirs)}); "
+                    "expected the same; hint: fit both on the same dataset"
+                )
+        return self
+
+    def retrieve(self, requests: Requests, limit: int) -> Retrieved:
+        """Return the inner pipeline's list of at most ``limit`` items, within the time that is left.
+
+        Raises
+        ------
+        StageError
+            If a row of the inner pipeline FAILED.
+        """
+        asked = replace(requests, k=np.full(len(requests), limit, np.int64))
+        left = requests.remaining()
+        budget_ms = None if left == np.inf else max(1e3 * left, 1e-3)
+        answer = self.pipeline.run(asked, budget_ms=budget_ms).raise_for_status()
+        return Retrieved(answer.offsets, answer.item, answer.score)
+
+
+#: What a caller says of one request, not of a person.
+_OF_THE_REQUEST = ("items", "exclude")
+
+
+class NonProfiling:
+    """The same fitted pipeline for users who do not want to be profiled.
+
+    Every request runs as an anonymous one: without the user's id, history, purchases or session, and so without user
+    columns and personal features. What the request itself says stays: context, ``items``, ``exclude``, the time.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Fitted; made by its method ``non_profiling``.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+
+    def recommend(
+        self,
+        users: Sequence[Any] | AnyArray | None = None,
+        k: int | Sequence[int] = 10,
+        *,
+        history: Lists | None = None,
+        session: Lists | None = None,
+        **options: Any,
+    ) -> Recommendations:
+        """Recommend items as :meth:`Pipeline.recommend` does, with users, history and session only counted.
+
+        A rule that needs to know what a user owns lets everything pass.
+        """
+        lists = {"history": history, "session": session, "items": options.get("items")}
+        asked = user_array(users, lists)
+        result = self.pipeline.recommend([None] * len(asked), k, **options)
+        return replace(result, users=asked)
+
+    def run(self, requests: Requests, **options: Any) -> Recommendations:
+        """Run requests made of codes, as :meth:`Pipeline.run` does, without the persons in them."""
+        kept = {name: lists for name, lists in requests.ragged.items() if name in _OF_THE_REQUEST}
+        given = {name: mask for name, mask in requests.given.items() if name in kept}
+        nobody = np.zeros_like(requests.user)
+        return self.pipeline.run(replace(requests, user=nobody, ragged=kept, given=given), **options)
+
+    def __repr__(self) -> str:
+        return f"{self.pipeline!r}.non_profiling()"

@@ -1,0 +1,11 @@
+"""The launch checklist as code: :func:`preflight` checks a fitted pipeline and its data before it serves.
+
+Each item is judged by what another module measures: validation, drift, the audit of negatives, evaluation, traces and
+the lists themselves. An item that lacks what it needs says "not checked", and that is no pass.
+"""
+
+from recokit.preflight.limits import PreflightLimits
+from recokit.preflight.preflight import CHECKLIST, preflight
+from recokit.preflight.report import PreflightReport
+
+__all__ = ["CHECKLIST", "PreflightLimits", "PreflightReport", "preflight"]

@@ -1,0 +1,200 @@
+"""preflight: the launch checklist as one call (R41)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from recokit.data import Dataset, timestamp
+from recokit.data.dataset import require_dataset
+from recokit.data.validation.report import Check
+from recokit.errors import ConfigurationError, DataError, NotFittedError, RecokitError, did_you_mean
+from recokit.monitoring import ReferenceProfile
+from recokit.preflight import data_items, quality_items, rule_items, serving_items
+from recokit.preflight.launch import Launch, blocked_values, item_values
+from recokit.preflight.limits import PreflightLimits
+from recokit.preflight.report import PreflightReport
+from recokit.typing import AnyArray
+
+__all__ = ["CHECKLIST", "preflight"]
+
+#: The items by name, in the order of the report.
+CHECKLIST: Mapping[str, Callable[[Launch], Check]] = {
+    "data.valid": data_items.training_data,
+    "data.drift": data_items.drift,
+    "data.duplicates": data_items.duplicates,
+    "data.negatives": data_items.negatives,
+    "data.events": data_items.event_weights,
+    "data.amount": data_items.amount,
+    "quality.baseline": quality_items.against_baseline,
+    "quality.segments": quality_items.segments,
+    "serving.latency": serving_items.latency,
+    "serving.fallback": serving_items.fallback,
+    "rules.stock": rule_items.stock,
+    "rules.owned": rule_items.owned,
+    "rules.policy": rule_items.policy,
+    "rules.categories": rule_items.categories,
+    "rules.disclosure": rule_items.disclosure,
+    "rules.sellers": rule_items.sellers,
+    "rules.removals": rule_items.removals,
+    "serving.slower": serving_items.slower,
+    "serving.outcomes": serving_items.outcomes,
+    "quality.catalogue": quality_items.catalogue,
+    "serving.errors": serving_items.errors,
+    "quality.cold_start": quality_items.cold_start,
+}
+
+
+def preflight(
+    pipeline: Any,
+    train: Dataset,
+    test: Dataset | None = None,
+    *,
+    baseline: Any = None,
+    now: str | float | None = None,
+    profile: ReferenceProfile | None = None,
+    negatives: Any = None,
+    in_stock: str | AnyArray | None = "in_stock",
+    consumable: str | AnyArray | None = "consumable",
+    blocked: str | AnyArray | Collection[Any] | None = None,
+    sponsored: str | AnyArray | None = "sponsored",
+    category: str | AnyArray | None = "category",
+    seller: str | AnyArray | None = "seller",
+    by: Any = "activity",
+    n_users: int = 200,
+    n_requests: int = 50,
+    limits: PreflightLimits | None = None,
+    **changes: Any,
+) -> PreflightReport:
+    """Check a fitted pipeline and its data against the launch checklist.
+
+    Every item gives pass, warn, fail or "not checked", with evidence. Rules are judged on the lists that come out, not
+    by whether the pipeline has a stage of some name. Observers of the pipelines see nothing of it.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Fitted; what is to be launched.
+    train : Dataset
+        What it learned from.
+    test : Dataset, optional
+        A later part of the same data.
+    baseline : Pipeline, optional
+        What serves now, or the simplest thing that would do.
+    now : str or float, optional
+        Time of launch; the cut of train by default, else just after its last event.
+    profile : ReferenceProfile, optional
+        Of the features that the ranker learned from.
+    negatives : NegativeSampler, or pair of ndarray of int64, optional
+        Fitted on train, or user and item codes drawn elsewhere; see :func:`recokit.training.audit`.
+    in_stock, consumable, blocked, sponsored : str or ndarray of shape (n_items + 1,), optional
+        Item column of ``train``, or values by item code: above 0 is yes, NaN unknown. Where the table lacks the column
+        of the default name, it is not checked. ``blocked`` may also be a list, tuple or set of item ids.
+    category, seller : str or ndarray of shape (n_items + 1,), optional
+        The same, of groups.
+    by : str, Categorical, ndarray or mapping, default "activity"
+        Segments, as in :func:`recokit.evaluate`.
+    n_users : int, default 200
+        Users, spread over those of train, whose lists are looked at.
+    n_requests : int, default 50
+        Single requests that are timed.
+    limits : PreflightLimits, optional
+        Where to warn and fail.
+    **changes
+        Single limits, by name, such as ``budget_ms=50`` or ``max_age="48h"``.
+
+    Returns
+    -------
+    PreflightReport
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown option or limit, numbers below 1, a column that the item table lacks, or values that are not by
+        item code.
+    NotFittedError
+        If the pipeline or the baseline is not fitted.
+    DataError
+        If train or test is no Dataset, or train has no users.
+
+    Examples
+    --------
+    >>> import recokit as rk
+    >>> data = rk.testing.toy_dataset()
+    >>> pipeline = rk.Pipeline([rk.candidates.Popular()]).fit(data)
+    >>> report = rk.preflight(pipeline, data, n_requests=1)
+    >>> report["serving.outcomes"].status, report["serving.fallback"].status
+    ('not checked', 'fail')
+    >>> report.exit_code()
+    1
+    """
+    if n_users < 1 or n_requests < 1:
+        raise ConfigurationError(f"found n_users={n_users}, n_requests={n_requests}; expected at least 1")
+    require_dataset(train, "train")
+    if test is not None:
+        require_dataset(test, "test")
+    limits = limits or PreflightLimits()
+    for name in changes:
+        if name not in limits.names:
+            raise ConfigurationError(
+                f"found option {name!r}; {did_you_mean(name, [*_DEFAULTS, *limits.names])}"
+            )
+    columns = {
+        "in_stock": in_stock,
+        "consumable": consumable,
+        "sponsored": sponsored,
+        "category": category,
+        "seller": seller,
+    }
+    if now is None:
+        now = train.cut if train.cut is not None else float(np.nextafter(train.until, np.inf))
+    launch = Launch(
+        pipeline=pipeline,
+        train=train,
+        test=test,
+        baseline=baseline,
+        now=timestamp(now),
+        users=_sample(train, n_users),
+        profile=profile,
+        negatives=negatives,
+        columns={
+            **{name: item_values(train, name, given, _DEFAULTS[name]) for name, given in columns.items()},
+            "blocked": blocked_values(train, blocked),
+        },
+        by=by,
+        n_requests=n_requests,
+        limits=limits.changed(**changes),
+    ).without_observers()
+    return PreflightReport(
+        f"Launch checklist of {len(CHECKLIST)} items",
+        tuple(_judge(name, item, launch) for name, item in CHECKLIST.items()),
+    )
+
+
+#: The options by name; the rest of ``changes`` are limits.
+_DEFAULTS = {
+    name: option.default
+    for name, option in inspect.signature(preflight).parameters.items()
+    if option.kind is option.KEYWORD_ONLY
+}
+
+
+def _judge(name: str, item: Callable[[Launch], Check], launch: Launch) -> Check:
+    try:
+        return item(launch)
+    except NotFittedError:
+        raise
+    except RecokitError as error:
+        return Check(name, "fail", f"could not be checked: {error}", hint="mend this first")
+
+
+def _sample(train: Dataset, n_users: int) -> list[Any]:
+    """Return ids of users with events, spread evenly over their codes: the same ones each time."""
+    active = np.unique(train.interactions.user[train.interactions.user > 0])
+    if not len(active):
+        raise DataError("found no users in train; expected what the pipeline learned from")
+    chosen = active[np.unique(np.linspace(0, len(active) - 1, min(n_users, len(active))).astype(np.int64))]
+    return list(train.user_ids.decode(chosen))

@@ -1,0 +1,222 @@
+"""What is asked of one selection, and the windows it chooses from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from recokit._kernels.segments import counts_to_offsets, gather_segments, offsets_to_rows, rank_in_row
+from recokit._kernels.slate_limits import CapArrays
+from recokit._kernels.sorting import top_by_score
+from recokit._kernels.top_k import sort_key
+from recokit.data import Candidates, Cap, Pin, Window
+from recokit.protocols import Objective
+from recokit.typing import BoolArray, Float32Array, IntArray
+
+__all__ = ["Task", "cap_arrays", "narrow_window", "wide_window"]
+
+#: A row of more than so many windows' worth of candidates is cut before it is sorted.
+_WORTH_CUTTING = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One selection: see :func:`recokit.slates.select` for its parts."""
+
+    candidates: Candidates
+    k: IntArray
+    limits: tuple[Cap | Pin, ...]
+    objective: Objective | None
+    order: IntArray | None
+    placed: IntArray
+    relax: bool
+
+    @cached_property
+    def caps(self) -> list[Cap]:
+        """The limits that count."""
+        return [limit for limit in self.limits if isinstance(limit, Cap)]
+
+    @cached_property
+    def pins(self) -> list[Pin]:
+        """The limits that fix places."""
+        return [limit for limit in self.limits if isinstance(limit, Pin)]
+
+    @property
+    def strict(self) -> list[Cap]:
+        """The caps that nothing makes yield: the hard ones, or all where none may be relaxed."""
+        return [cap for cap in self.caps if cap.hard or not self.relax]
+
+    def rows(self, rows: IntArray) -> Task:
+        """Return the task for some rows."""
+        index = gather_segments(self.candidates.offsets, rows)[1]
+        order = None
+        if self.order is not None:
+            inverse = np.full(len(self.candidates), -1, np.int64)
+            inverse[index] = np.arange(len(index))
+            order = inverse[self.order]
+            order = order[order >= 0]
+        return replace(
+            self,
+            candidates=self.candidates.take_rows(rows),
+            k=self.k[rows],
+            limits=tuple(_take_limit(limit, index) for limit in self.limits),
+            order=order,
+            placed=self.placed[rows],
+        )
+
+
+def _take_limit(limit: Cap | Pin, index: IntArray) -> Cap | Pin:
+    if isinstance(limit, Pin):
+        return replace(limit, position=limit.position[index])
+    if limit.offsets is None:
+        return replace(limit, group=limit.group[index])
+    offsets, inside = gather_segments(limit.offsets, index)
+    return replace(limit, group=limit.group[inside], offsets=offsets)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranked:
+    """Positions of each row's candidates in order of preference, those already placed first."""
+
+    offsets: IntArray
+    index: IntArray
+
+    @property
+    def row(self) -> IntArray:
+        return offsets_to_rows(self.offsets)
+
+
+def narrow_window(task: Task, width: IntArray) -> Window:
+    """Return the best candidates of each row, and beyond them those that are pinned or that a minimum may need."""
+    needing = [cap for cap in task.caps if cap.minimum]
+    weighed = task.objective is not None
+    if not needing and not task.pins:
+        return _window(task.candidates, _ranked(task, int(width.max(initial=1))), width, weighed)
+    ranked = _ranked(task)
+    also = np.zeros(len(task.candidates), np.bool_)
+    for pin in task.pins:
+        also |= pin.position > 0
+    for cap in needing:
+        offsets = np.arange(len(task.candidates) + 1) if cap.offsets is None else cap.offsets
+        of = offsets_to_rows(offsets)
+        also[of[_first(ranked, of, [cap.group], np.full(task.candidates.n_rows, cap.minimum))]] = True
+    return _window(task.candidates, _best(ranked, width, also), np.diff(ranked.offsets), weighed)
+
+
+def wide_window(task: Task, width: IntArray) -> Window:
+    """Return what no list can do without: the best of each row, and k of every kind.
+
+    Candidates of the same groups are alike to all caps; of more than k such, the worse ones are in no list.
+    """
+    ranked = _ranked(task)
+    everything = np.arange(len(task.candidates))
+    kinds = [layer[0] for cap in task.caps for layer in _groups(cap, everything[None])]
+    also = np.zeros(len(everything), np.bool_)
+    also[_first(ranked, everything, kinds, task.k)] = True
+    for pin in task.pins:
+        also |= pin.position > 0
+    return _window(task.candidates, _best(ranked, width, also), np.diff(ranked.offsets), weighed=True)
+
+
+def _first(ranked: _Ranked, of: IntArray, codes: Sequence[IntArray], most: IntArray) -> IntArray:
+    """Return which elements, of the candidates ``of``, are among the first so many of their row with their codes."""
+    rank = np.full(int(max(ranked.index.max(initial=-1), of.max(initial=-1))) + 1, -1, np.int64)
+    rank[ranked.index] = np.arange(len(ranked.index))
+    row = np.full(len(rank), -1, np.int64)
+    row[ranked.index] = ranked.row
+    there = np.flatnonzero(rank[of] >= 0)
+    keys = [rank[of[there]], *(code[there] for code in codes), row[of[there]]]
+    order = np.lexsort(keys)
+    new = np.ones(len(order), np.bool_)
+    new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys[1:]], axis=0)
+    starts = np.flatnonzero(new)
+    within = np.arange(len(order)) - starts[np.cumsum(new) - 1]
+    return np.asarray(there[order[within < most[keys[-1][order]]]])
+
+
+def _best(ranked: _Ranked, width: IntArray, also: BoolArray) -> _Ranked:
+    row = ranked.row
+    kept = (rank_in_row(row, ranked.offsets) < width[row]) | also[ranked.index]
+    counts = np.bincount(row[kept], minlength=len(ranked.offsets) - 1)
+    return _Ranked(counts_to_offsets(counts), ranked.index[kept])
+
+
+def _ranked(task: Task, width: int | None = None) -> _Ranked:
+    """Rank each row's candidates; of a single row the best ``width`` are enough, and more come only for ties."""
+    candidates, order, placed = task.candidates, task.order, task.placed
+    row, offsets = candidates.row, candidates.offsets
+    if order is not None:
+        if placed.any():
+            # A reranker may move, or leave out, what is placed already.
+            before = rank_in_row(row, offsets) < placed[row]
+            order = np.concatenate([np.flatnonzero(before), order[~before[order]]])
+            order = order[np.argsort(row[order], kind="stable")]
+        counts = np.bincount(row[order], minlength=candidates.n_rows)
+        return _Ranked(counts_to_offsets(counts), order)
+    if candidates.n_rows != 1 and not placed.any():
+        place = rank_in_row(row, offsets)
+        return _Ranked(offsets, offsets[row] + top_by_score(offsets, candidates.score, place, len(place))[1])
+    key = sort_key(candidates.score)
+    if placed.any():
+        rank = rank_in_row(row, offsets)
+        before = rank < placed[row]
+        return _Ranked(offsets, np.lexsort((np.where(before, rank, key), ~before, row)))
+    if width is None or len(key) < _WORTH_CUTTING * width:
+        return _Ranked(offsets, np.argsort(key, kind="stable"))
+    near = np.flatnonzero(key <= np.partition(key, width - 1)[width - 1])
+    return _Ranked(np.array([0, len(near)]), near[np.argsort(key[near], kind="stable")])
+
+
+def _window(candidates: Candidates, ranked: _Ranked, width: IntArray, weighed: bool) -> Window:
+    counts = np.minimum(ranked.offsets[1:] - ranked.offsets[:-1], width)
+    place = np.arange(max(int(counts.max(initial=0)), 1))
+    valid = place < counts[:, None]
+    position = np.where(valid, ranked.offsets[:-1, None] + place, 0)
+    index = ranked.index[position] if len(ranked.index) else np.zeros_like(position)
+    # Where nothing weighs relevance, the order is all that counts.
+    relevance = _relevance(candidates, index, valid) if weighed else np.zeros(index.shape, np.float32)
+    return Window(candidates, index, valid, relevance)
+
+
+def _relevance(candidates: Candidates, index: IntArray, valid: BoolArray) -> Float32Array:
+    if not len(candidates):
+        return np.zeros(index.shape, np.float32)
+    score = candidates.score[index]
+    finite = np.isfinite(score) & valid
+    if not finite.all():
+        lowest = np.where(finite, score, np.inf).min(axis=1, keepdims=True)
+        score = np.where(finite, score, np.where(np.isfinite(lowest), lowest, 0))
+    low = score.min(axis=1, keepdims=True)
+    spread = score.max(axis=1, keepdims=True) - low
+    differ = spread > 0
+    return np.where(differ, (score - low) / np.where(differ, spread, 1), finite).astype(
+        np.float32, copy=False
+    )
+
+
+def cap_arrays(cap: Cap, index: IntArray, length: IntArray) -> CapArrays:
+    """Return a cap on a window (B, W), its share counted for lists of the given lengths (B,)."""
+    maximum = None
+    if cap.share is not None:
+        length = length if cap.within is None else np.minimum(length, cap.within)
+        # The small number guards the floor against the last digit of a product such as 0.29 * 100.
+        maximum = np.maximum(np.floor(cap.share * length + 1e-9).astype(np.int64), 1)
+    elif cap.maximum is not None:
+        maximum = np.full(len(length), cap.maximum, np.int64)
+    return CapArrays(_groups(cap, index), maximum, cap.minimum, cap.within, cap.sliding)
+
+
+def _groups(cap: Cap, index: IntArray) -> tuple[IntArray, ...]:
+    if not len(cap.group):  # nobody has a group
+        return (np.full(index.shape, -1, np.int64),)
+    if cap.offsets is None:
+        return (cap.group[index],)
+    start, counts = cap.offsets[index], cap.offsets[index + 1] - cap.offsets[index]
+    layers = []
+    for layer in range(max(int(counts.max(initial=0)), 1)):
+        inside = np.minimum(start + layer, len(cap.group) - 1)
+        layers.append(np.where(counts > layer, cap.group[inside], -1))
+    return tuple(layers)

@@ -1,0 +1,190 @@
+"""SearchResult: what was tried, how it did, and what is best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from recokit._utils import report as _html
+from recokit.errors import ConfigurationError
+
+__all__ = ["SearchResult", "Trial"]
+
+_BACKENDS = ("pandas", "polars", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting.
+
+    Parameters
+    ----------
+    number : int
+        Place in the order of trying, from 0.
+    params : mapping of str to object
+        What was varied.
+    scores : mapping of str to float
+        Mean of each metric over the validation users; empty where the trial failed.
+    low, high : float
+        Ends of the 95% interval of the first metric.
+    n_users : int
+        Validation users.
+    fit_seconds, answer_seconds : float
+        Time to fit, and to answer for all of these users.
+    tied : bool
+        Whether the first metric cannot be told from the best trial's, user by user at 95%.
+    error : str, optional
+        Why the trial failed.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    scores: Mapping[str, float] = field(default_factory=dict)
+    low: float = math.nan
+    high: float = math.nan
+    n_users: int = 0
+    fit_seconds: float = math.nan
+    answer_seconds: float = math.nan
+    tied: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SearchResult:
+    """What :func:`search` found.
+
+    Parameters
+    ----------
+    metrics : tuple of str
+        The first one decides.
+    trials : tuple of Trial
+        The best first, equals in the order of trying, failures last.
+    best : object
+        Made with the best parameters; None if every trial failed.
+    split : str
+        What was learned from and judged by, in words.
+    refitted : bool
+        Whether ``best`` is fitted, on the whole data set.
+    """
+
+    metrics: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    best: Any
+    split: str
+    refitted: bool
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """Parameters of the best trial.
+
+        Raises
+        ------
+        ConfigurationError
+            If every trial failed.
+        """
+        return dict(self._best().params)
+
+    @property
+    def best_score(self) -> float:
+        """Mean of the first metric in the best trial; too good by what the choice among many gains on noise."""
+        return self._best().scores[self.metrics[0]]
+
+    def _best(self) -> Trial:
+        first = self.trials[0]
+        if first.error is not None:
+            raise ConfigurationError(
+                f"found {len(self.trials)} trials, all failed; the first by: {first.error}"
+            )
+        return first
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """One record for each trial, the best first; what is undefined is None."""
+        names = list(dict.fromkeys(name for trial in self.trials for name in trial.params))
+        return [
+            {
+                **{name: trial.params.get(name) for name in names},
+                **{name: _json(trial.scores.get(name, math.nan)) for name in self.metrics},
+                "low": _json(trial.low),
+                "high": _json(trial.high),
+                "tied": trial.tied,
+                "fit_seconds": _json(trial.fit_seconds),
+                "answer_seconds": _json(trial.answer_seconds),
+                "error": trial.error,
+            }
+            for trial in self.trials
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the best stage; ready for JSON where the parameters are."""
+        return {
+            "metrics": list(self.metrics),
+            "split": self.split,
+            "n_users": max(trial.n_users for trial in self.trials),
+            "trials": self.table,
+        }
+
+    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
+        """Return the table as a dataframe; parameters that are neither numbers nor text are shown as text.
+
+        Raises
+        ------
+        ConfigurationError
+            For any other backend.
+        """
+        if backend not in _BACKENDS:
+            raise ConfigurationError(f"found backend={backend!r}; expected one of {', '.join(_BACKENDS)}")
+        import narwhals.stable.v2 as nw
+
+        columns = {name: _column([record[name] for record in self.table]) for name in self.table[0]}
+        return nw.from_dict(columns, backend=backend).to_native()
+
+    def _rows(self) -> list[list[str]]:
+        return [[_cell(value) for value in record.values()] for record in self.table]
+
+    def _title(self) -> str:
+        users = max(trial.n_users for trial in self.trials)
+        failed = sum(trial.error is not None for trial in self.trials)
+        note = f", {failed} failed" if failed else ""
+        return f"{len(self.trials)} trials{note}; {self.split}; {users:,} users"
+
+    def _note(self) -> str:
+        tied = sum(trial.tied for trial in self.trials) - 1
+        best = f"{tied} others cannot be told from the best; " if tied > 0 else ""
+        return f"{best}the best of many trials looks better than it is: report what a test part says"
+
+    def __repr__(self) -> str:
+        return "\n".join([self._title(), _grid(list(self.table[0]), self._rows()), self._note()])
+
+    def _repr_html_(self) -> str:
+        body = _html.table(list(self.table[0]), self._rows())
+        return _html.page("Search", body, f"{self._title()}; {self._note()}")
+
+
+def _json(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Return values that every dataframe takes: one kind, or text."""
+    kinds = {type(value) for value in values if value is not None}
+    plain = kinds <= {int, float} or (len(kinds) == 1 and kinds <= {str, bool})
+    return values if plain else [None if value is None else str(value) for value in values]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in (header, *rows)
+    )
+    return "\n".join(line.rstrip() for line in lines)
