@@ -12,67 +12,75 @@ of that library). What puts them together: :class:`Merge`, :class:`FirstOf`, :cl
 each of several finds; :func:`advise_dimension` measures how long vectors should be.
 """
 
-from recokit.candidates.ann.index import AnnIndex
-from recokit.candidates.co_occurrence import CoOccurrence
-from recokit.candidates.cold_start import ColdStart
-from recokit.candidates.content import Content
-from recokit.candidates.dimension import DimensionAdvice, advise_dimension
-from recokit.candidates.ease import EASE
-from recokit.candidates.editorial import Editorial
-from recokit.candidates.explore import Explore
-from recokit.candidates.from_function import FromFunction
-from recokit.candidates.from_implicit import FromImplicit
-from recokit.candidates.graph_filter import GraphFilter
-from recokit.candidates.history import History
-from recokit.candidates.ials import IALS
-from recokit.candidates.item_knn import ItemKNN
-from recokit.candidates.neural.sasrec import SASRec
-from recokit.candidates.neural.two_tower import TwoTower
-from recokit.candidates.popular import Popular
-from recokit.candidates.popular_in_category import PopularInCategory
-from recokit.candidates.pure_svd import PureSVD
-from recokit.candidates.refreshed import Refreshed
-from recokit.candidates.report import report
-from recokit.candidates.repurchase import Repurchase
-from recokit.candidates.rp3beta import RP3beta
-from recokit.candidates.slim import SLIM
-from recokit.candidates.transitions import Transitions
-from recokit.candidates.trending import Trending
-from recokit.candidates.unseen import Unseen
-from recokit.compose.first_of import FirstOf
-from recokit.compose.merge import Merge
-from recokit.data.events.user_history import UserHistory
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "EASE",
-    "IALS",
-    "SLIM",
-    "AnnIndex",
-    "CoOccurrence",
-    "ColdStart",
-    "Content",
-    "DimensionAdvice",
-    "Editorial",
-    "Explore",
-    "FirstOf",
-    "FromFunction",
-    "FromImplicit",
-    "GraphFilter",
-    "History",
-    "ItemKNN",
-    "Merge",
-    "Popular",
-    "PopularInCategory",
-    "PureSVD",
-    "RP3beta",
-    "Refreshed",
-    "Repurchase",
-    "SASRec",
-    "Transitions",
-    "Trending",
-    "TwoTower",
-    "Unseen",
-    "UserHistory",
-    "advise_dimension",
-    "report",
-]
+from recokit._utils.faces import lazy_face
+
+if TYPE_CHECKING:
+    from recokit.candidates.ann.index import AnnIndex as AnnIndex
+    from recokit.candidates.co_occurrence import CoOccurrence as CoOccurrence
+    from recokit.candidates.cold_start import ColdStart as ColdStart
+    from recokit.candidates.content import Content as Content
+    from recokit.candidates.dimension import DimensionAdvice as DimensionAdvice
+    from recokit.candidates.dimension import advise_dimension as advise_dimension
+    from recokit.candidates.ease import EASE as EASE
+    from recokit.candidates.editorial import Editorial as Editorial
+    from recokit.candidates.explore import Explore as Explore
+    from recokit.candidates.from_function import FromFunction as FromFunction
+    from recokit.candidates.from_implicit import FromImplicit as FromImplicit
+    from recokit.candidates.graph_filter import GraphFilter as GraphFilter
+    from recokit.candidates.history import History as History
+    from recokit.candidates.ials import IALS as IALS
+    from recokit.candidates.item_knn import ItemKNN as ItemKNN
+    from recokit.candidates.neural.sasrec import SASRec as SASRec
+    from recokit.candidates.neural.two_tower import TwoTower as TwoTower
+    from recokit.candidates.popular import Popular as Popular
+    from recokit.candidates.popular_in_category import PopularInCategory as PopularInCategory
+    from recokit.candidates.pure_svd import PureSVD as PureSVD
+    from recokit.candidates.refreshed import Refreshed as Refreshed
+    from recokit.candidates.repurchase import Repurchase as Repurchase
+    from recokit.candidates.rp3beta import RP3beta as RP3beta
+    from recokit.candidates.slim import SLIM as SLIM
+    from recokit.candidates.source_report import report as report
+    from recokit.candidates.transitions import Transitions as Transitions
+    from recokit.candidates.trending import Trending as Trending
+    from recokit.candidates.unseen import Unseen as Unseen
+    from recokit.compose.first_of import FirstOf as FirstOf
+    from recokit.compose.merge import Merge as Merge
+    from recokit.data.events.user_history import UserHistory as UserHistory
+
+_HOMES = {
+    "AnnIndex": ".ann.index",
+    "CoOccurrence": ".co_occurrence",
+    "ColdStart": ".cold_start",
+    "Content": ".content",
+    "DimensionAdvice": ".dimension",
+    "EASE": ".ease",
+    "Editorial": ".editorial",
+    "Explore": ".explore",
+    "FirstOf": "recokit.compose.first_of",
+    "FromFunction": ".from_function",
+    "FromImplicit": ".from_implicit",
+    "GraphFilter": ".graph_filter",
+    "History": ".history",
+    "IALS": ".ials",
+    "ItemKNN": ".item_knn",
+    "Merge": "recokit.compose.merge",
+    "Popular": ".popular",
+    "PopularInCategory": ".popular_in_category",
+    "PureSVD": ".pure_svd",
+    "RP3beta": ".rp3beta",
+    "Refreshed": ".refreshed",
+    "Repurchase": ".repurchase",
+    "SASRec": ".neural.sasrec",
+    "SLIM": ".slim",
+    "Transitions": ".transitions",
+    "Trending": ".trending",
+    "TwoTower": ".neural.two_tower",
+    "Unseen": ".unseen",
+    "UserHistory": "recokit.data.events.user_history",
+    "advise_dimension": ".dimension",
+    "report": ".source_report",
+}
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazy_face(__name__, _HOMES)

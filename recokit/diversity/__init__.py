@@ -8,30 +8,39 @@ Fairness: :class:`FairExposure` pays groups of items what an :class:`ExposureLed
 requests; :class:`FairTopK` is FA*IR, enough protected items in every prefix, by the table of :func:`fair_minimum`.
 """
 
-from recokit.diversity.calibration import Calibration
-from recokit.diversity.dpp import DPP
-from recokit.diversity.exposure import Exposed, ExposureLedger
-from recokit.diversity.facility_location import FacilityLocation
-from recokit.diversity.fair_exposure import FairExposure
-from recokit.diversity.fair_top_k import FairTopK, fair_minimum
-from recokit.diversity.mmr import MMR
-from recokit.diversity.msd import MSD
-from recokit.diversity.proportional import Proportional
-from recokit.diversity.top_k import TopK
-from recokit.diversity.xquad import XQuAD
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "DPP",
-    "MMR",
-    "MSD",
-    "Calibration",
-    "Exposed",
-    "ExposureLedger",
-    "FacilityLocation",
-    "FairExposure",
-    "FairTopK",
-    "Proportional",
-    "TopK",
-    "XQuAD",
-    "fair_minimum",
-]
+from recokit._utils.faces import lazy_face
+
+if TYPE_CHECKING:
+    from recokit.diversity.calibration import Calibration as Calibration
+    from recokit.diversity.dpp import DPP as DPP
+    from recokit.diversity.exposure import Exposed as Exposed
+    from recokit.diversity.exposure import ExposureLedger as ExposureLedger
+    from recokit.diversity.facility_location import FacilityLocation as FacilityLocation
+    from recokit.diversity.fair_exposure import FairExposure as FairExposure
+    from recokit.diversity.fair_top_k import FairTopK as FairTopK
+    from recokit.diversity.fair_top_k import fair_minimum as fair_minimum
+    from recokit.diversity.mmr import MMR as MMR
+    from recokit.diversity.msd import MSD as MSD
+    from recokit.diversity.proportional import Proportional as Proportional
+    from recokit.diversity.top_k import TopK as TopK
+    from recokit.diversity.xquad import XQuAD as XQuAD
+
+_HOMES = {
+    "Calibration": ".calibration",
+    "DPP": ".dpp",
+    "Exposed": ".exposure",
+    "ExposureLedger": ".exposure",
+    "FacilityLocation": ".facility_location",
+    "FairExposure": ".fair_exposure",
+    "FairTopK": ".fair_top_k",
+    "MMR": ".mmr",
+    "MSD": ".msd",
+    "Proportional": ".proportional",
+    "TopK": ".top_k",
+    "XQuAD": ".xquad",
+    "fair_minimum": ".fair_top_k",
+}
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazy_face(__name__, _HOMES)

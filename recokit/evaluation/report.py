@@ -16,10 +16,9 @@ from recokit._stats.intervals import FEW_NOTE, Mean
 from recokit._utils.report import grid, json_number, markdown, page, table
 from recokit.data import Vocabulary
 from recokit.errors import ConfigurationError, DataError, did_you_mean
-from recokit.evaluation import _files
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = ["ALL", "Evaluation", "Score", "fingerprint", "load", "notes_of", "rows_of", "save", "title_of"]
+__all__ = ["ALL", "Evaluation", "Score", "notes_of", "rows_of", "title_of"]
 
 
 _SAMPLED = (
@@ -200,11 +199,11 @@ class Evaluation:
     @property
     def fingerprint(self) -> str:
         """Hash of users, metrics, their definitions, list length and time: equal where values are comparable."""
-        return _files.fingerprint(self)
+        return _fingerprint(self)
 
     def save(self, path: str | Path) -> None:
         """Write everything, the values of single users too, to a JSON file."""
-        _files.save(self, path)
+        _save(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:
@@ -215,7 +214,7 @@ class Evaluation:
         DataError
             If it is another file, or was changed.
         """
-        return cls(**_files.load(path))
+        return cls(**_load(path))
 
     def plot(self, metric: str, *, ax: Any = None) -> Any:
         """Draw a metric's mean and interval of each segment; needs matplotlib (extra ``plots``).
@@ -278,14 +277,14 @@ def notes_of(parts: Sequence[Evaluation]) -> list[str]:
 _FORMAT = "recokit evaluation 1"
 
 
-def fingerprint(found: Evaluation) -> str:
+def _fingerprint(found: Evaluation) -> str:
     """Return the hash of what two evaluations must share to be comparable user by user."""
     users = found.users.ids.tolist()
     same = [users, found.metrics, dict(found.definitions), found.k, found.now]
     return sha256(json.dumps(same, default=str).encode()).hexdigest()[:16]
 
 
-def save(found: Evaluation, path: str | Path) -> None:
+def _save(found: Evaluation, path: str | Path) -> None:
     """Write an evaluation with each user's values."""
     users = found.users.ids.tolist()
     body = {
@@ -320,7 +319,7 @@ def save(found: Evaluation, path: str | Path) -> None:
     Path(path).write_text(f'{head[:-1]}, "evaluation":\n{text}}}\n', encoding="utf-8")
 
 
-def load(path: str | Path) -> dict[str, Any]:
+def _load(path: str | Path) -> dict[str, Any]:
     """Return what an Evaluation is made of."""
     try:
         read = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -5,21 +5,29 @@ Policies that steer selection: :class:`EpsilonGreedy`, :class:`Softmax`, :class:
 what is known of each item. Results have a column ``propensity``.
 """
 
-from recokit.exploration.budget import Budget, Spent
-from recokit.exploration.epsilon_greedy import EpsilonGreedy
-from recokit.exploration.slot import ExplorationSlot
-from recokit.exploration.softmax import Softmax
-from recokit.exploration.statistics import Statistics
-from recokit.exploration.thompson_sampling import ThompsonSampling
-from recokit.exploration.ucb import UCB
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "UCB",
-    "Budget",
-    "EpsilonGreedy",
-    "ExplorationSlot",
-    "Softmax",
-    "Spent",
-    "Statistics",
-    "ThompsonSampling",
-]
+from recokit._utils.faces import lazy_face
+
+if TYPE_CHECKING:
+    from recokit.exploration.budget import Budget as Budget
+    from recokit.exploration.budget import Spent as Spent
+    from recokit.exploration.epsilon_greedy import EpsilonGreedy as EpsilonGreedy
+    from recokit.exploration.slot import ExplorationSlot as ExplorationSlot
+    from recokit.exploration.softmax import Softmax as Softmax
+    from recokit.exploration.statistics import Statistics as Statistics
+    from recokit.exploration.thompson_sampling import ThompsonSampling as ThompsonSampling
+    from recokit.exploration.ucb import UCB as UCB
+
+_HOMES = {
+    "Budget": ".budget",
+    "EpsilonGreedy": ".epsilon_greedy",
+    "ExplorationSlot": ".slot",
+    "Softmax": ".softmax",
+    "Spent": ".budget",
+    "Statistics": ".statistics",
+    "ThompsonSampling": ".thompson_sampling",
+    "UCB": ".ucb",
+}
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazy_face(__name__, _HOMES)

@@ -14,44 +14,53 @@ where items were shown; after one, :class:`PopularityNormalized` takes out what 
 that has learned already, :class:`FromOnnx` a model in the ONNX format (with the extra ``onnx``).
 """
 
-from recokit.rankers.blend import Blend
-from recokit.rankers.calibrated import Calibrated
-from recokit.rankers.cascade import Cascade
-from recokit.rankers.cross_network import CrossNetwork
-from recokit.rankers.from_estimator import FromEstimator
-from recokit.rankers.from_function import FromFunction
-from recokit.rankers.from_onnx import FromOnnx
-from recokit.rankers.gradient_boosting import GradientBoosting
-from recokit.rankers.lambda_mart import LambdaMART
-from recokit.rankers.light_gbm import LightGBM
-from recokit.rankers.linear_ranker import LinearRanker
-from recokit.rankers.logistic_regression import LogisticRegression
-from recokit.rankers.multi_objective import MultiObjective
-from recokit.rankers.neural_net import NeuralNet
-from recokit.rankers.popularity_normalized import PopularityNormalized
-from recokit.rankers.position_aware import PositionAware
-from recokit.rankers.sweep import UtilityFront, Weighting, sweep
-from recokit.rankers.weighted import Weighted
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Blend",
-    "Calibrated",
-    "Cascade",
-    "CrossNetwork",
-    "FromEstimator",
-    "FromFunction",
-    "FromOnnx",
-    "GradientBoosting",
-    "LambdaMART",
-    "LightGBM",
-    "LinearRanker",
-    "LogisticRegression",
-    "MultiObjective",
-    "NeuralNet",
-    "PopularityNormalized",
-    "PositionAware",
-    "UtilityFront",
-    "Weighted",
-    "Weighting",
-    "sweep",
-]
+from recokit._utils.faces import lazy_face
+
+if TYPE_CHECKING:
+    from recokit.rankers.blend import Blend as Blend
+    from recokit.rankers.calibrated import Calibrated as Calibrated
+    from recokit.rankers.cascade import Cascade as Cascade
+    from recokit.rankers.cross_network import CrossNetwork as CrossNetwork
+    from recokit.rankers.from_estimator import FromEstimator as FromEstimator
+    from recokit.rankers.from_function import FromFunction as FromFunction
+    from recokit.rankers.from_onnx import FromOnnx as FromOnnx
+    from recokit.rankers.gradient_boosting import GradientBoosting as GradientBoosting
+    from recokit.rankers.lambda_mart import LambdaMART as LambdaMART
+    from recokit.rankers.light_gbm import LightGBM as LightGBM
+    from recokit.rankers.linear_ranker import LinearRanker as LinearRanker
+    from recokit.rankers.logistic_regression import LogisticRegression as LogisticRegression
+    from recokit.rankers.multi_objective import MultiObjective as MultiObjective
+    from recokit.rankers.neural_net import NeuralNet as NeuralNet
+    from recokit.rankers.popularity_normalized import PopularityNormalized as PopularityNormalized
+    from recokit.rankers.position_aware import PositionAware as PositionAware
+    from recokit.rankers.weight_sweep import UtilityFront as UtilityFront
+    from recokit.rankers.weight_sweep import Weighting as Weighting
+    from recokit.rankers.weight_sweep import sweep as sweep
+    from recokit.rankers.weighted import Weighted as Weighted
+
+_HOMES = {
+    "Blend": ".blend",
+    "Calibrated": ".calibrated",
+    "Cascade": ".cascade",
+    "CrossNetwork": ".cross_network",
+    "FromEstimator": ".from_estimator",
+    "FromFunction": ".from_function",
+    "FromOnnx": ".from_onnx",
+    "GradientBoosting": ".gradient_boosting",
+    "LambdaMART": ".lambda_mart",
+    "LightGBM": ".light_gbm",
+    "LinearRanker": ".linear_ranker",
+    "LogisticRegression": ".logistic_regression",
+    "MultiObjective": ".multi_objective",
+    "NeuralNet": ".neural_net",
+    "PopularityNormalized": ".popularity_normalized",
+    "PositionAware": ".position_aware",
+    "UtilityFront": ".weight_sweep",
+    "Weighted": ".weighted",
+    "Weighting": ".weight_sweep",
+    "sweep": ".weight_sweep",
+}
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazy_face(__name__, _HOMES)

@@ -8,43 +8,63 @@ number of places: :class:`Boost`, :class:`Bury`, :class:`FreshnessBoost`. Limits
 each did in a run: :func:`report`.
 """
 
-from recokit.rules.boost import Boost, Bury, FreshnessBoost
-from recokit.rules.caps import MaxPerGroup, MaxShare, MinPerGroup, OnePer
-from recokit.rules.disclose import Disclose
-from recokit.rules.exclusive import Exclusive
-from recokit.rules.frequency import FrequencyCap
-from recokit.rules.lists import Allowed, Blocked
-from recokit.rules.own import NotOwned, NotSeen
-from recokit.rules.places import Pinned, Slots, Spacing
-from recokit.rules.reasons import REASON_TEMPLATES, Reasons
-from recokit.rules.report import RuleFigures, RulesReport, report
-from recokit.rules.stock import InStock
-from recokit.rules.where import FromFunction, Where
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "REASON_TEMPLATES",
-    "Allowed",
-    "Blocked",
-    "Boost",
-    "Bury",
-    "Disclose",
-    "Exclusive",
-    "FrequencyCap",
-    "FreshnessBoost",
-    "FromFunction",
-    "InStock",
-    "MaxPerGroup",
-    "MaxShare",
-    "MinPerGroup",
-    "NotOwned",
-    "NotSeen",
-    "OnePer",
-    "Pinned",
-    "Reasons",
-    "RuleFigures",
-    "RulesReport",
-    "Slots",
-    "Spacing",
-    "Where",
-    "report",
-]
+from recokit._utils.faces import lazy_face
+
+if TYPE_CHECKING:
+    from recokit.rules.boost import Boost as Boost
+    from recokit.rules.boost import Bury as Bury
+    from recokit.rules.boost import FreshnessBoost as FreshnessBoost
+    from recokit.rules.caps import MaxPerGroup as MaxPerGroup
+    from recokit.rules.caps import MaxShare as MaxShare
+    from recokit.rules.caps import MinPerGroup as MinPerGroup
+    from recokit.rules.caps import OnePer as OnePer
+    from recokit.rules.disclose import Disclose as Disclose
+    from recokit.rules.exclusive import Exclusive as Exclusive
+    from recokit.rules.frequency import FrequencyCap as FrequencyCap
+    from recokit.rules.lists import Allowed as Allowed
+    from recokit.rules.lists import Blocked as Blocked
+    from recokit.rules.own import NotOwned as NotOwned
+    from recokit.rules.own import NotSeen as NotSeen
+    from recokit.rules.places import Pinned as Pinned
+    from recokit.rules.places import Slots as Slots
+    from recokit.rules.places import Spacing as Spacing
+    from recokit.rules.reasons import REASON_TEMPLATES as REASON_TEMPLATES
+    from recokit.rules.reasons import Reasons as Reasons
+    from recokit.rules.rule_report import RuleFigures as RuleFigures
+    from recokit.rules.rule_report import RulesReport as RulesReport
+    from recokit.rules.rule_report import report as report
+    from recokit.rules.stock import InStock as InStock
+    from recokit.rules.where import FromFunction as FromFunction
+    from recokit.rules.where import Where as Where
+
+_HOMES = {
+    "Allowed": ".lists",
+    "Blocked": ".lists",
+    "Boost": ".boost",
+    "Bury": ".boost",
+    "Disclose": ".disclose",
+    "Exclusive": ".exclusive",
+    "FrequencyCap": ".frequency",
+    "FreshnessBoost": ".boost",
+    "FromFunction": ".where",
+    "InStock": ".stock",
+    "MaxPerGroup": ".caps",
+    "MaxShare": ".caps",
+    "MinPerGroup": ".caps",
+    "NotOwned": ".own",
+    "NotSeen": ".own",
+    "OnePer": ".caps",
+    "Pinned": ".places",
+    "REASON_TEMPLATES": ".reasons",
+    "Reasons": ".reasons",
+    "RuleFigures": ".rule_report",
+    "RulesReport": ".rule_report",
+    "Slots": ".places",
+    "Spacing": ".places",
+    "Where": ".where",
+    "report": ".rule_report",
+}
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazy_face(__name__, _HOMES)

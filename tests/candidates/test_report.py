@@ -10,7 +10,7 @@ import pytest
 
 from recokit._utils.params import Configured
 from recokit.candidates import FromFunction, History, ItemKNN, Merge, Popular
-from recokit.candidates.report import report
+from recokit.candidates.source_report import report
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.errors import ConfigurationError, ContractError, DataError, VocabularyMismatch
 from recokit.pipeline import Step

@@ -1,0 +1,209 @@
+"""Checks of options: what a value must be, declared once, with one wording for all errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from recokit.errors import ConfigurationError, RecokitError, did_you_mean
+
+__all__ = [
+    "Rule",
+    "above",
+    "at_least",
+    "between",
+    "check_options",
+    "finite",
+    "one_of",
+    "optional",
+    "require",
+    "share",
+    "whole",
+]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What an option must be.
+
+    Parameters
+    ----------
+    expected : str
+        How an error says it, after ``"expected "``.
+    holds : callable
+        Tells whether a value keeps the rule.
+    hint : callable, optional
+        Gives what else to say of a value that does not.
+    """
+
+    expected: str
+    holds: Callable[[Any], bool]
+    hint: Callable[[Any], str] | None = None
+
+    def check(self, name: str, value: Any, error: type[RecokitError] = ConfigurationError) -> None:
+        """Raise the error if the value breaks the rule.
+
+        Raises
+        ------
+        ConfigurationError
+            Or the error asked for.
+        """
+        if not self.holds(value):
+            more = "" if self.hint is None else self.hint(value)
+            raise error(
+                f"found {name}={_shown(value)}; expected {self.expected}" + (f"; {more}" if more else "")
+            )
+
+
+def _shown(value: Any) -> str:
+    plain = value.item() if isinstance(value, np.generic) else value
+    text = repr(plain)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def at_least(low: float, hint: str = "") -> Rule:
+    """Return the rule for numbers from ``low`` on, infinity among them.
+
+    Examples
+    --------
+    >>> at_least(0).holds(0.0), at_least(0).holds(float("nan"))
+    (True, False)
+    """
+    return Rule(f"at least {low:g}", lambda value: _number(value) and value >= low, _always(hint))
+
+
+def whole(low: int, high: int | None = None, hint: str = "") -> Rule:
+    """Return the rule for whole numbers from ``low`` to ``high``.
+
+    Examples
+    --------
+    >>> whole(1).holds(1), whole(1).holds(0), whole(1).holds(1.5)
+    (True, False, False)
+    """
+    expected = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            return False
+        return bool(value >= low and (high is None or value <= high))
+
+    return Rule(expected, holds, _always(hint))
+
+
+def above(low: float, hint: str = "") -> Rule:
+    """Return the rule for finite numbers above ``low``.
+
+    Examples
+    --------
+    >>> above(0).holds(0.1), above(0).holds(0), above(0).holds(float("inf"))
+    (True, False, False)
+    """
+    expected = f"a finite number above {low:g}"
+    return Rule(expected, lambda value: _number(value) and low < value < math.inf, _always(hint))
+
+
+def between(
+    low: float, high: float, *, open_low: bool = False, open_high: bool = False, hint: str = ""
+) -> Rule:
+    """Return the rule for numbers from ``low`` to ``high``, with or without the ends.
+
+    Examples
+    --------
+    >>> between(0, 1, open_high=True).expected
+    'a number of at least 0 and below 1'
+    """
+    start, end = "above" if open_low else "of at least", "below" if open_high else "at most"
+    expected = f"a number {start} {low:g} and {end} {high:g}"
+
+    def holds(value: Any) -> bool:
+        if not _number(value):
+            return False
+        return bool(
+            (low < value if open_low else low <= value) and (value < high if open_high else value <= high)
+        )
+
+    return Rule(expected, holds, _always(hint))
+
+
+def finite(low: float = -math.inf, hint: str = "") -> Rule:
+    """Return the rule for finite numbers from ``low`` on.
+
+    Examples
+    --------
+    >>> finite(0).expected, finite(0).holds(float("inf"))
+    ('a finite number of at least 0', False)
+    """
+    expected = "a finite number" if low == -math.inf else f"a finite number of at least {low:g}"
+    return Rule(
+        expected,
+        lambda value: _number(value) and low <= value < math.inf and value > -math.inf,
+        _always(hint),
+    )
+
+
+def one_of(*names: str) -> Rule:
+    """Return the rule for one of a few names.
+
+    Examples
+    --------
+    >>> one_of("last", "time").expected
+    "'last' or 'time'"
+    """
+    shown = [repr(name) for name in names]
+    expected = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
+
+    def suggest(value: Any) -> str:
+        near = did_you_mean(value, names) if isinstance(value, str) else ""
+        return near if near.startswith("did you mean") else ""
+
+    return Rule(expected, lambda value: isinstance(value, str) and value in names, suggest)
+
+
+def optional(rule: Rule) -> Rule:
+    """Return the rule that holds for None too."""
+    return Rule(f"{rule.expected}, or None", lambda value: value is None or rule.holds(value), rule.hint)
+
+
+def check_options(stage: Any, rules: Mapping[str, Rule]) -> None:
+    """Check the options of an object, which it holds as attributes of the same names.
+
+    Raises
+    ------
+    ConfigurationError
+        For the first that breaks its rule.
+    """
+    for name, rule in rules.items():
+        rule.check(name, getattr(stage, name))
+
+
+def require(rule: Rule, **values: Any) -> None:
+    """Check arguments of a function against one rule.
+
+    Raises
+    ------
+    ConfigurationError
+        For the first that breaks it.
+
+    Examples
+    --------
+    >>> require(whole(1), k=10, max_events=5)
+    """
+    for name, value in values.items():
+        rule.check(name, value)
+
+
+def _always(hint: str) -> Callable[[Any], str] | None:
+    return (lambda _: f"hint: {hint}") if hint else None
+
+
+#: A share of a whole that is neither nothing nor all of it.
+share = between(0, 1, open_low=True, open_high=True)
