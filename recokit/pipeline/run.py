@@ -14,11 +14,10 @@ from recokit.compose.step import Condition
 from recokit.data import Candidates, Requests
 from recokit.errors import ConfigurationError, ContractError, NotFittedError, StageError
 from recokit.pipeline.plan import Node, Plan, requires
-from recokit.pipeline.scatter import part_of
 from recokit.trace import StageEvent, Status
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = ["NO_ROWS", "PROGRAMMERS_ERRORS", "Outcome", "Run", "Settings", "applies_to", "attempt"]
+__all__ = ["NO_ROWS", "PROGRAMMERS_ERRORS", "Outcome", "Run", "Settings", "applies_to", "attempt", "part_of"]
 
 
 T = TypeVar("T")
@@ -304,3 +303,8 @@ class Run:
     def requests_of(self, rows: IntArray) -> Requests:
         """Return some rows of the requests, the requests themselves for all of them."""
         return self.requests if len(rows) == len(self.requests) else self.requests.take(rows)
+
+
+def part_of(batch: Candidates, rows: IntArray) -> Candidates:
+    """Return some rows of a batch, the batch itself for all of them."""
+    return batch if len(rows) == batch.n_rows else batch.take_rows(rows)

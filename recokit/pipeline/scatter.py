@@ -21,16 +21,10 @@ __all__ = [
     "join_hydrated",
     "join_retrieved",
     "masked",
-    "part_of",
     "put",
     "scatter",
     "without",
 ]
-
-
-def part_of(batch: Candidates, rows: IntArray) -> Candidates:
-    """Return some rows of a batch, the batch itself for all of them."""
-    return batch if len(rows) == batch.n_rows else batch.take_rows(rows)
 
 
 def masked(answer: Retrieved, mask: BoolArray) -> Retrieved:

@@ -16,8 +16,8 @@ from recokit.errors import StageError
 from recokit.pipeline.contracts import checked_columns, checked_limits, checked_order, checked_verdict
 from recokit.pipeline.plan import Node
 from recokit.pipeline.ranking import decide, exclude, featurize, keep
-from recokit.pipeline.run import NO_ROWS, PROGRAMMERS_ERRORS, Outcome, Run, attempt
-from recokit.pipeline.scatter import join_columns, join_retrieved, part_of, scatter, without
+from recokit.pipeline.run import NO_ROWS, PROGRAMMERS_ERRORS, Outcome, Run, attempt, part_of
+from recokit.pipeline.scatter import join_columns, join_retrieved, scatter, without
 from recokit.protocols import Role
 from recokit.slates import conflicts, select
 from recokit.slates.select import Selection

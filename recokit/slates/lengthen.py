@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from recokit._kernels.slate_limits import CapArrays, violations
+from recokit.data import Cap
 from recokit.slates.milp import Spread, best_stages, length_bound
 from recokit.slates.solver import Solver
 from recokit.typing import BoolArray, IntArray
@@ -25,14 +27,14 @@ def settle(solver: Solver) -> tuple[IntArray, IntArray]:
     """
     task = solver.task
     length = target = np.minimum(task.k, solver.window.valid.sum(axis=1))
-    picked, repaired = solver.longest(task.strict, length, target)
+    picked, repaired = _longest(solver, task.strict, length, target)
     # Shares, pins and minimums depend on the length: a list that is shorter is chosen for its own.
     fixed = not task.pins and all(cap.share is None and not cap.minimum for cap in task.caps)
     while (shorter := np.flatnonzero((picked >= 0).sum(axis=1) < length)).size:
         length = _next_length(picked, solver.standing(length), length)
         part = solver.only(shorter)
-        again, again_repaired = part.longest(
-            task.strict, length[shorter], (length if task.relax else target)[shorter]
+        again, again_repaired = _longest(
+            part, task.strict, length[shorter], (length if task.relax else target)[shorter]
         )
         picked[shorter, : again.shape[1]] = again
         picked[shorter, again.shape[1] :] = -1
@@ -43,6 +45,26 @@ def settle(solver: Solver) -> tuple[IntArray, IntArray]:
         if not fixed:
             solver.note(np.flatnonzero(length < target), np.nan)
     return picked, np.flatnonzero(repaired)
+
+
+def _longest(
+    solver: Solver, caps: Sequence[Cap], length: IntArray, k: IntArray
+) -> tuple[IntArray, BoolArray]:
+    """Return lists up to k under caps whose shares count for a length, and which of them were repaired."""
+    arrays, start, placed = solver.arrays(caps, length), solver.standing(length), solver.placed(length)
+    picked = solver.run(arrays, k, start)
+    repaired = np.zeros(len(picked), np.bool_)
+    for row in np.flatnonzero((picked >= 0).sum(axis=1) < k):
+        one = solver.only(np.array([row]))
+        mine = tuple(cap.rows(np.array([row])) for cap in arrays)
+        best = before = picked[row : row + 1, : int(one.task.k[0])]
+        # A pin that leaves the hard limits no list yields.
+        for stands in (start, placed) if (start[row] != placed[row]).any() else (start,):
+            best = _repaired(one, mine, int(k[row]), stands[row : row + 1, : best.shape[1]], best)
+        repaired[row] = best is not before
+        picked[row, : best.shape[1]] = best[0]
+    solver.note(np.flatnonzero(repaired), np.nan)
+    return picked, repaired
 
 
 def _next_length(picked: IntArray, standing: IntArray, length: IntArray) -> IntArray:
@@ -76,7 +98,7 @@ def _relaxed(
         longer = part.run(part.arrays(kept, n), n, picked[short])
         rest = np.flatnonzero((longer >= 0).sum(axis=1) < n)
         if len(rest):
-            anew, mended = part.only(rest).longest(kept, n[rest], n[rest])
+            anew, mended = _longest(part.only(rest), kept, n[rest], n[rest])
             whole = (anew >= 0).sum(axis=1) == n[rest]
             longer[rest[whole], : anew.shape[1]] = anew[whole]
             longer[rest[whole], anew.shape[1] :] = -1

@@ -11,7 +11,6 @@ import numpy as np
 from recokit._kernels.slate_greedy import Steering, greedy
 from recokit._kernels.slate_limits import CapArrays, fits, violations
 from recokit.data import Cap, Window
-from recokit.slates.lengthen import _repaired
 from recokit.slates.objective import Steered
 from recokit.slates.window import Task, cap_arrays
 from recokit.typing import BoolArray, FloatArray, IntArray
@@ -144,20 +143,3 @@ class Solver:
         """Take over what was drawn for some rows; NaN for lists that a draw alone does not explain."""
         if self.drawn is not None and drawn is not None:
             self.drawn[rows, : np.shape(drawn)[-1] if np.ndim(drawn) else None] = drawn
-
-    def longest(self, caps: Sequence[Cap], length: IntArray, k: IntArray) -> tuple[IntArray, BoolArray]:
-        """Return lists up to k under caps whose shares count for a length, and which of them were repaired."""
-        arrays, start, placed = self.arrays(caps, length), self.standing(length), self.placed(length)
-        picked = self.run(arrays, k, start)
-        repaired = np.zeros(len(picked), np.bool_)
-        for row in np.flatnonzero((picked >= 0).sum(axis=1) < k):
-            one = self.only(np.array([row]))
-            mine = tuple(cap.rows(np.array([row])) for cap in arrays)
-            best = before = picked[row : row + 1, : int(one.task.k[0])]
-            # A pin that leaves the hard limits no list yields.
-            for stands in (start, placed) if (start[row] != placed[row]).any() else (start,):
-                best = _repaired(one, mine, int(k[row]), stands[row : row + 1, : best.shape[1]], best)
-            repaired[row] = best is not before
-            picked[row, : best.shape[1]] = best[0]
-        self.note(np.flatnonzero(repaired), np.nan)
-        return picked, repaired

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recokit.candidates import IALS, _ials_solver
+from recokit.candidates import IALS, ials
 from recokit.candidates.ials import solve_rows
 from recokit.data import Dataset, Ragged, Requests
 from recokit.errors import VocabularyMismatch
@@ -53,7 +53,7 @@ def test_blocks_and_threads_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> No
     columns = rng.normal(size=(80, 16)).astype(np.float32)
     options = {"unobserved": 0.1, "regularization": 0.1, "exponent": 1.0}
     whole = solve_rows(weight, columns, **options)
-    monkeypatch.setattr(_ials_solver, "_BLOCK", 1 << 12)
+    monkeypatch.setattr(ials, "_BLOCK", 1 << 12)
     many = solve_rows(weight, columns, **options)
     monkeypatch.setattr("recokit._utils.threads.usable_cores", lambda: 1)
     np.testing.assert_array_equal(solve_rows(weight, columns, **options), many)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from recokit._kernels.forest import Forest, Tree
 from recokit._kernels.tree_shap import contributions_of, expected_score
 from recokit.rankers.light_gbm import compile_lightgbm
-from tests.rankers.test_forest import random_rows, random_tree, trees
+from tests._kernels.test_forest import random_rows, random_tree, trees
 
 
 def expectation(tree: Tree, row: np.ndarray, known: frozenset[int], node: int = 0) -> float:
