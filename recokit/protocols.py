@@ -24,7 +24,9 @@ Optional attributes of any stage: ``requires`` and ``provides`` (tuples of names
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
@@ -42,20 +44,31 @@ __all__ = [
     "Annotator",
     "Bindable",
     "Constraint",
+    "DrawsAtRandom",
+    "Explainer",
+    "FeatureFreshness",
     "Featurizer",
     "Filter",
     "Hydrated",
     "Hydrator",
+    "LiveValues",
+    "MovesItems",
     "Objective",
     "Observer",
     "RankerTrainable",
+    "Recommender",
+    "Refittable",
     "Reranker",
     "Role",
     "Runnable",
     "Scorer",
+    "SimilarItems",
     "Source",
     "Trainable",
+    "Traits",
+    "Verifier",
     "role_of",
+    "traits_of",
 ]
 
 
@@ -131,6 +144,7 @@ class Annotator(Protocol):
     def annotate(self, candidates: Candidates) -> Mapping[str, AnyArray]: ...
 
 
+@runtime_checkable
 class Trainable(Protocol):
     """Learns from a dataset."""
 
@@ -157,6 +171,157 @@ class Observer(Protocol):
     """
 
     def observe(self, trace: Any) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a stage says of itself in class attributes; what it does not say has the defaults here.
+
+    Parameters
+    ----------
+    requires, provides : tuple of str
+        Names such as ``"history"``, ``"item.category"`` or ``"feature.price"``.
+    io_bound : bool
+        It waits for input and output.
+    live : bool
+        It depends on today's state: skipped in training.
+    as_of : bool
+        It evaluates strictly before each request's own time, so it may be fitted on later data without leakage.
+    fitted_until : float
+        Latest time that it has learned from, ``-inf`` for what learns nothing. Read from ``fitted_until_``.
+    hard : bool
+        A constraint that is never broken.
+    """
+
+    requires: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    io_bound: bool = False
+    live: bool = False
+    as_of: bool = False
+    fitted_until: float = -math.inf
+    hard: bool = True
+
+
+def traits_of(stage: Any) -> Traits:
+    """Return what a stage says of itself.
+
+    Examples
+    --------
+    >>> class FreshOnly:
+    ...     requires = ("item.published_at",)
+    ...     def keep(self, candidates): ...
+    >>> traits_of(FreshOnly()).requires, traits_of(FreshOnly()).live
+    (('item.published_at',), False)
+    """
+    return Traits(
+        requires=tuple(getattr(stage, "requires", ())),
+        provides=tuple(getattr(stage, "provides", ())),
+        io_bound=bool(getattr(stage, "io_bound", False)),
+        live=bool(getattr(stage, "live", False)),
+        as_of=bool(getattr(stage, "as_of", False)),
+        fitted_until=float(getattr(stage, "fitted_until_", -math.inf)),
+        hard=bool(getattr(stage, "hard", True)),
+    )
+
+
+@runtime_checkable
+class Refittable(Protocol):
+    """Learns again from other data and keeps what it can: ``with_events`` asks for it before ``fit``."""
+
+    def refit(self, dataset: Dataset) -> Any: ...
+
+
+@runtime_checkable
+class SimilarItems(Protocol):
+    """A source that also tells which items are most like given ones, codes (M,), at most k of each."""
+
+    def similar(self, items: IntArray, k: int) -> Retrieved: ...
+
+
+@runtime_checkable
+class DrawsAtRandom(Protocol):
+    """An objective that draws, and tells the exact probability (B,) float64 of each choice."""
+
+    def propensity(self, state: Any, chosen: IntArray, allowed: BoolArray) -> Any: ...
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """An annotator that refuses what may not be shown with the columns it wrote: (N,) bool."""
+
+    def verify(self, candidates: Candidates) -> BoolArray: ...
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """A scorer that tells what each feature added to each score, (N, F) float."""
+
+    feature_names_: tuple[str, ...]
+
+    def contributions(self, candidates: Candidates) -> Any: ...
+
+
+@runtime_checkable
+class MovesItems(Protocol):
+    """A scorer that lifts or lowers items for the business, and which it touches, (N,) bool; ``label`` discloses it."""
+
+    label: str | None
+
+    def touches(self, candidates: Candidates) -> BoolArray: ...
+
+
+@runtime_checkable
+class LiveValues(Protocol):
+    """A stage made of others, which tells their live values by ``id``."""
+
+    def live_values(self) -> Mapping[int, Any]: ...
+
+
+@runtime_checkable
+class FeatureFreshness(Protocol):
+    """A featurizer that tells when each of its features was last updated, seconds since 1970 by name."""
+
+    def freshness(self) -> Mapping[str, float]: ...
+
+
+class Recommender(Protocol):
+    """Anything that recommends to external user ids: a pipeline, or what answers in its place."""
+
+    def recommend(self, users: Any, k: Any = 10, **options: Any) -> Recommendations: ...
+
+
+class Runnable(Protocol):
+    """A fitted pipeline as tools see it: they run it, look at its stages, and run it again with others."""
+
+    @property
+    def schema(self) -> Schema: ...
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def fitted_until(self) -> float: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def __getitem__(self, name: str) -> Any: ...
+
+    def requests(self, users: Any = None, k: int = 10, **options: Any) -> Requests: ...
+
+    def candidates(self, requests: Requests) -> Candidates: ...
+
+    def run(
+        self,
+        requests: Requests,
+        *,
+        capture: Any = "summary",
+        budget_ms: float | None = None,
+        observe: bool = True,
+    ) -> Recommendations: ...
+
+    def replace(self, name: str, stage: Any) -> Any: ...
+
+    def without(self, *names: str) -> Any: ...
 
 
 class Role(StrEnum):
@@ -223,24 +388,3 @@ def role_of(stage: Any) -> Role:
             f"found featurize on {type(stage).__name__} without names; expected a tuple of names"
         )
     return role
-
-
-class Runnable(Protocol):
-    """What the debugger needs of a pipeline; ``recokit.Pipeline`` has it."""
-
-    schema: Schema
-    names: tuple[str, ...]
-    fitted_until: float
-
-    def requests(self, users: Any = None, k: int = 10, **options: Any) -> Requests: ...
-
-    def run(
-        self,
-        requests: Requests,
-        *,
-        capture: Any = "summary",
-        budget_ms: float | None = None,
-        observe: bool = True,
-    ) -> Recommendations: ...
-
-    def __iter__(self) -> Any: ...
