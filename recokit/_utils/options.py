@@ -19,6 +19,7 @@ __all__ = [
     "between",
     "check_options",
     "finite",
+    "identifier",
     "one_of",
     "optional",
     "require",
@@ -147,6 +148,19 @@ def finite(low: float = -math.inf, hint: str = "") -> Rule:
         expected,
         lambda value: _number(value) and low <= value < math.inf and value > -math.inf,
         _always(hint),
+    )
+
+
+def identifier(example: str) -> Rule:
+    """Return the rule for names of stages.
+
+    Examples
+    --------
+    >>> identifier("christmas").holds("new year")
+    False
+    """
+    return Rule(
+        f"an identifier such as {example!r}", lambda value: isinstance(value, str) and value.isidentifier()
     )
 
 

@@ -6,11 +6,16 @@ import datetime as dt
 import math
 import re
 
+from typing import Any, TypeAlias
+
 import numpy as np
 
+from recokit._utils.options import Rule
 from recokit.errors import DataError
 
-__all__ = ["DAY", "seconds", "timestamp"]
+__all__ = ["DAY", "Duration", "duration", "seconds", "timestamp"]
+
+Duration: TypeAlias = str | float | dt.timedelta
 
 DAY = 86_400.0
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": DAY, "w": 7 * DAY}
@@ -51,6 +56,18 @@ def seconds(duration: str | float | dt.timedelta | np.timedelta64) -> float:
     if not (math.isfinite(value) and value > 0):
         raise DataError(f"found duration {duration!r}; expected a positive, finite number of seconds")
     return value
+
+
+def _is_duration(value: Any) -> bool:
+    try:
+        seconds(value)
+    except DataError:
+        return False
+    return True
+
+
+#: The rule for options that are durations.
+duration = Rule("a duration such as '30D'", _is_duration)
 
 
 def timestamp(when: str | float | dt.date | np.datetime64) -> float:
