@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-
 from typing import Any, TypeAlias
 
 import numpy as np
