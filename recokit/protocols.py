@@ -33,6 +33,7 @@ from typing import Any, Protocol, runtime_checkable
 from recokit.data.candidates import Candidates, Retrieved
 from recokit.data.dataset import Dataset
 from recokit.data.limits import Cap, Pin, Window
+from recokit.data.live import Live
 from recokit.data.ranking_data import RankingData
 from recokit.data.requests import Hydrated, Requests
 from recokit.data.schema import Schema
@@ -274,7 +275,7 @@ class MovesItems(Protocol):
 class LiveValues(Protocol):
     """A stage made of others, which tells their live values by ``id``."""
 
-    def live_values(self) -> Mapping[int, Any]: ...
+    def live_values(self) -> Mapping[int, Live[Any]]: ...
 
 
 @runtime_checkable
@@ -285,12 +286,12 @@ class FeatureFreshness(Protocol):
 
 
 class Recommender(Protocol):
-    """Anything that recommends to external user ids: a pipeline, or what answers in its place."""
+    """Anything that recommends to external user ids: a pipeline, or a service that answers in its place."""
 
-    def recommend(self, users: Any, k: Any = 10, **options: Any) -> Recommendations: ...
+    def recommend(self, users: Any, k: Any = 10, *, now: Any = None, seed: int = 0) -> Recommendations: ...
 
 
-class Runnable(Protocol):
+class Runnable(Recommender, Protocol):
     """A fitted pipeline as tools see it: they run it, look at its stages, and run it again with others."""
 
     @property
@@ -300,7 +301,12 @@ class Runnable(Protocol):
     def names(self) -> tuple[str, ...]: ...
 
     @property
+    def fingerprint(self) -> str: ...
+
+    @property
     def fitted_until(self) -> float: ...
+
+    def live_values(self) -> Mapping[int, Live[Any]]: ...
 
     def __iter__(self) -> Iterator[Any]: ...
 
@@ -322,6 +328,8 @@ class Runnable(Protocol):
     def replace(self, name: str, stage: Any) -> Any: ...
 
     def without(self, *names: str) -> Any: ...
+
+    def with_events(self, dataset: Dataset) -> Any: ...
 
 
 class Role(StrEnum):

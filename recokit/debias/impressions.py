@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,31 +12,11 @@ from recokit._utils.progress import progress_bar
 from recokit.data import Candidates, Ragged, RankingData, Requests, Schema, timestamp
 from recokit.data.impressions import ImpressionLog
 from recokit.errors import DataError
+from recokit.protocols import Runnable
 from recokit.training.two_stage import CHUNK_ROWS, assemble, require_fitted_before
 from recokit.typing import FloatArray
 
 __all__ = ["ImpressionReport", "ImpressionSet", "impression_rows"]
-
-
-class FeaturePipeline(Protocol):
-    """What computes features: a fitted :class:`recokit.Pipeline`."""
-
-    @property
-    def schema(self) -> Schema:
-        """Vocabularies and tables."""
-        ...
-
-    def candidates(self, requests: Requests) -> Candidates:
-        """Hydrate, retrieve, filter, featurise."""
-        ...
-
-    def without(self, *names: str) -> Any:
-        """Leave stages out."""
-        ...
-
-    def __iter__(self) -> Iterator[Any]:
-        """Yield nodes with ``name``, ``stage`` and ``live``."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -93,7 +71,7 @@ class ImpressionSet:
 
 
 def impression_rows(
-    pipeline: FeaturePipeline,
+    pipeline: Runnable,
     impressions: ImpressionLog,
     *,
     validation_from: str | float | None = None,

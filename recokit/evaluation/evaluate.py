@@ -14,10 +14,11 @@ from recokit.data.dataset import require_dataset
 from recokit.data.segments import segments_by
 from recokit.errors import ConfigurationError, VocabularyMismatch
 from recokit.evaluation.comparison import Evaluations
-from recokit.evaluation.list_sources import MISSING, Recommender, Subject, subject_of
+from recokit.evaluation.list_sources import MISSING, Subject, subject_of
 from recokit.evaluation.report import ALL, Evaluation, Score
 from recokit.evaluation.truth import Truth
 from recokit.metrics import CatalogueMetric, Exposure, Judged, Metric, UserMetric, parse
+from recokit.protocols import Recommender
 from recokit.result import Recommendations
 from recokit.trace import Status
 from recokit.typing import AnyArray, FloatArray, IntArray

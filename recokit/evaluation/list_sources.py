@@ -10,24 +10,15 @@ import numpy as np
 from recokit.data import Ragged, Vocabulary
 from recokit.errors import ContractError, DataError
 from recokit.evaluation.truth import Truth
+from recokit.protocols import Recommender
 from recokit.result import Recommendations
 from recokit.trace import Status
 from recokit.typing import IntArray
 
-__all__ = ["MISSING", "Part", "Recommender", "Subject", "subject_of"]
+__all__ = ["MISSING", "Part", "Subject", "subject_of"]
 
 #: Status of a user without any row in the recommendations.
 MISSING = max(Status) + 1
-
-
-class Recommender(Protocol):
-    """Anything that recommends to external user ids; a :class:`~recokit.pipeline.Pipeline` does."""
-
-    def recommend(
-        self, users: Any, k: int = 10, *, now: float | None = None, seed: int = 0
-    ) -> Recommendations:
-        """Return a list of at most k items for each user, in order, as of ``now``."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

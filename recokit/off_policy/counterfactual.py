@@ -13,18 +13,19 @@ from recokit.errors import DataError
 from recokit.off_policy.estimate import estimate
 from recokit.off_policy.estimators import Estimator
 from recokit.off_policy.intervals import Interval
-from recokit.off_policy.replay import Replay, ReplayedPipeline, replay
+from recokit.off_policy.replay import Replay, replay
 from recokit.off_policy.report import OffPolicyReport
 from recokit.off_policy.rewards import ItemReward, RewardModel
 from recokit.off_policy.rounds import LoggedRounds
 from recokit.off_policy.support import Support
+from recokit.protocols import Runnable
 from recokit.typing import IntArray
 
 __all__ = ["counterfactual", "replayed_rounds"]
 
 
 def counterfactual(
-    pipeline: ReplayedPipeline,
+    pipeline: Runnable,
     impressions: ImpressionLog,
     estimators: str | Estimator | Sequence[str | Estimator] | None = None,
     *,

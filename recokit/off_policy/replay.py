@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,38 +14,19 @@ from recokit._utils.progress import progress_bar
 from recokit.data import Ragged, Requests, Window
 from recokit.debias import ImpressionLog
 from recokit.errors import DataError
+from recokit.protocols import Runnable
 from recokit.result import Recommendations
 from recokit.trace import Status
 from recokit.training import require_fitted_before
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Replay", "ReplayedPipeline", "replay"]
+__all__ = ["Replay", "replay"]
 
 #: Lists that are replayed at a time.
 CHUNK_ROWS = 1024
 
 #: Name of the logged lists among those that requests carry.
 _LOGGED = "logged"
-
-
-class ReplayedPipeline(Protocol):
-    """What is replayed: a fitted :class:`recokit.Pipeline`."""
-
-    def run(self, requests: Requests, *, observe: bool) -> Recommendations:
-        """Answer requests made of codes."""
-        ...
-
-    def replace(self, name: str, stage: Any) -> Any:
-        """Put another stage in a place."""
-        ...
-
-    def without(self, *names: str) -> Any:
-        """Leave stages out."""
-        ...
-
-    def __iter__(self) -> Iterator[Any]:
-        """Yield nodes with ``name``, ``stage`` and ``live``."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +71,7 @@ class Replay:
 
 
 def replay(
-    pipeline: ReplayedPipeline,
+    pipeline: Runnable,
     impressions: ImpressionLog,
     *,
     seed: int = 1,

@@ -1,21 +1,19 @@
-"""Nested: a fitted pipeline as one source of another."""
+"""Views of a fitted pipeline: as one source of another, and for users who are not to be profiled."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from recokit.data import Live, Requests, Retrieved, Schema
 from recokit.errors import VocabularyMismatch
 from recokit.pipeline.requests import Lists, user_array
+from recokit.protocols import Runnable
 from recokit.result import Recommendations
 from recokit.typing import AnyArray
-
-if TYPE_CHECKING:
-    from recokit.pipeline.pipeline import Pipeline
 
 __all__ = ["NonProfiling", "PipelineSource"]
 
@@ -27,7 +25,7 @@ class PipelineSource:
 
     Parameters
     ----------
-    pipeline : Pipeline
+    pipeline : Runnable
         The inner pipeline.
 
     Examples
@@ -40,7 +38,7 @@ class PipelineSource:
     True
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Runnable) -> None:
         self.pipeline = pipeline
 
     def __repr__(self) -> str:
@@ -88,7 +86,7 @@ class PipelineSource:
         return Retrieved(answer.offsets, answer.item, answer.score)
 
 
-#: What a caller says of one request, not of a person.
+#: Lists that belong to one request, not to a person.
 _OF_THE_REQUEST = ("items", "exclude")
 
 
@@ -100,11 +98,11 @@ class NonProfiling:
 
     Parameters
     ----------
-    pipeline : Pipeline
+    pipeline : Runnable
         Fitted; made by its method ``non_profiling``.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Runnable) -> None:
         self.pipeline = pipeline
 
     def recommend(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -13,20 +13,9 @@ from recokit._utils import report as _html
 from recokit._utils.params import clone
 from recokit.errors import ConfigurationError
 from recokit.evaluation import Evaluations, evaluate
+from recokit.protocols import Runnable
 
 __all__ = ["PopularityFront", "popularity_front"]
-
-
-class Replaceable(Protocol):
-    """A fitted :class:`recokit.Pipeline`."""
-
-    def replace(self, name: str, stage: Any) -> Any:
-        """Return a pipeline with another stage in one place."""
-        ...
-
-    def __getitem__(self, name: str) -> Any:
-        """Return a stage by its path."""
-        ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -128,7 +117,7 @@ class PopularityFront:
 
 
 def popularity_front(
-    pipeline: Replaceable,
+    pipeline: Runnable,
     truth: Any,
     *,
     strengths: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0),

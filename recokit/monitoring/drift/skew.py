@@ -16,8 +16,7 @@ from recokit.data.validation.report import Check, CheckReport, Status
 from recokit.errors import ConfigurationError, DataError
 from recokit.monitoring.feature_log.log import FeatureLog
 from recokit.monitoring.feature_log.requests import LoggedRequests
-from recokit.pipeline import Pipeline
-from recokit.protocols import Role
+from recokit.protocols import Role, Runnable
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["SkewReport", "skew"]
@@ -65,7 +64,7 @@ class SkewReport(CheckReport):
 
 def skew(
     log: LoggedRequests | FeatureLog | str | os.PathLike[str],
-    pipeline: Pipeline,
+    pipeline: Runnable,
     dataset: Dataset,
     *,
     tolerance: float = 1e-6,
@@ -164,7 +163,7 @@ class _Again:
     found: BoolArray
 
 
-def _computed_again(logged: LoggedRequests, pipeline: Pipeline, dataset: Dataset) -> _Again:
+def _computed_again(logged: LoggedRequests, pipeline: Runnable, dataset: Dataset) -> _Again:
     replay = pipeline.with_events(dataset)
     hydrated = {
         name for node in replay if node.role is Role.HYDRATOR for name in getattr(node.stage, "provides", ())
@@ -183,7 +182,7 @@ def _computed_again(logged: LoggedRequests, pipeline: Pipeline, dataset: Dataset
     return _Again(np.concatenate(blocks), names, np.concatenate(founds))
 
 
-def _requests(part: LoggedRequests, pipeline: Pipeline, hydrated: set[str]) -> Requests:
+def _requests(part: LoggedRequests, pipeline: Runnable, hydrated: set[str]) -> Requests:
     """Return the requests again, with what their callers gave."""
     given = part.given.tolist()
     names = sorted({name for one in given for name in one["context"]} - hydrated)
@@ -195,7 +194,7 @@ def _requests(part: LoggedRequests, pipeline: Pipeline, hydrated: set[str]) -> R
     return replace(requests, k=part.k, seed=part.seed)
 
 
-def _located(part: LoggedRequests, batch: Candidates, pipeline: Pipeline) -> tuple[IntArray, BoolArray]:
+def _located(part: LoggedRequests, batch: Candidates, pipeline: Runnable) -> tuple[IntArray, BoolArray]:
     """Return where each logged candidate is in a batch, and whether it is."""
     ids = pipeline.schema.item_ids
     width = len(ids) + 1
@@ -218,7 +217,7 @@ class _Compared:
     tolerance: float
 
     @classmethod
-    def of(cls, logged: LoggedRequests, again: _Again, pipeline: Pipeline, tolerance: float) -> _Compared:
+    def of(cls, logged: LoggedRequests, again: _Again, pipeline: Runnable, tolerance: float) -> _Compared:
         names = tuple(name for name in logged.feature_names if name in again.names)
         served = logged.features[:, [logged.feature_names.index(name) for name in names]]
         now = again.features[:, [again.names.index(name) for name in names]]
@@ -344,7 +343,7 @@ def _multiple(served: FloatArray, now: FloatArray) -> str:
     return f"; what was served is {middle:.6g} times what is computed now: another unit?"
 
 
-def _as_of_names(pipeline: Pipeline) -> set[str]:
+def _as_of_names(pipeline: Runnable) -> set[str]:
     """Return the features that depend on events and tables as of the request alone, whatever model served."""
     nodes = [node for node in pipeline if node.role is Role.FEATURIZER]
     names = {name for node in nodes if getattr(node.stage, "as_of", False) for name in node.stage.names}
@@ -376,7 +375,7 @@ def _found(again: _Again) -> Check:
     return Check(name, "warn", message, expected, hint, evidence={"found": found, "rows": n})
 
 
-def _models(logged: LoggedRequests, pipeline: Pipeline) -> Check:
+def _models(logged: LoggedRequests, pipeline: Runnable) -> Check:
     name, expected = "skew.models", "requests that this pipeline served"
     other = int((logged.model != pipeline.fingerprint).sum())
     if not other:
