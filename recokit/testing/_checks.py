@@ -17,121 +17,13 @@ from recokit.data import Candidates
 from recokit.data.state.encode import from_state, to_state
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role
-from recokit.testing._answers import Answer, answer_of, call, difference, window_of
-from recokit.testing._failure import ContractFailure, Skipped, cause_of
-from recokit.testing._outputs import check_output
+from recokit.testing._answers import Answer, call, difference, window_of
+from recokit.testing._failure import ContractFailure, Skipped
 from recokit.testing._running import count_line_events, frozen, run_interleaved
 from recokit.testing._subject import Subject
 from recokit.typing import IntArray
 
-__all__ = ["CHECKS", "Check", "applicable", "check_declared", "check_pickle", "check_saves"]
-
-
-def check_declared(subject: Subject) -> None:
-    """Raise ContractFailure naming what the stage reads without saying so in ``requires`` or in ``bind``."""
-    names = _undeclared(subject.batch, subject.requires)
-    if not _reads(subject, names):
-        return
-    read = [name for name in names if _reads(subject, [name])] or names
-    hint = f"requires = {(*subject.requires, *read)!r}"
-    subject.fail(f"that it reads {', '.join(map(repr, read))}", "all that it reads in requires", hint)
-
-
-def _undeclared(batch: Candidates, requires: tuple[str, ...]) -> list[str]:
-    """Names in the batch that the stage does not declare, as it would declare them."""
-    names = [f"context.{name}" for name in batch.requests.columns]
-    names += [*batch.requests.ragged, *batch.columns, *(f"feature.{name}" for name in batch.feature_names)]
-    return [name for name in names if name not in requires]
-
-
-def _reads(subject: Subject, names: list[str]) -> bool:
-    """Tell whether the answer is another one without the names."""
-    bare = _without(subject.batch, set(names))
-    stage = subject.fitted
-    if hasattr(stage, "bind"):
-        sources = tuple(
-            n for n in bare.source_names if f"{n}_rank" in bare.columns or f"{n}_score" in bare.columns
-        )
-        provided = subject.schema.provided - set(names)
-        schema = replace(
-            subject.schema, source_names=sources, feature_names=bare.feature_names, provided=provided
-        )
-        try:
-            stage = stage.bind(schema)
-        except ConfigurationError:
-            return False  # it says at compile time what it lacks, which is as good as a declaration
-    try:
-        found, expected = subject.ask(bare, stage), subject.ask(subject.batch)
-    except AssertionError:
-        return True
-    return any(difference(mine, right) for mine, right in zip(found.rows, expected.rows, strict=True))
-
-
-def _without(batch: Candidates, names: set[str]) -> Candidates:
-    requests = batch.requests
-    kept = [place for place, name in enumerate(batch.feature_names) if f"feature.{name}" not in names]
-    return replace(
-        batch,
-        requests=replace(
-            requests,
-            columns={
-                name: column for name, column in requests.columns.items() if f"context.{name}" not in names
-            },
-            ragged={name: lists for name, lists in requests.ragged.items() if name not in names},
-            given={name: rows for name, rows in requests.given.items() if name not in names},
-        ),
-        columns={name: column for name, column in batch.columns.items() if name not in names},
-        features=batch.features[:, kept],
-        feature_names=tuple(batch.feature_names[place] for place in kept),
-    )
-
-
-def check_pickle(subject: Subject) -> None:
-    """Raise ContractFailure unless a pickled copy gives the same answer."""
-    stage = subject.ready
-    parts = [type(stage), *get_params(stage).values()]
-    if not all(_picklable(part) for part in parts):
-        raise Skipped("the class or an option cannot be found by name, as a lambda or a local class")
-    try:
-        loaded = pickle.loads(pickle.dumps(stage))
-    except Exception as error:
-        hint = "hold data, not functions or open resources, in what fit and bind set"
-        subject.fail(f"{type(error).__name__} ({error})", "a stage that can be pickled", hint)
-    subject.same(subject.ask(subject.batch, loaded), subject.ask(subject.batch), "after pickling", "")
-
-
-def check_saves(subject: Subject) -> None:
-    """Raise ContractFailure unless a copy saved by recokit's codec gives the same answer."""
-    stage, hint = (
-        subject.fitted,
-        "what fit learns goes to attributes that end with _, or to state() and load_state()",
-    )
-    try:
-        tree, arrays = to_state(stage)
-    except ConfigurationError as error:
-        raise Skipped(str(error)) from error
-    try:
-        loaded = subject.bind(from_state(tree, arrays, trusted=_classes(stage)), subject.schema)
-        found = subject.ask(subject.batch, loaded)
-    except Exception as error:
-        subject.fail(f"{cause_of(error)} after saving and loading", "the same answer", hint)
-    subject.same(found, subject.ask(subject.batch), "after saving and loading", hint)
-
-
-def _picklable(value: Any) -> bool:
-    try:
-        pickle.dumps(value)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return False
-    return True
-
-
-def _classes(value: Any) -> set[type]:
-    """Return the classes of a stage and of all that it holds."""
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    own = vars(value).values() if hasattr(value, "__dict__") and not inspect.isroutine(value) else ()
-    found = {*type(value).__mro__[:-1]} if hasattr(value, "__dict__") else set()
-    return found.union(*map(_classes, (*parts, *own)))
+__all__ = ["CHECKS", "Check", "applicable"]
 
 
 @dataclass(frozen=True)
@@ -200,6 +92,47 @@ def _output(subject: Subject) -> None:
     subject.ask(subject.batch)
 
 
+def _best_first(subject: Subject) -> None:
+    for b, row in enumerate(subject.ask(subject.batch).rows):
+        worse = np.flatnonzero(np.diff(row["scores"]) > 0)
+        if len(worse):
+            first, second = row["scores"][worse[0] : worse[0] + 2].tolist()
+            subject.fail(
+                f"score {second:.6g} after {first:.6g} in row {b}",
+                "items best first, by the source's own score",
+            )
+
+
+def _edge_cases(subject: Subject) -> None:
+    check = subject.check
+    for name, batch in _edges(subject.batch):
+        subject.check = f"{check}: {name}"
+        subject.ask(batch)
+    subject.check = check
+    if subject.role is Role.SOURCE:
+        limit, subject.limit = subject.limit, 1
+        subject.check = f"{check}: limit of 1"
+        try:
+            subject.ask(subject.batch)
+        finally:
+            subject.limit, subject.check = limit, check
+
+
+def _edges(batch: Candidates) -> Iterator[tuple[str, Candidates]]:
+    none = np.zeros(0, np.int64)
+    yield "empty batch", batch.take_rows(none)
+    yield "rows without candidates", batch.compress(np.zeros(len(batch), np.bool_))
+    yield "one candidate", batch.compress(np.arange(len(batch)) == batch.offsets[0])
+    user = np.zeros(len(batch.requests), np.int64)
+    yield "unknown users", replace(batch, requests=replace(batch.requests, user=user))
+    lists = {name: lists.take(none) for name, lists in batch.requests.ragged.items()}
+    empty = {name: replace(part, offsets=np.zeros(len(user) + 1, np.int64)) for name, part in lists.items()}
+    yield "empty lists", replace(batch, requests=replace(batch.requests, ragged=empty))
+    yield "all-NaN scores", batch.with_score(np.full(len(batch), np.nan, np.float32))
+    yield "all-NaN features", replace(batch, features=np.full_like(batch.features, np.nan))
+    yield "ties", batch.with_score(np.ones(len(batch), np.float32))
+
+
 def _stateless(subject: Subject) -> None:
     before = _attributes(subject.ready)
     subject.ask(subject.batch)
@@ -252,6 +185,10 @@ def _candidate_order(subject: Subject) -> None:
     subject.same(mixed, Answer(expected), "with the candidates in another order", hint)
 
 
+def _shuffled(batch: Candidates) -> IntArray:
+    return np.lexsort((np.random.default_rng(3).random(len(batch)), batch.row))
+
+
 def _other_candidates(subject: Subject) -> None:
     batch = subject.batch
     full = subject.call(batch)
@@ -267,45 +204,63 @@ def _other_candidates(subject: Subject) -> None:
             subject.fail(found, f"{bool(full[kept][changed[0]])}, as with all of them", hint)
 
 
-def _best_first(subject: Subject) -> None:
-    for b, row in enumerate(subject.ask(subject.batch).rows):
-        worse = np.flatnonzero(np.diff(row["scores"]) > 0)
-        if len(worse):
-            first, second = row["scores"][worse[0] : worse[0] + 2].tolist()
-            subject.fail(
-                f"score {second:.6g} after {first:.6g} in row {b}",
-                "items best first, by the source's own score",
-            )
+def _declared(subject: Subject) -> None:
+    """Raise ContractFailure naming what the stage reads without saying so in ``requires`` or in ``bind``."""
+    names = _undeclared(subject.batch, subject.requires)
+    if not _reads(subject, names):
+        return
+    read = [name for name in names if _reads(subject, [name])] or names
+    hint = f"requires = {(*subject.requires, *read)!r}"
+    subject.fail(f"that it reads {', '.join(map(repr, read))}", "all that it reads in requires", hint)
 
 
-def _edge_cases(subject: Subject) -> None:
-    check = subject.check
-    for name, batch in _edges(subject.batch):
-        subject.check = f"{check}: {name}"
-        subject.ask(batch)
-    subject.check = check
-    if subject.role is Role.SOURCE:
-        limit, subject.limit = subject.limit, 1
-        subject.check = f"{check}: limit of 1"
+def _undeclared(batch: Candidates, requires: tuple[str, ...]) -> list[str]:
+    """Names in the batch that the stage does not declare, as it would declare them."""
+    names = [f"context.{name}" for name in batch.requests.columns]
+    names += [*batch.requests.ragged, *batch.columns, *(f"feature.{name}" for name in batch.feature_names)]
+    return [name for name in names if name not in requires]
+
+
+def _reads(subject: Subject, names: list[str]) -> bool:
+    """Tell whether the answer is another one without the names."""
+    bare = _without(subject.batch, set(names))
+    stage = subject.fitted
+    if hasattr(stage, "bind"):
+        sources = tuple(
+            n for n in bare.source_names if f"{n}_rank" in bare.columns or f"{n}_score" in bare.columns
+        )
+        provided = subject.schema.provided - set(names)
+        schema = replace(
+            subject.schema, source_names=sources, feature_names=bare.feature_names, provided=provided
+        )
         try:
-            subject.ask(subject.batch)
-        finally:
-            subject.limit, subject.check = limit, check
+            stage = stage.bind(schema)
+        except ConfigurationError:
+            return False  # it says at compile time what it lacks, which is as good as a declaration
+    try:
+        found, expected = subject.ask(bare, stage), subject.ask(subject.batch)
+    except AssertionError:
+        return True
+    return any(difference(mine, right) for mine, right in zip(found.rows, expected.rows, strict=True))
 
 
-def _edges(batch: Candidates) -> Iterator[tuple[str, Candidates]]:
-    none = np.zeros(0, np.int64)
-    yield "empty batch", batch.take_rows(none)
-    yield "rows without candidates", batch.compress(np.zeros(len(batch), np.bool_))
-    yield "one candidate", batch.compress(np.arange(len(batch)) == batch.offsets[0])
-    user = np.zeros(len(batch.requests), np.int64)
-    yield "unknown users", replace(batch, requests=replace(batch.requests, user=user))
-    lists = {name: lists.take(none) for name, lists in batch.requests.ragged.items()}
-    empty = {name: replace(part, offsets=np.zeros(len(user) + 1, np.int64)) for name, part in lists.items()}
-    yield "empty lists", replace(batch, requests=replace(batch.requests, ragged=empty))
-    yield "all-NaN scores", batch.with_score(np.full(len(batch), np.nan, np.float32))
-    yield "all-NaN features", replace(batch, features=np.full_like(batch.features, np.nan))
-    yield "ties", batch.with_score(np.ones(len(batch), np.float32))
+def _without(batch: Candidates, names: set[str]) -> Candidates:
+    requests = batch.requests
+    kept = [place for place, name in enumerate(batch.feature_names) if f"feature.{name}" not in names]
+    return replace(
+        batch,
+        requests=replace(
+            requests,
+            columns={
+                name: column for name, column in requests.columns.items() if f"context.{name}" not in names
+            },
+            ragged={name: lists for name, lists in requests.ragged.items() if name not in names},
+            given={name: rows for name, rows in requests.given.items() if name not in names},
+        ),
+        columns={name: column for name, column in batch.columns.items() if name not in names},
+        features=batch.features[:, kept],
+        feature_names=tuple(batch.feature_names[place] for place in kept),
+    )
 
 
 def _as_of(subject: Subject) -> None:
@@ -368,12 +323,67 @@ def _threads(subject: Subject) -> None:
             text = f"{type(result).__name__} ({result})" if isinstance(result, Exception) else ""
             if not text:
                 try:
-                    check_output(subject, result, half, subject.ready)
-                    subject.same(answer_of(result, subject.role, half, subject.ready), right, "", "")
+                    subject.same(subject.checked(result, half, subject.ready), right, "", "")
                 except ContractFailure as failure:
                     text = failure.found
             if text:
                 subject.fail(f"{text.strip()} while another thread asks", "the same answer as alone", hint)
+
+
+def _pickle(subject: Subject) -> None:
+    """Raise ContractFailure unless a pickled copy gives the same answer."""
+    stage = subject.ready
+    parts = [type(stage), *get_params(stage).values()]
+    if not all(_picklable(part) for part in parts):
+        raise Skipped("the class or an option cannot be found by name, as a lambda or a local class")
+    try:
+        loaded = pickle.loads(pickle.dumps(stage))
+    except Exception as error:
+        hint = "hold data, not functions or open resources, in what fit and bind set"
+        subject.fail(f"{type(error).__name__} ({error})", "a stage that can be pickled", hint)
+    subject.same(subject.ask(subject.batch, loaded), subject.ask(subject.batch), "after pickling", "")
+
+
+def _picklable(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
+
+
+def _saves(subject: Subject) -> None:
+    """Raise ContractFailure unless a copy saved by recokit's codec gives the same answer."""
+    stage, hint = (
+        subject.fitted,
+        "what fit learns goes to attributes that end with _, or to state() and load_state()",
+    )
+    try:
+        tree, arrays = to_state(stage)
+    except ConfigurationError as error:
+        raise Skipped(str(error)) from error
+    try:
+        loaded = subject.bind(from_state(tree, arrays, trusted=_classes(stage)), subject.schema)
+        found = subject.ask(subject.batch, loaded)
+    except Exception as error:
+        subject.fail(f"{_cause_of(error)} after saving and loading", "the same answer", hint)
+    subject.same(found, subject.ask(subject.batch), "after saving and loading", hint)
+
+
+def _cause_of(error: BaseException) -> str:
+    """Return what went wrong in a nested failure, as a failure says what was found."""
+    if isinstance(error, ContractFailure) and error.__cause__ is None:
+        return error.found
+    cause = error.__cause__ if error.__cause__ is not None else error
+    return f"{type(cause).__name__} ({cause})"
+
+
+def _classes(value: Any) -> set[type]:
+    """Return the classes of a stage and of all that it holds."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    own = vars(value).values() if hasattr(value, "__dict__") and not inspect.isroutine(value) else ()
+    found = {*type(value).__mro__[:-1]} if hasattr(value, "__dict__") else set()
+    return found.union(*map(_classes, (*parts, *own)))
 
 
 def _attributes(stage: Any) -> dict[str, tuple[Any, Any]]:
@@ -404,10 +414,6 @@ def _equal(one: Any, other: Any) -> bool:
     return [id(value) for value in mine] == [id(value) for value in others]
 
 
-def _shuffled(batch: Candidates) -> IntArray:
-    return np.lexsort((np.random.default_rng(3).random(len(batch)), batch.row))
-
-
 _ALIGNED = frozenset({Role.FILTER, Role.FEATURIZER, Role.SCORER})
 
 
@@ -426,13 +432,13 @@ CHECKS = (
     Check("row_order", _row_order),
     Check("candidate_order", _candidate_order, _ALIGNED),
     Check("other_candidates", _other_candidates, frozenset({Role.FILTER})),
-    Check("declared", check_declared),
+    Check("declared", _declared),
     Check("as_of", _as_of, needs=("as_of", "fit")),
     Check("updates", _updates, frozenset({Role.OBJECTIVE})),
     Check("python_events", _python_events),
     Check("threads", _threads),
-    Check("pickle", check_pickle),
-    Check("saves", check_saves),
+    Check("pickle", _pickle),
+    Check("saves", _saves),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ContractFailure", "Skipped", "cause_of"]
+__all__ = ["ContractFailure", "Skipped", "WrongAnswer"]
 
 
 class ContractFailure(AssertionError):
@@ -37,9 +37,15 @@ class Skipped(Exception):
     """A check that says nothing about this stage, with the reason."""
 
 
-def cause_of(error: BaseException) -> str:
-    """Return what went wrong in a nested failure, as a failure says what was found."""
-    if isinstance(error, ContractFailure) and error.__cause__ is None:
-        return error.found
-    cause = error.__cause__ if error.__cause__ is not None else error
-    return f"{type(cause).__name__} ({cause})"
+class WrongAnswer(Exception):
+    """An answer that is not what its role promises, before it is known which check of which stage asked.
+
+    Parameters
+    ----------
+    found, expected, hint : str
+        As for :class:`ContractFailure`.
+    """
+
+    def __init__(self, found: str, expected: str, hint: str = "") -> None:
+        self.found, self.expected, self.hint = found, expected, hint
+        super().__init__(found)

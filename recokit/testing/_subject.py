@@ -14,9 +14,9 @@ from recokit._utils.params import clone
 from recokit.data import Candidates, Dataset, Live, RankingData, Requests, Schema
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role, role_of
-from recokit.testing._answers import VERBS, Answer, answer_of, call, difference
-from recokit.testing._failure import ContractFailure
-from recokit.testing._outputs import check_output
+from recokit.testing._answers import VERBS, Answer, answer_of, call, difference, window_of
+from recokit.testing._failure import ContractFailure, WrongAnswer
+from recokit.testing._outputs import check_gain, check_output, check_retrieved
 from recokit.testing._running import frozen
 from recokit.testing.data import make_candidates, make_requests, toy_dataset
 from recokit.typing import AnyArray
@@ -229,8 +229,22 @@ class Subject:
     def ask(self, batch: Candidates, stage: Any = None) -> Answer:
         """Return the answer for a batch, after the check of its shape."""
         stage = self.ready if stage is None else stage
-        result = self.call(batch, stage)
-        check_output(self, result, batch, stage)
+        return self.checked(self.call(batch, stage), batch, stage)
+
+    def checked(self, result: Any, batch: Candidates, stage: Any) -> Answer:
+        """Return the answer that a raw result is, after the check of its shape."""
+        try:
+            if self.role is Role.OBJECTIVE:
+                # Gains are checked where they arise, in one step of selection.
+                window = frozen(window_of(batch))
+                check_gain(self.guard(stage.gain, self.guard(stage.start, window)), window)
+            elif self.role is Role.SOURCE:
+                n_items = max(self.dataset.n_items, int(batch.item.max(initial=0)))
+                check_retrieved(result, len(batch.requests), limit=self.limit, n_items=n_items)
+            else:
+                check_output(result, self.role, batch, stage)
+        except WrongAnswer as wrong:
+            raise ContractFailure(self.name, self.check, wrong.found, wrong.expected, wrong.hint) from None
         return answer_of(result, self.role, batch, stage)
 
 
