@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recokit.errors import ConfigurationError
+from recokit.errors import ConfigurationError, NotFittedError
 
-__all__ = ["Configured", "clone", "get_params"]
+__all__ = ["Configured", "clone", "get_params", "is_fitted", "require_fitted"]
 
 T = TypeVar("T")
 
@@ -50,6 +50,35 @@ def _clone_value(value: Any) -> Any:
         return value.__sklearn_clone__()
     learns = hasattr(value, "fit") and not inspect.isclass(value)
     return clone(value) if learns or isinstance(value, Configured) else value
+
+
+def is_fitted(stage: Any, attribute: str) -> bool:
+    """Tell whether a stage has an attribute that its ``fit`` or ``bind`` sets."""
+    return hasattr(stage, attribute)
+
+
+def require_fitted(stage: Any, attribute: str, hint: str = "", *, step: str = "fit") -> Any:
+    """Return an attribute that a stage has only once it is fitted, or bound.
+
+    Parameters
+    ----------
+    stage : object
+    attribute : str
+    hint : str, optional
+        How the stage gets it; by default by that step, or the fit of a pipeline around it.
+    step : {"fit", "bind"}, default "fit"
+        The method that sets it.
+
+    Raises
+    ------
+    NotFittedError
+        Where it is absent.
+    """
+    if not is_fitted(stage, attribute):
+        name = type(stage).__name__
+        more = hint or f"call {name}.{step}, or fit the pipeline around it"
+        raise NotFittedError(f"found {name} before {step}; expected {step} first; hint: {more}")
+    return getattr(stage, attribute)
 
 
 def _short(value: Any) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import counts_to_offsets, multi_arange, offsets_to_rows, rows_to_offsets
 from recokit._kernels.sorting import bits_for, group_pairs, top_by_score
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit._utils.threads import map_parts
-from recokit.candidates._shared import Duration, distinct_history, require_fitted
+from recokit.candidates._shared import Duration, distinct_history
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 

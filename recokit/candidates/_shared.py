@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from recokit._kernels.segments import rows_to_offsets
 from recokit._kernels.sorting import group_pairs
 from recokit.data import Dataset, Interactions, Requests, seconds
 from recokit.data.events.user_history import events_of
-from recokit.errors import ConfigurationError, DataError, NotFittedError
+from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ __all__ = [
     "distinct_history",
     "interaction_matrix",
     "most_recent",
-    "require_fitted",
     "with_decay",
 ]
 
@@ -44,12 +43,6 @@ def check_duration(name: str, value: Duration | None) -> None:
         raise ConfigurationError(
             f"found {name}={value!r}; expected a duration such as '30D', or None"
         ) from error
-
-
-def require_fitted(stage: Any, attribute: str) -> None:
-    """Raise NotFittedError unless the stage has the fitted attribute."""
-    if not hasattr(stage, attribute):
-        raise NotFittedError(f"found {type(stage).__name__} unfitted; expected fit(dataset) first")
 
 
 def decay(age: FloatArray, half_life: Duration | None) -> FloatArray:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.candidates._dense import history_matrix, retrieve_scored
-from recokit.candidates._shared import Duration, check_duration, require_fitted
+from recokit.candidates._shared import Duration, check_duration
 from recokit.data import Dataset, Ragged, Requests, Retrieved
 from recokit.data.table import Table
 from recokit.errors import ConfigurationError, ContractError

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.candidates._dense import history_matrix, retrieve_scored
-from recokit.candidates._shared import Duration, check_duration, interaction_matrix, require_fitted
+from recokit.candidates._shared import Duration, check_duration, interaction_matrix
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import Float32Array, IntArray

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
-from recokit._utils.params import Configured
-from recokit.candidates._shared import require_fitted
+from recokit._utils.params import Configured, require_fitted
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved, timestamp
 from recokit.errors import ConfigurationError, DataError

@@ -8,9 +8,8 @@ import numpy as np
 
 from recokit._kernels.hashing import uniform
 from recokit._kernels.segments import offsets_to_rows
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.candidates._dense import retrieve_scored
-from recokit.candidates._shared import require_fitted
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.errors import ConfigurationError
 from recokit.typing import Float32Array, IntArray

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._dense import history_matrix, retrieve_nearest, retrieve_scored, similar_directions
-from recokit.candidates._shared import Duration, check_duration, require_fitted
+from recokit.candidates._shared import Duration, check_duration
 from recokit.candidates.ials import padded_cells, row_blocks
 from recokit.data import Dataset, Ragged, Requests, Retrieved, timestamp
 from recokit.errors import ConfigurationError, DataError, NotFittedError

@@ -8,8 +8,8 @@ import numpy as np
 
 from recokit._kernels.segments import multi_arange
 from recokit._kernels.sorting import top_by_score
-from recokit._utils.params import Configured
-from recokit.candidates._shared import Duration, check_duration, codes_of, distinct_history, require_fitted
+from recokit._utils.params import Configured, require_fitted
+from recokit.candidates._shared import Duration, check_duration, codes_of, distinct_history
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.events.user_history import check_events, events_of

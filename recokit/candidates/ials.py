@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._dense import history_matrix, retrieve_nearest, similar_directions
-from recokit.candidates._shared import Duration, check_duration, interaction_matrix, require_fitted
+from recokit.candidates._shared import Duration, check_duration, interaction_matrix
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.errors import ConfigurationError, VocabularyMismatch
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, multi_arange, segment_sum
-from recokit._utils.params import Configured
-from recokit.candidates._shared import Duration, check_duration, counted_events, require_fitted
+from recokit._utils.params import Configured, require_fitted
+from recokit.candidates._shared import Duration, check_duration, counted_events
 from recokit.compose.fusion import first_allowed
 from recokit.data import Categorical, Dataset, Requests, Retrieved, segments_by
 from recokit.data.events.user_history import check_events

@@ -16,7 +16,7 @@ from recokit._kernels.segments import (
     segment_sum,
 )
 from recokit._kernels.sorting import group_pairs, top_by_score
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._neighbors import cost_blocks, joined
 from recokit.candidates._shared import (
@@ -24,7 +24,6 @@ from recokit.candidates._shared import (
     check_duration,
     counted_events,
     distinct_history,
-    require_fitted,
 )
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.events.user_history import check_events

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.candidates._dense import history_matrix, retrieve_nearest
-from recokit.candidates._shared import Duration, check_duration, interaction_matrix, require_fitted
+from recokit.candidates._shared import Duration, check_duration, interaction_matrix
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.errors import ConfigurationError
 from recokit.typing import Float32Array, FloatArray

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured, clone
-from recokit.candidates._shared import require_fitted
+from recokit._utils.params import Configured, clone, require_fitted
 from recokit.compose.step import leaf_name
 from recokit.data import Dataset, Live, Requests, Retrieved
 from recokit.errors import ConfigurationError, VocabularyMismatch

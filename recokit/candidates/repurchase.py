@@ -8,9 +8,9 @@ import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows, rows_to_offsets, segment_sum
 from recokit._kernels.sorting import group_pairs
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.candidates._neighbors import best_of_rows
-from recokit.candidates._shared import codes_of, require_fitted
+from recokit.candidates._shared import codes_of
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.events.user_history import check_events, events_of

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, segment_sum
-from recokit._utils.params import Configured
-from recokit.candidates._shared import Duration, check_duration, require_fitted
+from recokit._utils.params import Configured, require_fitted
+from recokit.candidates._shared import Duration, check_duration
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved, seconds
 from recokit.data.events.user_history import check_events, events_of

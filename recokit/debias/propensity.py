@@ -11,9 +11,9 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.debias.position_bias import Clicks, PositionBias
-from recokit.errors import ConfigurationError, DataError, NotFittedError
+from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -137,8 +137,7 @@ class PositionModel(Configured):
 
     def propensity(self, position: IntArray) -> FloatArray:
         """Return the examination of 1-based places, see :meth:`PositionBias.at`."""
-        if not hasattr(self, "bias_"):
-            raise NotFittedError("found PositionModel before fit; hint: PositionModel().fit(impressions)")
+        require_fitted(self, "bias_", "PositionModel().fit(impressions)")
         return self.bias_.at(position)
 
 

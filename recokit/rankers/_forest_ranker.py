@@ -9,10 +9,10 @@ from typing import Self
 
 from recokit._kernels.forest import Forest
 from recokit._kernels.tree_shap import contributions_of, expected_score
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
-from recokit.rankers._inputs import all_rows, bound_positions, positions_of, require_fitted, select
+from recokit.rankers._inputs import all_rows, bound_positions, positions_of, select
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 __all__ = ["ForestRanker", "check_ranges", "check_rate"]

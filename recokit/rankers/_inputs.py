@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit.data import Candidates, RankingData, Schema
-from recokit.errors import ConfigurationError, DataError, NotFittedError, did_you_mean
+from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "checked_labels",
     "columns_of",
     "positions_of",
-    "require_fitted",
     "require_negatives",
     "select",
     "sigmoid",
@@ -91,15 +90,6 @@ def _positions(stage: Any, candidates: Candidates) -> IntArray | None:
         bound: IntArray = stage.positions_
         return bound
     return positions_of(names, found, type(stage).__name__)
-
-
-def require_fitted(stage: Any, attribute: str) -> None:
-    """Raise NotFittedError where a fitted attribute is absent."""
-    if not hasattr(stage, attribute):
-        name = type(stage).__name__
-        raise NotFittedError(
-            f"found {name} before fit; hint: call {name}.fit(ranking_data) or Pipeline.fit(dataset)"
-        )
 
 
 def sigmoid(raw: AnyArray) -> Float32Array:

@@ -9,11 +9,11 @@ from typing import Self
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit._utils.threads import limited_threads
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError
-from recokit.rankers._inputs import bound_positions, check_features, columns_of, require_fitted
+from recokit.rankers._inputs import bound_positions, check_features, columns_of
 from recokit.rankers._losses import Groups, Objective, loss_around
 from recokit.rankers._scaling import Transform, sometimes_missing
 from recokit.typing import Float32Array, FloatArray

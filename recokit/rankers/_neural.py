@@ -27,7 +27,7 @@ from recokit._neural.training import (
     threads,
     train,
 )
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit._utils.threads import limited_threads
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
@@ -38,7 +38,6 @@ from recokit.rankers._inputs import (
     check_features,
     columns_of,
     positions_of,
-    require_fitted,
     sigmoid,
 )
 from recokit.rankers._losses import (

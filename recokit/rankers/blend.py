@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from recokit._kernels.segments import segment_sum
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
 from recokit.rankers._composite import (
@@ -20,7 +20,6 @@ from recokit.rankers._composite import (
     fit_parts,
     requires_of,
 )
-from recokit.rankers._inputs import require_fitted
 from recokit.rankers._linear import minimise
 from recokit.rankers._losses import can_learn, groups_of
 from recokit.typing import Float32Array, FloatArray, IntArray

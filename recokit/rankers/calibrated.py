@@ -9,12 +9,11 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from recokit._kernels.hashing import uniform
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.rankers._calibration import METHODS, fit_curve
 from recokit.rankers._composite import as_candidates, bound_parts, check_rankers, fit_parts, requires_of
-from recokit.rankers._inputs import require_fitted
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["Calibrated"]

@@ -9,11 +9,10 @@ from typing import Any, Self
 import numpy as np
 
 from recokit._kernels.segments import rank_in_row
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
 from recokit.rankers._composite import bound_parts, check_rankers, fit_parts, requires_of
-from recokit.rankers._inputs import require_fitted
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["Cascade"]

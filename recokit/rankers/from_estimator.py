@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.data.state.encode import to_state
 from recokit.errors import ConfigurationError, DataError
@@ -21,7 +21,6 @@ from recokit.rankers._inputs import (
     check_features,
     checked_labels,
     positions_of,
-    require_fitted,
     require_negatives,
     select,
 )

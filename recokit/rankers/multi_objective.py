@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.rankers._composite import (
@@ -20,7 +20,6 @@ from recokit.rankers._composite import (
     fit_parts,
     requires_of,
 )
-from recokit.rankers._inputs import require_fitted
 from recokit.rankers._utility import least_multiplier, top_mean
 from recokit.rankers.logistic_regression import LogisticRegression
 from recokit.typing import Float32Array, FloatArray

@@ -8,12 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError
 from recokit.protocols import Role, role_of
 from recokit.rankers._composite import bound_parts, fit_parts, requires_of
-from recokit.rankers._inputs import require_fitted
 from recokit.typing import AnyArray, Float32Array
 
 __all__ = ["PositionAware"]

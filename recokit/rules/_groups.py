@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.compose.step import snake_case
 from recokit.data import Candidates, Cap, Schema
-from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, IntArray
 
 __all__ = [
@@ -207,9 +207,5 @@ def require_bound(stage: Any, attribute: str) -> AnyArray:
     NotFittedError
         Before ``bind``.
     """
-    if not hasattr(stage, attribute):
-        raise NotFittedError(
-            f"found {type(stage).__name__} before bind; expected a fitted pipeline around it, or stage.bind(schema)"
-        )
-    value: AnyArray = getattr(stage, attribute)
+    value: AnyArray = require_fitted(stage, attribute, step="bind")
     return value

@@ -16,12 +16,12 @@ from recokit._kernels.segments import (
     rank_in_row,
     rows_to_offsets,
 )
-from recokit._utils.params import Configured, clone
+from recokit._utils.params import Configured, clone, require_fitted
 from recokit.compose.fusion import retrieve_allowed
 from recokit.data import Dataset, Ragged, Requests
 from recokit.data.events.user_history import UserHistory
 from recokit.data.sampling import NegativeSampler, Positives, Sampled, draws
-from recokit.errors import ConfigurationError, NotFittedError
+from recokit.errors import ConfigurationError
 from recokit.protocols import Role, role_of
 from recokit.typing import FloatArray, IntArray
 
@@ -111,7 +111,7 @@ class HardNegatives(Configured):
         NotFittedError
             Before ``fit``.
         """
-        _require_fitted(self, "source_")
+        require_fitted(self, "source_")
         taken = self.positives_
         counts, items = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for start in range(0, len(user), _CHUNK):
@@ -212,14 +212,14 @@ class ImpressedNotClicked(Configured):
 
     def sample(self, user: IntArray, n: int, *, seed: int = 0, key: IntArray | None = None) -> Sampled:
         """Draw n items, with replacement, for each row; see :meth:`UniformNegatives.sample`."""
-        _require_fitted(self, "refused_")
+        require_fitted(self, "refused_")
         start = self.refused_.offsets[user]
         count = self.refused_.offsets[user + 1] - start
         return _pick(start, count, self.refused_.item, draws(user, n, seed, key))
 
     def probability(self, user: IntArray, item: IntArray) -> FloatArray:
         """Return the probability (N,) with which a draw for the user gives the item."""
-        _require_fitted(self, "refused_")
+        require_fitted(self, "refused_")
         count = self.refused_.offsets[user + 1] - self.refused_.offsets[user]
         return np.where(self.refused_.contains(user, item), 1.0 / np.maximum(count, 1), 0.0)
 
@@ -261,7 +261,7 @@ class MixedNegatives(Configured):
 
     def sample(self, user: IntArray, n: int, *, seed: int = 0, key: IntArray | None = None) -> Sampled:
         """Draw n items, with replacement, for each row; see :meth:`UniformNegatives.sample`."""
-        _require_fitted(self, "samplers_")
+        require_fitted(self, "samplers_")
         parts = [sampler.sample(user, n, seed=seed, key=key) for sampler in self.samplers_]
         share = np.cumsum(self._shares(user), axis=0)
         choice = draws(user, n, seed ^ _CHOICE, key)
@@ -272,7 +272,7 @@ class MixedNegatives(Configured):
 
     def probability(self, user: IntArray, item: IntArray) -> FloatArray:
         """Return the probability (N,) with which a draw for the user gives the item."""
-        _require_fitted(self, "samplers_")
+        require_fitted(self, "samplers_")
         parts = np.stack([sampler.probability(user, item) for sampler in self.samplers_])
         return np.asarray((self._shares(user) * parts).sum(axis=0))
 
@@ -298,8 +298,3 @@ def _moment(dataset: Dataset) -> float:
     if dataset.cut is not None:
         return dataset.cut
     return float(np.nextafter(dataset.until, np.inf)) if len(dataset.interactions) else 0.0
-
-
-def _require_fitted(sampler: Any, attribute: str) -> None:
-    if not hasattr(sampler, attribute):
-        raise NotFittedError(f"found {type(sampler).__name__} unfitted; expected fit(dataset) first")

@@ -217,7 +217,7 @@ def test_serves_without_lightgbm(tmp_path):
 import sys
 sys.modules["lightgbm"] = None
 from recokit.data import Candidates, RankingData
-from recokit.data.state import load_state
+from recokit.data.state.folder import load_state
 ranker, _ = load_state({str(tmp_path / "ranker")!r})
 batch = Candidates.from_lists([[1]], features=[[1.0, 0.0, 0.5, 0.0]], feature_names={list(NAMES)!r})
 print(ranker.score(batch)[0], ranker.contributions(batch).shape)

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recokit._utils.params import Configured
-from recokit.candidates._shared import require_fitted
+from recokit._utils.params import Configured, require_fitted
 from recokit.candidates.ann import _checks as inputs
 from recokit.candidates.ann import _faiss
 from recokit.candidates.ann._base import Base

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, offsets_to_rows
-from recokit.candidates._shared import require_fitted
+from recokit._utils.params import require_fitted
 from recokit.candidates.ann import _checks as inputs
 from recokit.candidates.ann import _snapshot as _ann_state
 from recokit.candidates.ann._maintenance import Upkeep

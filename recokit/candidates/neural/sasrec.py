@@ -22,9 +22,9 @@ from recokit._neural.training import (
     to_tensors,
     train,
 )
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.candidates._dense import retrieve_nearest
-from recokit.candidates._shared import Duration, check_duration, require_fitted
+from recokit.candidates._shared import Duration, check_duration
 from recokit.candidates.neural import _transformer
 from recokit.candidates.neural._sequences import Held, Sequences, hold_out, ndcg, padded, recent, sequences
 from recokit.data import Dataset, Requests, Retrieved

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._neural.training import Arrays, check_count, check_training, to_tensors
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.candidates._dense import retrieve_nearest
-from recokit.candidates._shared import Duration, check_duration, require_fitted
+from recokit.candidates._shared import Duration, check_duration
 from recokit.candidates.neural import _towers
 from recokit.candidates.neural._sequences import history_weight, recent
 from recokit.candidates.neural._towers import CONTEXT
