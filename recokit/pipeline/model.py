@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,8 +25,10 @@ from recokit.pipeline.selection import Selector
 from recokit.protocols import Observer
 from recokit.result import Recommendations
 from recokit.trace import Status, Trace
-from recokit.training import TrainingReport
 from recokit.typing import AnyArray
+
+if TYPE_CHECKING:
+    from recokit.training import TrainingReport
 
 __all__ = ["Capture", "Model", "load_parts", "save_model", "tell", "wants_ranked"]
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from recokit.data import Candidates, Dataset, Live, Requests, Schema
 from recokit.data.recode import recoded
@@ -14,15 +14,16 @@ from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.pipeline.contracts import check_disclosed
 from recokit.pipeline.diagram import diagram
-from recokit.pipeline.fitting import fit_plan, training_rows, with_events_of
 from recokit.pipeline.model import Capture, Model, load_parts, save_model, tell, wants_ranked
 from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan, steps_of
 from recokit.pipeline.requests import Lists, build_requests, user_array
 from recokit.pipeline.views import NonProfiling, PipelineSource
 from recokit.protocols import Observer, role_of
 from recokit.result import Recommendations
-from recokit.training import Negatives, TrainingReport, TrainingSet
 from recokit.typing import AnyArray
+
+if TYPE_CHECKING:
+    from recokit.training import Negatives, TrainingReport, TrainingSet
 
 __all__ = ["Pipeline"]
 
@@ -81,7 +82,7 @@ class Pipeline:
         windows: int | None = None,
         gap: str | float = 0,
         requests_at: Literal["cut", "session"] = "cut",
-        negatives: Negatives | NegativeSampler | None = Negatives(),  # noqa: B008  (frozen)
+        negatives: Negatives | NegativeSampler | Literal["default"] | None = "default",
         validation: bool = True,
         max_requests: int | None = None,
         seed: int = 0,
@@ -112,17 +113,20 @@ class Pipeline:
         DataError
             If the data is too short for the windows, or has no positives.
         """
-        options = {
+        from recokit.pipeline.fitting import fit_plan  # serving does not load the laboratory
+
+        options: dict[str, Any] = {
             "label_window": label_window,
             "windows": windows,
             "gap": gap,
             "requests_at": requests_at,
-            "negatives": negatives,
             "validation": validation,
             "max_requests": max_requests,
             "seed": seed,
             "progress": progress,
         }
+        if negatives != "default":
+            options["negatives"] = negatives
         fitted, report = fit_plan(self._plan, dataset, options)
         self._adopt(fitted, dataset.schema, dataset.until, report)
         return self
@@ -137,6 +141,8 @@ class Pipeline:
         ConfigurationError
             If no ranker learns, or there is no ``label_window``.
         """
+        from recokit.pipeline.fitting import training_rows
+
         return training_rows(self._plan, dataset, options)
 
     def _adopt(
@@ -354,6 +360,8 @@ class Pipeline:
 
         Everything else is shared; ids that this model does not know stay unknown.
         """
+        from recokit.pipeline.fitting import with_events_of
+
         known = recoded(dataset, self.schema)
         return self._derived(lambda node: with_events_of(node, known), known)
 
