@@ -7,6 +7,7 @@ when it is first used: ``import recokit`` loads the standard library only.
 
 from typing import TYPE_CHECKING
 
+from recokit._moved import stand_in
 from recokit._utils.faces import lazy_face
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ if TYPE_CHECKING:
     from recokit.data.live import Live as Live
     from recokit.data.requests import Hydrated as Hydrated
     from recokit.data.requests import Requests as Requests
-    from recokit.data.validation.validate import validate as validate
+    from recokit.data.validation.training_data import validate as validate
     from recokit.debugger import RecommendationDebugger as RecommendationDebugger
     from recokit.evaluation.evaluate import evaluate as evaluate
     from recokit.pipeline import Pipeline as Pipeline
@@ -123,7 +124,8 @@ _HOMES = {
     "Retrieved": ".data.candidates",
     "Step": ".compose.step",
     "evaluate": ".evaluation",
-    "validate": ".data.validation.validate",
+    "validate": ".data.validation.training_data",
 }
 __all__ = sorted(["__version__", *_HOMES, *_MODULES])
 __getattr__, __dir__ = lazy_face(__name__, {**_HOMES, **dict.fromkeys(_MODULES, "")})
+stand_in("recokit.checklist")

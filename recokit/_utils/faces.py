@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from recokit._moved import moved_from
+
 __all__ = ["lazy_face"]
 
 
@@ -28,10 +30,11 @@ def lazy_face(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], A
     >>> get("Dataset").__name__, names()
     ('Dataset', ['Dataset'])
     """
+    moved = moved_from(package, frames=3)
 
     def get(name: str) -> Any:
         if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            return moved(name)
         if not homes[name]:
             return importlib.import_module(f".{name}", package)
         value = getattr(importlib.import_module(homes[name], package), name)

@@ -1,1 +1,5 @@
 """Composition: sources made of sources, and a stage's options in its place."""
+
+from recokit._moved import moved_from
+
+__getattr__ = moved_from(__name__)

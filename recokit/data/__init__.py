@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from recokit.data.validation.limits import ValidationLimits as ValidationLimits
     from recokit.data.validation.report import Check as Check
     from recokit.data.validation.report import CheckReport as CheckReport
-    from recokit.data.validation.validate import ValidationReport as ValidationReport
-    from recokit.data.validation.validate import validate as validate
+    from recokit.data.validation.training_data import ValidationReport as ValidationReport
+    from recokit.data.validation.training_data import validate as validate
     from recokit.data.vocabulary import Vocabulary as Vocabulary
 
 _HOMES = {
@@ -92,7 +92,7 @@ _HOMES = {
     "UniformNegatives": ".sampling",
     "UserHistory": ".events.user_history",
     "ValidationLimits": ".validation.limits",
-    "ValidationReport": ".validation.validate",
+    "ValidationReport": ".validation.training_data",
     "Vocabulary": ".vocabulary",
     "Window": ".limits",
     "accidental_hits": ".sampling",
@@ -114,7 +114,7 @@ _HOMES = {
     "segments_by": ".segments",
     "timestamp": ".times",
     "to_state": ".state.encode",
-    "validate": ".validation.validate",
+    "validate": ".validation.training_data",
 }
 __all__ = list(_HOMES)
 __getattr__, __dir__ = lazy_face(__name__, _HOMES)

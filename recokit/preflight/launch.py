@@ -13,7 +13,7 @@ import numpy as np
 from recokit.budget import PHASE_OF_ROLE
 from recokit.data import Dataset, validate
 from recokit.data.validation.report import Check, Status
-from recokit.data.validation.validate import ValidationReport
+from recokit.data.validation.training_data import ValidationReport
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.evaluation import Evaluations
 from recokit.evaluation.evaluate import evaluate

@@ -7,6 +7,7 @@
 features that know the answer.
 """
 
+from recokit._moved import moved_from
 from recokit.training.audit import SamplerAudit, audit
 from recokit.training.labels import label_candidates, label_events, window_events, window_truth
 from recokit.training.leakage import LeakageReport, detect_leakage
@@ -53,3 +54,5 @@ __all__ = [
     "window_events",
     "window_truth",
 ]
+
+__getattr__ = moved_from(__name__)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recokit.data import DAY, Dataset
-from recokit.data.validation.validate import ValidationReport, validate
+from recokit.data.validation.training_data import ValidationReport, validate
 from recokit.datasets import make_marketplace
 from recokit.errors import ConfigurationError, DataError
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from recokit.data import DAY, Dataset
-from recokit.data.validation.validate import ValidationReport, validate
+from recokit.data.validation.training_data import ValidationReport, validate
 from recokit.datasets import load_complete_journey, make_marketplace
 
 #: What they say of small data, and of households that nobody asked, is true: no alarm.
