@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# On small data the threads of BLAS and OpenMP wait for each other longer than they work, and on a busy machine spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Shared machines pause for longer than any deadline. A run in CI draws the same examples each time, so that a change is
