@@ -1,7 +1,8 @@
-"""Intervals and tests of means over users."""
+"""Intervals and tests of means over users, and of several together."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,16 @@ import numpy as np
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import FloatArray
 
-__all__ = ["FEW_USERS", "Mean", "check_confidence", "mean_interval", "quantile_interval", "unskewed"]
+__all__ = [
+    "FEW_USERS",
+    "Mean",
+    "check_confidence",
+    "holm",
+    "mean_interval",
+    "quantile_interval",
+    "student_quantile",
+    "unskewed",
+]
 
 
 #: Below so many users, an interval may hold the truth less often than it says.
@@ -126,9 +136,7 @@ class Mean:
         return reach + self.unclear * reach * (reach**4 + 2.0 * reach**2 - 3.0) / 18.0
 
     def _quantile(self, share: float) -> float:
-        from scipy.special import stdtrit
-
-        return float(stdtrit(self.n - 1, share)) if self.n > 1 else np.nan
+        return student_quantile(share, self.n - 1)
 
 
 def mean_interval(
@@ -177,6 +185,13 @@ def mean_interval(
     check_confidence(confidence)
     found = Mean.of(values)
     return found.mean, *found.interval(confidence, bounds), found.n
+
+
+def student_quantile(share: float, freedom: float) -> float:
+    """Return a quantile of Student's t distribution; NaN without a degree of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, share)) if freedom > 0 else np.nan
 
 
 def unskewed(reach: float, skew: float) -> float:
@@ -249,3 +264,19 @@ def quantile_interval(values: FloatArray, q: float, confidence: float = 0.95) ->
     below, above = int(binom.ppf(tail, n, q)), int(binom.ppf(1 - tail, n, q)) + 1
     value = float(ordered[max(1, int(np.ceil(n * q - 1e-9)))])
     return value, float(ordered[below]), float(ordered[above])
+
+
+def holm(p_values: Sequence[float]) -> FloatArray:
+    """Return p-values adjusted by Holm's method; NaN, of a test that could not be made, stays NaN and counts.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).round(4).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, np.float64)
+    order = np.argsort(p)  # NaN last
+    stepwise = p[order] * (len(p) - np.arange(len(p)))
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(stepwise))
+    return adjusted

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from recokit._stats.intervals import FEW_NOTE, Mean
+from recokit._stats.intervals import FEW_NOTE, Mean, holm
 from recokit._utils.report import grid, json_number, markdown, page, table
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.evaluation.report import ALL, Evaluation, notes_of, rows_of, title_of
 from recokit.typing import FloatArray
 
-__all__ = ["Comparison", "Difference", "Evaluations", "compare", "compare_all", "holm", "paired"]
+__all__ = ["Comparison", "Difference", "Evaluations", "compare", "compare_all", "paired"]
 
 
 #: Chance to find a true difference of the size that is called detectable.
@@ -288,22 +288,6 @@ def compare_all(
     )
     adjusted = holm([one.p_value for one in found])
     return Comparison(baseline.name, found, tuple(float(p) for p in adjusted), confidence, power, detectable)
-
-
-def holm(p_values: Sequence[float]) -> FloatArray:
-    """Return p-values adjusted by Holm's method; NaN, of a test that could not be made, stays NaN and counts.
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03]).round(4).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    p = np.asarray(p_values, np.float64)
-    order = np.argsort(p)  # NaN last
-    stepwise = p[order] * (len(p) - np.arange(len(p)))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(stepwise))
-    return adjusted
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from recokit._stats.intervals import FEW_USERS, quantile_interval
+from recokit._stats.intervals import FEW_USERS, holm, quantile_interval
 from recokit._utils.report import grid, json_number, markdown, page, table
 from recokit.errors import ConfigurationError, DataError, GateRejected
-from recokit.evaluation.comparison import POWER, compare, holm
+from recokit.evaluation.comparison import POWER, compare
 from recokit.evaluation.evaluate import BASELINE
 from recokit.evaluation.report import Evaluation
 from recokit.typing import AnyArray

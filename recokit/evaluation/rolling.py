@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._stats.intervals import check_confidence
+from recokit._stats.intervals import check_confidence, student_quantile
 from recokit._utils.report import json_number
 from recokit.errors import ConfigurationError, DataError
 from recokit.evaluation.comparison import POWER
@@ -177,8 +177,6 @@ class RollingQuality:
         return found
 
     def _compare(self, first: Evaluation, window: Evaluation) -> TrainingAdvice:
-        from scipy.special import stdtrit
-
         before, after = (part.values(self.metric).astype(np.float64) for part in (first, window))
         codes = first.users.encode(window.users.ids)
         other = np.where(codes > 0, np.append(before, np.nan)[codes - 1], np.nan)
@@ -196,11 +194,11 @@ class RollingQuality:
             )
             error, ratio = np.sqrt(max(variance, 0.0)), new.mean() / old.mean()
             freedom = min(n_old, n_new) - 1
-            reach = stdtrit(freedom, 0.5 + self.confidence / 2)
+            reach = student_quantile(0.5 + self.confidence / 2, freedom)
             change = float(ratio - 1)
             low, high = (float(ratio * np.exp(sign * reach * error) - 1) for sign in (-1, 1))
             # As many users in both windows as there are in the smaller one have about this error.
-            share = error * (reach + stdtrit(freedom, POWER)) / -np.log1p(-self.drop)
+            share = error * (reach + student_quantile(POWER, freedom)) / -np.log1p(-self.drop)
             needed = float(np.ceil(min(n_old, n_new) * share**2))
             if high < -self.drop:
                 advice = Advice.TRAIN_MORE_OFTEN

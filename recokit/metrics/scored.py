@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from recokit._kernels.segments import rank_in_row, rows_to_offsets
+from recokit._stats.ranks import area_under_curve, areas_under_curve
 from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import DataError
 from recokit.metrics.base import choice, mean_of
@@ -46,7 +46,7 @@ def auc(score: Numbers, label: Numbers) -> float:
     0.75
     """
     values, positive = _scored(score, label)
-    return float(_auc(np.zeros(len(values), np.int64), values, positive, 1)[0])
+    return area_under_curve(values, positive)
 
 
 def auc_per_user(user: Any, score: Numbers, label: Numbers) -> tuple[AnyArray, FloatArray]:
@@ -60,7 +60,7 @@ def auc_per_user(user: Any, score: Numbers, label: Numbers) -> tuple[AnyArray, F
     """
     values, positive = _scored(score, label)
     code, users = _users(user, len(values))
-    return users, _auc(code, values, positive, len(users))
+    return users, areas_under_curve(code, values, positive, len(users))
 
 
 def gauc(
@@ -95,7 +95,7 @@ def gauc(
     choice("weight", weight, ("positives", "rows", "equal"))
     values, positive = _scored(score, label)
     code, users = _users(user, len(values))
-    each = _auc(code, values, positive, len(users))
+    each = areas_under_curve(code, values, positive, len(users))
     weights = {
         "positives": np.bincount(code[positive], minlength=len(users)),
         "rows": np.bincount(code, minlength=len(users)),
@@ -193,20 +193,3 @@ def _users(user: Any, n: int) -> tuple[IntArray, AnyArray]:
         raise DataError(f"found {len(ids)} users for {n} rows; expected one for each row")
     code, users = factorize(ids)
     return code - 1, users
-
-
-def _auc(row: IntArray, score: FloatArray, positive: BoolArray, n_rows: int) -> FloatArray:
-    """Return the AUC of each row's elements; tied scores share the mean of their ranks."""
-    order = np.lexsort((score, row))
-    row, score, positive = row[order], score[order], positive[order]
-    starts = np.flatnonzero(np.concatenate([[True], (row[1:] != row[:-1]) | (score[1:] != score[:-1])]))[
-        : len(row)
-    ]
-    size = np.diff(np.append(starts, len(row)))
-    rank = rank_in_row(row, rows_to_offsets(row, n_rows)) + 1.0
-    rank = np.repeat(rank[starts] + (size - 1) / 2.0, size)
-    n_positive = np.bincount(row[positive], minlength=n_rows).astype(np.float64)
-    n_negative = np.bincount(row, minlength=n_rows) - n_positive
-    total = np.bincount(row[positive], rank[positive], minlength=n_rows)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((total - n_positive * (n_positive + 1) / 2.0) / (n_positive * n_negative))

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from recokit._kernels.segments import segment_sum
-from recokit._stats.intervals import unskewed
+from recokit._stats.intervals import student_quantile, unskewed
 from recokit.errors import ConfigurationError
 from recokit.typing import FloatArray, IntArray
 
@@ -59,7 +59,7 @@ def student(parts: Parts, clusters: IntArray | None, confidence: float) -> tuple
     Rounds, or clusters of them, are independent draws. NaN below two of them.
     """
     influence = _influence(parts, clusters)
-    error, reach = _error(influence), _quantile(len(influence), confidence)
+    error, reach = _error(influence), student_quantile(0.5 + confidence / 2, len(influence) - 1)
     value = parts.value()
     return error, value - reach * error, value + reach * error
 
@@ -83,7 +83,7 @@ def hall(parts: Parts, clusters: IntArray | None, confidence: float) -> tuple[fl
     square = scaled * scaled
     # By the sample's own spread it comes out below 1 for a handful of values.
     kurtosis = max(float(np.dot(square, square)) / n, 1.0 + 2.0 / n)
-    reach = _quantile(min(n, 2.0 * n / (kurtosis - 1.0) + 1.0), confidence)
+    reach = student_quantile(0.5 + confidence / 2, min(n - 1, 2.0 * n / (kurtosis - 1.0)))
     skew = float(np.dot(square, scaled)) / n / np.sqrt(n)
     return error, value - unskewed(reach, skew) * error, value - unskewed(-reach, skew) * error
 
@@ -105,13 +105,6 @@ def _error(influence: FloatArray) -> float:
     """Return the standard error of a mean; NaN below two values."""
     n = len(influence)
     return float(influence.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
-
-
-def _quantile(n: float, confidence: float) -> float:
-    """Return Student's quantile for n values; NaN below two, or for NaN."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(n - 1, 0.5 + confidence / 2)) if n > 1 else np.nan
 
 
 def bootstrap(

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from recokit._kernels.segments import segment_sum
+from recokit._stats.ranks import mid_ranks
 from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
@@ -153,23 +154,9 @@ def _normalised(score: Float32Array, row: IntArray, offsets: IntArray, by: str) 
     filled, n_rows = np.where(known, values, 0.0), len(offsets) - 1
     count = np.maximum(segment_sum(known, row, n_rows), 1.0)
     if by == "rank":
-        return np.where(known, _mean_ranks(values, row, offsets) / np.maximum(count - 1.0, 1.0)[row], np.nan)
+        return np.where(known, (mid_ranks(values, row) - 1.0) / np.maximum(count - 1.0, 1.0)[row], np.nan)
     mean = (segment_sum(filled, row, n_rows) / count)[row]
     deviation = np.sqrt(segment_sum(np.where(known, (values - mean) ** 2, 0.0), row, n_rows) / count)[row]
     # Where all are equal, rounding noise is no order.
     flat = deviation <= 1e-6 * np.abs(mean)
     return np.where(flat & known, 0.0, (values - mean) / np.where(flat, 1.0, deviation))
-
-
-def _mean_ranks(values: FloatArray, row: IntArray, offsets: IntArray) -> FloatArray:
-    """Return how many values of the same row are smaller, ties counted half, (N,) float64; NaN counts as largest."""
-    order = np.lexsort((values, row))
-    ordered, owner = values[order], row[order]
-    new = np.ones(len(order), np.bool_)
-    new[1:] = (owner[1:] != owner[:-1]) | (ordered[1:] != ordered[:-1])
-    first = np.flatnonzero(new)
-    run = np.cumsum(new) - 1
-    size = np.diff(np.append(first, len(order)))
-    rank = np.empty(len(order))
-    rank[order] = (first + (size - 1) / 2.0)[run] - offsets[owner]
-    return rank

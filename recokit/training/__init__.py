@@ -8,11 +8,12 @@ features that know the answer.
 """
 
 from recokit._moved import moved_from
+from recokit._stats.stability import population_stability_index
 from recokit.training.audit import SamplerAudit, audit
 from recokit.training.labels import label_candidates, label_events, window_events, window_truth
 from recokit.training.leakage import LeakageReport, detect_leakage
 from recokit.training.negatives import Negatives, sample_negatives
-from recokit.training.report import TrainingReport, WindowReport, feature_shift, population_stability_index
+from recokit.training.report import TrainingReport, WindowReport, feature_shift
 from recokit.training.samplers import HardNegatives, ImpressedNotClicked, MixedNegatives, Shown
 from recokit.training.two_stage import (
     FittedPrefix,

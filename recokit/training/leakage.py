@@ -352,7 +352,7 @@ def _identifies(values: FloatArray, code: IntArray) -> bool:
     n_codes = len(np.unique(code))
     if n_codes < _LEAST_IDS or len(np.unique(values)) != n_codes:
         return False
-    return len(np.unique(np.stack([values, code.astype(np.float64)]), axis=1).T) == n_codes
+    return distinct_pairs(values, code.astype(np.float64)) == n_codes
 
 
 def _keys(data: RankingData | Dataset) -> tuple[IntArray, IntArray, FloatArray]:

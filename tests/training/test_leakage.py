@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recokit._stats.ranks import area_under_curve
 from recokit.data import Dataset, RankingData
 from recokit.datasets import make_marketplace
 from recokit.errors import DataError
@@ -147,13 +146,6 @@ def test_too_few_labels(events: Dataset) -> None:
     )
     report = detect_leakage(none)
     assert report["leak.auc"].status == report["leak.all_time"].status == "not checked"
-
-
-def test_area_under_curve_is_the_chance_of_order() -> None:
-    score = np.array([1.0, 2.0, 2.0, 3.0])
-    positive = np.array([False, True, False, True])
-    assert area_under_curve(score, positive) == (1 + 0.5 + 1 + 1) / 4
-    assert area_under_curve(score, positive & False) == 0.5
 
 
 def test_few_distinct_values_have_an_order_by_chance(events: Dataset) -> None:

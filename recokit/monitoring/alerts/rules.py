@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from statistics import NormalDist, median
+from statistics import median
 from typing import Any, Literal
 
 import numpy as np
 
+from recokit._stats.intervals import student_quantile
 from recokit._utils.params import Configured
 from recokit.data.times import DAY
 from recokit.monitoring.alerts.alerts import AlertRule, Reading
@@ -229,7 +230,7 @@ class OutcomeDrop(Configured):
         control = min(rates, default="") if self.control is None else self.control
         if control not in rates:
             return
-        t = _quantile(self.false_alarms / max(len(rates) - 1, 1))
+        t = -student_quantile(self.false_alarms / max(len(rates) - 1, 1), BUCKETS - 1)
         for group, found in rates.items():
             if group != control:
                 yield _compare(group, rates[control], found, self.drop, t, f"in {control}")
@@ -258,7 +259,7 @@ class SegmentDrop(Configured):
         if last is None or len(before) < 3:
             yield Reading("cold users", "cannot tell", f"found {len(before)} whole days before; expected 3")
             return
-        t = _quantile(self.false_alarms / 2)
+        t = -student_quantile(self.false_alarms / 2, BUCKETS - 1)
         for subject, by, label in (("cold users", "users", "cold"), ("new items", "items", "new")):
             reading = self._judge(subject, by, label, [last], before, t)  # type: ignore[arg-type]
             if reading.state == "cannot tell" and len(before) > 3:
@@ -358,13 +359,6 @@ def _merged(tallies: Sequence[Tally]) -> Tally:
     for tally in tallies:
         total.merge(tally)
     return total
-
-
-def _quantile(alpha: float) -> float:
-    """Return the upper quantile of Student's t for the degrees of freedom of the random groups, to 0.3%."""
-    z = NormalDist().inv_cdf(1 - alpha)
-    df = BUCKETS - 1
-    return z + (z**3 + z) / (4 * df) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * df**2)
 
 
 def _compare(subject: str, usual: Rates, found: Rates, drop: float, t: float, where: str) -> Reading:

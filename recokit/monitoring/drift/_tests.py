@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from recokit._stats.stability import chance_of_index, stability_index
 from recokit.data.validation.report import Status
 from recokit.errors import ConfigurationError
 from recokit.monitoring.drift._clusters import Clusters
@@ -168,20 +169,12 @@ def _mean(reference: _Reference, counts: Counts, limits: DriftLimits, z: float) 
 
 
 def psi(reference: _Reference, counts: Counts, z: float) -> tuple[float, float]:
-    """Return the index, and what chance gives it at most: it is nearly chi-squared, scaled by both sizes.
-
-    Each bin has half a row more in both, so that an empty one has a finite part.
-    """
+    """Return the index of the known values, and what chance gives it at most."""
     then, now = _known_rows(reference, counts)
-    n_bins = len(counts.bins)
-    if n_bins < 2 or now < 1 or then < 1:
+    if len(counts.bins) < 2 or now < 1 or then < 1:
         return float("nan"), float("nan")
-    p = (reference.shares * then + 0.5) / (then + n_bins / 2)
-    q = (counts.bins / counts.known * now + 0.5) / (now + n_bins / 2)
-    free = max(int((reference.shares > 0).sum()) - 1, 1)
-    spread = 2 / (9 * free)  # Wilson and Hilferty's approximation of a chi-squared quantile
-    quantile = free * (1 - spread + z * np.sqrt(spread)) ** 3
-    return float(((q - p) * np.log(q / p)).sum()), float((1 / then + 1 / now) * quantile)
+    chance = chance_of_index(reference.shares, then, now, NormalDist().cdf(-z))
+    return stability_index(reference.shares, then, counts.bins / counts.known, now), chance
 
 
 def _stable(reference: _Reference, counts: Counts, limits: DriftLimits, z: float) -> _Verdict:

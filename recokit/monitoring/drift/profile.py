@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows
+from recokit._stats.stability import quantile_edges
 from recokit.data import Candidates, Dataset, RankingData, Table
 from recokit.errors import DataError, did_you_mean
 from recokit.monitoring.drift._clusters import Clusters
@@ -260,7 +261,8 @@ def _number(values: FloatArray, batch: Batch) -> NumberProfile:
         return NumberProfile(np.zeros(0), np.ones(1), n, nan, nan, float(missing), 0.0, nan, nan)
     order = np.argsort(value, kind="stable")
     ordered, cumulative = value[order], np.cumsum(weight[order])
-    edges = _edges(ordered, cumulative, len(value))
+    edges = quantile_edges(value, weight, int(np.clip(len(value) // _ROWS_PER_BIN, 2, BINS)))
+    edges = edges[edges < ordered[-1]]  # above the largest value lies no bin
     bins = np.searchsorted(edges, value, side="left")
     shares = np.bincount(bins, weights=weight, minlength=len(edges) + 1) / total
     mean = float((weight * value).sum() / total)
@@ -275,14 +277,6 @@ def _number(values: FloatArray, batch: Batch) -> NumberProfile:
     clusters = Clusters.of(code, batch.group)
     n, top = clusters.independent(batch.weight), float(by_value.max() / total)
     return NumberProfile(edges, shares, n, mean, std, float(missing), top, split, low, clusters.alike)
-
-
-def _edges(ordered: FloatArray, cumulative: FloatArray, n: int) -> FloatArray:
-    n_bins = int(np.clip(n // _ROWS_PER_BIN, 2, BINS))
-    at = np.searchsorted(cumulative, cumulative[-1] * np.arange(1, n_bins) / n_bins)
-    edges: FloatArray = np.unique(ordered[np.minimum(at, n - 1)])
-    edges = edges[edges < ordered[-1]]  # above the largest value lies no bin
-    return edges
 
 
 def _modes(ordered: FloatArray, cumulative: FloatArray) -> tuple[float, float]:
