@@ -14,6 +14,7 @@ NUMPY1 := $(VENV_NUMPY1)/.installed
 VENV_RECTOOLS := .venv-rectools
 RECTOOLS := $(VENV_RECTOOLS)/.installed
 VENV_PEERS := .venv-peers
+MUTANTS := $(VENV)/.installed-mutants
 METRIC_PEERS := $(VENV_PEERS)/.installed
 BENCHMARKS := $(sort $(filter-out _%,$(basename $(notdir $(wildcard benchmarks/*.py)))))
 
@@ -23,7 +24,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and
 PIP = -m pip --disable-pip-version-check install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint types contracts tests test-slow test-browser test-numpy1 accuracy bench docs format clean
+.PHONY: help quickstart test lint types contracts tests test-slow test-browser test-numpy1 accuracy mutants bench docs format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +56,9 @@ test-browser: $(DEV)  ## the pages in headless Chromium, which must be installed
 test-numpy1: $(NUMPY1)  ## the tests again, on numpy 1.26
 	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not browser"
 
+mutants: $(MUTANTS)  ## lines broken at random, and whether a test notices: SEED=7 N=300, 8 minutes a call, again to go on
+	$(BIN)/python -m benchmarks.mutants recokit -n $(or $(N),300) --seed $(or $(SEED),0) --all-tests --jobs $(WORKERS)
+
 accuracy: $(DEV)  ## sources against the published table of citeulike-a
 	$(BIN)/python -m benchmarks.accuracy --data citeulike-a
 
@@ -75,7 +79,7 @@ format: $(DEV)  ## mend what ruff can mend
 	$(BIN)/ruff format .
 
 clean:  ## remove what the other targets made, the environments too
-	rm -rf $(VENV) $(VENV_NUMPY1) $(VENV_RECTOOLS) docs/api site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_NUMPY1) $(VENV_RECTOOLS) docs/api site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutants
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -101,6 +105,10 @@ $(DOCS): pyproject.toml constraints.txt | $(BIN)/python
 
 $(NUMPY1): pyproject.toml constraints-numpy1.txt | $(VENV_NUMPY1)/bin/python
 	$(VENV_NUMPY1)/bin/python $(PIP) -c constraints-numpy1.txt -e ".[all,test]"
+	touch $@
+
+$(MUTANTS): benchmarks/requirements-mutants.txt $(DEV)
+	$(BIN)/python $(PIP) -r benchmarks/requirements-mutants.txt
 	touch $@
 
 $(METRIC_PEERS): benchmarks/requirements-metric-peers.txt
