@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.top_k import order_by_score
-from recokit._utils.report import page, table, text
+from recokit._utils.report import Content, Report, Table
 from recokit.data.candidates import Candidates
 from recokit.data.requests import Requests
 from recokit.data.vocabulary import Vocabulary
@@ -131,7 +131,7 @@ class Location:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Trace:
+class Trace(Report):
     """What happened in one run.
 
     Parameters
@@ -250,19 +250,8 @@ class Trace:
     def __repr__(self) -> str:
         return f"Trace({len(self.requests)} requests, {len(self.events)} events, {1e3 * self.seconds:.1f} ms)"
 
-    def __str__(self) -> str:
-        """Return the funnel as a plain text table, with what went wrong below it."""
-        rows = [_HEADER, *(tuple(map(str, row)) for row in self._rows())]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
-        lines = [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([self._summary(), *lines, *self._troubles()])
-
-    def _repr_html_(self) -> str:
-        troubles = "".join(f'<p class="bad">{text(line)}</p>' for line in self._troubles())
-        return page("Trace", table(_HEADER, self._rows()) + troubles, self._summary())
+    def _content(self) -> Content:
+        return Content("Trace", [Table(_HEADER, self._rows())], self._summary(), warnings=self._troubles())
 
     def _rows(self) -> list[tuple[Any, ...]]:
         return [

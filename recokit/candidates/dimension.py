@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.report import Content, Report, Table
 from recokit.candidates._dense import history_matrix, retrieve_nearest
 from recokit.candidates.pure_svd import PureSVD
 from recokit.data import Dataset, Requests
@@ -19,7 +20,7 @@ __all__ = ["DimensionAdvice", "advise_dimension", "customary_dimension"]
 
 
 @dataclass(frozen=True)
-class DimensionAdvice:
+class DimensionAdvice(Report):
     """What each number of dimensions finds.
 
     Parameters
@@ -39,14 +40,15 @@ class DimensionAdvice:
     table: tuple[dict[str, float], ...]
     k: int
 
-    def __str__(self) -> str:
-        lines = [f"{self.dimension} dimensions ({self.customary} are customary for a catalogue of this size)"]
-        lines.append(f"{'dimension':>9}  {'recall@' + str(self.k):>10}  {'MB':>8}")
-        lines += [
-            f"{row['dimension']:>9.0f}  {row['recall']:>10.4f}  {row['megabytes']:>8.1f}"
+    def _content(self) -> Content:
+        rows = [
+            [f"{row['dimension']:.0f}", f"{row['recall']:.4f}", f"{row['megabytes']:.1f}"]
             for row in self.table
         ]
-        return "\n".join(lines)
+        return Content(
+            f"{self.dimension} dimensions ({self.customary} are customary for a catalogue of this size)",
+            [Table(["dimension", f"recall@{self.k}", "MB"], rows)],
+        )
 
 
 def customary_dimension(n_items: int) -> int:

@@ -13,8 +13,8 @@ from recokit._kernels.hashing import uniform
 from recokit._kernels.membership import locate_sorted
 from recokit._kernels.ranking_metrics import distinct_truth
 from recokit._kernels.segments import offsets_to_rows, segment_sum
-from recokit._utils import report as _html
 from recokit._utils.progress import progress_bar
+from recokit._utils.report import Content, Report, Table, json_number
 from recokit.compose.fusion import check_retrieved, fuse
 from recokit.compose.merge import Merge, leaves
 from recokit.data import Categorical, Dataset, Ragged, Requests, Retrieved, segments_by, timestamp
@@ -393,7 +393,7 @@ class SourceFigures:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SourceReport:
+class SourceReport(Report):
     """What :func:`report` found.
 
     Parameters
@@ -450,10 +450,10 @@ class SourceReport:
                 "source": part.source,
                 "segment": part.segment,
                 "users": part.n_users,
-                **{f"recall@{k}": _json(part.recall[k]) for k in self.k},
-                **{f"only@{k}": _json(part.only[k]) for k in self.k},
-                "candidates": _json(part.candidates),
-                "answered": _json(part.answered),
+                **{f"recall@{k}": json_number(part.recall[k]) for k in self.k},
+                **{f"only@{k}": json_number(part.only[k]) for k in self.k},
+                "candidates": json_number(part.candidates),
+                "answered": json_number(part.answered),
                 **{
                     name: values[part.source] if part.segment == ALL else None
                     for name, values in self._catalogue.items()
@@ -474,7 +474,7 @@ class SourceReport:
             "segments": list(self.segments),
             "now": self.now,
             "figures": self.to_records(),
-            "overlap": [[_json(value) for value in row] for row in self.overlap.tolist()],
+            "overlap": [[json_number(value) for value in row] for row in self.overlap.tolist()],
         }
 
     def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
@@ -516,38 +516,19 @@ class SourceReport:
             for name, row in zip(self.sources, self.overlap.tolist(), strict=True)
         ]
 
-    def _note(self) -> str:
-        return (
+    def _content(self) -> Content:
+        tables = [Table(self._header(), self._rows())]
+        if len(self.sources) > 1:
+            tables.append(Table(["overlap", *self.sources], self._overlap_rows()))
+        note = (
             f"recall: share of a user's relevant items among the first k; only: what no other source has there; "
             f"overlap: Jaccard of the lists up to {self.k[-1]}; head_share: candidates from the most popular "
             f"{HEAD:.0%} of the catalogue"
         )
+        return Content(f"Candidates of {len(self.sources)} sources", tables, notes=[note])
 
-    def __repr__(self) -> str:
-        parts = [_grid(self._header(), self._rows())]
-        if len(self.sources) > 1:
-            parts.append(_grid(["overlap", *self.sources], self._overlap_rows()))
-        return "\n\n".join([*parts, self._note()])
-
-    def _repr_html_(self) -> str:
-        body = _html.table(self._header(), self._rows())
-        if len(self.sources) > 1:
-            body += _html.table(["overlap", *self.sources], self._overlap_rows())
-        return _html.page(f"Candidates of {len(self.sources)} sources", body, self._note())
-
-
-def _json(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    __repr__ = Report.__str__
 
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
-
-
-def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in (header, *rows)
-    )
-    return "\n".join(line.rstrip() for line in lines)

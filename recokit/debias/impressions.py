@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recokit._kernels.membership import locate_sorted
-from recokit._utils import report as _html
 from recokit._utils.progress import progress_bar
+from recokit._utils.report import Content, Report, Table
 from recokit.data import Candidates, Ragged, RankingData, Requests, Schema, timestamp
 from recokit.data.impressions import ImpressionLog
 from recokit.errors import DataError
@@ -20,7 +20,7 @@ __all__ = ["ImpressionReport", "ImpressionSet", "impression_rows"]
 
 
 @dataclass(frozen=True)
-class ImpressionReport:
+class ImpressionReport(Report):
     """What became of the impressions.
 
     Parameters
@@ -43,23 +43,15 @@ class ImpressionReport:
     filtered: int = 0
     skipped: tuple[str, ...] = ()
 
-    def _lines(self) -> list[tuple[str, str]]:
+    def _content(self) -> Content:
         left_out = ("not_shown", "unknown_items", "repeated", "filtered")
         rows = [(f"left out, {name.replace('_', ' ')}", f"{getattr(self, name):,}") for name in left_out]
-        return rows + [("left out, depends on today's state", name) for name in self.skipped]
-
-    def __str__(self) -> str:
-        rows = [f"  {name:<36}{value}" for name, value in self._lines()]
-        return "\n".join([self._title(), *rows])
-
-    def _repr_html_(self) -> str:
-        return _html.page(self._title(), _html.table(("", ""), self._lines()))
-
-    def _title(self) -> str:
+        rows += [("left out, depends on today's state", name) for name in self.skipped]
         rate = self.clicks / max(self.impressions, 1)
-        return (
+        title = (
             f"{self.impressions:,} impressions of {self.lists:,} lists, {self.clicks:,} clicks ({rate:.2%})"
         )
+        return Content(title, [Table((), rows)])
 
 
 @dataclass(frozen=True, eq=False)

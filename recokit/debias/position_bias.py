@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from recokit._utils import report as _html
+from recokit._utils.report import Content, Report, Table
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
@@ -40,7 +40,7 @@ class Clicks(Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PositionBias:
+class PositionBias(Report):
     """Probability that each place is examined, as a share of the first place's.
 
     Parameters
@@ -129,7 +129,7 @@ class PositionBias:
         values = ", ".join(f"{value:.3f}" for value in self.examination[:10])
         return f"PositionBias([{values}{', ...' if len(self) > 10 else ''}])"
 
-    def _repr_html_(self) -> str:
+    def _content(self) -> Content:
         rows = [
             (
                 row["position"],
@@ -140,5 +140,6 @@ class PositionBias:
             )
             for row in self.table()
         ]
-        body = _html.table(("place", "examination", "standard error, at least", "shown", "clicks"), rows)
-        return _html.page("Position bias", body, f"{self.n_unused:,} impressions were of no use")
+        header = ("place", "examination", "standard error, at least", "shown", "clicks")
+        note = f"{self.n_unused:,} impressions were of no use"
+        return Content("Position bias", [Table(header, rows)], notes=[note])

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recokit._utils import report as _html
+from recokit._utils.report import Content, Report, Table
 from recokit.data import RankingData
 from recokit.debias.position_bias import PositionBias
 from recokit.errors import ConfigurationError, DataError, did_you_mean
@@ -26,7 +26,7 @@ Prediction = str | FloatArray
 
 
 @dataclass(frozen=True)
-class WeightReport:
+class WeightReport(Report):
     """What weighing did to the training rows.
 
     Parameters
@@ -64,8 +64,8 @@ class WeightReport:
         """Effective sample size as a share of the weighed rows."""
         return self.effective / max(self.weighted, 1)
 
-    def _lines(self) -> list[tuple[str, str]]:
-        return [
+    def _content(self) -> Content:
+        rows = [
             (
                 "effective sample size",
                 f"{self.effective:,.0f} of {self.weighted:,} ({self.effective_share:.1%})",
@@ -73,16 +73,13 @@ class WeightReport:
             ("weights cut", f"{self.clipped:.2%}, with {self.clipped_mass:.2%} of the total weight"),
             ("smallest propensity", f"{self.smallest:.4g}"),
             ("largest weight", f"{self.largest:.4g}"),
-        ] + ([("added to all targets", f"{self.offset:.4g}")] if self.offset else [])
-
-    def __str__(self) -> str:
-        return "\n".join([self._title(), *(f"  {name:<24}{value}" for name, value in self._lines())])
-
-    def _repr_html_(self) -> str:
-        return _html.page(self._title(), _html.table(("", ""), self._lines()))
-
-    def _title(self) -> str:
-        return f"{self.corrects.capitalize()} weighed by inverse propensity: {self.weighted:,} of {self.rows:,} rows"
+        ]
+        if self.offset:
+            rows.append(("added to all targets", f"{self.offset:.4g}"))
+        rate = f"{self.weighted:,} of {self.rows:,} rows"
+        return Content(
+            f"{self.corrects.capitalize()} weighed by inverse propensity: {rate}", [Table((), rows)]
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.report import page, table, text
+from recokit._utils.report import Content, Report, Table
 from recokit.debugger.captured import n_shared
 from recokit.debugger.checks.features import FeatureFreshness
 from recokit.debugger.evidence import Evidence
@@ -27,7 +27,7 @@ _AFTER = {"candidates": 1.0, "ranking": 2.0, "list": 3.0, "serving": 4.0}
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Report):
     """What the checks found for one user.
 
     Parameters
@@ -103,18 +103,23 @@ class Diagnosis:
         lines += [f"  not assessed: {reason}" for reason in self.not_assessed]
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        kind = "bad" if self.is_ill else "good"
-        body = f'<p class="{kind}"><b>{text(self.verdict)}</b> {text(self.action)}</p>'
-        rows = [
+    def _content(self) -> Content:
+        findings = [
             (one.severity.name.lower(), one.code, one.stage, one.place, one.origin, one.message, one.action)
             for one in self.findings
         ]
-        body += table(("severity", "finding", "stage", "where", "of what", "what", "action"), rows)
         names = ("name", "role", "n_in", "n_out", "ms")
         steps = [(*(step[name] for name in names), step["error"] or step["skipped"]) for step in self.funnel]
-        body += "<p></p>" + table(("stage", "role", "in", "out", "ms", "note"), steps)
-        return page(f"Diagnosis of user {self.user}", body, "; ".join(self.not_assessed))
+        return Content(
+            f"Diagnosis of user {self.user}",
+            [
+                Table(("severity", "finding", "stage", "where", "of what", "what", "action"), findings),
+                Table(("stage", "role", "in", "out", "ms", "note"), steps),
+            ],
+            summary=f"{self.verdict}: {self.action}",
+            notes=self.not_assessed,
+            good=not self.is_ill,
+        )
 
 
 def ranked_findings(found: Iterable[Finding], place_of: Mapping[str, int]) -> tuple[Finding, ...]:

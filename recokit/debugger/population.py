@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.report import page, table
+from recokit._utils.report import Content, Report, Table
 from recokit.debugger.diagnosis import HEALTHY, Diagnosis
 from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.segments import Segment, localise
@@ -26,7 +26,7 @@ CARRIES = 0.5
 
 
 @dataclass(frozen=True)
-class PopulationDiagnosis:
+class PopulationDiagnosis(Report):
     """Findings over a sample of users.
 
     Parameters
@@ -170,13 +170,17 @@ class PopulationDiagnosis:
         ]
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        found = [
+    def _content(self) -> Content:
+        findings = [
             (one.code, one.stage, one.scope, f"{one.evidence['share_of_users']:.0%}", one.message, one.action)
             for one in self.findings
         ]
-        body = table(("finding", "stage", "who", "users", "what", "action"), found)
         rows = [(name, code, n) for name, verdicts in self.counts().items() for code, n in verdicts.items()]
-        return page(
-            "Diagnosis of many users", body + table(("segment", "verdict", "users"), rows), self.action
+        return Content(
+            "Diagnosis of many users",
+            [
+                Table(("finding", "stage", "who", "users", "what", "action"), findings),
+                Table(("segment", "verdict", "users"), rows),
+            ],
+            notes=[self.action],
         )

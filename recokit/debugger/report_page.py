@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.report import page, table, text
+from recokit._utils.report import json_number, json_ready, page, table, text
 from recokit.data import Candidates
 from recokit.debugger.captured import ranked_batch
 from recokit.debugger.diagnosis import Diagnosis
@@ -143,7 +143,7 @@ class RequestPage:
             "diagnosis": None if self.diagnosis is None else self.diagnosis.to_dict(),
             "funnel": self.steps,
             "features": [
-                {"name": name, "difference": _plain(a), "coverage": _plain(b)}
+                {"name": name, "difference": json_number(a), "coverage": json_number(b)}
                 for name, a, b in zip(names, differences, coverage, strict=True)
             ],
             "items": self.items,
@@ -151,7 +151,7 @@ class RequestPage:
 
     def to_json(self) -> str:
         """Return the same as JSON text."""
-        return json.dumps(_jsonable(self.to_dict()), indent=1, allow_nan=False)
+        return json.dumps(json_ready(self.to_dict()), indent=1, allow_nan=False)
 
     def save(self, path: str | Path) -> None:
         """Write the page, or the JSON if the name ends in ``.json``."""
@@ -307,25 +307,6 @@ def _count(batch: Candidates | None, row: int, else_: int) -> int:
 def _scroll(inner: str) -> str:
     """Return a wide table in a frame that scrolls by keyboard too."""
     return f'<div class="scroll" tabindex="0" role="region" aria-label="Table">{inner}</div>' if inner else ""
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _jsonable(value: Any) -> Any:
-    """Return plain JSON values: ids of numpy as Python's, numbers that are none as null, the rest as text."""
-    if isinstance(value, dict):
-        return {str(key): _jsonable(part) for key, part in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_jsonable(part) for part in value]
-    if isinstance(value, np.ndarray):
-        return _jsonable(value.tolist())
-    if isinstance(value, np.generic):
-        return _jsonable(value.item())
-    if isinstance(value, float):
-        return _plain(value)
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 _ROW = 22

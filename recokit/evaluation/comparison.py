@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit._stats.intervals import FEW_NOTE, Mean, holm
-from recokit._utils.report import grid, json_number, markdown, page, table
+from recokit._utils.report import Content, Report, Table, json_ready
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.evaluation.report import ALL, Evaluation, notes_of, rows_of, title_of
 from recokit.typing import FloatArray
@@ -140,7 +140,7 @@ def paired(a: Evaluation, b: Evaluation, metric: str, segment: str) -> tuple[Flo
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Report):
     """Several recommenders against one, tested together.
 
     Parameters
@@ -177,14 +177,7 @@ class Comparison:
     def to_records(self) -> list[dict[str, Any]]:
         """Return a record for each difference, NaN as None."""
         return [
-            {
-                name: json_number(value) if isinstance(value, float) else value
-                for name, value in {
-                    **asdict(found),
-                    "detectable": detectable,
-                    "p_adjusted": adjusted,
-                }.items()
-            }
+            json_ready({**asdict(found), "detectable": detectable, "p_adjusted": adjusted})
             for found, adjusted, detectable in zip(
                 self.differences, self.adjusted, self.detectable, strict=True
             )
@@ -199,11 +192,7 @@ class Comparison:
             "differences": self.to_records(),
         }
 
-    def to_markdown(self) -> str:
-        """Return the table in Markdown."""
-        return markdown(*self._table(), self._notes())
-
-    def _table(self) -> tuple[list[str], list[list[str]]]:
+    def _content(self) -> Content:
         header = ["name", "metric", f"less {self.baseline}", "users", "p (Holm)", "detectable", "verdict"]
         rows = []
         for found, p, detectable in zip(self.differences, self.adjusted, self.detectable, strict=True):
@@ -213,22 +202,13 @@ class Comparison:
             rows.append(
                 [found.a, found.metric, interval, f"{found.n:,}", f"{p:.3g}", f"{detectable:.4f}", verdict]
             )
-        return header, rows
-
-    def _notes(self) -> list[str]:
         notes = [
             f"paired over users, {self.confidence:.0%} intervals of each alone; {len(self.differences)} tests "
             f"at {1 - self.confidence:.0%} together (Holm); detectable: found with {self.power:.0%} chance"
         ]
         if any(found.few for found in self.differences):
             notes += [FEW_NOTE]
-        return notes
-
-    def __str__(self) -> str:
-        return "\n".join([grid(*self._table()), *self._notes()])
-
-    def _repr_html_(self) -> str:
-        return page(f"Comparison with {self.baseline}", table(*self._table()), "; ".join(self._notes()))
+        return Content(f"Comparison with {self.baseline}", [Table(header, rows)], notes=notes)
 
 
 def compare_all(
@@ -291,7 +271,7 @@ def compare_all(
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluations(Mapping[str, Evaluation]):
+class Evaluations(Report, Mapping[str, Evaluation]):
     """Several recommenders, evaluated on the same users: a mapping of name to :class:`Evaluation`."""
 
     parts: Mapping[str, Evaluation] = field(default_factory=dict)
@@ -332,12 +312,6 @@ class Evaluations(Mapping[str, Evaluation]):
 
         return draw_scores(self.parts, metric, ax)
 
-    def to_markdown(self) -> str:
-        """Return the table of figures in Markdown, the notes below it."""
-        parts = list(self.parts.values())
-        header, rows = self._table()
-        return markdown(header, rows, [title_of(parts[0]), *notes_of(parts)])
-
     def to_records(self) -> list[dict[str, Any]]:
         """Return the records of all, see :meth:`Evaluation.to_records`."""
         return [record for part in self.parts.values() for record in part.to_records()]
@@ -346,16 +320,9 @@ class Evaluations(Mapping[str, Evaluation]):
         """Return each one's figures by name, ready for JSON."""
         return {name: part.to_dict() for name, part in self.parts.items()}
 
-    def _table(self) -> tuple[list[str], list[list[str]]]:
+    def _content(self) -> Content:
         parts = list(self.parts.values())
         by_segment = zip(*([[part.name, *row] for row in rows_of(part)] for part in parts), strict=True)
-        return ["name", "segment", "users", *parts[0].metrics], [row for rows in by_segment for row in rows]
-
-    def __str__(self) -> str:
-        parts = list(self.parts.values())
-        return "\n".join([title_of(parts[0]), grid(*self._table()), *notes_of(parts)])
-
-    def _repr_html_(self) -> str:
-        parts = list(self.parts.values())
-        header, rows = self._table()
-        return page("Evaluation", table(header, rows), "; ".join([title_of(parts[0]), *notes_of(parts)]))
+        rows = [row for rows in by_segment for row in rows]
+        table = Table(["name", "segment", "users", *parts[0].metrics], rows)
+        return Content("Evaluation", [table], title_of(parts[0]), notes_of(parts))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recokit._stats.intervals import FEW_USERS, holm, quantile_interval
-from recokit._utils.report import grid, json_number, markdown, page, table
+from recokit._utils.report import Content, Report, Table, json_ready
 from recokit.errors import ConfigurationError, DataError, GateRejected
 from recokit.evaluation.comparison import POWER, compare
 from recokit.evaluation.evaluate import BASELINE
@@ -71,7 +71,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class GateResult:
+class GateResult(Report):
     """What :meth:`Gate.check` found.
 
     Parameters
@@ -132,31 +132,13 @@ class GateResult:
             "exit_code": self.exit_code,
             "confidence": self.confidence,
             "fingerprint": self.fingerprint,
-            "conditions": [
-                {
-                    name: json_number(value) if isinstance(value, float) else value
-                    for name, value in asdict(condition).items()
-                }
-                for condition in self.conditions
-            ],
+            "conditions": [json_ready(asdict(condition)) for condition in self.conditions],
         }
 
-    def to_markdown(self) -> str:
-        """Return the table in Markdown, such as for a pull request."""
-        return f"**{self._title()}**\n\n{markdown(*self._table())}"
-
-    def _title(self) -> str:
-        return f"{self.verdict.upper()}: {self.candidate} against {self.baseline}, {self.confidence:.0%} intervals"
-
-    def _table(self) -> tuple[list[str], list[list[str]]]:
+    def _content(self) -> Content:
+        title = f"{self.verdict.upper()}: {self.candidate} against {self.baseline}, {self.confidence:.0%} intervals"
         rows = [[one.kind, one.what, str(one.verdict), one.reason] for one in self.conditions]
-        return ["condition", "of", "verdict", "reason"], rows
-
-    def __str__(self) -> str:
-        return f"{self._title()}\n{grid(*self._table())}"
-
-    def _repr_html_(self) -> str:
-        return page(self._title(), table(*self._table()))
+        return Content(title, [Table(["condition", "of", "verdict", "reason"], rows)])
 
 
 class Gate:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from recokit._stats.intervals import FEW_NOTE, Mean
-from recokit._utils.report import grid, json_number, markdown, page, table
+from recokit._utils.report import Content, Report, Table, json_number, json_ready
 from recokit.data import Vocabulary
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
@@ -77,7 +77,7 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Report):
     """What :func:`evaluate` found for one recommender.
 
     Parameters
@@ -227,18 +227,9 @@ class Evaluation:
 
         return draw_scores({self.name: self}, metric, ax)
 
-    def to_markdown(self) -> str:
-        """Return the table of figures in Markdown, the notes below it."""
-        header = ["segment", "users", *self.metrics]
-        return markdown(header, rows_of(self), [title_of(self), *notes_of([self])])
-
-    def __str__(self) -> str:
-        header = ["segment", "users", *self.metrics]
-        return "\n".join([title_of(self), grid(header, rows_of(self)), *notes_of([self])])
-
-    def _repr_html_(self) -> str:
-        body = table(("segment", "users", *self.metrics), rows_of(self))
-        return page(f"Evaluation of {self.name}", body, "; ".join([title_of(self), *notes_of([self])]))
+    def _content(self) -> Content:
+        rows = Table(["segment", "users", *self.metrics], rows_of(self))
+        return Content(f"Evaluation of {self.name}", [rows], title_of(self), notes_of([self]))
 
 
 def title_of(part: Evaluation) -> str:
@@ -299,13 +290,7 @@ def _save(found: Evaluation, path: str | Path) -> None:
         "definitions": dict(found.definitions),
         "metrics": list(found.metrics),
         "segments": list(found.segments),
-        "scores": [
-            {
-                name: json_number(value) if isinstance(value, float) else value
-                for name, value in asdict(score).items()
-            }
-            for score in found.scores
-        ],
+        "scores": [json_ready(asdict(score)) for score in found.scores],
         "users": users,
         "segment": found.segment.tolist(),
         "per_user": {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit._stats.intervals import check_confidence, student_quantile
-from recokit._utils.report import json_number
+from recokit._utils.report import json_ready
 from recokit.errors import ConfigurationError, DataError
 from recokit.evaluation.comparison import POWER
 from recokit.evaluation.report import Evaluation
@@ -72,10 +72,8 @@ class TrainingAdvice:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
-        return {
-            name: json_number(value) if isinstance(value, float) else value
-            for name, value in {**asdict(self), "naive": self.naive}.items()
-        }
+        plain: dict[str, Any] = json_ready({**asdict(self), "naive": self.naive})
+        return plain
 
     def __str__(self) -> str:
         told = f"{self.advice}: {self.metric} {self.change:+.1%} [{self.low:+.1%}, {self.high:+.1%}] since training"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recokit._utils.report import page, table
+from recokit._utils.report import Content, Report, Table
 
 __all__ = ["Feature", "FeatureTable", "table_of"]
 
@@ -29,7 +29,7 @@ class Feature:
     meaning: str
 
 
-class FeatureTable(Sequence[Feature]):
+class FeatureTable(Report, Sequence[Feature]):
     """The features of a block, with their families and meanings.
 
     Parameters
@@ -40,6 +40,7 @@ class FeatureTable(Sequence[Feature]):
     --------
     >>> from recokit.features import Calendar
     >>> print(Calendar().table())
+    2 features
     name     family    meaning
     hour     calendar  hour of the request, 0 to 23, UTC
     weekday  calendar  day of the week of the request, 0 is Monday, UTC
@@ -62,23 +63,12 @@ class FeatureTable(Sequence[Feature]):
         """The families, each once, in order."""
         return tuple(dict.fromkeys(feature.family for feature in self))
 
-    def __str__(self) -> str:
-        rows = [("name", "family", "meaning"), *((part.name, part.family, part.meaning) for part in self)]
-        widths = [max(len(row[i]) for row in rows) for i in range(2)]
-        lines = (f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows)
-        return "\n".join(lines)
-
     def __repr__(self) -> str:
         return f"FeatureTable({len(self)} features of {len(self.families)} families)"
 
-    def to_markdown(self) -> str:
-        """Return a Markdown table."""
-        rows = (f"| `{part.name}` | {part.family} | {part.meaning} |" for part in self)
-        return "\n".join(["| name | family | meaning |", "|---|---|---|", *rows])
-
-    def _repr_html_(self) -> str:
+    def _content(self) -> Content:
         rows = [(part.name, part.family, part.meaning) for part in self]
-        return page(f"{len(self)} features", table(("name", "family", "meaning"), rows))
+        return Content(f"{len(self)} features", [Table(("name", "family", "meaning"), rows)])
 
 
 def table_of(block: Any) -> FeatureTable:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recokit._utils import report as _html
+from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, FloatArray, IntArray
 
@@ -17,7 +17,7 @@ Bins = Literal["quantile", "uniform"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Reliability:
+class Reliability(Report):
     """Predicted and observed rates, bin by bin.
 
     Parameters
@@ -104,30 +104,19 @@ class Reliability:
     def __repr__(self) -> str:
         return f"Reliability({len(self.weight)} bins, {self.count.sum()} rows, ECE {self.ece:.4f})"
 
-    def __str__(self) -> str:
-        lines = [self._title(), f"  {'predicted':>10}{'observed':>10}{'error':>10}{'rows':>10}"]
-        lines += [
-            f"  {p:>10.4f}{o:>10.4f}{o - p:>+10.4f}{n:>10,}"
-            for p, o, n in zip(self.predicted, self.observed, self.count.tolist(), strict=True)
-        ]
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        rows = [
-            (f"{p:.4f}", f"{o:.4f}", f"{o - p:+.4f}", f"{w:,.0f}", f"{n:,}")
-            for p, o, w, n in zip(
-                self.predicted, self.observed, self.weight, self.count.tolist(), strict=True
-            )
-        ]
-        body = _html.table(("predicted", "observed", "error", "weight", "rows"), rows)
-        return _html.page(self._title(), body, f"Brier {self.brier:.5f}, log loss {self.log_loss:.5f}")
-
-    def _title(self) -> str:
+    def _content(self) -> Content:
         name = f"{self.name}: " if self.name else ""
-        return (
+        title = (
             f"{name}calibration error {self.ece:.4f}, at most {self.max_error:.4f} in a bin, "
             f"predicted over observed {self.bias:.3f}"
         )
+        columns = (self.predicted, self.observed, self.weight, self.count.tolist())
+        rows = [
+            (f"{p:.4f}", f"{o:.4f}", f"{o - p:+.4f}", f"{w:,.0f}", f"{n:,}")
+            for p, o, w, n in zip(*columns, strict=True)
+        ]
+        table = Table(("predicted", "observed", "error", "weight", "rows"), rows)
+        return Content(title, [table], notes=[f"Brier {self.brier:.5f}, log loss {self.log_loss:.5f}"])
 
 
 def reliability(

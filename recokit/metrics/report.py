@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recokit._utils import report as _html
+from recokit._utils import report as _report
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.metrics.base import CatalogueMetric, Exposure, Metric, UserMetric
 from recokit.metrics.matched_lists import Judged
@@ -45,7 +45,7 @@ class Figure:
         return self.value
 
 
-class Report(Mapping[str, Figure]):
+class Report(_report.Report, Mapping[str, Figure]):
     """Figures by metric name; printed with their definitions."""
 
     def __init__(self, figures: Sequence[Figure]) -> None:
@@ -62,31 +62,20 @@ class Report(Mapping[str, Figure]):
     def __len__(self) -> int:
         return len(self._figures)
 
-    def _rows(self) -> list[tuple[str, ...]]:
-        return [
+    def _content(self) -> _report.Content:
+        rows = [
             (
-                f.name,
-                "-" if math.isnan(f.value) else f"{f.value:.4f}",
-                f"{f.n:,}",
-                f"{f.n_undefined:,}",
-                f.definition,
+                figure.name,
+                "-" if math.isnan(figure.value) else f"{figure.value:.4f}",
+                f"{figure.n:,}",
+                f"{figure.n_undefined:,}",
+                figure.definition,
             )
-            for f in self.values()
+            for figure in self.values()
         ]
-
-    def __str__(self) -> str:
-        rows = [("metric", "value", "users", "undefined", "definition"), *self._rows()]
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        return "\n".join(
-            "  ".join(
-                [row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3)), row[4]]
-            ).rstrip()
-            for row in rows
-        )
-
-    def _repr_html_(self) -> str:
-        body = _html.table(("metric", "value", "users", "undefined", "definition"), self._rows())
-        return _html.page("Metrics", body, "")
+        users = max(figure.n + figure.n_undefined for figure in self.values())
+        table = _report.Table(("metric", "value", "users", "undefined", "definition"), rows)
+        return _report.Content(f"{len(self)} metrics of {users:,} users", [table])
 
 
 class Stream:
@@ -202,6 +191,7 @@ def report(judged: Judged, metrics: Sequence[str | Metric]) -> Report:
     --------
     >>> judged = Judged.from_lists([[1, 2, 3], [4]], [[2, 9], []])
     >>> print(report(judged, ["Recall@10", "MRR@10"]))
+    2 metrics of 2 users
     metric      value  users  undefined  definition
     Recall@10  0.5000      1          1  hits / n_relevant
     MRR@10     0.5000      1          1  1 / rank of the first hit

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from recokit._utils import report as _html
+from recokit._utils.report import Content, Report, Table, json_ready
 from recokit.errors import ConfigurationError, SupportError, did_you_mean
 from recokit.off_policy.intervals import Interval
 from recokit.off_policy.support import Overlap
@@ -56,7 +56,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class OffPolicyReport(Mapping[str, Estimate]):
+class OffPolicyReport(Report, Mapping[str, Estimate]):
     """Estimates by name; what was refused is not in it.
 
     Parameters
@@ -121,13 +121,12 @@ class OffPolicyReport(Mapping[str, Estimate]):
         numbers = [name for name in Estimate.__dataclass_fields__ if name not in ("estimator", "overlap")]
         records = []
         for found in (self.logged, *self.estimates):
-            figures = {name: _json(value) for name, value in asdict(found).items() if name in numbers}
-            overlap = {} if found.overlap is None else asdict(found.overlap)
+            figures = json_ready(asdict(found))
             records.append(
                 {
                     "estimator": found.estimator,
-                    **figures,
-                    "overlap": {name: _json(value) for name, value in overlap.items()} or None,
+                    **{name: figures[name] for name in numbers},
+                    "overlap": figures["overlap"],
                     "refused": None,
                 }
             )
@@ -137,7 +136,7 @@ class OffPolicyReport(Mapping[str, Estimate]):
             for name, why in self.refused.items()
         ]
 
-    def _table(self) -> tuple[tuple[str, ...], list[list[str]]]:
+    def _content(self) -> Content:
         header = ("estimator", "value", "lift over the log", "effective rounds")
         rows = [["(logged)", _with_interval(self.logged.value, self.logged.low, self.logged.high), "", ""]]
         rows += [
@@ -149,24 +148,15 @@ class OffPolicyReport(Mapping[str, Estimate]):
             ]
             for found in self.estimates
         ]
-        return header, rows + [[name, "refused", "", ""] for name in self.refused]
-
-    def _title(self) -> str:
+        rows += [[name, "refused", "", ""] for name in self.refused]
         clusters = "" if self.clusters is None else f" in {self.clusters:,} clusters"
-        return (
+        title = (
             f"Off-policy estimates from {self.rounds:,} rounds{clusters}, {self.impressions:,} impressions, "
             f"{self.confidence:.0%} intervals ({self.interval})"
         )
 
-    def _notes(self) -> list[str]:
-        return [*(f"{name} refused: {'; '.join(why)}" for name, why in self.refused.items()), *self.notes]
-
-    def __str__(self) -> str:
-        header, rows = self._table()
-        return "\n".join([self._title(), *_grid(header, rows), *self._notes()])
-
-    def _repr_html_(self) -> str:
-        return _html.page(self._title(), _html.table(*self._table()), "; ".join(self._notes()))
+        refused = [f"{name} refused: {'; '.join(why)}" for name, why in self.refused.items()]
+        return Content(title, [Table(header, rows)], notes=self.notes, warnings=refused)
 
 
 #: What to do where the log does not support an estimate.
@@ -181,16 +171,3 @@ def _with_interval(value: float, low: float, high: float, sign: str = "") -> str
         return "-"
     ends = "" if math.isnan(low) else f" [{low:{sign}.4g}, {high:{sign}.4g}]"
     return f"{value:{sign}.4g}{ends}"
-
-
-def _json(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in (header, *rows)
-    ]
-    return [line.rstrip() for line in lines]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recokit._kernels.segments import segment_sum
-from recokit._utils import report as _html
+from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError
 from recokit.typing import FloatArray, IntArray
 
@@ -18,7 +18,7 @@ _LEAST_TAIL = 5
 
 
 @dataclass(frozen=True)
-class Overlap:
+class Overlap(Report):
     """How far what the target policy shows was shown in the log, by the weights of one estimator.
 
     Where each place has weights of its own, those of the place with the fewest effective rounds.
@@ -67,8 +67,9 @@ class Overlap:
         """Effective rounds as a share of all."""
         return self.effective / self.rounds
 
-    def _lines(self) -> list[tuple[str, str]]:
-        return [
+    def _content(self) -> Content:
+        where = f"place {self.place} of {self.rounds:,} lists" if self.place else f"{self.rounds:,} rounds"
+        rows = [
             ("effective rounds", f"{self.effective:,.0f} ({self.effective_share:.1%})"),
             ("rounds that the target policy might have made", f"{self.matched:.1%}"),
             ("mean weight, 1 with full support", f"{self.mean_weight:.3f} +- {self.mean_error:.3f}"),
@@ -78,16 +79,7 @@ class Overlap:
             ("weight cut off or left to the model", f"{self.cut:.1%}"),
             ("smallest propensity", f"{self.smallest:.4g}"),
         ]
-
-    def _title(self) -> str:
-        where = f"place {self.place} of {self.rounds:,} lists" if self.place else f"{self.rounds:,} rounds"
-        return f"Overlap of the two policies, {where}"
-
-    def __str__(self) -> str:
-        return "\n".join([self._title(), *(f"  {name:<48}{value}" for name, value in self._lines())])
-
-    def _repr_html_(self) -> str:
-        return _html.page(self._title(), _html.table(("", ""), self._lines()))
+        return Content(f"Overlap of the two policies, {where}", [Table((), rows)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.top_k import order_by_score
-from recokit._utils import report as _html
+from recokit._utils.report import Content, Report, Table
 from recokit.data import Candidates
 from recokit.errors import ConfigurationError
 from recokit.trace import StageEvent, Trace
@@ -74,7 +74,7 @@ class RuleFigures:
 
 
 @dataclass(frozen=True, repr=False)
-class RulesReport:
+class RulesReport(Report):
     """What the rules did; prints as a table, and as HTML in a notebook.
 
     Parameters
@@ -110,23 +110,9 @@ class RulesReport:
     def __repr__(self) -> str:
         return f"RulesReport({len(self.rules)} rules, {self.requests} requests)"
 
-    def __str__(self) -> str:
-        rows = [_HEADER, *self._rows()]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
-        lines = [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([self._summary(), *lines])
-
-    def _repr_html_(self) -> str:
-        return _html.page("Rules", _html.table(_HEADER, self._rows()), self._summary())
-
-    def _summary(self) -> str:
-        return f"{self.requests} requests, {self.items} items shown"
-
-    def _rows(self) -> list[tuple[str, ...]]:
-        return [tuple(_cells(rule)) for rule in self.rules]
+    def _content(self) -> Content:
+        rows = [tuple(_cells(rule)) for rule in self.rules]
+        return Content("Rules", [Table(_HEADER, rows)], f"{self.requests} requests, {self.items} items shown")
 
 
 def _cells(rule: RuleFigures) -> Iterable[str]:

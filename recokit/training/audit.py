@@ -9,7 +9,7 @@ import numpy as np
 
 from recokit._kernels.hashing import uniform
 from recokit._kernels.segments import offsets_to_rows
-from recokit._utils import report as _html
+from recokit._utils.report import Content, Report, Table
 from recokit.data import Dataset
 from recokit.data.sampling import NegativeSampler, Positives
 from recokit.errors import ConfigurationError, DataError
@@ -27,7 +27,7 @@ _CHUNK = 4096
 
 
 @dataclass(frozen=True)
-class SamplerAudit:
+class SamplerAudit(Report):
     """What :func:`audit` found.
 
     Parameters
@@ -112,8 +112,9 @@ class SamplerAudit:
         """Return the figures and the verdict, ready for JSON."""
         return {**asdict(self), "leak": self.leak, "ok": self.ok, "findings": list(self.findings)}
 
-    def _rows(self) -> list[tuple[str, str]]:
-        return [
+    def _content(self) -> Content:
+        title = f"Audit of {self.sampler}: {self.n_drawn:,} negatives of {self.n_users:,} users"
+        rows = [
             ("known positives", f"{self.known_positives:.3%}"),
             ("false negatives", f"{self.false_negatives:.3%} (uniform: {self.chance:.3%})"),
             ("held-out hits", f"{self.held_out_hits:,} (expected without a leak: {self.expected_hits:,.1f})"),
@@ -127,16 +128,7 @@ class SamplerAudit:
             ),
             ("coverage", f"{self.coverage:.1%} of the catalogue"),
         ]
-
-    def _title(self) -> str:
-        return f"Audit of {self.sampler}: {self.n_drawn:,} negatives of {self.n_users:,} users"
-
-    def __str__(self) -> str:
-        lines = [f"  {name:<17}{value}" for name, value in self._rows()]
-        return "\n".join([self._title(), *lines, *(f"  - {finding}" for finding in self.findings)])
-
-    def _repr_html_(self) -> str:
-        return _html.page(self._title(), _html.table(("", ""), self._rows()), "; ".join(self.findings))
+        return Content(title, [Table((), rows)], notes=[f"- {finding}" for finding in self.findings])
 
 
 def audit(

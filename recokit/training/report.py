@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from recokit._stats.stability import population_stability_index
-from recokit._utils import report as _html
+from recokit._utils.report import Content, Report, Table
 from recokit.data import Candidates, RankingData
 
 __all__ = ["TrainingReport", "WindowReport", "feature_shift"]
@@ -69,7 +69,7 @@ class WindowReport:
 
 
 @dataclass(frozen=True)
-class TrainingReport:
+class TrainingReport(Report):
     """What a ranker was trained on.
 
     Parameters
@@ -168,46 +168,33 @@ class TrainingReport:
         ]
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        header = (
-            "window",
-            "part",
-            "requests",
-            "with positives",
-            "candidates",
-            "positives",
-            "missed",
-            "ceiling",
-            "rows",
-        )
-        body = _html.table(
-            header,
-            (
-                (
-                    f"{_day(window.start)} to {_day(window.end)}",
-                    window.part,
-                    window.groups,
-                    window.groups_with_positives,
-                    window.candidates,
-                    window.positives,
-                    window.missed,
-                    f"{window.ceiling:.1%}",
-                    window.rows,
-                )
-                for window in self.windows
-            ),
-        )
+    def _content(self) -> Content:
+        windows = [
+            {
+                "window": f"{_day(window.start)} to {_day(window.end)}",
+                "part": window.part,
+                "requests": window.groups,
+                "with positives": window.groups_with_positives,
+                "candidates": window.candidates,
+                "positives": window.positives,
+                "missed": window.missed,
+                "ceiling": f"{window.ceiling:.1%}",
+                "rows": window.rows,
+            }
+            for window in self.windows
+        ]
+        tables = [Table(list(windows[0]), [list(row.values()) for row in windows])] if windows else []
         if self.leaks:
-            body += _html.table(("feature", "looks as if it knew the labels"), self.leaks.items())
+            tables.append(Table(("feature", "looks as if it knew the labels"), list(self.leaks.items())))
         if self.shifted:
-            body += _html.table(
-                ("shifted feature", "PSI"), ((name, f"{v:.2f}") for name, v in self.shifted.items())
-            )
+            shifted = [(name, f"{psi:.2f}") for name, psi in self.shifted.items()]
+            tables.append(Table(("shifted feature", "PSI"), shifted))
         negatives = ", ".join(f"{n:,} {kind}" for kind, n in self.negatives.items())
-        note = f"label rate {self.label_rate:.2%}; negatives kept: {negatives or 'none'}"
+        notes = [f"label rate {self.label_rate:.2%}; negatives kept: {negatives or 'none'}"]
         if self.skipped:
-            note += f"; left out, as they depend on today's state: {', '.join(self.skipped)}"
-        return _html.page(f"Training on {self.rows:,} rows, {len(self.feature_names)} features", body, note)
+            notes.append(f"left out, as they depend on today's state: {', '.join(self.skipped)}")
+        title = f"Training on {self.rows:,} rows, {len(self.feature_names)} features"
+        return Content(title, tables, notes=notes)
 
 
 def _day(when: float) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils import report as _html
 from recokit._utils.params import clone
+from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError
 from recokit.evaluation import Evaluations, evaluate
 from recokit.protocols import Runnable
@@ -19,7 +19,7 @@ __all__ = ["PopularityFront", "popularity_front"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PopularityFront:
+class PopularityFront(Report):
     """Metrics by strength.
 
     Parameters
@@ -92,18 +92,7 @@ class PopularityFront:
     def __repr__(self) -> str:
         return f"PopularityFront({len(self.strengths)} strengths, {self.accuracy} against {self.breadth})"
 
-    def __str__(self) -> str:
-        header, rows = self._cells()
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        return "\n".join(
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-            for row in (header, *rows)
-        )
-
-    def _repr_html_(self) -> str:
-        return _html.page("Popularity against accuracy", _html.table(*self._cells()))
-
-    def _cells(self) -> tuple[list[str], list[list[str]]]:
+    def _content(self) -> Content:
         metrics = self.evaluations[_name(self.strengths[0])].metrics
         rows = [
             [
@@ -113,7 +102,8 @@ class PopularityFront:
             ]
             for row in self.table()
         ]
-        return ["strength", *metrics, f"{self.accuracy} less that of the first"], rows
+        header = ["strength", *metrics, f"{self.accuracy} less that of the first"]
+        return Content("Popularity against accuracy", [Table(header, rows)])
 
 
 def popularity_front(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from recokit._utils import report as _html
+from recokit._utils.report import Content, Report, Table, json_number
 from recokit.errors import ConfigurationError
 
 __all__ = ["SearchResult", "Trial"]
@@ -52,7 +52,7 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SearchResult:
+class SearchResult(Report):
     """What :func:`search` found.
 
     Parameters
@@ -106,12 +106,12 @@ class SearchResult:
         return [
             {
                 **{name: trial.params.get(name) for name in names},
-                **{name: _json(trial.scores.get(name, math.nan)) for name in self.metrics},
-                "low": _json(trial.low),
-                "high": _json(trial.high),
+                **{name: json_number(trial.scores.get(name, math.nan)) for name in self.metrics},
+                "low": json_number(trial.low),
+                "high": json_number(trial.high),
                 "tied": trial.tied,
-                "fit_seconds": _json(trial.fit_seconds),
-                "answer_seconds": _json(trial.answer_seconds),
+                "fit_seconds": json_number(trial.fit_seconds),
+                "answer_seconds": json_number(trial.answer_seconds),
                 "error": trial.error,
             }
             for trial in self.trials
@@ -141,30 +141,17 @@ class SearchResult:
         columns = {name: _column([record[name] for record in self.table]) for name in self.table[0]}
         return nw.from_dict(columns, backend=backend).to_native()
 
-    def _rows(self) -> list[list[str]]:
-        return [[_cell(value) for value in record.values()] for record in self.table]
-
-    def _title(self) -> str:
+    def _content(self) -> Content:
+        rows = [[_cell(value) for value in record.values()] for record in self.table]
         users = max(trial.n_users for trial in self.trials)
         failed = sum(trial.error is not None for trial in self.trials)
-        note = f", {failed} failed" if failed else ""
-        return f"{len(self.trials)} trials{note}; {self.split}; {users:,} users"
-
-    def _note(self) -> str:
+        summary = f"{len(self.trials)} trials{f', {failed} failed' if failed else ''}; {self.split}; {users:,} users"
         tied = sum(trial.tied for trial in self.trials) - 1
         best = f"{tied} others cannot be told from the best; " if tied > 0 else ""
-        return f"{best}the best of many trials looks better than it is: report what a test part says"
+        note = f"{best}the best of many trials looks better than it is: report what a test part says"
+        return Content("Search", [Table(list(self.table[0]), rows)], summary, [note])
 
-    def __repr__(self) -> str:
-        return "\n".join([self._title(), _grid(list(self.table[0]), self._rows()), self._note()])
-
-    def _repr_html_(self) -> str:
-        body = _html.table(list(self.table[0]), self._rows())
-        return _html.page("Search", body, f"{self._title()}; {self._note()}")
-
-
-def _json(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    __repr__ = Report.__str__
 
 
 def _column(values: list[Any]) -> list[Any]:
@@ -179,12 +166,3 @@ def _cell(value: Any) -> str:
         return "-"
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in (header, *rows)
-    )
-    return "\n".join(line.rstrip() for line in lines)

@@ -227,7 +227,7 @@ def test_tables(capsys):
         {"a<b": Popular().fit(train), "knn": ItemKNN().fit(train)}, train, test, k=K, progress=True
     )
     text = repr(found)
-    assert text.splitlines()[0].split()[:5] == ["source", "segment", "users", "recall@2", "recall@5"]
+    assert text.splitlines()[1].split()[:5] == ["source", "segment", "users", "recall@2", "recall@5"]
     assert f"{found['knn'].recall[5]:.4f}" in text and "overlap" in text
     html = found._repr_html_()
     assert "a&lt;b" in html and "a<b" not in html

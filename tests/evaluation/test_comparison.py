@@ -51,7 +51,8 @@ def test_several_against_one(three):
     assert found.differences[0] == alone
     assert found.adjusted[0] == pytest.approx(2 * alone.p_value)
     assert found.detectable[0] > alone.detectable  # the corrected test needs more
-    lines = str(found).splitlines()
+    title, *lines = str(found).splitlines()
+    assert title == "Comparison with base"
     assert lines[0].split() == [
         "name",
         "metric",
@@ -66,7 +67,7 @@ def test_several_against_one(three):
     assert lines[1].endswith("better")
     assert lines[2].endswith("cannot tell")
     assert "2 tests at 5% together (Holm)" in lines[3]
-    assert found.to_markdown().splitlines()[1] == "|" + " --- |" * 7
+    assert found.to_markdown().splitlines()[3] == "|" + " --- |" * 7
     assert "better" in found._repr_html_()
     records = json.loads(json.dumps(found.to_dict(), allow_nan=False))["differences"]
     assert records[0]["p_adjusted"] == pytest.approx(found.adjusted[0])
@@ -128,9 +129,9 @@ def test_many_users_of_whom_hardly_any_differ_are_few_too(three):
 
 def test_markdown(three):
     text = three["base"].to_markdown()
-    assert text.splitlines()[:2] == ["| segment | users | NDCG@10 |", "| --- | --- | --- |"]
+    assert text.splitlines()[2:4] == ["| segment | users | NDCG@10 |", "| --- | --- | --- |"]
     assert "- NDCG@10: what NDCG@10 is" in text
-    assert [line.split(" | ")[0] for line in three.to_markdown().splitlines()[2:5]] == [
+    assert [line.split(" | ")[0] for line in three.to_markdown().splitlines()[4:7]] == [
         "| base",
         "| better",
         "| same",

@@ -216,7 +216,7 @@ def test_every_feature_has_a_meaning():
     table = Standard().fit(data).table()
     assert len({part.meaning for part in table}) == len(table)
     assert all(part.family and part.meaning for part in table)
-    assert "`item_recency_days` | item activity |" in table.to_markdown()
+    assert "item_recency_days | item activity |" in table.to_markdown()
     assert "item_recency_days" in table._repr_html_() and "item_recency_days" in str(table)
     assert repr(table) == f"FeatureTable({len(table)} features of {len(table.families)} families)"
 

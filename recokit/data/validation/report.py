@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recokit._utils import report as _html
+from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import IntArray
 
@@ -87,7 +87,7 @@ class Check:
 
 
 @dataclass(frozen=True, eq=False)
-class CheckReport:
+class CheckReport(Report):
     """What several checks found.
 
     ``report["freshness"]`` is the worst check of that name; iterating gives all.
@@ -168,16 +168,6 @@ class CheckReport:
         """Return plain values, ready for JSON."""
         return {"title": self.title, "status": self.status, "checks": [c.to_dict() for c in self.checks]}
 
-    def to_markdown(self) -> str:
-        """Return a table, the worst first, for a pull request or a ticket."""
-        rows = [
-            (c.status, c.name, c.subject, c.message, c.hint)
-            for c in sorted(self.checks, key=lambda c: -_ORDER.index(c.status))
-        ]
-        lines = ["| status | check | of | found | hint |", "|---|---|---|---|---|"]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-        return "\n".join([f"**{self.title}: {self.status}**", "", *lines])
-
     def __repr__(self) -> str:
         counts = {status: sum(c.status == status for c in self.checks) for status in _ORDER}
         shown = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
@@ -186,8 +176,8 @@ class CheckReport:
     def __str__(self) -> str:
         return "\n".join([f"{self.title}: {self.status}", *(f"  {check}" for check in self.checks)])
 
-    def _repr_html_(self) -> str:
-        rows = (
+    def _content(self) -> Content:
+        rows = [
             (
                 c.status,
                 c.name,
@@ -198,6 +188,6 @@ class CheckReport:
                 f"{len(c.rows):,}" if len(c.rows) else "",
             )
             for c in sorted(self.checks, key=lambda c: -_ORDER.index(c.status))
-        )
+        ]
         header = ("status", "check", "of", "found", "expected", "hint", "rows")
-        return _html.page(f"{self.title}: {self.status}", _html.table(header, rows))
+        return Content(f"{self.title}: {self.status}", [Table(header, rows)])

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from recokit._utils.report import json_number
 from recokit.debugger.checks.features import stage_of
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
@@ -137,8 +138,8 @@ class FeatureSkew:
                 "compared": len(codes),
                 "first": {
                     name: {
-                        "served": _plain(served[row, column]),
-                        "computed": _plain(now[row, column]),
+                        "served": json_number(served[row, column]),
+                        "computed": json_number(now[row, column]),
                         "differs": float(differs[:, column].mean()),
                     }
                     for name, column in list(zip(worst, told.tolist(), strict=True))[:5]
@@ -279,7 +280,3 @@ def _differs(served: FloatArray, now: FloatArray, tolerance: float) -> BoolArray
         far = np.abs(served - now) > np.maximum(tolerance * np.maximum(np.abs(served), np.abs(now)), 1e-9)
     differs: BoolArray = far | (np.isfinite(served) != np.isfinite(now))
     return differs
-
-
-def _plain(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None
