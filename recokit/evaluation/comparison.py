@@ -11,7 +11,7 @@ import numpy as np
 from recokit._stats.intervals import FEW_NOTE, Mean, holm
 from recokit._utils.report import Content, Report, Table, json_ready
 from recokit.errors import ConfigurationError, did_you_mean
-from recokit.evaluation.report import ALL, Evaluation, notes_of, rows_of, title_of
+from recokit.evaluation.report import ALL, Evaluation, notes_of, plot_scores, rows_of, title_of
 from recokit.typing import FloatArray
 
 __all__ = ["Comparison", "Difference", "Evaluations", "compare", "compare_all", "paired"]
@@ -308,9 +308,7 @@ class Evaluations(Report, Mapping[str, Evaluation]):
         -------
         matplotlib Axes
         """
-        from recokit._utils.plots import draw_scores
-
-        return draw_scores(self.parts, metric, ax)
+        return plot_scores(self.parts, metric, ax)
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return the records of all, see :meth:`Evaluation.to_records`."""

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from recokit._stats.intervals import FEW_NOTE, Mean
+from recokit._utils.plots import draw_intervals
 from recokit._utils.report import Content, Report, Table, json_number, json_ready
 from recokit.data import Vocabulary
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = ["ALL", "Evaluation", "Score", "notes_of", "rows_of", "title_of"]
+__all__ = ["ALL", "Evaluation", "Score", "notes_of", "plot_scores", "rows_of", "title_of"]
 
 
 _SAMPLED = (
@@ -223,13 +224,24 @@ class Evaluation(Report):
         -------
         matplotlib Axes
         """
-        from recokit._utils.plots import draw_scores
-
-        return draw_scores({self.name: self}, metric, ax)
+        return plot_scores({self.name: self}, metric, ax)
 
     def _content(self) -> Content:
         rows = Table(["segment", "users", *self.metrics], rows_of(self))
         return Content(f"Evaluation of {self.name}", [rows], title_of(self), notes_of([self]))
+
+
+def plot_scores(parts: Mapping[str, Evaluation], metric: str, ax: Any) -> Any:
+    """Draw a metric's mean and interval, segments from top to bottom, recommenders side by side."""
+    first = next(iter(parts.values()))
+    series = {
+        name: np.array(
+            [(score.mean, score.low, score.high) for score in (part[metric, s] for s in first.segments)]
+        )
+        for name, part in parts.items()
+    }
+    groups = [f"{s}\n{np.count_nonzero(first.of_segment(s)):,} users" for s in first.segments]
+    return draw_intervals(series, groups, f"{metric}, mean and {first.confidence:.0%} interval", ax)
 
 
 def title_of(part: Evaluation) -> str:

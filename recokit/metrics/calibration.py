@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from recokit._utils.plots import draw_reliability
 from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, FloatArray, IntArray
@@ -97,9 +98,9 @@ class Reliability(Report):
         ax : matplotlib Axes, optional
             Where to draw; a new figure by default.
         """
-        from recokit._utils.plots import draw_reliability
-
-        return draw_reliability(self, ax)
+        ax = draw_reliability(self.predicted, self.observed, self.weight, ax)
+        ax.set_title(f"{self.name or 'Reliability'}: calibration error {self.ece:.4f}", fontsize=11)
+        return ax
 
     def __repr__(self) -> str:
         return f"Reliability({len(self.weight)} bins, {self.count.sum()} rows, ECE {self.ece:.4f})"

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.plots import axes as axes_of
+from recokit._utils.report import Content, Report, Table
 from recokit.data import RankingData
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.rankers._utility import pareto_front, top_mean
@@ -38,7 +40,7 @@ class Weighting:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UtilityFront:
+class UtilityFront(Report):
     """What :func:`sweep` found.
 
     Parameters
@@ -72,13 +74,12 @@ class UtilityFront:
             for weighting in self.weightings
         ]
 
-    def __repr__(self) -> str:
-        rows = [[*self.table[0]], *([_cell(value) for value in record.values()] for record in self.table)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = [
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
-        ]
-        return "\n".join([f"{len(self.weightings)} weightings, judged in the first {self.k} places", *lines])
+    def _content(self) -> Content:
+        rows = [[_cell(value) for value in record.values()] for record in self.table]
+        title = f"{len(self.weightings)} weightings, judged in the first {self.k} places"
+        return Content(title, [Table(list(self.table[0]), rows)])
+
+    __repr__ = Report.__str__
 
     def plot(self, x: str, y: str, *, axes: Any = None) -> Any:
         """Draw the means of two terms, those on the front joined; needs the extra ``plots``.
@@ -99,8 +100,7 @@ class UtilityFront:
                 raise ConfigurationError(
                     f"found no term {name!r}; {did_you_mean(name, self.weightings[0].means)}"
                 )
-        if axes is None:
-            axes = _new_axes()
+        axes = axes_of(axes, 6.4, 4.8)
         rest = [weighting for weighting in self.weightings if not weighting.on_front]
         axes.scatter([w.means[x] for w in rest], [w.means[y] for w in rest], color="0.7", label="beaten")
         front = sorted(self.front, key=lambda weighting: weighting.means[x])
@@ -194,11 +194,3 @@ def _default_weightings(weights: Mapping[str, float]) -> list[dict[str, float]]:
 
 def _cell(value: float | bool) -> str:
     return ("*" if value else "") if isinstance(value, bool) else f"{value:.4g}"
-
-
-def _new_axes() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigurationError("found no matplotlib; hint: pip install 'recokit[plots]'") from error
-    return Figure().subplots()

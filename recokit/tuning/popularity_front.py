@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.params import clone
+from recokit._utils.plots import axes
 from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError
 from recokit.evaluation import Evaluations, evaluate
@@ -65,14 +66,7 @@ class PopularityFront(Report):
         ax : matplotlib Axes, optional
             Where to draw; a new figure by default.
         """
-        if ax is None:
-            try:
-                from matplotlib.figure import Figure
-            except ImportError as error:
-                raise ConfigurationError(
-                    "found no matplotlib; expected it for plots; hint: pip install 'recokit[plots]'"
-                ) from error
-            ax = Figure(figsize=(6.0, 4.4), layout="constrained").add_subplot()
+        ax = axes(ax, 6.0, 4.4)
         scores = [self.evaluations[_name(strength)] for strength in self.strengths]
         x = [part[self.breadth].mean for part in scores]
         y = np.array([part[self.accuracy].mean for part in scores])

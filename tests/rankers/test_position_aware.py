@@ -206,7 +206,7 @@ def test_the_front_measures_every_strength_on_the_same_users(front, pipeline, sp
         assert rows[0][metric] == plain[metric].mean != rows[2][metric]
     assert rows[0]["difference"] == 0.0
     assert rows[2]["difference"] == pytest.approx(rows[2]["NDCG@10"] - rows[0]["NDCG@10"], abs=1e-6)
-    assert str(front).count("\n") == 3 and "Recall@10" in str(front) and "strength" in front._repr_html_()
+    assert str(front).count("\n") == 4 and "Recall@10" in str(front) and "strength" in front._repr_html_()
     assert repr(front) == "PopularityFront(3 strengths, NDCG@10 against CatalogCoverage@10)"
 
 
