@@ -87,7 +87,7 @@ def pytrec_metrics(lists: Rows, truth: Rows, k: int, p: float) -> PerUser:
 
 def ir_measures_metrics(lists: Rows, truth: Rows, k: int, p: float) -> PerUser:
     import ir_measures
-    from ir_measures import AP, ERR, RBP, RR, Judged, P, R, Rprec, Success, nDCG  # noqa: F401
+    from ir_measures import AP, ERR, RBP, RR, MatchedLists, P, R, Rprec, Success, nDCG  # noqa: F401
 
     names = {
         f"NDCG@{k}:linear": nDCG @ k,

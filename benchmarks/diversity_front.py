@@ -24,7 +24,7 @@ from recokit import candidates, rankers, rules
 from recokit.data import Candidates, Ragged
 from recokit.datasets import load_movielens
 from recokit.diversity import DPP, MMR, MSD, Calibration, FacilityLocation, Proportional, TopK, XQuAD
-from recokit.metrics import NDCG, IntraListDiversity, Judged
+from recokit.metrics import NDCG, IntraListDiversity, MatchedLists
 from recokit.slates import select
 
 __all__ = ["Front", "Lists", "front", "lists_at", "main", "run"]
@@ -90,10 +90,10 @@ def judge(
     found = []
     for part in lists:
         chosen = select(part.batch, np.full(part.batch.n_rows, K), objective=objective)
-        judged = Judged.from_arrays(
+        matched = MatchedLists.from_arrays(
             chosen.offsets, part.batch.item[chosen.index], part.truth.offsets, part.truth.values
         )
-        found.append((NDCG(K).per_user(judged), IntraListDiversity(K, by=by).per_user(judged)))
+        found.append((NDCG(K).per_user(matched), IntraListDiversity(K, by=by).per_user(matched)))
     ndcg, diversity = zip(*found, strict=True)
     return np.concatenate(ndcg), np.concatenate(diversity)
 

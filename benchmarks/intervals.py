@@ -21,7 +21,7 @@ from recokit._stats.intervals import Mean
 from recokit.data import Ragged, Requests, Vocabulary
 from recokit.evaluation import Evaluation, Gate, GateResult, RollingQuality, Score
 from recokit.evaluation.comparison import POWER, holm
-from recokit.metrics import NDCG, Judged
+from recokit.metrics import NDCG, MatchedLists
 from recokit.metrics.matched_lists import canonical
 from recokit.typing import FloatArray
 
@@ -87,11 +87,11 @@ def real() -> tuple[FloatArray, FloatArray]:
     wanted = split.test.take(users - 1)
     truth = canonical(wanted, np.ones(len(wanted.values)))
 
-    def judged(source: Any) -> FloatArray:
+    def matched(source: Any) -> FloatArray:
         found = source.fit(split.train).retrieve(requests, 10)
-        return NDCG(10).per_user(Judged(Ragged(found.offsets, found.item), truth))
+        return NDCG(10).per_user(MatchedLists(Ragged(found.offsets, found.item), truth))
 
-    return judged(candidates.ItemKNN()), judged(candidates.RP3beta())
+    return matched(candidates.ItemKNN()), matched(candidates.RP3beta())
 
 
 def held(population: FloatArray, n: int, runs: int, seed: int = 0) -> float:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks import _metric_peers
 from benchmarks._harness import Check, report
-from recokit.metrics import Judged, UserMetric, parse, preset
+from recokit.metrics import MatchedLists, UserMetric, parse, preset
 
 __all__ = ["difference", "implicit_difference", "made"]
 
@@ -30,8 +30,8 @@ def made(seed: int, *, n_users: int = 60, ties: bool = False) -> tuple[dict[str,
     rng = np.random.default_rng(seed)
     n_items = int(rng.integers(15, 80))
     longest = SHORT if ties else int(rng.integers(1, 60))
-    listed, judged = rng.random((2, n_users)) < 0.85
-    listed[:2], judged[:2] = (True, False), (True, True)  # in every round: one with both, one without a list
+    listed, matched = rng.random((2, n_users)) < 0.85
+    listed[:2], matched[:2] = (True, False), (True, True)  # in every round: one with both, one without a list
     shown, relevant = [], []
     for user in rng.permutation(n_users):
         items = rng.permutation(n_items) + 1
@@ -40,7 +40,7 @@ def made(seed: int, *, n_users: int = 60, ties: bool = False) -> tuple[dict[str,
             step = rng.integers(0, 2, length) if ties else 1 + rng.random(length)
             score = 1000.0 - np.cumsum(step)
             shown.append([np.full(length, user), items[:length], np.arange(1, length + 1), score])
-        if judged[user]:
+        if matched[user]:
             many = int(rng.integers(1, min(30, n_items) + 1))
             picked = rng.permutation(n_items + 10)[:many] + 1  # some stand in no catalogue
             relevant.append([np.full(many, user), picked, rng.integers(1, 5, many)])
@@ -61,19 +61,19 @@ def difference(
     own = preset(name)
     frame = {key: lists[key] for key in ("user", "item", "score" if peer in _SCORED else "rank")}
     wanted = {"user": truth["user"], "item": truth["item"], "weight": truth["gain"]}
-    judged = Judged.from_frames(frame, wanted, ties=own.ties)
-    assert judged.users is not None
+    matched = MatchedLists.from_frames(frame, wanted, ties=own.ties)
+    assert matched.users is not None
     worst, n = 0.0, 0
     for asked, values in theirs.items():
         metric = parse(asked if ":" in asked else f"{asked}:{name}")
         assert isinstance(metric, UserMetric)
-        ours = dict(zip(judged.users.tolist(), metric.per_user(judged).tolist(), strict=True))
+        ours = dict(zip(matched.users.tolist(), metric.per_user(matched).tolist(), strict=True))
         # A list without a truth is no user of ours; LensKit gives it 0.
         known = {user: v for user, v in values.items() if not np.isnan(ours[user])}
         worst = max([worst, *(abs(v - ours[user]) for user, v in known.items())])
         n += len(known)
         if ":" not in asked:
-            mean = own.value(judged, asked) if peer != "ir-measures" else metric.value(judged)
+            mean = own.value(matched, asked) if peer != "ir-measures" else metric.value(matched)
             worst = max(worst, abs(float(np.mean(list(values.values()))) - mean))
     return worst, n
 
@@ -92,12 +92,12 @@ def implicit_difference(seed: int, k: int) -> float:
     truth.sort_indices()
     theirs = _metric_peers.implicit_metrics(items, truth, k)
     relevant = [truth.indices[a:b] for a, b in zip(truth.indptr[:-1], truth.indptr[1:], strict=True)]
-    judged = Judged.from_lists(items, relevant, n_items=n_items)
+    matched = MatchedLists.from_lists(items, relevant, n_items=n_items)
     own = preset("implicit")
     (precision,) = own.metrics([f"Precision@{k}"])
     assert isinstance(precision, UserMetric)
-    ours = {name.lower(): own.value(judged, f"{name}@{k}") for name in ("NDCG", "MAP", "AUC")}
-    ours["precision"] = _metric_peers.implicit_precision(precision.per_user(judged), judged.n_relevant, k)
+    ours = {name.lower(): own.value(matched, f"{name}@{k}") for name in ("NDCG", "MAP", "AUC")}
+    ours["precision"] = _metric_peers.implicit_precision(precision.per_user(matched), matched.n_relevant, k)
     return max(abs(ours[name] - theirs[name]) for name in ours)
 
 

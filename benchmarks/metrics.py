@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks import _metric_peers
 from benchmarks._harness import Check, report
-from recokit.metrics import Judged
+from recokit.metrics import MatchedLists
 from recokit.metrics import report as figures
 
 __all__ = ["World", "by_hand", "by_hand_from_rows", "chunks", "from_arrays", "from_frames", "made"]
@@ -70,15 +70,15 @@ def made(n_users: int, seed: int = 0) -> World:
 def from_arrays(world: World) -> list[float]:
     """Return the three metrics from CSR arrays."""
     n, width = world.items.shape
-    judged = Judged.from_arrays(
+    matched = MatchedLists.from_arrays(
         np.arange(n + 1) * width, world.items.ravel(), world.truth_offsets, world.truth_items
     )
-    return [figure.value for figure in figures(judged, METRICS).values()]
+    return [figure.value for figure in figures(matched, METRICS).values()]
 
 
 def from_frames(lists: Any, truth: Any) -> list[float]:
     """Return the three metrics from dataframes."""
-    return [figure.value for figure in figures(Judged.from_frames(lists, truth), METRICS).values()]
+    return [figure.value for figure in figures(MatchedLists.from_frames(lists, truth), METRICS).values()]
 
 
 def by_hand(items: NDArray[np.int64], offsets: NDArray[np.int64], relevant: NDArray[np.int64]) -> list[float]:
@@ -107,14 +107,14 @@ def by_hand_from_rows(lists: Any, truth: Any) -> list[float]:
     return by_hand(np.asarray(lists["item_id"]).reshape(-1, WIDTH), offsets, item)
 
 
-def chunks(n_users: int, size: int = 8192) -> Iterator[Judged]:
+def chunks(n_users: int, size: int = 8192) -> Iterator[MatchedLists]:
     """Yield users chunk by chunk; the same few thousand lists again and again, so that making them costs nothing."""
     world = made(size)
     offsets = np.arange(size + 1) * WIDTH
     for start in range(0, n_users, size):
         n = min(size, n_users - start)
         m = world.truth_offsets[n]
-        yield Judged.from_arrays(
+        yield MatchedLists.from_arrays(
             offsets[: n + 1], world.items[:n].ravel(), world.truth_offsets[: n + 1], world.truth_items[:m]
         )
 

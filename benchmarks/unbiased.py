@@ -33,7 +33,7 @@ from recokit.debias import (
     inverse_propensity,
     propensity_from_swaps,
 )
-from recokit.metrics import NDCG, Judged, Reliability, reliability
+from recokit.metrics import NDCG, MatchedLists, Reliability, reliability
 from recokit.rankers._composite import as_candidates
 from recokit.tuning import PopularityFront, popularity_front
 from recokit.typing import FloatArray, IntArray
@@ -124,18 +124,18 @@ def recovered(found: BiasedLog) -> dict[str, float]:
     aware = rankers.PositionAware(rankers.LogisticRegression()).fit(train)
     guess = aware.score(as_candidates(train)).astype(np.float64)
 
-    def judged(ranker: Any) -> float:
+    def matched(ranker: Any) -> float:
         return _ndcg(ranker.score(batch), found.relevance[n:], test)
 
     def trained(data: RankingData) -> float:
-        return judged(rankers.LogisticRegression().fit(data))
+        return matched(rankers.LogisticRegression().fit(data))
 
     return {
         "clicks as they are": trained(train),
         "what was wanted": trained(replace(train, label=found.wanted[:n].astype(np.float32))),
         "inverse propensity": trained(inverse_propensity(train, bias).data),
         "inverse propensity, as labels": trained(inverse_propensity(train, bias, into="label").data),
-        "place as a feature": judged(aware),
+        "place as a feature": matched(aware),
         "doubly robust": trained(doubly_robust(train, bias, guess).data),
     }
 
@@ -144,8 +144,8 @@ def _ndcg(score: Any, gain: FloatArray, rows: RankingData) -> float:
     order = np.lexsort(
         (-np.asarray(score, np.float64), np.repeat(np.arange(len(rows.offsets) - 1), np.diff(rows.offsets)))
     )
-    judged = Judged.from_arrays(rows.offsets, rows.item[order], rows.offsets, rows.item, gain)
-    return NDCG(K, gains="linear").value(judged)
+    matched = MatchedLists.from_arrays(rows.offsets, rows.item[order], rows.offsets, rows.item, gain)
+    return NDCG(K, gains="linear").value(matched)
 
 
 # -- coat --------------------------------------------------------------------------------------------
@@ -271,11 +271,11 @@ def main() -> None:
                 Check.at_least(f"share of the gap closed: {name}", (level - low) / (high - low), 0.8)
             )
     checks += _coat_checks(folder() / "coat", options.seeds)
-    for name, judged in calibration(options.users // 2).items():
+    for name, matched in calibration(options.users // 2).items():
         label = f"calibration error in the week after: {name}"
         plain = name == "not calibrated"
-        checks.append(Check.info(label, judged.ece) if plain else Check.at_most(label, judged.ece, 0.01))
-        checks.append(Check.info(f"predicted over observed: {name}", judged.bias))
+        checks.append(Check.info(label, matched.ece) if plain else Check.at_most(label, matched.ece, 0.01))
+        checks.append(Check.info(f"predicted over observed: {name}", matched.bias))
     traded = front(folder() / "ml-100k")
     print(traded)
     if options.plot:

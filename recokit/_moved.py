@@ -34,6 +34,7 @@ MOVED = {
         "recokit.tuning",
         "PopularityFront SearchResult Trial popularity_front search",
     ),
+    "recokit.metrics.Judged": "recokit.metrics.MatchedLists",
     **_names("recokit.compose", "recokit.candidates", "FirstOf Merge"),
     **_names("recokit.compose", "recokit.compose.composed", "Composed"),
     **_names(

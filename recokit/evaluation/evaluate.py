@@ -17,7 +17,7 @@ from recokit.evaluation.comparison import Evaluations
 from recokit.evaluation.list_sources import MISSING, Subject, subject_of
 from recokit.evaluation.report import ALL, Evaluation, Score
 from recokit.evaluation.truth import Truth
-from recokit.metrics import CatalogueMetric, Exposure, Judged, Metric, UserMetric, parse
+from recokit.metrics import CatalogueMetric, Exposure, MatchedLists, Metric, UserMetric, parse
 from recokit.protocols import Recommender
 from recokit.result import Recommendations
 from recokit.trace import Status
@@ -200,14 +200,14 @@ class _Table:
         rows = np.arange(start, stop)
         past = None if self._history is None else self._history.take(rows)
         relevant = self._relevant.take(rows)
-        judged = Judged(part.lists, relevant, len(part.items), self._popularity, past)
+        matched = MatchedLists(part.lists, relevant, len(part.items), self._popularity, past)
         for column, metric in enumerate(self._metrics):
             if isinstance(metric, UserMetric):
-                self._per_user[start:stop, column] = metric.per_user(judged)
+                self._per_user[start:stop, column] = metric.per_user(matched)
             elif isinstance(metric, CatalogueMetric):
-                self._expose(column, metric, judged, self._segment[rows])
+                self._expose(column, metric, matched, self._segment[rows])
         lengths = part.lists.counts
-        found = np.bincount(judged.hits.row, minlength=len(judged)) == judged.n_relevant
+        found = np.bincount(matched.hits.row, minlength=len(matched)) == matched.n_relevant
         self._listed += int(np.count_nonzero(lengths))
         self._complete += int(np.count_nonzero(found & (lengths > 0)))
         self._places += int(lengths.sum())
@@ -225,10 +225,10 @@ class _Table:
         if self._past is not None:
             self._history, self._popularity = _past_of(self._past, self._truth.users, items)
 
-    def _expose(self, column: int, metric: CatalogueMetric, judged: Judged, segment: IntArray) -> None:
+    def _expose(self, column: int, metric: CatalogueMetric, matched: MatchedLists, segment: IntArray) -> None:
         for code in (0, *np.unique(segment[segment > 0]).tolist()):
-            rows = np.arange(len(judged)) if code == 0 else np.flatnonzero(segment == code)
-            shown = metric.exposure(judged.rows(rows))
+            rows = np.arange(len(matched)) if code == 0 else np.flatnonzero(segment == code)
+            shown = metric.exposure(matched.rows(rows))
             self._exposure[column, code] = self._exposure.get((column, code), Exposure.none()) + shown
 
     def _sampled(self) -> bool:

@@ -14,7 +14,7 @@ from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
 from recokit.evaluation.comparison import Evaluations
 from recokit.evaluation.evaluate import evaluate
 from recokit.evaluation.report import ALL, Evaluation, Score
-from recokit.metrics import CatalogueMetric, Exposure, Judged, Metric, RelevanceMetric, parse
+from recokit.metrics import CatalogueMetric, Exposure, MatchedLists, Metric, RelevanceMetric, parse
 from recokit.result import Recommendations
 from recokit.typing import AnyArray, IntArray
 
@@ -38,7 +38,7 @@ def evaluate_items(
 ) -> Evaluations:
     """Evaluate recommendations separately for new and for established items.
 
-    The lists are those of all items, as users get them. For each segment of items, quality is judged by the relevant
+    The lists are those of all items, as users get them. For each segment of items, quality is that of the relevant
     items of the segment alone, among the users who have any; coverage is the share of the segment's items that is
     shown to any user of the truth. For new users, see ``evaluate(..., by="activity")``.
 
@@ -140,8 +140,8 @@ class _Within(CatalogueMetric):
         bind = getattr(self.metric, "bind", None)
         return self if bind is None else _Within(bind(schema), self.items)
 
-    def exposure(self, judged: Judged) -> Exposure:
-        return self.metric.exposure(judged)
+    def exposure(self, matched: MatchedLists) -> Exposure:
+        return self.metric.exposure(matched)
 
     def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:
         return self.metric.from_exposure(exposure.of(self.items), len(self.items))

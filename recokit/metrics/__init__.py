@@ -9,12 +9,13 @@ scored rows: :func:`auc`, :func:`gauc`, :func:`rmse`, :func:`mae`; of probabilit
 :func:`reliability`; of groups of items: :func:`exposure_by_group`, :func:`exposure_gap`.
 
 :func:`report` computes several at once, :class:`Stream` chunk by chunk, :func:`preset` has the definitions of other
-libraries, :func:`parse` makes a metric from its name, :class:`Judged` matches lists and truth once for many metrics.
+libraries, :func:`parse` makes a metric from its name, :class:`MatchedLists` matches lists and truth for all metrics.
 Rankings are full (no sampled negatives), means are over all users with a relevant item, a missing list counts 0, ties
 are by position, and relevant items outside the catalogue count in the denominator. Own metrics derive from
 :class:`RelevanceMetric`, :class:`UserMetric` or :class:`CatalogueMetric`.
 """
 
+from recokit._moved import moved_from
 from recokit.metrics.accuracy import MAP, MRR, NDCG, HitRate, Precision, Recall, RPrecision
 from recokit.metrics.base import CatalogueMetric, Exposure, Metric, RelevanceMetric, UserMetric
 from recokit.metrics.calibration import Reliability, expected_calibration_error, reliability
@@ -22,7 +23,7 @@ from recokit.metrics.cascade import AUC, ERR, RBP
 from recokit.metrics.catalogue import CatalogCoverage, Entropy, Gini, Personalization
 from recokit.metrics.diversity import IntraListDiversity, Miscalibration, UserCoverage
 from recokit.metrics.fairness import ExposureGap, exposure_by_group, exposure_gap
-from recokit.metrics.matched_lists import Judged
+from recokit.metrics.matched_lists import MatchedLists
 from recokit.metrics.popularity import (
     APLT,
     ARP,
@@ -55,7 +56,7 @@ __all__ = [
     "Gini",
     "HitRate",
     "IntraListDiversity",
-    "Judged",
+    "MatchedLists",
     "Metric",
     "Miscalibration",
     "Novelty",
@@ -89,3 +90,5 @@ __all__ = [
     "report",
     "rmse",
 ]
+
+__getattr__ = moved_from(__name__)

@@ -27,7 +27,7 @@ def read_frames(
 ) -> tuple[AnyArray, Ragged, Ragged, FloatArray]:
     """Return the users, their lists and relevant items by codes that both share, and the gains.
 
-    Parameters and errors as those of :meth:`recokit.metrics.Judged.from_frames`.
+    Parameters and errors as those of :meth:`recokit.metrics.MatchedLists.from_frames`.
     """
     if ties not in get_args(Ties):
         raise ConfigurationError(f"found ties={ties!r}; {did_you_mean(str(ties), get_args(Ties))}")

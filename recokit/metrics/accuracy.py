@@ -20,7 +20,7 @@ from recokit._kernels.ranking_metrics import (
 )
 from recokit._kernels.ranking_metrics import discount as log_discount
 from recokit.metrics.base import RelevanceMetric, choice
-from recokit.metrics.matched_lists import Judged
+from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import FloatArray, IntArray
 
 __all__ = ["MAP", "MRR", "NDCG", "HitRate", "Precision", "RPrecision", "Recall"]
@@ -102,11 +102,11 @@ class NDCG(RelevanceMetric):
         ideal = "min(k, n_relevant)" if self.over == "reachable" else "k"
         return f"{gains}discount {discount}; ideal over {ideal}"
 
-    def _per_user(self, judged: Judged) -> FloatArray:
-        found = self._gained(judged.hits.within(self.k))
+    def _per_user(self, matched: MatchedLists) -> FloatArray:
+        found = self._gained(matched.hits.within(self.k))
         if self.gains != "binary":
-            return found / self._gained(judged.ideal.within(self.k))
-        best = np.minimum(judged.n_relevant, self.k) if self.over == "reachable" else self.k
+            return found / self._gained(matched.ideal.within(self.k))
+        best = np.minimum(matched.n_relevant, self.k) if self.over == "reachable" else self.k
         ideal = np.concatenate([[0.0], np.cumsum(self._discount(np.arange(1, self.k + 1)))])
         return np.asarray(found / ideal[best])
 
@@ -150,8 +150,8 @@ class Recall(RelevanceMetric):
         """What exactly is computed."""
         return f"hits / {_OVER[self.over]}"
 
-    def _per_user(self, judged: Judged) -> FloatArray:
-        return hit_counts(judged.hits.within(self.k)) / _divisor(self.over, judged, self.k)
+    def _per_user(self, matched: MatchedLists) -> FloatArray:
+        return hit_counts(matched.hits.within(self.k)) / _divisor(self.over, matched, self.k)
 
 
 class Precision(RelevanceMetric):
@@ -183,8 +183,8 @@ class Precision(RelevanceMetric):
         """What exactly is computed."""
         return f"hits / {_OVER[self.over]}"
 
-    def _per_user(self, judged: Judged) -> FloatArray:
-        return hit_counts(judged.hits.within(self.k)) / _divisor(self.over, judged, self.k)
+    def _per_user(self, matched: MatchedLists) -> FloatArray:
+        return hit_counts(matched.hits.within(self.k)) / _divisor(self.over, matched, self.k)
 
 
 class RPrecision(RelevanceMetric):
@@ -208,9 +208,9 @@ class RPrecision(RelevanceMetric):
 
     definition = "hits in the first R = min(k, n_relevant) places, over R"
 
-    def _per_user(self, judged: Judged) -> FloatArray:
-        places, hits = np.minimum(judged.n_relevant, self.k), judged.hits
-        return np.bincount(hits.row[hits.rank <= places[hits.row]], minlength=len(judged)) / places
+    def _per_user(self, matched: MatchedLists) -> FloatArray:
+        places, hits = np.minimum(matched.n_relevant, self.k), matched.hits
+        return np.bincount(hits.row[hits.rank <= places[hits.row]], minlength=len(matched)) / places
 
 
 class MAP(RelevanceMetric):
@@ -252,11 +252,11 @@ class MAP(RelevanceMetric):
         over = "min(length of the list, k, n_relevant)" if self.over == "list" else _OVER[self.over]
         return f"precision at each hit, summed, over {over}"
 
-    def _per_user(self, judged: Judged) -> FloatArray:
-        best = _divisor(self.over, judged, self.k)
+    def _per_user(self, matched: MatchedLists) -> FloatArray:
+        best = _divisor(self.over, matched, self.k)
         if self.over == "list":
-            best = np.minimum(best, judged.n_relevant)
-        return average_precision(judged.hits.within(self.k), best)
+            best = np.minimum(best, matched.n_relevant)
+        return average_precision(matched.hits.within(self.k), best)
 
 
 class MRR(RelevanceMetric):
@@ -277,8 +277,8 @@ class MRR(RelevanceMetric):
 
     definition = "1 / rank of the first hit"
 
-    def _per_user(self, judged: Judged) -> FloatArray:
-        return reciprocal_rank(judged.hits.within(self.k))
+    def _per_user(self, matched: MatchedLists) -> FloatArray:
+        return reciprocal_rank(matched.hits.within(self.k))
 
 
 class HitRate(RelevanceMetric):
@@ -299,14 +299,14 @@ class HitRate(RelevanceMetric):
 
     definition = "1 with at least one hit, else 0"
 
-    def _per_user(self, judged: Judged) -> FloatArray:
-        return (hit_counts(judged.hits.within(self.k)) > 0).astype(np.float64)
+    def _per_user(self, matched: MatchedLists) -> FloatArray:
+        return (hit_counts(matched.hits.within(self.k)) > 0).astype(np.float64)
 
 
-def _divisor(over: Over, judged: Judged, k: int) -> IntArray:
+def _divisor(over: Over, matched: MatchedLists, k: int) -> IntArray:
     """Return what hits are divided by, (U,) int64."""
     if over == "relevant":
-        return judged.n_relevant
+        return matched.n_relevant
     if over == "reachable":
-        return np.minimum(judged.n_relevant, k)
-    return np.minimum(judged.lists.counts, k) if over == "list" else np.full(len(judged), k)
+        return np.minimum(matched.n_relevant, k)
+    return np.minimum(matched.lists.counts, k) if over == "list" else np.full(len(matched), k)

@@ -13,7 +13,7 @@ import numpy as np
 from recokit._kernels.segments import segment_sum
 from recokit._utils.params import Configured
 from recokit.errors import ConfigurationError, did_you_mean
-from recokit.metrics.matched_lists import Judged
+from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["CatalogueMetric", "Exposure", "Metric", "RelevanceMetric", "UserMetric", "choice", "mean_of"]
@@ -31,7 +31,7 @@ class Metric(Configured, ABC):
     #: The option that a name gives without its own name: "gains" in "NDCG@10:linear".
     bare: ClassVar[str] = ""
 
-    #: Whether it reads past events: ``Judged.history`` or ``Judged.popularity``.
+    #: Whether it reads past events: ``MatchedLists.history`` or ``MatchedLists.popularity``.
     needs_history: ClassVar[bool] = False
 
     def __init__(self, k: int) -> None:
@@ -57,7 +57,7 @@ class Metric(Configured, ABC):
         return ""
 
     @abstractmethod
-    def value(self, judged: Judged) -> float:
+    def value(self, matched: MatchedLists) -> float:
         """Return the metric of all lists together."""
 
     def __call__(
@@ -66,8 +66,8 @@ class Metric(Configured, ABC):
         truths: Sequence[Collection[Any]] | AnyArray | None = None,
         **context: Any,
     ) -> float:
-        """Return the metric of lists of ids; ``context`` as in :meth:`Judged.from_lists`."""
-        return self.value(Judged.from_lists(lists, truths, **context))
+        """Return the metric of lists of ids; ``context`` as in :meth:`MatchedLists.from_lists`."""
+        return self.value(MatchedLists.from_lists(lists, truths, **context))
 
 
 class UserMetric(Metric):
@@ -77,24 +77,24 @@ class UserMetric(Metric):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     @abstractmethod
-    def per_user(self, judged: Judged) -> FloatArray:
+    def per_user(self, matched: MatchedLists) -> FloatArray:
         """Return the metric of each list, (U,) float64, NaN where it is undefined."""
 
-    def value(self, judged: Judged) -> float:
+    def value(self, matched: MatchedLists) -> float:
         """Return the mean over users where the metric is defined; NaN if there is none."""
-        return mean_of(self.per_user(judged))
+        return mean_of(self.per_user(matched))
 
 
 class RelevanceMetric(UserMetric):
     """A metric of relevant items; undefined for users without any."""
 
-    def per_user(self, judged: Judged) -> FloatArray:
+    def per_user(self, matched: MatchedLists) -> FloatArray:
         """Return the metric of each list, (U,) float64, NaN for users without a relevant item."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(judged.n_relevant > 0, self._per_user(judged), np.nan)
+            return np.where(matched.n_relevant > 0, self._per_user(matched), np.nan)
 
     @abstractmethod
-    def _per_user(self, judged: Judged) -> FloatArray: ...
+    def _per_user(self, matched: MatchedLists) -> FloatArray: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,18 +138,18 @@ class Exposure:
 class CatalogueMetric(Metric):
     """A metric of how often each item was shown: exposures add up over chunks of users, then make one number."""
 
-    def exposure(self, judged: Judged) -> Exposure:
+    def exposure(self, matched: MatchedLists) -> Exposure:
         """Count how often each item code stands in the first k places."""
-        item = judged.top(self.k)[1]
-        return Exposure(segment_sum(np.ones(len(item)), item, 1), int(np.count_nonzero(judged.lists.counts)))
+        item = matched.top(self.k)[1]
+        return Exposure(segment_sum(np.ones(len(item)), item, 1), int(np.count_nonzero(matched.lists.counts)))
 
     @abstractmethod
     def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:
         """Return the metric of the exposure, in a catalogue of ``n_items``."""
 
-    def value(self, judged: Judged) -> float:
+    def value(self, matched: MatchedLists) -> float:
         """Return the metric of all lists together."""
-        return self.from_exposure(self.exposure(judged), judged.n_items)
+        return self.from_exposure(self.exposure(matched), matched.n_items)
 
 
 def _added(first: FloatArray, second: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 from recokit._kernels.ranking_metrics import cascade_gain, discounted_gain, hit_counts, misses_above
 from recokit.errors import ConfigurationError, DataError
 from recokit.metrics.base import RelevanceMetric, choice
-from recokit.metrics.matched_lists import Judged
+from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import FloatArray
 
 __all__ = ["AUC", "ERR", "RBP"]
@@ -53,12 +53,12 @@ class RBP(RelevanceMetric):
         """What exactly is computed."""
         return f"(1 - p) * p^(rank - 1) {'times gain ' if self.gains == 'linear' else ''}over hits, p = {self.p:g}"
 
-    def _per_user(self, judged: Judged) -> FloatArray:
-        hits = judged.hits.within(self.k)
+    def _per_user(self, matched: MatchedLists) -> FloatArray:
+        hits = matched.hits.within(self.k)
         weight = np.asarray((1.0 - self.p) * self.p ** (hits.rank - 1.0), np.float64)
         if self.gains == "linear":
             return discounted_gain(hits, weight)
-        return np.bincount(hits.row, weights=weight, minlength=len(judged)).astype(np.float64)
+        return np.bincount(hits.row, weights=weight, minlength=len(matched)).astype(np.float64)
 
 
 class ERR(RelevanceMetric):
@@ -99,14 +99,14 @@ class ERR(RelevanceMetric):
         """What exactly is computed."""
         return f"R / rank, each by the chance to get there; R = (2^gain - 1) / 2^{self.max_gain:g}"
 
-    def _per_user(self, judged: Judged) -> FloatArray:
-        largest = judged.truth.columns["gain"].max(initial=0.0) if len(judged.truth.values) else 0.0
+    def _per_user(self, matched: MatchedLists) -> FloatArray:
+        largest = matched.truth.columns["gain"].max(initial=0.0) if len(matched.truth.values) else 0.0
         if largest > self.max_gain:
             raise DataError(
                 f"found gain {largest:g} for {self.name}; expected at most max_gain={self.max_gain:g}; "
                 f"hint: ERR({self.k}, max_gain={largest:g})"
             )
-        hits = judged.hits.within(self.k)
+        hits = matched.hits.within(self.k)
         return cascade_gain(hits, (np.exp2(hits.gain) - 1.0) / 2.0**self.max_gain)
 
 
@@ -122,7 +122,7 @@ class AUC(RelevanceMetric):
     k : int
         How many places count.
     n_items : int, optional
-        Size of the catalogue; by default what the judged lists say.
+        Size of the catalogue; by default what the matched lists say.
 
     Examples
     --------
@@ -139,15 +139,15 @@ class AUC(RelevanceMetric):
         super().__init__(k)
         self.n_items = n_items
 
-    def _per_user(self, judged: Judged) -> FloatArray:
-        n_items = self.n_items if self.n_items is not None else judged.n_items
+    def _per_user(self, matched: MatchedLists) -> FloatArray:
+        n_items = self.n_items if self.n_items is not None else matched.n_items
         if not n_items:
             raise ConfigurationError(
                 f"found no size of the catalogue for {self.name}; expected n_items, such as AUC({self.k}, n_items=1000)"
             )
-        hits = judged.hits.within(self.k)
-        found, positive = hit_counts(hits), judged.n_relevant
-        missed = np.minimum(judged.lists.counts, self.k) - found
+        hits = matched.hits.within(self.k)
+        found, positive = hit_counts(hits), matched.n_relevant
+        missed = np.minimum(matched.lists.counts, self.k) - found
         negative = n_items - positive
         listed = found * missed - misses_above(hits)
         below = (found + positive) / 2.0 * (negative - missed)

@@ -8,7 +8,7 @@ import numpy as np
 
 from recokit.errors import ConfigurationError
 from recokit.metrics.base import CatalogueMetric, Exposure
-from recokit.metrics.matched_lists import Judged
+from recokit.metrics.matched_lists import MatchedLists
 
 __all__ = ["CatalogCoverage", "Entropy", "Gini", "Personalization"]
 
@@ -24,7 +24,7 @@ class CatalogCoverage(CatalogueMetric):
     k : int
         How many places count.
     n_items : int, optional
-        Size of the catalogue; by default what the judged lists say, which is the model's item vocabulary.
+        Size of the catalogue; by default what the matched lists say, which is the model's item vocabulary.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class Gini(CatalogueMetric):
     k : int
         How many places count.
     n_items : int, optional
-        Size of the catalogue; by default what the judged lists say.
+        Size of the catalogue; by default what the matched lists say.
 
     Examples
     --------
@@ -140,13 +140,13 @@ class Personalization(CatalogueMetric):
 
     definition = "mean over pairs of users of 1 - common items / k"
 
-    def exposure(self, judged: Judged) -> Exposure:
+    def exposure(self, matched: MatchedLists) -> Exposure:
         """Count in how many lists each item code stands in the first k places."""
-        row, item = judged.top(self.k)
+        row, item = matched.top(self.k)
         width = int(item.max(initial=0)) + 1
         once = np.unique(row * width + item) % width
         return Exposure(
-            np.bincount(once, minlength=1).astype(np.float64), int(np.count_nonzero(judged.lists.counts))
+            np.bincount(once, minlength=1).astype(np.float64), int(np.count_nonzero(matched.lists.counts))
         )
 
     def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:

@@ -16,7 +16,7 @@ from recokit.data.schema import Schema
 from recokit.data.table import Categorical
 from recokit.errors import ConfigurationError
 from recokit.metrics.base import Metric, UserMetric
-from recokit.metrics.matched_lists import Judged, flatten
+from recokit.metrics.matched_lists import MatchedLists, flatten
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = [
@@ -61,10 +61,10 @@ class UserCoverage(UserMetric):
         """What exactly is computed."""
         return f"1 with at least {self.at_least} known items in the list, else 0"
 
-    def per_user(self, judged: Judged) -> FloatArray:
+    def per_user(self, matched: MatchedLists) -> FloatArray:
         """Return 1 or 0 for each list, (U,) float64."""
-        row, item = judged.top(self.k)
-        return (np.bincount(row[item > 0], minlength=len(judged)) >= self.at_least).astype(np.float64)
+        row, item = matched.top(self.k)
+        return (np.bincount(row[item > 0], minlength=len(matched)) >= self.at_least).astype(np.float64)
 
 
 class ItemMetric(Metric):
@@ -119,11 +119,11 @@ class ItemMetric(Metric):
         """Return the metric of lists, truths and history of item codes."""
         codes, offsets = flatten(lists)
         relevant, starts = flatten([()] * len(lists) if truths is None else truths)
-        judged = Judged.from_arrays(offsets, codes.astype(np.int64), starts, relevant.astype(np.int64))
+        matched = MatchedLists.from_arrays(offsets, codes.astype(np.int64), starts, relevant.astype(np.int64))
         if history is not None:
             past, starts = flatten(history)
-            judged = replace(judged, history=Ragged(starts, past.astype(np.int64)))
-        return self.value(judged)
+            matched = replace(matched, history=Ragged(starts, past.astype(np.int64)))
+        return self.value(matched)
 
 
 class IntraListDiversity(ItemMetric, UserMetric):
@@ -158,14 +158,14 @@ class IntraListDiversity(ItemMetric, UserMetric):
     definition = "mean over pairs of 1 - similarity"
     bounds = (0.0, 2.0)
 
-    def per_user(self, judged: Judged) -> FloatArray:
+    def per_user(self, matched: MatchedLists) -> FloatArray:
         """Return the metric of each list, (U,) float64, NaN for lists of fewer than two items."""
-        row, item = judged.top(self.k)
+        row, item = matched.top(self.k)
         features = self.features_of(item)
-        n = np.bincount(row, minlength=len(judged)).astype(np.float64)
+        n = np.bincount(row, minlength=len(matched)).astype(np.float64)
         similar = _equal_pairs if features.ndim == 1 else _cosine_of_pairs
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(n > 1, 1.0 - similar(features, row, len(judged)) / (n * (n - 1.0) / 2.0), np.nan)
+            return np.where(n > 1, 1.0 - similar(features, row, len(matched)) / (n * (n - 1.0) / 2.0), np.nan)
 
 
 class Miscalibration(ItemMetric, UserMetric):
@@ -209,11 +209,11 @@ class Miscalibration(ItemMetric, UserMetric):
         """What exactly is computed."""
         return f"KL divergence of the list's categories from the history's, smoothed by {self.alpha:g}"
 
-    def per_user(self, judged: Judged) -> FloatArray:
+    def per_user(self, matched: MatchedLists) -> FloatArray:
         """Return the divergence of each list, (U,) float64, NaN without history or list."""
-        past = history_of(self, judged)
-        row, item = judged.top(self.k)
-        n = len(judged)
+        past = history_of(self, matched)
+        row, item = matched.top(self.k)
+        n = len(matched)
         past_label, label = self.features_of(past.values), self.features_of(item)
         size = int(max(past_label.max(initial=0), label.max(initial=0))) + 1
         p_row, p_label, p = _shares(past.rows, past_label, n, size)
@@ -231,14 +231,14 @@ def require_labels(metric: ItemMetric) -> None:
         raise ConfigurationError("found vectors for by; expected a label for each item")
 
 
-def history_of(metric: Any, judged: Judged) -> Ragged:
+def history_of(metric: Any, matched: MatchedLists) -> Ragged:
     """Return the history; ConfigurationError where there is none."""
-    if judged.history is None:
+    if matched.history is None:
         raise ConfigurationError(
             f"found no history of the users for {metric.name}; expected history=, such as "
-            "Judged.from_lists(lists, truths, history=...), or evaluate(..., history=train)"
+            "MatchedLists.from_lists(lists, truths, history=...), or evaluate(..., history=train)"
         )
-    return judged.history
+    return matched.history
 
 
 def _shares(row: IntArray, label: IntArray, n: int, size: int) -> tuple[IntArray, IntArray, FloatArray]:

@@ -13,7 +13,7 @@ from recokit.data.table import Categorical
 from recokit.errors import DataError
 from recokit.metrics.base import CatalogueMetric, Exposure, choice
 from recokit.metrics.diversity import ItemMetric, require_labels
-from recokit.metrics.matched_lists import Judged
+from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["ExposureGap", "exposure_by_group", "exposure_gap"]
@@ -64,11 +64,11 @@ class ExposureGap(ItemMetric, CatalogueMetric):
         due = "relevant items" if self.merit == "relevant" else "the catalogue"
         return f"sum over groups of |share of exposure - share of {due}| / 2"
 
-    def exposure(self, judged: Judged) -> Exposure:
+    def exposure(self, matched: MatchedLists) -> Exposure:
         """Add up, by item code, the discounts of the first k places, and the merit."""
-        shown = judged.first(self.k).lists
+        shown = matched.first(self.k).lists
         if self.merit == "relevant":
-            merit = np.bincount(judged.truth.values, minlength=1).astype(np.float64)
+            merit = np.bincount(matched.truth.values, minlength=1).astype(np.float64)
         else:
             merit = np.ones(len(self.features))
         counts = segment_sum(_examined(shown, None), shown.values, 1)

@@ -1,4 +1,4 @@
-"""Judged: lists and what was relevant, matched once for all metrics."""
+"""MatchedLists: lists and what was relevant, matched once for all metrics."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from recokit.errors import DataError
 from recokit.metrics._frames import Ties, read_frames
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["Judged", "flatten"]
+__all__ = ["MatchedLists", "flatten"]
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class MatchedLists:
     """U ranked lists and what was relevant to each user, matched once; metrics read the result.
 
     Build it with :meth:`from_arrays` (codes), :meth:`from_lists` (ids) or :meth:`from_frames`.
@@ -46,8 +46,8 @@ class Judged:
 
     Examples
     --------
-    >>> judged = Judged.from_lists([["pear", "fig"], []], [["fig", "lime"], ["kiwi"]])
-    >>> judged.hits.rank.tolist(), judged.n_relevant.tolist()
+    >>> matched = MatchedLists.from_lists([["pear", "fig"], []], [["fig", "lime"], ["kiwi"]])
+    >>> matched.hits.rank.tolist(), matched.n_relevant.tolist()
     ([2], [2, 1])
     """
 
@@ -77,7 +77,7 @@ class Judged:
         truth_gains: AnyArray | None = None,
         *,
         n_items: int | None = None,
-    ) -> Judged:
+    ) -> MatchedLists:
         """Build from CSR arrays of item codes.
 
         Parameters
@@ -99,8 +99,8 @@ class Judged:
 
         Examples
         --------
-        >>> judged = Judged.from_arrays([0, 3], [4, 9, 7], [0, 2], [9, 2])
-        >>> judged.hits.rank.tolist()
+        >>> matched = MatchedLists.from_arrays([0, 3], [4, 9, 7], [0, 2], [9, 2])
+        >>> matched.hits.rank.tolist()
         [2]
         """
         lists = Ragged(_offsets(list_offsets, "list"), _codes(list_items, "list"))
@@ -125,7 +125,7 @@ class Judged:
         popularity: Mapping[Any, float] | None = None,
         history: Sequence[Collection[Any]] | AnyArray | None = None,
         previous: Sequence[Collection[Any]] | AnyArray | None = None,
-    ) -> Judged:
+    ) -> MatchedLists:
         """Build from ids: one list, and one collection of relevant ids, for each user.
 
         Parameters
@@ -149,7 +149,7 @@ class Judged:
 
         Examples
         --------
-        >>> Judged.from_lists([[0, 8, 3]], [{8: 2.0, 5: 1.0}]).hits.gain.tolist()
+        >>> MatchedLists.from_lists([[0, 8, 3]], [{8: 2.0, 5: 1.0}]).hits.gain.tolist()
         [2.0]
         """
         for name, part in (
@@ -188,7 +188,7 @@ class Judged:
         columns: Mapping[str, str] | None = None,
         ties: Ties = "position",
         n_items: int | None = None,
-    ) -> Judged:
+    ) -> MatchedLists:
         """Build from dataframes (pandas, Polars, pyarrow, DuckDB, or mappings of arrays), a row for each item.
 
         Rows of the result are all users of either frame, in ascending order, see ``users``. One without a list has an
@@ -217,8 +217,8 @@ class Judged:
         Examples
         --------
         >>> made = {"user": ["ann", "ann", "bob"], "item": [7, 8, 7], "score": [0.1, 0.9, 0.5]}
-        >>> judged = Judged.from_frames(made, {"user": ["ann", "eve"], "item": [8, 7]})
-        >>> judged.users.tolist(), judged.hits.rank.tolist(), judged.n_relevant.tolist()
+        >>> matched = MatchedLists.from_frames(made, {"user": ["ann", "eve"], "item": [8, 7]})
+        >>> matched.users.tolist(), matched.hits.rank.tolist(), matched.n_relevant.tolist()
         (['ann', 'bob', 'eve'], [1], [1, 0, 1])
         """
         users, shown, relevant, gains = read_frames(lists, truth, columns, ties)
@@ -252,7 +252,7 @@ class Judged:
         gain[self.lists.offsets[self.hits.row] + self.hits.rank - 1] = self.hits.gain
         return gain
 
-    def first(self, k: int) -> Judged:
+    def first(self, k: int) -> MatchedLists:
         """Return the same with lists cut after k items: cheaper to match, and all that metrics of up to k look at."""
         counts = np.minimum(self.lists.counts, k)
         starts = self.lists.offsets[:-1]
@@ -261,7 +261,7 @@ class Judged:
         items = self.lists.values[multi_arange(starts, counts)]
         return replace(self, lists=Ragged(counts_to_offsets(counts), items))
 
-    def rows(self, rows: IntArray) -> Judged:
+    def rows(self, rows: IntArray) -> MatchedLists:
         """Return the given users only."""
         parts = {
             name: part.take(rows)
@@ -278,7 +278,7 @@ class Judged:
 
 
 def canonical(truth: Ragged, gains: AnyArray) -> Ragged:
-    """Return a truth as :class:`Judged` wants it; DataError for gains that are negative or not finite."""
+    """Return a truth as :class:`MatchedLists` wants it; DataError for gains that are negative or not finite."""
     gains = np.asarray(gains, np.float64)
     if gains.shape != truth.values.shape:
         raise DataError(
@@ -323,7 +323,7 @@ def _check_rows(name: str, part: Any) -> None:
     if isinstance(part, str | Mapping) or hasattr(part, "columns"):
         raise DataError(
             f"found {name} of type {type(part).__name__}; expected a sequence of one collection of ids for each user; "
-            "hint: Judged.from_frames takes dataframes, recokit.evaluate lists and truth by user"
+            "hint: MatchedLists.from_frames takes dataframes, recokit.evaluate lists and truth by user"
         )
     if isinstance(part, np.ndarray) and part.ndim > 1:
         return

@@ -13,7 +13,7 @@ from recokit.data.ragged import Ragged
 from recokit.errors import ConfigurationError
 from recokit.metrics.base import RelevanceMetric, UserMetric
 from recokit.metrics.diversity import history_of
-from recokit.metrics.matched_lists import Judged
+from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -31,13 +31,13 @@ __all__ = [
 class ListMean(UserMetric):
     """The mean of a value over the items in the first k places; undefined for an empty list."""
 
-    def per_user(self, judged: Judged) -> FloatArray:
+    def per_user(self, matched: MatchedLists) -> FloatArray:
         """Return the mean of each list, (U,) float64, NaN for an empty one."""
-        row, item = judged.top(self.k)
-        return mean_by_row(self._of_items(judged, row, item), row, len(judged))
+        row, item = matched.top(self.k)
+        return mean_by_row(self._of_items(matched, row, item), row, len(matched))
 
     @abstractmethod
-    def _of_items(self, judged: Judged, row: IntArray, item: IntArray) -> FloatArray | BoolArray: ...
+    def _of_items(self, matched: MatchedLists, row: IntArray, item: IntArray) -> FloatArray | BoolArray: ...
 
 
 class Novelty(ListMean):
@@ -64,8 +64,8 @@ class Novelty(ListMean):
     definition = "mean -log2(share of past events) of the items shown"
     bounds = (0.0, np.inf)
 
-    def _of_items(self, judged: Judged, row: IntArray, item: IntArray) -> FloatArray:
-        counts = popularity_of(self, judged)
+    def _of_items(self, matched: MatchedLists, row: IntArray, item: IntArray) -> FloatArray:
+        counts = popularity_of(self, matched)
         return np.asarray(np.log2(counts.sum()) - np.log2(np.maximum(at(counts, item), 1.0)))
 
 
@@ -90,8 +90,8 @@ class ARP(ListMean):
     definition = "mean number of past events of the items shown"
     bounds = (0.0, np.inf)
 
-    def _of_items(self, judged: Judged, row: IntArray, item: IntArray) -> FloatArray:
-        return at(popularity_of(self, judged), item)
+    def _of_items(self, matched: MatchedLists, row: IntArray, item: IntArray) -> FloatArray:
+        return at(popularity_of(self, matched), item)
 
 
 class APLT(ListMean):
@@ -128,8 +128,8 @@ class APLT(ListMean):
         """What exactly is computed."""
         return f"share of items outside the head, which has {self.head:.0%} of past events"
 
-    def _of_items(self, judged: Judged, row: IntArray, item: IntArray) -> BoolArray:
-        counts = popularity_of(self, judged)
+    def _of_items(self, matched: MatchedLists, row: IntArray, item: IntArray) -> BoolArray:
+        counts = popularity_of(self, matched)
         order = np.argsort(-counts, kind="stable")
         before = np.cumsum(counts[order]) - counts[order]
         is_head = np.zeros(len(counts), np.bool_)
@@ -161,12 +161,12 @@ class PopularityLift(UserMetric):
     definition = "(mean popularity of the list - of the history) / of the history"
     bounds = (-1.0, np.inf)
 
-    def per_user(self, judged: Judged) -> FloatArray:
+    def per_user(self, matched: MatchedLists) -> FloatArray:
         """Return the lift of each list, (U,) float64, NaN without history or list."""
-        counts, past = popularity_of(self, judged), history_of(self, judged)
-        row, item = judged.top(self.k)
-        mine = mean_by_row(at(counts, item), row, len(judged))
-        theirs = mean_by_row(at(counts, past.values), past.rows, len(judged))
+        counts, past = popularity_of(self, matched), history_of(self, matched)
+        row, item = matched.top(self.k)
+        mine = mean_by_row(at(counts, item), row, len(matched))
+        theirs = mean_by_row(at(counts, past.values), past.rows, len(matched))
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(theirs > 0, mine / theirs - 1.0, np.nan)
 
@@ -202,8 +202,8 @@ class Unexpectedness(ListMean):
         """What exactly is computed."""
         return f"share of items outside the history and the {self.n_popular} most popular"
 
-    def _of_items(self, judged: Judged, row: IntArray, item: IntArray) -> BoolArray:
-        return unexpected(self, judged, row, item, self.n_popular)
+    def _of_items(self, matched: MatchedLists, row: IntArray, item: IntArray) -> BoolArray:
+        return unexpected(self, matched, row, item, self.n_popular)
 
 
 class Serendipity(RelevanceMetric):
@@ -239,11 +239,11 @@ class Serendipity(RelevanceMetric):
         """What exactly is computed."""
         return f"hits outside the history and the {self.n_popular} most popular / k"
 
-    def _per_user(self, judged: Judged) -> FloatArray:
-        hits: Hits = judged.hits.within(self.k)
-        item = judged.lists.values[judged.lists.offsets[hits.row] + hits.rank - 1]
-        surprise = unexpected(self, judged, hits.row, item, self.n_popular)
-        return segment_sum(surprise, hits.row, len(judged)) / self.k
+    def _per_user(self, matched: MatchedLists) -> FloatArray:
+        hits: Hits = matched.hits.within(self.k)
+        item = matched.lists.values[matched.lists.offsets[hits.row] + hits.rank - 1]
+        surprise = unexpected(self, matched, hits.row, item, self.n_popular)
+        return segment_sum(surprise, hits.row, len(matched)) / self.k
 
 
 class RepeatShare(ListMean):
@@ -265,8 +265,8 @@ class RepeatShare(ListMean):
     needs_history = True
     definition = "share of items that are in the user's history"
 
-    def _of_items(self, judged: Judged, row: IntArray, item: IntArray) -> BoolArray:
-        return _within(row, item, history_of(self, judged))
+    def _of_items(self, matched: MatchedLists, row: IntArray, item: IntArray) -> BoolArray:
+        return _within(row, item, history_of(self, matched))
 
 
 class Staleness(ListMean):
@@ -288,34 +288,34 @@ class Staleness(ListMean):
 
     definition = "share of items that were in the previous list"
 
-    def _of_items(self, judged: Judged, row: IntArray, item: IntArray) -> BoolArray:
-        if judged.previous is None:
+    def _of_items(self, matched: MatchedLists, row: IntArray, item: IntArray) -> BoolArray:
+        if matched.previous is None:
             raise ConfigurationError(
                 f"found no previous lists for {self.name}; expected previous=, the lists that the users saw before"
             )
-        before = Judged(judged.previous, Ragged.empty(len(judged))).first(self.k)
+        before = MatchedLists(matched.previous, Ragged.empty(len(matched))).first(self.k)
         return _within(row, item, before.lists)
 
 
 def unexpected(
-    metric: UserMetric, judged: Judged, row: IntArray, item: IntArray, n_popular: int
+    metric: UserMetric, matched: MatchedLists, row: IntArray, item: IntArray, n_popular: int
 ) -> BoolArray:
     """Tell which items, one for each row index, the user does not expect."""
-    counts = popularity_of(metric, judged)
+    counts = popularity_of(metric, matched)
     popular = np.argsort(-counts, kind="stable")[:n_popular]
     expected = np.zeros(len(counts), np.bool_)
     expected[popular[counts[popular] > 0]] = True
-    return ~(np.asarray(at(expected, item), np.bool_) | _within(row, item, history_of(metric, judged)))
+    return ~(np.asarray(at(expected, item), np.bool_) | _within(row, item, history_of(metric, matched)))
 
 
-def popularity_of(metric: UserMetric, judged: Judged) -> FloatArray:
+def popularity_of(metric: UserMetric, matched: MatchedLists) -> FloatArray:
     """Return past events by item code; ConfigurationError where they are not known."""
-    if judged.popularity is None:
+    if matched.popularity is None:
         raise ConfigurationError(
             f"found no popularity for {metric.name}; expected popularity=, such as "
-            "Judged.from_lists(lists, truths, popularity=...), or evaluate(..., history=train)"
+            "MatchedLists.from_lists(lists, truths, popularity=...), or evaluate(..., history=train)"
         )
-    return judged.popularity
+    return matched.popularity
 
 
 def at(by_item: FloatArray | BoolArray, item: IntArray) -> FloatArray:

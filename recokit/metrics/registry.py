@@ -18,7 +18,7 @@ from recokit.metrics.cascade import AUC, ERR, RBP
 from recokit.metrics.catalogue import CatalogCoverage, Entropy, Gini, Personalization
 from recokit.metrics.diversity import IntraListDiversity, Miscalibration, UserCoverage
 from recokit.metrics.fairness import ExposureGap
-from recokit.metrics.matched_lists import Judged
+from recokit.metrics.matched_lists import MatchedLists
 from recokit.metrics.popularity import (
     APLT,
     ARP,
@@ -128,7 +128,7 @@ class Preset:
     options : mapping of str to mapping
         Options of our metrics that give its values, by metric; those that are not there are our defaults.
     ties : {"position", "id"}
-        How it orders equal scores, for :meth:`Judged.from_frames`.
+        How it orders equal scores, for :meth:`MatchedLists.from_frames`.
     users : {"truth", "lists", "both"}
         Whom it takes the mean over: users with a relevant item, where a missing list counts 0, as we do; users with a
         list, where one without a relevant item counts 0; or users with both.
@@ -149,15 +149,15 @@ class Preset:
 
         return [parse(f"{name}:{self.name}") for name in names]
 
-    def value(self, judged: Judged, name: str) -> float:
+    def value(self, matched: MatchedLists, name: str) -> float:
         """Return a metric's mean as the library takes it, over its ``users``; NaN without any."""
         (metric,) = self.metrics([name])
         if not isinstance(metric, UserMetric):
-            return metric.value(judged)
-        values = metric.per_user(judged)
+            return metric.value(matched)
+        values = metric.per_user(matched)
         if self.users == "truth":
             return mean_of(values)
-        listed = values[judged.lists.counts > 0]
+        listed = values[matched.lists.counts > 0]
         return mean_of(listed if self.users == "both" else np.nan_to_num(listed))
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from recokit._utils import report as _report
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.metrics.base import CatalogueMetric, Exposure, Metric, UserMetric
-from recokit.metrics.matched_lists import Judged
+from recokit.metrics.matched_lists import MatchedLists
 from recokit.metrics.registry import parse
 from recokit.typing import FloatArray
 
@@ -94,8 +94,8 @@ class Stream:
     Examples
     --------
     >>> stream = Stream(["Recall@2", "UserCoverage@2"])
-    >>> stream.add(Judged.from_lists([["a", "b"], ["c"]], [["b"], []]))
-    >>> stream.add(Judged.from_lists([["b"], []], [["b", "d"], ["a"]]))
+    >>> stream.add(MatchedLists.from_lists([["a", "b"], ["c"]], [["b"], []]))
+    >>> stream.add(MatchedLists.from_lists([["b"], []], [["b", "d"], ["a"]]))
     >>> found = stream.report()
     >>> found["Recall@2"].value, found["Recall@2"].n, found["Recall@2"].n_undefined
     (0.5, 3, 1)
@@ -109,13 +109,13 @@ class Stream:
             raise ConfigurationError(f"found metrics {names}; expected at least one, each name once")
         self._parts = [_part_of(metric) for metric in self.metrics]
 
-    def add(self, judged: Judged) -> None:
+    def add(self, matched: MatchedLists) -> None:
         """Count a chunk of users, each of whom must be in one chunk only.
 
-        Item codes mean the same in every chunk for metrics of the catalogue: use :meth:`Judged.from_arrays`.
+        Item codes mean the same in every chunk for metrics of the catalogue: use :meth:`MatchedLists.from_arrays`.
         """
         longest = max(metric.k for metric in self.metrics)
-        seen = judged.first(longest)
+        seen = matched.first(longest)
         for part in self._parts:
             part.add(seen)
 
@@ -132,8 +132,8 @@ class _Mean:
         self.n = self.n_undefined = 0
         self.mean = self.squares = 0.0
 
-    def add(self, judged: Judged) -> None:
-        values: FloatArray = self.metric.per_user(judged)
+    def add(self, matched: MatchedLists) -> None:
+        values: FloatArray = self.metric.per_user(matched)
         defined = values[~np.isnan(values)]
         self.n_undefined += len(values) - len(defined)
         if not len(defined):
@@ -157,10 +157,10 @@ class _Catalogue:
         self.metric, self.total, self.n = metric, Exposure.none(), 0
         self.n_items: int | None = None
 
-    def add(self, judged: Judged) -> None:
-        self.total = self.total + self.metric.exposure(judged)
-        self.n += len(judged)
-        self.n_items = judged.n_items
+    def add(self, matched: MatchedLists) -> None:
+        self.total = self.total + self.metric.exposure(matched)
+        self.n += len(matched)
+        self.n_items = matched.n_items
 
     def figure(self) -> Figure:
         value = self.metric.from_exposure(self.total, self.n_items)
@@ -177,25 +177,25 @@ def _part_of(metric: Metric) -> _Mean | _Catalogue:
     )
 
 
-def report(judged: Judged, metrics: Sequence[str | Metric]) -> Report:
-    """Return several metrics of judged lists, which are matched once.
+def report(matched: MatchedLists, metrics: Sequence[str | Metric]) -> Report:
+    """Return several metrics of matched lists, which are matched once.
 
     Parameters
     ----------
-    judged : Judged
+    matched : MatchedLists
         Lists and truth.
     metrics : sequence of str or Metric
         Names such as ``"NDCG@10"``, or metrics.
 
     Examples
     --------
-    >>> judged = Judged.from_lists([[1, 2, 3], [4]], [[2, 9], []])
-    >>> print(report(judged, ["Recall@10", "MRR@10"]))
+    >>> matched = MatchedLists.from_lists([[1, 2, 3], [4]], [[2, 9], []])
+    >>> print(report(matched, ["Recall@10", "MRR@10"]))
     2 metrics of 2 users
     metric      value  users  undefined  definition
     Recall@10  0.5000      1          1  hits / n_relevant
     MRR@10     0.5000      1          1  1 / rank of the first hit
     """
     stream = Stream(metrics)
-    stream.add(judged)
+    stream.add(matched)
     return stream.report()

@@ -10,7 +10,7 @@ import pytest
 from recokit.data import Dataset, Vocabulary
 from recokit.errors import ConfigurationError, DataError
 from recokit.evaluation import evaluate, evaluate_items
-from recokit.metrics import ExposureGap, Judged, Stream, exposure_by_group, exposure_gap, parse
+from recokit.metrics import ExposureGap, MatchedLists, Stream, exposure_by_group, exposure_gap, parse
 from recokit.result import Recommendations
 
 SECOND = 1 / math.log2(3)
@@ -81,7 +81,7 @@ def test_against_loops_and_in_chunks(seed):
     for start in range(0, len(lists), 7):
         offsets = [np.cumsum([0, *map(len, part[start : start + 7])]) for part in (lists, truths)]
         values = [np.concatenate(part[start : start + 7]) for part in (lists, truths)]
-        stream.add(Judged.from_arrays(offsets[0], values[0], offsets[1], values[1]))
+        stream.add(MatchedLists.from_arrays(offsets[0], values[0], offsets[1], values[1]))
     assert stream.report()[metric.name].value == pytest.approx(expected)
 
 

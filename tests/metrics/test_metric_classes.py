@@ -18,7 +18,7 @@ from recokit.metrics import (
     CatalogCoverage,
     HitRate,
     IntraListDiversity,
-    Judged,
+    MatchedLists,
     Precision,
     Recall,
     parse,
@@ -40,7 +40,7 @@ def test_the_hand_check_of_the_definitions():
 @pytest.mark.parametrize("metric", ACCURACY, ids=lambda metric: metric.name)
 def test_an_empty_list_counts_zero_and_a_user_without_truth_not_at_all(metric):
     lists, truth = [["a"], [], ["a"]], [["a"], ["a"], []]
-    values = metric.per_user(Judged.from_lists(lists, truth))
+    values = metric.per_user(MatchedLists.from_lists(lists, truth))
     assert values[0] > 0
     assert values[1] == 0
     assert math.isnan(values[2])
@@ -56,15 +56,15 @@ def test_a_repeated_item_is_not_counted_twice(metric):
 @pytest.mark.parametrize("metric", [NDCG(2), Recall(2), MAP(2)], ids=lambda metric: metric.name)
 def test_an_item_outside_the_catalogue_counts_in_the_denominator(metric):
     offsets = np.array([0, 2])
-    inside = metric.value(Judged.from_arrays(offsets, [1, 2], np.array([0, 1]), [1]))
-    outside = metric.value(Judged.from_arrays(offsets, [1, 2], offsets, [1, 0]))
+    inside = metric.value(MatchedLists.from_arrays(offsets, [1, 2], np.array([0, 1]), [1]))
+    outside = metric.value(MatchedLists.from_arrays(offsets, [1, 2], offsets, [1, 0]))
     assert outside < inside == 1.0
 
 
 def test_an_unknown_item_in_a_list_takes_a_place_and_is_never_relevant():
-    judged = Judged.from_arrays([0, 2], [0, 5], [0, 2], [0, 5])
-    assert judged.hits.rank.tolist() == [2]
-    assert judged.n_relevant.tolist() == [2]
+    matched = MatchedLists.from_arrays([0, 2], [0, 5], [0, 2], [0, 5])
+    assert matched.hits.rank.tolist() == [2]
+    assert matched.n_relevant.tolist() == [2]
 
 
 def test_recall_is_over_all_relevant_items_but_map_and_ndcg_over_those_that_fit():
@@ -114,26 +114,26 @@ def test_no_lists_and_no_truth_have_no_mean():
 
 def test_bad_input_says_what_was_found():
     with pytest.raises(DataError, match="2 lists and 1 truths"):
-        Judged.from_lists([["a"], ["b"]], [["a"]])
+        MatchedLists.from_lists([["a"], ["b"]], [["a"]])
     with pytest.raises(DataError, match=r"item codes.*from -1.*from_lists"):
-        Judged.from_arrays([0, 1], [-1], [0, 1], [1])
+        MatchedLists.from_arrays([0, 1], [-1], [0, 1], [1])
     with pytest.raises(DataError, match="found gain nan"):
-        Judged.from_arrays([0, 1], [1], [0, 1], [1], [np.nan])
+        MatchedLists.from_arrays([0, 1], [1], [0, 1], [1], [np.nan])
     with pytest.raises(DataError, match="found gain -1"):
-        Judged.from_lists([["a"]], [{"a": -1.0}])
+        MatchedLists.from_lists([["a"]], [{"a": -1.0}])
     with pytest.raises(DataError, match=r"gains of shape \(1,\)"):
-        Judged.from_arrays([0, 1], [1], [0, 2], [1, 2], [1.0])
+        MatchedLists.from_arrays([0, 1], [1], [0, 2], [1, 2], [1.0])
     with pytest.raises(DataError, match="expected all integers or all text"):
-        Judged.from_lists([["a"]], [[1]])
+        MatchedLists.from_lists([["a"]], [[1]])
 
 
 def test_lists_are_not_changed():
     arrays = [np.array(values) for values in ([0, 2], [3, 4], [0, 3], [4, 3, 4], [1.0, 2.0, 3.0])]
     for array in arrays:
         array.flags.writeable = False
-    judged = Judged.from_arrays(*arrays)
+    matched = MatchedLists.from_arrays(*arrays)
     for metric in (*ACCURACY, NDCG(10, gains="linear")):
-        metric.per_user(judged)
+        metric.per_user(matched)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_coverage_counts_distinct_items_within_k():
     lists = [["a", "b", "c"], ["b", "a", "d"], []]
     assert CatalogCoverage(2, n_items=8)(lists) == 0.25
     assert CatalogCoverage(3, n_items=8)(lists) == 0.5
-    unknown = Judged.from_arrays([0, 2], [0, 3], n_items=4)
+    unknown = MatchedLists.from_arrays([0, 2], [0, 3], n_items=4)
     assert CatalogCoverage(2).value(unknown) == 0.25
 
 
@@ -206,7 +206,7 @@ def test_diversity_agrees_with_a_loop_over_pairs():
     vectors[2] = 0.0
     labels = rng.integers(0, 4, 21)
     lists = [rng.permutation(np.arange(1, 21))[:n] for n in (0, 1, 2, 5, 12)]
-    judged = Judged(Ragged.from_lists(lists), Ragged.empty(5))
+    matched = MatchedLists(Ragged.from_lists(lists), Ragged.empty(5))
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-300)
     for by, similarity in (
         (vectors, lambda a, b: unit[a] @ unit[b]),
@@ -214,7 +214,7 @@ def test_diversity_agrees_with_a_loop_over_pairs():
         (np.array([f"label {label}" for label in labels]), lambda a, b: labels[a] == labels[b]),
     ):
         expected = [naive_diversity(row, 8, similarity) for row in lists]
-        np.testing.assert_allclose(IntraListDiversity(8, by=by).per_user(judged), expected, atol=1e-12)
+        np.testing.assert_allclose(IntraListDiversity(8, by=by).per_user(matched), expected, atol=1e-12)
 
 
 def test_diversity_of_labels_with_missing_ones_and_items_beyond_the_table():
@@ -248,6 +248,6 @@ def test_diversity_by_something_else_is_refused(by):
 
 
 def test_diversity_of_no_lists():
-    judged = Judged(Ragged.empty(2), Ragged.empty(2))
+    matched = MatchedLists(Ragged.empty(2), Ragged.empty(2))
     for by in (np.array([0, 1]), np.zeros((2, 3))):
-        assert np.isnan(IntraListDiversity(5, by=by).per_user(judged)).all()
+        assert np.isnan(IntraListDiversity(5, by=by).per_user(matched)).all()

@@ -23,7 +23,7 @@ from recokit.metrics import (
     CatalogCoverage,
     Entropy,
     Gini,
-    Judged,
+    MatchedLists,
     Personalization,
     Stream,
     UserMetric,
@@ -114,7 +114,7 @@ def answers(metric, lists, truths):
     given, (shown, relevant) = collections(truths), frames(lists, truths)
     stream = Stream([metric])
     for user in range(len(lists)):
-        stream.add(Judged.from_lists(lists[user : user + 1], given[user : user + 1]))
+        stream.add(MatchedLists.from_lists(lists[user : user + 1], given[user : user + 1]))
     shuffled = pd.DataFrame(shown).sample(frac=1.0, random_state=0)
     recommended = made(lists)
     events = Dataset.from_frame({**relevant, "timestamp": np.arange(len(relevant["weight"]), dtype=float)})
@@ -126,14 +126,14 @@ def answers(metric, lists, truths):
         {"gain": gains},
     )
     read = {
-        "arrays": Judged.from_arrays(*arrays(lists, truths)),
-        "columns": Judged.from_frames(shown, relevant),
-        "pandas and polars": Judged.from_frames(shuffled, pl.DataFrame(relevant)),
-        "arrow": Judged.from_frames(pa.table(shown), pa.table(relevant)),
+        "arrays": MatchedLists.from_arrays(*arrays(lists, truths)),
+        "columns": MatchedLists.from_frames(shown, relevant),
+        "pandas and polars": MatchedLists.from_frames(shuffled, pl.DataFrame(relevant)),
+        "arrow": MatchedLists.from_frames(pa.table(shown), pa.table(relevant)),
     }
     return {
         "lists": metric(lists, given),
-        **{name: metric.value(judged) for name, judged in read.items()},
+        **{name: metric.value(matched) for name, matched in read.items()},
         "report": report(read["arrays"], [metric])[metric.name].value,
         "stream": stream.report()[metric.name].value,
         "evaluate, mapping": evaluate(recommended, of_users, [metric])[metric.name].mean,
@@ -168,22 +168,22 @@ def test_of_a_repeated_truth_the_largest_gain_counts_everywhere():
 
 def test_users_of_one_side_only():
     shown = {"user_id": [1, 1, 3], "item_id": [7, 8, 7], "rank": [1, 2, 1]}
-    judged = Judged.from_frames(shown, {"user_id": [1, 2], "item_id": [8, 7]})
-    assert judged.users.tolist() == [1, 2, 3]
-    values = parse("MRR@5").per_user(judged)
+    matched = MatchedLists.from_frames(shown, {"user_id": [1, 2], "item_id": [8, 7]})
+    assert matched.users.tolist() == [1, 2, 3]
+    values = parse("MRR@5").per_user(matched)
     assert values[:2].tolist() == [0.5, 0.0]
     assert math.isnan(values[2])
-    figure = report(judged, ["MRR@5"])["MRR@5"]
+    figure = report(matched, ["MRR@5"])["MRR@5"]
     assert (figure.n, figure.n_undefined, figure.value) == (2, 1, 0.25)
 
 
 def test_one_side_without_a_row():
     nothing, some = {"user": [], "item": []}, {"user": [7, 9], "item": [3, 3]}
-    judged = Judged.from_frames(nothing, some)
-    assert (judged.users.tolist(), parse("Recall@2").value(judged)) == ([7, 9], 0.0)
-    judged = Judged.from_frames(some, nothing)
-    assert judged.users.tolist() == [7, 9] and math.isnan(parse("Recall@2").value(judged))
-    assert math.isnan(parse("Recall@2").value(Judged.from_frames(nothing, nothing)))
+    matched = MatchedLists.from_frames(nothing, some)
+    assert (matched.users.tolist(), parse("Recall@2").value(matched)) == ([7, 9], 0.0)
+    matched = MatchedLists.from_frames(some, nothing)
+    assert matched.users.tolist() == [7, 9] and math.isnan(parse("Recall@2").value(matched))
+    assert math.isnan(parse("Recall@2").value(MatchedLists.from_frames(nothing, nothing)))
 
 
 @pytest.mark.parametrize(
@@ -191,9 +191,11 @@ def test_one_side_without_a_row():
 )
 def test_integer_ids_of_any_size_are_told_apart(ids):
     lists = {"user": [ids[2], ids[0], ids[0]], "item": [ids[0], ids[1], ids[2]], "rank": [1, 2, 1]}
-    judged = Judged.from_frames(lists, {"user": [ids[2], ids[0], ids[1]], "item": [ids[0], ids[1], ids[2]]})
-    assert judged.users.tolist() == ids
-    assert parse("MRR@5").per_user(judged).tolist() == [0.5, 0.0, 1.0]
+    matched = MatchedLists.from_frames(
+        lists, {"user": [ids[2], ids[0], ids[1]], "item": [ids[0], ids[1], ids[2]]}
+    )
+    assert matched.users.tolist() == ids
+    assert parse("MRR@5").per_user(matched).tolist() == [0.5, 0.0, 1.0]
 
 
 def test_nobody_has_no_value_and_is_nothing_to_evaluate():
@@ -204,12 +206,12 @@ def test_nobody_has_no_value_and_is_nothing_to_evaluate():
         np.zeros(0, np.int64),
     )
     read = [
-        Judged.from_lists([], []),
-        Judged.from_frames(nothing, nothing),
-        Judged.from_arrays(zero, none, zero, none),
+        MatchedLists.from_lists([], []),
+        MatchedLists.from_frames(nothing, nothing),
+        MatchedLists.from_arrays(zero, none, zero, none),
     ]
-    for judged in read:
-        figures = report(judged, names)
+    for matched in read:
+        figures = report(matched, names)
         assert all(math.isnan(figure.value) and figure.n == 0 for figure in figures.values())
     assert all(math.isnan(figure.value) for figure in Stream(names).report().values())
     for truth in ({}, {"user0": []}, Ragged.empty(1)):
@@ -220,14 +222,16 @@ def test_nobody_has_no_value_and_is_nothing_to_evaluate():
 def test_scores_order_a_list_nan_last_and_ranks_may_not_be_nan():
     shown = {"user_id": [1, 1, 1], "item_id": [7, 8, 9], "score": [np.nan, 0.2, 0.9]}
     truth = {"user_id": [1], "item_id": [7]}
-    assert Judged.from_frames(shown, truth).hits.rank.tolist() == [3]
+    assert MatchedLists.from_frames(shown, truth).hits.rank.tolist() == [3]
     nothing_scored = {**shown, "score": [np.nan] * 3}  # the order of the rows
-    assert Judged.from_frames(nothing_scored, {"user_id": [1], "item_id": [8]}).hits.rank.tolist() == [2]
+    assert MatchedLists.from_frames(nothing_scored, {"user_id": [1], "item_id": [8]}).hits.rank.tolist() == [
+        2
+    ]
     unscored = replace(made([["a", "b"]]), score=np.full(2, np.nan, np.float32))
     assert evaluate(unscored, {"user0": ["b"]}, ["MRR@2"])["MRR@2"].mean == 0.5
     ranked = {"user_id": [1], "item_id": [7], "rank": [np.nan]}
     with pytest.raises(DataError, match="found rank nan"):
-        Judged.from_frames(ranked, truth)
+        MatchedLists.from_frames(ranked, truth)
 
 
 KEYS = {
@@ -245,40 +249,42 @@ def test_rows_in_any_order_are_sorted_by_user_and_key(kind, data):
     users, keys = zip(*rows, strict=True)
     column = "rank" if kind == "rank" else "score"
     shown = {"user": list(users), "item": list(range(len(rows))), column: np.array(keys)}
-    judged = Judged.from_frames(shown, {"user": [0], "item": [0]})
+    matched = MatchedLists.from_frames(shown, {"user": [0], "item": [0]})
     best_first = [key if column == "rank" else math.inf if math.isnan(key) else -key for key in keys]
     expected = sorted(range(len(rows)), key=lambda i: (users[i], math.isnan(keys[i]), best_first[i]))
-    assert (judged.lists.values - 1).tolist() == expected
+    assert (matched.lists.values - 1).tolist() == expected
 
 
 def test_ties_by_position_or_by_the_larger_id():
     shown = {"user_id": [1, 1, 1], "item_id": [10, 9, 8], "score": [0.5, 0.5, 0.5]}
     truth = {"user_id": [1], "item_id": [9]}
-    assert Judged.from_frames(shown, truth).hits.rank.tolist() == [2]
-    assert Judged.from_frames(shown, truth, ties="id").hits.rank.tolist() == [1]  # as text, "9" is above "10"
+    assert MatchedLists.from_frames(shown, truth).hits.rank.tolist() == [2]
+    assert MatchedLists.from_frames(shown, truth, ties="id").hits.rank.tolist() == [
+        1
+    ]  # as text, "9" is above "10"
     with pytest.raises(ConfigurationError, match="found ties='random'"):
-        Judged.from_frames(shown, truth, ties="random")
+        MatchedLists.from_frames(shown, truth, ties="random")
 
 
 def test_bad_gains_and_ids_are_the_same_error_everywhere():
     for gain in (-1.0, np.inf):
         with pytest.raises(DataError, match="found gain"):
-            Judged.from_lists([["a"]], [{"a": gain}])
+            MatchedLists.from_lists([["a"]], [{"a": gain}])
         with pytest.raises(DataError, match="found gain"):
-            Judged.from_frames({"user": [1], "item": [1]}, {"user": [1], "item": [1], "rating": [gain]})
+            MatchedLists.from_frames({"user": [1], "item": [1]}, {"user": [1], "item": [1], "rating": [gain]})
         with pytest.raises(DataError, match="found gain"):
             evaluate(made([["a"]]), {"user0": {"a": gain}}, ["NDCG@3"])
         with pytest.raises(DataError, match="found gain"):
-            Judged.from_arrays([0, 1], [1], [0, 1], [1], [gain])
+            MatchedLists.from_arrays([0, 1], [1], [0, 1], [1], [gain])
         codes = Ragged(np.array([0, 1]), np.array([1]), {"gain": np.array([gain])})
         with pytest.raises(DataError, match="found gain"):
             evaluate(made([["a"]]), codes, ["NDCG@3"])
         with pytest.raises(DataError, match="found weight"):
             Dataset.from_frame({"user": [1], "item": [1], "timestamp": [1.0], "rating": [gain]})
     with pytest.raises(DataError, match="all integers or all text"):
-        Judged.from_frames({"user": [1], "item": [1]}, {"user": ["1"], "item": [1]})
+        MatchedLists.from_frames({"user": [1], "item": [1]}, {"user": ["1"], "item": [1]})
     with pytest.raises(DataError, match="found list offsets that descend"):
-        Judged.from_arrays([0, 2, 1], [1])
+        MatchedLists.from_arrays([0, 2, 1], [1])
     with pytest.raises(DataError, match="found gain 2 for ERR@3"):
         parse("ERR@3")([["a"]], [{"a": 2.0}])
 
@@ -317,22 +323,22 @@ def test_catalogue_metrics_against_loops_and_in_chunks():
     rng = np.random.default_rng(4)
     lists = [rng.permutation(20)[: rng.integers(0, 6)] + 1 for _ in range(30)]
     offsets = np.cumsum([0, *map(len, lists)])
-    judged = Judged.from_arrays(offsets, np.concatenate(lists), n_items=25)
+    matched = MatchedLists.from_arrays(offsets, np.concatenate(lists), n_items=25)
     counts = np.bincount(np.concatenate([row[:4] for row in lists]), minlength=26)[1:]
     pairs = [abs(a - b) for a in counts for b in counts]
-    assert Gini(4).value(judged) == pytest.approx(np.mean(pairs) / (2 * counts.mean()))
+    assert Gini(4).value(matched) == pytest.approx(np.mean(pairs) / (2 * counts.mean()))
     share = counts[counts > 0] / counts.sum()
-    assert Entropy(4).value(judged) == pytest.approx(-(share * np.log2(share)).sum())
+    assert Entropy(4).value(matched) == pytest.approx(-(share * np.log2(share)).sum())
     full = [set(row[:4].tolist()) for row in lists if len(row)]
     common = [len(a & b) for i, a in enumerate(full) for b in full[:i]]
-    assert Personalization(4).value(judged) == pytest.approx(1 - np.mean(common) / 4)
+    assert Personalization(4).value(matched) == pytest.approx(1 - np.mean(common) / 4)
     names = ["Gini@4", "Entropy@4", "Personalization@4", "CatalogCoverage@4"]
     stream = Stream(names)
     for start in range(0, 30, 7):
-        stream.add(judged.rows(np.arange(start, min(start + 7, 30))))
-    whole, parts = report(judged, names), stream.report()
+        stream.add(matched.rows(np.arange(start, min(start + 7, 30))))
+    whole, parts = report(matched, names), stream.report()
     assert all(parts[name].value == pytest.approx(whole[name].value) for name in names)
-    assert CatalogCoverage(4).value(judged) == np.count_nonzero(counts) / 25
+    assert CatalogCoverage(4).value(matched) == np.count_nonzero(counts) / 25
 
 
 def test_auc_against_pairs():
@@ -387,7 +393,7 @@ def test_a_stream_needs_metrics_with_names_of_their_own():
         with pytest.raises(ConfigurationError, match="each name once"):
             Stream(metrics)
     with pytest.raises(ConfigurationError, match="did you mean 'NDCG@3'"):
-        report(Judged.from_lists([["a"]], [["a"]]), ["NDCG@3"])["NDCG@2"]
+        report(MatchedLists.from_lists([["a"]], [["a"]]), ["NDCG@3"])["NDCG@2"]
 
 
 @pytest.mark.parametrize(

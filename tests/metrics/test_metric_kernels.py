@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recokit._kernels.ranking_metrics import distinct_truth, find_hits, ideal_order
-from recokit.metrics import MAP, MRR, NDCG, HitRate, Judged, Precision, Recall
+from recokit.metrics import MAP, MRR, NDCG, HitRate, MatchedLists, Precision, Recall
 
 ITEM = st.integers(0, 6)
 GAINED = st.tuples(ITEM, st.sampled_from([0.0, 0.5, 1.0, 3.0]))
@@ -71,11 +71,11 @@ def csr(rows):
     return offsets.astype(np.int64), np.array([value for row in rows for value in row])
 
 
-def judged_of(rows):
+def matched_of(rows):
     list_offsets, shown = csr([row[0] for row in rows])
     truth_offsets, relevant = csr([[item for item, _ in row[1]] for row in rows])
     gains = csr([[gain for _, gain in row[1]] for row in rows])[1]
-    return Judged.from_arrays(
+    return MatchedLists.from_arrays(
         list_offsets, shown.astype(np.int64), truth_offsets, relevant.astype(np.int64), gains.astype(float)
     )
 
@@ -83,11 +83,11 @@ def judged_of(rows):
 @settings(max_examples=300, deadline=None)
 @given(ROWS, st.integers(1, 9))
 def test_every_metric_agrees_with_a_loop_over_users(rows, k):
-    judged = judged_of(rows)
+    matched = matched_of(rows)
     gain_of = {"binary": lambda g: 1.0, "linear": lambda g: g, "exponential": lambda g: 2**g - 1}
     for gains, function in gain_of.items():
         expected = [naive_ndcg(*row, k, function) for row in rows]
-        np.testing.assert_allclose(NDCG(k, gains=gains).per_user(judged), expected, rtol=1e-12)
+        np.testing.assert_allclose(NDCG(k, gains=gains).per_user(matched), expected, rtol=1e-12)
     expected = [naive_others(*row, k) for row in rows]
     for key, metric in {
         "recall": Recall,
@@ -96,29 +96,29 @@ def test_every_metric_agrees_with_a_loop_over_users(rows, k):
         "mrr": MRR,
         "hit": HitRate,
     }.items():
-        np.testing.assert_allclose(metric(k).per_user(judged), [row[key] for row in expected], rtol=1e-12)
+        np.testing.assert_allclose(metric(k).per_user(matched), [row[key] for row in expected], rtol=1e-12)
 
 
 @settings(max_examples=100, deadline=None)
 @given(ROWS)
 def test_gain_of_each_list_element(rows):
     expected = [gain for shown, truth in rows for gain in naive_gains(shown, naive_truth(truth)[0])]
-    assert judged_of(rows).gain.tolist() == expected
+    assert matched_of(rows).gain.tolist() == expected
 
 
 @settings(max_examples=100, deadline=None)
 @given(ROWS)
 def test_a_batch_equals_its_rows_one_by_one_exactly(rows):
-    batch = judged_of(rows)
+    batch = matched_of(rows)
     for metric in (NDCG(5), NDCG(5, gains="linear"), MAP(5), Recall(5)):
-        single = [metric.per_user(judged_of([row]))[0] for row in rows]
+        single = [metric.per_user(matched_of([row]))[0] for row in rows]
         np.testing.assert_array_equal(metric.per_user(batch), single)
 
 
 @settings(max_examples=100, deadline=None)
 @given(ROWS)
 def test_a_truth_made_canonical_stays_as_it_is(rows):
-    truth = judged_of(rows).truth
+    truth = matched_of(rows).truth
     again = distinct_truth(truth.offsets, truth.values, truth.columns["gain"])
     assert again[0].tolist() == truth.offsets.tolist()
     assert again[1].tolist() == truth.values.tolist()
@@ -144,13 +144,13 @@ def test_the_ideal_list_has_the_largest_gain_first():
 
 
 def test_hits_within_k_keeps_only_the_first_places():
-    hits = Judged.from_lists([["a", "b", "c"]], [["a", "c"]]).hits
+    hits = MatchedLists.from_lists([["a", "b", "c"]], [["a", "c"]]).hits
     assert hits.within(3) is hits
     assert hits.within(2).rank.tolist() == [1]
 
 
 def test_no_rows_at_all():
-    judged = judged_of([])
-    assert len(judged) == 0
-    assert NDCG(3).per_user(judged).shape == (0,)
-    assert math.isnan(NDCG(3).value(judged))
+    matched = matched_of([])
+    assert len(matched) == 0
+    assert NDCG(3).per_user(matched).shape == (0,)
+    assert math.isnan(NDCG(3).value(matched))
