@@ -1,6 +1,7 @@
-"""Public names that moved in this release: the old ones work, and warn, until the next.
+"""Names that moved in this release: what the last one called things goes on working until the next.
 
-An entry goes when its release is out; what an old saved model calls its classes lies in ``data/state/renamed``.
+``MOVED`` has the public names, each use of which warns; ``SAVED_MODULES`` and the tables after it have the names of
+classes and attributes in models that the last release saved, which load without a word.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-__all__ = ["MOVED", "moved_from", "stand_in"]
+__all__ = ["MOVED", "SAVED_CLASSES", "SAVED_MODULES", "moved_from", "saved_class", "stand_in"]
 
 
 def _names(old: str, new: str, names: str) -> dict[str, str]:
@@ -98,3 +99,84 @@ def stand_in(module: str) -> None:
     old = ModuleType(module, f"{module} has moved; see :data:`recokit._moved.MOVED`.")
     old.__dict__["__getattr__"] = moved_from(module)
     sys.modules.setdefault(module, old)
+
+
+#: The module, below recokit, of the classes that lay in another one when the last release saved them.
+SAVED_MODULES = {
+    "_torch": "_neural.training",
+    "candidates._ann_figures": "candidates.ann._quality",
+    "candidates._ann_live": "candidates.ann._snapshot",
+    "candidates._figures": "candidates.source_report",
+    "candidates._sequences": "candidates.neural._sequences",
+    "candidates._text": "candidates.content",
+    "candidates._towers": "candidates.neural._towers",
+    "candidates.ann": "candidates.ann.index",
+    "candidates.sasrec": "candidates.neural.sasrec",
+    "candidates.two_tower": "candidates.neural.two_tower",
+    "checklist.limits": "preflight.limits",
+    "checklist.report": "preflight.report",
+    "data.checks": "data.validation.report",
+    "data.events": "data.events.index",
+    "data.history": "data.events.user_history",
+    "data.hydrated": "data.requests",
+    "data.keyed_events": "data.events.keyed",
+    "data.layered": "data.events.layered",
+    "data.live_events": "data.events.live_events",
+    "data.presence": "data.events.distinct",
+    "data.ranking": "data.ranking_data",
+    "data.tail": "data.events.recent",
+    "debugger.pairs": "debugger.evidence",
+    "debugger.localise": "debugger.segments",
+    "evaluation.evaluations": "evaluation.comparison",
+    "evaluation.intervals": "_stats.intervals",
+    "metrics.beyond": "metrics.diversity",
+    "metrics.judged": "metrics.matched_lists",
+    "monitoring._clusters": "monitoring.drift._clusters",
+    "monitoring._drift_tests": "monitoring.drift._tests",
+    "monitoring._tally": "monitoring.counters",
+    "monitoring.alerts": "monitoring.alerts.alerts",
+    "monitoring.catalog": "monitoring.lists",
+    "monitoring.drift": "monitoring.drift.monitor",
+    "monitoring.feature_log": "monitoring.feature_log.log",
+    "monitoring.logged": "monitoring.feature_log.requests",
+    "monitoring.profile": "monitoring.drift.profile",
+    "monitoring.rules": "monitoring.alerts.rules",
+    "monitoring.sketch": "_stats.quantile_sketch",
+    "monitoring.skew": "monitoring.drift.skew",
+    "pipeline.nested": "pipeline.views",
+    "pipeline.step": "compose.step",
+    "rankers._forest": "_kernels.forest",
+    "rankers._levels": "rankers._embeddings",
+    "rankers._transform": "rankers._scaling",
+    "rankers.sweep": "rankers.weight_sweep",
+    "rules.report": "rules.rule_report",
+    "training._ranks": "_stats.ranks",
+    "training.impressions": "debias.impressions",
+    "training.popularity_front": "tuning.popularity_front",
+    "training.position_bias": "debias.position_bias",
+    "training.propensity": "debias.propensity",
+    "training.search_result": "tuning.result",
+    "training.unbiased": "debias.reweight",
+}
+#: The class, below recokit, that a saved one is now, where it is not the one of its name in the module's new place.
+SAVED_CLASSES = {
+    "compose:FirstOf": "compose.first_of:FirstOf",
+    "compose:Merge": "compose.merge:Merge",
+    "data.validation:ValidationLimits": "data.validation.limits:ValidationLimits",
+    "data.validation:ValidationReport": "data.validation.training_data:ValidationReport",
+    "training.impressions:ImpressionLog": "data.impressions:ImpressionLog",
+}
+
+
+def saved_class(path: str) -> str:
+    """Return the path that a class of a saved state has now.
+
+    Examples
+    --------
+    >>> saved_class("recokit.data.history:UserHistory"), saved_class("recokit.rules.stock:InStock")
+    ('recokit.data.events.user_history:UserHistory', 'recokit.rules.stock:InStock')
+    """
+    below = path.removeprefix("recokit.")
+    module, _, name = below.partition(":")
+    now = SAVED_CLASSES.get(below, f"{SAVED_MODULES.get(module, module)}:{name}")
+    return path if below == path else f"recokit.{now}"

@@ -152,8 +152,7 @@ def test_serving_needs_no_torch(tmp_path):
     save_state(tmp_path / "net", net)
     code = f"""
 import sys, numpy as np
-from recokit.data import Candidates
-from recokit.data.state import load_state
+from recokit.data import Candidates, load_state
 net, _ = load_state({str(tmp_path / "net")!r})
 batch = Candidates.from_lists([[1, 2]], features=[[0.5, 1.0], [1.0, 2.0]], feature_names=["a", "b"])
 assert np.isfinite(net.score(batch)).all()

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._moved import saved_class
 from recokit.data.live import Live
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray
@@ -116,6 +117,7 @@ class Decoder:
         """Return the class of a path, if it is recokit's own or trusted."""
         if path in self._trusted:
             return self._trusted[path]
+        path = saved_class(path)
         module, _, name = path.partition(":")
         if not re.fullmatch(r"recokit(\.(?!__)\w+)*", module):
             raise ConfigurationError(
@@ -126,7 +128,8 @@ class Decoder:
             cls: Any = functools.reduce(getattr, name.split("."), importlib.import_module(module))
         except (ImportError, AttributeError) as error:
             raise DataError(
-                f"found class {path!r} in a saved state; this version of recokit has none"
+                f"found class {path!r} in a saved state; expected one that this version of recokit has; "
+                "hint: load it with the version in its manifest.json, or fit and save the model anew"
             ) from error
         if not (isinstance(cls, type) and class_path(cls) == path):
             raise DataError(f"found {path!r} in a saved state; expected a class of recokit")

@@ -362,7 +362,7 @@ def test_cycles_are_refused():
 
 def test_classes_outside_recokit_must_be_trusted():
     tree, arrays = to_state(Record("a"))
-    with pytest.raises(ConfigurationError, match=r"test_core_state:Record.*trusted=\[Record\]"):
+    with pytest.raises(ConfigurationError, match=r"test_state:Record.*trusted=\[Record\]"):
         from_state(tree, arrays)
     assert from_state(tree, arrays, trusted=[Plain, Record]).name == "a"
 
@@ -383,7 +383,7 @@ def node(path, **options):
         ("recokit.__main__:Thing", ConfigurationError),
         ("recokit..data:Table", ConfigurationError),
         ("recokit.data.state.encode:importlib.machinery.SourceFileLoader", DataError),
-        ("recokit.data.state:Path", DataError),
+        ("recokit.data.state.folder:Path", DataError),
         ("recokit.data:Table", DataError),
         ("recokit.data.state.encode:from_state", DataError),
         ("recokit.data.table:Tabel", DataError),
@@ -543,7 +543,7 @@ def flip(content):
 )
 def test_changed_files_are_refused_before_they_are_parsed(saved, monkeypatch, name, change, words):
     corrupt(saved / name, change)
-    monkeypatch.setattr("recokit.data.state.from_state", None)
+    monkeypatch.setattr("recokit.data.state.folder.from_state", None)
     monkeypatch.setattr("safetensors.numpy.load_file", None)
     with pytest.raises(DataError, match=words):
         load_state(saved)
