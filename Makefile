@@ -16,7 +16,7 @@ RECTOOLS := $(VENV_RECTOOLS)/.installed
 VENV_PEERS := .venv-peers
 MUTANTS := $(VENV)/.installed-mutants
 METRIC_PEERS := $(VENV_PEERS)/.installed
-BENCHMARKS := $(sort $(filter-out _%,$(basename $(notdir $(wildcard benchmarks/*.py)))))
+BENCHMARKS := $(sort $(filter-out _% mutants,$(basename $(notdir $(wildcard benchmarks/*.py)))))
 
 # Run before every installation: one clear sentence instead of a resolver's complaint.
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \

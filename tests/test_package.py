@@ -21,7 +21,8 @@ import recokit
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "recokit"
 FILES = sorted(PACKAGE.rglob("*.py"))
-MAX_LINES = 420
+#: A file holds one idea, whole; few ideas need more.
+MAX_LINES = 600
 MAX_IMPORT_SECONDS = 0.060
 
 #: Public modules: those without an underscore, one level down.
@@ -118,11 +119,12 @@ def test_public_objects_have_docstrings(name: str) -> None:
 
 
 def dunder_all(path: Path) -> list[str] | None:
+    """Return the public names that a file lists, as ``__all__`` or as the homes of a lazy face."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if any(getattr(target, "id", None) == "__all__" for target in targets):
-            names: list[str] = ast.literal_eval(node.value)
-            return names
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(getattr(target, "id", None) in ("__all__", "_HOMES") for target in targets):
+                return list(ast.literal_eval(node.value))
     return None
 
 
@@ -137,7 +139,7 @@ def isort_order(name: str) -> tuple[int, list[tuple[int, int | str]]]:
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_dunder_all_is_sorted(path: Path) -> None:
     names = dunder_all(path)
-    if path.name == "__init__.py" and path.parent.name[0] != "_":
+    if path.name == "__init__.py" and path.parent.parent == PACKAGE and path.parent.name[0] != "_":
         assert names is not None, "a public package lists its names in __all__"
     if names is not None:
         assert names == sorted(names, key=isort_order)

@@ -27,8 +27,8 @@ def lazy_face(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], A
     Examples
     --------
     >>> get, names = lazy_face("recokit", {"Dataset": ".data.dataset"})
-    >>> get("Dataset").__name__, names()
-    ('Dataset', ['Dataset'])
+    >>> get("Dataset").__name__, "Dataset" in names()
+    ('Dataset', True)
     """
     moved = moved_from(package, frames=3)
 
@@ -41,4 +41,4 @@ def lazy_face(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], A
         setattr(sys.modules[package], name, value)
         return value
 
-    return get, lambda: sorted(homes)
+    return get, lambda: sorted({*homes, *vars(sys.modules[package])})

@@ -50,12 +50,14 @@ if TYPE_CHECKING:
     from recokit.data.events.user_history import UserHistory as UserHistory
 
 _HOMES = {
+    "EASE": ".ease",
+    "IALS": ".ials",
+    "SLIM": ".slim",
     "AnnIndex": ".ann.index",
     "CoOccurrence": ".co_occurrence",
     "ColdStart": ".cold_start",
     "Content": ".content",
     "DimensionAdvice": ".dimension",
-    "EASE": ".ease",
     "Editorial": ".editorial",
     "Explore": ".explore",
     "FirstOf": "recokit.compose.first_of",
@@ -63,7 +65,6 @@ _HOMES = {
     "FromImplicit": ".from_implicit",
     "GraphFilter": ".graph_filter",
     "History": ".history",
-    "IALS": ".ials",
     "ItemKNN": ".item_knn",
     "Merge": "recokit.compose.merge",
     "Popular": ".popular",
@@ -73,7 +74,6 @@ _HOMES = {
     "Refreshed": ".refreshed",
     "Repurchase": ".repurchase",
     "SASRec": ".neural.sasrec",
-    "SLIM": ".slim",
     "Transitions": ".transitions",
     "Trending": ".trending",
     "TwoTower": ".neural.two_tower",

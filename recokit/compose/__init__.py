@@ -2,4 +2,6 @@
 
 from recokit._moved import moved_from
 
+__all__: list[str] = []
+
 __getattr__ = moved_from(__name__)

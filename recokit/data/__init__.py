@@ -65,15 +65,15 @@ if TYPE_CHECKING:
     from recokit.data.vocabulary import Vocabulary as Vocabulary
 
 _HOMES = {
+    "DAY": ".times",
+    "EVENT_WEIGHTS": ".interactions",
     "Appended": ".events.live_events",
     "Candidates": ".candidates",
     "Cap": ".limits",
     "Categorical": ".table",
     "Check": ".validation.report",
     "CheckReport": ".validation.report",
-    "DAY": ".times",
     "Dataset": ".dataset",
-    "EVENT_WEIGHTS": ".interactions",
     "Interactions": ".interactions",
     "Live": ".live",
     "LiveEvents": ".events.live_events",

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from recokit.diversity.xquad import XQuAD as XQuAD
 
 _HOMES = {
-    "Calibration": ".calibration",
     "DPP": ".dpp",
+    "MMR": ".mmr",
+    "MSD": ".msd",
+    "Calibration": ".calibration",
     "Exposed": ".exposure",
     "ExposureLedger": ".exposure",
     "FacilityLocation": ".facility_location",
     "FairExposure": ".fair_exposure",
     "FairTopK": ".fair_top_k",
-    "MMR": ".mmr",
-    "MSD": ".msd",
     "Proportional": ".proportional",
     "TopK": ".top_k",
     "XQuAD": ".xquad",

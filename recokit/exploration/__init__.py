@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recokit.exploration.ucb import UCB as UCB
 
 _HOMES = {
+    "UCB": ".ucb",
     "Budget": ".budget",
     "EpsilonGreedy": ".epsilon_greedy",
     "ExplorationSlot": ".slot",
@@ -27,7 +28,6 @@ _HOMES = {
     "Spent": ".budget",
     "Statistics": ".statistics",
     "ThompsonSampling": ".thompson_sampling",
-    "UCB": ".ucb",
 }
 __all__ = list(_HOMES)
 __getattr__, __dir__ = lazy_face(__name__, _HOMES)

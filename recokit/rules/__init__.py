@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from recokit.rules.where import Where as Where
 
 _HOMES = {
+    "REASON_TEMPLATES": ".reasons",
     "Allowed": ".lists",
     "Blocked": ".lists",
     "Boost": ".boost",
@@ -57,7 +58,6 @@ _HOMES = {
     "NotSeen": ".own",
     "OnePer": ".caps",
     "Pinned": ".places",
-    "REASON_TEMPLATES": ".reasons",
     "Reasons": ".reasons",
     "RuleFigures": ".rule_report",
     "RulesReport": ".rule_report",
