@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 
 from recokit._stats.intervals import FEW_USERS, check_confidence
+from recokit._utils.options import require, whole
 from recokit._utils.progress import progress_bar
 from recokit.data import Categorical, Dataset, Ragged, Vocabulary, timestamp
 from recokit.data.dataset import require_dataset
 from recokit.data.segments import segments_by
 from recokit.errors import ConfigurationError, VocabularyMismatch
 from recokit.evaluation.comparison import Evaluations
-from recokit.evaluation.list_sources import MISSING, Subject, subject_of
+from recokit.evaluation.list_sources import MISSING, ListSource, source_of
 from recokit.evaluation.report import ALL, Evaluation, Score
 from recokit.evaluation.truth import Truth
-from recokit.metrics import CatalogueMetric, Exposure, MatchedLists, Metric, UserMetric, parse
-from recokit.protocols import Recommender
+from recokit.metrics import CatalogueMetric, Exposure, MatchedLists, Metric, UserMetric
+from recokit.metrics.registry import parse_all
+from recokit.protocols import Bindable, Recommender
 from recokit.result import Recommendations
 from recokit.trace import Status
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["evaluate"]
 
-#: The offline baseline of R7.
+#: Metrics of the offline baseline: the first places, what candidates hold, and all ranks between.
 BASELINE = ("NDCG@10", "Recall@50", "MAP@10")
 
 #: Lists of so many items, of part of the catalogue, that miss nothing are candidates sampled around what is relevant.
@@ -144,86 +147,108 @@ def evaluate(
     if not subjects:
         raise ConfigurationError("found an empty mapping to evaluate; expected at least one name")
     check_confidence(confidence)
+    require(whole(1), chunk_size=chunk_size)
     if history is not None:
         require_dataset(history, "history")
-    if chunk_size < 1:
-        raise ConfigurationError(f"found chunk_size={chunk_size}; expected at least 1")
     if users is None and not isinstance(truth, Dataset | Mapping):
         users = _users_of(subjects)
-    read = Truth.of(truth, users)
-    history = history if history is not None else _history(subjects)
+    relevant = Truth.of(truth, users)
+    history = history if history is not None else _history_of(subjects)
     # Attributes of users and items are the same before and after the cut, activity is not.
-    tables = truth if isinstance(truth, Dataset) else history
-    wanted = _metrics(metrics, tables)
-    length = _length(k, wanted)
-    moment = _moment(now, history, read)
-    segments = _segments(by, read.users, history, tables, moment)
-    past = history if history is None or moment is None else history.before(moment)
+    item_tables = truth if isinstance(truth, Dataset) else history
+    measured = parse_all(metrics)
+    if item_tables is not None:
+        schema = item_tables.schema
+        measured = [one.bind(schema) if isinstance(one, Bindable) else one for one in measured]
+    now = _request_time(now, history, relevant)
+    setting = _Setting(
+        truth=relevant,
+        metrics=measured,
+        segments=_segments(by, relevant.users, history=history, tables=item_tables, now=now),
+        item_tables=item_tables,
+        history=history if history is None or now is None else history.before(now),
+        k=_length(k, measured),
+        now=now,
+        confidence=confidence,
+    )
     parts = {}
-    for name, given in subjects.items():
-        stream = subject_of(given, read, k=length, now=moment, seed=seed)
-        table = _Table(read, wanted, segments, tables, past)
-        steps = range(0, len(read), chunk_size)
+    for name, one in subjects.items():
+        lists = source_of(one, relevant, k=setting.k, now=now, seed=seed)
+        figures = _Figures(setting)
+        steps = range(0, len(relevant), chunk_size)
         for start in progress_bar(steps, show=progress, label=f"evaluate {name}", total=len(steps)):
-            table.add(stream, start, min(start + chunk_size, len(read)))
-        parts[name] = table.evaluation(name, stream.n_outside, length, moment, confidence)
+            figures.add(lists, start, min(start + chunk_size, len(relevant)))
+        parts[name] = figures.evaluation(name, lists.n_outside)
     return Evaluations(parts) if isinstance(subject, Mapping) else next(iter(parts.values()))
 
 
-class _Table:
+@dataclass(frozen=True, eq=False)
+class _Setting:
+    """What all recommenders of one call are evaluated on: users, metrics, and the tables that metrics read."""
+
+    truth: Truth
+    metrics: Sequence[UserMetric | CatalogueMetric]
+    segments: tuple[IntArray, tuple[str, ...]]
+    item_tables: Dataset | None
+    history: Dataset | None
+    k: int
+    now: float | None
+    confidence: float
+
+
+class _Figures:
     """Figures of one recommender, filled chunk by chunk."""
 
-    def __init__(
-        self,
-        truth: Truth,
-        metrics: Sequence[Metric],
-        segments: tuple[IntArray, tuple[str, ...]],
-        tables: Dataset | None,
-        past: Dataset | None,
-    ) -> None:
-        self._truth, self._metrics, self._tables = truth, metrics, tables
-        self._past = past if any(metric.needs_history for metric in metrics) else None
-        self._history: Ragged | None = None
-        self._popularity: FloatArray | None = None
-        self._segment, self._segments = segments
-        self._per_user = np.full((len(truth), len(metrics)), np.nan)
+    def __init__(self, setting: _Setting) -> None:
+        self._setting = setting
+        self._segment, self._segments = setting.segments
+        n_users = len(setting.truth)
+        self._per_user = np.full((n_users, len(setting.metrics)), np.nan)
         self._exposure: dict[tuple[int, int], Exposure] = {}
         self._statuses = np.zeros(MISSING + 1, np.int64)
-        self._listed = self._complete = self._places = 0
+        self._n_listed = self._n_complete = self._n_places = 0
+        # In the recommender's item codes, which the first chunk tells.
         self._items = Vocabulary([])
-        self._relevant = Ragged.empty(len(truth))
+        self._relevant = Ragged.empty(n_users)
+        self._past: Ragged | None = None
+        self._popularity: FloatArray | None = None
 
-    def add(self, stream: Subject, start: int, stop: int) -> None:
-        part = stream.part(start, stop)
-        if part.items is not self._items:
-            self._use(part.items)
+    def add(self, source: ListSource, start: int, stop: int) -> None:
+        chunk = source.chunk(start, stop)
+        if chunk.items is not self._items:
+            self._use(chunk.items)
         rows = np.arange(start, stop)
-        past = None if self._history is None else self._history.take(rows)
-        relevant = self._relevant.take(rows)
-        matched = MatchedLists(part.lists, relevant, len(part.items), self._popularity, past)
-        for column, metric in enumerate(self._metrics):
+        matched = MatchedLists(
+            chunk.lists,
+            self._relevant.take(rows),
+            n_items=len(chunk.items),
+            popularity=self._popularity,
+            history=None if self._past is None else self._past.take(rows),
+        )
+        for column, metric in enumerate(self._setting.metrics):
             if isinstance(metric, UserMetric):
                 self._per_user[start:stop, column] = metric.per_user(matched)
-            elif isinstance(metric, CatalogueMetric):
+            else:
                 self._expose(column, metric, matched, self._segment[rows])
-        lengths = part.lists.counts
-        found = np.bincount(matched.hits.row, minlength=len(matched)) == matched.n_relevant
-        self._listed += int(np.count_nonzero(lengths))
-        self._complete += int(np.count_nonzero(found & (lengths > 0)))
-        self._places += int(lengths.sum())
-        self._statuses += np.bincount(part.status, minlength=MISSING + 1)
+        listed = chunk.lists.counts > 0
+        complete = np.bincount(matched.hits.row, minlength=len(matched)) == matched.n_relevant
+        self._n_listed += int(np.count_nonzero(listed))
+        self._n_complete += int(np.count_nonzero(complete & listed))
+        self._n_places += int(chunk.lists.counts.sum())
+        self._statuses += np.bincount(chunk.status, minlength=MISSING + 1)
 
     def _use(self, items: Vocabulary) -> None:
-        by_column = [metric.name for metric in self._metrics if isinstance(getattr(metric, "by", None), str)]
-        if by_column and self._tables is not None and items != self._tables.item_ids:
+        setting = self._setting
+        by_column = [metric.name for metric in setting.metrics if metric.column is not None]
+        if by_column and setting.item_tables is not None and items != setting.item_tables.item_ids:
             raise VocabularyMismatch(
-                f"found {items!r} in the recommendations and {self._tables.item_ids!r} in the item table "
+                f"found {items!r} in the recommendations and {setting.item_tables.item_ids!r} in the item table "
                 f"that {by_column[0]} reads; expected the same ids in the same order; "
                 "hint: give by= as an array by the recommender's item code"
             )
-        self._items, self._relevant = items, self._truth.in_codes_of(items)
-        if self._past is not None:
-            self._history, self._popularity = _past_of(self._past, self._truth.users, items)
+        self._items, self._relevant = items, setting.truth.in_codes_of(items)
+        if setting.history is not None and any(metric.needs_history for metric in setting.metrics):
+            self._past, self._popularity = _past_of(setting.history, setting.truth.users, items)
 
     def _expose(self, column: int, metric: CatalogueMetric, matched: MatchedLists, segment: IntArray) -> None:
         for code in (0, *np.unique(segment[segment > 0]).tolist()):
@@ -233,48 +258,44 @@ class _Table:
 
     def _sampled(self) -> bool:
         """Return whether lists are a part of the catalogue that happens to hold everything relevant to everybody."""
-        places = self._places / max(1, self._listed)
-        enough = self._listed >= FEW_USERS and SAMPLE <= places < len(self._items) / 2
-        return enough and self._complete == self._listed
+        places = self._n_places / max(1, self._n_listed)
+        enough = self._n_listed >= FEW_USERS and SAMPLE <= places < len(self._items) / 2
+        return enough and self._n_complete == self._n_listed
 
-    def evaluation(
-        self, name: str, n_outside: int, k: int, now: float | None, confidence: float
-    ) -> Evaluation:
-        names = tuple(metric.name for metric in self._metrics)
+    def evaluation(self, name: str, n_outside: int) -> Evaluation:
+        setting = self._setting
+        statuses = {status.name: int(self._statuses[status]) for status in Status}
         return Evaluation(
             name=name,
             scores=tuple(
-                self._score(code, column, confidence)
+                self._score(code, column)
                 for code in range(len(self._segments))
-                for column in range(len(names))
+                for column in range(len(setting.metrics))
             ),
-            users=self._truth.users,
-            metrics=names,
-            definitions={metric.name: metric.definition for metric in self._metrics},
+            users=setting.truth.users,
+            metrics=tuple(metric.name for metric in setting.metrics),
+            definitions={metric.name: metric.definition for metric in setting.metrics},
             per_user=self._per_user.astype(np.float32),
             segment=self._segment,
             segments=self._segments,
-            statuses={
-                **{status.name: int(self._statuses[status]) for status in Status},
-                "MISSING": int(self._statuses[MISSING]),
-            },
-            n_without_truth=self._truth.n_without,
+            statuses={**statuses, "MISSING": int(self._statuses[MISSING])},
+            n_without_truth=setting.truth.n_without,
             n_outside=n_outside,
-            k=k,
-            now=now,
-            confidence=confidence,
+            k=setting.k,
+            now=setting.now,
+            confidence=setting.confidence,
             sampled=self._sampled(),
         )
 
-    def _score(self, code: int, column: int, confidence: float) -> Score:
-        metric, segment = self._metrics[column], self._segments[code]
+    def _score(self, code: int, column: int) -> Score:
+        metric, segment = self._setting.metrics[column], self._segments[code]
         users = np.ones(len(self._segment), np.bool_) if code == 0 else self._segment == code
         if isinstance(metric, CatalogueMetric):
             exposure = self._exposure.get((column, code), Exposure.none())
             value = metric.from_exposure(exposure, len(self._items))
-            return Score(metric.name, segment, value, np.nan, np.nan, int(users.sum()))
-        bounds = metric.bounds if isinstance(metric, UserMetric) else (-np.inf, np.inf)
-        return Score.of(metric.name, segment, self._per_user[users, column], confidence, bounds)
+            return Score(metric.name, segment, value, np.nan, np.nan, n=int(users.sum()))
+        values = self._per_user[users, column]
+        return Score.of(metric.name, segment, values, self._setting.confidence, metric.bounds)
 
 
 def _past_of(past: Dataset, users: Vocabulary, items: Vocabulary) -> tuple[Ragged, FloatArray]:
@@ -301,29 +322,10 @@ def _users_of(subjects: Mapping[str, Any]) -> AnyArray | None:
     return only.users if len(subjects) == 1 and isinstance(only, Recommendations) else None
 
 
-def _history(subjects: Mapping[str, Any]) -> Dataset | None:
-    found = (getattr(subject, "dataset", None) for subject in subjects.values())
-    return next((dataset for dataset in found if isinstance(dataset, Dataset)), None)
-
-
-def _metrics(metrics: Sequence[str | Metric], known: Dataset | None) -> list[Metric]:
-    if isinstance(metrics, str | Metric):
-        metrics = [metrics]
-    found: list[Metric] = []
-    for metric in metrics:
-        read = parse(metric) if isinstance(metric, str) else metric
-        if not isinstance(read, UserMetric | CatalogueMetric):
-            raise ConfigurationError(
-                f"found {metric!r} among the metrics; expected a name such as 'NDCG@10', "
-                "or an instance of a metric"
-            )
-        bind = getattr(read, "bind", None)
-        found.append(bind(known.schema) if bind is not None and known is not None else read)
-    names = [metric.name for metric in found]
-    again = sorted({name for name in names if names.count(name) > 1})
-    if again or not names:
-        raise ConfigurationError(f"found metrics {names}; expected at least one, each name once")
-    return found
+def _history_of(subjects: Mapping[str, Any]) -> Dataset | None:
+    """Return the dataset of the first pipeline that keeps one; a recommender need not."""
+    datasets = (getattr(subject, "dataset", None) for subject in subjects.values())
+    return next((dataset for dataset in datasets if isinstance(dataset, Dataset)), None)
 
 
 def _length(k: int | None, metrics: Sequence[Metric]) -> int:
@@ -333,14 +335,14 @@ def _length(k: int | None, metrics: Sequence[Metric]) -> int:
     return longest.k if k is None else k
 
 
-def _moment(now: str | float | None, history: Dataset | None, truth: Truth) -> float | None:
+def _request_time(now: str | float | None, history: Dataset | None, truth: Truth) -> float | None:
     if now is not None:
         return timestamp(now)
     return history.cut if history is not None and history.cut is not None else truth.start
 
 
 def _segments(
-    by: By | None, users: Vocabulary, history: Dataset | None, tables: Dataset | None, now: float | None
+    by: By | None, users: Vocabulary, *, history: Dataset | None, tables: Dataset | None, now: float | None
 ) -> tuple[IntArray, tuple[str, ...]]:
     """Return each user's segment, (U,), and the names; code 0 is all users, or none in particular."""
     if by is None:

@@ -1,4 +1,4 @@
-"""Evaluation by items: how well new items, or those of a category, are recommended (R22)."""
+"""Evaluation by items: how well new items, or those of a category, are recommended."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
 from recokit.evaluation.comparison import Evaluations
 from recokit.evaluation.evaluate import evaluate
 from recokit.evaluation.report import ALL, Evaluation, Score
-from recokit.metrics import CatalogueMetric, Exposure, MatchedLists, Metric, RelevanceMetric, parse
+from recokit.metrics import CatalogueMetric, Exposure, MatchedLists, Metric, RelevanceMetric
+from recokit.metrics.registry import parse_all
+from recokit.protocols import Bindable
 from recokit.result import Recommendations
 from recokit.typing import AnyArray, IntArray
 
 __all__ = ["evaluate_items"]
 
-#: Quality and coverage of R22.
+#: Quality, and coverage: whether new items are shown at all.
 VIEWS = ("NDCG@10", "Recall@50", "CatalogCoverage@10")
 
 
@@ -86,27 +88,25 @@ def evaluate_items(
     """
     if not isinstance(truth, Dataset):
         raise DataError(f"found {type(truth).__name__} for the truth; expected a Dataset, the test part")
-    wanted = [parse(metric) if isinstance(metric, str) else metric for metric in metrics]
-    for metric in wanted:
+    measured = parse_all(metrics)
+    for metric in measured:
         if not isinstance(metric, RelevanceMetric | CatalogueMetric):
             raise ConfigurationError(
                 f"found {metric!r}; expected metrics of relevance or of the catalogue, such as 'NDCG@10'"
             )
     segments = item_segments_by(history, by, new=new)
-    length = k or max(metric.k for metric in wanted)
-    made = _lists(subject, truth, length, history.cut, seed)
-    if not made.item_ids == truth.item_ids == history.item_ids:
+    k = k or max(metric.k for metric in measured)
+    lists = _lists(subject, truth, k, history.cut, seed)
+    if not lists.item_ids == truth.item_ids == history.item_ids:
         raise VocabularyMismatch(
             "found other items in the recommendations than in truth and history; expected one dataset, split by time"
         )
     parts = {}
     for code in np.unique(segments.codes[segments.codes > 0]).tolist():
-        name = str(segments.labels.ids[code - 1])
         items = np.flatnonzero(segments.codes == code)
-        within = [
-            _Within(metric, items) if isinstance(metric, CatalogueMetric) else metric for metric in wanted
-        ]
-        parts[name] = _of_segment(name, made, truth, items, within, k=length, confidence=confidence)
+        part = _of_segment(lists, truth, measured, items, k=k, confidence=confidence)
+        name = str(segments.labels.ids[code - 1])
+        parts[name] = replace(part, name=name)
     return Evaluations(parts)
 
 
@@ -115,10 +115,9 @@ def _lists(subject: Any, truth: Dataset, k: int, now: float | None, seed: int) -
         return subject
     users = np.unique(truth.interactions.user[truth.interactions.weight > 0])
     when = truth.interactions.timestamp[0] if now is None else now
-    made: Recommendations = subject.recommend(
-        truth.user_ids.decode(users[users > 0]), k=k, now=float(when), seed=seed
-    )
-    return made
+    ids = truth.user_ids.decode(users[users > 0])
+    lists: Recommendations = subject.recommend(ids, k=k, now=float(when), seed=seed)
+    return lists
 
 
 class _Within(CatalogueMetric):
@@ -136,9 +135,12 @@ class _Within(CatalogueMetric):
     def name(self) -> str:
         return self.metric.name
 
+    @property
+    def column(self) -> str | None:
+        return self.metric.column
+
     def bind(self, schema: Schema) -> _Within:
-        bind = getattr(self.metric, "bind", None)
-        return self if bind is None else _Within(bind(schema), self.items)
+        return _Within(self.metric.bind(schema), self.items) if isinstance(self.metric, Bindable) else self
 
     def exposure(self, matched: MatchedLists) -> Exposure:
         return self.metric.exposure(matched)
@@ -148,37 +150,34 @@ class _Within(CatalogueMetric):
 
 
 def _of_segment(
-    name: str,
-    made: Recommendations,
+    lists: Recommendations,
     truth: Dataset,
-    items: IntArray,
     metrics: Sequence[Metric],
+    items: IntArray,
     **options: Any,
 ) -> Evaluation:
-    """Judge quality by the segment's relevant items, and coverage by all lists."""
+    """Evaluate quality by the segment's relevant items, and coverage of its items by all lists."""
     log = truth.interactions
     relevant = np.isin(log.item, items) & (log.weight > 0) & (log.user > 0)
     quality = [metric for metric in metrics if isinstance(metric, RelevanceMetric)]
-    coverage = [metric for metric in metrics if isinstance(metric, CatalogueMetric)]
-    found: list[Evaluation] = []
+    coverage = [_Within(metric, items) for metric in metrics if isinstance(metric, CatalogueMetric)]
+    parts: list[Evaluation] = []
     if quality and relevant.any():
-        part = truth.with_interactions(log.take(np.flatnonzero(relevant)))
-        found.append(evaluate(made, part, quality, **options))
-    if coverage or not found:
-        found.append(evaluate(made, truth, [*coverage, *([] if found else quality)], **options))
-    scores = {score.metric: score for part in found for score in part.scores}
+        of_segment = truth.with_interactions(log.take(np.flatnonzero(relevant)))
+        parts.append(evaluate(lists, of_segment, quality, **options))
+    if coverage or not parts:
+        parts.append(evaluate(lists, truth, [*coverage, *([] if parts else quality)], **options))
+    scores = {score.metric: score for part in parts for score in part.scores}
+    values = {metric: parts[0].values(metric) for metric in parts[0].metrics if relevant.any()}
     if not relevant.any():
         nothing = float("nan")
-        scores |= {metric.name: Score(metric.name, ALL, nothing, nothing, nothing, 0) for metric in quality}
+        scores |= {metric.name: Score(metric.name, ALL, nothing, nothing, nothing, n=0) for metric in quality}
     names = tuple(metric.name for metric in metrics)
-    main = found[0]
-    column = {metric: main.values(metric) for metric in main.metrics if relevant.any()}
-    empty = np.full(len(main), np.nan, np.float32)
+    unknown = np.full(len(parts[0]), np.nan, np.float32)
     return replace(
-        main,
-        name=name,
+        parts[0],
         metrics=names,
         scores=tuple(scores[metric] for metric in names),
-        per_user=np.stack([column.get(metric, empty) for metric in names], axis=1),
+        per_user=np.stack([values.get(metric, unknown) for metric in names], axis=1),
         definitions={metric.name: metric.definition for metric in metrics},
     )

@@ -1,4 +1,4 @@
-"""What is evaluated: lists that exist already, or something that makes them, handed out chunk by chunk."""
+"""List sources: lists that are stored, or served by a pipeline, handed out chunk by chunk to be evaluated."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from recokit.result import Recommendations
 from recokit.trace import Status
 from recokit.typing import IntArray
 
-__all__ = ["MISSING", "Part", "Subject", "subject_of"]
+__all__ = ["MISSING", "Chunk", "ListSource", "source_of"]
 
 #: Status of a user without any row in the recommendations.
 MISSING = max(Status) + 1
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Chunk:
     """The lists of a chunk of users.
 
     Parameters
@@ -40,45 +40,45 @@ class Part:
     items: Vocabulary
 
 
-class Subject(Protocol):
+class ListSource(Protocol):
     """Hands out the lists of the truth's users ``start`` to ``stop``."""
 
     n_outside: int
 
-    def part(self, start: int, stop: int) -> Part:
+    def chunk(self, start: int, stop: int) -> Chunk:
         """Return the lists of these users."""
         ...
 
 
-class _Given:
+class StoredLists:
     """Recommendations made before."""
 
-    def __init__(self, given: Recommendations, truth: Truth) -> None:
-        known = np.array([user is not None for user in given.users.tolist()], np.bool_)
-        codes = np.zeros(len(given), np.int64)
-        codes[known] = truth.users.encode(given.users[known])
+    def __init__(self, stored: Recommendations, truth: Truth) -> None:
+        known = np.array([user is not None for user in stored.users.tolist()], np.bool_)
+        codes = np.zeros(len(stored), np.int64)
+        codes[known] = truth.users.encode(stored.users[known])
         rows = np.flatnonzero(codes)
         first = np.unique(codes[rows], return_index=True)[1]
         if len(first) != len(rows):
             again = np.setdiff1d(rows, rows[first])
             raise DataError(
-                f"found more than one list for user {given.users[again[0]]!r}; expected one for each user",
+                f"found more than one list for user {stored.users[again[0]]!r}; expected one for each user",
                 rows=again.tolist(),
             )
-        self._given = given
+        self._stored = stored
         # Users without a list share an empty row after the last one.
-        self._row = np.full(len(truth), len(given), np.int64)
+        self._row = np.full(len(truth), len(stored), np.int64)
         self._row[codes[rows] - 1] = rows
-        self._lists = Ragged(np.append(given.offsets, given.offsets[-1]), given.item)
-        self._status = np.append(given.status, MISSING)
-        self.n_outside = len(given) - len(rows)
+        self._lists = Ragged(np.append(stored.offsets, stored.offsets[-1]), stored.item)
+        self._status = np.append(stored.status, MISSING)
+        self.n_outside = len(stored) - len(rows)
 
-    def part(self, start: int, stop: int) -> Part:
+    def chunk(self, start: int, stop: int) -> Chunk:
         rows = self._row[start:stop]
-        return Part(self._lists.take(rows), self._status[rows], self._given.item_ids)
+        return Chunk(self._lists.take(rows), self._status[rows], self._stored.item_ids)
 
 
-class _Serving:
+class ServedLists:
     """A pipeline that is asked for each chunk."""
 
     n_outside = 0
@@ -87,7 +87,7 @@ class _Serving:
         self._pipeline, self._users, self._k, self._seed = pipeline, truth.users.ids, k, seed
         self._options: dict[str, Any] = {} if now is None else {"now": now}
 
-    def part(self, start: int, stop: int) -> Part:
+    def chunk(self, start: int, stop: int) -> Chunk:
         users = self._users[start:stop]
         made = self._pipeline.recommend(users, k=self._k, seed=self._seed, **self._options)
         if not isinstance(made, Recommendations) or len(made) != len(users):
@@ -96,21 +96,21 @@ class _Serving:
                 f"found {found} from {type(self._pipeline).__name__}.recommend; "
                 f"expected Recommendations with {len(users)} lists, one for each user"
             )
-        return Part(Ragged(made.offsets, made.item), made.status, made.item_ids)
+        return Chunk(Ragged(made.offsets, made.item), made.status, made.item_ids)
 
 
-def subject_of(given: Any, truth: Truth, *, k: int, now: float | None, seed: int) -> Subject:
-    """Return the stream of lists of recommendations or of anything with ``recommend``.
+def source_of(subject: Any, truth: Truth, *, k: int, now: float | None, seed: int) -> ListSource:
+    """Return the lists of recommendations, or of anything with ``recommend``.
 
     Raises
     ------
     DataError
         If it is neither.
     """
-    if isinstance(given, Recommendations):
-        return _Given(given, truth)
-    if not isinstance(given, type) and callable(getattr(given, "recommend", None)):
-        return _Serving(given, truth, k, now, seed)
+    if isinstance(subject, Recommendations):
+        return StoredLists(subject, truth)
+    if not isinstance(subject, type) and callable(getattr(subject, "recommend", None)):
+        return ServedLists(subject, truth, k, now, seed)
     raise DataError(
-        f"found {given!r} to evaluate; expected a pipeline, Recommendations, or a mapping of names to these"
+        f"found {subject!r} to evaluate; expected a pipeline, Recommendations, or a mapping of names to these"
     )

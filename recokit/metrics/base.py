@@ -42,6 +42,11 @@ class Metric(Configured, ABC):
         self.k = int(k)
 
     @property
+    def column(self) -> str | None:
+        """Name of the item column that it reads, None where it reads none; ``bind`` then gets the columns."""
+        return None
+
+    @property
     def name(self) -> str:
         """How reports name the metric: ``"NDCG@10"``, and options that are not the default, ``"NDCG@10:linear"``."""
         options = []

@@ -87,6 +87,11 @@ class ItemMetric(Metric):
         self.by = by
         self.features_: AnyArray | None = None if isinstance(by, str) else _features(by)
 
+    @property
+    def column(self) -> str | None:
+        """Name of the item column that ``by`` is, None where it holds labels or vectors."""
+        return self.by if isinstance(self.by, str) else None
+
     def bind(self, schema: Schema) -> Self:
         """Return a copy that reads the item column that ``by`` names."""
         bound = copy.copy(self)

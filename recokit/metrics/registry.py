@@ -13,7 +13,7 @@ import numpy as np
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.metrics._frames import Ties
 from recokit.metrics.accuracy import MAP, MRR, NDCG, HitRate, Precision, Recall, RPrecision
-from recokit.metrics.base import Metric, UserMetric, mean_of
+from recokit.metrics.base import CatalogueMetric, Metric, UserMetric, mean_of
 from recokit.metrics.cascade import AUC, ERR, RBP
 from recokit.metrics.catalogue import CatalogCoverage, Entropy, Gini, Personalization
 from recokit.metrics.diversity import IntraListDiversity, Miscalibration, UserCoverage
@@ -30,7 +30,7 @@ from recokit.metrics.popularity import (
     Unexpectedness,
 )
 
-__all__ = ["PRESETS", "Preset", "parse", "preset"]
+__all__ = ["PRESETS", "Preset", "parse", "parse_all", "preset"]
 
 
 _KNOWN: dict[str, type[Metric]] = {
@@ -82,6 +82,29 @@ def parse(name: str) -> Metric:
             f"'{kind}@{match[2]}:category', or {kind}({match[2]}, by=...)"
         )
     return _KNOWN[kind](int(match[2]), **options)
+
+
+def parse_all(metrics: str | Metric | Sequence[str | Metric]) -> list[UserMetric | CatalogueMetric]:
+    """Return metrics of names and metrics, at least one and each name once.
+
+    Raises
+    ------
+    ConfigurationError
+        For what is neither, no metric at all, a name that stands twice, or as :func:`parse` does.
+    """
+    parsed: list[UserMetric | CatalogueMetric] = []
+    for one in [metrics] if isinstance(metrics, str | Metric) else metrics:
+        metric = parse(one) if isinstance(one, str) else one
+        if not isinstance(metric, UserMetric | CatalogueMetric):
+            raise ConfigurationError(
+                f"found {one!r} among the metrics; expected a name such as 'NDCG@10', "
+                "or an instance of a metric"
+            )
+        parsed.append(metric)
+    names = [metric.name for metric in parsed]
+    if not names or len(set(names)) < len(names):
+        raise ConfigurationError(f"found metrics {names}; expected at least one, each name once")
+    return parsed
 
 
 def _options(kind: type[Metric], text: str | None, name: str) -> dict[str, Any]:
@@ -145,8 +168,6 @@ class Preset:
 
     def metrics(self, names: Sequence[str]) -> list[Metric]:
         """Return metrics by name, ``["NDCG@10", "MAP@10"]``, as the library defines them."""
-        from recokit.metrics.registry import parse
-
         return [parse(f"{name}:{self.name}") for name in names]
 
     def value(self, matched: MatchedLists, name: str) -> float:

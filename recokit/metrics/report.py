@@ -12,7 +12,7 @@ from recokit._utils import report as _report
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.metrics.base import CatalogueMetric, Exposure, Metric, UserMetric
 from recokit.metrics.matched_lists import MatchedLists
-from recokit.metrics.registry import parse
+from recokit.metrics.registry import parse_all
 from recokit.typing import FloatArray
 
 __all__ = ["Figure", "Report", "Stream", "report"]
@@ -102,12 +102,10 @@ class Stream:
     """
 
     def __init__(self, metrics: Sequence[str | Metric]) -> None:
-        given = [metrics] if isinstance(metrics, str | Metric) else metrics
-        self.metrics = [parse(metric) if isinstance(metric, str) else metric for metric in given]
-        names = [metric.name for metric in self.metrics]
-        if not names or len(set(names)) < len(names):
-            raise ConfigurationError(f"found metrics {names}; expected at least one, each name once")
-        self._parts = [_part_of(metric) for metric in self.metrics]
+        self.metrics = parse_all(metrics)
+        self._parts = [
+            _Mean(metric) if isinstance(metric, UserMetric) else _Catalogue(metric) for metric in self.metrics
+        ]
 
     def add(self, matched: MatchedLists) -> None:
         """Count a chunk of users, each of whom must be in one chunk only.
@@ -165,16 +163,6 @@ class _Catalogue:
     def figure(self) -> Figure:
         value = self.metric.from_exposure(self.total, self.n_items)
         return Figure(self.metric.name, self.metric.definition, value, math.nan, self.n, 0)
-
-
-def _part_of(metric: Metric) -> _Mean | _Catalogue:
-    if isinstance(metric, UserMetric):
-        return _Mean(metric)
-    if isinstance(metric, CatalogueMetric):
-        return _Catalogue(metric)
-    raise ConfigurationError(
-        f"found {metric!r} among the metrics; expected a name such as 'NDCG@10', or an instance of a metric"
-    )
 
 
 def report(matched: MatchedLists, metrics: Sequence[str | Metric]) -> Report:
