@@ -47,8 +47,8 @@ contracts: $(DEV)  ## the layers of the package
 tests: $(DEV)  ## the tests and doctests, with coverage
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not browser" --cov --cov-report=term
 
-test-slow: $(DEV)  ## the slow and the browser tests
-	$(BIN)/python -m pytest tests -m "slow or browser"
+test-slow: $(DEV)  ## the slow tests: simulations and long statistics
+	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -m "slow and not browser"
 
 test-browser: $(DEV)  ## the pages in headless Chromium, which must be installed
 	$(BIN)/python -m pytest tests -m browser

@@ -55,6 +55,7 @@ def test_a_hold_out_takes_its_share_of_each_user_and_nothing_twice() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_best_source_beats_the_published_ones_on_citeulike(data_dir: Path) -> None:
     split = _data.citeulike()
     options = accuracy.OPTIONS["citeulike-a"]["GraphFilter"]
@@ -73,7 +74,7 @@ def test_the_command_ends_in_one_json_object(data_dir: Path) -> None:
         "--sources",
         "GraphFilter",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["benchmark"] == "accuracy"

@@ -30,6 +30,7 @@ def test_lists_are_those_of_pyversity() -> None:
     assert len(same) == 6 and all(check["ok"] for check in same.values()), same
 
 
+@pytest.mark.slow
 def test_every_objective_finds_more_diversity_on_real_lists(data_dir: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     plot = tmp_path / "front.png"

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks._harness import Check, measure, percentiles, report
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_measure_warms_up_and_repeats() -> None:

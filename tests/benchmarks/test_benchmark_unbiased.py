@@ -13,6 +13,7 @@ def levels():
     return recovered(biased_log(2_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "way", ["inverse propensity", "inverse propensity, as labels", "place as a feature", "doubly robust"]
 )
@@ -22,6 +23,7 @@ def test_most_of_what_position_bias_costs_is_won_back(levels, way):
     assert (levels[way] - low) / (high - low) > 0.6
 
 
+@pytest.mark.slow
 def test_weighed_ratings_order_random_items_better(data_dir):
     found = coat(data_dir / "coat", 3)
     difference = found["inverse propensity"] - found["as they are"]
