@@ -1,4 +1,4 @@
-"""Items about the data that the model learns from and what it is served."""
+"""Items about the data that the model learns from and the features that it is served."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from recokit.data.validation.report import Check, CheckReport
 from recokit.monitoring import DriftMonitor
-from recokit.preflight.launch import Launch, unchecked
+from recokit.preflight.context import Item, LaunchContext
 from recokit.training import audit
 
 __all__ = ["amount", "drift", "duplicates", "event_weights", "negatives", "training_data"]
@@ -18,93 +18,99 @@ __all__ = ["amount", "drift", "duplicates", "event_weights", "negatives", "train
 _WARNING_ONLY = ("drift.psi", "drift.new_labels")
 #: Tests of drift that need columns which not every model has.
 _OPTIONAL = ("drift.modes", "drift.new_labels")
-#: Findings that a message tells in full.
-_TOLD = 3
-#: From the strongest signal to the weakest (R5).
+#: Findings that a message gives in full.
+_IN_FULL = 3
+#: From the strongest signal to the weakest.
 HIERARCHY = ("purchase", "add_to_cart", "click", "view")
 
 
-def training_data(launch: Launch) -> Check:
-    """R1: fresh, with labels that join and features that are there."""
+def training_data(launch: LaunchContext) -> Check:
+    """Check that events are fresh, labels join and columns are filled."""
     parts = [
         check
         for check in launch.validation
         if not check.name.startswith("duplicates.") and check.name != "sufficiency"
     ]
-    return _together("data.valid", parts, "fresh events, labels that join, columns that are filled")
+    return _together(Item("data.valid", "fresh events, labels that join, columns that are filled"), parts)
 
 
-def drift(launch: Launch) -> Check:
-    """R2: features served now look like those of training."""
-    name, expected = "data.drift", "served features like those that the model was trained on"
+def drift(launch: LaunchContext) -> Check:
+    """Check that features served now look like those of training."""
+    item = Item("data.drift", "served features like those that the model was trained on")
     if launch.profile is None:
         hint = "profile=ReferenceProfile.of(pipeline.training_data(train, label_window=...).data)"
-        return unchecked(name, "no profile of the training features was given", expected, hint)
+        return item.unchecked("no profile of the training features was given", hint)
     batch = launch.pipeline.candidates(launch.pipeline.requests(launch.users, now=launch.now))
-    found = [check for check in DriftMonitor(launch.profile).check(batch) if _counts(check)]
-    soft = [replace(c, status="warn") if c.name in _WARNING_ONLY and c.status == "fail" else c for c in found]
-    return _together(name, soft, expected)
+    checks = [
+        replace(check, status="warn") if check.name in _WARNING_ONLY and check.status == "fail" else check
+        for check in DriftMonitor(launch.profile).check(batch)
+        if check.status != "not checked" or check.name not in _OPTIONAL
+    ]
+    return _together(item, checks)
 
 
-def duplicates(launch: Launch) -> Check:
-    """R3: no interaction counts twice."""
+def duplicates(launch: LaunchContext) -> Check:
+    """Check that no interaction counts twice."""
     parts = [check for check in launch.validation if check.name == "duplicates.retries"]
-    return _together("data.duplicates", parts, "each interaction once")
+    return _together(Item("data.duplicates", "each interaction once"), parts)
 
 
-def negatives(launch: Launch) -> Check:
-    """R4: sampled negatives are no positives and do not know the test part."""
-    name, expected = "data.negatives", "no known positive among the negatives, no leak of held-out ones"
+def negatives(launch: LaunchContext) -> Check:
+    """Check that sampled negatives are no positives and do not know the test part."""
+    item = Item(
+        "data.negatives",
+        "no known positive among the negatives, no leak of held-out ones",
+        hint="draw from what the user did not take, and fit the sampler on train only",
+    )
     if launch.negatives is None or launch.test is None:
-        return unchecked(name, "no sampler of negatives was given", expected, "negatives=your sampler")
-    found = audit(launch.negatives, launch.train, launch.test)
-    message = "; ".join(found.findings) or f"{found.n_drawn:,} negatives, none of them a positive"
-    hint = "" if found.ok else "draw from what the user did not take, and fit the sampler on train only"
-    return Check(name, "pass" if found.ok else "fail", message, expected, hint, evidence=found.to_dict())
+        return item.unchecked("no sampler of negatives was given", "negatives=your sampler")
+    result = audit(launch.negatives, launch.train, launch.test)
+    message = "; ".join(result.findings) or f"{result.n_drawn:,} negatives, none of them a positive"
+    return item.check("pass" if result.ok else "fail", message, evidence=result.to_dict())
 
 
-def event_weights(launch: Launch) -> Check:
-    """R5: stronger signals weigh more."""
-    name, expected = "data.events", "weights in the order " + " > ".join(HIERARCHY)
+def event_weights(launch: LaunchContext) -> Check:
+    """Check that stronger signals weigh more."""
+    item = Item(
+        "data.events",
+        "weights in the order " + " > ".join(HIERARCHY),
+        hint="Dataset.from_frame(..., event_weights={...})",
+    )
     log = launch.train.interactions
     codes = {kind: log.event_names.index(kind) for kind in HIERARCHY if kind in log.event_names}
-    mean = {
+    means = {
         kind: float(log.weight[log.event == code].mean())
         for kind, code in codes.items()
         if (log.event == code).any()
     }
-    if len(mean) < 2:
-        return unchecked(name, f"found events {', '.join(log.event_names)}: nothing to compare", expected)
-    shown = ", ".join(f"{kind} {weight:g}" for kind, weight in mean.items())
-    ordered = bool((np.diff(list(mean.values())) < 0).all())
-    hint = "" if ordered else "Dataset.from_frame(..., event_weights={...})"
-    return Check(name, "pass" if ordered else "fail", f"mean weights: {shown}", expected, hint, evidence=mean)
+    if len(means) < 2:
+        return item.unchecked(f"found events {', '.join(log.event_names)}: nothing to compare")
+    ordered = bool((np.diff(list(means.values())) < 0).all())
+    message = "mean weights: " + ", ".join(f"{kind} {weight:g}" for kind, weight in means.items())
+    return item.check("pass" if ordered else "fail", message, evidence=means)
 
 
-def amount(launch: Launch) -> Check:
-    """R6: enough data for what is built."""
-    found = launch.validation["sufficiency"]
+def amount(launch: LaunchContext) -> Check:
+    """Check that there is enough data for collaborative methods."""
+    check = launch.validation["sufficiency"]
     limits, least = launch.limits.validation, launch.limits.least_data
     needed = {"interactions": limits.interactions, "users": limits.users, "items": limits.items}
-    short = [what for what, want in needed.items() if found.evidence[what] < least * want]
-    status = "fail" if short else found.status
-    message = found.message + (f"; far too few {' and '.join(short)}" if short else "")
-    return Check("data.amount", status, message, found.expected, found.hint, evidence=found.evidence)
+    short = [name for name, n in needed.items() if check.evidence[name] < least * n]
+    if not short:
+        return replace(check, name="data.amount", subject="")
+    message = f"{check.message}; far too few {' and '.join(short)}"
+    return replace(check, name="data.amount", subject="", status="fail", message=message)
 
 
-def _counts(check: Check) -> bool:
-    """Tell whether a test of drift says anything: one that no column is made for does not."""
-    return check.status != "not checked" or check.name not in _OPTIONAL
-
-
-def _together(name: str, checks: Iterable[Check], expected: str) -> Check:
+def _together(item: Item, checks: Iterable[Check]) -> Check:
     """Return several checks as one item: as bad as the worst, with the messages of all that did not pass."""
-    report = CheckReport(name, tuple(checks))
-    told = (*report.findings, *report.unchecked)
-    message = "; ".join(f"{check.name}: {check.message}" for check in told[:_TOLD])
-    message += f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
-    hint = "; ".join(dict.fromkeys(check.hint for check in told if check.hint))
-    evidence = {part: report[part].status for part in report.names}
-    return Check(
-        name, report.status, message or f"all of {', '.join(report.names)}", expected, hint, evidence=evidence
+    report = CheckReport(item.name, tuple(checks))
+    open_ = (*report.findings, *report.unchecked)
+    messages = [f"{check.name}: {check.message}" for check in open_[:_IN_FULL]]
+    messages += [f"and {len(open_) - _IN_FULL} more"] if len(open_) > _IN_FULL else []
+    return item.check(
+        report.status,
+        "; ".join(messages) or f"all of {', '.join(report.names)}",
+        "; ".join(dict.fromkeys(check.hint for check in open_ if check.hint)),
+        evidence={name: report[name].status for name in report.names},
     )

@@ -21,29 +21,29 @@ class PreflightLimits:
     Parameters
     ----------
     validation : ValidationLimits
-        Of the training data (R1, R3, R6).
+        Of the training data.
     least_data : float
         The amount of data fails below this share of what collaborative methods need, and warns below all of it.
     margin : float
-        Share of the baseline's figure that may be lost (R7); the 2% of R23.
+        Share of the baseline's figure that may be lost.
     segment_margin : float
-        Share of its own figure that a segment may lose (R8).
+        Share of its own figure that a segment may lose.
     segment_users : int
         Segments with fewer users are not judged.
     budget_ms : float
-        Largest p99 of a request, milliseconds; phases get their shares of it (R9).
+        Largest p99 of a request, milliseconds; phases get their shares of it.
     slower : float
-        Largest ratio of the median and p95 of a request to the baseline's (R18).
+        Largest ratio of the median and p95 of a request to the baseline's.
     max_share : float
-        Of one category in a list (R14).
+        Of one category in a list.
     max_per_seller, seller_places : int
-        Items of one seller in the first so many places (R16).
+        Items of one seller in the first so many places.
     warn_removed, fail_removed : float
-        Share of its candidates that one rule removes (R17).
+        Share of its candidates that one rule removes.
     warn_errors, fail_errors : float
-        Share of requests that met an error, fell back or got nothing (R21).
+        Share of requests that met an error, fell back or got nothing.
     warn_head, fail_head : float
-        Share of all places that the k most shown items take (R20).
+        Share of all places that the k most shown items take.
     """
 
     validation: ValidationLimits = field(default_factory=ValidationLimits)

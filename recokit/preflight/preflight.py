@@ -1,4 +1,4 @@
-"""preflight: the launch checklist as one call (R41)."""
+"""preflight: the launch checklist as one call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import require, whole
 from recokit.data import Dataset, timestamp
 from recokit.data.dataset import require_dataset
 from recokit.data.validation.report import Check
 from recokit.errors import ConfigurationError, DataError, NotFittedError, RecokitError, did_you_mean
 from recokit.monitoring import ReferenceProfile
 from recokit.preflight import data_items, quality_items, rule_items, serving_items
-from recokit.preflight.launch import Launch, blocked_values, item_values
+from recokit.preflight.columns import read_columns
+from recokit.preflight.context import LaunchContext
 from recokit.preflight.limits import PreflightLimits
 from recokit.preflight.report import PreflightReport
 from recokit.typing import AnyArray
@@ -22,7 +24,7 @@ from recokit.typing import AnyArray
 __all__ = ["CHECKLIST", "preflight"]
 
 #: The items by name, in the order of the report.
-CHECKLIST: Mapping[str, Callable[[Launch], Check]] = {
+CHECKLIST: Mapping[str, Callable[[LaunchContext], Check]] = {
     "data.valid": data_items.training_data,
     "data.drift": data_items.drift,
     "data.duplicates": data_items.duplicates,
@@ -131,27 +133,21 @@ def preflight(
     >>> report.exit_code()
     1
     """
-    if n_users < 1 or n_requests < 1:
-        raise ConfigurationError(f"found n_users={n_users}, n_requests={n_requests}; expected at least 1")
+    require(whole(1), n_users=n_users, n_requests=n_requests)
     require_dataset(train, "train")
     if test is not None:
         require_dataset(test, "test")
-    limits = limits or PreflightLimits()
-    for name in changes:
-        if name not in limits.names:
-            raise ConfigurationError(
-                f"found option {name!r}; {did_you_mean(name, [*_DEFAULTS, *limits.names])}"
-            )
+    if now is None:
+        now = train.cut if train.cut is not None else float(np.nextafter(train.until, np.inf))
     columns = {
         "in_stock": in_stock,
         "consumable": consumable,
         "sponsored": sponsored,
         "category": category,
         "seller": seller,
+        "blocked": blocked,
     }
-    if now is None:
-        now = train.cut if train.cut is not None else float(np.nextafter(train.until, np.inf))
-    launch = Launch(
+    launch = LaunchContext(
         pipeline=pipeline,
         train=train,
         test=test,
@@ -160,18 +156,13 @@ def preflight(
         users=_sample(train, n_users),
         profile=profile,
         negatives=negatives,
-        columns={
-            **{name: item_values(train, name, given, _DEFAULTS[name]) for name, given in columns.items()},
-            "blocked": blocked_values(train, blocked),
-        },
+        columns=read_columns(train, columns, _DEFAULTS),
         by=by,
         n_requests=n_requests,
-        limits=limits.changed(**changes),
+        limits=_limits(limits or PreflightLimits(), changes),
     ).without_observers()
-    return PreflightReport(
-        f"Launch checklist of {len(CHECKLIST)} items",
-        tuple(_judge(name, item, launch) for name, item in CHECKLIST.items()),
-    )
+    checks = tuple(_judge(name, item, launch) for name, item in CHECKLIST.items())
+    return PreflightReport(f"Launch checklist of {len(CHECKLIST)} items", checks)
 
 
 #: The options by name; the rest of ``changes`` are limits.
@@ -182,7 +173,16 @@ _DEFAULTS = {
 }
 
 
-def _judge(name: str, item: Callable[[Launch], Check], launch: Launch) -> Check:
+def _limits(limits: PreflightLimits, changes: Mapping[str, Any]) -> PreflightLimits:
+    for name in changes:
+        if name not in limits.names:
+            raise ConfigurationError(
+                f"found option {name!r}; {did_you_mean(name, [*_DEFAULTS, *limits.names])}"
+            )
+    return limits.changed(**changes)
+
+
+def _judge(name: str, item: Callable[[LaunchContext], Check], launch: LaunchContext) -> Check:
     try:
         return item(launch)
     except NotFittedError:

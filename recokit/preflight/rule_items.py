@@ -7,137 +7,126 @@ import numpy as np
 from recokit import rules
 from recokit._kernels.segments import rank_in_row
 from recokit.data.validation.report import Check, Status
-from recokit.preflight.launch import Launch, judged, unchecked
+from recokit.preflight.context import Item, LaunchContext
 from recokit.typing import BoolArray, IntArray
 
 __all__ = ["categories", "disclosure", "owned", "policy", "removals", "sellers", "stock"]
 
 
-def stock(launch: Launch) -> Check:
-    """R11: nothing that is out of stock; unknown means out."""
-    name, expected = "rules.stock", "only items known to be in stock"
-    value = launch.columns["in_stock"]
-    if value is None:
-        return unchecked(name, "nothing says what is in stock", expected, "in_stock=column or array")
-    bad = ~(value[launch.item] > 0)
-    return _items(launch, name, bad, "not known to be in stock", expected, "rules.InStock")
+def stock(launch: LaunchContext) -> Check:
+    """Check that nothing out of stock is shown; unknown means out."""
+    item = Item("rules.stock", "only items known to be in stock", "rules.InStock")
+    in_stock = launch.columns["in_stock"]
+    if in_stock is None:
+        return item.unchecked("nothing says what is in stock", "in_stock=column or array")
+    return _none_of(launch, item, ~(in_stock[launch.item] > 0), "not known to be in stock")
 
 
-def owned(launch: Launch) -> Check:
-    """R12: no non-consumable that the user has bought."""
-    name, expected = "rules.owned", "nothing bought already, but for consumables"
+def owned(launch: LaunchContext) -> Check:
+    """Check that nothing already bought is shown, but for consumables."""
+    item = Item("rules.owned", "nothing bought already, but for consumables", "rules.NotOwned")
     log = launch.train.interactions
     if "purchase" not in log.event_names:
-        return unchecked(name, "the log has no purchases", expected)
-    again = launch.columns["consumable"]
-    bought = log.event == log.event_names.index("purchase")
+        return item.unchecked("the log has no purchases")
+    purchases = log.event == log.event_names.index("purchase")
     width = launch.train.n_items + 1
-    user = launch.train.user_ids.encode(launch.served.users)
-    key = np.unique(log.user[bought] * width + log.item[bought])
-    bad = np.isin(user[launch.row] * width + launch.item, key) & (user[launch.row] > 0)
-    if again is not None:
-        bad &= ~(again[launch.item] > 0)
-    return _items(launch, name, bad, "bought before and not consumable", expected, "rules.NotOwned")
+    bought = log.user[purchases] * width + log.item[purchases]
+    user = launch.train.user_ids.encode(launch.served.users)[launch.row]
+    again = np.isin(user * width + launch.item, bought) & (user > 0)
+    consumable = launch.columns["consumable"]
+    if consumable is not None:
+        again &= ~(consumable[launch.item] > 0)
+    return _none_of(launch, item, again, "bought before and not consumable")
 
 
-def policy(launch: Launch) -> Check:
-    """R13: nothing restricted, recalled or against the policy."""
-    name, expected = "rules.policy", "nothing that the content policy forbids; unknown is forbidden"
-    value = launch.columns["blocked"]
-    if value is None:
-        return unchecked(
-            name, "nothing says what is forbidden", expected, "blocked=column, array or list of ids"
-        )
-    bad = ~(value[launch.item] <= 0)
-    return _items(launch, name, bad, "forbidden", expected, "rules.Blocked or rules.Where")
+def policy(launch: LaunchContext) -> Check:
+    """Check that nothing restricted, recalled or against the policy is shown."""
+    item = Item(
+        "rules.policy",
+        "nothing that the content policy forbids; unknown is forbidden",
+        "rules.Blocked or rules.Where",
+    )
+    blocked = launch.columns["blocked"]
+    if blocked is None:
+        return item.unchecked("nothing says what is forbidden", "blocked=column, array or list of ids")
+    return _none_of(launch, item, ~(blocked[launch.item] <= 0), "forbidden")
 
 
-def categories(launch: Launch) -> Check:
-    """R14: no category above its share of the list."""
+def categories(launch: LaunchContext) -> Check:
+    """Check that no category exceeds its share of a list."""
     share = launch.limits.max_share
-    lengths = np.diff(launch.served.offsets)
-    most = np.maximum(np.floor(share * lengths), 1).astype(np.int64)
-    everywhere = np.ones(len(launch.item), np.bool_)
-    expected = f"no category above {share:.0%} of the list"
-    return _capped(launch, "rules.categories", "category", most, everywhere, expected, "rules.MaxShare")
+    item = Item("rules.categories", f"no category above {share:.0%} of the list", "rules.MaxShare")
+    caps = np.maximum(np.floor(share * np.diff(launch.served.offsets)), 1).astype(np.int64)
+    return _capped(launch, item, "category", caps, np.ones(len(launch.item), np.bool_))
 
 
-def sellers(launch: Launch) -> Check:
-    """R16: at most so many items of one seller at the top."""
-    limits = launch.limits
-    most = np.full(len(launch.served), limits.max_per_seller)
-    top = rank_in_row(launch.row, launch.served.offsets) < limits.seller_places
-    expected = f"at most {limits.max_per_seller} items of a seller in the first {limits.seller_places} places"
-    return _capped(launch, "rules.sellers", "seller", most, top, expected, "rules.MaxPerGroup")
+def sellers(launch: LaunchContext) -> Check:
+    """Check that no seller has too many items at the top."""
+    cap, places = launch.limits.max_per_seller, launch.limits.seller_places
+    item = Item(
+        "rules.sellers", f"at most {cap} items of a seller in the first {places} places", "rules.MaxPerGroup"
+    )
+    top = rank_in_row(launch.row, launch.served.offsets) < places
+    return _capped(launch, item, "seller", np.full(len(launch.served), cap), top)
 
 
-def disclosure(launch: Launch) -> Check:
-    """R15: what is sponsored says so."""
-    name, expected = "rules.disclosure", "a label on every sponsored item"
-    value = launch.columns["sponsored"]
-    if value is None:
-        return unchecked(name, "nothing says what is sponsored", expected, "sponsored=column or array")
+def disclosure(launch: LaunchContext) -> Check:
+    """Check that sponsored items are labelled."""
+    item = Item("rules.disclosure", "a label on every sponsored item", "rules.Disclose")
+    sponsored = launch.columns["sponsored"]
+    if sponsored is None:
+        return item.unchecked("nothing says what is sponsored", "sponsored=column or array")
     labels = launch.served.columns.get("labels", np.full(len(launch.item), "", object))
-    bad = (labels == "") & ~(value[launch.item] <= 0)
-    return _items(launch, name, bad, "sponsored, or perhaps so, without a label", expected, "rules.Disclose")
+    bare = (labels == "") & ~(sponsored[launch.item] <= 0)
+    return _none_of(launch, item, bare, "sponsored, or perhaps so, without a label")
 
 
-def removals(launch: Launch) -> Check:
-    """R17: rules remove some candidates, not nearly all."""
-    name, expected = "rules.removals", "rules that leave candidates to choose from"
-    found = [rule for rule in rules.report(launch.served).rules if rule.kind in ("filter", "check")]
-    if not found:
-        return unchecked(name, "no rule removes anything", expected)
-    shares = {rule.name: rule.removed / max(rule.n_in, 1) for rule in found}
-    worst = max(shares, key=lambda rule: shares[rule])
-    limits = launch.limits
-    return judged(
-        name,
-        shares[worst],
-        limits.warn_removed,
-        limits.fail_removed,
-        f"{worst} removes {shares[worst]:.0%} of its candidates, the most of {len(found)} rules",
-        expected,
+def removals(launch: LaunchContext) -> Check:
+    """Check that no rule removes nearly all candidates."""
+    filters = [rule for rule in rules.report(launch.served).rules if rule.kind in ("filter", "check")]
+    shares = {rule.name: rule.removed / max(rule.n_in, 1) for rule in filters}
+    worst = max(shares, key=lambda name: shares[name], default="")
+    item = Item(
+        "rules.removals",
+        "rules that leave candidates to choose from",
         f"look at what {worst} removes: rules.report",
-        **shares,
+    )
+    if not shares:
+        return item.unchecked("no rule removes anything")
+    return item.graded(
+        shares[worst],
+        f"{worst} removes {shares[worst]:.0%} of its candidates, the most of {len(filters)} rules",
+        warn=launch.limits.warn_removed,
+        fail=launch.limits.fail_removed,
+        evidence=shares,
     )
 
 
-def _items(launch: Launch, name: str, bad: BoolArray, what: str, expected: str, hint: str) -> Check:
+def _none_of(launch: LaunchContext, item: Item, bad: BoolArray, adjective: str) -> Check:
     """Judge served items one by one: a single bad one fails."""
     if not len(bad):
-        return unchecked(name, "no item was served", expected)
+        return item.unchecked("no item was served")
     n = int(np.count_nonzero(bad))
-    evidence = {
-        "served": len(bad),
-        "bad": n,
-        "items": launch.train.item_ids.decode(np.unique(launch.item[bad])[:5]).tolist(),
-    }
+    examples = launch.train.item_ids.decode(np.unique(launch.item[bad])[:5]).tolist()
+    evidence = {"served": len(bad), "bad": n, "items": examples}
     if n:
-        return Check(
-            name, "fail", f"{n} of {len(bad)} served items are {what}", expected, hint, evidence=evidence
-        )
-    return Check(name, "pass", f"none of {len(bad)} served items is {what}", expected, evidence=evidence)
+        return item.check("fail", f"{n} of {len(bad)} served items are {adjective}", evidence=evidence)
+    return item.check("pass", f"none of {len(bad)} served items is {adjective}", evidence=evidence)
 
 
-def _capped(
-    launch: Launch, name: str, column: str, most: IntArray, among: BoolArray, expected: str, hint: str
-) -> Check:
+def _capped(launch: LaunchContext, item: Item, column: str, caps: IntArray, among: BoolArray) -> Check:
     """Judge lists by how many items of one group they have; a limit that was relaxed on record only warns."""
-    value = launch.columns[column]
-    if value is None:
-        return unchecked(
-            name, f"nothing says what {column} an item has", expected, f"{column}=column or array"
-        )
+    group = launch.columns[column]
+    if group is None:
+        return item.unchecked(f"nothing says what {column} an item has", f"{column}=column or array")
     if not len(launch.item):
-        return unchecked(name, "no item was served", expected)
-    pair = np.stack([launch.row[among], value[launch.item[among]]])
-    groups, counts = np.unique(pair[:, ~np.isnan(pair[1])], axis=1, return_counts=True)
+        return item.unchecked("no item was served")
+    pairs = np.stack([launch.row[among], group[launch.item[among]]])
+    groups, counts = np.unique(pairs[:, ~np.isnan(pairs[1])], axis=1, return_counts=True)
     row = groups[0].astype(np.int64)
-    broken = np.unique(row[counts > most[row]])
-    told = [any("relaxed" in reason for reason in launch.served.reasons[one]) for one in broken.tolist()]
-    silent = len(told) - sum(told)
-    status: Status = "fail" if silent else "warn" if told else "pass"
+    broken = np.unique(row[counts > caps[row]]).tolist()
+    silent = sum(not any("relaxed" in reason for reason in launch.served.reasons[one]) for one in broken)
+    status: Status = "fail" if silent else "warn" if broken else "pass"
     message = f"{len(broken)} of {len(launch.served)} lists break it, {silent} of them without a record"
     evidence = {"lists": len(launch.served), "broken": len(broken), "silent": silent}
-    return Check(name, status, message, expected, "" if status == "pass" else hint, evidence=evidence)
+    return item.check(status, message, evidence=evidence)

@@ -320,7 +320,7 @@ def test_observers_see_nothing_of_it(world: World) -> None:
 def test_bad_options_are_refused(world: World) -> None:
     with pytest.raises(ConfigurationError, match="did you mean 'budget_ms'"):
         rk.preflight(world.pipeline, world.train, budget_m=3)
-    with pytest.raises(ConfigurationError, match="at least 1"):
+    with pytest.raises(ConfigurationError, match="n_users=0; expected a whole number of at least 1"):
         rk.preflight(world.pipeline, world.train, n_users=0)
     limits = PreflightLimits().changed(max_age="48h", margin=0.1)
     assert (limits.validation.max_age, limits.margin) == ("48h", 0.1)

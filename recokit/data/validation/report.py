@@ -177,17 +177,16 @@ class CheckReport(Report):
         return "\n".join([f"{self.title}: {self.status}", *(f"  {check}" for check in self.checks)])
 
     def _content(self) -> Content:
-        rows = [
-            (
-                c.status,
-                c.name,
-                c.subject,
-                c.message,
-                c.expected,
-                c.hint,
-                f"{len(c.rows):,}" if len(c.rows) else "",
-            )
-            for c in sorted(self.checks, key=lambda c: -_ORDER.index(c.status))
-        ]
-        header = ("status", "check", "of", "found", "expected", "hint", "rows")
-        return Content(f"{self.title}: {self.status}", [Table(header, rows)])
+        checks = sorted(self.checks, key=lambda check: -_ORDER.index(check.status))
+        columns = {
+            "status": [check.status for check in checks],
+            "check": [check.name for check in checks],
+            "of": [check.subject for check in checks],
+            "found": [check.message for check in checks],
+            "expected": [check.expected for check in checks],
+            "hint": [check.hint for check in checks],
+            "rows": [f"{len(check.rows):,}" if len(check.rows) else "" for check in checks],
+        }
+        filled = {name: column for name, column in columns.items() if any(column)}
+        rows = list(zip(*filled.values(), strict=True))
+        return Content(f"{self.title}: {self.status}", [Table(list(filled), rows)])
