@@ -152,6 +152,7 @@ class Trainable(Protocol):
     def fit(self, dataset: Dataset) -> Any: ...
 
 
+@runtime_checkable
 class RankerTrainable(Protocol):
     """Learns from labelled candidates. A Scorer's ``fit`` is always this one."""
 

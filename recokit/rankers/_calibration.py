@@ -138,8 +138,8 @@ def _logistic(
 
     start = np.append(spread / len(terms), np.log(rate / (1 - rate)) if free else 0.0)
     bounds = [(0.0, None)] * len(terms) + [(None, None) if free else (0.0, 0.0)]
-    found = minimize(
+    result = minimize(
         loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-13}
     )
-    slope: FloatArray = found.x[:-1] / spread
-    return slope, float(found.x[-1] - slope @ centre)
+    slope: FloatArray = result.x[:-1] / spread
+    return slope, float(result.x[-1] - slope @ centre)

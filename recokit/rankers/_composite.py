@@ -1,4 +1,4 @@
-"""What rankers made of rankers share: they fit, bind and hold out for their parts."""
+"""Rankers made of rankers: they fit, bind and hold out for their parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recokit._kernels.segments import offsets_to_rows
 from recokit._utils.params import clone
 from recokit.data import Candidates, RankingData, Requests, Schema
 from recokit.errors import ConfigurationError
-from recokit.protocols import Role, role_of
+from recokit.protocols import Bindable, RankerTrainable, Role, role_of, traits_of
 
 __all__ = ["as_candidates", "bound_parts", "check_rankers", "fit_held_out", "fit_parts", "requires_of"]
 
@@ -29,33 +29,33 @@ def check_rankers(rankers: Sequence[Any], who: str) -> None:
 
 
 def fit_parts(rankers: Sequence[Any], data: RankingData) -> list[Any]:
-    """Return fitted clones; what learns nothing is taken as it is."""
-    return [clone(ranker).fit(data) if hasattr(ranker, "fit") else ranker for ranker in rankers]
+    """Return fitted clones; rankers that learn nothing are taken as they are."""
+    return [clone(ranker).fit(data) if isinstance(ranker, RankerTrainable) else ranker for ranker in rankers]
 
 
 def fit_held_out(rankers: Sequence[Any], data: RankingData) -> tuple[list[Any], RankingData] | None:
     """Return rankers fitted without every other validation group, and these groups; None without validation rows.
 
-    Rankers choose by the groups that are left to them, and may learn from these too: what is chosen between or beyond
-    them has to be judged by rows that none has seen.
+    Rankers choose by the groups that are left to them, and may learn from these too: a choice between or beyond them
+    has to be judged by rows that none has seen.
     """
     held = data.validation
     if held is None or len(held.offsets) < 3:
         return None
     groups = np.arange(len(held.offsets) - 1)
     part = replace(data, validation=held.take(groups[::2]))
-    judged = replace(held.take(groups[1::2]), schema=data.schema, validation=None)
-    return fit_parts(rankers, part), judged
+    unseen = replace(held.take(groups[1::2]), schema=data.schema, validation=None)
+    return fit_parts(rankers, part), unseen
 
 
 def bound_parts(rankers: Sequence[Any], schema: Schema) -> list[Any]:
     """Return rankers bound to a schema."""
-    return [ranker.bind(schema) if hasattr(ranker, "bind") else ranker for ranker in rankers]
+    return [ranker.bind(schema) if isinstance(ranker, Bindable) else ranker for ranker in rankers]
 
 
 def requires_of(rankers: Sequence[Any]) -> tuple[str, ...]:
     """Return the names that rankers need."""
-    return tuple(dict.fromkeys(name for ranker in rankers for name in getattr(ranker, "requires", ())))
+    return tuple(dict.fromkeys(name for ranker in rankers for name in traits_of(ranker).requires))
 
 
 def as_candidates(data: RankingData) -> Candidates:

@@ -7,26 +7,32 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recokit._utils.options import Rule, optional, whole
 from recokit.data import Schema, Vocabulary
-from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, IntArray
 
-__all__ = ["Levels", "check_embeddings"]
+__all__ = ["EMBEDDINGS", "EmbeddingIndex"]
 
 
-def check_embeddings(embeddings: Mapping[str, int] | None) -> None:
-    """Check the option ``embeddings``."""
-    for name, width in (embeddings or {}).items():
-        if name.partition(".")[0] not in ("user", "item") or width < 1:
-            raise ConfigurationError(
-                f"found {name!r}: {width!r} in embeddings; expected 'user', 'item', or a categorical column such as "
-                "'item.category', with a width of at least 1"
-            )
+def _are_embeddings(embeddings: Mapping[str, int]) -> bool:
+    return all(
+        name.partition(".")[0] in ("user", "item") and whole(1).holds(width)
+        for name, width in embeddings.items()
+    )
+
+
+#: Rule of the option ``embeddings``.
+EMBEDDINGS = optional(
+    Rule(
+        "'user', 'item' or categorical columns such as 'item.category', each with a width of at least 1",
+        _are_embeddings,
+    )
+)
 
 
 @dataclass(frozen=True, eq=False)
-class Levels:
-    """One column of ids or labels: what is known of it, and the embedding row of each entity code.
+class EmbeddingIndex:
+    """Embedding rows of one column of ids or labels, by entity code.
 
     Parameters
     ----------
@@ -43,7 +49,9 @@ class Levels:
     rows: IntArray
 
     @classmethod
-    def learn(cls, name: str, schema: Schema, user: IntArray, item: IntArray, min_rows: int) -> Levels:
+    def learn(
+        cls, name: str, schema: Schema, user: IntArray, item: IntArray, min_rows: int
+    ) -> EmbeddingIndex:
         """Learn the values that at least ``min_rows`` training rows have."""
         codes, vocabulary = _column(schema, name)
         seen = np.bincount(codes[user if _of_user(name) else item], minlength=len(vocabulary) + 1)
@@ -51,7 +59,7 @@ class Levels:
         common = np.flatnonzero(seen >= min_rows)
         return cls(name, vocabulary.decode(common), np.zeros(0, np.int64)).bind(schema)
 
-    def bind(self, schema: Schema) -> Levels:
+    def bind(self, schema: Schema) -> EmbeddingIndex:
         """Return the same values with the rows of another model's codes."""
         codes, vocabulary = _column(schema, self.name)
         row = np.zeros(len(vocabulary) + 1, np.int64)

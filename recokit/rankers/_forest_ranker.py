@@ -1,31 +1,30 @@
-"""What the tree rankers share: fit and learn on, score and explain from plain arrays."""
+"""Rankers made of trees: fit and learn on, score and explain from plain arrays."""
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Self
 
 from recokit._kernels.forest import Forest
 from recokit._kernels.tree_shap import contributions_of, expected_score
-from recokit._utils.params import Configured, require_fitted
-from recokit.data import Candidates, RankingData, Schema
-from recokit.errors import ConfigurationError
-from recokit.rankers._inputs import all_rows, bound_positions, positions_of, select
+from recokit._utils.options import between, require, whole
+from recokit._utils.params import is_fitted, require_fitted
+from recokit.data import Candidates, RankingData
+from recokit.rankers._inputs import NamedFeatures, all_rows, positions_of
 from recokit.typing import Float32Array, FloatArray, IntArray
 
-__all__ = ["ForestRanker", "check_ranges", "check_rate"]
+__all__ = ["RATE", "ForestRanker"]
+
+#: Rule of options that are a share above 0.
+RATE = between(0, 1, open_low=True)
 
 
-class ForestRanker(Configured, ABC):
+class ForestRanker(NamedFeatures, ABC):
     """A ranker whose model is a :class:`Forest`; subclasses say how trees are learned and what their sum means."""
 
     n_estimators: int
-    features: Sequence[str] | None
 
     forest_: Forest
-    feature_names_: tuple[str, ...]
     n_estimators_: int
     intercept_: float
     largest_gain_: float
@@ -40,12 +39,12 @@ class ForestRanker(Configured, ABC):
         ConfigurationError
             If ``features`` names one that the data lacks.
         """
-        names = tuple(self.features) if self.features is not None else data.feature_names
-        columns = positions_of(names, data.feature_names, type(self).__name__)
+        names, columns = self._wanted(data)
         rows = all_rows(data)
         self.largest_gain_ = float(rows.label.max(initial=0.0))
         n_trees = self._choose_n_trees(data, columns)
-        return self._keep(self._learn(rows, columns, n_trees, None), names)
+        self._use(names)
+        return self._keep(self._learn(rows, columns, n_trees, None))
 
     def partial_fit(self, data: RankingData, n_estimators: int = 20) -> Self:
         """Learn on: more trees for newer rows, begun at what the present trees say of them.
@@ -67,24 +66,17 @@ class ForestRanker(Configured, ABC):
         ConfigurationError
             If a feature of the last fit is missing, or ``n_estimators`` is below 1.
         """
-        if not hasattr(self, "forest_"):
+        if not is_fitted(self, "forest_"):
             return self.fit(data)
-        check_ranges(self, n_estimators=(n_estimators, 1, float("inf")))
+        require(whole(1), n_estimators=n_estimators)
         columns = positions_of(self.feature_names_, data.feature_names, type(self).__name__)
         more = self._learn(all_rows(data), columns, n_estimators, self.forest_)
-        return self._keep(self.forest_.extended(more), self.feature_names_)
-
-    def bind(self, schema: Schema) -> Self:
-        """Learn where the features stand; ConfigurationError where one is missing."""
-        bound = copy.copy(self)
-        names = getattr(self, "feature_names_", self.features)
-        bound.__dict__.update(bound_positions(self, schema, names))
-        return bound
+        return self._keep(self.forest_.extended(more))
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the scores, (N,) float32."""
         require_fitted(self, "forest_")
-        return self._answer(self.forest_.raw_score(select(self, candidates)))
+        return self._answer(self.forest_.raw_score(self._select(candidates)))
 
     def contributions(self, candidates: Candidates) -> FloatArray:
         """Return what each feature adds to the raw score, (N, F) float64, in the order of ``feature_names_``.
@@ -95,10 +87,10 @@ class ForestRanker(Configured, ABC):
         that was scored; the first call after loading prepares the trees, some 0.1 s.
         """
         require_fitted(self, "forest_")
-        return contributions_of(self.forest_, select(self, candidates))
+        return contributions_of(self.forest_, self._select(candidates))
 
-    def _keep(self, forest: Forest, names: tuple[str, ...]) -> Self:
-        self.forest_, self.feature_names_ = forest, names
+    def _keep(self, forest: Forest) -> Self:
+        self.forest_ = forest
         self.n_estimators_, self.intercept_ = forest.n_trees, expected_score(forest)
         return self
 
@@ -113,18 +105,3 @@ class ForestRanker(Configured, ABC):
     @abstractmethod
     def _answer(self, raw: FloatArray) -> Float32Array:
         """Turn sums of leaves into scores."""
-
-
-def check_ranges(ranker: ForestRanker, **options: tuple[float, float, float]) -> None:
-    """Check options given as (value, lowest, highest)."""
-    for name, (value, low, high) in options.items():
-        if not low <= value <= high:
-            raise ConfigurationError(
-                f"found {name}={value} for {type(ranker).__name__}; expected {low} to {high}"
-            )
-
-
-def check_rate(name: str, rate: float) -> None:
-    """Check an option that is a share above 0."""
-    if not 0.0 < rate <= 1.0:
-        raise ConfigurationError(f"found {name}={rate}; expected above 0 and at most 1")

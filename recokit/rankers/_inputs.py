@@ -1,39 +1,40 @@
-"""What all rankers share: features found by name, and what the labels mean."""
+"""Inputs of rankers: features found by name, and the meaning of labels."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from recokit._utils.options import Rule, optional
+from recokit._utils.params import Configured, is_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = [
+    "DISTINCT_NAMES",
+    "FEATURES",
+    "NamedFeatures",
     "Targets",
     "all_rows",
-    "bound_positions",
-    "check_features",
     "checked_labels",
-    "columns_of",
     "positions_of",
     "require_negatives",
-    "select",
     "sigmoid",
 ]
 
 
-def check_features(features: Sequence[str] | None) -> None:
-    """Check the option ``features``: None for all, or distinct names."""
-    if features is None:
-        return
-    if isinstance(features, str) or not features or len(set(features)) != len(features):
-        raise ConfigurationError(
-            f"found features={features!r}; expected None for all, or a sequence of distinct names such as ('price',)"
-        )
+def _distinct(names: Any) -> bool:
+    return bool(names) and not isinstance(names, str) and len(set(names)) == len(names)
+
+
+DISTINCT_NAMES = Rule("a sequence of distinct names such as ('price',)", _distinct)
+#: Rule of the option ``features``.
+FEATURES = optional(DISTINCT_NAMES)
 
 
 def positions_of(names: Sequence[str], known: Sequence[str], who: str) -> IntArray:
@@ -55,41 +56,59 @@ def positions_of(names: Sequence[str], known: Sequence[str], who: str) -> IntArr
     return np.array([place[name] for name in names], np.int64)
 
 
-def bound_positions(stage: Any, schema: Schema, names: Sequence[str] | None) -> dict[str, Any]:
-    """Return the attributes that bind a ranker to a schema's features."""
-    if names is None:
-        return {}
-    positions = positions_of(names, schema.feature_names, type(stage).__name__)
-    return {"bound_names_": tuple(schema.feature_names), "positions_": positions}
+class NamedFeatures(Configured):
+    """A ranker that finds its features by name, so that it serves wherever something provides them.
 
+    Subclasses have the option ``features``, and call :meth:`_use` when they know which features they take, in order.
+    """
 
-def select(stage: Any, candidates: Candidates) -> Float32Array:
-    """Return the features that a fitted ranker uses, (N, F), in the order of its fit; matched by name."""
-    positions = _positions(stage, candidates)
-    if positions is None:
-        return candidates.features
-    # take keeps rows contiguous, where indexing would transpose the memory and with it the order of summation.
-    picked: Float32Array = candidates.features.take(positions, axis=1)
-    return picked
+    features: Sequence[str] | None
+    feature_names_: tuple[str, ...]
+    positions_: IntArray
+    #: The names at whose ``positions_`` the features stand, once bound.
+    bound_names_: tuple[str, ...] | None = None
 
-
-def columns_of(stage: Any, candidates: Candidates, rows: slice = slice(None)) -> Float32Array:
-    """Return a copy of the features that a fitted ranker uses, (F, N): each one contiguous; matched by name."""
-    positions = _positions(stage, candidates)
-    features = candidates.features[rows].T
-    return np.array(features, order="C") if positions is None else features[positions]
-
-
-def _positions(stage: Any, candidates: Candidates) -> IntArray | None:
-    """Return where the features that a ranker uses stand; None where they are all there are, in order."""
-    names: tuple[str, ...] = stage.feature_names_
-    found = candidates.feature_names
-    if found == names:
-        return None
-    if getattr(stage, "bound_names_", None) == found:
-        bound: IntArray = stage.positions_
+    def bind(self, schema: Schema) -> Self:
+        """Learn where the features stand; ConfigurationError where one is missing."""
+        bound = copy.copy(self)
+        names = self.feature_names_ if is_fitted(self, "feature_names_") else self.features
+        if names is not None:
+            bound.positions_ = positions_of(names, schema.feature_names, type(self).__name__)
+            bound.bound_names_ = tuple(schema.feature_names)
         return bound
-    return positions_of(names, found, type(stage).__name__)
+
+    def _use(self, names: Sequence[str]) -> None:
+        """Set the features used; where they stand is no longer known."""
+        self.feature_names_, self.bound_names_ = tuple(names), None
+
+    def _wanted(self, data: RankingData) -> tuple[tuple[str, ...], IntArray]:
+        """Return the features to learn from, by the option or all, and their columns in training rows."""
+        names = tuple(self.features) if self.features is not None else data.feature_names
+        return names, positions_of(names, data.feature_names, type(self).__name__)
+
+    def _select(self, candidates: Candidates) -> Float32Array:
+        """Return the features used, (N, F), in the order of the fit."""
+        positions = self._positions(candidates)
+        if positions is None:
+            return candidates.features
+        # take keeps rows contiguous, where indexing would transpose the memory and with it the order of summation.
+        picked: Float32Array = candidates.features.take(positions, axis=1)
+        return picked
+
+    def _columns(self, candidates: Candidates, rows: slice = slice(None)) -> Float32Array:
+        """Return a copy of the features used, (F, N), each contiguous, in the order of the fit."""
+        positions = self._positions(candidates)
+        features = candidates.features[rows].T
+        return np.array(features, order="C") if positions is None else features[positions]
+
+    def _positions(self, candidates: Candidates) -> IntArray | None:
+        """Return where the features used stand; None where they are all there are, in order."""
+        names = candidates.feature_names
+        if names == self.feature_names_:
+            return None
+        if names == self.bound_names_:
+            return self.positions_
+        return positions_of(self.feature_names_, names, type(self).__name__)
 
 
 def sigmoid(raw: AnyArray) -> Float32Array:

@@ -1,19 +1,17 @@
-"""What the linear rankers share: one product for each request, on features of one scale."""
+"""Linear rankers: one product for each request, on features of one scale."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Self
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.options import check_options, finite
+from recokit._utils.params import require_fitted
 from recokit._utils.threads import limited_threads
-from recokit.data import Candidates, Schema
-from recokit.errors import ConfigurationError
-from recokit.rankers._inputs import bound_positions, check_features, columns_of
+from recokit.data import Candidates
+from recokit.rankers._inputs import FEATURES, NamedFeatures
 from recokit.rankers._losses import Groups, Objective, loss_around
 from recokit.rankers._scaling import Transform, sometimes_missing
 from recokit.typing import Float32Array, FloatArray
@@ -25,14 +23,12 @@ __all__ = ["LinearModel", "minimise"]
 _BLOCK = 4096
 
 
-class LinearModel(Configured):
+class LinearModel(NamedFeatures):
     """A linear ranker; subclasses say how the weights are learned and what the product means."""
 
     regularization: float
     missing_indicator: bool
-    features: Sequence[str] | None
 
-    feature_names_: tuple[str, ...]
     transform_: Transform
     coef_: Float32Array
     missing_coef_: Float32Array
@@ -41,23 +37,9 @@ class LinearModel(Configured):
     def _set_options(
         self, regularization: float, missing_indicator: bool, features: Sequence[str] | None
     ) -> None:
-        if not (np.isfinite(regularization) and regularization >= 0):
-            raise ConfigurationError(
-                f"found regularization={regularization}; expected a finite number of at least 0"
-            )
-        check_features(features)
-        self.regularization, self.missing_indicator, self.features = (
-            regularization,
-            missing_indicator,
-            features,
-        )
-
-    def bind(self, schema: Schema) -> Self:
-        """Learn where the features stand; ConfigurationError where one is missing."""
-        bound = copy.copy(self)
-        names = getattr(self, "feature_names_", self.features)
-        bound.__dict__.update(bound_positions(self, schema, names))
-        return bound
+        self.regularization, self.missing_indicator = regularization, missing_indicator
+        self.features = features
+        check_options(self, {"regularization": finite(0), "features": FEATURES})
 
     def contributions(self, candidates: Candidates) -> Float32Array:
         """Return what each feature adds to the score, (N, F) float32, in the order of ``feature_names_``.
@@ -65,7 +47,7 @@ class LinearModel(Configured):
         Exact: the sum over a row and ``intercept_`` is the score, or the log-odds of a score that is a probability.
         """
         require_fitted(self, "coef_")
-        centred, missing = self.transform_.centre(columns_of(self, candidates))
+        centred, missing = self.transform_.centre(self._columns(candidates))
         parts = (
             centred * (self.coef_ / self.transform_.scale)[:, None] + missing * self.missing_coef_[:, None]
         )
@@ -79,7 +61,7 @@ class LinearModel(Configured):
         coef, indicated = self.coef_ / self.transform_.scale, np.flatnonzero(self.missing_coef_)
         for start in range(0, n, _BLOCK):
             rows = slice(start, min(start + _BLOCK, n))
-            centred, missing = self.transform_.centre(columns_of(self, candidates, rows))
+            centred, missing = self.transform_.centre(self._columns(candidates, rows))
             raw[rows] = _product(centred, coef)
             if len(indicated):
                 raw[rows] += _product(missing[indicated].astype(np.float32), self.missing_coef_[indicated])
@@ -101,7 +83,7 @@ class LinearModel(Configured):
         self.coef_ = coef[: len(names)].astype(np.float32)
         self.missing_coef_ = np.zeros(len(names), np.float32)
         self.missing_coef_[indicated] = coef[len(names) :]
-        self.feature_names_ = tuple(names[i] for i in order)
+        self._use([names[i] for i in order])
 
 
 def _product(columns: Float32Array, coef: Float32Array) -> Float32Array:
@@ -136,8 +118,8 @@ def minimise(
         for turn in range(n_rounds):
             objective = loss_around(first if turn == 0 else loss, groups, design @ coef)
             penalised = partial(_penalised, objective, design, regularization)
-            found = minimize(penalised, coef, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-            coef = found.x
+            result = minimize(penalised, coef, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+            coef = result.x
     return np.asarray(coef)
 
 

@@ -1,4 +1,4 @@
-"""Losses of scores within groups, with their gradients: what the linear ranker, the networks and Blend learn by."""
+"""Losses of scores within groups, with their gradients: for the linear ranker, the networks and Blend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from recokit._kernels.hashing import row_seeds, uniform
 from recokit._kernels.segments import counts_to_offsets, gather_segments, offsets_to_rows, segment_sum
 from recokit.data import RankingData
-from recokit.errors import ConfigurationError, DataError
+from recokit.errors import DataError
 from recokit.rankers._inputs import checked_labels, require_negatives
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
@@ -22,7 +22,6 @@ __all__ = [
     "Objective",
     "Pairs",
     "can_learn",
-    "check_loss",
     "groups_of",
     "loss_around",
     "mean_ndcg",
@@ -35,12 +34,6 @@ Objective: TypeAlias = Callable[[FloatArray], tuple[float, FloatArray]]
 LOSSES = ("softmax", "bpr", "lambdarank")
 #: Most rows of lower gain that a row is compared with: a stratified sample of them stands for the rest.
 MAX_PAIRS = 100
-
-
-def check_loss(loss: str, known: tuple[str, ...] = LOSSES) -> None:
-    """Check the option ``loss``."""
-    if loss not in known:
-        raise ConfigurationError(f"found loss={loss!r}; expected one of {', '.join(map(repr, known))}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +145,8 @@ class Pairs:
     weight: FloatArray
 
     @classmethod
-    def of(cls, groups: Groups, *, seed: int = 0, most: int = MAX_PAIRS) -> Pairs:
-        """Pair each row with those of lower gain in its group: all, or a stratified sample of ``most`` of them.
+    def of(cls, groups: Groups, *, seed: int = 0, max_pairs: int = MAX_PAIRS) -> Pairs:
+        """Pair each row with those of lower gain in its group: all, or a stratified sample of ``max_pairs``.
 
         Examples
         --------
@@ -168,7 +161,7 @@ class Pairs:
         new[1:] = (label[1:] != label[:-1]) | (row[1:] != row[:-1])
         # Sorted by gain, the rows of lower gain are the first ones of the group.
         n_lower = np.maximum.accumulate(np.where(new, np.arange(len(order)), 0)) - start
-        n_taken = np.minimum(n_lower, most)
+        n_taken = np.minimum(n_lower, max_pairs)
         place = np.repeat(np.arange(len(order)), n_taken)
         nth = np.arange(len(place)) - np.repeat(counts_to_offsets(n_taken)[:-1], n_taken)
         share = n_lower[place] / n_taken[place]

@@ -1,4 +1,4 @@
-"""What the networks share: inputs, training with early stopping, and scores without torch.
+"""Rankers made of a network: inputs, training with early stopping, and scores without torch.
 
 A network is one function of its weights, written for numpy arrays and tensors alike: training runs it on tensors,
 serving on the same weights as plain arrays.
@@ -6,12 +6,11 @@ serving on the same weights as plain arrays.
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
 
@@ -20,23 +19,21 @@ from recokit._neural.training import (
     Trained,
     Training,
     Weights,
-    check_count,
-    check_training,
     dropout,
     generator,
     threads,
     train,
 )
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.options import Rule, above, between, check_options, finite, one_of, whole
+from recokit._utils.params import require_fitted
 from recokit._utils.threads import limited_threads
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
-from recokit.rankers._embeddings import Levels, check_embeddings
+from recokit.rankers._embeddings import EMBEDDINGS, EmbeddingIndex
 from recokit.rankers._inputs import (
+    FEATURES,
+    NamedFeatures,
     all_rows,
-    bound_positions,
-    check_features,
-    columns_of,
     positions_of,
     sigmoid,
 )
@@ -44,7 +41,6 @@ from recokit.rankers._losses import (
     LOSSES,
     Groups,
     can_learn,
-    check_loss,
     groups_of,
     loss_around,
     mean_ndcg,
@@ -58,6 +54,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Math", "NeuralRanker", "Numpy", "Torch", "layers", "run_layers"]
 
+
+def _are_widths(hidden: Sequence[int]) -> bool:
+    return all(whole(1).holds(width) for width in hidden)
+
+
+_OPTIONS = {
+    "hidden": Rule("widths of at least 1, such as (64, 32)", _are_widths),
+    "loss": one_of("log", *LOSSES),
+    "embeddings": EMBEDDINGS,
+    "min_rows": whole(1),
+    "dropout": between(0, 1, open_high=True),
+    "n_epochs": whole(1),
+    "patience": whole(1),
+    "batch_size": whole(1),
+    "learning_rate": above(0),
+    "weight_decay": finite(0),
+    "features": FEATURES,
+}
+
 #: Inputs are cut off at so many deviations: what lies farther out than training ever saw must not rule a score.
 LIMIT = 8.0
 #: Rows that a validation score is computed for at a time.
@@ -67,7 +82,7 @@ _PRODUCT = 2**18
 
 
 class Math(Protocol):
-    """What numpy arrays and tensors do under different names."""
+    """Operations that numpy arrays and tensors have under different names."""
 
     def relu(self, x: Any) -> Any:
         """Return x, 0 where it is negative."""
@@ -145,7 +160,7 @@ def layers(widths: Sequence[int], random: torch.Generator, prefix: str = "") -> 
 
 
 def run_layers(x: Any, weights: Mapping[str, Any], n_layers: int, math: Math, prefix: str = "") -> Any:
-    """Return what fully connected layers make of x; with a rectifier and dropout behind each."""
+    """Return x after fully connected layers, each with a rectifier and dropout behind it."""
     for i in range(n_layers):
         x = math.thin(math.relu(x @ weights[f"{prefix}w{i}"] + weights[f"{prefix}b{i}"]))
     return x
@@ -160,44 +175,36 @@ class _Rows:
     groups: Groups
 
 
-class NeuralRanker(Configured, ABC):
+class NeuralRanker(NamedFeatures, ABC):
     """A network; subclasses say what it computes."""
 
-    loss: str
-    embeddings: Mapping[str, int] | None
-    min_rows: int
-    dropout: float
-    n_epochs: int
-    patience: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    refit: bool
-    random_state: int
-    features: Sequence[str] | None
-    progress: bool
-
-    feature_names_: tuple[str, ...]
     weights_: Arrays
     transform_: Transform
+    levels_: tuple[EmbeddingIndex, ...] = ()
 
-    def _set_options(self, hidden: Sequence[int], **options: Any) -> None:
-        check_loss(options["loss"], ("log", *LOSSES))
-        check_embeddings(options["embeddings"])
-        check_features(options["features"])
-        for width in hidden:
-            check_count("hidden", width)
-        check_count("min_rows", options["min_rows"])
-        if not 0 <= options["dropout"] < 1:
-            raise ConfigurationError(f"found dropout={options['dropout']}; expected at least 0 and below 1")
-        trained = ("n_epochs", "patience", "batch_size", "learning_rate", "weight_decay")
-        given = {name: options[name] for name in trained}
-        check_training(**given, validation=None, validation_share=0.5, n_threads=1)
-        self.hidden = hidden
-        for name, value in options.items():
-            setattr(self, name, value)
-
-    hidden: Sequence[int]
+    def __init__(
+        self,
+        hidden: Sequence[int] = (64, 32),
+        *,
+        loss: Literal["log", "softmax", "bpr", "lambdarank"] = "log",
+        embeddings: Mapping[str, int] | None = None,
+        min_rows: int = 10,
+        dropout: float = 0.1,
+        n_epochs: int = 30,
+        patience: int = 3,
+        batch_size: int = 512,
+        learning_rate: float = 0.002,
+        weight_decay: float = 0.0001,
+        refit: bool = True,
+        random_state: int = 0,
+        features: Sequence[str] | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.hidden, self.loss, self.embeddings, self.min_rows = hidden, loss, embeddings, min_rows
+        self.dropout, self.n_epochs, self.patience = dropout, n_epochs, patience
+        self.batch_size, self.learning_rate, self.weight_decay = batch_size, learning_rate, weight_decay
+        self.refit, self.random_state, self.features, self.progress = refit, random_state, features, progress
+        check_options(self, _OPTIONS)
 
     @abstractmethod
     def _initial(self, n_inputs: int, random: torch.Generator) -> Weights:
@@ -223,7 +230,7 @@ class NeuralRanker(Configured, ABC):
         ConfigurationError
             If ``features`` or ``embeddings`` name what the data lacks, or the loss is not finite.
         """
-        names = tuple(self.features) if self.features is not None else data.feature_names
+        names, _ = self._wanted(data)
         held = data.validation
         stops = held is not None and can_learn(held, by_row=self.loss == "log")
         everything = all_rows(data)
@@ -232,27 +239,24 @@ class NeuralRanker(Configured, ABC):
         with limited_threads(1), threads(1):
             part = replace(data, validation=None) if stops else everything
             rows = self._learn_inputs(part, names)
-            found = self._train(rows, self._rows(held) if held is not None and stops else None)
-            self.scores_, self.best_epoch_ = found.scores, found.best_epoch
+            trained = self._train(rows, self._rows(held) if held is not None and stops else None)
+            self.scores_, self.best_epoch_ = trained.scores, trained.best_epoch
             if stops and self.refit:
                 rows = self._learn_inputs(everything, names)
-                found = self._train(rows, None, found.best_epoch)
-        self.weights_ = found.weights
+                trained = self._train(rows, None, trained.best_epoch)
+        self.weights_ = trained.weights
         return self
 
     def bind(self, schema: Schema) -> Self:
         """Learn where the features stand and what the codes mean; ConfigurationError where something is missing."""
-        bound = copy.copy(self)
-        names = getattr(self, "feature_names_", self.features)
-        bound.__dict__.update(bound_positions(self, schema, names))
-        if hasattr(self, "levels_"):
-            bound.levels_ = tuple(levels.bind(schema) for levels in self.levels_)
+        bound = super().bind(schema)
+        bound.levels_ = tuple(levels.bind(schema) for levels in self.levels_)
         return bound
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the score, (N,) float32: with ``loss="log"`` the probability of a positive, else any scale."""
         require_fitted(self, "weights_")
-        inputs = self._inputs(columns_of(self, candidates))
+        inputs = self._inputs(self._columns(candidates))
         codes = [levels.of(candidates.user, candidates.item) for levels in self.levels_]
         n, size = len(candidates), self._block_size()
         if n > size:
@@ -287,15 +291,15 @@ class NeuralRanker(Configured, ABC):
         features = data.features[np.ix_(index, positions_of(names, data.feature_names, type(self).__name__))]
         order, self.transform_ = Transform.learn(features, groups.weight)
         self.indicated_ = sometimes_missing(~np.isfinite(features.T[order]))
-        self.feature_names_ = tuple(names[i] for i in order)
+        self._use([names[i] for i in order])
         schema = data.schema
         if self.embeddings and schema is None:
             raise ConfigurationError(
                 f"found embeddings of {', '.join(self.embeddings)} and training rows without a schema, which says what "
                 "codes mean; hint: RankingData(..., schema=dataset.schema), as build_training_set gives"
             )
-        self.levels_: tuple[Levels, ...] = tuple(
-            Levels.learn(name, schema, data.user[index], data.item[index], self.min_rows)
+        self.levels_ = tuple(
+            EmbeddingIndex.learn(name, schema, data.user[index], data.item[index], self.min_rows)
             for name in self.embeddings or {}
             if schema is not None
         )
@@ -321,13 +325,13 @@ class NeuralRanker(Configured, ABC):
         n_inputs = rows.inputs.shape[1] + sum(table.shape[1] for table in weights.values())
         weights |= self._initial(n_inputs, random)
         training = Training(
-            self.n_epochs if n_epochs is None else n_epochs,
-            self.patience,
-            self.learning_rate,
-            self.weight_decay,
-            None,
-            self.progress,
-            type(self).__name__,
+            n_epochs=self.n_epochs if n_epochs is None else n_epochs,
+            patience=self.patience,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            checkpoint=None,
+            progress=self.progress,
+            label=type(self).__name__,
         )
 
         def judge() -> float:
@@ -352,15 +356,15 @@ class NeuralRanker(Configured, ABC):
         for part in np.split(order, np.flatnonzero(np.diff(batch)) + 1):
             index, groups = rows.groups.take(part)
             score = self._forward(*_tensors(rows, index), weights, math)
-            found = score.detach().numpy().astype(np.float64)
-            if not np.isfinite(found).all():
+            raw = score.detach().numpy().astype(np.float64)
+            if not np.isfinite(raw).all():
                 yield float("nan")
-            value, gradient = loss_around(self.loss, groups, found, seed=seed)(found)
+            value, gradient = loss_around(self.loss, groups, raw, seed=seed)(raw)
             score.backward(torch.from_numpy((gradient / len(groups)).astype(np.float32)))
             yield value / len(groups)
 
     def _predict(self, rows: _Rows, weights: Weights) -> FloatArray:
-        """Return what torch makes of rows, (M,) float64."""
+        """Return raw scores of rows, computed by torch, (M,) float64."""
         import torch
 
         parts = [np.zeros(0, np.float32)]
@@ -389,7 +393,7 @@ def _embedding(n_rows: int, width: int, random: torch.Generator) -> torch.Tensor
     import torch
 
     table = torch.randn(n_rows, width, generator=random) * 0.05
-    table[0] = 0.0  # what nobody knows starts as nothing in particular
+    table[0] = 0.0  # unknown ids start at the origin
     return table
 
 

@@ -1,4 +1,4 @@
-"""Features on one scale: what the linear rankers and the networks see of them."""
+"""Features on one scale, for the linear rankers and the networks."""
 
 from __future__ import annotations
 

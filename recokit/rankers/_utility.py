@@ -1,4 +1,4 @@
-"""What a utility brings about at the top of the lists, and the multiplier that keeps a bound."""
+"""Means of a utility at the top of the lists, and the multiplier that keeps a bound."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recokit.errors import DataError
 from recokit.rankers._losses import Groups, weighted_ranks
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
-__all__ = ["least_multiplier", "pareto_front", "top_mean"]
+__all__ = ["pareto_front", "smallest_multiplier", "top_mean"]
 
 #: Doublings from a millionth of the scale at which both parts of a utility vary alike, and halvings after that.
 _DOUBLINGS, _HALVINGS = 50, 40
@@ -39,7 +39,7 @@ def top_mean(data: RankingData, score: AnyArray, observed: AnyArray, k: int) -> 
     return float(np.mean(groups.sum(places * observed)[filled] / total[filled]))
 
 
-def least_multiplier(reached: Callable[[float], float], bound: float, scale: float, what: str) -> float:
+def smallest_multiplier(reached: Callable[[float], float], bound: float, scale: float, term: str) -> float:
     """Return the smallest multiplier of at least 0, by bisection, with which a bound is reached.
 
     Parameters
@@ -49,7 +49,7 @@ def least_multiplier(reached: Callable[[float], float], bound: float, scale: flo
     bound : float
     scale : float
         Multiplier with which both parts of the utility count alike.
-    what : str
+    term : str
         For the error.
 
     Raises
@@ -59,7 +59,7 @@ def least_multiplier(reached: Callable[[float], float], bound: float, scale: flo
 
     Examples
     --------
-    >>> round(least_multiplier(lambda x: min(x, 5.0), 3.0, 1.0, "x"), 6)
+    >>> round(smallest_multiplier(lambda x: min(x, 5.0), 3.0, 1.0, "x"), 6)
     3.0
     """
     if reached(0.0) >= bound:
@@ -71,7 +71,7 @@ def least_multiplier(reached: Callable[[float], float], bound: float, scale: flo
         low, high = high, 2.0 * high
     else:
         raise DataError(
-            f"found a mean {what} of {reached(high):.6g} on top at most, ranked by it alone; "
+            f"found a mean {term} of {reached(high):.6g} on top at most, ranked by it alone; "
             f"expected at least {bound:g}; hint: a lower bound"
         )
     for _ in range(_HALVINGS):

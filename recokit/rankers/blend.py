@@ -10,7 +10,8 @@ import numpy as np
 
 from recokit._kernels.segments import segment_sum
 from recokit._stats.ranks import mid_ranks
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.options import one_of, require
+from recokit._utils.params import Configured, is_fitted, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
 from recokit.rankers._composite import (
@@ -75,8 +76,7 @@ class Blend(Configured):
         by: Literal["standard", "rank", "score"] = "standard",
     ) -> None:
         check_rankers(rankers, "Blend")
-        if by not in ("standard", "rank", "score"):
-            raise ConfigurationError(f"found by={by!r}; expected 'standard', 'rank' or 'score'")
+        require(one_of("standard", "rank", "score"), by=by)
         if weights is not None:
             given = np.asarray(weights, np.float64)
             if (
@@ -112,7 +112,7 @@ class Blend(Configured):
     def bind(self, schema: Schema) -> Self:
         """Return a copy with every ranker bound to the schema."""
         bound = copy.copy(self)
-        if hasattr(self, "rankers_"):
+        if is_fitted(self, "rankers_"):
             bound.rankers_ = bound_parts(self.rankers_, schema)
         else:
             bound.rankers = bound_parts(self.rankers, schema)
@@ -139,11 +139,11 @@ class Blend(Configured):
         held_out = fit_held_out(self.rankers, data)
         if held_out is None or not can_learn(held_out[1], by_row=False):
             return equal
-        rankers, judged = held_out
-        index, groups = groups_of(judged)
-        parts = self._parts(rankers, as_candidates(judged))[index]
-        found = minimise(np.nan_to_num(parts), groups, "softmax", 1.0, positive=True)
-        return found if found.any() else equal
+        rankers, unseen = held_out
+        index, groups = groups_of(unseen)
+        parts = self._parts(rankers, as_candidates(unseen))[index]
+        weights = minimise(np.nan_to_num(parts), groups, "softmax", 1.0, positive=True)
+        return weights if weights.any() else equal
 
 
 def _normalised(score: Float32Array, row: IntArray, offsets: IntArray, by: str) -> FloatArray:

@@ -9,14 +9,23 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from recokit._kernels.hashing import uniform
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.options import between, check_options, finite, one_of, whole
+from recokit._utils.params import Configured, is_fitted, require_fitted
 from recokit.data import Candidates, RankingData, Schema
-from recokit.errors import ConfigurationError, DataError, did_you_mean
+from recokit.errors import ConfigurationError, DataError
 from recokit.rankers._calibration import METHODS, fit_curve
 from recokit.rankers._composite import as_candidates, bound_parts, check_rankers, fit_parts, requires_of
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["Calibrated"]
+
+
+_OPTIONS = {
+    "method": one_of(*METHODS),
+    "share": between(0, 1, open_low=True),
+    "min_positives": whole(1),
+    "threshold": finite(),
+}
 
 
 class Calibrated(Configured):
@@ -90,15 +99,9 @@ class Calibrated(Configured):
         threshold: float = 0.0,
     ) -> None:
         check_rankers([ranker], "Calibrated")
-        if method not in METHODS:
-            raise ConfigurationError(f"found method={method!r}; {did_you_mean(str(method), METHODS)}")
-        if not 0 < share <= 1 or min_positives < 1 or not np.isfinite(threshold):
-            raise ConfigurationError(
-                f"found share={share}, min_positives={min_positives}, threshold={threshold}; expected a share above 0 "
-                "and up to 1, at least 1 positive, a finite threshold"
-            )
         self.ranker, self.method, self.by = ranker, method, by
         self.share, self.min_positives, self.threshold = share, min_positives, threshold
+        check_options(self, _OPTIONS)
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -146,7 +149,7 @@ class Calibrated(Configured):
     def bind(self, schema: Schema) -> Self:
         """Bind the ranker and the segment's column; ConfigurationError where one is missing."""
         bound = copy.copy(self)
-        if hasattr(self, "ranker_"):
+        if is_fitted(self, "ranker_"):
             bound.ranker_ = bound_parts([self.ranker_], schema)[0]
         else:
             bound.ranker = bound_parts([self.ranker], schema)[0]

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from recokit._kernels.segments import rank_in_row
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import Configured, is_fitted, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
 from recokit.rankers._composite import bound_parts, check_rankers, fit_parts, requires_of
@@ -83,7 +83,7 @@ class Cascade(Configured):
     def bind(self, schema: Schema) -> Self:
         """Return a copy with every ranker bound to the schema."""
         bound = copy.copy(self)
-        if hasattr(self, "rankers_"):
+        if is_fitted(self, "rankers_"):
             bound.rankers_ = bound_parts(self.rankers_, schema)
         else:
             rankers = bound_parts([ranker for ranker, _ in self.stages], schema)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from recokit._neural.training import check_count
-from recokit.errors import ConfigurationError
+from recokit._utils.options import check_options, one_of, whole
 from recokit.rankers._neural import Math, NeuralRanker, layers, run_layers
 
 if TYPE_CHECKING:
@@ -80,11 +79,9 @@ random_state, features, progress
         features: Sequence[str] | None = None,
         progress: bool = False,
     ) -> None:
-        check_count("n_layers", n_layers)
-        if structure not in ("parallel", "stacked"):
-            raise ConfigurationError(f"found structure={structure!r}; expected 'parallel' or 'stacked'")
         self.n_layers, self.structure = n_layers, structure
-        self._set_options(
+        check_options(self, {"n_layers": whole(1), "structure": one_of("parallel", "stacked")})
+        super().__init__(
             hidden,
             loss=loss,
             embeddings=embeddings,

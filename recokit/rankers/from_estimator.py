@@ -10,19 +10,18 @@ from typing import Any, Self
 import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows
-from recokit._utils.params import Configured, require_fitted
-from recokit.data import Candidates, RankingData, Schema
+from recokit._utils.options import one_of, optional, require
+from recokit._utils.params import is_fitted, require_fitted
+from recokit.data import Candidates, RankingData
 from recokit.data.state.encode import to_state
 from recokit.errors import ConfigurationError, DataError
 from recokit.rankers._inputs import (
+    FEATURES,
+    NamedFeatures,
     Targets,
     all_rows,
-    bound_positions,
-    check_features,
     checked_labels,
-    positions_of,
     require_negatives,
-    select,
 )
 from recokit.rankers._losses import groups_of
 from recokit.rankers.from_function import as_scores
@@ -30,13 +29,13 @@ from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["FromEstimator"]
 
-#: From the one that says most to the one that all have.
+#: The most informative first; the last one all have.
 METHODS = ("predict_proba", "decision_function", "predict")
 #: Names under which ``fit`` takes groups: ids of rows, or sizes.
 _GROUPS = ("qid", "group_id", "group")
 
 
-class FromEstimator(Configured):
+class FromEstimator(NamedFeatures):
     """Rank by an estimator with scikit-learn's ``fit`` and ``predict``, such as a pipeline that ends with a classifier.
 
     A classifier (``predict_proba`` or ``decision_function``) learns which candidates are positives, as
@@ -107,14 +106,13 @@ class FromEstimator(Configured):
                 f"found {estimator!r}; expected an estimator with fit(X, y), such as Ridge(); "
                 "hint: FromFunction takes functions and models that are fitted already"
             )
-        if method not in (None, *METHODS):
-            raise ConfigurationError(f"found method={method!r}; expected one of {', '.join(METHODS)}")
+        require(optional(one_of(*METHODS)), method=method)
+        require(FEATURES, features=features)
         usable = [name for name in METHODS if hasattr(estimator, name)]
         if not usable or method not in (None, *usable):
             raise ConfigurationError(
                 f"found {type(estimator).__name__} without {method or 'predict'}; it has {', '.join(usable) or 'none'}"
             )
-        check_features(features)
         self.estimator, self.method, self.weighted, self.features = estimator, method, weighted, features
         self._method = method or usable[0]
 
@@ -128,23 +126,16 @@ class FromEstimator(Configured):
         ConfigurationError
             If weights differ and the estimator takes none, or ``features`` names one that the data lacks.
         """
-        names = tuple(self.features) if self.features is not None else data.feature_names
-        columns = positions_of(names, data.feature_names, type(self).__name__)
+        names, columns = self._wanted(data)
         features, target, options = self._rows(all_rows(data), columns)
         estimator = _unfitted(self.estimator)
         try:
             estimator.fit(features, target, **options)
         except (TypeError, ValueError) as error:
             raise DataError(self._refused("fit", error)) from error
-        self.estimator_, self.feature_names_ = estimator, names
+        self.estimator_ = estimator
+        self._use(names)
         return self
-
-    def bind(self, schema: Schema) -> Self:
-        """Learn where the features stand; ConfigurationError where one is missing."""
-        bound = copy.copy(self)
-        names = getattr(self, "feature_names_", self.features)
-        bound.__dict__.update(bound_positions(self, schema, names))
-        return bound
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the estimator's answers, (N,) float32.
@@ -155,7 +146,7 @@ class FromEstimator(Configured):
             If the estimator cannot take the features.
         """
         require_fitted(self, "estimator_")
-        features = select(self, candidates)
+        features = self._select(candidates)
         if len(features) == 0:  # scikit-learn answers nothing about no rows
             return np.zeros(0, np.float32)
         try:
@@ -174,7 +165,7 @@ class FromEstimator(Configured):
         ConfigurationError
             If the estimator holds more than numbers, text and arrays.
         """
-        if not hasattr(self, "estimator_"):
+        if not is_fitted(self, "estimator_"):
             return {}
         try:
             to_state(self.estimator_)
@@ -188,7 +179,8 @@ class FromEstimator(Configured):
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take back what :meth:`state` returned."""
         if state:
-            self.estimator_, self.feature_names_ = state["estimator"], tuple(state["feature_names"])
+            self.estimator_ = state["estimator"]
+            self._use(state["feature_names"])
 
     def _rows(self, data: RankingData, columns: IntArray) -> tuple[Float32Array, AnyArray, dict[str, Any]]:
         """Return features, targets, and the other arguments of ``fit``."""

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
-from recokit.data import Candidates, Schema
+from recokit._utils.options import identifier, optional, require
+from recokit.data import Candidates
 from recokit.errors import ConfigurationError, ContractError
-from recokit.rankers._inputs import bound_positions, check_features, select
+from recokit.rankers._inputs import FEATURES, NamedFeatures
 from recokit.typing import AnyArray, Float32Array
 
 __all__ = ["FromFunction", "as_scores"]
 
 
-class FromFunction(Configured):
+class FromFunction(NamedFeatures):
     """Rank by a function of the candidates, or of their features.
 
     Parameters
@@ -70,34 +69,27 @@ class FromFunction(Configured):
             raise ConfigurationError(
                 f"found {function!r}; expected a function of candidates or features{hint}"
             )
-        if name is not None and not name.isidentifier():
-            raise ConfigurationError(f"found name {name!r}; expected an identifier such as 'house_score'")
-        check_features(features)
+        require(optional(identifier("house_score")), name=name)
+        require(FEATURES, features=features)
         if _is_module(function) and (features is None or getattr(function, "training", False)):
-            found = "without features" if features is None else "in training mode"
+            problem = "without features" if features is None else "in training mode"
             raise ConfigurationError(
-                f"found a torch module {found}; expected features=[...] in its order, and module.eval()"
+                f"found a torch module {problem}; expected features=[...] in its order, and module.eval()"
             )
         self.function, self.name, self.features, self.requires = function, name, features, requires
         if features is not None:
-            self.feature_names_ = tuple(features)
-
-    def bind(self, schema: Schema) -> Self:
-        """Learn where the features stand; ConfigurationError where one is missing."""
-        bound = copy.copy(self)
-        bound.__dict__.update(bound_positions(self, schema, self.features))
-        return bound
+            self._use(features)
 
     def score(self, candidates: Candidates) -> Float32Array:
-        """Return what the function says, (N,) float32.
+        """Return the function's answer, (N,) float32.
 
         Raises
         ------
         ContractError
             If that is not one number for each candidate.
         """
-        given: Any = candidates if self.features is None else select(self, candidates)
-        answer = _asked(self.function, given) if _is_module(self.function) else self.function(given)
+        given: Any = candidates if self.features is None else self._select(candidates)
+        answer = _run_module(self.function, given) if _is_module(self.function) else self.function(given)
         return as_scores(
             answer, len(candidates), getattr(self.function, "__name__", type(self.function).__name__)
         )
@@ -128,7 +120,7 @@ def _is_module(function: Any) -> bool:
     return torch is not None and isinstance(function, torch.nn.Module)
 
 
-def _asked(module: Any, features: Float32Array) -> Any:
+def _run_module(module: Any, features: Float32Array) -> Any:
     import torch
 
     with torch.inference_mode():

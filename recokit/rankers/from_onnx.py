@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
-from recokit.data import Candidates, Schema
+from recokit._utils.options import require
+from recokit.data import Candidates
 from recokit.errors import ConfigurationError, DataError, did_you_mean
-from recokit.rankers._inputs import bound_positions, check_features, select
+from recokit.rankers._inputs import DISTINCT_NAMES, NamedFeatures
 from recokit.rankers.from_function import as_scores
 from recokit.typing import AnyArray, Float32Array
 
@@ -24,7 +23,7 @@ __all__ = ["FromOnnx"]
 _INPUTS = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 
 
-class FromOnnx(Configured):
+class FromOnnx(NamedFeatures):
     """Rank by a model that was trained elsewhere and exported to ONNX, such as by skl2onnx, onnxmltools or torch.
 
     ONNX Runtime (the extra ``onnx``) computes it on one thread of the CPU. The model is held as bytes, so a saved
@@ -76,13 +75,9 @@ class FromOnnx(Configured):
         features: Sequence[str],
         output: str | None = None,
     ) -> None:
-        check_features(features)
-        if features is None:
-            raise ConfigurationError(
-                "found features=None; expected the names of the model's inputs, in its order"
-            )
+        require(DISTINCT_NAMES, features=features)
         self.model, self.features, self.output = _content(model), features, output
-        self.feature_names_ = tuple(features)
+        self._use(features)
         self._session = _Session(self.model, output)
         width = self._session.width
         if width is not None and width != len(self.feature_names_):
@@ -95,14 +90,8 @@ class FromOnnx(Configured):
         """SHA-256 of the model, in hex."""
         return hashlib.sha256(self.model.tobytes()).hexdigest()
 
-    def bind(self, schema: Schema) -> Self:
-        """Learn where the features stand; ConfigurationError where one is missing."""
-        bound = copy.copy(self)
-        bound.__dict__.update(bound_positions(self, schema, self.feature_names_))
-        return bound
-
     def score(self, candidates: Candidates) -> Float32Array:
-        """Return what the model says, (N,) float32.
+        """Return the model's answer, (N,) float32.
 
         Raises
         ------
@@ -114,7 +103,7 @@ class FromOnnx(Configured):
         n = len(candidates)
         if n == 0:  # many operators refuse no rows
             return np.zeros(0, np.float32)
-        answer = self._session.run(select(self, candidates))
+        answer = self._session.run(self._select(candidates))
         two_classes = isinstance(answer, np.ndarray) and answer.shape == (n, 2)
         return as_scores(answer[:, 1] if two_classes else answer, n, f"output {self._session.output!r}")
 

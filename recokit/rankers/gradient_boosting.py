@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from recokit._kernels.forest import MAX_LEAVES, Forest, Tree
+from recokit._kernels.forest import Forest
 from recokit.data import RankingData
-from recokit.rankers._forest_ranker import ForestRanker, check_ranges, check_rate
-from recokit.rankers._inputs import Targets, check_features, sigmoid
+from recokit.rankers._histogram_boosting import HistogramBoosting
+from recokit.rankers._inputs import Targets, sigmoid
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["GradientBoosting"]
 
 
-class GradientBoosting(ForestRanker):
+class GradientBoosting(HistogramBoosting):
     """Rank by the probability that boosted trees give to a positive label.
 
     scikit-learn's ``HistGradientBoostingClassifier`` learns; the trees are then kept as arrays and scored without it,
@@ -73,35 +72,6 @@ class GradientBoosting(ForestRanker):
     True
     """
 
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 100,
-        learning_rate: float = 0.06,
-        max_leaf_nodes: int = 31,
-        min_samples_leaf: int = 50,
-        l2_regularization: float = 1.0,
-        early_stopping: bool = True,
-        random_state: int = 0,
-        features: Sequence[str] | None = None,
-    ) -> None:
-        check_ranges(
-            self,
-            n_estimators=(n_estimators, 1, np.inf),
-            max_leaf_nodes=(max_leaf_nodes, 2, MAX_LEAVES),
-            min_samples_leaf=(min_samples_leaf, 1, np.inf),
-            l2_regularization=(l2_regularization, 0.0, np.inf),
-        )
-        check_rate("learning_rate", learning_rate)
-        check_features(features)
-        self.n_estimators, self.learning_rate, self.max_leaf_nodes = (
-            n_estimators,
-            learning_rate,
-            max_leaf_nodes,
-        )
-        self.min_samples_leaf, self.l2_regularization = min_samples_leaf, l2_regularization
-        self.early_stopping, self.random_state, self.features = early_stopping, random_state, features
-
     def _choose_n_trees(self, data: RankingData, columns: IntArray) -> int:
         validation = data.validation
         if not self.early_stopping or validation is None or not validation.label.any():
@@ -115,19 +85,9 @@ class GradientBoosting(ForestRanker):
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         targets = Targets(data, columns, self.largest_gain_)
-        features = ready_to_bin(targets.features, self.min_samples_leaf)
-        model = HistGradientBoostingClassifier(
-            loss=_log_loss(targets.weight, None if start is None else start.raw_score(targets.features)),
-            max_iter=n_trees,
-            learning_rate=self.learning_rate,
-            max_leaf_nodes=self.max_leaf_nodes,
-            min_samples_leaf=self.min_samples_leaf,
-            l2_regularization=self.l2_regularization,
-            early_stopping=False,
-            random_state=self.random_state,
-        )
-        model.fit(features, targets.positive)
-        return compile_sklearn(model)
+        start_score = None if start is None else start.raw_score(targets.features)
+        loss = _log_loss(targets.weight, start_score)
+        return self._grow(HistGradientBoostingClassifier, loss, targets.features, targets.positive, n_trees)
 
     def _answer(self, raw: FloatArray) -> Float32Array:
         return sigmoid(raw)
@@ -161,39 +121,3 @@ def _log_loss(weight: FloatArray, start: FloatArray | None) -> Any:
             hessian_out *= weight.reshape(hessian_out.shape)
 
     return WeightedLogLoss()
-
-
-def ready_to_bin(features: Float32Array, min_samples_leaf: int) -> Float32Array:
-    """Return features that scikit-learn can bin: infinite values as large ones, columns no split can use as 0.
-
-    A column with fewer known values than a leaf needs cannot be split on. scikit-learn fails on one that has none among
-    the 200,000 rows that it bins by, and takes means of neighbouring values, which two infinite ones have not.
-    """
-    needed = max(min_samples_leaf, 20 * len(features) / 200_000)
-    rare = (~np.isnan(features)).sum(axis=0) < needed
-    if rare.any():
-        features = np.where(rare, np.float32(0.0), features)
-    if np.isinf(features).any():
-        largest = np.finfo(np.float32).max / 4  # thresholds beside it stay finite
-        features = np.clip(features, -largest, largest)
-    return features
-
-
-def compile_sklearn(model: Any) -> Forest:
-    """Compile a fitted model of histogram boosting (binary or regression, numeric features) into a Forest."""
-    trees = []
-    for (predictor,) in model._predictors:
-        nodes = predictor.nodes
-        trees.append(
-            Tree(
-                feature=nodes["feature_idx"].astype(np.int64),
-                threshold=nodes["num_threshold"].astype(np.float64),
-                left=np.where(nodes["is_leaf"], 0, nodes["left"]).astype(np.int64),
-                right=np.where(nodes["is_leaf"], 0, nodes["right"]).astype(np.int64),
-                missing_left=nodes["missing_go_to_left"].astype(np.bool_),
-                value=nodes["value"].astype(np.float64),
-                cover=nodes["count"].astype(np.float64),
-            )
-        )
-    baseline: FloatArray = np.asarray(model._baseline_prediction)
-    return Forest.compile(trees, int(model.n_features_in_), float(baseline.ravel()[0]))

@@ -7,12 +7,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from recokit._kernels.forest import MAX_LEAVES, Forest
+from recokit._kernels.forest import Forest
 from recokit.data import RankingData
-from recokit.rankers._forest_ranker import ForestRanker, check_ranges, check_rate
-from recokit.rankers._inputs import check_features
+from recokit.rankers._histogram_boosting import HistogramBoosting
 from recokit.rankers._losses import Groups, Pairs, can_learn, groups_of, ideal_gain, mean_ndcg, weighted_ranks
-from recokit.rankers.gradient_boosting import compile_sklearn, ready_to_bin
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["LambdaMART"]
@@ -21,7 +19,7 @@ __all__ = ["LambdaMART"]
 Lambdas: TypeAlias = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
-class LambdaMART(ForestRanker):
+class LambdaMART(HistogramBoosting):
     """Rank by boosted trees that were trained on the order within each request (Burges, 2010).
 
     Each tree moves scores so that in pairs of a request the row of the larger gain comes first, a pair counting by
@@ -98,19 +96,16 @@ class LambdaMART(ForestRanker):
         random_state: int = 0,
         features: Sequence[str] | None = None,
     ) -> None:
-        check_ranges(
-            self,
-            n_estimators=(n_estimators, 1, np.inf),
-            max_leaf_nodes=(max_leaf_nodes, 2, MAX_LEAVES),
-            min_samples_leaf=(min_samples_leaf, 1, np.inf),
-            l2_regularization=(l2_regularization, 0.0, np.inf),
+        super().__init__(
+            n_estimators=n_estimators,
+            learning_rate=learning_rate,
+            max_leaf_nodes=max_leaf_nodes,
+            min_samples_leaf=min_samples_leaf,
+            l2_regularization=l2_regularization,
+            early_stopping=early_stopping,
+            random_state=random_state,
+            features=features,
         )
-        check_rate("learning_rate", learning_rate)
-        check_features(features)
-        self.n_estimators, self.learning_rate = n_estimators, learning_rate
-        self.max_leaf_nodes, self.min_samples_leaf = max_leaf_nodes, min_samples_leaf
-        self.l2_regularization, self.early_stopping = l2_regularization, early_stopping
-        self.random_state, self.features = random_state, features
 
     def _choose_n_trees(self, data: RankingData, columns: IntArray) -> int:
         validation = data.validation
@@ -132,18 +127,8 @@ class LambdaMART(ForestRanker):
 
         index, groups = groups_of(data)
         features = data.features[index][:, columns]
-        model = HistGradientBoostingRegressor(
-            loss=_loss_of(lambdas_of(groups), 0.0 if start is None else start.raw_score(features)),
-            max_iter=n_trees,
-            learning_rate=self.learning_rate,
-            max_leaf_nodes=self.max_leaf_nodes,
-            min_samples_leaf=self.min_samples_leaf,
-            l2_regularization=self.l2_regularization,
-            early_stopping=False,
-            random_state=self.random_state,
-        )
-        model.fit(ready_to_bin(features, self.min_samples_leaf), groups.label)
-        return compile_sklearn(model)
+        loss = _loss_of(lambdas_of(groups), 0.0 if start is None else start.raw_score(features))
+        return self._grow(HistGradientBoostingRegressor, loss, features, groups.label, n_trees)
 
     def _answer(self, raw: FloatArray) -> Float32Array:
         return raw.astype(np.float32)

@@ -8,16 +8,31 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.forest import MAX_LEAVES, ZERO, Forest, Tree
+from recokit._utils.options import check_options, finite, one_of, optional, whole
 from recokit.data import RankingData
-from recokit.errors import ConfigurationError, DataError, did_you_mean
-from recokit.rankers._forest_ranker import ForestRanker, check_ranges, check_rate
-from recokit.rankers._inputs import Targets, check_features, checked_labels, sigmoid
+from recokit.errors import ConfigurationError, DataError
+from recokit.rankers._forest_ranker import RATE, ForestRanker
+from recokit.rankers._inputs import FEATURES, Targets, checked_labels, sigmoid
 from recokit.rankers._losses import can_learn, groups_of
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["LightGBM"]
 
-OBJECTIVES = ("binary", "lambdarank", "poisson", "rank_xendcg", "regression", "tweedie")
+_OPTIONS = {
+    "objective": one_of("binary", "lambdarank", "poisson", "rank_xendcg", "regression", "tweedie"),
+    "n_estimators": whole(1),
+    "learning_rate": RATE,
+    "num_leaves": whole(2, MAX_LEAVES),
+    "max_depth": whole(-1),
+    "min_child_samples": whole(1),
+    "reg_alpha": finite(0),
+    "reg_lambda": finite(0),
+    "subsample": RATE,
+    "colsample_bytree": RATE,
+    "early_stopping_rounds": optional(whole(1)),
+    "num_threads": whole(0),
+    "features": FEATURES,
+}
 _RANKING = ("lambdarank", "rank_xendcg")
 #: LightGBM's own limit for one group of a ranking objective.
 _MAX_GROUP = 10_000
@@ -123,35 +138,13 @@ class LightGBM(ForestRanker):
         params: Mapping[str, Any] | None = None,
         features: Sequence[str] | None = None,
     ) -> None:
-        if objective not in OBJECTIVES:
-            raise ConfigurationError(
-                f"found objective={objective!r}; {did_you_mean(str(objective), OBJECTIVES)}"
-            )
-        check_ranges(
-            self,
-            n_estimators=(n_estimators, 1, np.inf),
-            num_leaves=(num_leaves, 2, MAX_LEAVES),
-            max_depth=(max_depth, -1, np.inf),
-            min_child_samples=(min_child_samples, 1, np.inf),
-            reg_alpha=(reg_alpha, 0.0, np.inf),
-            reg_lambda=(reg_lambda, 0.0, np.inf),
-            num_threads=(num_threads, 0, np.inf),
-            early_stopping_rounds=(1 if early_stopping_rounds is None else early_stopping_rounds, 1, np.inf),
-        )
-        check_rate("learning_rate", learning_rate)
-        check_rate("subsample", subsample)
-        check_rate("colsample_bytree", colsample_bytree)
-        check_features(features)
         self.objective, self.n_estimators, self.learning_rate = objective, n_estimators, learning_rate
         self.num_leaves, self.max_depth, self.min_child_samples = num_leaves, max_depth, min_child_samples
         self.reg_alpha, self.reg_lambda = reg_alpha, reg_lambda
         self.subsample, self.colsample_bytree = subsample, colsample_bytree
-        self.early_stopping_rounds, self.random_state, self.num_threads = (
-            early_stopping_rounds,
-            random_state,
-            num_threads,
-        )
-        self.params, self.features = params, features
+        self.early_stopping_rounds, self.random_state = early_stopping_rounds, random_state
+        self.num_threads, self.params, self.features = num_threads, params, features
+        check_options(self, _OPTIONS)
         taken = sorted(set(params or ()) & {*self._settings(), "n_estimators", "random_state"})
         if taken:
             raise ConfigurationError(
@@ -160,7 +153,7 @@ class LightGBM(ForestRanker):
             )
 
     def _settings(self) -> dict[str, Any]:
-        settings = {
+        return {
             "objective": self.objective,
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
@@ -178,7 +171,6 @@ class LightGBM(ForestRanker):
             "force_row_wise": True,
             "verbosity": -1,
         }
-        return settings
 
     def _choose_n_trees(self, data: RankingData, columns: IntArray) -> int:
         import_lightgbm()

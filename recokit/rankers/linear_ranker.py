@@ -7,10 +7,11 @@ from typing import Self
 
 import numpy as np
 
+from recokit._utils.options import check_options, one_of
 from recokit.data import Candidates, RankingData
-from recokit.rankers._inputs import all_rows, positions_of
+from recokit.rankers._inputs import all_rows
 from recokit.rankers._linear import LinearModel, minimise
-from recokit.rankers._losses import check_loss, groups_of
+from recokit.rankers._losses import LOSSES, groups_of
 from recokit.typing import Float32Array, FloatArray
 
 __all__ = ["LinearRanker"]
@@ -82,8 +83,8 @@ class LinearRanker(LinearModel):
         missing_indicator: bool = True,
         features: Sequence[str] | None = None,
     ) -> None:
-        check_loss(loss)
         self.loss = loss
+        check_options(self, {"loss": one_of(*LOSSES)})
         self._set_options(regularization, missing_indicator, features)
 
     def fit(self, data: RankingData) -> Self:
@@ -96,8 +97,7 @@ class LinearRanker(LinearModel):
         ConfigurationError
             If ``features`` names one that the data lacks.
         """
-        names = tuple(self.features) if self.features is not None else data.feature_names
-        columns = positions_of(names, data.feature_names, type(self).__name__)
+        names, columns = self._wanted(data)
         rows = all_rows(data)
         index, groups = groups_of(rows)
 

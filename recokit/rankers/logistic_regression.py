@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from recokit.data import Candidates, RankingData
-from recokit.rankers._inputs import Targets, all_rows, positions_of, sigmoid
+from recokit.rankers._inputs import Targets, all_rows, sigmoid
 from recokit.rankers._linear import LinearModel
 from recokit.typing import BoolArray, Float32Array, FloatArray
 
@@ -87,8 +87,7 @@ class LogisticRegression(LinearModel):
         ConfigurationError
             If ``features`` names one that the data lacks.
         """
-        names = tuple(self.features) if self.features is not None else data.feature_names
-        columns = positions_of(names, data.feature_names, type(self).__name__)
+        names, columns = self._wanted(data)
         targets = Targets(all_rows(data), columns)
 
         def solve(design: Float32Array) -> tuple[FloatArray, float]:

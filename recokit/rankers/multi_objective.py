@@ -9,7 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.options import require, whole
+from recokit._utils.params import Configured, is_fitted, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.rankers._composite import (
@@ -20,7 +21,7 @@ from recokit.rankers._composite import (
     fit_parts,
     requires_of,
 )
-from recokit.rankers._utility import least_multiplier, top_mean
+from recokit.rankers._utility import smallest_multiplier, top_mean
 from recokit.rankers.logistic_regression import LogisticRegression
 from recokit.typing import Float32Array, FloatArray
 
@@ -106,8 +107,7 @@ class MultiObjective(Configured):
                     f"found {name!r}: {column!r} in values; expected one of the events {sorted(events)} and a column "
                     "such as 'item.price' or 'feature.margin'"
                 )
-        if k < 1:
-            raise ConfigurationError(f"found k={k}; expected at least 1")
+        require(whole(1), k=k)
         if ranker is not None:
             check_rankers([ranker], "MultiObjective")
         self.weights, self.ranker, self.values, self.at_least, self.k = weights, ranker, values, at_least, k
@@ -135,7 +135,7 @@ class MultiObjective(Configured):
     def bind(self, schema: Schema) -> Self:
         """Return a copy with every head and value bound to the schema."""
         bound = copy.copy(self)
-        if hasattr(self, "heads_"):
+        if is_fitted(self, "heads_"):
             bound.heads_ = dict(zip(self.heads_, bound_parts([*self.heads_.values()], schema), strict=True))
             bound.tables_ = self._tables(schema)
         else:
@@ -166,7 +166,7 @@ class MultiObjective(Configured):
         return {name: self._times_value(name, chance.get(name), candidates) for name in self._names()}
 
     def observed(self, data: RankingData) -> dict[str, FloatArray]:
-        """Return what happened in place of the probabilities, times value, (N,) float64 for each term."""
+        """Return the events in place of their probabilities, times value, (N,) float64 for each term."""
         batch = as_candidates(data)
         return {
             name: self._times_value(
@@ -195,27 +195,27 @@ class MultiObjective(Configured):
 
         Their heads are fitted on all the other rows, and are not kept.
         """
-        found = fit_held_out([_Heads(self)], data)
-        if found is None:
+        held_out = fit_held_out([_Heads(self)], data)
+        if held_out is None:
             raise DataError(
                 "found no two validation groups to judge by; expected RankingData.validation; "
                 "hint: more than one window, or fit(..., validation=True)"
             )
-        (heads,), judged = found
+        (heads,), unseen = held_out
         self.tables_ = self._tables(data.schema)
-        return self.terms(as_candidates(judged), heads.fitted_), self.observed(judged), judged
+        return self.terms(as_candidates(unseen), heads.fitted_), self.observed(unseen), unseen
 
     def _find_multiplier(self, data: RankingData) -> float:
         ((name, bound),) = (self.at_least or {}).items()
-        terms, observed, judged = self.held_out(data)
-        base = sum((weight * terms[part] for part, weight in self.weights.items()), np.zeros(len(judged)))
+        terms, observed, unseen = self.held_out(data)
+        base = sum((weight * terms[part] for part, weight in self.weights.items()), np.zeros(len(unseen)))
         spread = float(terms[name].std()) or 1.0
         scale = (float(base.std()) or 1.0) / spread
 
         def reached(multiplier: float) -> float:
-            return top_mean(judged, base + multiplier * terms[name], observed[name], self.k)
+            return top_mean(unseen, base + multiplier * terms[name], observed[name], self.k)
 
-        return least_multiplier(reached, bound, scale, name)
+        return smallest_multiplier(reached, bound, scale, name)
 
     def _times_value(self, name: str, chance: FloatArray | None, candidates: Candidates) -> FloatArray:
         column = name if chance is None else (self.values or {}).get(name)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from recokit.rankers._neural import Math, NeuralRanker, layers, run_layers
 
@@ -90,41 +90,6 @@ class NeuralNet(NeuralRanker):
     >>> bool(high > 0.8 > 0.2 > max(low, low_again))
     True
     """
-
-    def __init__(
-        self,
-        hidden: Sequence[int] = (64, 32),
-        *,
-        loss: Literal["log", "softmax", "bpr", "lambdarank"] = "log",
-        embeddings: Mapping[str, int] | None = None,
-        min_rows: int = 10,
-        dropout: float = 0.1,
-        n_epochs: int = 30,
-        patience: int = 3,
-        batch_size: int = 512,
-        learning_rate: float = 0.002,
-        weight_decay: float = 0.0001,
-        refit: bool = True,
-        random_state: int = 0,
-        features: Sequence[str] | None = None,
-        progress: bool = False,
-    ) -> None:
-        self._set_options(
-            hidden,
-            loss=loss,
-            embeddings=embeddings,
-            min_rows=min_rows,
-            dropout=dropout,
-            n_epochs=n_epochs,
-            patience=patience,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            refit=refit,
-            random_state=random_state,
-            features=features,
-            progress=progress,
-        )
 
     def _initial(self, n_inputs: int, random: torch.Generator) -> Weights:
         widths = (n_inputs, *self.hidden)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from recokit._kernels.segments import segment_sum
+from recokit._utils.options import above, check_options, finite
 from recokit._utils.params import Configured
 from recokit.data import Candidates, Dataset, Schema
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
@@ -17,7 +18,7 @@ __all__ = ["PopularityNormalized"]
 
 
 class PopularityNormalized(Configured):
-    """Divide the score so far by a power of the item's popularity (R25).
+    """Divide the score so far by a power of the item's popularity.
 
     The score becomes ``score / (1 + popularity / prior) ** strength``: a quotient and not a difference, because orders
     then do not depend on the scale of the scores. One strength means the same for probabilities, cosines and counts,
@@ -59,11 +60,8 @@ class PopularityNormalized(Configured):
                 f"found popularity of type {type(popularity).__name__}; expected the name of a feature, or an array by "
                 "item code; hint: PopularityNormalized.of(dataset)"
             )
-        if not (np.isfinite(strength) and strength >= 0 and np.isfinite(prior) and prior > 0):
-            raise ConfigurationError(
-                f"found strength={strength}, prior={prior}; expected a strength of at least 0, a prior above 0"
-            )
         self.popularity, self.strength, self.prior = popularity, strength, prior
+        check_options(self, {"strength": finite(0), "prior": above(0)})
 
     @classmethod
     def of(cls, dataset: Dataset, *, strength: float = 0.3, prior: float = 10.0) -> Self:
@@ -105,15 +103,15 @@ class PopularityNormalized(Configured):
         return np.where(score < 0, score * factor, score / factor).astype(np.float32)
 
     def _popularity(self, candidates: Candidates) -> FloatArray:
-        found: Any
+        counts: AnyArray
         if isinstance(self.popularity, str):
-            found = candidates.feature(self.popularity)
+            counts = candidates.feature(self.popularity)
         elif len(candidates) and int(candidates.item.max()) >= len(self.popularity):
             raise ContractError(
                 f"found item code {candidates.item.max()} and popularity of {len(self.popularity)} rows; "
                 "expected a value for each item code, row 0 for unknown items"
             )
         else:
-            found = self.popularity[candidates.item]
-        values = np.nan_to_num(np.asarray(found, np.float64), nan=0.0, posinf=0.0)
+            counts = self.popularity[candidates.item]
+        values = np.nan_to_num(np.asarray(counts, np.float64), nan=0.0, posinf=0.0)
         return np.maximum(values, 0.0)

@@ -8,10 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.options import require, whole
+from recokit._utils.params import Configured, is_fitted, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError
-from recokit.protocols import Role, role_of
+from recokit.protocols import RankerTrainable, Role, role_of
 from recokit.rankers._composite import bound_parts, fit_parts, requires_of
 from recokit.typing import AnyArray, Float32Array
 
@@ -64,10 +65,9 @@ class PositionAware(Configured):
     """
 
     def __init__(self, ranker: Any, *, position: int = 1) -> None:
-        if role_of(ranker) is not Role.SCORER or not hasattr(ranker, "fit"):
+        if role_of(ranker) is not Role.SCORER or not isinstance(ranker, RankerTrainable):
             raise ConfigurationError(f"found {ranker!r}; expected a ranker that learns, with fit and score")
-        if position < 1:
-            raise ConfigurationError(f"found position={position}; expected at least 1")
+        require(whole(1), position=position)
         self.ranker, self.position = ranker, position
 
     @property
@@ -94,7 +94,7 @@ class PositionAware(Configured):
         """Bind the ranker; ConfigurationError where it misses a feature."""
         wider = replace(schema, feature_names=(*schema.feature_names, FEATURE))
         bound = copy.copy(self)
-        if hasattr(self, "ranker_"):
+        if is_fitted(self, "ranker_"):
             bound.ranker_ = bound_parts([self.ranker_], wider)[0]
         else:
             bound.ranker = bound_parts([self.ranker], wider)[0]

@@ -1,4 +1,4 @@
-"""sweep: what other weights of a utility would bring about."""
+"""sweep: the means that other weights of a utility bring about."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import require, whole
 from recokit._utils.plots import axes as axes_of
 from recokit._utils.report import Content, Report, Table
 from recokit.data import RankingData
@@ -17,19 +18,19 @@ from recokit.rankers.multi_objective import MultiObjective
 
 __all__ = ["UtilityFront", "Weighting", "sweep"]
 
-#: What each weight in turn is multiplied by.
+#: Factors of each weight in turn.
 _FACTORS = (0.0, 0.25, 0.5, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
 class Weighting:
-    """One set of weights and what it brought about.
+    """One set of weights and the means that it brought about.
 
     Parameters
     ----------
     weights : mapping of str to float
     means : mapping of str to float
-        Mean of what happened, times its value, over the first k places, for each term.
+        Mean of each term over the first k places: the events, times their value.
     on_front : bool
         Whether no other weighting is as good in every term and better in one.
     """
@@ -41,14 +42,14 @@ class Weighting:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class UtilityFront(Report):
-    """What :func:`sweep` found.
+    """Weightings that :func:`sweep` tried, and their means.
 
     Parameters
     ----------
     weightings : tuple of Weighting
         In the order given.
     k : int
-        Places judged.
+        Places at the top that count.
     avoided : tuple of str
         Terms of which less is better.
     """
@@ -76,7 +77,7 @@ class UtilityFront(Report):
 
     def _content(self) -> Content:
         rows = [[_cell(value) for value in record.values()] for record in self.table]
-        title = f"{len(self.weightings)} weightings, judged in the first {self.k} places"
+        title = f"{len(self.weightings)} weightings, means of the first {self.k} places"
         return Content(title, [Table(list(self.table[0]), rows)])
 
     __repr__ = Report.__str__
@@ -118,9 +119,9 @@ def sweep(
     *,
     k: int = 10,
 ) -> UtilityFront:
-    """Rank the validation rows under several weightings, and tell what each brings about.
+    """Rank the validation rows under several weightings, and return the means of each.
 
-    Heads are fitted once, without half of the validation groups; these judge.
+    Heads are fitted once, without half of the validation groups; the weightings are compared on these.
 
     Parameters
     ----------
@@ -132,7 +133,7 @@ def sweep(
         Weights of the ranker's terms, 0 for those not named. By default the ranker's own, then each weight in turn
         times 0, 1/4, 1/2, 2 and 4.
     k : int, default 10
-        Places judged.
+        Places at the top that count.
 
     Returns
     -------
@@ -162,8 +163,7 @@ def sweep(
     >>> front.weightings[0].means["click"] > front.weightings[2].means["click"] > front.weightings[1].means["click"]
     True
     """
-    if k < 1:
-        raise ConfigurationError(f"found k={k}; expected at least 1")
+    require(whole(1), k=k)
     terms_of = MultiObjective(ranker.weights, ranker=ranker.ranker, values=ranker.values)
     given = _default_weightings(ranker.weights) if weightings is None else [dict(w) for w in weightings]
     for weights in given:
@@ -175,16 +175,16 @@ def sweep(
     if not given:
         raise ConfigurationError("found no weighting; expected at least one")
     given = [{name: float(weights.get(name, 0.0)) for name in ranker.weights} for weights in given]
-    terms, observed, judged = terms_of.held_out(data)
+    terms, observed, unseen = terms_of.held_out(data)
     means = []
     for weights in given:
-        score = sum((weight * terms[name] for name, weight in weights.items()), np.zeros(len(judged)))
-        means.append({name: top_mean(judged, score, happened, k) for name, happened in observed.items()})
+        score = sum((weight * terms[name] for name, weight in weights.items()), np.zeros(len(unseen)))
+        means.append({name: top_mean(unseen, score, happened, k) for name, happened in observed.items()})
     avoided = tuple(name for name, weight in ranker.weights.items() if weight < 0)
     signs = np.array([-1.0 if name in avoided else 1.0 for name in observed])
     front = pareto_front(np.array([list(row.values()) for row in means]) * signs)
-    found = zip(given, means, front.tolist(), strict=True)
-    return UtilityFront(tuple(Weighting(w, m, on) for w, m, on in found), k, avoided)
+    tried = zip(given, means, front.tolist(), strict=True)
+    return UtilityFront(tuple(Weighting(w, m, on) for w, m, on in tried), k, avoided)
 
 
 def _default_weightings(weights: Mapping[str, float]) -> list[dict[str, float]]:

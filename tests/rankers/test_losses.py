@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from recokit.data import RankingData
 from recokit.errors import ConfigurationError, DataError
+from recokit.rankers import LinearRanker
 from recokit.rankers._losses import (
     LOSSES,
     Groups,
     Pairs,
-    check_loss,
     groups_of,
     loss_around,
     mean_ndcg,
@@ -173,7 +173,5 @@ def test_nothing_to_learn(label, found):
 
 
 def test_unknown_loss():
-    with pytest.raises(
-        ConfigurationError, match=r"loss='rmse'; expected one of 'softmax', 'bpr', 'lambdarank'"
-    ):
-        check_loss("rmse")
+    with pytest.raises(ConfigurationError, match=r"loss='rmse'; expected 'softmax', 'bpr' or 'lambdarank'"):
+        LinearRanker("rmse")

@@ -17,7 +17,7 @@ from recokit.data.state.encode import from_state, to_state
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.rankers import GradientBoosting, LogisticRegression, MultiObjective, sweep
 from recokit.rankers._composite import as_candidates
-from recokit.rankers._utility import least_multiplier, pareto_front, top_mean
+from recokit.rankers._utility import pareto_front, smallest_multiplier, top_mean
 
 PRICE = np.concatenate([[np.nan], np.linspace(1, 10, 40)]).astype(np.float32)
 PRICE[40] = np.nan
@@ -187,7 +187,7 @@ class TestBound:
             calls.append(x)
             return float(x >= 123.456)
 
-        assert least_multiplier(reached, 1.0, 1.0, "x") == pytest.approx(123.456, rel=1e-9)
+        assert smallest_multiplier(reached, 1.0, 1.0, "x") == pytest.approx(123.456, rel=1e-9)
         assert len(calls) < 100
 
 
@@ -210,7 +210,7 @@ class TestSweep:
         assert none.weights == {"click": -1.0, "purchase": 0.0, "hide": 0.0}
         assert front.front == tuple(w for w in front.weightings if w.on_front)
         assert set(front.table[0]) == {f"{k}.{t}" for k in ("weight", "mean") for t in terms} | {"on_front"}
-        assert "5 weightings, judged in the first 5 places" in repr(front) and "mean.hide" in repr(front)
+        assert "5 weightings, means of the first 5 places" in repr(front) and "mean.hide" in repr(front)
 
     def test_means_are_what_happened(self):
         ranker = MultiObjective({"purchase": 1.0}, values={"purchase": "item.price"})

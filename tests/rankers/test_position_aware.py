@@ -101,7 +101,7 @@ def test_rows_without_places_are_an_error(columns, message):
 
 
 def test_options_are_checked():
-    with pytest.raises(ConfigurationError, match="expected at least 1"):
+    with pytest.raises(ConfigurationError, match="expected a whole number of at least 1"):
         PositionAware(LogisticRegression(), position=0)
     with pytest.raises(ConfigurationError, match="expected a ranker that learns"):
         PositionAware(Weighted({"price": 1.0}))

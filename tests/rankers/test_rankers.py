@@ -14,7 +14,7 @@ from recokit.data import Candidates, RankingData, Requests, Schema, Table, Vocab
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.protocols import Role, role_of
 from recokit.rankers import GradientBoosting, LogisticRegression, Weighted
-from recokit.rankers.gradient_boosting import compile_sklearn
+from recokit.rankers._histogram_boosting import compile_sklearn
 
 NAMES = ("clicks", "price", "constant", "empty", "age")
 LEARNERS = [LogisticRegression(), GradientBoosting(n_estimators=40, learning_rate=0.2, min_samples_leaf=5)]
