@@ -303,7 +303,7 @@ def test_options():
     for bad, found in (
         ({"loss": "hinge"}, "loss='hinge'; expected 'log', 'softmax'"),
         ({"dropout": 1.0}, "dropout=1.0"),
-        ({"hidden": (8, 0)}, rr"hidden=\(8, 0\)"),
+        ({"hidden": (8, 0)}, r"hidden=\(8, 0\)"),
         ({"min_rows": 0}, "min_rows=0"),
         ({"n_epochs": 0}, "n_epochs=0"),
         ({"features": "a"}, "distinct names"),
