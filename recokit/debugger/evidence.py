@@ -15,7 +15,7 @@ from recokit.debugger.scan import Scan
 from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["FEWEST", "TOP", "Evidence", "FeaturePair"]
+__all__ = ["MIN_VALUES", "TOP", "Evidence", "FeaturePair", "share_tied"]
 
 
 #: How many items from the top the checks look at (R38: of the top 20).
@@ -263,12 +263,7 @@ class Evidence:
     @cached_property
     def tied(self) -> float:
         """Share of the top 20 whose score another one of them has too."""
-        score = self.scores[self.top]
-        score = score[np.isfinite(score)]
-        if len(score) < 2:
-            return 0.0
-        _, counts = np.unique(score, return_counts=True)
-        return float(counts[counts > 1].sum() / len(score))
+        return share_tied(self.scores[self.top])
 
     @cached_property
     def has_scorer(self) -> bool:
@@ -411,12 +406,19 @@ class Evidence:
         return tuple(self.schema.item_ids.decode(np.asarray(codes, np.int64)[:10]).tolist())
 
 
+def share_tied(score: AnyArray) -> float:
+    """Return the share of the finite scores that another one equals."""
+    score = score[np.isfinite(score)]
+    _, counts = np.unique(score, return_counts=True)
+    return float(counts[counts > 1].sum() / max(len(score), 1))
+
+
 def _descending(score: AnyArray) -> AnyArray:
     return np.where(np.isfinite(score), -score, np.inf)
 
 
 #: Values of one feature that must be there on both sides for a comparison.
-FEWEST = 5
+MIN_VALUES = 5
 
 
 #: Candidates that are compared, at most: the first retrieved of both.
@@ -442,7 +444,7 @@ class FeaturePair:
         """Match the candidates of two runs by item; None where they have too little in common."""
         names = tuple(name for name in mine.feature_names if name in theirs.feature_names)
         _, at, other = np.intersect1d(items, usual_items, assume_unique=True, return_indices=True)
-        if not names or len(at) < FEWEST:
+        if not names or len(at) < MIN_VALUES:
             return None
         here: AnyArray = mine.features
         usual: AnyArray = theirs.features

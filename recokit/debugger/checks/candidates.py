@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from recokit.data import DAY
 from recokit.debugger.captured import n_shared
+from recokit.debugger.checks.causes import finding
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.scan import SourceScan
+from recokit.protocols import traits_of
 from recokit.trace import StageEvent
 from recokit.typing import IntArray
 
@@ -15,13 +18,21 @@ __all__ = ["CandidateRecall", "IndexHealth", "SourceAge", "SourceMix"]
 
 #: Share of the baseline's answers in the self-test from which on the rest of an index is in order.
 SOUND = 0.5
+#: A stale source is critical where fewer than this share of the baseline's first items come first in it.
+MOVED_ON = 0.5
+#: How much older than the baseline's a source may be: a nightly fit may be a day late.
+LATE = DAY
+#: Growth of a source that floods, and share of the other sources' candidates that it crowds out.
+GROWN, CROWDED_OUT = 0.1, 0.03
+#: Length of the mean direction from which on vectors all point one way, and below which the baseline's do not.
+ONE_WAY, SPREAD = 0.98, 0.9
 
 
 class CandidateRecall:
     """Items known to be good, among the candidates, and which source used to find them.
 
-    Without a baseline, none among the candidates is a failure (R38). With one, what the baseline does not find either
-    is hard to find, which is worth knowing and no fault of this pipeline's; and one item found by luck proves nothing.
+    Without a baseline, none among the candidates is a failure. With one, what the baseline does not find either is
+    hard to find, which is worth knowing and no fault of this pipeline's; and one item found by luck proves nothing.
 
     Parameters
     ----------
@@ -33,49 +44,33 @@ class CandidateRecall:
         self.certain = certain
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         if evidence.retrieved is None or not len(evidence.retrieved):
-            return [
-                Finding(
-                    "CANDIDATE_GENERATION_FAILURE",
-                    Severity.CRITICAL,
-                    "",
-                    "no source found anything",
-                    "Look at the sources: are they fitted, and do they know this kind of user?",
-                    "candidates",
-                    "data",
-                    evidence={"by_source": evidence.candidate_sources},
-                )
-            ]
+            by_source = {"by_source": evidence.candidate_sources}
+            return [finding("CANDIDATE_GENERATION_FAILURE.no_candidates", evidence=by_source)]
         good = evidence.known_good
         if good is None or not len(good) or n_shared(good, evidence.retrieved.item):
             return []
         baseline = evidence.baseline
-        used_to = {} if baseline is None else _finders(baseline, good)
+        finders = {} if baseline is None else _finders(baseline, good)
         n_usual = 0 if baseline is None else n_shared(good, baseline.retrieved_items)
-        hard = baseline is not None and n_usual < self.certain
+        is_hard = baseline is not None and n_usual < self.certain
         absent = int(np.count_nonzero(good == 0))
         return [
-            Finding(
-                "CANDIDATE_GENERATION_FAILURE",
-                Severity.NOTE if hard else Severity.CRITICAL,
-                max(used_to, key=lambda name: used_to[name]) if n_usual else "",
-                f"none of {len(good)} items known to be good is among {len(evidence.retrieved)} candidates"
-                + (f"; the catalogue lacks {absent} of them" if absent else "")
-                + (f"; the baseline finds {n_usual or 'none either'}" if baseline is not None else ""),
-                "Fit the pipeline on a dataset that has these items."
-                if absent == len(good)
-                else "No ranker can mend this: refresh or add sources, or raise their limits.",
-                "candidates",
-                "data",
-                evidence={
+            finding(
+                "CANDIDATE_GENERATION_FAILURE" + (".not_in_catalogue" if absent == len(good) else ""),
+                max(finders, key=lambda name: finders[name]) if n_usual else "",
+                {
                     "known_good": len(good),
                     "not_in_catalogue": absent,
                     "by_source": evidence.candidate_sources,
-                    "in_baseline_by_source": used_to,
+                    "in_baseline_by_source": finders,
                 },
                 items=evidence.ids(good[good > 0]),
+                severity=Severity.NOTE if is_hard else Severity.CRITICAL,
                 relative=baseline is not None,
+                candidates=len(evidence.retrieved),
+                in_baseline=None if baseline is None else n_usual or "none either",
             )
         ]
 
@@ -101,33 +96,31 @@ class SourceAge:
         self.max_age = max_age
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
-        found = []
-        for event in _sources(evidence):
-            age = evidence.now - getattr(evidence.stages[event.name], "fitted_until_", np.inf)
-            usual = 0.0
-            if evidence.baseline is not None and event.name in evidence.baseline.stages:
-                known = getattr(evidence.baseline.stages[event.name], "fitted_until_", np.inf)
-                usual = evidence.now - known if np.isfinite(known) else 0.0
-            # Unless the baseline's is as old, apart from the one day that a nightly fit may be late.
-            if np.isfinite(age) and age > self.max_age and age > usual + 86_400.0:
-                found.append(
-                    Finding(
-                        "STALE_INDEX",
-                        Severity.CRITICAL if _shared(evidence, event) < 0.5 else Severity.WARNING,
-                        event.name,
-                        f"{event.name} last saw events {age / 86_400:.1f} days before the request",
-                        "Fit it on recent events and swap it in: pipeline.replace(name, fitted_source).",
-                        "candidates",
-                        "data",
-                        evidence={
-                            "age_days": round(age / 86_400, 1),
-                            "max_age_days": self.max_age / 86_400,
-                            "baseline_age_days": round(usual / 86_400, 1),
-                        },
-                    )
-                )
-        return found
+        """Return the findings of one user's run, none if all is well."""
+        return [
+            finding(
+                "STALE_INDEX",
+                event.name,
+                {
+                    "age_days": round(age / DAY, 1),
+                    "max_age_days": self.max_age / DAY,
+                    "baseline_age_days": round(usual / DAY, 1),
+                },
+                severity=Severity.CRITICAL if _shared(evidence, event) < MOVED_ON else Severity.WARNING,
+            )
+            for event in _sources(evidence)
+            for age, usual in [self._ages(evidence, event.name)]
+            if np.isfinite(age) and age > self.max_age and age > usual + LATE
+        ]
+
+    def _ages(self, evidence: Evidence, name: str) -> tuple[float, float]:
+        """Return the age of a source, and of the baseline's where it has one and tells, else 0."""
+        age = evidence.now - traits_of(evidence.stages[name]).fitted_until
+        baseline = evidence.baseline
+        if baseline is None or name not in baseline.stages:
+            return age, 0.0
+        usual = evidence.now - traits_of(baseline.stages[name]).fitted_until
+        return age, usual if np.isfinite(usual) else 0.0
 
 
 class SourceMix:
@@ -145,7 +138,7 @@ class SourceMix:
         self.minimum, self.flood = minimum, flood
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         found: list[Finding] = []
         usual = {} if evidence.baseline is None else evidence.baseline.candidate_sources
         for event in _sources(evidence):
@@ -153,69 +146,41 @@ class SourceMix:
             count, before = evidence.candidate_sources.get(leaf, 0), usual.get(leaf, 0)
             if evidence.failed_here(event) or event.skipped or not event.n_rows:
                 continue
+            figures = {"candidates": count, "baseline": before}
             if not count:
-                found += [self._empty(event.name, before)]
+                severity = Severity.CRITICAL if before else Severity.NOTE
+                found.append(
+                    finding("SOURCE_EMPTY", event.name, figures, severity=severity, relative=bool(before))
+                )
             elif evidence.baseline is not None and self._floods(evidence, event, leaf, usual):
-                found += [self._flooding(event.name, count, before, usual)]
-            elif before:
-                share = _shared(evidence, event)
-                if share < self.minimum:
-                    found += [self._changed(evidence, event, leaf, share)]
+                found.append(finding("SOURCE_FLOODS", event.name, {**figures, "baseline_by_source": usual}))
+            elif before and (share := _shared(evidence, event)) < self.minimum:
+                found.append(self._changed(evidence, event, leaf, share))
         return found
 
     def _floods(self, evidence: Evidence, event: StageEvent, leaf: str, usual: dict[str, int]) -> bool:
         assert evidence.baseline is not None
-        given = sum(one.n_out for one in evidence.baseline.trace.events if one.name == event.name)
-        now = evidence.candidate_sources
+        usually_found = sum(one.n_out for one in evidence.baseline.trace.events if one.name == event.name)
+        counts, before = evidence.candidate_sources, usual.get(leaf, 0)
         others = sum(n for name, n in usual.items() if name != leaf)
-        left = sum(n for name, n in now.items() if name != leaf and name in usual)
-        grown = now[leaf] >= usual.get(leaf, 0) + max(TOP / 2, 0.1 * usual.get(leaf, 0))
-        return grown and event.n_out > self.flood * given and others - left >= 0.03 * max(others, 1)
-
-    def _empty(self, name: str, before: int) -> Finding:
-        return Finding(
-            "SOURCE_EMPTY",
-            Severity.CRITICAL if before else Severity.NOTE,
-            name,
-            f"{name} adds no candidate" + (f", in the baseline {before}" if before else ""),
-            f"Check what {name} was fitted on and whether its index has items.",
-            "candidates",
-            "data",
-            evidence={"candidates": 0, "baseline": before},
-            relative=bool(before),
-        )
-
-    def _flooding(self, name: str, count: int, before: int, usual: dict[str, int]) -> Finding:
-        return Finding(
-            "SOURCE_FLOODS",
-            Severity.CRITICAL,
-            name,
-            f"{name} adds {count} candidates, in the baseline {before}: it takes the places of other sources",
-            f"Check what {name} now finds, and give it a limit of its own: Step({name.rpartition('.')[2]}, limit=...).",
-            "candidates",
-            "data",
-            evidence={"candidates": count, "baseline": before, "baseline_by_source": usual},
-            relative=True,
-        )
+        left = sum(n for name, n in counts.items() if name != leaf and name in usual)
+        has_grown = counts[leaf] >= before + max(TOP / 2, GROWN * before)
+        crowds_out = others - left >= CROWDED_OUT * max(others, 1)
+        return has_grown and crowds_out and event.n_out > self.flood * usually_found
 
     def _changed(self, evidence: Evidence, event: StageEvent, leaf: str, share: float) -> Finding:
         assert evidence.baseline is not None
         wanted = evidence.baseline.found_by(leaf)[:TOP]
         # An index that still answers as the baseline's does is sound: it is this user's items that have moved.
         known = evidence.scan.sources.get(event.name)
-        sound = known is not None and known.shared_of_rest > SOUND
-        return Finding(
+        is_sound = known is not None and known.shared_of_rest > SOUND
+        return finding(
             "SOURCE_CHANGED",
-            Severity.NOTE if sound else Severity.CRITICAL,
             event.name,
-            f"{event.name} puts {share:.0%} of the baseline's first {len(wanted)} items first",
-            f"Check the index of {event.name}: its version, its vectors, and which item each belongs to; "
-            "debugger.scan() tells more.",
-            "candidates",
-            "data",
-            evidence={"shared": share},
+            {"shared": share},
             items=evidence.ids(wanted[~np.isin(wanted, evidence.found_by(leaf))]),
-            relative=True,
+            severity=Severity.NOTE if is_sound else Severity.CRITICAL,
+            first=len(wanted),
         )
 
 
@@ -237,7 +202,7 @@ class IndexHealth:
         self.lost, self.shared, self.not_finite = lost, shared, not_finite
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         found = []
         for name, scan in evidence.scan.sources.items():
             spoiled = self._spoiled_vectors(name, scan)
@@ -252,30 +217,19 @@ class IndexHealth:
         for vectors in scan.vectors:
             before = usual.get(vectors.name)
             if vectors.not_finite > self.not_finite + (0.0 if before is None else before.not_finite):
-                return Finding(
-                    "EMBEDDING_NOT_FINITE",
-                    Severity.CRITICAL,
-                    name,
-                    f"{vectors.not_finite:.0%} of the vectors in {name}.{vectors.name} have values that are not finite",
-                    "Load the last good vectors, and check the job that wrote these.",
-                    "candidates",
-                    "model",
-                    evidence={"not_finite": vectors.not_finite, "array": vectors.name},
-                )
-            if vectors.alike > 0.98 and (before is None or before.alike < 0.9):
-                return Finding(
-                    "EMBEDDING_COLLAPSED",
-                    Severity.CRITICAL,
-                    name,
-                    f"the vectors in {name}.{vectors.name} all point one way (mean direction {vectors.alike:.3f})",
-                    "Train again: a collapsed model cannot tell items apart.",
-                    "candidates",
-                    "model",
-                    evidence={"alike": vectors.alike, "array": vectors.name},
-                )
+                figures = {"not_finite": vectors.not_finite, "array": vectors.name}
+                return finding("EMBEDDING_NOT_FINITE", name, figures)
+            if vectors.alike > ONE_WAY and (before is None or before.alike < SPREAD):
+                return finding("EMBEDDING_COLLAPSED", name, {"alike": vectors.alike, "array": vectors.name})
         return None
 
     def _index(self, evidence: Evidence, name: str, scan: SourceScan) -> list[Finding]:
+        if scan.lost > self.lost and scan.shared_of_rest > SOUND:
+            row = "INDEX_TRUNCATED"
+        elif scan.shared < self.shared:
+            row = "INDEX_SHUFFLED"
+        else:
+            return []
         figures = {
             "probes": scan.probes,
             "shared": scan.shared,
@@ -285,38 +239,7 @@ class IndexHealth:
             "answered": scan.answered,
             "baseline_answered": scan.usual_answered,
         }
-        if scan.lost > self.lost and scan.shared_of_rest > SOUND:
-            return [
-                Finding(
-                    "INDEX_TRUNCATED",
-                    Severity.CRITICAL,
-                    name,
-                    f"{name} has lost {scan.lost:.0%} of its items: {len(scan.gone)} that the baseline's often finds "
-                    "are never found here",
-                    f"Build the index of {name} again and compare its number of items with the catalogue's.",
-                    "candidates",
-                    "data",
-                    evidence=figures,
-                    items=evidence.ids(scan.gone),
-                    relative=True,
-                )
-            ]
-        if scan.shared < self.shared:
-            return [
-                Finding(
-                    "INDEX_SHUFFLED",
-                    Severity.CRITICAL,
-                    name,
-                    f"{name} gives {scan.shared:.0%} of the answers that the baseline's gives to {scan.probes} probes",
-                    f"Check which item each entry of the index of {name} belongs to: its id map and its version.",
-                    "candidates",
-                    "data",
-                    evidence=figures,
-                    items=evidence.ids(scan.gone),
-                    relative=True,
-                )
-            ]
-        return []
+        return [finding(row, name, figures, items=evidence.ids(scan.gone), gone=len(scan.gone))]
 
 
 def _sources(evidence: Evidence) -> list[StageEvent]:

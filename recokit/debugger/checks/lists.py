@@ -5,13 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from recokit.debugger.captured import captured_rows, listed, n_missing, n_shared
+from recokit.debugger.checks.causes import finding
 from recokit.debugger.evidence import TOP, Evidence
-from recokit.debugger.finding import Finding, Severity
+from recokit.debugger.finding import Finding
 from recokit.protocols import Role
 from recokit.trace import StageEvent
 from recokit.typing import IntArray
 
 __all__ = ["HardRules", "ListChanges", "RuleChanges"]
+
+#: Items that a rule must remove for a difference, or a group, to count.
+MIN_GROUP = 3
+#: Share of the removed items that a group must hold to be named.
+NEARLY_ALL = 0.9
 
 
 class HardRules:
@@ -20,14 +26,14 @@ class HardRules:
     Parameters
     ----------
     maximum : int, default 10
-        Most of the top 20 that rules may remove (R38).
+        Most of the top 20 that rules may remove.
     """
 
     def __init__(self, maximum: int = 10) -> None:
         self.maximum = maximum
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         # A filter that failed removes everything, and its failure is a finding of its own.
         failed = {event.name for event in evidence.events("filter") if evidence.failed_here(event)}
         by_rule = {
@@ -45,17 +51,12 @@ class HardRules:
         event = next(event for event in evidence.events("filter") if event.name == worst)
         group = _group_removed(evidence, _gone(evidence, event))
         return [
-            Finding(
+            finding(
                 "BUSINESS_RULES_TOO_AGGRESSIVE",
-                Severity.CRITICAL,
                 worst,
-                f"hard rules remove {len(removed)} of the top {n_open}, {worst} most of them"
-                + (f": all of {group}" if group else ""),
-                f"Check what feeds {worst}, and whether the rule should be that strict.",
-                "list",
-                "data",
-                evidence={"removed_by": counts, "of": n_open, "group": group},
+                {"removed_by": counts, "of": n_open, "group": group},
                 items=evidence.ids(sorted(removed)),
+                removed=len(removed),
             )
         ]
 
@@ -73,7 +74,7 @@ class RuleChanges:
         self.more = more
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         if evidence.baseline is None:
             return []
         usual = {event.name: event for event in evidence.baseline.events("filter")}
@@ -83,29 +84,18 @@ class RuleChanges:
             if before is None or event.n_in == event.n_out or evidence.failed_here(event):
                 continue
             kept, gone = _kept(evidence.baseline, before), _gone(evidence, event)
-            if len(gone) < 3:
+            if len(gone) < MIN_GROUP:
                 continue
             extra = gone[np.isin(gone, kept)]
             both = len(extra) + n_shared(kept, _kept(evidence, event))
-            if len(extra) >= 3 and len(extra) > self.more * both:
-                found.append(self._finding(evidence, event.name, extra, both))
+            if len(extra) >= MIN_GROUP and len(extra) > self.more * both:
+                figures = {
+                    "removed": len(extra),
+                    "of": both,
+                    "group": _group_removed(evidence, extra),
+                }
+                found.append(finding("RULE_REMOVES_MORE", event.name, figures, items=evidence.ids(extra)))
         return found
-
-    def _finding(self, evidence: Evidence, name: str, extra: IntArray, both: int) -> Finding:
-        group = _group_removed(evidence, extra)
-        return Finding(
-            "RULE_REMOVES_MORE",
-            Severity.CRITICAL,
-            name,
-            f"{name} removes {len(extra)} of {both} candidates that the baseline's lets pass"
-            + (f", all of {group}" if group else ""),
-            f"Check what feeds {name}" + (f": it lacks {group}." if group else "."),
-            "list",
-            "data",
-            evidence={"removed": len(extra), "of": both, "group": group},
-            items=evidence.ids(extra),
-            relative=True,
-        )
 
 
 class ListChanges:
@@ -126,75 +116,42 @@ class ListChanges:
         self.maximum, self.more = maximum, more
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         size = min(evidence.k, len(evidence.best))
         selection = evidence.events("selection")
         if not size or not selection or not len(evidence.selected):
             return []
         found = self._limits(evidence, size, selection[0]) + self._diversity(evidence, size, selection[0])
-        if not found and evidence.exchanged:
-            found = [
-                Finding(
-                    "LIST_CHANGED",
-                    Severity.NOTE,
-                    selection[0].name,
-                    f"limits and diversity keep {evidence.exchanged} of the top {size} by score off the list",
-                    "Nothing, if that is what they are for.",
-                    "list",
-                    "settings",
-                    evidence={
-                        "exchanged": evidence.exchanged,
-                        "by_limits": evidence.exchanged_by_limits,
-                        "by_diversity": evidence.exchanged_by_diversity,
-                    },
-                )
-            ]
-        return found
+        if found or not evidence.exchanged:
+            return found
+        figures = {
+            "exchanged": evidence.exchanged,
+            "by_limits": evidence.exchanged_by_limits,
+            "by_diversity": evidence.exchanged_by_diversity,
+        }
+        return [finding("LIST_CHANGED", selection[0].name, figures, of=size)]
 
     def _limits(self, evidence: Evidence, size: int, event: StageEvent) -> list[Finding]:
         exchanged, more = evidence.exchanged_by_limits, evidence.kept_off_by_limits
         if not self._too_much(evidence.captured.usually_limited is not None, exchanged, more, size):
             return []
-        name = _tightest(evidence) or event.name
-        return [
-            Finding(
-                "LIMIT_TOO_TIGHT",
-                Severity.CRITICAL,
-                name,
-                f"limits keep {exchanged} of the top {size} off the list, {name} most of them"
-                + (f"; the baseline's would have listed {more} more" if more else ""),
-                f"Loosen {name}, or make it soft so that it yields where it leaves a list short.",
-                "list",
-                "settings",
-                evidence={
-                    "exchanged": exchanged,
-                    "of": size,
-                    "listed_by_baseline": more,
-                    "relaxed": dict(event.detail.get("relaxed", {})) if evidence.alone else {},
-                    "length": len(evidence.selected),
-                },
-                items=evidence.ids(np.setdiff1d(evidence.best, evidence.limited)),
-            )
-        ]
+        figures = {
+            "exchanged": exchanged,
+            "of": size,
+            "listed_by_baseline": more,
+            "relaxed": dict(event.detail.get("relaxed", {})) if evidence.alone else {},
+            "length": len(evidence.selected),
+        }
+        items = evidence.ids(np.setdiff1d(evidence.best, evidence.limited))
+        return [finding("LIMIT_TOO_TIGHT", _tightest(evidence) or event.name, figures, items=items)]
 
     def _diversity(self, evidence: Evidence, size: int, event: StageEvent) -> list[Finding]:
         exchanged, more = evidence.exchanged_by_diversity, evidence.kept_off_by_diversity
         if not self._too_much(evidence.captured.usually_listed is not None, exchanged, more, size):
             return []
-        return [
-            Finding(
-                "DIVERSITY_TOO_STRONG",
-                Severity.CRITICAL,
-                event.name,
-                f"{event.name} exchanges {exchanged} of {size} items that scores and limits ask for"
-                + (f"; the baseline's would have listed {more} more" if more else ""),
-                f"Give relevance more weight in {event.name}.",
-                "list",
-                "settings",
-                evidence={"exchanged": exchanged, "of": size, "listed_by_baseline": more},
-                items=evidence.ids(np.setdiff1d(evidence.limited, evidence.selected)),
-            )
-        ]
+        figures = {"exchanged": exchanged, "of": size, "listed_by_baseline": more}
+        items = evidence.ids(np.setdiff1d(evidence.limited, evidence.selected))
+        return [finding("DIVERSITY_TOO_STRONG", event.name, figures, items=items)]
 
     def _too_much(self, paired: bool, exchanged: int, more: int, size: int) -> bool:
         return more >= self.more * size and exchanged > 0 if paired else exchanged > self.maximum * size
@@ -233,12 +190,12 @@ def _decided(evidence: Evidence, event: StageEvent, kept: bool) -> IntArray:
 
 def _group_removed(evidence: Evidence, gone: IntArray) -> str:
     """Return the label, such as ``category=Drama``, that nearly all removed items have and no remaining one."""
-    if len(gone) < 3:
+    if len(gone) < MIN_GROUP:
         return ""
     left = np.zeros(0, np.int64) if evidence.ranked is None else evidence.ranked.item
     for column, values in evidence.schema.items.categorical.items():
         codes, counts = np.unique(values.codes[gone], return_counts=True)
         label = int(codes[np.argmax(counts)])
-        if label and counts.max() >= 0.9 * len(gone) and not (values.codes[left] == label).any():
+        if label and counts.max() >= NEARLY_ALL * len(gone) and not (values.codes[left] == label).any():
             return f"{column}={values.labels.decode(np.array([label]))[0]}"
     return ""

@@ -1,23 +1,32 @@
-"""Checks against what serving recorded: the features that it served, and what happened to what it scored."""
+"""Checks against the record of serving: the features that it served, and the outcomes of the scores that it gave."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from recokit._utils.options import above, between, check_options, share, whole
 from recokit._utils.report import json_number
-from recokit.debugger.checks.features import stage_of
+from recokit.data import Candidates
+from recokit.debugger.checks.causes import finding
+from recokit.debugger.checks.features import LISTED, named, stage_of
 from recokit.debugger.evidence import Evidence
-from recokit.debugger.finding import Finding, Severity
-from recokit.errors import ConfigurationError, DataError
+from recokit.debugger.finding import Finding
+from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = ["Calibration", "FeatureSkew", "Served"]
 
 
+_BELOW_ONE = between(0, 1, open_high=True)
+#: Features whose first difference the evidence shows.
+FIRST = 5
+
+
 class Served(Protocol):
-    """What the check needs of a feature log; ``recokit.monitoring.LoggedRequests`` has it."""
+    """The part of a feature log that the check needs; ``recokit.monitoring.LoggedRequests`` has it."""
 
     user: AnyArray
     now: FloatArray
@@ -33,7 +42,7 @@ class FeatureSkew:
     Diagnose the request as of its own time: ``diagnose(user, now=log.now[row])``. Give the debugger
     ``pipeline.with_events(dataset)`` with all that is known now, so that histories and features are those as of the
     request: what then differs is training-serving skew. Features with the name of a source in front are left out,
-    since they change with its index; so are anonymous users, who are not told apart. :func:`recokit.monitoring.skew`
+    since they change with its index; so are anonymous users, who cannot be matched. :func:`recokit.monitoring.skew`
     compares a whole log.
 
     Parameters
@@ -43,7 +52,7 @@ class FeatureSkew:
     tolerance : float, default 1e-6
         Values are equal if they differ by at most this share of the larger one.
     share : float, default 0.1
-        A feature that differs for more than this share of the items is told.
+        A feature that differs for more than this share of the items is a finding.
 
     Raises
     ------
@@ -68,25 +77,28 @@ class FeatureSkew:
     """
 
     def __init__(self, log: Served, *, tolerance: float = 1e-6, share: float = 0.1) -> None:
-        if not 0 <= tolerance < 1 or not 0 <= share < 1:
-            raise ConfigurationError(
-                f"found tolerance={tolerance} and share={share}; expected shares from 0 to below 1"
-            )
         self.log, self.tolerance, self.share = log, tolerance, share
+        check_options(self, {"tolerance": _BELOW_ONE, "share": _BELOW_ONE})
         keys = zip(log.user.tolist(), _milliseconds(log.now), strict=True)
         self._row = {key: row for row, key in enumerate(keys) if key[0] is not None}
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         batch = evidence.ranked
         row = self._row.get((_user(evidence), *_milliseconds(np.array([evidence.now]))))
         if batch is None or not len(batch) or not batch.feature_names:
             return []
         if row is None:
-            return [self._not_logged()]
+            return [finding("NOT_LOGGED")]
+        pair = self._paired(evidence, batch, row)
+        differs = _differs(pair.served, pair.computed, self.tolerance)
+        columns = np.flatnonzero(differs.sum(axis=0) > self.share * max(len(pair.items), 1))
+        return [self._skewed(evidence, pair, differs, columns)] if len(columns) else []
+
+    def _paired(self, evidence: Evidence, batch: Candidates, row: int) -> _Pair:
         here = slice(int(self.log.offsets[row]), int(self.log.offsets[row + 1]))
-        codes = evidence.schema.item_ids.encode(self.log.item[here])
-        _, at, there = np.intersect1d(codes, batch.item, assume_unique=True, return_indices=True)
+        items = evidence.schema.item_ids.encode(self.log.item[here])
+        _, at, there = np.intersect1d(items, batch.item, assume_unique=True, return_indices=True)
         sources = tuple(f"{name}_" for name in evidence.candidate_sources)
         names = [
             name
@@ -94,60 +106,38 @@ class FeatureSkew:
             if name in self.log.feature_names and not name.startswith(sources)
         ]
         served = self.log.features[here][at][:, [self.log.feature_names.index(name) for name in names]]
-        now = batch.features[there][:, [batch.feature_names.index(name) for name in names]]
-        differs = _differs(served.astype(np.float64), now.astype(np.float64), self.tolerance)
-        told = np.flatnonzero(differs.sum(axis=0) > self.share * max(len(at), 1))
-        if not len(told):
-            return []
-        return [self._skewed(evidence, codes[at], names, served, now, differs, told)]
+        computed = batch.features[there][:, [batch.feature_names.index(name) for name in names]]
+        return _Pair(names, items[at], served.astype(np.float64), computed.astype(np.float64))
 
-    def _not_logged(self) -> Finding:
-        return Finding(
-            "NOT_LOGGED",
-            Severity.NOTE,
-            "",
-            "the feature log has no request of this user at this time: skew is not assessed",
-            "Diagnose a logged request as of its own time: diagnose(user, now=log.now[row]).",
-            "ranking",
-            "data",
-        )
-
-    def _skewed(
-        self,
-        evidence: Evidence,
-        codes: IntArray,
-        names: list[str],
-        served: AnyArray,
-        now: AnyArray,
-        differs: BoolArray,
-        told: IntArray,
-    ) -> Finding:
-        worst = [names[column] for column in told]
-        rows = np.flatnonzero(differs[:, told].any(axis=1))
-        return Finding(
+    def _skewed(self, evidence: Evidence, pair: _Pair, differs: BoolArray, columns: IntArray) -> Finding:
+        names = [pair.names[column] for column in columns]
+        first = {}
+        for name, column in list(zip(names, columns.tolist(), strict=True))[:FIRST]:
+            row = int(np.flatnonzero(differs[:, column])[0])
+            first[name] = {
+                "served": json_number(pair.served[row, column]),
+                "computed": json_number(pair.computed[row, column]),
+                "differs": float(differs[:, column].mean()),
+            }
+        return finding(
             "FEATURES_SKEWED",
-            Severity.WARNING,
-            stage_of(evidence, worst),
-            f"{len(told)} of {len(names)} features were served with other values than they have as of the request: "
-            f"{', '.join(worst[:3])}" + (" and others" if len(worst) > 3 else ""),
-            "Check what serving read: an older table, other events, or another unit than training has.",
-            "ranking",
-            "data",
-            evidence={
-                "features": worst[:20],
-                "compared": len(codes),
-                "first": {
-                    name: {
-                        "served": json_number(served[row, column]),
-                        "computed": json_number(now[row, column]),
-                        "differs": float(differs[:, column].mean()),
-                    }
-                    for name, column in list(zip(worst, told.tolist(), strict=True))[:5]
-                    for row in [int(np.flatnonzero(differs[:, column])[0])]
-                },
-            },
-            items=evidence.ids(codes[rows]),
+            stage_of(evidence, names),
+            {"features": names[:LISTED], "compared": len(pair.items), "first": first},
+            items=evidence.ids(pair.items[differs[:, columns].any(axis=1)]),
+            n=len(names),
+            of=len(pair.names),
+            names=named(names),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """The features of the same items of one request, as served and as computed now."""
+
+    names: list[str]
+    items: IntArray
+    served: FloatArray
+    computed: FloatArray
 
 
 class Calibration:
@@ -203,11 +193,8 @@ class Calibration:
         tolerance: float = 0.2,
         alpha: float = 1e-3,
     ) -> None:
-        if bins < 2 or not tolerance > 0 or not 0 < alpha < 1:
-            raise ConfigurationError(
-                f"found bins={bins}, tolerance={tolerance}, alpha={alpha}; expected at least 2 bins, a tolerance "
-                "above 0 and alpha between 0 and 1"
-            )
+        self.bins, self.tolerance, self.alpha = bins, tolerance, alpha
+        check_options(self, {"bins": whole(2), "tolerance": above(0), "alpha": share})
         claimed, came = np.asarray(score, np.float64), np.asarray(happened, np.float64)
         mass = np.ones(len(claimed)) if weight is None else np.asarray(weight, np.float64)
         if not len(claimed) == len(came) == len(mass) or len(claimed) < 10 * bins:
@@ -220,26 +207,21 @@ class Calibration:
                 f"found scores from {claimed.min():.4g} to {claimed.max():.4g}; expected probabilities, from 0 to 1; "
                 "hint: wrap the ranker in rankers.Calibrated"
             )
-        self.bins, self.tolerance, self.alpha = bins, tolerance, alpha
         self.table, self.gap, self.p_value = _reliability(claimed, came, mass, bins)
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         scorers = evidence.events("scorer")
         if not scorers or self.gap <= self.tolerance or self.p_value > self.alpha:
             return []
         worst = max(self.table, key=lambda one: one["items"] * abs(one["claimed"] - one["happened"]))
         return [
-            Finding(
+            finding(
                 "SCORES_MISCALIBRATED",
-                Severity.WARNING,
                 scorers[-1].name,
-                f"scores are off by {self.gap:.0%} of what they claim: where they claim {worst['claimed']:.3g}, "
-                f"{worst['happened']:.3g} happened",
-                "Calibrate them on newer outcomes (rankers.Calibrated), or do not read them as probabilities.",
-                "ranking",
-                "model",
-                evidence={"gap": self.gap, "p_value": self.p_value, "table": self.table},
+                {"gap": self.gap, "p_value": self.p_value, "table": self.table},
+                claimed=worst["claimed"],
+                happened=worst["happened"],
             )
         ]
 

@@ -1,7 +1,8 @@
-"""Checks of the run itself: failures, times, and what the user got."""
+"""Checks of the run itself: failures, times, and how the request ended."""
 
 from __future__ import annotations
 
+from recokit.debugger.checks.causes import finding
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.trace import Status
@@ -9,7 +10,7 @@ from recokit.trace import Status
 __all__ = ["Outcome", "Snapshot", "StageErrors", "StageTimes"]
 
 
-#: What a row gets while a stage of a role fails, see docs/errors.md.
+#: The answer while a stage of a role fails, see docs/errors.md.
 _UNTIL = {
     "source": "the other sources serve alone",
     "filter": "its rows show nothing, since a rule that cannot be checked lets nothing pass",
@@ -23,33 +24,19 @@ class StageErrors:
     """Stages that failed or were skipped."""
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         found: dict[str, Finding] = {}
         for event in evidence.trace.events:
+            if event.name in found:
+                continue
             parts = event.detail.get("part_errors", "")
-            if event.name not in found and (evidence.failed_here(event) or parts):
-                error = event.error or parts
-                found[event.name] = Finding(
-                    "STAGE_FAILED",
-                    Severity.CRITICAL,
-                    event.name,
-                    f"{event.name} failed: {error}",
-                    f"Mend {event.name}; until then {_UNTIL.get(event.role, 'lists are made without it')}.",
-                    "serving",
-                    "serving",
-                    evidence={"error": error, "role": event.role},
-                )
-            elif event.skipped and event.name not in found:
-                found[event.name] = Finding(
-                    "STAGE_SKIPPED",
-                    Severity.WARNING,
-                    event.name,
-                    event.skipped,
-                    "Give the request more time, or make the stages before this one faster.",
-                    "serving",
-                    "serving",
-                    evidence={"role": event.role},
-                )
+            if evidence.failed_here(event) or parts:
+                figures = {"error": event.error or parts, "role": event.role}
+                until = _UNTIL.get(event.role, "lists are made without it")
+                found[event.name] = finding("STAGE_FAILED", event.name, figures, until=until)
+            elif event.skipped:
+                figures = {"role": event.role}
+                found[event.name] = finding("STAGE_SKIPPED", event.name, figures, reason=event.skipped)
         return list(found.values())
 
 
@@ -61,7 +48,7 @@ class StageTimes:
     Parameters
     ----------
     times : float, default 2.0
-        How many times the baseline's a stage may take (R18) ...
+        How many times the baseline's a stage may take ...
     least : float, default 0.2
         ... if that is at least this share of the budget more.
     """
@@ -70,7 +57,7 @@ class StageTimes:
         self.times, self.least = times, least
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         if not evidence.alone or not evidence.trace.events:
             return []
         names = list(dict.fromkeys(event.name for event in evidence.trace.events))
@@ -84,17 +71,12 @@ class StageTimes:
             return []
         usual = None if evidence.baseline is None else 1e3 * evidence.baseline.seconds(slow)
         return [
-            Finding(
+            finding(
                 "STAGE_SLOW",
-                Severity.CRITICAL if over else Severity.WARNING,
                 slow,
-                f"the run took {1e3 * total:.0f} ms of {1e3 * evidence.budget:.0f} ms, "
-                f"{slow} alone {1e3 * taken[slow]:.0f} ms"
-                + (f", in the baseline {usual:.1f} ms" if usual else ""),
-                f"Make {slow} faster, give it fewer candidates, or make it optional: Step(..., optional=True).",
-                "serving",
-                "serving",
-                evidence={"ms": 1e3 * total, "stage_ms": 1e3 * taken[slow], "baseline_stage_ms": usual},
+                {"ms": 1e3 * total, "stage_ms": 1e3 * taken[slow], "baseline_stage_ms": usual},
+                severity=Severity.CRITICAL if over else Severity.WARNING,
+                budget_ms=1e3 * evidence.budget,
             )
         ]
 
@@ -111,77 +93,36 @@ class Snapshot:
     """Live values that this pipeline reads in an older version than the baseline."""
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         if evidence.baseline is None:
             return []
         usual = evidence.baseline.trace.versions
-        old = {
-            name: (version, usual[name])
+        return [
+            finding(
+                "STALE_SNAPSHOT",
+                evidence={"version": version, "baseline": usual[name]},
+                name=name,
+                missed=usual[name] - version,
+            )
             for name, version in evidence.trace.versions.items()
             if usual.get(name, version) > version
-        }
-        return [
-            Finding(
-                "STALE_SNAPSHOT",
-                Severity.WARNING,
-                "",
-                f"the live value {name!r} is read in version {mine}, in the baseline in version {theirs}",
-                f"Check what updates {name!r}: this process has missed {theirs - mine} updates.",
-                "serving",
-                "data",
-                evidence={"version": mine, "baseline": theirs},
-                relative=True,
-            )
-            for name, (mine, theirs) in old.items()
         ]
 
 
 class Outcome:
-    """What the user got: nothing, the fallback, or the list of a user without a history."""
+    """An empty list, one that the fallback filled, or one for a user without a history."""
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         status = Status(evidence.status)
-        reasons = "; ".join(evidence.trace.reasons[evidence.row])
+        figures, reasons = {"status": status.name}, "; ".join(evidence.trace.reasons[evidence.row])
         found = []
         if status in (Status.EMPTY, Status.FAILED):
-            found.append(
-                Finding(
-                    "EMPTY_LIST",
-                    Severity.SYMPTOM,
-                    "",
-                    f"the list is empty ({status.name}): {reasons}",
-                    "Look at the other findings; give the pipeline a fallback that passes its hard rules.",
-                    "serving",
-                    "serving",
-                    evidence={"status": status.name},
-                )
-            )
+            found.append(finding("EMPTY_LIST", evidence=figures, reasons=reasons))
         elif status is Status.FALLBACK:
-            usual = evidence.baseline is not None and evidence.baseline.status == Status.FALLBACK
-            found.append(
-                Finding(
-                    "FALLBACK_SERVED",
-                    Severity.NOTE if usual else Severity.SYMPTOM,
-                    "",
-                    f"the fallback filled the list: {reasons}",
-                    "Look at why the sources left the list short.",
-                    "serving",
-                    "serving",
-                    evidence={"status": status.name},
-                )
-            )
+            is_usual = evidence.baseline is not None and evidence.baseline.status == Status.FALLBACK
+            severity = Severity.NOTE if is_usual else Severity.SYMPTOM
+            found.append(finding("FALLBACK_SERVED", evidence=figures, severity=severity, reasons=reasons))
         if evidence.cold:
-            found.append(
-                Finding(
-                    "COLD_START",
-                    Severity.NOTE,
-                    "",
-                    "the user has no history at this time",
-                    "Offer onboarding choices as a history, or a source that needs none.",
-                    "candidates",
-                    "data",
-                    evidence={"by_source": evidence.candidate_sources},
-                )
-            )
+            found.append(finding("COLD_START", evidence={"by_source": evidence.candidate_sources}))
         return found

@@ -1,0 +1,420 @@
+"""The causes that recokit's checks find: a row for each code, with its severity, its questions answered and its texts.
+
+A new check is a class with ``look``, a row here, a test and a line in the table of docs/debugging.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any
+
+from recokit.debugger.finding import Finding, Origin, Place, Severity
+
+__all__ = ["CAUSES", "Cause", "finding"]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One way in which a list goes bad, as all findings of it say it.
+
+    Parameters
+    ----------
+    severity : Severity
+        Unless the check knows better.
+    place : {"candidates", "ranking", "list", "serving"}
+        Candidates or ranking?
+    origin : {"data", "model", "serving", "settings"}
+        Data, model or serving?
+    message, action : str
+        What was found, and what to do about it. Placeholders such as ``{stage}`` or ``{share:.0%}`` are filled from the
+        finding; a part in square brackets is left out where its figure is missing, zero or empty.
+    relative : bool, default False
+        Whether it is found only beside a baseline.
+    """
+
+    severity: Severity
+    place: Place
+    origin: Origin
+    message: str
+    action: str
+    relative: bool = False
+
+
+NOTE, SYMPTOM, WARNING, CRITICAL = Severity
+
+#: By code; a code that is found in several ways has a row ``CODE.way`` for each further one.
+CAUSES: Mapping[str, Cause] = {
+    # -- candidates --------------------------------------------------------------------------------
+    "CANDIDATE_GENERATION_FAILURE": Cause(
+        CRITICAL,
+        "candidates",
+        "data",
+        "none of {known_good} items known to be good is among {candidates} candidates"
+        "[; the catalogue lacks {not_in_catalogue} of them][; the baseline finds {in_baseline}]",
+        "No ranker can mend this: refresh or add sources, or raise their limits.",
+    ),
+    "CANDIDATE_GENERATION_FAILURE.not_in_catalogue": Cause(
+        CRITICAL,
+        "candidates",
+        "data",
+        "none of {known_good} items known to be good is among {candidates} candidates"
+        "[; the catalogue lacks {not_in_catalogue} of them][; the baseline finds {in_baseline}]",
+        "Fit the pipeline on a dataset that has these items.",
+    ),
+    "CANDIDATE_GENERATION_FAILURE.no_candidates": Cause(
+        CRITICAL,
+        "candidates",
+        "data",
+        "no source found anything",
+        "Look at the sources: are they fitted, and do they know this kind of user?",
+    ),
+    "STALE_INDEX": Cause(
+        WARNING,
+        "candidates",
+        "data",
+        "{stage} last saw events {age_days:.1f} days before the request",
+        "Fit it on recent events and swap it in: pipeline.replace(name, fitted_source).",
+    ),
+    "SOURCE_EMPTY": Cause(
+        CRITICAL,
+        "candidates",
+        "data",
+        "{stage} adds no candidate[, in the baseline {baseline}]",
+        "Check what {stage} was fitted on and whether its index has items.",
+    ),
+    "SOURCE_FLOODS": Cause(
+        CRITICAL,
+        "candidates",
+        "data",
+        "{stage} adds {candidates} candidates, in the baseline {baseline}: it takes the places of other sources",
+        "Check what {stage} now finds, and give it a limit of its own: Step({leaf}, limit=...).",
+        relative=True,
+    ),
+    "SOURCE_CHANGED": Cause(
+        CRITICAL,
+        "candidates",
+        "data",
+        "{stage} puts {shared:.0%} of the baseline's first {first} items first",
+        "Check the index of {stage}: its version, its vectors, and which item each belongs to; debugger.scan() tells "
+        "more.",
+        relative=True,
+    ),
+    "EMBEDDING_NOT_FINITE": Cause(
+        CRITICAL,
+        "candidates",
+        "model",
+        "{not_finite:.0%} of the vectors in {stage}.{array} have values that are not finite",
+        "Load the last good vectors, and check the job that wrote these.",
+    ),
+    "EMBEDDING_COLLAPSED": Cause(
+        CRITICAL,
+        "candidates",
+        "model",
+        "the vectors in {stage}.{array} all point one way (mean direction {alike:.3f})",
+        "Train again: a collapsed model cannot tell items apart.",
+    ),
+    "INDEX_TRUNCATED": Cause(
+        CRITICAL,
+        "candidates",
+        "data",
+        "{stage} has lost {lost:.0%} of its items: {gone} that the baseline's often finds are never found here",
+        "Build the index of {stage} again and compare its number of items with the catalogue's.",
+        relative=True,
+    ),
+    "INDEX_SHUFFLED": Cause(
+        CRITICAL,
+        "candidates",
+        "data",
+        "{stage} gives {shared:.0%} of the answers that the baseline's gives to {probes} probes",
+        "Check which item each entry of the index of {stage} belongs to: its id map and its version.",
+        relative=True,
+    ),
+    "COLD_START": Cause(
+        NOTE,
+        "candidates",
+        "data",
+        "the user has no history at this time",
+        "Offer onboarding choices as a history, or a source that needs none.",
+    ),
+    # -- features ----------------------------------------------------------------------------------
+    "FEATURE_QUALITY_ISSUE": Cause(
+        CRITICAL,
+        "ranking",
+        "data",
+        "{coverage:.0%} of the features of the top {top} items have a value, expected {expected:.0%}",
+        "Mend what computes or serves {names}.",
+    ),
+    "STALE_FEATURES": Cause(
+        WARNING,
+        "ranking",
+        "data",
+        "{stale} of {dated} features are stale, the oldest by {oldest:.1f} days",
+        "Refresh the event log behind the features, or fit the pipeline on recent data.",
+    ),
+    "FEATURES_LOST": Cause(
+        CRITICAL,
+        "ranking",
+        "data",
+        "{n} features that the baseline has are missing: {names}",
+        "Mend what computes or serves {names}.",
+        relative=True,
+    ),
+    "FEATURES_SWAPPED": Cause(
+        CRITICAL,
+        "ranking",
+        "data",
+        "{n} features have each other's values: {names}",
+        "Check the order of columns where they are written and where they are read: {names}.",
+        relative=True,
+    ),
+    "FEATURES_SCALED": Cause(
+        CRITICAL,
+        "ranking",
+        "data",
+        "{n} features are all larger or smaller by one factor than in the baseline: {names}",
+        "Check the unit in which they are computed: {names}.",
+        relative=True,
+    ),
+    "FEATURES_DEFAULTED": Cause(
+        CRITICAL,
+        "ranking",
+        "data",
+        "{n} features are one and the same value where the baseline has different ones: {names}",
+        "Check why a default stands in their place; missing values should be missing, not a number: {names}.",
+        relative=True,
+    ),
+    "FEATURES_DRIFTED": Cause(
+        CRITICAL,
+        "ranking",
+        "data",
+        "{n} features have moved by more than two standard deviations from the baseline's values: {names}",
+        "Check what computes them, and train the ranker again if the change is meant: {names}.",
+        relative=True,
+    ),
+    "FEATURES_SKEWED": Cause(
+        WARNING,
+        "ranking",
+        "data",
+        "{n} of {of} features were served with other values than they have as of the request: {names}",
+        "Check what serving read: an older table, other events, or another unit than training has.",
+    ),
+    "NOT_LOGGED": Cause(
+        NOTE,
+        "ranking",
+        "data",
+        "the feature log has no request of this user at this time: skew is not assessed",
+        "Diagnose a logged request as of its own time: diagnose(user, now=log.now[row]).",
+    ),
+    # -- scores ------------------------------------------------------------------------------------
+    "SCORES_NOT_FINITE": Cause(
+        WARNING,
+        "ranking",
+        "model",
+        "{share:.0%} of {scores} scores are NaN or infinite; they rank last",
+        "Look at the inputs of {stage}: a score that is not finite comes from features or a broken model.",
+    ),
+    "SCORES_MISCALIBRATED": Cause(
+        WARNING,
+        "ranking",
+        "model",
+        "scores are off by {gap:.0%} of what they claim: where they claim {claimed:.3g}, {happened:.3g} happened",
+        "Calibrate them on newer outcomes (rankers.Calibrated), or do not read them as probabilities.",
+    ),
+    "RANKING_DIFFERENTIATION_FAILURE": Cause(
+        CRITICAL,
+        "ranking",
+        "model",
+        "the ten best scores span {relative_spread:.2%} of the upper half's range: {stage} hardly tells them apart",
+        "Look at the ranker's features and training: a constant score means that it learned or got nothing.",
+    ),
+    "RANKING_DIFFERENTIATION_FAILURE.tied": Cause(
+        CRITICAL,
+        "ranking",
+        "model",
+        "{tied:.0%} of the top 20 scores are tied: {stage} does not tell them apart",
+        "Look at the ranker's features and training: a constant score means that it learned or got nothing.",
+    ),
+    "RANKING_INVERTED": Cause(
+        CRITICAL,
+        "ranking",
+        "model",
+        "{stage} orders the candidates the other way round than the baseline's (rank correlation "
+        "{rank_correlation:.2f})",
+        "Check the sign of the scores of {stage}, and that its labels are not turned round.",
+        relative=True,
+    ),
+    "RANKING_CHANGED": Cause(
+        WARNING,
+        "ranking",
+        "model",
+        "{stage} orders the candidates in another way than the baseline's from the same features (rank correlation "
+        "{rank_correlation:.2f})",
+        "Check which version of the model {stage} has, and the order of its features.",
+        relative=True,
+    ),
+    "RANKING_CHANGED.other_features": Cause(
+        CRITICAL,
+        "ranking",
+        "model",
+        "{stage} goes by other features than the baseline's: {first} instead of {usually_first}",
+        "Check which version of the model {stage} has, and the order of its features.",
+        relative=True,
+    ),
+    "SCORER_DOMINATES": Cause(
+        CRITICAL,
+        "ranking",
+        "settings",
+        "{stage} leaves little of the order before it ({order_kept:.0%}, in the baseline {baseline:.0%})",
+        "Check the weight of {stage}: it should tip the balance, not decide alone.",
+        relative=True,
+    ),
+    # -- the list ----------------------------------------------------------------------------------
+    "BUSINESS_RULES_TOO_AGGRESSIVE": Cause(
+        CRITICAL,
+        "list",
+        "data",
+        "hard rules remove {removed} of the top {of}, {stage} most of them[: all of {group}]",
+        "Check what feeds {stage}, and whether the rule should be that strict.",
+    ),
+    "RULE_REMOVES_MORE": Cause(
+        CRITICAL,
+        "list",
+        "data",
+        "{stage} removes {removed} of {of} candidates that the baseline's lets pass[, all of {group}]",
+        "Check what feeds {stage}[: it lacks {group}].",
+        relative=True,
+    ),
+    "LIMIT_TOO_TIGHT": Cause(
+        CRITICAL,
+        "list",
+        "settings",
+        "limits keep {exchanged} of the top {of} off the list, {stage} most of them"
+        "[; the baseline's would have listed {listed_by_baseline} more]",
+        "Loosen {stage}, or make it soft so that it yields where it leaves a list short.",
+    ),
+    "DIVERSITY_TOO_STRONG": Cause(
+        CRITICAL,
+        "list",
+        "settings",
+        "{stage} exchanges {exchanged} of {of} items that scores and limits ask for"
+        "[; the baseline's would have listed {listed_by_baseline} more]",
+        "Give relevance more weight in {stage}.",
+    ),
+    "LIST_CHANGED": Cause(
+        NOTE,
+        "list",
+        "settings",
+        "limits and diversity keep {exchanged} of the top {of} by score off the list",
+        "Nothing, if that is what they are for.",
+    ),
+    # -- serving -----------------------------------------------------------------------------------
+    "STAGE_FAILED": Cause(
+        CRITICAL,
+        "serving",
+        "serving",
+        "{stage} failed: {error}",
+        "Mend {stage}; until then {until}.",
+    ),
+    "STAGE_SKIPPED": Cause(
+        WARNING,
+        "serving",
+        "serving",
+        "{reason}",
+        "Give the request more time, or make the stages before this one faster.",
+    ),
+    "STAGE_SLOW": Cause(
+        WARNING,
+        "serving",
+        "serving",
+        "the run took {ms:.0f} ms of {budget_ms:.0f} ms, {stage} alone {stage_ms:.0f} ms"
+        "[, in the baseline {baseline_stage_ms:.1f} ms]",
+        "Make {stage} faster, give it fewer candidates, or make it optional: Step(..., optional=True).",
+    ),
+    "STALE_SNAPSHOT": Cause(
+        WARNING,
+        "serving",
+        "data",
+        "the live value {name!r} is read in version {version}, in the baseline in version {baseline}",
+        "Check what updates {name!r}: this process has missed {missed} updates.",
+        relative=True,
+    ),
+    "EMPTY_LIST": Cause(
+        SYMPTOM,
+        "serving",
+        "serving",
+        "the list is empty ({status}): {reasons}",
+        "Look at the other findings; give the pipeline a fallback that passes its hard rules.",
+    ),
+    "FALLBACK_SERVED": Cause(
+        SYMPTOM,
+        "serving",
+        "serving",
+        "the fallback filled the list: {reasons}",
+        "Look at why the sources left the list short.",
+    ),
+}
+
+
+def finding(
+    row: str,
+    stage: str = "",
+    evidence: Mapping[str, Any] | None = None,
+    *,
+    items: tuple[Any, ...] = (),
+    severity: Severity | None = None,
+    relative: bool | None = None,
+    **figures: Any,
+) -> Finding:
+    """Return a finding of one of the :data:`CAUSES`.
+
+    Parameters
+    ----------
+    row : str
+        Its code, or ``CODE.way``.
+    stage : str, default ""
+        Path of the stage concerned; its texts know the last part as ``{leaf}``.
+    evidence : mapping, optional
+        The numbers behind it, for the texts too.
+    items : tuple
+        External ids of items that show it.
+    severity : Severity, optional
+        In place of the cause's own.
+    relative : bool, optional
+        In place of the cause's own.
+    figures
+        What else the texts say.
+
+    Examples
+    --------
+    >>> finding("SOURCE_EMPTY", "merge.popular", {"baseline": 0}).message
+    'merge.popular adds no candidate'
+    >>> finding("SOURCE_EMPTY", "merge.popular", {"baseline": 9}).message
+    'merge.popular adds no candidate, in the baseline 9'
+    """
+    cause, evidence = CAUSES[row], evidence or {}
+    named = {"stage": stage, "leaf": stage.rpartition(".")[2], **evidence, **figures}
+    return Finding(
+        row.partition(".")[0],
+        cause.severity if severity is None else severity,
+        stage,
+        message=_filled(cause.message, named),
+        action=_filled(cause.action, named),
+        place=cause.place,
+        origin=cause.origin,
+        evidence=evidence,
+        items=items,
+        relative=cause.relative if relative is None else relative,
+    )
+
+
+def _filled(text: str, figures: Mapping[str, Any]) -> str:
+    """Fill the placeholders of a text; a part in square brackets stays where its figures say something."""
+
+    def part(match: re.Match[str]) -> str:
+        names = [name for _, name, _, _ in Formatter().parse(match[1]) if name]
+        return match[1] if all(figures.get(name) for name in names) else ""
+
+    return re.sub(r"\[([^]]*\{[^]]*)]", part, text).format(**figures)
