@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recokit.errors import ConfigurationError, DataError
+from recokit._utils.options import require, share
+from recokit.errors import DataError
 from recokit.typing import FloatArray
 
 __all__ = [
     "FEW_USERS",
     "Mean",
-    "check_confidence",
     "holm",
     "mean_interval",
     "quantile_interval",
@@ -182,7 +182,7 @@ def mean_interval(
     >>> mean, round(low, 3), round(high, 3), n
     (0.5, -0.419, 1.419, 4)
     """
-    check_confidence(confidence)
+    require(share, confidence=confidence)
     found = Mean.of(values)
     return found.mean, *found.interval(confidence, bounds), found.n
 
@@ -202,14 +202,6 @@ def unskewed(reach: float, skew: float) -> float:
     if not abs(skew) >= _SYMMETRIC:
         return reach
     return float(3.0 / skew * (np.cbrt(1.0 + skew * (reach - skew / 6.0)) - 1.0))
-
-
-def check_confidence(confidence: float) -> None:
-    """Raise ConfigurationError unless the confidence is between 0 and 1."""
-    if not 0 < confidence < 1:
-        raise ConfigurationError(
-            f"found confidence={confidence}; expected a share between 0 and 1, such as 0.95"
-        )
 
 
 def _skewness(scaled: FloatArray, *, noise: float) -> tuple[float, float]:
@@ -254,7 +246,7 @@ def quantile_interval(values: FloatArray, q: float, confidence: float = 0.95) ->
     >>> quantile_interval(np.arange(1.0, 1001.0), 0.99)
     (990.0, 983.0, 997.0)
     """
-    check_confidence(confidence)
+    require(share, confidence=confidence)
     if not len(values) or np.isnan(values).any():
         raise DataError(f"found {len(values)} values, or NaN among them; expected numbers only")
     from scipy.stats import binom

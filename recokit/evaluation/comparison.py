@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from recokit._stats.intervals import FEW_NOTE, Mean, holm
+from recokit._utils.options import require, share
 from recokit._utils.report import Content, Report, Table, json_ready
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.evaluation.report import ALL, Evaluation, notes_of, plot_scores, rows_of, title_of
-from recokit.typing import FloatArray
+from recokit.typing import AnyArray
 
-__all__ = ["Comparison", "Difference", "Evaluations", "compare", "compare_all", "paired"]
+__all__ = ["Comparison", "Difference", "Evaluations", "compare", "compare_all"]
 
 
 #: Chance to find a true difference of the size that is called detectable.
@@ -101,42 +102,43 @@ def compare(a: Evaluation, b: Evaluation, metric: str, *, segment: str = ALL) ->
     ConfigurationError
         For a metric or segment that is not there, or a metric without values of single users.
     """
-    mine, theirs, n_unpaired = paired(a, b, metric, segment)
-    found = Mean.of(mine - theirs)
-    low, high = found.interval(a.confidence)
+    mean, n_unpaired = _paired_mean(a, b, metric, segment)
+    low, high = mean.interval(a.confidence)
     return Difference(
         a=a.name,
         b=b.name,
         metric=metric,
         segment=segment,
-        mean=found.mean,
+        mean=mean.mean,
         low=low,
         high=high,
-        n=found.n,
+        n=mean.n,
         n_unpaired=n_unpaired,
         confidence=a.confidence,
-        p_value=found.p_value(),
-        detectable=found.detectable(a.confidence, POWER),
-        few=found.few,
+        p_value=mean.p_value(),
+        detectable=mean.detectable(a.confidence, POWER),
+        few=mean.few,
     )
 
 
-def paired(a: Evaluation, b: Evaluation, metric: str, segment: str) -> tuple[FloatArray, FloatArray, int]:
-    """Return both values of the users of a's segment that have both, and how many have only one."""
-    mine, theirs = a.values(metric).astype(np.float64), b.values(metric).astype(np.float64)
+def _paired_mean(a: Evaluation, b: Evaluation, metric: str, segment: str) -> tuple[Mean, int]:
+    """Return the mean difference over the users of a's segment that have both values, and how many have only one."""
+    mine, theirs = a.values(metric).astype(np.float64), b.values(metric)
     if np.isnan(mine).all() or np.isnan(theirs).all():
         raise ConfigurationError(
             f"found no values of single users for {metric!r}; expected a metric with one for each"
         )
+    other = b.values_for(metric, a.users)
     rows = a.of_segment(segment)
-    codes = b.users.encode(a.users.ids)
-    other = np.where(codes > 0, np.append(theirs, np.nan)[codes - 1], np.nan)
     both = rows & ~np.isnan(mine) & ~np.isnan(other)
-    extra = 0
+    n_unpaired = _n_known(mine[rows]) - int(np.count_nonzero(both))
     if segment == ALL:
-        extra = int(np.count_nonzero(~np.isnan(theirs))) - int(np.count_nonzero(~np.isnan(other)))
-    alone = int(np.count_nonzero(~np.isnan(mine[rows]))) - int(np.count_nonzero(both))
-    return mine[both], other[both], alone + extra
+        n_unpaired += _n_known(theirs) - _n_known(other)
+    return Mean.of(mine[both] - other[both]), n_unpaired
+
+
+def _n_known(values: AnyArray) -> int:
+    return int(np.count_nonzero(~np.isnan(values)))
 
 
 @dataclass(frozen=True)
@@ -168,17 +170,17 @@ class Comparison(Report):
 
     def better(self, name: str, metric: str) -> bool | None:
         """Return whether one is clearly better (True) or worse (False) than the baseline; None: cannot tell."""
-        for found, p in zip(self.differences, self.adjusted, strict=True):
-            if (found.a, found.metric) == (name, metric):
-                return found.mean > 0 if p < 1 - self.confidence else None
-        known = sorted({f"{found.a} by {found.metric}" for found in self.differences})
+        for one, p in zip(self.differences, self.adjusted, strict=True):
+            if (one.a, one.metric) == (name, metric):
+                return one.mean > 0 if p < 1 - self.confidence else None
+        known = sorted({f"{one.a} by {one.metric}" for one in self.differences})
         raise ConfigurationError(f"found no comparison of {name!r} by {metric!r}; known: {', '.join(known)}")
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return a record for each difference, NaN as None."""
         return [
-            json_ready({**asdict(found), "detectable": detectable, "p_adjusted": adjusted})
-            for found, adjusted, detectable in zip(
+            json_ready({**asdict(one), "detectable": detectable, "p_adjusted": adjusted})
+            for one, adjusted, detectable in zip(
                 self.differences, self.adjusted, self.detectable, strict=True
             )
         ]
@@ -195,18 +197,16 @@ class Comparison(Report):
     def _content(self) -> Content:
         header = ["name", "metric", f"less {self.baseline}", "users", "p (Holm)", "detectable", "verdict"]
         rows = []
-        for found, p, detectable in zip(self.differences, self.adjusted, self.detectable, strict=True):
-            better = self.better(found.a, found.metric)
+        for one, p, detectable in zip(self.differences, self.adjusted, self.detectable, strict=True):
+            better = self.better(one.a, one.metric)
             verdict = "cannot tell" if better is None else "better" if better else "worse"
-            interval = f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]{'*' if found.few else ''}"
-            rows.append(
-                [found.a, found.metric, interval, f"{found.n:,}", f"{p:.3g}", f"{detectable:.4f}", verdict]
-            )
+            interval = f"{one.mean:+.4f} [{one.low:+.4f}, {one.high:+.4f}]{'*' if one.few else ''}"
+            rows.append([one.a, one.metric, interval, f"{one.n:,}", f"{p:.3g}", f"{detectable:.4f}", verdict])
         notes = [
             f"paired over users, {self.confidence:.0%} intervals of each alone; {len(self.differences)} tests "
             f"at {1 - self.confidence:.0%} together (Holm); detectable: found with {self.power:.0%} chance"
         ]
-        if any(found.few for found in self.differences):
+        if any(one.few for one in self.differences):
             notes += [FEW_NOTE]
         return Content(f"Comparison with {self.baseline}", [Table(header, rows)], notes=notes)
 
@@ -254,20 +254,20 @@ def compare_all(
         raise ConfigurationError(
             f"found {names} to compare by {list(metrics)}; expected at least one of each, each name once"
         )
-    if not 0 < power < 1:
-        raise ConfigurationError(f"found power={power}; expected a share between 0 and 1, such as 0.8")
-    found = tuple(compare(other, baseline, metric, segment=segment) for other in others for metric in metrics)
+    require(share, power=power)
+    pairs = [(other, metric) for other in others for metric in metrics]
+    differences = tuple(compare(other, baseline, metric, segment=segment) for other, metric in pairs)
     confidence = others[0].confidence
-    strictest = 1 - (1 - confidence) / len(found)
-    by_name = {other.name: other for other in others}
-    detectable = tuple(
-        Mean.of(np.subtract(*paired(by_name[one.a], baseline, one.metric, segment)[:2])).detectable(
-            strictest, power
-        )
-        for one in found
+    strictest = 1 - (1 - confidence) / len(pairs)
+    means = (_paired_mean(other, baseline, metric, segment)[0] for other, metric in pairs)
+    return Comparison(
+        baseline.name,
+        differences,
+        adjusted=tuple(holm([one.p_value for one in differences]).tolist()),
+        confidence=confidence,
+        power=power,
+        detectable=tuple(mean.detectable(strictest, power) for mean in means),
     )
-    adjusted = holm([one.p_value for one in found])
-    return Comparison(baseline.name, found, tuple(float(p) for p in adjusted), confidence, power, detectable)
 
 
 @dataclass(frozen=True, eq=False)

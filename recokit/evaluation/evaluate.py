@@ -8,8 +8,8 @@ from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 
-from recokit._stats.intervals import FEW_USERS, check_confidence
-from recokit._utils.options import require, whole
+from recokit._stats.intervals import FEW_USERS
+from recokit._utils.options import require, share, whole
 from recokit._utils.progress import progress_bar
 from recokit.data import Categorical, Dataset, Ragged, Vocabulary, timestamp
 from recokit.data.dataset import require_dataset
@@ -146,7 +146,7 @@ def evaluate(
     subjects = dict(subject) if isinstance(subject, Mapping) else {_name(subject): subject}
     if not subjects:
         raise ConfigurationError("found an empty mapping to evaluate; expected at least one name")
-    check_confidence(confidence)
+    require(share, confidence=confidence)
     require(whole(1), chunk_size=chunk_size)
     if history is not None:
         require_dataset(history, "history")

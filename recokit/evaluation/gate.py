@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from recokit._stats.intervals import FEW_USERS, holm, quantile_interval
+from recokit._utils.options import above, between, optional, require
 from recokit._utils.report import Content, Report, Table, json_ready
 from recokit.errors import ConfigurationError, DataError, GateRejected
 from recokit.evaluation.comparison import POWER, compare
@@ -20,12 +21,16 @@ from recokit.typing import AnyArray
 
 __all__ = ["Condition", "Gate", "GateResult", "Verdict"]
 
-#: Share of the baseline's mean that a candidate may lose; R23 calls a drop of 2% too much.
+#: Share of the baseline's mean that a candidate may lose: a drop of 2% is too much.
 MARGIN = 0.02
 #: Share of a segment's baseline mean that a candidate may lose there.
 SEGMENT_TOLERANCE = 0.05
-#: Latency that 99 of 100 requests keep, in seconds; R9.
+#: Seconds that 99 of 100 requests keep.
 P99 = 0.1
+
+
+#: What may be lost of the baseline.
+_LOSS = between(0, 1, open_high=True, hint="a share of the baseline, such as 0.02")
 
 
 class Verdict(StrEnum):
@@ -95,8 +100,8 @@ class GateResult(Report):
     @property
     def verdict(self) -> Verdict:
         """``FAIL`` if a condition failed, else ``CANNOT_TELL`` if one cannot be told, else ``PASS``."""
-        found = {condition.verdict for condition in self.conditions}
-        return next((one for one in (Verdict.FAIL, Verdict.CANNOT_TELL) if one in found), Verdict.PASS)
+        verdicts = {condition.verdict for condition in self.conditions}
+        return next((one for one in (Verdict.FAIL, Verdict.CANNOT_TELL) if one in verdicts), Verdict.PASS)
 
     @property
     def passed(self) -> bool:
@@ -142,7 +147,7 @@ class GateResult(Report):
 
 
 class Gate:
-    """Acceptance gate: what a candidate must show before it replaces the baseline (R7).
+    """Acceptance gate: what a candidate must show before it replaces the baseline.
 
     Quality and guardrails ask for *non-inferiority*: the paired interval of the difference, not its mean alone, must
     lie above the margin. A test that finds no difference does not show that there is none. Segments are smaller, so
@@ -154,7 +159,7 @@ class Gate:
     baseline : Evaluation, str or Path
         Of the recommender to beat, or a file of :meth:`Evaluation.save`. Latency and coverage need none of it.
     metrics : sequence of str, default ("NDCG@10", "Recall@50", "MAP@10")
-        That may not fall by more than the margin; R7.
+        That may not fall by more than the margin.
     margin : float, default 0.02
         Share of the baseline's mean; 0 asks for an improvement that is clear.
     segments : float, mapping of str to float, or None, default 0.05
@@ -165,7 +170,7 @@ class Gate:
         may not fall by more than 5%, ``0.1`` for one that may not rise by more than 10%. Metrics of the whole catalogue
         have no interval: there the value itself counts.
     latency : float, optional
-        Seconds that 99 of 100 requests must keep; R9 has 0.1, :data:`P99`. ``check`` is then given measured seconds.
+        Seconds that 99 of 100 requests must keep, such as 0.1. ``check`` is then given measured seconds.
     coverage : float, optional
         Least ``CatalogCoverage`` of the candidate, a share of the catalogue.
     min_users : int, default 200
@@ -215,33 +220,29 @@ class Gate:
         self.metrics, self.margin, self.segments = tuple(metrics), margin, segments
         self.guardrails = dict(guardrails or {})
         self.latency, self.coverage, self.min_users = latency, coverage, min_users
-        self._tolerances = self._read()
+        self._tolerances = self._checked_tolerances()
+        require(optional(above(0)), latency=latency)
+        require(optional(between(0, 1)), coverage=coverage)
 
-    def _read(self) -> dict[str, float]:
+    def _checked_tolerances(self) -> dict[str, float]:
+        """Return the share that may be lost by segment; ConfigurationError for names and changes that are none."""
         for metric in (*self.metrics, *self.guardrails):
-            self.baseline._metric(metric)
+            self.baseline.column(metric)
         if isinstance(self.segments, Mapping):
-            tolerances = {name: float(value) for name, value in self.segments.items()}
+            tolerances = {name: float(lost) for name, lost in self.segments.items()}
             for name in tolerances:
-                self.baseline._segment(name)
+                self.baseline.code(name)
         else:
             names = () if self.segments is None else self.baseline.segments[1:]
             tolerances = {name: float(self.segments or 0.0) for name in names}
-        for name, share in {"margin": self.margin, **tolerances}.items():
-            if not 0 <= share < 1:
-                raise ConfigurationError(
-                    f"found {share} for {name}; expected a share of the baseline from 0 to 1, such as 0.02"
-                )
+        for name, lost in {"margin": self.margin, **tolerances}.items():
+            _LOSS.check(name, lost)
         for name, change in self.guardrails.items():
             if not (change and np.isfinite(change)):
                 raise ConfigurationError(
                     f"found guardrail {name!r}: {change}; expected a change such as -0.05, for a metric that may not "
                     "fall by more, or 0.1, for one that may not rise by more"
                 )
-        if self.latency is not None and not self.latency > 0:
-            raise ConfigurationError(f"found latency={self.latency}; expected seconds above 0, such as 0.1")
-        if self.coverage is not None and not 0 <= self.coverage <= 1:
-            raise ConfigurationError(f"found coverage={self.coverage}; expected a share of the catalogue")
         return tolerances
 
     def check(
@@ -267,34 +268,35 @@ class Gate:
         ConfigurationError
             If the gate has a latency and no seconds are given, or a coverage that was not evaluated.
         """
-        self._comparable(candidate)
+        self._require_comparable(candidate)
         conditions = [self._changed("quality", candidate, metric, -self.margin) for metric in self.metrics]
         conditions += self._segments(candidate)
         conditions += [
             self._changed("guardrail", candidate, metric, change)
             for metric, change in self.guardrails.items()
         ]
-        conditions += (
-            [] if self.latency is None else [self._latency(self.latency, seconds, candidate.confidence)]
-        )
-        conditions += [] if self.coverage is None else [_coverage(self.coverage, candidate)]
+        if self.latency is not None:
+            conditions.append(_latency(self.latency, seconds, candidate.confidence))
+        if self.coverage is not None:
+            conditions.append(_coverage(self.coverage, candidate))
         return GateResult(
             self.baseline.name,
             candidate.name,
             tuple(conditions),
-            candidate.confidence,
-            self.baseline.fingerprint,
+            confidence=candidate.confidence,
+            fingerprint=self.baseline.fingerprint,
         )
 
-    def _comparable(self, candidate: Evaluation) -> None:
+    def _require_comparable(self, candidate: Evaluation) -> None:
         old = self.baseline
-        wanted = (*self.metrics, *self.guardrails)
-        for metric in wanted:
-            candidate._metric(metric)
-        differ = [name for name in ("k", "now") if getattr(old, name) != getattr(candidate, name)]
+        metrics = (*self.metrics, *self.guardrails)
+        for metric in metrics:
+            candidate.column(metric)
+        differ = ["k"] if old.k != candidate.k else []
+        differ += ["now"] if old.now != candidate.now else []
         differ += [
             f"definition of {metric}"
-            for metric in wanted
+            for metric in metrics
             if candidate.definitions[metric] != old.definitions[metric]
         ]
         n = len(old) + len(candidate) - 2 * int(np.count_nonzero(old.users.encode(candidate.users.ids)))
@@ -310,55 +312,93 @@ class Gate:
         base = self.baseline[metric].mean
         if not base > 0:
             reason = f"the baseline has {base:.4f}, of which nothing is a share"
-            return Condition(kind, metric, Verdict.CANNOT_TELL, np.nan, np.nan, np.nan, allowed, reason)
+            return _condition(kind, metric, Verdict.CANNOT_TELL, _UNKNOWN, limit=allowed, reason=reason)
         if np.isnan(self.baseline.values(metric)).all():
-            value = (candidate[metric].mean - base) / base
-            change, note = (value, value, value), "without interval"
-            return _condition(kind, metric, _within(*change[1:], allowed), change, allowed, note)
-        found = compare(candidate, self.baseline, metric)
-        change = (found.mean / base, found.low / base, found.high / base)
-        verdict = _within(*change[1:], allowed)
-        note = f"{found.n:,} users{', which is few' if found.few else ''}"
-        if verdict is Verdict.CANNOT_TELL:
-            spare = abs(found.mean - allowed * base)
-            needed = found.n * (found.detectable / spare) ** 2 if spare > 0 else np.inf
-            note += f"; {needed:,.0f} would tell with {POWER:.0%} chance"
-        return _condition(kind, metric, verdict, change, allowed, note)
+            change = _Range(*[(candidate[metric].mean - base) / base] * 3)
+            verdict, note = change.verdict(allowed), "without interval"
+        else:
+            difference = compare(candidate, self.baseline, metric)
+            change = _Range(difference.mean, difference.low, difference.high) / base
+            verdict = change.verdict(allowed)
+            note = f"{difference.n:,} users{', which is few' if difference.few else ''}"
+            if verdict is Verdict.CANNOT_TELL:
+                spare = abs(difference.mean - allowed * base)
+                needed = difference.n * (difference.detectable / spare) ** 2 if spare > 0 else np.inf
+                note += f"; {needed:,.0f} would tell with {POWER:.0%} chance"
+        reason = _explained(change, allowed, note)
+        return _condition(kind, metric, verdict, change, limit=allowed, reason=reason)
 
     def _segments(self, candidate: Evaluation) -> list[Condition]:
-        wanted = [(name, metric) for name in self._tolerances for metric in self.metrics]
-        found = [compare(self.baseline, candidate, metric, segment=name) for name, metric in wanted]
-        judged = [one.n >= max(2, self.min_users) for one in found]
-        adjusted = iter(holm([one.p_value for one, so in zip(found, judged, strict=True) if so]))
+        pairs = [(name, metric) for name in self._tolerances for metric in self.metrics]
+        losses = [compare(self.baseline, candidate, metric, segment=name) for name, metric in pairs]
+        enough = np.array([loss.n >= max(2, self.min_users) for loss in losses], np.bool_)
+        p_values = np.full(len(losses), np.nan)
+        p_values[enough] = holm([loss.p_value for loss, tested in zip(losses, enough, strict=True) if tested])
         conditions = []
-        for (name, metric), one, so in zip(wanted, found, judged, strict=True):
+        for (name, metric), loss, tested, p in zip(pairs, losses, enough, p_values, strict=True):
             base, allowed = self.baseline[metric, name].mean, -self._tolerances[name]
-            p = float(next(adjusted)) if so else np.nan
-            share = (-one.mean / base, -one.high / base, -one.low / base) if base > 0 else (np.nan,) * 3
-            worse = p < 1 - candidate.confidence and share[0] < allowed
-            verdict = Verdict.FAIL if worse else Verdict.PASS if so else Verdict.NOT_JUDGED
-            note = f"{one.n:,} users" if so else f"{one.n:,} users, judged from {self.min_users:,}"
+            change = _Range(-loss.mean, -loss.high, -loss.low) / base if base > 0 else _UNKNOWN
+            worse = p < 1 - candidate.confidence and change.value < allowed
+            verdict = Verdict.FAIL if worse else Verdict.PASS if tested else Verdict.NOT_JUDGED
+            note = f"{loss.n:,} users" if tested else f"{loss.n:,} users, judged from {self.min_users:,}"
             note += f", p (Holm) {p:.3g}" if worse else ""
-            conditions.append(_condition("segment", f"{metric} ({name})", verdict, share, allowed, note))
+            reason = _explained(change, allowed, note)
+            conditions.append(
+                _condition("segment", f"{metric} ({name})", verdict, change, limit=allowed, reason=reason)
+            )
         return conditions
 
-    def _latency(
-        self, limit: float, seconds: AnyArray | Sequence[float] | None, confidence: float
-    ) -> Condition:
-        if seconds is None or not len(seconds):
-            raise ConfigurationError(
-                f"found no seconds for a gate with latency={limit}; expected the seconds of single requests"
-            )
-        value, low, high = quantile_interval(np.asarray(seconds, np.float64), 0.99, confidence)
-        verdict = _within(low, high, limit)
-        ends = f"[{low * 1e3:.1f}, {high * 1e3:.1f}]"
-        reason = (
-            f"{value * 1e3:.1f} {ends} ms, at most {limit * 1e3:.1f} ms allowed, {len(seconds):,} requests"
+
+class _Range(NamedTuple):
+    """A figure and the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __truediv__(self, base: float) -> _Range:
+        return _Range(self.value / base, self.low / base, self.high / base)
+
+    def verdict(self, limit: float) -> Verdict:
+        """Return whether the interval keeps a limit: a negative one from above, a positive one from below."""
+        if np.isnan([self.low, self.high]).any():
+            return Verdict.CANNOT_TELL
+        best, worst = (self.high, self.low) if limit <= 0 else (-self.low, -self.high)
+        if worst >= -abs(limit):
+            return Verdict.PASS
+        return Verdict.FAIL if best < -abs(limit) else Verdict.CANNOT_TELL
+
+
+_UNKNOWN = _Range(np.nan, np.nan, np.nan)
+
+
+def _condition(
+    kind: str, what: str, verdict: Verdict, measured: _Range, *, limit: float, reason: str
+) -> Condition:
+    return Condition(kind, what, verdict, **measured._asdict(), limit=limit, reason=reason)
+
+
+def _explained(change: _Range, allowed: float, note: str) -> str:
+    ends = "" if change.low == change.high else f" [{change.low:+.1%}, {change.high:+.1%}]"
+    bound = "most" if allowed > 0 else "least"
+    return f"{change.value:+.1%}{ends}, at {bound} {allowed:+.1%} allowed, {note}"
+
+
+def _latency(limit: float, seconds: AnyArray | Sequence[float] | None, confidence: float) -> Condition:
+    if seconds is None or not len(seconds):
+        raise ConfigurationError(
+            f"found no seconds for a gate with latency={limit}; expected the seconds of single requests"
         )
-        return Condition("latency", "p99", verdict, value, low, high, limit, reason)
+    p99 = _Range(*quantile_interval(np.asarray(seconds, np.float64), 0.99, confidence))
+    value, low, high = (1e3 * part for part in p99)
+    reason = (
+        f"{value:.1f} [{low:.1f}, {high:.1f}] ms, at most {limit * 1e3:.1f} ms allowed, "
+        f"{len(seconds):,} requests"
+    )
+    return _condition("latency", "p99", p99.verdict(limit), p99, limit=limit, reason=reason)
 
 
-def _coverage(least: float, candidate: Evaluation) -> Condition:
+def _coverage(minimum: float, candidate: Evaluation) -> Condition:
     names = [metric for metric in candidate.metrics if metric.startswith("CatalogCoverage")]
     if len(names) != 1:
         raise ConfigurationError(
@@ -366,26 +406,8 @@ def _coverage(least: float, candidate: Evaluation) -> Condition:
             "for a gate with a coverage"
         )
     value = candidate[names[0]].mean
-    verdict = Verdict.PASS if value >= least else Verdict.FAIL
-    reason = f"{value:.1%} of the catalogue, at least {least:.1%} required"
-    return Condition("coverage", names[0], verdict, value, value, value, least, reason)
-
-
-def _within(low: float, high: float, limit: float) -> Verdict:
-    """Return whether an interval keeps a limit: a negative one from above, a positive one from below."""
-    if np.isnan([low, high]).any():
-        return Verdict.CANNOT_TELL
-    best, worst = (high, low) if limit <= 0 else (-low, -high)
-    if worst >= -abs(limit):
-        return Verdict.PASS
-    return Verdict.FAIL if best < -abs(limit) else Verdict.CANNOT_TELL
-
-
-def _condition(
-    kind: str, what: str, verdict: Verdict, change: tuple[float, float, float], allowed: float, note: str
-) -> Condition:
-    value, low, high = change
-    ends = "" if low == high else f" [{low:+.1%}, {high:+.1%}]"
-    bound = "most" if allowed > 0 else "least"
-    reason = f"{value:+.1%}{ends}, at {bound} {allowed:+.1%} allowed, {note}"
-    return Condition(kind, what, verdict, value, low, high, allowed, reason)
+    verdict = Verdict.PASS if value >= minimum else Verdict.FAIL
+    reason = f"{value:.1%} of the catalogue, at least {minimum:.1%} required"
+    return _condition(
+        "coverage", names[0], verdict, _Range(value, value, value), limit=minimum, reason=reason
+    )

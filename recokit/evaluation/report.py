@@ -17,7 +17,7 @@ from recokit._utils.plots import draw_intervals
 from recokit._utils.report import Content, Report, Table, json_number, json_ready
 from recokit.data import Vocabulary
 from recokit.errors import ConfigurationError, DataError, did_you_mean
-from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
+from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["ALL", "Evaluation", "Score", "notes_of", "plot_scores", "rows_of", "title_of"]
 
@@ -62,9 +62,9 @@ class Score:
         cls, metric: str, segment: str, values: AnyArray, confidence: float, bounds: tuple[float, float]
     ) -> Score:
         """Return the score of each user's values, see :func:`mean_interval`."""
-        found = Mean.of(values)
-        low, high = found.interval(confidence, bounds)
-        return cls(metric, segment, found.mean, low, high, found.n, found.few and found.n > 1)
+        mean = Mean.of(values)
+        low, high = mean.interval(confidence, bounds)
+        return cls(metric, segment, mean.mean, low, high, n=mean.n, few=mean.few and mean.n > 1)
 
     def __float__(self) -> float:
         return self.mean
@@ -142,25 +142,32 @@ class Evaluation(Report):
             If the metric or the segment was not evaluated.
         """
         metric, segment = (key, ALL) if isinstance(key, str) else key
-        self._metric(metric)
-        self._segment(segment)
+        self.column(metric)
+        self.code(segment)
         return next(score for score in self.scores if (score.metric, score.segment) == (metric, segment))
 
     def values(self, metric: str) -> Float32Array:
         """Return a metric's value of each user, (U,) float32, in the order of ``users``."""
-        return self.per_user[:, self._metric(metric)]
+        return self.per_user[:, self.column(metric)]
+
+    def values_for(self, metric: str, users: Vocabulary) -> FloatArray:
+        """Return a metric's values of these users, (len(users),) float64; NaN for those who were not evaluated."""
+        codes = self.users.encode(users.ids)
+        return np.append(np.nan, self.values(metric).astype(np.float64))[codes]
 
     def of_segment(self, segment: str) -> BoolArray:
         """Return which users are of a segment, (U,); all for ``"all"``."""
-        code = self._segment(segment)
+        code = self.code(segment)
         return np.ones(len(self), np.bool_) if code == 0 else self.segment == code
 
-    def _metric(self, metric: str) -> int:
+    def column(self, metric: str) -> int:
+        """Return the place of a metric in ``per_user``; ConfigurationError if it was not evaluated."""
         if metric not in self.metrics:
             raise ConfigurationError(f"found no metric {metric!r}; {did_you_mean(metric, self.metrics)}")
         return self.metrics.index(metric)
 
-    def _segment(self, segment: str) -> int:
+    def code(self, segment: str) -> int:
+        """Return the code of a segment, 0 for ``"all"``; ConfigurationError if it was not evaluated."""
         if segment not in self.segments:
             raise ConfigurationError(f"found no segment {segment!r}; {did_you_mean(segment, self.segments)}")
         return self.segments.index(segment)
@@ -168,16 +175,7 @@ class Evaluation(Report):
     def to_records(self) -> list[dict[str, Any]]:
         """Return records of name, segment, metric, mean, low, high, n, few, one for each score; NaN as None."""
         return [
-            {
-                "name": self.name,
-                "segment": score.segment,
-                "metric": score.metric,
-                "mean": json_number(score.mean),
-                "low": json_number(score.low),
-                "high": json_number(score.high),
-                "n": score.n,
-                "few": score.few,
-            }
+            json_ready({"name": self.name, "segment": score.segment, **asdict(score)})
             for score in self.scores
         ]
 
@@ -186,6 +184,13 @@ class Evaluation(Report):
         return {
             "name": self.name,
             "n_users": len(self),
+            **self._counts(),
+            "scores": self.to_records(),
+        }
+
+    def _counts(self) -> dict[str, Any]:
+        """Return how it was evaluated, and whom."""
+        return {
             "k": self.k,
             "now": self.now,
             "confidence": self.confidence,
@@ -194,17 +199,33 @@ class Evaluation(Report):
             "n_outside": self.n_outside,
             "sampled": self.sampled,
             "definitions": dict(self.definitions),
-            "scores": self.to_records(),
         }
 
     @property
     def fingerprint(self) -> str:
         """Hash of users, metrics, their definitions, list length and time: equal where values are comparable."""
-        return _fingerprint(self)
+        same = [self.users.ids.tolist(), self.metrics, dict(self.definitions), self.k, self.now]
+        return _digest(json.dumps(same, default=str))
 
     def save(self, path: str | Path) -> None:
         """Write everything, the values of single users too, to a JSON file."""
-        _save(self, path)
+        body = {
+            "name": self.name,
+            **self._counts(),
+            "metrics": list(self.metrics),
+            "segments": list(self.segments),
+            "scores": [json_ready(asdict(score)) for score in self.scores],
+            "users": self.users.ids.tolist(),
+            "segment": self.segment.tolist(),
+            "per_user": {
+                # float32 has nine digits; more would only make the file larger.
+                metric: [json_number(float(f"{value:.9g}")) for value in self.values(metric).tolist()]
+                for metric in self.metrics
+            },
+        }
+        text = json.dumps(body, separators=(",", ":"), allow_nan=False)
+        head = json.dumps({"format": _FORMAT, "fingerprint": self.fingerprint, "sha256": _digest(text)})
+        Path(path).write_text(f'{head[:-1]}, "evaluation":\n{text}}}\n', encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:
@@ -215,7 +236,18 @@ class Evaluation(Report):
         DataError
             If it is another file, or was changed.
         """
-        return cls(**_load(path))
+        body = _checked_body(path)
+        users, metrics = Vocabulary(body["users"]), tuple(body["metrics"])
+        columns = [body["per_user"][metric] for metric in metrics]
+        parts = {
+            "users": users,
+            "metrics": metrics,
+            "segment": np.array(body["segment"], np.int64),
+            "segments": tuple(body["segments"]),
+            "per_user": np.array(columns, np.float32).T.reshape(len(users), len(columns)),
+            "scores": tuple(_score(score) for score in body["scores"]),
+        }
+        return cls(**{**body, **parts})
 
     def plot(self, metric: str, *, ax: Any = None) -> Any:
         """Draw a metric's mean and interval of each segment; needs matplotlib (extra ``plots``).
@@ -280,68 +312,22 @@ def notes_of(parts: Sequence[Evaluation]) -> list[str]:
 _FORMAT = "recokit evaluation 1"
 
 
-def _fingerprint(found: Evaluation) -> str:
-    """Return the hash of what two evaluations must share to be comparable user by user."""
-    users = found.users.ids.tolist()
-    same = [users, found.metrics, dict(found.definitions), found.k, found.now]
-    return sha256(json.dumps(same, default=str).encode()).hexdigest()[:16]
-
-
-def _save(found: Evaluation, path: str | Path) -> None:
-    """Write an evaluation with each user's values."""
-    users = found.users.ids.tolist()
-    body = {
-        "name": found.name,
-        "k": found.k,
-        "now": found.now,
-        "confidence": found.confidence,
-        "n_without_truth": found.n_without_truth,
-        "n_outside": found.n_outside,
-        "sampled": found.sampled,
-        "statuses": dict(found.statuses),
-        "definitions": dict(found.definitions),
-        "metrics": list(found.metrics),
-        "segments": list(found.segments),
-        "scores": [json_ready(asdict(score)) for score in found.scores],
-        "users": users,
-        "segment": found.segment.tolist(),
-        "per_user": {
-            # float32 has nine digits; more would only make the file larger.
-            metric: [json_number(float(f"{value:.9g}")) for value in found.values(metric).tolist()]
-            for metric in found.metrics
-        },
-    }
-    text = json.dumps(body, separators=(",", ":"), allow_nan=False)
-    head = json.dumps({"format": _FORMAT, "fingerprint": found.fingerprint, "sha256": _digest(text)})
-    Path(path).write_text(f'{head[:-1]}, "evaluation":\n{text}}}\n', encoding="utf-8")
-
-
-def _load(path: str | Path) -> dict[str, Any]:
-    """Return what an Evaluation is made of."""
+def _checked_body(path: str | Path) -> dict[str, Any]:
+    """Return what a file of :meth:`Evaluation.save` holds; DataError if it is another, or was changed."""
     try:
-        read = json.loads(Path(path).read_text(encoding="utf-8"))
+        saved = json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"found {path} that is not JSON; expected a file of Evaluation.save") from error
-    if not isinstance(read, dict) or read.get("format") != _FORMAT:
+    if not isinstance(saved, dict) or saved.get("format") != _FORMAT:
         raise DataError(f"found {path} of another kind; expected a file of Evaluation.save, {_FORMAT!r}")
-    body = read["evaluation"]
-    if _digest(json.dumps(body, separators=(",", ":"))) != read["sha256"]:
+    body: dict[str, Any] = saved["evaluation"]
+    if _digest(json.dumps(body, separators=(",", ":"))) != saved["sha256"]:
         raise DataError(f"found {path} changed since it was saved; expected it as Evaluation.save wrote it")
-    body["users"] = Vocabulary(body["users"])
-    body["segment"] = np.array(body["segment"], np.int64)
-    body["segments"], body["metrics"] = tuple(body["segments"]), tuple(body["metrics"])
-    columns = [body["per_user"][metric] for metric in body["metrics"]]
-    body["per_user"] = np.array(columns, np.float32).T.reshape(len(body["users"]), len(columns))
-    body["scores"] = tuple(_score(score) for score in body["scores"])
-    found: dict[str, Any] = body
-    return found
+    return body
 
 
-def _score(read: dict[str, Any]) -> Score:
-    from recokit.evaluation.report import Score
-
-    given: dict[str, Any] = {name: np.nan if value is None else value for name, value in read.items()}
-    return Score(**given)
+def _score(saved: dict[str, Any]) -> Score:
+    return Score(**{name: np.nan if value is None else value for name, value in saved.items()})
 
 
 def _digest(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Rolling quality: whether a model ages so fast that it should be trained more often (R23)."""
+"""Rolling quality: whether a model ages so fast that it should be trained more often."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from recokit._stats.intervals import check_confidence, student_quantile
+from recokit._stats.intervals import student_quantile
+from recokit._utils.options import require, share
 from recokit._utils.report import json_ready
-from recokit.errors import ConfigurationError, DataError
+from recokit.errors import DataError
 from recokit.evaluation.comparison import POWER
 from recokit.evaluation.report import Evaluation
+from recokit.typing import FloatArray
 
 __all__ = ["Advice", "RollingQuality", "TrainingAdvice"]
 
-#: Drop between retrains that asks for more frequent training; R23.
+#: Drop between retrains that asks for more frequent training.
 DROP = 0.02
 
 
@@ -76,11 +78,11 @@ class TrainingAdvice:
         return plain
 
     def __str__(self) -> str:
-        told = f"{self.advice}: {self.metric} {self.change:+.1%} [{self.low:+.1%}, {self.high:+.1%}] since training"
+        verdict = f"{self.advice}: {self.metric} {self.change:+.1%} [{self.low:+.1%}, {self.high:+.1%}] since training"
         users = f"{self.n:,} users now, {self.n_before:,} then"
         if self.advice is not Advice.CANNOT_TELL:
-            return f"{told}, {users}"
-        return f"{told}, {users}; to find a drop of {self.drop:.0%} takes some {self.needed:,.0f} in each"
+            return f"{verdict}, {users}"
+        return f"{verdict}, {users}; to find a drop of {self.drop:.0%} takes some {self.needed:,.0f} in each"
 
 
 class RollingQuality:
@@ -98,7 +100,7 @@ class RollingQuality:
     metric : str, default "NDCG@10"
         A metric of the evaluations, with values of single users.
     drop : float, default 0.02
-        Relative drop that asks for more frequent training; R23.
+        Relative drop that asks for more frequent training.
     confidence : float, default 0.95
         Of the interval.
 
@@ -126,9 +128,7 @@ class RollingQuality:
     """
 
     def __init__(self, metric: str = "NDCG@10", *, drop: float = DROP, confidence: float = 0.95) -> None:
-        check_confidence(confidence)
-        if not 0 < drop < 1:
-            raise ConfigurationError(f"found drop={drop}; expected a share between 0 and 1, such as 0.02")
+        require(share, confidence=confidence, drop=drop)
         self.metric, self.drop, self.confidence = metric, drop, confidence
         #: Advice of every window that was added, oldest first; the first window of each training has none.
         self.history: tuple[TrainingAdvice, ...] = ()
@@ -170,49 +170,64 @@ class RollingQuality:
             raise DataError(
                 f"found a window of {window.now} after that of {first.now}; expected time to go on"
             )
-        found = self._compare(first, window)
-        self.history += (found,)
-        return found
+        advice = self._compare(first, window)
+        self.history += (advice,)
+        return advice
 
     def _compare(self, first: Evaluation, window: Evaluation) -> TrainingAdvice:
         before, after = (part.values(self.metric).astype(np.float64) for part in (first, window))
-        codes = first.users.encode(window.users.ids)
-        other = np.where(codes > 0, np.append(before, np.nan)[codes - 1], np.nan)
-        both = ~np.isnan(other) & ~np.isnan(after)
-        old, new = before[~np.isnan(before)], after[~np.isnan(after)]
-        n_old, n_new = len(old), len(new)
-        change = low = high = needed = np.nan
+        ratio = _Ratio.of(before, after, first.values_for(self.metric, window.users))
+        low, high = ratio.interval(self.confidence)
         advice = Advice.CANNOT_TELL
-        if min(n_old, n_new) > 1 and old.mean() > 0 and new.mean() > 0:
-            shared = np.dot(other[both] - old.mean(), after[both] - new.mean()) / (n_old * n_new)
-            variance = (
-                old.var() / n_old / old.mean() ** 2
-                + new.var() / n_new / new.mean() ** 2
-                - 2 * shared / (old.mean() * new.mean())
-            )
-            error, ratio = np.sqrt(max(variance, 0.0)), new.mean() / old.mean()
-            freedom = min(n_old, n_new) - 1
-            reach = student_quantile(0.5 + self.confidence / 2, freedom)
-            change = float(ratio - 1)
-            low, high = (float(ratio * np.exp(sign * reach * error) - 1) for sign in (-1, 1))
-            # As many users in both windows as there are in the smaller one have about this error.
-            share = error * (reach + student_quantile(POWER, freedom)) / -np.log1p(-self.drop)
-            needed = float(np.ceil(min(n_old, n_new) * share**2))
-            if high < -self.drop:
-                advice = Advice.TRAIN_MORE_OFTEN
-            elif low > -self.drop:
-                advice = Advice.OFTEN_ENOUGH
+        if high < 1 - self.drop:
+            advice = Advice.TRAIN_MORE_OFTEN
+        elif low > 1 - self.drop:
+            advice = Advice.OFTEN_ENOUGH
         return TrainingAdvice(
             advice=advice,
             metric=self.metric,
-            change=change,
-            low=low,
-            high=high,
+            change=ratio.value - 1,
+            low=low - 1,
+            high=high - 1,
             drop=self.drop,
-            n=n_new,
-            n_before=n_old,
-            needed=needed,
+            n=int(np.count_nonzero(~np.isnan(after))),
+            n_before=int(np.count_nonzero(~np.isnan(before))),
+            needed=ratio.needed(self.drop, self.confidence),
             since=first.now,
             now=window.now,
             confidence=self.confidence,
         )
+
+
+@dataclass(frozen=True)
+class _Ratio:
+    """Ratio of the means of two windows, the newer above, and the error of its logarithm by the delta method."""
+
+    value: float
+    error: float
+    n: int  # users of the smaller window
+
+    @classmethod
+    def of(cls, before: FloatArray, after: FloatArray, same_users_before: FloatArray) -> _Ratio:
+        """Return the ratio of each window's values; users of the second that are in both have a value in the third."""
+        old, new = before[~np.isnan(before)], after[~np.isnan(after)]
+        n = min(len(old), len(new))
+        if n < 2 or not (old.mean() > 0 and new.mean() > 0):
+            return cls(np.nan, np.nan, n)
+        both = ~np.isnan(same_users_before) & ~np.isnan(after)
+        together = np.dot(same_users_before[both] - old.mean(), after[both] - new.mean())
+        variance = (
+            old.var() / len(old) / old.mean() ** 2
+            + new.var() / len(new) / new.mean() ** 2
+            - 2 * together / (len(old) * len(new)) / (old.mean() * new.mean())
+        )
+        return cls(float(new.mean() / old.mean()), float(np.sqrt(max(variance, 0.0))), n)
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        reach = student_quantile(0.5 + confidence / 2, self.n - 1) * self.error
+        return self.value * float(np.exp(-reach)), self.value * float(np.exp(reach))
+
+    def needed(self, drop: float, confidence: float) -> float:
+        """Return at how many users in each window, as many of them in both, such a drop is mostly found."""
+        reach = student_quantile(0.5 + confidence / 2, self.n - 1) + student_quantile(POWER, self.n - 1)
+        return float(np.ceil(self.n * (self.error * reach / np.log1p(-drop)) ** 2))

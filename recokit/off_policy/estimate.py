@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from recokit._stats.intervals import check_confidence
+from recokit._utils.options import require, share
 from recokit.errors import ConfigurationError, SupportError, did_you_mean
 from recokit.off_policy import estimators as _weighed
 from recokit.off_policy import slates as _slates
@@ -94,7 +94,7 @@ def estimate(
     >>> found.low < 0.2 * 0.1 + 0.8 * 0.3 < found.high, found.clear
     (True, True)
     """
-    check_confidence(confidence)
+    require(share, confidence=confidence)
     if resamples < 2:
         raise ConfigurationError(f"found resamples={resamples}; expected at least 2")
     if reward_range is not None and not reward_range[0] < reward_range[1]:

@@ -123,5 +123,5 @@ def test_intervals_of_few_values():
 
 @pytest.mark.parametrize("confidence", [0, 1, 95, -0.1, np.nan])
 def test_confidence_is_a_share(confidence):
-    with pytest.raises(ConfigurationError, match="between 0 and 1"):
+    with pytest.raises(ConfigurationError, match="above 0 and below 1"):
         mean_interval(np.ones(3), confidence)

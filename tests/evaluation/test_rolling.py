@@ -123,5 +123,5 @@ def test_windows_that_do_not_fit():
         RollingQuality("MAP@10").add(window(rng, 300))
     with pytest.raises(ConfigurationError, match="drop=2"):
         RollingQuality(drop=2)
-    with pytest.raises(ConfigurationError, match="between 0 and 1"):
+    with pytest.raises(ConfigurationError, match="above 0 and below 1"):
         RollingQuality(confidence=95)
