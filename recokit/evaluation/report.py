@@ -327,7 +327,8 @@ def _checked_body(path: str | Path) -> dict[str, Any]:
 
 
 def _score(saved: dict[str, Any]) -> Score:
-    return Score(**{name: np.nan if value is None else value for name, value in saved.items()})
+    values: dict[str, Any] = {name: np.nan if value is None else value for name, value in saved.items()}
+    return Score(**values)
 
 
 def _digest(text: str) -> str:
