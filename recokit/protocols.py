@@ -193,6 +193,8 @@ class Traits:
         Latest time that it has learned from, ``-inf`` for what learns nothing. Read from ``fitted_until_``.
     hard : bool
         A constraint that is never broken.
+    pool : int, optional
+        Candidates from the top that an objective chooses from; None for all.
     """
 
     requires: tuple[str, ...] = ()
@@ -202,6 +204,7 @@ class Traits:
     as_of: bool = False
     fitted_until: float = -math.inf
     hard: bool = True
+    pool: int | None = None
 
 
 def traits_of(stage: Any) -> Traits:
@@ -223,6 +226,7 @@ def traits_of(stage: Any) -> Traits:
         as_of=bool(getattr(stage, "as_of", False)),
         fitted_until=float(getattr(stage, "fitted_until_", -math.inf)),
         hard=bool(getattr(stage, "hard", True)),
+        pool=getattr(stage, "pool", None),
     )
 
 

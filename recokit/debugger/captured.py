@@ -13,7 +13,7 @@ import numpy as np
 from recokit.data import Candidates, Requests
 from recokit.data.state.folder import load_state, save_state
 from recokit.errors import DataError
-from recokit.protocols import Role, Runnable
+from recokit.protocols import FeatureFreshness, Role, Runnable, role_of, traits_of
 from recokit.slates import select
 from recokit.trace import Trace
 from recokit.typing import IntArray
@@ -65,9 +65,10 @@ class Captured:
     def freshness(self) -> dict[str, float]:
         """Until when the data of each feature is known, where a stage tells."""
         known: dict[str, float] = {}
-        for stage in self.stages.values():
-            if hasattr(stage, "freshness"):
-                known |= stage.freshness()
+        for node in self.nodes:
+            # Of featurizers alone: a source may have a method of that name for an index of its own.
+            if node.role is Role.FEATURIZER and isinstance(node.stage, FeatureFreshness):
+                known |= node.stage.freshness()
         return known
 
     @cached_property
@@ -159,7 +160,7 @@ def listed(batch: Candidates, limits: Sequence[Any], steering: Sequence[Any] = (
         stated = [limit for stage in limits for limit in stage.limit(batch)]
         order = objective = None
         for stage in steering:
-            if hasattr(stage, "rerank"):
+            if role_of(stage) is Role.RERANKER:
                 order = stage.rerank(batch)
             else:
                 objective = stage
@@ -169,7 +170,7 @@ def listed(batch: Candidates, limits: Sequence[Any], steering: Sequence[Any] = (
             limits=stated,
             objective=objective,
             order=order,
-            pool=getattr(objective, "pool", None),
+            pool=traits_of(objective).pool,
         )
     except Exception:  # the run itself has recorded that, or the baseline's stage does not fit
         return None

@@ -278,7 +278,8 @@ class Evidence:
         return {
             name: event.name
             for event in self.events("featurizer")
-            for name in getattr(self.stages.get(event.name), "names", ())
+            if event.name in self.stages
+            for name in self.stages[event.name].names
         }
 
     @cached_property

@@ -17,6 +17,7 @@ import numpy as np
 from recokit._kernels.top_k import top_k
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.debugger.captured import retrieved_batch
+from recokit.protocols import Explainer, traits_of
 from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, BoolArray, IntArray
 
@@ -37,7 +38,7 @@ DEPTH, DEEP = 20, 100
 #: Items of each user whose contributions are read.
 EXPLAINED = 5
 #: Rows of vectors that the check of arrays looks at, at most.
-MOST_ROWS = 200_000
+MAX_ROWS = 200_000
 #: Answers that an item must be among before its absence elsewhere tells anything.
 SEEN_OFTEN = 2
 
@@ -179,14 +180,15 @@ def scan_rankers(
     found = {}
     for event in trace.events:
         stage = stages.get(event.name)
-        if event.role != "scorer" or not hasattr(stage, "contributions"):
+        if event.role != "scorer" or not isinstance(stage, Explainer):
             continue
         started = time.perf_counter()
         mine = _importance(stage, event)
         theirs: dict[str, float] = {}
-        for other in usual.events if usual is not None else ():
-            if other.name == event.name and hasattr(usual_stages.get(other.name), "contributions"):
-                theirs = _importance(usual_stages[other.name], other)
+        usual_stage = usual_stages.get(event.name)
+        for other in usual.of(event.name) if usual is not None else ():
+            if isinstance(usual_stage, Explainer):
+                theirs = _importance(usual_stage, other)
         names = sorted({*mine, *theirs})
         a, b = (np.array([part.get(name, 0.0) for name in names]) for part in (mine, theirs))
         whole = float(np.linalg.norm(a) * np.linalg.norm(b))
@@ -195,7 +197,7 @@ def scan_rankers(
     return found
 
 
-def _importance(stage: Any, event: StageEvent) -> dict[str, float]:
+def _importance(stage: Explainer, event: StageEvent) -> dict[str, float]:
     if event.before is None or event.after is None or event.error or not len(event.after):
         return {}
     _, index = top_k(event.after.offsets, event.after.score, EXPLAINED)
@@ -236,11 +238,12 @@ def scan_source(
         Live values.
     """
     started = time.perf_counter()
-    until = float(getattr(stage, "fitted_until_", np.inf))
+    traits = traits_of(stage)
+    until = traits.fitted_until if traits.fitted_until > -np.inf else np.inf
     vectors = tuple(vectors_of(stage))
     usual_vectors = () if usual is None else tuple(vectors_of(usual))
     base: dict[str, Any] = {"vectors": vectors, "usual_vectors": usual_vectors, "until": until}
-    if "history" not in getattr(stage, "requires", ()):
+    if "history" not in traits.requires:
         return SourceScan(**base, seconds=time.perf_counter() - started)
     mine = _ask(stage, items, now, pinned)
     asked = items if usual_items is None else usual_items
@@ -302,14 +305,9 @@ def _often(items: IntArray) -> IntArray:
 def vectors_of(stage: Any) -> Iterator[Vectors]:
     """Describe the float arrays of a stage that hold a vector for each of many entities."""
     for name, value in vars(stage).items():
-        array = getattr(value, "value", value)
-        if (
-            isinstance(array, np.ndarray)
-            and array.dtype.kind == "f"
-            and array.ndim == 2
-            and len(array) > DEPTH
-        ):
-            yield _described(name, array[1 : MOST_ROWS + 1])
+        is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+        if is_float and value.ndim == 2 and len(value) > DEPTH:
+            yield _described(name, value[1 : MAX_ROWS + 1])
 
 
 def _described(name: str, rows: AnyArray) -> Vectors:

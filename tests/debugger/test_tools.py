@@ -371,3 +371,24 @@ def test_a_comparison_gives_shares(healthy: rk.Pipeline, users: list[Any]) -> No
         healthy.without("mmr"), users[:2], now=healthy.fitted_until
     )
     assert fewer.stage == "mmr"
+
+
+def test_an_index_of_vectors_is_diagnosed_though_its_freshness_is_another(
+    users: list[Any], market: Any
+) -> None:
+    train, _ = market
+    vectors = np.random.default_rng(0).normal(size=(train.n_items + 1, 8)).astype(np.float32)
+    merged = candidates.Merge([candidates.AnnIndex(vectors), candidates.Popular()], limit=40)
+    pipeline = rk.Pipeline([merged, features.Standard(), rankers.LogisticRegression()]).fit(
+        train, label_window="7D", windows=1
+    )
+    debugger = rk.RecommendationDebugger(pipeline, budget_ms=5_000)
+    alone = debugger.diagnose(users[0], now=train.until)
+    assert alone.verdict == HEALTHY and alone.figures["candidate_sources"]["ann_index"] > 0
+    assert alone.figures["feature_freshness"] == {
+        "stale_features": 0,
+        "total": len(pipeline["standard"].names),
+    }
+    assert debugger.diagnose_many(users[:3], now=train.until).counts()["all"] == {HEALTHY: 3}
+    (described,) = debugger.scanned.sources["merge.ann_index"].vectors
+    assert (described.not_finite, described.alike < 0.5) == (0.0, True)
