@@ -68,6 +68,7 @@ __all__ = [
     "Trainable",
     "Traits",
     "Verifier",
+    "bound",
     "role_of",
     "traits_of",
 ]
@@ -164,6 +165,11 @@ class Bindable(Protocol):
     """Binds names to the model's columns once, when the pipeline is compiled; returns the bound copy."""
 
     def bind(self, schema: Schema) -> Any: ...
+
+
+def bound(stage: Any, schema: Schema) -> Any:
+    """Return a stage bound to the model's columns; the stage itself where it binds nothing."""
+    return stage.bind(schema) if isinstance(stage, Bindable) else stage
 
 
 class Observer(Protocol):

@@ -1,4 +1,4 @@
-"""What the neural sources and rankers share: training with early stopping and checkpoints, seeds, weights as arrays.
+"""Training of small networks: early stopping, checkpoints, seeds, weights as arrays.
 
 Weights are dicts of tensors and models are functions of them: what is saved is the same dict as numpy arrays, and
 serving runs the function that training ran.
@@ -6,20 +6,16 @@ serving runs the function that training ran.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
 from recokit._kernels.hashing import mix
-from recokit._utils.params import get_params
+from recokit._utils.options import above, between, finite, one_of, optional, whole
 from recokit._utils.progress import progress_bar
-from recokit.data import Dataset
-from recokit.data.state.folder import load_state, save_state
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, FloatArray
 
@@ -27,15 +23,15 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "TRAINING",
     "Arrays",
+    "Checkpoint",
     "Trained",
     "Training",
     "Weights",
-    "check_count",
     "check_training",
     "device_of",
     "dropout",
-    "fingerprint",
     "generator",
     "threads",
     "to_arrays",
@@ -46,38 +42,27 @@ __all__ = [
 Weights: TypeAlias = "dict[str, torch.Tensor]"
 Arrays: TypeAlias = dict[str, AnyArray]
 
+#: The rules of the options that all networks have.
+TRAINING = {
+    "n_epochs": whole(1),
+    "patience": whole(1),
+    "batch_size": whole(1),
+    "n_threads": whole(1),
+    "learning_rate": above(0),
+    "weight_decay": finite(0),
+    "validation": optional(one_of("last", "time")),
+    "validation_share": between(0, 1, open_low=True),
+}
 
-def check_training(
-    *,
-    n_epochs: int,
-    patience: int,
-    batch_size: int,
-    learning_rate: float,
-    weight_decay: float,
-    validation: str | None,
-    validation_share: float,
-    n_threads: int,
-) -> None:
-    """Check the options of training; ConfigurationError for the first that is out of range."""
-    counts = {"n_epochs": n_epochs, "patience": patience, "batch_size": batch_size, "n_threads": n_threads}
-    for name, value in counts.items():
-        check_count(name, value)
-    if not 0 < learning_rate < np.inf:
-        raise ConfigurationError(f"found learning_rate={learning_rate}; expected a finite number above 0")
-    if not 0 <= weight_decay < np.inf:
-        raise ConfigurationError(f"found weight_decay={weight_decay}; expected a finite number of at least 0")
-    if validation not in (None, "last", "time"):
-        raise ConfigurationError(f"found validation={validation!r}; expected 'last', 'time' or None")
-    if not 0 < validation_share <= 1 or (validation == "time" and validation_share == 1):
+
+def check_training(**options: Any) -> None:
+    """Check options of training by name; ConfigurationError for the first that is out of range."""
+    for name, value in options.items():
+        TRAINING[name].check(name, value)
+    if options.get("validation") == "time" and options["validation_share"] == 1:
         raise ConfigurationError(
-            f"found validation_share={validation_share}; expected a share above 0 and below 1, or 1 with 'last'"
+            "found validation_share=1 with validation='time'; expected a share above 0 and below 1"
         )
-
-
-def check_count(name: str, value: int, least: int = 1) -> None:
-    """Check an option that is a number of things."""
-    if value < least:
-        raise ConfigurationError(f"found {name}={value}; expected at least {least}")
 
 
 def device_of(name: str) -> torch.device:
@@ -147,15 +132,26 @@ def dropout(x: torch.Tensor, share: float, random: torch.Generator | None) -> to
     return x * kept.to(x.dtype).mul_(1 / (1 - share))
 
 
+class Checkpoint(Protocol):
+    """Keeps the state of a training between epochs, so that another one goes on from it."""
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state of the last epoch, None before the first."""
+        ...
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the state by that of another epoch."""
+        ...
+
+
 @dataclass(frozen=True)
 class Training:
-    """How long, how fast, and where to keep the state between epochs."""
+    """How long and how fast to train, and how to show it."""
 
     n_epochs: int
     patience: int
     learning_rate: float
     weight_decay: float
-    checkpoint: str | None
     progress: bool
     label: str
 
@@ -172,9 +168,9 @@ class Trained:
 def train(
     weights: Weights,
     steps: Callable[[int], Iterator[float]],
-    judge: Callable[[], float] | None,
+    score: Callable[[], float] | None,
     training: Training,
-    fingerprint: Mapping[str, Any],
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train epoch by epoch, keep the best weights, stop when no epoch of the last ``patience`` was better.
 
@@ -183,18 +179,18 @@ def train(
     weights : dict of str to tensor
         Trained in place.
     steps : callable
-        Given the epoch (0-based), leaves the gradients of a batch in the weights and yields its loss, batch after
+        From the epoch (0-based): leaves the gradients of a batch in the weights and yields its loss, batch after
         batch.
-    judge : callable, optional
+    score : callable, optional
         Returns the score of the weights, higher is better. Without it all epochs are run and the last one is kept.
     training : Training
-    fingerprint : mapping of str to JSON
-        What a checkpoint must agree with to be resumed.
+    checkpoint : Checkpoint, optional
+        Where the state is kept; one that holds a state is gone on from.
 
     Raises
     ------
     ConfigurationError
-        If the checkpoint is of other options or data, or the loss is not finite.
+        If the loss is not finite.
     """
     import torch
 
@@ -205,11 +201,13 @@ def train(
         list(weights.values()), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
     )
     best, scores, best_epoch = to_arrays(weights), list[float](), 0
-    if training.checkpoint is not None and Path(training.checkpoint, "manifest.json").exists():
-        best, scores, best_epoch = _resume(training.checkpoint, fingerprint, weights, optimizer)
+    state = None if checkpoint is None else checkpoint.load()
+    if state is not None:
+        _restore(state, weights, optimizer)
+        best, scores, best_epoch = state["best"], list(state["scores"]), int(state["best_epoch"])
     epochs = range(len(scores), training.n_epochs)
     for epoch in progress_bar(epochs, show=training.progress, label=training.label):
-        if judge is not None and epoch - best_epoch >= training.patience:
+        if score is not None and epoch - best_epoch >= training.patience:
             break
         for loss in steps(epoch):
             if not np.isfinite(loss):
@@ -219,50 +217,27 @@ def train(
                 )
             optimizer.step()
             optimizer.zero_grad()
-        scores.append(float("nan") if judge is None else judge())
-        if judge is None or best_epoch == 0 or scores[-1] > scores[best_epoch - 1]:
+        scores.append(float("nan") if score is None else score())
+        if score is None or best_epoch == 0 or scores[-1] > scores[best_epoch - 1]:
             best, best_epoch = to_arrays(weights), epoch + 1
-        if training.checkpoint is not None:
-            _save(training.checkpoint, fingerprint, weights, optimizer, (best, scores, best_epoch))
+        if checkpoint is not None:
+            state = _state_of(weights, optimizer)
+            checkpoint.save({**state, "best": best, "scores": scores, "best_epoch": best_epoch})
     return Trained(best, np.array(scores, np.float64), best_epoch)
 
 
-def _save(
-    path: str,
-    fingerprint: Mapping[str, Any],
-    weights: Weights,
-    optimizer: torch.optim.Optimizer,
-    found: tuple[Arrays, list[float], int],
-) -> None:
+def _state_of(weights: Weights, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     moments = {
         f"{name}/{part}": value
         for name, tensor in weights.items()
         for part, value in optimizer.state[tensor].items()
     }
-    best, scores, best_epoch = found
-    state = {
-        "weights": to_arrays(weights),
-        "moments": to_arrays(moments),
-        "best": best,
-        "scores": scores,
-        "best_epoch": best_epoch,
-    }
-    save_state(path, state, extra={"fingerprint": dict(fingerprint)})
+    return {"weights": to_arrays(weights), "moments": to_arrays(moments)}
 
 
-def _resume(
-    path: str, fingerprint: Mapping[str, Any], weights: Weights, optimizer: torch.optim.Optimizer
-) -> tuple[Arrays, list[float], int]:
+def _restore(state: Mapping[str, Any], weights: Weights, optimizer: torch.optim.Optimizer) -> None:
     import torch
 
-    state, extra = load_state(path)
-    found = extra.get("fingerprint", {})
-    other = sorted(name for name in {*fingerprint, *found} if fingerprint.get(name) != found.get(name))
-    if other:
-        raise ConfigurationError(
-            f"found a checkpoint at {path} of another {', '.join(other)}; expected one of this model and data; "
-            "hint: give checkpoint a new folder"
-        )
     with torch.no_grad():
         for name, tensor in to_tensors(state["weights"]).items():
             weights[name].copy_(tensor)
@@ -271,18 +246,3 @@ def _resume(
         tensor = weights[name]
         # The step counter of the fused kernel lives beside its tensor too.
         optimizer.state[tensor][part] = value.clone().to(tensor.device)
-    return state["best"], list(state["scores"]), int(state["best_epoch"])
-
-
-#: Options that do not decide what is learned from the data in an epoch.
-_FREE = ("n_epochs", "patience", "checkpoint", "refit", "progress", "n_threads", "device")
-
-
-def fingerprint(model: Any, dataset: Dataset) -> dict[str, Any]:
-    """Return what a checkpoint must agree with: the options that matter, and the data."""
-    log = dataset.interactions
-    digest = hashlib.sha256()
-    for column in (log.user, log.item, log.weight, log.timestamp):
-        digest.update(np.ascontiguousarray(column).tobytes())
-    options = {name: repr(value) for name, value in get_params(model).items() if name not in _FREE}
-    return {**options, "data": f"{dataset.n_users} x {dataset.n_items}, sha256 {digest.hexdigest()}"}

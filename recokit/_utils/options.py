@@ -20,6 +20,7 @@ __all__ = [
     "check_options",
     "finite",
     "identifier",
+    "names",
     "one_of",
     "optional",
     "require",
@@ -221,3 +222,5 @@ def _always(hint: str) -> Callable[[Any], str] | None:
 
 #: A share of a whole that is neither nothing nor all of it.
 share = between(0, 1, open_low=True, open_high=True)
+#: Several names; one text alone is a sequence of letters.
+names = Rule("several names", lambda value: not isinstance(value, str), lambda value: f"hint: ({value!r},)")

@@ -6,15 +6,23 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from recokit.candidates._neighbors import Neighbors, nearest_neighbors
-from recokit.candidates._shared import Duration, check_duration, decay
+from recokit._utils.options import Rule, check_options, finite, one_of
+from recokit.candidates._neighbors import NEIGHBORS, Neighbors, row_costs
+from recokit.candidates._weights import decay
 from recokit.data import Dataset, seconds
-from recokit.errors import ConfigurationError
+from recokit.data.times import Duration, duration
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 __all__ = ["CoOccurrence"]
+
+_OPTIONS = {
+    "gap": Rule(f"{duration.expected}, or 0", lambda value: value == 0 or duration.holds(value)),
+    "normalization": one_of("cosine", "lift", "none"),
+    "min_count": finite(0),
+    **NEIGHBORS,
+}
 
 
 class CoOccurrence(Neighbors):
@@ -71,21 +79,9 @@ class CoOccurrence(Neighbors):
         half_life: Duration | None = None,
         max_history: int | None = None,
     ) -> None:
-        if gap != 0:
-            check_duration("gap", gap)
-        if normalization not in ("cosine", "lift", "none"):
-            raise ConfigurationError(
-                f"found normalization={normalization!r}; expected 'cosine', 'lift' or 'none'"
-            )
-        if n_neighbors < 1:
-            raise ConfigurationError(f"found n_neighbors={n_neighbors}; expected at least 1")
-        if not 0 <= min_count < np.inf:
-            raise ConfigurationError(f"found min_count={min_count}; expected a finite number of at least 0")
-        if max_history is not None and max_history < 1:
-            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
-        check_duration("half_life", half_life)
         self.gap, self.normalization, self.n_neighbors = gap, normalization, n_neighbors
         self.min_count, self.half_life, self.max_history = min_count, half_life, max_history
+        check_options(self, _OPTIONS)
 
     def fit(self, dataset: Dataset) -> CoOccurrence:
         """Cut sessions, and count the pairs of items within them."""
@@ -94,7 +90,6 @@ class CoOccurrence(Neighbors):
         alone = np.asarray(by_session.multiply(by_session).sum(axis=0), np.float64).ravel()
         power = {"cosine": 0.5, "lift": 1.0, "none": 0.0}[self.normalization]
         size = np.maximum(alone, np.finfo(np.float64).tiny) ** power
-        cost = by_item.astype(np.bool_) @ np.diff(by_session.indptr).astype(np.float64)
 
         def rows_of(start: int, stop: int) -> csr_matrix:
             common = by_item[start:stop] @ by_session
@@ -103,11 +98,11 @@ class CoOccurrence(Neighbors):
             common.data = (common.data / (size[row] * size[common.indices]) * kept).astype(np.float32)
             return common
 
-        self._learn(nearest_neighbors(cost, rows_of, self.n_neighbors), dataset.until)
+        self._learn(dataset.until, row_costs(by_item, by_session), rows_of)
         return self
 
     def _sessions(self, dataset: Dataset) -> csr_matrix:
-        """Return sessions by items; the product of two cells is what is left of the session's weight."""
+        """Return sessions by items; the product of two cells is the decayed weight of the session."""
         from scipy.sparse import csr_matrix
 
         log = dataset.interactions

@@ -1,4 +1,4 @@
-"""ColdStart: which source answers depends on how much is known of the user."""
+"""ColdStart: one of several sources, by the number of events in the history."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from recokit.compose.composed import Composed
 from recokit.data import Requests, Retrieved
 from recokit.data.schema import Schema
 from recokit.errors import ConfigurationError
+from recokit.protocols import Role, bound, role_of
 from recokit.typing import IntArray
 
 __all__ = ["ColdStart"]
 
 
 class ColdStart(Composed):
-    """Source that asks one of several, by the number of events in the history.
+    """Source that answers by one of several, by the number of events in the history.
 
     Choices made at onboarding are a history like any other: pass them as ``history`` and the user is no longer new.
     An empty list of a source stays empty; put :class:`FirstOf` into a stage to have another one fill it.
@@ -54,8 +55,8 @@ class ColdStart(Composed):
                 f"found stages from {numbers} events on; expected to start at 0 and to ascend, such as [0, 1, 5]"
             )
         for _, source in stages:
-            if not hasattr(source, "retrieve"):
-                raise ConfigurationError(f"found {source!r} as a source; expected an object with retrieve")
+            if role_of(source) is not Role.SOURCE:
+                raise ConfigurationError(f"found {source!r}; expected a source, an object with retrieve")
         self.stages = stages
 
     @property
@@ -70,12 +71,9 @@ class ColdStart(Composed):
 
     def bind(self, schema: Schema) -> ColdStart:
         """Return a copy with every source bound to the schema."""
-        bound = copy.copy(self)
-        bound.stages = [
-            (number, source.bind(schema) if hasattr(source, "bind") else source)
-            for number, source in self.stages
-        ]
-        return bound
+        twin = copy.copy(self)
+        twin.stages = [(number, bound(source, schema)) for number, source in self.stages]
+        return twin
 
     def stage_of(self, requests: Requests) -> IntArray:
         """Return the place of the source that answers each row, (B,) int64."""
@@ -87,16 +85,16 @@ class ColdStart(Composed):
         """Return the answer of each row's source."""
         stage = self.stage_of(requests)
         counts = np.zeros(len(requests), np.int64)
-        found: list[tuple[IntArray, Retrieved]] = []
+        answers: list[tuple[IntArray, Retrieved]] = []
         for place, source in enumerate(self.sources):
             rows = np.flatnonzero(stage == place)
             if len(rows):
                 answer = source.retrieve(requests.take(rows), limit)
                 counts[rows] = np.diff(answer.offsets)
-                found.append((rows, answer))
+                answers.append((rows, answer))
         offsets = counts_to_offsets(counts)
         item, score = np.zeros(offsets[-1], np.int64), np.zeros(offsets[-1], np.float32)
-        for rows, answer in found:
+        for rows, answer in answers:
             own = np.repeat(offsets[rows] - answer.offsets[:-1], np.diff(answer.offsets))
             item[own + np.arange(len(own))] = answer.item
             score[own + np.arange(len(own))] = answer.score

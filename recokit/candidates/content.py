@@ -1,4 +1,4 @@
-"""Content: items that look like those of the history, whether or not anybody took them yet."""
+"""Content: the items whose attributes and text are most like those of the history."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
-from recokit.candidates._dense import history_matrix, retrieve_scored
-from recokit.candidates._shared import Duration, check_duration
-from recokit.data import Dataset, Ragged, Requests, Retrieved
+from recokit._utils.options import Rule, check_options, finite, names
+from recokit._utils.params import require_fitted
+from recokit.candidates._retrieve import retrieve_scored, similar_by_history
+from recokit.candidates._weights import HISTORY, FromHistory
+from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.table import Table
+from recokit.data.times import Duration
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import Float32Array, IntArray
 
@@ -20,8 +22,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Content", "TextEncoder", "encoded", "one_hot", "text_of", "tf_idf"]
 
+_OPTIONS = {
+    "attributes": names,
+    "text": names,
+    "encoder": Rule(
+        "a function of a list of texts, or a model with encode",
+        lambda value: value is None or callable(value) or hasattr(value, "encode"),
+    ),
+    **HISTORY,
+}
 
-class Content(Configured):
+
+class Content(FromHistory):
     """Source of the items whose attributes and text are most like those of the history.
 
     It needs no interactions: it serves a catalogue on its first day, and an item from its first day. Each part (a
@@ -68,8 +80,6 @@ class Content(Configured):
     [1, 2]
     """
 
-    requires = ("history",)
-
     def __init__(
         self,
         *,
@@ -80,28 +90,13 @@ class Content(Configured):
         half_life: Duration | None = None,
         max_history: int | None = None,
     ) -> None:
-        for name, columns in {"attributes": attributes, "text": text}.items():
-            if isinstance(columns, str):
-                raise ConfigurationError(
-                    f"found {name}={columns!r}; expected several names, such as ({columns!r},)"
-                )
-        for name, weight in (weights or {}).items():
-            if not 0 <= weight < np.inf:
-                raise ConfigurationError(
-                    f"found the weight {weight} of {name!r}; expected a finite number of at least 0"
-                )
-        if encoder is not None and not (callable(encoder) or hasattr(encoder, "encode")):
-            raise ConfigurationError(
-                f"found encoder={encoder!r}; expected a function of a list of texts, or a model with encode"
-            )
-        if max_history is not None and max_history < 1:
-            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
-        check_duration("half_life", half_life)
         self.attributes, self.text, self.weights = attributes, text, weights
-        self.encoder = (
-            encoder if encoder is None or isinstance(encoder, TextEncoder) else TextEncoder(encoder)
-        )
-        self.half_life, self.max_history = half_life, max_history
+        self.encoder, self.half_life, self.max_history = encoder, half_life, max_history
+        check_options(self, _OPTIONS)
+        for name, weight in (weights or {}).items():
+            finite(0).check(f"the weight of {name!r}", weight)
+        if encoder is not None and not isinstance(encoder, TextEncoder):
+            self.encoder = TextEncoder(encoder)
 
     def fit(self, dataset: Dataset) -> Content:
         """Turn the item table into vectors.
@@ -170,18 +165,18 @@ class Content(Configured):
         """
         require_fitted(self, "terms_")
         n_codes = self.terms_.shape[0]
-        history = history_matrix(requests, n_codes, half_life=self.half_life, most=self.max_history)
+        history = self._history_matrix(requests, n_codes)
         across = self.terms_.T.tocsr()
 
         def score(rows: IntArray) -> Float32Array:
             mine = history[rows]
-            found: Float32Array = ((mine @ self.terms_) @ across).toarray()
+            scores: Float32Array = ((mine @ self.terms_) @ across).toarray()
             if self.vectors_.shape[1]:
-                found += (mine @ self.vectors_) @ self.vectors_.T
-            found[found <= 0] = -np.inf
-            return found
+                scores += (mine @ self.vectors_) @ self.vectors_.T
+            scores[scores <= 0] = -np.inf
+            return scores
 
-        return retrieve_scored(requests, limit, n_codes, score, np.diff(history.indptr) > 0)
+        return retrieve_scored(requests, limit, n_codes, score, known=np.diff(history.indptr) > 0)
 
     def similar(self, items: IntArray, k: int) -> Retrieved:
         """Return the k items most like each given item, itself left out.
@@ -197,9 +192,7 @@ class Content(Configured):
         NotFittedError
             Before ``fit``.
         """
-        one = Ragged(np.arange(len(items) + 1), np.asarray(items, np.int64))
-        requests = Requests.build(np.zeros(len(items), np.int64), ragged={"history": one, "exclude": one})
-        return self.retrieve(requests, k)
+        return similar_by_history(self, items, k)
 
 
 def one_hot(codes: IntArray) -> csr_matrix:
@@ -245,16 +238,16 @@ def tf_idf(texts: list[str]) -> csr_matrix:
 
 
 class TextEncoder:
-    """What makes vectors of texts: a function, or a model with ``encode``.
+    """A function from texts to vectors, or a model with ``encode``.
 
-    A saved one is empty, since a saved state holds no code: what it made is saved by who used it.
+    A saved one is empty, since a saved state holds no code: the stage saves the vectors themselves.
     """
 
     def __init__(self, *model: Any) -> None:
         self.model = model
 
     def __call__(self, texts: list[str]) -> Any:
-        """Return what the model makes of the texts."""
+        """Return the vectors of texts."""
         if not self.model:
             raise ConfigurationError(
                 "found no encoder: it is not saved with its stage, which needs it for a new fit only; "
@@ -267,7 +260,7 @@ class TextEncoder:
         return repr(self.model[0]) if self.model else "<not saved>"
 
     def state(self) -> dict[str, Any]:
-        """Return what to save: nothing."""
+        """Return nothing: a saved state holds no code."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -283,12 +276,12 @@ def encoded(encoder: TextEncoder, texts: list[str]) -> Float32Array:
         If it returns something other than (n, D) finite numbers.
     """
     some = [row for row, text in enumerate(texts) if text]
-    found = np.asarray(encoder([texts[row] for row in some]), np.float32) if some else np.zeros((0, 0))
-    if found.ndim != 2 or len(found) != len(some) or not np.isfinite(found).all():
+    raw = np.asarray(encoder([texts[row] for row in some]), np.float32) if some else np.zeros((0, 0))
+    if raw.ndim != 2 or len(raw) != len(some) or not np.isfinite(raw).all():
         raise ContractError(
-            f"found {found.dtype} {found.shape} from the encoder; expected finite numbers ({len(some)}, D)"
+            f"found {raw.dtype} {raw.shape} from the encoder; expected finite numbers ({len(some)}, D)"
         )
-    vectors = np.zeros((len(texts), found.shape[1]), np.float32)
-    norm = np.linalg.norm(found, axis=1, keepdims=True)
-    vectors[some] = np.divide(found, norm, out=np.zeros_like(found), where=norm > 0)
+    vectors = np.zeros((len(texts), raw.shape[1]), np.float32)
+    norm = np.linalg.norm(raw, axis=1, keepdims=True)
+    vectors[some] = np.divide(raw, norm, out=np.zeros_like(raw), where=norm > 0)
     return vectors

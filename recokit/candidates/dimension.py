@@ -1,4 +1,4 @@
-"""How many dimensions a catalogue needs, measured."""
+"""advise_dimension: the number of dimensions that a catalogue needs, measured."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import between, require, whole
 from recokit._utils.report import Content, Report, Table
-from recokit.candidates._dense import history_matrix, retrieve_nearest
+from recokit.candidates._retrieve import retrieve_nearest
 from recokit.candidates.pure_svd import PureSVD
 from recokit.data import Dataset, Requests
 from recokit.data.events.user_history import UserHistory
@@ -21,14 +22,14 @@ __all__ = ["DimensionAdvice", "advise_dimension", "customary_dimension"]
 
 @dataclass(frozen=True)
 class DimensionAdvice(Report):
-    """What each number of dimensions finds.
+    """Recall of the held-out items by number of dimensions.
 
     Parameters
     ----------
     dimension : int
         The smallest whose recall is within ``tolerance`` of the best.
     customary : int
-        What the size of the catalogue alone would suggest.
+        The number that is customary for a catalogue of this size.
     table : tuple of dict
         For each number of dimensions: ``dimension``, ``recall``, and ``megabytes`` of the item vectors.
     k : int
@@ -111,10 +112,8 @@ def advise_dimension(
     """
     if not dimensions or min(dimensions) < 1:
         raise ConfigurationError(f"found dimensions={list(dimensions)}; expected numbers of at least 1")
-    if k < 1 or max_users < 1 or not 0 <= tolerance < 1:
-        raise ConfigurationError(
-            f"found k={k}, max_users={max_users}, tolerance={tolerance}; expected 1 or more, 1 or more, 0 to 1"
-        )
+    require(whole(1), k=k, max_users=max_users)
+    require(between(0, 1, open_high=True), tolerance=tolerance)
     train, test = hold_out(dataset, share=share, seed=seed)
     users = np.unique(test.interactions.user)
     users = users[users > 0]
@@ -123,18 +122,17 @@ def advise_dimension(
     if len(users) > max_users:
         users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
     sizes = sorted({min(size, train.n_users, train.n_items) for size in dimensions})
-    vectors = PureSVD(sizes[-1], seed=seed).fit(train).item_factors_
+    model = PureSVD(sizes[-1], seed=seed).fit(train)
+    vectors = model.item_factors_
     requests = Requests.build(users, now=train.until + 1)
     history = UserHistory().fit(train).hydrate(requests).ragged["history"]
     requests = Requests.build(users, now=train.until + 1, ragged={"history": history, "exclude": history})
-    taken = history_matrix(requests, len(vectors))
+    taken = model._history_matrix(requests, len(vectors))
     recalls = [_recall(requests, taken, np.ascontiguousarray(vectors[:, :size]), test, k) for size in sizes]
-    best = next(
-        size for size, found in zip(sizes, recalls, strict=True) if found >= max(recalls) * (1 - tolerance)
-    )
+    best = sizes[int(np.argmax(np.array(recalls) >= max(recalls) * (1 - tolerance)))]
     table = tuple(
-        {"dimension": float(size), "recall": found, "megabytes": 4e-6 * size * len(vectors)}
-        for size, found in zip(sizes, recalls, strict=True)
+        {"dimension": float(size), "recall": recall, "megabytes": 4e-6 * size * len(vectors)}
+        for size, recall in zip(sizes, recalls, strict=True)
     )
     return DimensionAdvice(best, customary_dimension(dataset.n_items), table, k)
 
@@ -143,11 +141,11 @@ def _recall(requests: Requests, taken: Any, vectors: Any, test: Dataset, k: int)
     """Return the mean recall at k of the users."""
     usable = np.asarray(vectors.any(axis=1))
     known = np.asarray(np.diff(taken.indptr) > 0)
-    found = retrieve_nearest(requests, k, taken @ vectors, vectors, known, usable)
+    found = retrieve_nearest(requests, k, taken @ vectors, vectors, known=known, usable=usable)
     row = np.repeat(np.arange(len(requests)), np.diff(found.offsets))
     width = len(vectors)
-    wanted = np.unique(test.interactions.user * width + test.interactions.item)
-    hits = np.bincount(row[np.isin(requests.user[row] * width + found.item, wanted)], minlength=len(requests))
-    asked = wanted[np.isin(wanted // width, requests.user)]
-    total = np.bincount(np.searchsorted(requests.user, asked // width), minlength=len(requests))
+    truth = np.unique(test.interactions.user * width + test.interactions.item)
+    hits = np.bincount(row[np.isin(requests.user[row] * width + found.item, truth)], minlength=len(requests))
+    theirs = truth[np.isin(truth // width, requests.user)]
+    total = np.bincount(np.searchsorted(requests.user, theirs // width), minlength=len(requests))
     return float(np.mean(hits / np.maximum(total, 1)))

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
-from recokit.candidates._dense import history_matrix, retrieve_scored
-from recokit.candidates._shared import Duration, check_duration, interaction_matrix
+from recokit._utils.options import Rule, above, check_options, optional
+from recokit._utils.params import require_fitted
+from recokit.candidates._retrieve import retrieve_scored
+from recokit.candidates._weights import HISTORY, FromHistory
 from recokit.data import Dataset, Requests, Retrieved
-from recokit.errors import ConfigurationError, DataError
+from recokit.data.times import Duration
+from recokit.errors import DataError
 from recokit.typing import Float32Array, IntArray
 
 __all__ = ["EASE"]
@@ -21,8 +23,14 @@ _BLOCK = 1 << 24
 #: Rows of the matrix inverted at a time.
 _INVERTED = 2048
 
+_OPTIONS = {
+    "regularization": above(0),
+    "max_memory": optional(Rule("bytes above 0", lambda value: value > 0)),
+    **HISTORY,
+}
 
-class EASE(Configured):
+
+class EASE(FromHistory):
     """Source of what the items in the history predict together, by a linear model in closed form.
 
     The item-item weights ``B`` minimise ``|X - X B|^2 + regularization |B|^2`` with a zero diagonal (H. Steck,
@@ -64,8 +72,6 @@ class EASE(Configured):
     [1]
     """
 
-    requires = ("history",)
-
     def __init__(
         self,
         *,
@@ -74,15 +80,9 @@ class EASE(Configured):
         max_history: int | None = None,
         max_memory: float | None = None,
     ) -> None:
-        if not 0 < regularization < np.inf:
-            raise ConfigurationError(f"found regularization={regularization}; expected a number above 0")
-        if max_history is not None and max_history < 1:
-            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
-        if max_memory is not None and not max_memory > 0:
-            raise ConfigurationError(f"found max_memory={max_memory}; expected bytes above 0")
-        check_duration("half_life", half_life)
         self.regularization, self.half_life = regularization, half_life
         self.max_history, self.max_memory = max_history, max_memory
+        check_options(self, _OPTIONS)
 
     def fit(self, dataset: Dataset) -> EASE:
         """Invert the regularised item-item matrix, in its own place.
@@ -93,7 +93,7 @@ class EASE(Configured):
             If the matrix does not fit into the memory allowed.
         """
         _require_memory(dataset.n_items, self.max_memory)
-        matrix = interaction_matrix(dataset, half_life=self.half_life, max_history=self.max_history)
+        matrix = self._interaction_matrix(dataset)
         by_item = matrix.T.tocsr()
         weight = np.empty((by_item.shape[0], by_item.shape[0]), np.float32)
         for rows in _row_blocks(len(weight)):
@@ -118,12 +118,14 @@ class EASE(Configured):
         """
         require_fitted(self, "weight_")
         n_codes = len(self.weight_)
-        history = history_matrix(requests, n_codes, half_life=self.half_life, most=self.max_history)
+        history = self._history_matrix(requests, n_codes)
 
         def score(rows: IntArray) -> Float32Array:
             return np.asarray(history[rows] @ self.weight_)
 
-        return retrieve_scored(requests, limit, n_codes, score, history @ self.known_ > 0, self.known_)
+        return retrieve_scored(
+            requests, limit, n_codes, score, known=history @ self.known_ > 0, usable=self.known_
+        )
 
 
 def _row_blocks(n: int) -> Iterator[slice]:

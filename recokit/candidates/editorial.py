@@ -1,4 +1,4 @@
-"""Editorial: a list that people made."""
+"""Editorial: a fixed list of items, while it is valid."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
+from recokit._utils.options import check_options, identifier
 from recokit._utils.params import Configured, require_fitted
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved, timestamp
@@ -58,13 +59,12 @@ class Editorial(Configured):
             raise ConfigurationError(f"found items={items!r}; expected a list of at least one item id")
         if len(set(items)) < len(items):
             raise ConfigurationError("found an item twice in the list; expected distinct ones")
-        if not name.isidentifier():
-            raise ConfigurationError(f"found name {name!r}; expected an identifier such as 'christmas'")
         if start is not None and end is not None and timestamp(end) <= timestamp(start):
             raise ConfigurationError(
                 f"found start={start!r} and end={end!r}; expected the end after the start"
             )
         self.items, self.start, self.end, self.name = items, start, end, name
+        check_options(self, {"name": identifier("christmas")})
 
     def fit(self, dataset: Dataset) -> Editorial:
         """Look the items up.

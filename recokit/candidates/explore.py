@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from recokit._kernels.hashing import uniform
 from recokit._kernels.segments import offsets_to_rows
+from recokit._utils.options import check_options, optional, whole
 from recokit._utils.params import Configured, require_fitted
-from recokit.candidates._dense import retrieve_scored
+from recokit.candidates._retrieve import retrieve_scored
 from recokit.data import Dataset, Requests, Retrieved
-from recokit.errors import ConfigurationError
-from recokit.typing import Float32Array, IntArray
-
-if TYPE_CHECKING:
-    from recokit.typing import BoolArray
+from recokit.typing import BoolArray, Float32Array, IntArray
 
 __all__ = ["Explore"]
 
@@ -53,9 +48,8 @@ class Explore(Configured):
     """
 
     def __init__(self, *, max_events: int | None = None) -> None:
-        if max_events is not None and max_events < 0:
-            raise ConfigurationError(f"found max_events={max_events}; expected at least 0")
         self.max_events = max_events
+        check_options(self, {"max_events": optional(whole(0))})
 
     def fit(self, dataset: Dataset) -> Explore:
         """Look up which items may be drawn."""
@@ -85,7 +79,7 @@ class Explore(Configured):
             return drawn.reshape(len(rows), n_codes).astype(np.float32)
 
         everyone = np.ones(len(requests), np.bool_)
-        found = retrieve_scored(requests, limit, n_codes, draw, everyone, self.eligible_)
+        found = retrieve_scored(requests, limit, n_codes, draw, known=everyone, usable=self.eligible_)
         pool = np.full(len(requests), np.count_nonzero(self.eligible_))
         exclude = requests.ragged.get("exclude")
         if exclude is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import check_options, identifier, optional
 from recokit._utils.params import Configured
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.errors import ConfigurationError, ContractError
@@ -66,9 +67,8 @@ class FromFunction(Configured):
     ) -> None:
         if not callable(function):
             raise ConfigurationError(f"found {function!r}; expected a function of requests and limit")
-        if name is not None and not name.isidentifier():
-            raise ConfigurationError(f"found name {name!r}; expected an identifier such as 'new_arrivals'")
         self.function, self.name, self.requires = function, name, requires
+        check_options(self, {"name": optional(identifier("new_arrivals"))})
         self.io_bound = _is_async(function) if io_bound is None else io_bound
 
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:
@@ -88,25 +88,25 @@ class FromFunction(Configured):
             return self._from_array(answer, len(requests))
         if isinstance(answer, list | tuple):
             return self._from_lists(answer, len(requests))
-        raise ContractError(self._found(type(answer).__name__, len(requests)))
+        raise ContractError(self._refusal(type(answer).__name__, len(requests)))
 
     def _from_array(self, codes: IntArray, n_rows: int) -> Retrieved:
         if codes.ndim != 2 or len(codes) != n_rows or codes.dtype.kind not in "iu":
-            raise ContractError(self._found(f"{codes.dtype} of shape {codes.shape}", n_rows))
+            raise ContractError(self._refusal(f"{codes.dtype} of shape {codes.shape}", n_rows))
         if codes.min(initial=0) < 0:
-            raise ContractError(self._found(f"item code {codes.min()}", n_rows))
+            raise ContractError(self._refusal(f"item code {codes.min()}", n_rows))
         return Retrieved.from_padded(codes, np.full(codes.shape, np.nan, np.float32))
 
     def _from_lists(self, lists: Sequence[Any], n_rows: int) -> Retrieved:
         if len(lists) != n_rows:
-            raise ContractError(self._found(f"{len(lists)} lists", n_rows))
+            raise ContractError(self._refusal(f"{len(lists)} lists", n_rows))
         try:
             ragged = Ragged.from_lists(lists)
         except (TypeError, ValueError) as error:
-            raise ContractError(self._found(f"lists that are no item codes ({error})", n_rows)) from error
+            raise ContractError(self._refusal(f"lists that are no item codes ({error})", n_rows)) from error
         return Retrieved(ragged.offsets, ragged.values, np.full(len(ragged.values), np.nan, np.float32))
 
-    def _found(self, found: str, n_rows: int) -> str:
+    def _refusal(self, found: str, n_rows: int) -> str:
         return (
             f"found {found} from the function {getattr(self.function, '__name__', self.function)!r}; expected a "
             f"Retrieved, a ({n_rows}, W) array of item codes padded with 0, or {n_rows} lists of item codes"

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.options import check_options
+from recokit._utils.params import require_fitted
 from recokit._utils.threads import map_parts
-from recokit.candidates._dense import history_matrix, retrieve_nearest, retrieve_scored, similar_directions
-from recokit.candidates._shared import Duration, check_duration
+from recokit.candidates._retrieve import (
+    retrieve_nearest,
+    retrieve_scored,
+    similar_by_history,
+    similar_directions,
+)
+from recokit.candidates._weights import HISTORY, FromHistory
 from recokit.candidates.ials import padded_cells, row_blocks
-from recokit.data import Dataset, Ragged, Requests, Retrieved, timestamp
+from recokit.data import Dataset, Requests, Retrieved, timestamp
+from recokit.data.times import Duration
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.typing import Float32Array, IntArray
 
@@ -25,7 +32,7 @@ __all__ = ["FromImplicit", "ItemSide"]
 
 @dataclass(frozen=True, eq=False)
 class ItemSide:
-    """What :class:`FromImplicit` keeps of a model: all that it takes to answer a history, and to be saved.
+    """The item side of a model of implicit: all that it takes to answer a history, and to be saved.
 
     Parameters
     ----------
@@ -50,8 +57,8 @@ class ItemSide:
         return int(known.shape[0])
 
 
-class FromImplicit(Configured):
-    """Source from a fitted model of the library implicit, asked by history like all sources of recokit.
+class FromImplicit(FromHistory):
+    """Source from a fitted model of the library implicit, which answers from a history like all sources of recokit.
 
     Only the model's item side is used. A factorisation (``AlternatingLeastSquares``) gives each history the factors
     that ``model.recalculate_user`` would, with its own ``regularization`` and ``alpha``; a model of neighbours
@@ -111,8 +118,6 @@ class FromImplicit(Configured):
     [8, 9]
     """
 
-    requires = ("history",)
-
     def __init__(
         self,
         model: Any,
@@ -129,11 +134,9 @@ class FromImplicit(Configured):
             )
         if until is not None:
             timestamp(until)
-        if max_history is not None and max_history < 1:
-            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
-        check_duration("half_life", half_life)
         self.model, self.items, self.until = side, items, until
         self.half_life, self.max_history = half_life, max_history
+        check_options(self, HISTORY)
 
     def fit(self, dataset: Dataset) -> FromImplicit:
         """Look the model's items up in the catalogue; the model itself learns nothing.
@@ -187,14 +190,14 @@ class FromImplicit(Configured):
         if self.model.factors is None:
 
             def score(rows: IntArray) -> Float32Array:
-                found: Float32Array = (history[rows] @ self.similarity_).toarray()
-                found[found <= 0] = -np.inf
-                return found
+                scores: Float32Array = (history[rows] @ self.similarity_).toarray()
+                scores[scores <= 0] = -np.inf
+                return scores
 
-            return retrieve_scored(requests, limit, n_codes, score, np.diff(history.indptr) > 0)
+            return retrieve_scored(requests, limit, n_codes, score, known=np.diff(history.indptr) > 0)
         usable = np.asarray(self.factors_.any(axis=1))
         users, known = self._folded(history), np.asarray(history @ usable > 0)
-        return retrieve_nearest(requests, limit, users, self.factors_, known, usable)
+        return retrieve_nearest(requests, limit, users, self.factors_, known=known, usable=usable)
 
     def user_factors(self, requests: Requests) -> Float32Array:
         """Return the factors of each row's history, (B, D) float32; D is 0 for a model of neighbours.
@@ -224,15 +227,11 @@ class FromImplicit(Configured):
         items = np.asarray(items, np.int64)
         if self.model.factors is not None:
             return similar_directions(self.factors_, items, k)
-        one = Ragged(np.arange(len(items) + 1), items)
-        requests = Requests.build(np.zeros(len(items), np.int64), ragged={"history": one, "exclude": one})
-        return self.retrieve(requests, k)
+        return similar_by_history(self, items, k)
 
     def _history(self, requests: Requests) -> csr_matrix:
         require_fitted(self, "factors_")
-        history = history_matrix(
-            requests, len(self.factors_), half_life=self.half_life, most=self.max_history
-        )
+        history = self._history_matrix(requests, len(self.factors_))
         history.eliminate_zeros()
         return history
 
@@ -255,7 +254,7 @@ class FromImplicit(Configured):
 
 
 def _item_side(model: Any) -> ItemSide:
-    """Take what is needed from a model."""
+    """Return the item side of a model."""
     kind = type(model).__name__
     if all(hasattr(model, name) for name in ("item_factors", "regularization", "alpha")):
         if model.item_factors is None:
@@ -276,7 +275,7 @@ def _item_side(model: Any) -> ItemSide:
 
 
 def _by_code(similarity: csr_matrix | None, code: IntArray, n_codes: int) -> csr_matrix:
-    """Return a model's similarities by item codes, without those of what the catalogue lacks."""
+    """Return a model's similarities by item codes, without items that the catalogue lacks."""
     from scipy.sparse import csr_matrix
 
     if similarity is None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
-from recokit.candidates._dense import history_matrix, retrieve_scored
-from recokit.candidates._shared import Duration, check_duration, interaction_matrix
+from recokit._utils.options import Rule, check_options, finite, whole
+from recokit._utils.params import require_fitted
+from recokit.candidates._retrieve import retrieve_scored
+from recokit.candidates._weights import HISTORY, FromHistory
 from recokit.candidates.pure_svd import degree_power, item_basis, scaled
 from recokit.data import Dataset, Requests, Retrieved
-from recokit.errors import ConfigurationError
+from recokit.data.times import Duration
 from recokit.typing import Float32Array, IntArray
 
 if TYPE_CHECKING:
@@ -20,8 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ["GraphFilter"]
 
+_OPTIONS = {
+    **dict.fromkeys(("user_exponent", "item_exponent", "target_exponent"), finite()),
+    "response": Rule(
+        "finite coefficients", lambda value: bool(np.isfinite(np.asarray(value, np.float64)).all())
+    ),
+    "n_factors": whole(1),
+    **HISTORY,
+}
 
-class GraphFilter(Configured):
+
+class GraphFilter(FromHistory):
     """Source by a filter on the graph of items: one hop exactly, the smooth rest through its leading factors.
 
     With ``R`` the user-item matrix whose cells are divided by powers of the degrees, a history ``x`` has the scores
@@ -80,8 +90,6 @@ class GraphFilter(Configured):
     [1, 2]
     """
 
-    requires = ("history",)
-
     def __init__(
         self,
         *,
@@ -94,28 +102,14 @@ class GraphFilter(Configured):
         max_history: int | None = None,
         seed: int = 0,
     ) -> None:
-        exponents = {
-            "user_exponent": user_exponent,
-            "item_exponent": item_exponent,
-            "target_exponent": target_exponent,
-        }
-        for name, value in exponents.items():
-            if not np.isfinite(value):
-                raise ConfigurationError(f"found {name}={value}; expected a finite number")
-        if not np.isfinite(np.asarray(response, np.float64)).all():
-            raise ConfigurationError(f"found response={response!r}; expected finite coefficients")
-        if n_factors < 1:
-            raise ConfigurationError(f"found n_factors={n_factors}; expected at least 1")
-        if max_history is not None and max_history < 1:
-            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
-        check_duration("half_life", half_life)
         self.user_exponent, self.item_exponent = user_exponent, item_exponent
         self.target_exponent, self.response, self.n_factors = target_exponent, response, n_factors
         self.half_life, self.max_history, self.seed = half_life, max_history, seed
+        check_options(self, _OPTIONS)
 
     def fit(self, dataset: Dataset) -> GraphFilter:
         """Normalise the interactions, multiply them out, and find the leading factors if there is a response."""
-        matrix = interaction_matrix(dataset, half_life=self.half_life, max_history=self.max_history)
+        matrix = self._interaction_matrix(dataset)
         of_user = np.asarray(matrix.sum(axis=1), np.float64).ravel()
         of_item = np.asarray(matrix.sum(axis=0), np.float64).ravel()
         # Symmetric, so that the graph has an eigenbasis; what is left of the two exponents goes on either side.
@@ -150,14 +144,14 @@ class GraphFilter(Configured):
         """
         require_fitted(self, "weight_")
         n_codes = self.weight_.shape[0]
-        history = history_matrix(requests, n_codes, half_life=self.half_life, most=self.max_history)
+        history = self._history_matrix(requests, n_codes)
 
         def score(rows: IntArray) -> Float32Array:
             mine = history[rows]
-            found: Float32Array = (mine @ self.weight_).toarray()
+            scores: Float32Array = (mine @ self.weight_).toarray()
             if self.target_factors_.shape[1]:
-                found += (mine @ self.source_factors_) @ self.target_factors_.T
-            found[found == 0] = -np.inf
-            return found
+                scores += (mine @ self.source_factors_) @ self.target_factors_.T
+            scores[scores == 0] = -np.inf
+            return scores
 
-        return retrieve_scored(requests, limit, n_codes, score, np.diff(history.indptr) > 0)
+        return retrieve_scored(requests, limit, n_codes, score, known=np.diff(history.indptr) > 0)

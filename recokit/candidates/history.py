@@ -8,11 +8,14 @@ import numpy as np
 
 from recokit._kernels.segments import multi_arange
 from recokit._kernels.sorting import top_by_score
+from recokit._utils.options import check_options, optional
 from recokit._utils.params import Configured, require_fitted
-from recokit.candidates._shared import Duration, check_duration, codes_of, distinct_history
+from recokit.candidates._weights import codes_of, distinct_history
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.events.user_history import check_events, events_of
+from recokit.data.times import Duration, duration
+from recokit.typing import IntArray
 
 __all__ = ["History"]
 
@@ -56,9 +59,9 @@ class History(Configured):
     requires = ("history",)
 
     def __init__(self, *, half_life: Duration | None = "30D", events: Sequence[str] | None = None) -> None:
-        check_duration("half_life", half_life)
-        check_events(events)
         self.half_life, self.events = half_life, events
+        check_options(self, {"half_life": optional(duration)})
+        check_events(events)
 
     def fit(self, dataset: Dataset) -> History:
         """Look up the codes of the event types. Needed only with ``events``."""
@@ -75,10 +78,7 @@ class History(Configured):
         NotFittedError
             Before ``fit``, if ``events`` are named.
         """
-        events = None
-        if self.events is not None:
-            require_fitted(self, "event_codes_")
-            events = self.event_codes_
+        events: IntArray | None = None if self.events is None else require_fitted(self, "event_codes_")
         offsets, item, weight = distinct_history(requests, half_life=self.half_life, events=events)
         place = multi_arange(np.zeros(len(requests), np.int64), np.diff(offsets))
         more = limit + int(requests.lists("exclude").counts.max(initial=0))

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.options import above, check_options, finite, whole
+from recokit._utils.params import is_fitted, require_fitted
 from recokit._utils.threads import map_parts
-from recokit.candidates._dense import history_matrix, retrieve_nearest, similar_directions
-from recokit.candidates._shared import Duration, check_duration, interaction_matrix
+from recokit.candidates._retrieve import retrieve_nearest, similar_directions
+from recokit.candidates._weights import HISTORY, FromHistory
 from recokit.data import Dataset, Requests, Retrieved
-from recokit.errors import ConfigurationError, VocabularyMismatch
+from recokit.data.times import Duration
+from recokit.errors import VocabularyMismatch
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -20,8 +22,18 @@ if TYPE_CHECKING:
 
 __all__ = ["IALS", "padded_cells", "row_blocks", "solve_rows"]
 
+#: Elements of the batched systems of one step: some 16 MB as float32, one thread's share of the cache and a bit.
+_BLOCK = 1 << 22
 
-class IALS(Configured):
+_OPTIONS = {
+    **dict.fromkeys(("n_factors", "n_iterations"), whole(1)),
+    **dict.fromkeys(("unobserved_weight", "regularization"), above(0)),
+    "frequency_exponent": finite(),
+    **HISTORY,
+}
+
+
+class IALS(FromHistory):
     """Source by factors of users and items that explain what was taken, with all the rest as weak evidence against.
 
     The loss is that of Y. Hu, Y. Koren and C. Volinsky ("Collaborative filtering for implicit feedback datasets", ICDM
@@ -68,8 +80,6 @@ class IALS(Configured):
     [1, 2]
     """
 
-    requires = ("history",)
-
     def __init__(
         self,
         n_factors: int = 64,
@@ -82,24 +92,11 @@ class IALS(Configured):
         max_history: int | None = None,
         seed: int = 0,
     ) -> None:
-        if n_factors < 1:
-            raise ConfigurationError(f"found n_factors={n_factors}; expected at least 1")
-        if n_iterations < 1:
-            raise ConfigurationError(f"found n_iterations={n_iterations}; expected at least 1")
-        for name, value in {"unobserved_weight": unobserved_weight, "regularization": regularization}.items():
-            if not 0 < value < np.inf:
-                raise ConfigurationError(f"found {name}={value}; expected a number above 0")
-        if not np.isfinite(frequency_exponent):
-            raise ConfigurationError(
-                f"found frequency_exponent={frequency_exponent}; expected a finite number"
-            )
-        if max_history is not None and max_history < 1:
-            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
-        check_duration("half_life", half_life)
         self.n_factors, self.unobserved_weight = n_factors, unobserved_weight
         self.regularization, self.frequency_exponent = regularization, frequency_exponent
         self.n_iterations, self.seed = n_iterations, seed
         self.half_life, self.max_history = half_life, max_history
+        check_options(self, _OPTIONS)
 
     def fit(self, dataset: Dataset) -> IALS:
         """Alternate from random item factors."""
@@ -120,21 +117,21 @@ class IALS(Configured):
         VocabularyMismatch
             If there are fewer items than before.
         """
-        known = self.__dict__.get("item_factors_", np.zeros((0, self.n_factors), np.float32))
-        if dataset.n_items + 1 < len(known):
+        if not is_fitted(self, "item_factors_"):
+            return self.fit(dataset)
+        if dataset.n_items + 1 < len(self.item_factors_):
             raise VocabularyMismatch(
-                f"found {dataset.n_items} items; expected at least the {len(known) - 1} of the last fit"
+                f"found {dataset.n_items} items; expected at least the {len(self.item_factors_) - 1} of the last fit"
             )
-        return self._fit(dataset, known, n_iterations if len(known) else self.n_iterations)
+        return self._fit(dataset, self.item_factors_, n_iterations)
 
     def _fit(self, dataset: Dataset, known: Float32Array, n_iterations: int) -> IALS:
-        by_user = interaction_matrix(dataset, half_life=self.half_life, max_history=self.max_history)
+        by_user = self._interaction_matrix(dataset)
         by_item = by_user.T.tocsr()
         shape = (by_item.shape[0], self.n_factors)
         random = np.random.default_rng(self.seed)
-        items = (random.standard_normal(shape, np.float32) * (0.1 / np.sqrt(self.n_factors))).astype(
-            np.float32
-        )
+        scale = 0.1 / np.sqrt(self.n_factors)
+        items = (random.standard_normal(shape, np.float32) * scale).astype(np.float32)
         old = np.flatnonzero(known.any(axis=1))
         items[old] = known[old]
         items[np.diff(by_item.indptr) == 0] = 0.0
@@ -155,7 +152,7 @@ class IALS(Configured):
         items = self.item_factors_
         usable = np.asarray(items.any(axis=1))
         users, known = self._folded(requests)
-        return retrieve_nearest(requests, limit, users, items, known, usable)
+        return retrieve_nearest(requests, limit, users, items, known=known, usable=usable)
 
     def user_factors(self, requests: Requests) -> Float32Array:
         """Return the factors of each row's history, (B, n_factors) float32; zeros without a known item.
@@ -186,9 +183,7 @@ class IALS(Configured):
         return similar_directions(self.item_factors_, np.asarray(items, np.int64), k)
 
     def _folded(self, requests: Requests) -> tuple[Float32Array, BoolArray]:
-        history = history_matrix(
-            requests, len(self.item_factors_), half_life=self.half_life, most=self.max_history
-        )
+        history = self._history_matrix(requests, len(self.item_factors_))
         history.eliminate_zeros()
         usable = np.asarray(self.item_factors_.any(axis=1))
         return self._solve(history, self.item_factors_), np.asarray(history @ usable > 0)
@@ -201,10 +196,6 @@ class IALS(Configured):
             regularization=self.regularization,
             exponent=self.frequency_exponent,
         )
-
-
-#: Elements of the batched systems of one step: some 16 MB as float32, one thread's share of the cache and a bit.
-_BLOCK = 1 << 22
 
 
 def solve_rows(
@@ -252,10 +243,10 @@ def row_blocks(counts: IntArray, width: int) -> Iterator[IntArray]:
     start = 0
     while start < len(order):
         cells = int(counts[order[start]])
-        most = _padded(cells)
-        size = most * max(most, width) if cells <= width else most * width + width * width
+        padded = _padded(cells)
+        size = padded * max(padded, width) if cells <= width else padded * width + width * width
         stop = min(start + max(_BLOCK // size, 1), len(order))
-        stop = min(stop, start + int(np.searchsorted(counts[order[start:]], most, side="right")))
+        stop = min(stop, start + int(np.searchsorted(counts[order[start:]], padded, side="right")))
         yield order[start:stop]
         start = stop
 
@@ -267,7 +258,7 @@ def _padded(cells: int) -> int:
 
 
 def padded_cells(weight: csr_matrix, rows: IntArray) -> tuple[BoolArray, IntArray, Float32Array]:
-    """Return the cells of some rows side by side, (b, most): which are real, their columns and weights, 0 elsewhere."""
+    """Return the cells of some rows side by side, (b, W): which are real, their columns and weights, 0 elsewhere."""
     part = weight[rows]
     counts = np.diff(part.indptr)
     place = np.arange(counts.max()) < counts[:, None]
@@ -303,8 +294,8 @@ def _by_cells(
     system.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(noise))
     target = torch.from_numpy(place.astype(np.float32))[:, :, None]
     answer = torch.cholesky_solve(target, torch.linalg.cholesky(system))
-    found: Float32Array = (torch.bmm(scaled.transpose(1, 2), answer)[:, :, 0] * root[:, 0]).numpy()
-    return found
+    factors: Float32Array = (torch.bmm(scaled.transpose(1, 2), answer)[:, :, 0] * root[:, 0]).numpy()
+    return factors
 
 
 def _by_factors(torch: Any, vectors: Any, strength: Float32Array, diagonal: Float32Array) -> Float32Array:
@@ -314,5 +305,5 @@ def _by_factors(torch: Any, vectors: Any, strength: Float32Array, diagonal: Floa
     system = torch.bmm(scaled, scaled.transpose(1, 2))
     system.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(diagonal))
     target = torch.bmm(scaled, root)
-    found: Float32Array = torch.cholesky_solve(target, torch.linalg.cholesky(system))[:, :, 0].numpy()
-    return found
+    factors: Float32Array = torch.cholesky_solve(target, torch.linalg.cholesky(system))[:, :, 0].numpy()
+    return factors

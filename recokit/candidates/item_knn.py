@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from recokit._kernels.segments import segment_sum
-from recokit.candidates._neighbors import Neighbors, nearest_neighbors
-from recokit.candidates._shared import (
-    Duration,
-    check_duration,
-    interaction_matrix,
-)
+from recokit._utils.options import between, check_options, finite, one_of
+from recokit.candidates._neighbors import NEIGHBORS, Neighbors, row_costs
 from recokit.data import Dataset
-from recokit.errors import ConfigurationError
+from recokit.data.times import Duration
 from recokit.typing import Float32Array, FloatArray
 
 if TYPE_CHECKING:
@@ -24,6 +20,14 @@ __all__ = ["ItemKNN"]
 
 #: How soon a weight saturates, and how far an item's length counts, in BM25.
 _K1, _B = 1.2, 0.75
+
+_OPTIONS = {
+    "similarity": one_of("cosine", "jaccard"),
+    "asymmetry": between(0, 1),
+    "weighting": one_of("none", "tfidf", "bm25"),
+    "shrinkage": finite(0),
+    **NEIGHBORS,
+}
 
 
 class ItemKNN(Neighbors):
@@ -92,31 +96,17 @@ class ItemKNN(Neighbors):
         half_life: Duration | None = None,
         max_history: int | None = None,
     ) -> None:
-        if n_neighbors < 1:
-            raise ConfigurationError(f"found n_neighbors={n_neighbors}; expected at least 1")
-        if similarity not in ("cosine", "jaccard"):
-            raise ConfigurationError(f"found similarity={similarity!r}; expected 'cosine' or 'jaccard'")
-        if not 0 <= asymmetry <= 1:
-            raise ConfigurationError(f"found asymmetry={asymmetry}; expected 0 to 1")
-        if weighting not in ("none", "tfidf", "bm25"):
-            raise ConfigurationError(f"found weighting={weighting!r}; expected 'none', 'tfidf' or 'bm25'")
-        if not 0 <= shrinkage < np.inf:
-            raise ConfigurationError(f"found shrinkage={shrinkage}; expected a finite number of at least 0")
-        if max_history is not None and max_history < 1:
-            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
-        check_duration("half_life", half_life)
         self.n_neighbors, self.similarity, self.shrinkage = n_neighbors, similarity, shrinkage
         self.asymmetry, self.weighting = asymmetry, weighting
         self.half_life, self.max_history = half_life, max_history
+        check_options(self, _OPTIONS)
 
     def fit(self, dataset: Dataset) -> ItemKNN:
         """Find each item's neighbours, a block of items at a time."""
         by_user = self._matrix(dataset)
         by_item = by_user.T.tocsr()
-        norms = _squared_norms(by_item)
-        mine, theirs = self._sizes(norms)
-        # Products that an item's row takes: the items of each of its users.
-        cost = by_item.astype(np.bool_) @ np.diff(by_user.indptr).astype(np.float64)
+        mine, theirs = self._sizes(_squared_norms(by_item))
+        cost = row_costs(by_item, by_user)
 
         if self.similarity == "cosine" and not self.shrinkage:
             # Scaled before the product, which is many times larger than its factors.
@@ -131,12 +121,12 @@ class ItemKNN(Neighbors):
             common.data = self._similarity(common.data, mine[row], theirs[common.indices])
             return common
 
-        self._learn(nearest_neighbors(cost, rows_of, self.n_neighbors), dataset.until)
+        self._learn(dataset.until, cost, rows_of)
         return self
 
     def _matrix(self, dataset: Dataset) -> csr_matrix:
         """Return the user-item matrix of the events that count, without empty cells."""
-        matrix = interaction_matrix(dataset, half_life=self.half_life, max_history=self.max_history)
+        matrix = self._interaction_matrix(dataset)
         if self.similarity == "jaccard":
             matrix.data[:] = 1.0
         elif self.weighting != "none":
@@ -144,7 +134,7 @@ class ItemKNN(Neighbors):
         return matrix
 
     def _sizes(self, norms: FloatArray) -> tuple[Float32Array, Float32Array]:
-        """Return what stands below a product, of the history's item and of the other one."""
+        """Return the factors of the denominator, of the history's item and of the other one."""
         if self.similarity == "jaccard":
             return norms.astype(np.float32), norms.astype(np.float32)
         one, other = norms**self.asymmetry, norms ** (1.0 - self.asymmetry)

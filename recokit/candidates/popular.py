@@ -1,4 +1,4 @@
-"""Popular: what everybody takes, lately, overall or in the user's segment."""
+"""Popular: the items of the largest decayed weight, overall or in the user's segment."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, multi_arange, segment_sum
+from recokit._utils.options import check_options, optional
 from recokit._utils.params import Configured, require_fitted
-from recokit.candidates._shared import Duration, check_duration, counted_events
+from recokit.candidates._weights import counted_events
 from recokit.compose.fusion import first_allowed
 from recokit.data import Categorical, Dataset, Requests, Retrieved, segments_by
 from recokit.data.events.user_history import check_events
+from recokit.data.times import Duration, duration
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 __all__ = ["Popular"]
 
-#: How long a segment's list is made at least, where the catalogue allows: far above any limit in use.
+#: The least length of a segment's list, where the catalogue allows: far above any limit in use.
 _DEPTH = 10_000
 
 
@@ -33,7 +35,7 @@ class Popular(Configured):
     window : duration, optional
         Only events of this time before the end of the data; all of them by default.
     by : str, Categorical, ndarray or mapping, optional
-        What tells user segments apart, such as the user column ``"region"``: each segment gets a list of its own,
+        User segments, such as those of the user column ``"region"``: each segment gets a list of its own,
         continued by the overall one with score 0. Users of no segment, and unknown users, get the overall list. See
         :func:`recokit.data.segments_by`.
     events : sequence of str, optional
@@ -71,10 +73,9 @@ class Popular(Configured):
         by: str | Categorical | None = None,
         events: Sequence[str] | None = None,
     ) -> None:
-        check_duration("half_life", half_life)
-        check_duration("window", window)
-        check_events(events)
         self.half_life, self.window, self.by, self.events = half_life, window, by, events
+        check_options(self, {"half_life": optional(duration), "window": optional(duration)})
+        check_events(events)
 
     @property
     def requires(self) -> tuple[str, ...]:

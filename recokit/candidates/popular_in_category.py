@@ -1,4 +1,4 @@
-"""PopularInCategory: what everybody takes lately, of the kinds that the user takes."""
+"""PopularInCategory: the popular items of the categories in the history."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from recokit._kernels.segments import (
     segment_sum,
 )
 from recokit._kernels.sorting import group_pairs, top_by_score
+from recokit._utils.options import Rule, check_options, optional
 from recokit._utils.params import Configured, require_fitted
 from recokit._utils.threads import map_parts
-from recokit.candidates._neighbors import cost_blocks, joined
-from recokit.candidates._shared import (
-    Duration,
-    check_duration,
-    counted_events,
-    distinct_history,
-)
+from recokit.candidates._retrieve import cost_blocks, joined
+from recokit.candidates._weights import counted_events, distinct_history
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.events.user_history import check_events
-from recokit.errors import ConfigurationError
+from recokit.data.times import Duration, duration
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 __all__ = ["PopularInCategory"]
 
 #: Items looked at in one block of requests.
 _BLOCK = 1 << 20
+
+_OPTIONS = {
+    "by": Rule("the name of an item column of labels", lambda value: isinstance(value, str) and value != ""),
+    "half_life": optional(duration),
+    "window": optional(duration),
+}
 
 
 class PopularInCategory(Configured):
@@ -91,12 +93,9 @@ class PopularInCategory(Configured):
         window: Duration | None = None,
         events: Sequence[str] | None = None,
     ) -> None:
-        if not isinstance(by, str) or not by:
-            raise ConfigurationError(f"found by={by!r}; expected the name of an item column of labels")
-        check_duration("half_life", half_life)
-        check_duration("window", window)
-        check_events(events)
         self.by, self.half_life, self.window, self.events = by, half_life, window, events
+        check_options(self, _OPTIONS)
+        check_events(events)
 
     @property
     def requires(self) -> tuple[str, ...]:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
-from recokit.candidates._dense import history_matrix, retrieve_nearest
-from recokit.candidates._shared import Duration, check_duration, interaction_matrix
+from recokit._utils.options import check_options, whole
+from recokit._utils.params import require_fitted
+from recokit.candidates._retrieve import retrieve_nearest
+from recokit.candidates._weights import HISTORY, FromHistory
 from recokit.data import Dataset, Requests, Retrieved
-from recokit.errors import ConfigurationError
+from recokit.data.times import Duration
 from recokit.typing import Float32Array, FloatArray
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["PureSVD", "degree_power", "item_basis", "scaled"]
 
 
-class PureSVD(Configured):
+class PureSVD(FromHistory):
     """Source of the items nearest to the history in the space of the leading singular vectors.
 
     A history ``x`` has the scores ``x V V'``, with ``V`` the right singular vectors of the user-item matrix (P.
@@ -58,8 +59,6 @@ class PureSVD(Configured):
     [1, 2]
     """
 
-    requires = ("history",)
-
     def __init__(
         self,
         n_factors: int = 64,
@@ -68,16 +67,12 @@ class PureSVD(Configured):
         max_history: int | None = None,
         seed: int = 0,
     ) -> None:
-        if n_factors < 1:
-            raise ConfigurationError(f"found n_factors={n_factors}; expected at least 1")
-        if max_history is not None and max_history < 1:
-            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
-        check_duration("half_life", half_life)
         self.n_factors, self.half_life, self.max_history, self.seed = n_factors, half_life, max_history, seed
+        check_options(self, {"n_factors": whole(1), **HISTORY})
 
     def fit(self, dataset: Dataset) -> PureSVD:
         """Decompose the matrix of summed weights."""
-        matrix = interaction_matrix(dataset, half_life=self.half_life, max_history=self.max_history)
+        matrix = self._interaction_matrix(dataset)
         vectors, _ = item_basis(matrix, self.n_factors, self.seed)
         vectors[np.bincount(matrix.indices, minlength=matrix.shape[1]) == 0] = 0.0
         self.item_factors_, self.fitted_until_ = vectors, dataset.until
@@ -94,8 +89,10 @@ class PureSVD(Configured):
         require_fitted(self, "item_factors_")
         vectors = self.item_factors_
         usable = np.asarray(vectors.any(axis=1))
-        history = history_matrix(requests, len(vectors), half_life=self.half_life, most=self.max_history)
-        return retrieve_nearest(requests, limit, history @ vectors, vectors, history @ usable > 0, usable)
+        history = self._history_matrix(requests, len(vectors))
+        return retrieve_nearest(
+            requests, limit, history @ vectors, vectors, known=history @ usable > 0, usable=usable
+        )
 
 
 #: Power iterations; by four the leading factors of interaction matrices agree with exact ones to three digits.
@@ -137,10 +134,10 @@ def degree_power(degree: FloatArray, exponent: float) -> Float32Array:
     >>> degree_power(np.array([0.0, 4.0]), -0.5).tolist()
     [0.0, 0.5]
     """
-    found = np.zeros(len(degree), np.float32)
+    power = np.zeros(len(degree), np.float32)
     some = degree > 0
-    found[some] = degree[some] ** exponent
-    return found
+    power[some] = degree[some] ** exponent
+    return power
 
 
 def scaled(matrix: csr_matrix, by_row: Float32Array, by_column: Float32Array) -> csr_matrix:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured, clone, require_fitted
+from recokit._utils.params import Configured, clone, is_fitted, require_fitted
 from recokit.compose.step import leaf_name
 from recokit.data import Dataset, Live, Requests, Retrieved
 from recokit.errors import ConfigurationError, VocabularyMismatch
+from recokit.protocols import Role, Trainable, bound, role_of, traits_of
 
 __all__ = ["Refreshed"]
 
@@ -24,7 +25,7 @@ class Refreshed(Configured):
     Parameters
     ----------
     source : Source
-        What is fitted; itself never changed after ``fit``.
+        Fitted as a clone; itself never changed.
 
     Raises
     ------
@@ -49,9 +50,8 @@ class Refreshed(Configured):
     """
 
     def __init__(self, source: Any) -> None:
-        for verb in ("retrieve", "fit"):
-            if not hasattr(source, verb):
-                raise ConfigurationError(f"found {source!r} as source; expected an object with {verb}")
+        if role_of(source) is not Role.SOURCE or not isinstance(source, Trainable):
+            raise ConfigurationError(f"found {source!r}; expected a source with retrieve and fit")
         self.source = source
 
     @property
@@ -62,23 +62,24 @@ class Refreshed(Configured):
     @property
     def requires(self) -> tuple[str, ...]:
         """What the source requires."""
-        return tuple(getattr(self.source, "requires", ()))
+        return traits_of(self.source).requires
 
     @property
     def io_bound(self) -> bool:
         """Whether the source waits for input and output."""
-        return bool(getattr(self.source, "io_bound", False))
+        return traits_of(self.source).io_bound
 
     @property
     def live(self) -> bool:
         """Whether the source depends on today's state."""
-        return bool(getattr(self.source, "live", False))
+        return traits_of(self.source).live
 
     @property
     def fitted_until_(self) -> float:
         """Latest time that the current model has learned from, ``-inf`` before ``fit``."""
-        current = self.__dict__.get("current_")
-        return -np.inf if current is None else float(getattr(current.pin()[1], "fitted_until_", -np.inf))
+        if not is_fitted(self, "current_"):
+            return -np.inf
+        return traits_of(self.current_.pin()[1]).fitted_until
 
     def fit(self, dataset: Dataset) -> Refreshed:
         """Fit the first model."""
@@ -123,4 +124,4 @@ class Refreshed(Configured):
 
     def _fitted(self, dataset: Dataset) -> Any:
         source = clone(self.source).fit(dataset)
-        return source.bind(dataset.schema) if hasattr(source, "bind") else source
+        return bound(source, dataset.schema)

@@ -1,4 +1,4 @@
-"""Repurchase: what a user is due to take again."""
+"""Repurchase: the items that a user is due to take again."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows, rows_to_offsets, segment_sum
 from recokit._kernels.sorting import group_pairs
+from recokit._utils.options import above, check_options, finite
 from recokit._utils.params import Configured, require_fitted
-from recokit.candidates._neighbors import best_of_rows
-from recokit.candidates._shared import codes_of
+from recokit.candidates._retrieve import best_of_rows
+from recokit.candidates._weights import codes_of
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.events.user_history import check_events, events_of
-from recokit.errors import ConfigurationError
 from recokit.typing import FloatArray, IntArray
 
 __all__ = ["Repurchase"]
@@ -64,12 +64,9 @@ class Repurchase(Configured):
     def __init__(
         self, *, earliest: float = 0.5, events: Sequence[str] | None = None, strength: float = 1.0
     ) -> None:
-        if not 0 <= earliest < np.inf:
-            raise ConfigurationError(f"found earliest={earliest}; expected a finite number of at least 0")
-        if not 0 < strength < np.inf:
-            raise ConfigurationError(f"found strength={strength}; expected a number above 0")
-        check_events(events)
         self.earliest, self.events, self.strength = earliest, events, strength
+        check_options(self, {"earliest": finite(0), "strength": above(0)})
+        check_events(events)
 
     def fit(self, dataset: Dataset) -> Repurchase:
         """Average the times between purchases of one user, by item."""

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit.candidates._neighbors import Neighbors, nearest_neighbors
-from recokit.candidates._shared import Duration, check_duration, interaction_matrix
+from recokit._utils.options import check_options, finite
+from recokit.candidates._neighbors import NEIGHBORS, Neighbors, row_costs
 from recokit.candidates.pure_svd import degree_power, scaled
 from recokit.data import Dataset
-from recokit.errors import ConfigurationError
+from recokit.data.times import Duration
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -70,20 +70,13 @@ class RP3beta(Neighbors):
         half_life: Duration | None = None,
         max_history: int | None = None,
     ) -> None:
-        if n_neighbors < 1:
-            raise ConfigurationError(f"found n_neighbors={n_neighbors}; expected at least 1")
-        for name, value in {"alpha": alpha, "beta": beta}.items():
-            if not 0 <= value < np.inf:
-                raise ConfigurationError(f"found {name}={value}; expected a finite number of at least 0")
-        if max_history is not None and max_history < 1:
-            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
-        check_duration("half_life", half_life)
         self.n_neighbors, self.alpha, self.beta = n_neighbors, alpha, beta
         self.half_life, self.max_history = half_life, max_history
+        check_options(self, {"alpha": finite(0), "beta": finite(0), **NEIGHBORS})
 
     def fit(self, dataset: Dataset) -> RP3beta:
         """Multiply the two steps that follow the first, and keep the likeliest ends."""
-        matrix = interaction_matrix(dataset, half_life=self.half_life, max_history=self.max_history)
+        matrix = self._interaction_matrix(dataset)
         of_user = np.asarray(matrix.sum(axis=1), np.float64).ravel()
         of_item = np.asarray(matrix.sum(axis=0), np.float64).ravel()
         powered = matrix.copy()
@@ -92,10 +85,9 @@ class RP3beta(Neighbors):
         to_user = scaled(
             powered.T.tocsr(), degree_power(of_item, -self.alpha), np.ones(len(of_user), np.float32)
         )
-        cost = to_user.astype(np.bool_) @ np.diff(to_item.indptr).astype(np.float64)
 
         def rows_of(start: int, stop: int) -> csr_matrix:
             return to_user[start:stop] @ to_item
 
-        self._learn(nearest_neighbors(cost, rows_of, self.n_neighbors), dataset.until)
+        self._learn(dataset.until, row_costs(to_user, to_item), rows_of)
         return self

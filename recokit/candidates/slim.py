@@ -8,12 +8,13 @@ import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows, rows_to_offsets, segment_sum
 from recokit._kernels.sorting import group_pairs
+from recokit._utils.options import above, check_options
 from recokit._utils.threads import map_parts
-from recokit.candidates._neighbors import Neighbors, best_of_rows, cost_blocks
-from recokit.candidates._shared import Duration, check_duration, interaction_matrix
+from recokit.candidates._neighbors import NEIGHBORS, Neighbors
+from recokit.candidates._retrieve import best_of_rows, cost_blocks
 from recokit.candidates.item_knn import ItemKNN
 from recokit.data import Dataset, Retrieved
-from recokit.errors import ConfigurationError
+from recokit.data.times import Duration
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -75,26 +76,19 @@ class SLIM(Neighbors):
         half_life: Duration | None = None,
         max_history: int | None = None,
     ) -> None:
-        if n_neighbors < 1:
-            raise ConfigurationError(f"found n_neighbors={n_neighbors}; expected at least 1")
-        if not 0 < regularization < np.inf:
-            raise ConfigurationError(f"found regularization={regularization}; expected a number above 0")
-        if max_history is not None and max_history < 1:
-            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
-        check_duration("half_life", half_life)
         self.n_neighbors, self.regularization = n_neighbors, regularization
         self.half_life, self.max_history = half_life, max_history
+        check_options(self, {"regularization": above(0), **NEIGHBORS})
 
     def fit(self, dataset: Dataset) -> SLIM:
         """Find each item's neighbours, and regress it on them."""
         near = ItemKNN(
             n_neighbors=self.n_neighbors, half_life=self.half_life, max_history=self.max_history
         ).fit(dataset)
-        matrix = interaction_matrix(dataset, half_life=self.half_life, max_history=self.max_history)
-        by_item = matrix.T.tocsr()
+        by_item = self._interaction_matrix(dataset).T.tocsr()
         blocks = [slice(*block) for block in cost_blocks(_work(near, by_item), _BLOCK, by_item.shape[0])]
         weight = np.concatenate(map_parts(lambda items: self._regressed(by_item, near, items), blocks))
-        self._learn(_turned(near, weight), dataset.until)
+        self._keep(_turned(near, weight), dataset.until)
         return self
 
     def _regressed(self, by_item: csr_matrix, near: ItemKNN, items: slice) -> Float32Array:

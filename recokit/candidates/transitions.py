@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows
-from recokit.candidates._neighbors import Neighbors, nearest_neighbors
-from recokit.candidates._shared import Duration, check_duration, decay
+from recokit._utils.options import between, check_options, optional
+from recokit.candidates._neighbors import NEIGHBORS, Neighbors
+from recokit.candidates._weights import decay
 from recokit.data import Dataset, Requests, seconds
-from recokit.errors import ConfigurationError
+from recokit.data.times import Duration, duration
 from recokit.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -71,16 +72,9 @@ class Transitions(Neighbors):
         half_life: Duration | None = None,
         max_history: int | None = 10,
     ) -> None:
-        if n_neighbors < 1:
-            raise ConfigurationError(f"found n_neighbors={n_neighbors}; expected at least 1")
-        if not 0 <= recency <= 1:
-            raise ConfigurationError(f"found recency={recency}; expected 0 to 1")
-        if max_history is not None and max_history < 1:
-            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
-        check_duration("gap", gap)
-        check_duration("half_life", half_life)
         self.n_neighbors, self.recency, self.gap = n_neighbors, recency, gap
         self.half_life, self.max_history = half_life, max_history
+        check_options(self, {"recency": between(0, 1), "gap": optional(duration), **NEIGHBORS})
 
     def fit(self, dataset: Dataset) -> Transitions:
         """Count who took what after what."""
@@ -97,17 +91,16 @@ class Transitions(Neighbors):
         n_codes = dataset.n_items + 1
         count = coo_matrix((weight, (item[first], item[first + 1])), shape=(n_codes, n_codes)).tocsr()
         total = np.repeat(np.asarray(count.sum(axis=1)).ravel(), np.diff(count.indptr))
-        count.data = np.divide(count.data, total, out=np.zeros_like(count.data), where=total > 0).astype(
-            np.float32
-        )
+        share = np.divide(count.data, total, out=np.zeros_like(count.data), where=total > 0)
+        count.data = share.astype(np.float32)
 
         def rows_of(start: int, stop: int) -> csr_matrix:
             return count[start:stop]
 
-        self._learn(nearest_neighbors(np.diff(count.indptr), rows_of, self.n_neighbors), dataset.until)
+        self._learn(dataset.until, np.diff(count.indptr), rows_of)
         return self
 
-    def _history(self, requests: Requests) -> tuple[IntArray, IntArray, FloatArray]:
-        offsets, item, _ = super()._history(requests)  # the last item of each row first
+    def _weighted_history(self, requests: Requests) -> tuple[IntArray, IntArray, FloatArray]:
+        offsets, item, _ = super()._weighted_history(requests)
         place = np.arange(len(item)) - offsets[offsets_to_rows(offsets)]
         return offsets, item, np.power(self.recency, place)

@@ -1,4 +1,4 @@
-"""Trending: what is taken more than it was."""
+"""Trending: the items with the surest growth."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, segment_sum
+from recokit._utils.options import check_options, finite
 from recokit._utils.params import Configured, require_fitted
-from recokit.candidates._shared import Duration, check_duration
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved, seconds
 from recokit.data.events.user_history import check_events, events_of
-from recokit.errors import ConfigurationError
+from recokit.data.times import Duration, duration
 
 __all__ = ["Trending"]
 
@@ -56,11 +56,9 @@ class Trending(Configured):
     def __init__(
         self, *, window: Duration = "7D", smoothing: float = 1.0, events: Sequence[str] | None = None
     ) -> None:
-        check_duration("window", window)
-        if not 0 <= smoothing < np.inf:
-            raise ConfigurationError(f"found smoothing={smoothing}; expected a finite number of at least 0")
-        check_events(events)
         self.window, self.smoothing, self.events = window, smoothing, events
+        check_options(self, {"window": duration, "smoothing": finite(0)})
+        check_events(events)
 
     def fit(self, dataset: Dataset) -> Trending:
         """Compare the two windows."""
@@ -89,8 +87,7 @@ class Trending(Configured):
             Before ``fit``.
         """
         require_fitted(self, "item_")
-        most = int(requests.lists("exclude").counts.max(initial=0)) + limit
-        n = min(most, len(self.item_))
+        n = min(limit + int(requests.lists("exclude").counts.max(initial=0)), len(self.item_))
         index = np.tile(np.arange(n), len(requests))
         offsets = counts_to_offsets(np.full(len(requests), n, np.int64))
         return first_allowed(Retrieved(offsets, self.item_[index], self.score_[index]), requests, limit)

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit.compose.composed import Composed
 from recokit.compose.fusion import retrieve_allowed
-from recokit.data import Dataset, Ragged, Requests, Retrieved
+from recokit.compose.step import leaf_name
+from recokit.data import Ragged, Requests, Retrieved
 from recokit.data.schema import Schema
 from recokit.errors import ConfigurationError
+from recokit.protocols import Role, bound, role_of
 
 __all__ = ["Unseen"]
 
 
-class Unseen(Configured):
+class Unseen(Composed):
     """Source that passes over what the user already has, so that its limit is filled with what is new.
 
     The history joins the list ``exclude`` of the requests, which recokit's sources heed while they look for the
@@ -44,54 +46,30 @@ class Unseen(Configured):
     """
 
     def __init__(self, source: Any) -> None:
-        if not hasattr(source, "retrieve"):
-            raise ConfigurationError(f"found {source!r} as source; expected an object with retrieve")
+        if role_of(source) is not Role.SOURCE:
+            raise ConfigurationError(f"found {source!r}; expected a source, an object with retrieve")
         self.source = source
 
     @property
     def name(self) -> str:
         """Name of the source in columns and traces."""
-        from recokit.compose.step import leaf_name
-
         return leaf_name(self.source)
+
+    @property
+    def sources(self) -> list[Any]:  # type: ignore[override]
+        """The one source."""
+        return [self.source]
 
     @property
     def requires(self) -> tuple[str, ...]:
         """The history, and what the source requires."""
-        return tuple(dict.fromkeys(("history", *getattr(self.source, "requires", ()))))
-
-    @property
-    def io_bound(self) -> bool:
-        """Whether the source waits for input and output."""
-        return bool(getattr(self.source, "io_bound", False))
-
-    @property
-    def live(self) -> bool:
-        """Whether the source depends on today's state."""
-        return bool(getattr(self.source, "live", False))
-
-    @property
-    def as_of(self) -> bool:
-        """Whether the source evaluates strictly before each request's own time."""
-        return bool(getattr(self.source, "as_of", False))
-
-    @property
-    def fitted_until_(self) -> float:
-        """Latest time that the source has learned from, ``-inf`` if it never learns."""
-        return float(getattr(self.source, "fitted_until_", -np.inf))
-
-    def fit(self, dataset: Dataset) -> Unseen:
-        """Fit the source, where it learns."""
-        if hasattr(self.source, "fit"):
-            self.source.fit(dataset)
-        return self
+        return tuple(dict.fromkeys(("history", *super().requires)))
 
     def bind(self, schema: Schema) -> Unseen:
         """Return a copy with the source bound to the schema."""
-        bound = copy.copy(self)
-        if hasattr(self.source, "bind"):
-            bound.source = self.source.bind(schema)
-        return bound
+        twin = copy.copy(self)
+        twin.source = bound(self.source, schema)
+        return twin
 
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:
         """Return the source's ``limit`` best items of each row that are neither in its history nor excluded."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recokit._kernels.segments import counts_to_offsets, gather_segments, offsets_to_rows
+from recokit._kernels.segments import counts_to_offsets, gather_segments, multi_arange, offsets_to_rows
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, IntArray
 
@@ -79,6 +79,13 @@ class Ragged:
         return Ragged(
             offsets, self.values[index], {name: column[index] for name, column in self.columns.items()}
         )
+
+    def last(self, n: int) -> Ragged:
+        """Return the last n of each row."""
+        counts = np.minimum(self.counts, n)
+        index = multi_arange(self.offsets[1:] - counts, counts)
+        columns = {name: column[index] for name, column in self.columns.items()}
+        return Ragged(counts_to_offsets(counts), self.values[index], columns)
 
     def merge(self, other: Ragged, use_other: BoolArray) -> Ragged:
         """Return rows of ``other`` where the mask (B,) is set, own rows elsewhere.

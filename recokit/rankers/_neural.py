@@ -329,7 +329,6 @@ class NeuralRanker(NamedFeatures, ABC):
             patience=self.patience,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            checkpoint=None,
             progress=self.progress,
             label=type(self).__name__,
         )
@@ -342,7 +341,7 @@ class NeuralRanker(NamedFeatures, ABC):
             return -loss_around(self.loss, held.groups, score)(score)[0] / len(held.groups)
 
         return train(
-            weights, lambda epoch: self._steps(weights, rows, epoch), judge if held else None, training, {}
+            weights, lambda epoch: self._steps(weights, rows, epoch), judge if held else None, training
         )
 
     def _steps(self, weights: Weights, rows: _Rows, epoch: int) -> Iterator[float]:

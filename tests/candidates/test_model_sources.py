@@ -23,7 +23,7 @@ from recokit.candidates import (
     RP3beta,
     Transitions,
     Unseen,
-    _dense,
+    _retrieve,
     ease,
 )
 from recokit.data import Dataset, Ragged, Requests, Retrieved, from_state, to_state
@@ -180,7 +180,7 @@ class TestEveryModel:
         requests = ask(*[[1 + i % 38, 1 + (7 * i) % 38] for i in range(50)])
         model.fit(made())
         whole = model.retrieve(requests, 10)
-        monkeypatch.setattr(_dense, "_BLOCK", 41 * 4)
+        monkeypatch.setattr(_retrieve, "_BLOCK", 41 * 4)
         blocks = model.retrieve(requests, 10)
         assert lists(whole) == lists(blocks)
         np.testing.assert_allclose(whole.score, blocks.score, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Each user's items in the order of time, what is held out of them to stop training, and how well that is found."""
+"""Sequences of events by user, the validation part that is cut from them, and its NDCG."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._kernels.hashing import row_seeds, uniform
-from recokit._kernels.segments import counts_to_offsets, multi_arange, offsets_to_rows
-from recokit.candidates._shared import Duration, decay, with_decay
+from recokit._kernels.segments import counts_to_offsets, offsets_to_rows
+from recokit.candidates._weights import decay, with_decay
 from recokit.data import Dataset, Ragged, Requests
+from recokit.data.times import Duration
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
@@ -30,8 +31,8 @@ __all__ = [
     "sequences",
 ]
 
-#: Users that one round of validation asks at most.
-_MOST_JUDGED = 10_000
+#: Users of one round of validation at most.
+_MAX_USERS = 10_000
 #: Scores in memory at once.
 _BLOCK = 1 << 24
 _DEPTH = 10
@@ -70,7 +71,7 @@ class Sequences:
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """What users did, and what each of them is to be told."""
+    """Users of the validation part: their history, the time of the request, and the items that are to be found."""
 
     user: IntArray
     now: AnyArray
@@ -132,23 +133,21 @@ def hold_out(events: Sequences, how: str | None, share: float, seed: int) -> tup
 
 def _held(train: Sequences, rest: Sequences, seed: int) -> Held:
     n_users = len(train.offsets) - 1
-    new = ~_in_both(rest, train)
-    rest = rest.where(new)
-    asked = np.flatnonzero((np.diff(train.offsets) > 0) & (np.diff(rest.offsets) > 0))
-    if len(asked) > _MOST_JUDGED:
-        draw = _draw(n_users, seed, 1)[asked]
-        asked = np.sort(asked[np.argsort(draw, kind="stable")[:_MOST_JUDGED]])
+    rest = rest.where(~_known(rest, train))
+    users = np.flatnonzero((np.diff(train.offsets) > 0) & (np.diff(rest.offsets) > 0))
+    if len(users) > _MAX_USERS:
+        draw = _draw(n_users, seed, 1)[users]
+        users = np.sort(users[np.argsort(draw, kind="stable")[:_MAX_USERS]])
     columns = {"weight": train.weight, "timestamp": train.timestamp}
-    first = rest.timestamp[rest.offsets[asked]] if len(asked) else np.zeros(0)
     return Held(
-        asked,
-        first,
-        Ragged(train.offsets, train.item, columns).take(asked),
-        Ragged(rest.offsets, rest.item).take(asked),
+        user=users,
+        now=rest.timestamp[rest.offsets[users]] if len(users) else np.zeros(0),
+        history=Ragged(train.offsets, train.item, columns).take(users),
+        truth=Ragged(rest.offsets, rest.item).take(users),
     )
 
 
-def _in_both(rest: Sequences, train: Sequences) -> BoolArray:
+def _known(rest: Sequences, train: Sequences) -> BoolArray:
     """Tell for each event whether the user has the item in train, or earlier in the same part."""
     width = int(max(rest.item.max(initial=0), train.item.max(initial=0))) + 1
     key = rest.user * width + rest.item
@@ -162,8 +161,8 @@ def _draw(n: int, seed: int, stream: int) -> AnyArray:
     return uniform(row_seeds(seed, codes), codes, stream=_STREAM + stream)
 
 
-def recent(requests: Requests, usable: BoolArray, most: int) -> Ragged:
-    """Return the last items of each row's history, oldest first; those not usable, by code, do not count.
+def recent(requests: Requests, usable: BoolArray, n: int) -> Ragged:
+    """Return the last n items of each row's history, oldest first; those not usable, by code, do not count.
 
     Events of weight 0 or below are no events; a missing weight counts as 1. Columns beside the items are kept.
     """
@@ -172,12 +171,8 @@ def recent(requests: Requests, usable: BoolArray, most: int) -> Ragged:
     if "weight" in history.columns:
         kept = kept & ~(history.columns["weight"] <= 0)
     counts = np.bincount(history.rows[kept], minlength=len(requests))
-    offsets = counts_to_offsets(counts)
-    short = np.minimum(counts, most)
-    index = multi_arange(offsets[1:] - short, short)
-    index = np.flatnonzero(kept)[index]
-    columns = {name: column[index] for name, column in history.columns.items()}
-    return Ragged(counts_to_offsets(short), history.values[index], columns)
+    columns = {name: column[kept] for name, column in history.columns.items()}
+    return Ragged(counts_to_offsets(counts), history.values[kept], columns).last(n)
 
 
 def padded(lists: Ragged) -> tuple[IntArray, IntArray]:
@@ -226,9 +221,9 @@ def ndcg(
             ] = -torch.inf
             best = scores.topk(depth, dim=1)[1].cpu().numpy()
             width = len(vectors)
-            found = np.isin(rows[:, None] * width + best, (truth.rows + start) * width + truth.values)
-            gained = (found * discount[:depth]).sum(axis=1)
-            total += float((gained / ideal[np.minimum(truth.counts, _DEPTH)]).sum())
+            hit = np.isin(rows[:, None] * width + best, (truth.rows + start) * width + truth.values)
+            gain = (hit * discount[:depth]).sum(axis=1)
+            total += float((gain / ideal[np.minimum(truth.counts, _DEPTH)]).sum())
     return total / len(held.user)
 
 

@@ -1,12 +1,12 @@
-"""The two towers as functions of their weights, and the columns that they read beside ids."""
+"""The two towers, as functions of their weights, and the columns that they read beside ids."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTEXT",
     "Columns",
+    "Inputs",
     "context_codes",
     "in_batch_softmax",
     "initial",
@@ -64,59 +65,51 @@ class Columns:
     scale: FloatArray
 
     @classmethod
-    def of(cls, table: Table, wanted: Sequence[str], entity: str) -> Columns:
-        """Read columns; the wanted ones may be written ``"item.category"``."""
-        short = [name.removeprefix(f"{entity}.") for name in wanted]
+    def of(cls, table: Table, columns: Sequence[str], entity: str) -> Columns:
+        """Read columns by name; ``"item.category"`` and ``"category"`` mean the same."""
+        short = [name.removeprefix(f"{entity}.") for name in columns]
         usable = (*table.numeric_names, *table.categorical)
         for name in short:
             if name not in usable:
                 raise ConfigurationError(
                     f"found no numeric or categorical {entity} column {name!r}; {did_you_mean(name, usable)}"
                 )
-        names = tuple(name for name in short if name in table.categorical)
         numeric_names = tuple(name for name in short if name in table.numeric_names)
-        values = _values(table, numeric_names)
+        values = _columns(table, numeric_names, np.float64)
         real = np.isfinite(values)
         count = np.maximum(real.sum(axis=0), 1)
         center = np.where(real, values, 0.0).sum(axis=0) / count
         scale = np.sqrt((np.where(real, values - center, 0.0) ** 2).sum(axis=0) / count)
         scale[scale == 0] = 1.0
-        labels = tuple(table.labels(name) for name in names)
-        codes = _codes(table, names)
-        return cls(names, codes, labels, numeric_names, _standardised(values, center, scale), center, scale)
+        names = tuple(name for name in short if name in table.categorical)
+        return cls(
+            names=names,
+            codes=_columns(table, names, np.int64),
+            labels=tuple(table.labels(name) for name in names),
+            numeric_names=numeric_names,
+            numeric=_standardised(values, center, scale),
+            center=center,
+            scale=scale,
+        )
 
     def read(self, table: Table) -> Columns:
         """Return the same columns of another table, in the labels and on the scale of this one."""
-        lacking = [name for name in (*self.names, *self.numeric_names) if name not in table.names]
-        if lacking:
-            raise ConfigurationError(
-                f"found no column {lacking[0]!r}; {did_you_mean(lacking[0], table.names)}"
-            )
-        codes = _codes(table, self.names)
+        for name in (*self.names, *self.numeric_names):
+            if name not in table.names:
+                raise ConfigurationError(f"found no column {name!r}; {did_you_mean(name, table.names)}")
+        codes = _columns(table, self.names, np.int64)
         for place, (name, labels) in enumerate(zip(self.names, self.labels, strict=True)):
             theirs = table.labels(name)
             ours = np.concatenate([[0], labels.encode(theirs.ids)]) if len(theirs) else np.zeros(1, np.int64)
             codes[:, place] = ours[codes[:, place]]
-        values = _values(table, self.numeric_names)
-        return Columns(
-            self.names,
-            codes,
-            self.labels,
-            self.numeric_names,
-            _standardised(values, self.center, self.scale),
-            self.center,
-            self.scale,
-        )
+        values = _columns(table, self.numeric_names, np.float64)
+        return replace(self, codes=codes, numeric=_standardised(values, self.center, self.scale))
 
 
-def _values(table: Table, names: Sequence[str]) -> FloatArray:
-    columns = [table.column(name).astype(np.float64) for name in names]
-    return np.stack(columns, axis=1) if columns else np.zeros((table.n + 1, 0))
-
-
-def _codes(table: Table, names: Sequence[str]) -> IntArray:
-    columns = [table.column(name).astype(np.int64) for name in names]
-    return np.stack(columns, axis=1) if columns else np.zeros((table.n + 1, 0), np.int64)
+def _columns(table: Table, names: Sequence[str], dtype: Any) -> AnyArray:
+    """Return columns side by side, (n + 1, len(names))."""
+    columns = [table.column(name).astype(dtype) for name in names]
+    return np.stack(columns, axis=1) if columns else np.zeros((table.n + 1, 0), dtype)
 
 
 def _standardised(values: FloatArray, center: FloatArray, scale: FloatArray) -> Float32Array:
@@ -136,14 +129,17 @@ def context_codes(names: Sequence[str], now: AnyArray) -> dict[str, IntArray]:
     return {name: codes[name].astype(np.int64) + 1 for name in names}
 
 
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Columns that the towers read beside ids: of the items, of the users and of the moment of the request."""
+
+    items: Columns
+    users: Columns
+    context: Sequence[str]
+
+
 def initial(
-    n_codes: int,
-    n_factors: int,
-    hidden: Sequence[int],
-    items: Columns,
-    users: Columns,
-    context: Sequence[str],
-    random: torch.Generator,
+    n_codes: int, n_factors: int, hidden: Sequence[int], inputs: Inputs, random: torch.Generator
 ) -> Weights:
     """Return random weights; the last layer of both towers is 0, so that they start as the mean of the history."""
     import torch
@@ -155,12 +151,12 @@ def initial(
 
     d = n_factors
     weights = {"item": normal(n_codes, d)}
-    for side, columns in (("item", items), ("user", users)):
+    for side, columns in (("item", inputs.items), ("user", inputs.users)):
         for name, labels in zip(columns.names, columns.labels, strict=True):
             weights[f"{side}.{name}"] = normal(len(labels) + 1, d)
         if columns.numeric_names:
             weights[f"{side}_numeric"] = normal(columns.numeric.shape[1], d)
-    for name in context:
+    for name in inputs.context:
         weights[f"context.{name}"] = normal(CONTEXT[name], d)
     for tower, width in (("item_tower", d), ("user_tower", 2 * d)):
         widths = [width, *hidden, d]
@@ -198,7 +194,7 @@ def _side(weights: Weights, side: str, columns: Columns, rows: IntArray, like: t
 
 
 def item_base(weights: Weights, columns: Columns, items: IntArray, own: torch.Tensor) -> torch.Tensor:
-    """Return what items are before their tower, (n, D): the id's embedding plus those of the columns.
+    """Return the input of the item tower, (n, D): the id's embedding plus those of the columns.
 
     Parameters
     ----------
@@ -206,7 +202,7 @@ def item_base(weights: Weights, columns: Columns, items: IntArray, own: torch.Te
     columns : Columns
     items : ndarray of int64, shape (n,)
     own : tensor of float32, shape (n,)
-        What the id's embedding is multiplied with: 0 for items known by their columns alone.
+        Factor of the id's embedding: 0 for items known by their columns alone.
     """
     import torch
     from torch.nn import functional as F
@@ -240,7 +236,7 @@ def pooled(base: torch.Tensor, history: Ragged, weight: Float32Array) -> torch.T
 def user_vectors(
     weights: Weights, mean: torch.Tensor, columns: Columns, user: IntArray, context: Mapping[str, IntArray]
 ) -> torch.Tensor:
-    """Return the vectors of requests, (B, D), of length 1, from the mean of the history and what stands beside it."""
+    """Return the vectors of requests, (B, D), of length 1, from the mean of the history, user columns and context."""
     import torch
     from torch.nn import functional as F
 
@@ -253,6 +249,7 @@ def user_vectors(
 def in_batch_softmax(
     users: torch.Tensor,
     pool: torch.Tensor,
+    *,
     log_q: torch.Tensor,
     hits: BoolArray,
     weight: torch.Tensor,
@@ -271,7 +268,7 @@ def in_batch_softmax(
         Log of how often each item is expected in the pool: subtracted, so that popular items are not pushed away
         merely because they come often.
     hits : ndarray of bool, shape (B, C)
-        What is no negative of the row, as the user took it.
+        Pool items that are no negatives of the row, as its user took them.
     weight : tensor, shape (B,)
     temperature : float
     hard, real : tensor, shape (B, H, D) and (B, H), optional

@@ -147,6 +147,7 @@ def sampled_softmax(
     items: torch.Tensor,
     target: torch.Tensor,
     weight: torch.Tensor,
+    *,
     negative: torch.Tensor,
     log_q: torch.Tensor,
 ) -> float:

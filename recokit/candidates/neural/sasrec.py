@@ -1,35 +1,24 @@
-"""SASRec: what comes next, by a transformer over the history in its order."""
+"""SASRec: the items that come next, by a transformer over the history in its order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, multi_arange
-from recokit._neural.training import (
-    Arrays,
-    Trained,
-    Training,
-    Weights,
-    check_count,
-    check_training,
-    device_of,
-    fingerprint,
-    generator,
-    threads,
-    to_tensors,
-    train,
-)
-from recokit._utils.params import Configured, require_fitted
-from recokit.candidates._dense import retrieve_nearest
-from recokit.candidates._shared import Duration, check_duration
+from recokit._neural.training import TRAINING, check_training, generator, to_tensors
+from recokit._utils.options import between, check_options, one_of, optional, whole
+from recokit._utils.params import require_fitted
+from recokit.candidates._retrieve import retrieve_nearest
 from recokit.candidates.neural import _transformer
-from recokit.candidates.neural._sequences import Held, Sequences, hold_out, ndcg, padded, recent, sequences
+from recokit.candidates.neural._sequences import Held, Sequences, ndcg, padded, recent, sequences
+from recokit.candidates.neural._training import NetworkSource
 from recokit.data import Dataset, Requests, Retrieved
+from recokit.data.times import Duration, duration
 from recokit.errors import ConfigurationError
-from recokit.typing import Float32Array, IntArray
+from recokit.typing import AnyArray, Float32Array, IntArray
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +30,15 @@ _ROWS = 256
 #: Batches whose sequences are sorted by length together: little padding, and still mixed batches.
 _SORTED_TOGETHER = 16
 
+_OPTIONS = {
+    **dict.fromkeys(("n_factors", "n_blocks", "n_heads", "max_history", "n_negatives"), whole(1)),
+    "dropout": between(0, 1, open_high=True),
+    "loss": one_of("softmax", "sampled"),
+    "half_life": optional(duration),
+}
 
-class SASRec(Configured):
+
+class SASRec(NetworkSource):
     """Source of the items that come next, by self-attention over the history in its order.
 
     A causal transformer reads the items of the history, oldest first; the inner product of its last vector with the
@@ -151,46 +147,20 @@ class SASRec(Configured):
         n_threads: int = 2,
         progress: bool = False,
     ) -> None:
-        counts = {
-            "n_factors": n_factors,
-            "n_blocks": n_blocks,
-            "n_heads": n_heads,
-            "max_history": max_history,
-            "n_negatives": n_negatives,
-        }
-        for name, value in counts.items():
-            check_count(name, value)
-        if n_factors % n_heads:
-            raise ConfigurationError(
-                f"found n_factors={n_factors} and n_heads={n_heads}; expected a multiple of n_heads"
-            )
-        if not 0 <= dropout < 1:
-            raise ConfigurationError(f"found dropout={dropout}; expected at least 0 and below 1")
-        if loss not in ("softmax", "sampled"):
-            raise ConfigurationError(f"found loss={loss!r}; expected 'softmax' or 'sampled'")
-        check_duration("half_life", half_life)
-        check_training(
-            n_epochs=n_epochs,
-            patience=patience,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            validation=validation,
-            validation_share=validation_share,
-            n_threads=n_threads,
-        )
-        self.n_factors, self.n_blocks, self.n_heads, self.max_history = (
-            n_factors,
-            n_blocks,
-            n_heads,
-            max_history,
-        )
-        self.dropout, self.loss, self.n_negatives, self.half_life = dropout, loss, n_negatives, half_life
+        self.n_factors, self.n_blocks, self.n_heads = n_factors, n_blocks, n_heads
+        self.max_history, self.dropout, self.half_life = max_history, dropout, half_life
+        self.loss, self.n_negatives = loss, n_negatives
         self.n_epochs, self.patience, self.batch_size = n_epochs, patience, batch_size
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.validation, self.validation_share, self.refit = validation, validation_share, refit
         self.checkpoint, self.random_state = checkpoint, random_state
         self.device, self.n_threads, self.progress = device, n_threads, progress
+        check_options(self, _OPTIONS)
+        check_training(**{name: getattr(self, name) for name in TRAINING})
+        if n_factors % n_heads:
+            raise ConfigurationError(
+                f"found n_factors={n_factors} and n_heads={n_heads}; expected a multiple of n_heads"
+            )
 
     @property
     def vectors_(self) -> Float32Array:
@@ -208,20 +178,13 @@ class SASRec(Configured):
         DataError
             If a weight is negative or not finite.
         """
-        device = device_of(self.device)
-        events = sequences(dataset, self.half_life)
-        part, held = hold_out(events, self.validation, self.validation_share, self.random_state)
-        print_of = fingerprint(self, dataset)
-        with threads(self.n_threads):
-            found = self._train(part, held, dataset.n_items + 1, device, self.n_epochs, print_of)
-            scores = found.scores
-            if self.refit and held is not None:
-                part = events
-                found = self._train(part, None, dataset.n_items + 1, device, found.best_epoch, None)
-        self.weights_: Arrays = found.weights
-        self.scores_, self.best_epoch_ = scores, found.best_epoch
-        self.trained_ = np.bincount(part.item, minlength=dataset.n_items + 1) > 0
-        self.fitted_until_ = dataset.until
+        n_codes = dataset.n_items + 1
+        run = self._learn(
+            dataset,
+            sequences(dataset, self.half_life),
+            lambda events, device: _Run(self, events, n_codes, device),
+        )
+        self.trained_ = run.counts > 0
         return self
 
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:
@@ -233,8 +196,7 @@ class SASRec(Configured):
             Before ``fit``.
         """
         queries = self.encode(requests)
-        known = np.asarray(queries.any(axis=1))
-        return retrieve_nearest(requests, limit, queries, self.vectors_, known, self.trained_)
+        return retrieve_nearest(requests, limit, queries, self.vectors_, usable=self.trained_)
 
     def encode(self, requests: Requests) -> Float32Array:
         """Return the vector of each row, (B, n_factors) float32; all zeros without history.
@@ -257,116 +219,85 @@ class SASRec(Configured):
             for start in range(0, len(rows), _ROWS):
                 here = rows[start : start + _ROWS]
                 items, counts = padded(history.take(here))
-                found = _transformer.encode(weights, torch.from_numpy(items), self.n_heads)
-                vectors[here] = found[torch.arange(len(here)), torch.from_numpy(counts - 1)].numpy()
+                states = _transformer.encode(weights, torch.from_numpy(items), self.n_heads)
+                vectors[here] = states[torch.arange(len(here)), torch.from_numpy(counts - 1)].numpy()
         return vectors
 
-    def _train(
-        self,
-        part: Sequences,
-        held: Held | None,
-        n_codes: int,
-        device: torch.device,
-        n_epochs: int,
-        print_of: dict[str, Any] | None,
-    ) -> Trained:
-        import torch
 
-        random = generator(device, self.random_state)
-        weights = _transformer.initial(n_codes, self.n_factors, self.n_blocks, self.max_history, random)
-        windows = _windows(part, self.max_history)
-        if not len(windows[0]):
-            n_epochs, held, print_of = 0, None, None
-        unseen = torch.from_numpy(np.flatnonzero(np.bincount(part.item, minlength=n_codes) == 0)).to(device)
-        training = Training(
-            n_epochs,
-            self.patience,
-            self.learning_rate,
-            self.weight_decay,
-            self.checkpoint if print_of is not None else None,
-            self.progress,
-            "SASRec",
+class _Run:
+    """One training: the weights, and the windows of the events that they learn from."""
+
+    def __init__(self, model: SASRec, events: Sequences, n_codes: int, device: torch.device) -> None:
+        self.model, self.events, self.device = model, events, device
+        self.counts = np.bincount(events.item, minlength=n_codes)
+        self.popularity = self.counts / max(len(events.item), 1)
+        self.starts, self.lengths = _windows(events, model.max_history)
+        random = generator(device, model.random_state)
+        self.weights = _transformer.initial(
+            n_codes, model.n_factors, model.n_blocks, model.max_history, random
         )
 
-        def judge() -> float:
-            assert held is not None
+    @property
+    def n_examples(self) -> int:
+        """Windows of events that have a next one."""
+        return len(self.starts)
 
-            def encode(rows: IntArray) -> torch.Tensor:
-                return self._last(weights, held, rows, device)
+    def score(self, held: Held) -> float:
+        """Return the NDCG@10 of the held-out users."""
 
-            return ndcg(held, encode, weights["item"], unseen)
+        def encode(rows: IntArray) -> torch.Tensor:
+            items, counts = padded(held.history.take(rows).last(self.model.max_history))
+            states = _transformer.encode(self.weights, self._tensor(items), self.model.n_heads)
+            return states[self._tensor(np.arange(len(rows))), self._tensor(counts - 1)]
 
-        return train(
-            weights,
-            lambda epoch: self._steps(weights, part, windows, device, epoch),
-            None if held is None else judge,
-            training,
-            print_of or {},
-        )
+        return ndcg(held, encode, self.weights["item"], self._tensor(np.flatnonzero(self.counts == 0)))
 
-    def _last(self, weights: Weights, held: Held, rows: IntArray, device: torch.device) -> torch.Tensor:
-        import torch
-
-        history = held.history.take(rows)
-        short = np.minimum(history.counts, self.max_history)
-        items = history.values[multi_arange(history.offsets[1:] - short, short)]
-        block, counts = padded(type(history)(counts_to_offsets(short), items))
-        found = _transformer.encode(weights, torch.from_numpy(block).to(device), self.n_heads)
-        return found[torch.arange(len(rows)), torch.from_numpy(counts - 1)]
-
-    def _steps(
-        self,
-        weights: Weights,
-        part: Sequences,
-        windows: tuple[IntArray, IntArray],
-        device: torch.device,
-        epoch: int,
-    ) -> Iterator[float]:
-        import torch
-
-        starts, lengths = windows
-        numbers = np.random.default_rng([self.random_state & 0xFFFFFFFF, epoch])
-        random = generator(device, self.random_state, epoch + 1)
-        popularity = np.bincount(part.item, minlength=len(weights["item"])).astype(np.float64)
-        popularity /= popularity.sum()
-        until = np.cumsum(popularity)
-        for batch in _batches(lengths, self.batch_size, numbers):
-            index = multi_arange(starts[batch], lengths[batch])
-            block = np.zeros((len(batch), int(lengths[batch].max())), np.int64)
-            real = np.arange(block.shape[1]) < lengths[batch][:, None]
-            block[real] = part.item[index]
+    def steps(self, epoch: int) -> Iterator[float]:
+        """Leave the gradients of a batch of windows in the weights and yield its loss, batch after batch."""
+        model, items, weights = self.model, self.weights["item"], self.events.weight
+        numbers = np.random.default_rng([model.random_state & 0xFFFFFFFF, epoch])
+        random = generator(self.device, model.random_state, epoch + 1)
+        for batch in _batches(self.lengths, model.batch_size, numbers):
+            lengths = self.lengths[batch]
+            index = multi_arange(self.starts[batch], lengths)
+            block = np.zeros((len(batch), int(lengths.max())), np.int64)
+            real = np.arange(block.shape[1]) < lengths[:, None]
+            block[real] = self.events.item[index]
             states = _transformer.encode(
-                weights, torch.from_numpy(block).to(device), self.n_heads, self.dropout, random
+                self.weights, self._tensor(block), model.n_heads, model.dropout, random
             )
-            vectors = states[torch.from_numpy(real).to(device)]
-            target = torch.from_numpy(part.item[index + 1]).to(device)
-            weight = torch.from_numpy(part.weight[index + 1]).to(device)
-            if self.loss == "softmax":
-                yield _transformer.full_softmax(vectors, weights["item"], target, weight)
+            vectors, target = states[self._tensor(real)], self._tensor(self.events.item[index + 1])
+            weight = self._tensor(weights[index + 1])
+            if model.loss == "softmax":
+                yield _transformer.full_softmax(vectors, items, target, weight)
                 continue
-            drawn = np.searchsorted(until, numbers.random(self.n_negatives) * until[-1], side="right")
-            expected = np.log(self.n_negatives * popularity[drawn]).astype(np.float32)
-            yield _transformer.sampled_softmax(
-                vectors,
-                weights["item"],
-                target,
-                weight,
-                torch.from_numpy(drawn).to(device),
-                torch.from_numpy(expected).to(device),
-            )
+            negative, log_q = self._negatives(numbers)
+            yield _transformer.sampled_softmax(vectors, items, target, weight, negative=negative, log_q=log_q)
+
+    def _negatives(self, numbers: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw items by popularity, with the log of how often each is expected among them."""
+        n, share = self.model.n_negatives, self.popularity
+        until = np.cumsum(share)
+        drawn = np.searchsorted(until, numbers.random(n) * until[-1], side="right")
+        return self._tensor(drawn), self._tensor(np.log(n * share[drawn]).astype(np.float32))
+
+    def _tensor(self, array: AnyArray) -> torch.Tensor:
+        import torch
+
+        return torch.from_numpy(array).to(self.device)
 
 
-def _windows(part: Sequences, most: int) -> tuple[IntArray, IntArray]:
-    """Cut sequences into pieces of at most ``most`` events that have a next one: where each starts, and how long it is.
+def _windows(events: Sequences, length: int) -> tuple[IntArray, IntArray]:
+    """Cut sequences into windows of at most so many events that have a next one: their starts and lengths.
 
-    Cut from the end, so that the piece that is shorter is the oldest.
+    Cut from the end, so that the window that is shorter is the oldest.
     """
-    inputs = np.maximum(np.diff(part.offsets) - 1, 0)
-    pieces = -(-inputs // most)
-    sequence = np.repeat(np.arange(len(inputs)), pieces)
-    nth = np.arange(len(sequence)) - np.repeat(counts_to_offsets(pieces)[:-1], pieces)
-    end = part.offsets[sequence] + inputs[sequence] - nth * most
-    start = np.maximum(end - most, part.offsets[sequence])
+    inputs = np.maximum(np.diff(events.offsets) - 1, 0)
+    n_windows = -(-inputs // length)
+    sequence = np.repeat(np.arange(len(inputs)), n_windows)
+    nth = np.arange(len(sequence)) - np.repeat(counts_to_offsets(n_windows)[:-1], n_windows)
+    end = events.offsets[sequence] + inputs[sequence] - nth * length
+    start = np.maximum(end - length, events.offsets[sequence])
     return start, end - start
 
 

@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._neural.training import Arrays, check_count, check_training, to_tensors
-from recokit._utils.params import Configured, require_fitted
-from recokit.candidates._dense import retrieve_nearest
-from recokit.candidates._shared import Duration, check_duration
+from recokit._kernels.segments import counts_to_offsets, multi_arange
+from recokit._neural.training import TRAINING, Weights, check_training, generator, threads, to_tensors
+from recokit._utils.options import above, between, check_options, names, optional, whole
+from recokit._utils.params import require_fitted
+from recokit.candidates._retrieve import retrieve_nearest
+from recokit.candidates._weights import decay
 from recokit.candidates.neural import _towers
-from recokit.candidates.neural._sequences import history_weight, recent
-from recokit.candidates.neural._towers import CONTEXT
-from recokit.candidates.neural._two_tower_training import fit_towers
-from recokit.data import Dataset, Requests, Retrieved, Table
+from recokit.candidates.neural._sequences import (
+    Held,
+    Sequences,
+    history_weight,
+    ndcg,
+    recent,
+    rows_at_once,
+    sequences,
+)
+from recokit.candidates.neural._towers import CONTEXT, Columns, Inputs
+from recokit.candidates.neural._training import NetworkSource
+from recokit.data import Dataset, Ragged, Requests, Retrieved, Table
+from recokit.data.sampling import Positives, accidental_hits
+from recokit.data.times import Duration, duration
 from recokit.errors import ConfigurationError, did_you_mean
-from recokit.typing import Float32Array
+from recokit.typing import AnyArray, Float32Array, IntArray
 
 if TYPE_CHECKING:
-    pass
+    import torch
 
 __all__ = ["TwoTower"]
 
+#: Hard negatives are drawn from the best items outside of what the user took; the first few are spared, as likely
+#: positives to come.
+_MINED, _SPARED = 50, 5
 
-class TwoTower(Configured):
+_OPTIONS = {
+    "n_factors": whole(1),
+    "user_features": names,
+    "item_features": names,
+    "context": names,
+    "temperature": above(0),
+    "max_history": whole(1),
+    "half_life": optional(duration),
+    "uniform_negatives": whole(0),
+    "hard_negatives": whole(0),
+    "id_dropout": between(0, 1, open_high=True),
+}
+
+
+class TwoTower(NetworkSource):
     """Source of the items whose vectors are nearest to the request's: two small networks and a common space.
 
     The item tower reads an item's id and its columns, so that items without any event have a vector too. The user tower
@@ -151,51 +180,23 @@ class TwoTower(Configured):
         n_threads: int = 2,
         progress: bool = False,
     ) -> None:
-        for name, value in {"n_factors": n_factors, "max_history": max_history}.items():
-            check_count(name, value)
-        for name, value in {"uniform_negatives": uniform_negatives, "hard_negatives": hard_negatives}.items():
-            check_count(name, value, least=0)
-        for name, names in {
-            "user_features": user_features,
-            "item_features": item_features,
-            "context": context,
-        }.items():
-            if isinstance(names, str):
-                raise ConfigurationError(f"found {name}={names!r}; expected a sequence, such as [{names!r}]")
-        for name in context:
-            if name not in CONTEXT:
-                raise ConfigurationError(f"found no context {name!r}; {did_you_mean(name, CONTEXT)}")
-        for width in hidden:
-            check_count("a width in hidden", width)
-        if not 0 < temperature < np.inf:
-            raise ConfigurationError(f"found temperature={temperature}; expected a finite number above 0")
-        if not 0 <= id_dropout < 1:
-            raise ConfigurationError(f"found id_dropout={id_dropout}; expected at least 0 and below 1")
-        check_duration("half_life", half_life)
-        check_training(
-            n_epochs=n_epochs,
-            patience=patience,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            validation=validation,
-            validation_share=validation_share,
-            n_threads=n_threads,
-        )
         self.n_factors, self.user_features, self.item_features = n_factors, user_features, item_features
         self.context, self.hidden, self.temperature = context, hidden, temperature
         self.max_history, self.half_life = max_history, half_life
         self.uniform_negatives, self.hard_negatives = uniform_negatives, hard_negatives
-        self.id_dropout, self.n_epochs, self.patience, self.batch_size = (
-            id_dropout,
-            n_epochs,
-            patience,
-            batch_size,
-        )
+        self.id_dropout = id_dropout
+        self.n_epochs, self.patience, self.batch_size = n_epochs, patience, batch_size
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.validation, self.validation_share, self.refit = validation, validation_share, refit
         self.checkpoint, self.random_state = checkpoint, random_state
         self.device, self.n_threads, self.progress = device, n_threads, progress
+        check_options(self, _OPTIONS)
+        check_training(**{name: getattr(self, name) for name in TRAINING})
+        for width in hidden:
+            whole(1).check("a width in hidden", width)
+        for name in context:
+            if name not in CONTEXT:
+                raise ConfigurationError(f"found no context {name!r}; {did_you_mean(name, CONTEXT)}")
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -220,12 +221,24 @@ class TwoTower(Configured):
         DataError
             If a weight is negative or not finite.
         """
-        found = fit_towers(self, dataset)
-        self.users_, self.items_, self.usable_ = found.users, found.items, found.usable
-        self.weights_: Arrays = found.trained.weights
-        self.scores_, self.best_epoch_ = found.scores, found.trained.best_epoch
-        self.base_, self.item_vectors_ = found.base, found.vectors
-        self.fitted_until_ = dataset.until
+        import torch
+
+        inputs = Inputs(
+            Columns.of(dataset.items, self.item_features, "item"),
+            Columns.of(dataset.users, self.user_features, "user"),
+            self.context,
+        )
+        run = self._learn(
+            dataset,
+            sequences(dataset, None),
+            lambda events, device: _Run(self, events, dataset, inputs, device),
+        )
+        with threads(self.n_threads), torch.inference_mode():
+            weights = to_tensors(self.weights_, run.device)
+            base = run.base_of(weights, np.arange(dataset.n_items + 1))
+            vectors = _towers.item_vectors(weights, base)
+        self.users_, self.items_, self.usable_ = inputs.users, inputs.items, run.usable
+        self.base_, self.item_vectors_ = base.cpu().numpy().copy(), vectors.cpu().numpy().copy()
         return self
 
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:
@@ -237,8 +250,7 @@ class TwoTower(Configured):
             Before ``fit``.
         """
         queries = self.encode(requests)
-        known = np.asarray(queries.any(axis=1))
-        return retrieve_nearest(requests, limit, queries, self.item_vectors_, known, self.usable_)
+        return retrieve_nearest(requests, limit, queries, self.item_vectors_, usable=self.usable_)
 
     def encode(self, requests: Requests) -> Float32Array:
         """Return the vector of each row, (B, n_factors) float32; all zeros for a row that nothing is known of.
@@ -261,8 +273,8 @@ class TwoTower(Configured):
         with torch.inference_mode():
             weights = to_tensors(self.weights_)
             mean = _towers.pooled(to_tensors({"base": self.base_})["base"], history, weight)
-            found = _towers.user_vectors(weights, mean, self.users_, user, context)
-            vectors: Float32Array = found.numpy()
+            queries = _towers.user_vectors(weights, mean, self.users_, user, context)
+            vectors: Float32Array = queries.numpy()
         vectors[~known] = 0.0
         return vectors
 
@@ -297,3 +309,167 @@ class TwoTower(Configured):
             base = _towers.item_base(weights, columns, np.arange(items.n + 1), torch.zeros(items.n + 1))
             vectors: Float32Array = _towers.item_vectors(weights, base).numpy()
         return vectors
+
+
+class _Run:
+    """One training: the weights, and the events that they learn from."""
+
+    def __init__(
+        self, model: TwoTower, events: Sequences, dataset: Dataset, inputs: Inputs, device: torch.device
+    ) -> None:
+        self.model, self.events, self.inputs, self.device = model, events, inputs, device
+        self.n_items, self.until = dataset.n_items, dataset.until
+        self.counts = np.bincount(events.item, minlength=dataset.n_items + 1)
+        self.seen = self.counts > 0
+        self.usable = np.ones(dataset.n_items + 1, np.bool_) if model.item_features else self.seen.copy()
+        self.usable[0] = False
+        self.catalogue = np.flatnonzero(self.usable)
+        self.user = events.user
+        self.place = np.arange(len(events.item)) - events.offsets[self.user]
+        # The first event of a user can be foreseen from the user's columns only.
+        self.examples = np.arange(len(events.item)) if model.user_features else np.flatnonzero(self.place > 0)
+        self.positives = _positives(events, dataset.n_items)
+        self.mined = np.zeros((0, 0), np.int64)
+        random = generator(device, model.random_state)
+        self.weights = _towers.initial(dataset.n_items + 1, model.n_factors, model.hidden, inputs, random)
+
+    @property
+    def n_examples(self) -> int:
+        """Events that can be foreseen."""
+        return len(self.examples)
+
+    def base_of(self, weights: Weights, items: IntArray, own: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the base of items; those without an event have no id."""
+        seen = self._tensor(self.seen[items].astype(np.float32))
+        return _towers.item_base(weights, self.inputs.items, items, seen if own is None else seen * own)
+
+    def score(self, held: Held) -> float:
+        """Return the NDCG@10 of the held-out users."""
+        import torch
+
+        with torch.inference_mode():
+            base = self.base_of(self.weights, np.arange(self.n_items + 1))
+            vectors = _towers.item_vectors(self.weights, base)
+            history = held.history.last(self.model.max_history)
+
+            def encode(rows: IntArray) -> torch.Tensor:
+                return self._users(self.weights, base, history.take(rows), held.user[rows], held.now[rows])
+
+            return ndcg(held, encode, vectors, self._tensor(np.flatnonzero(~self.usable)))
+
+    def _users(
+        self, weights: Weights, base: torch.Tensor, history: Ragged, user: IntArray, now: AnyArray
+    ) -> torch.Tensor:
+        """Return the vectors of users at times, from histories whose values are rows of the base."""
+        mean = _towers.pooled(base, history, history_weight(history, now, self.model.half_life))
+        context = _towers.context_codes(self.inputs.context, now)
+        return _towers.user_vectors(weights, mean, self.inputs.users, user, context)
+
+    def _before(self, event: IntArray) -> Ragged:
+        """Return the events before each one in its user's sequence."""
+        events = self.events
+        counts = np.minimum(self.place[event], self.model.max_history)
+        index = multi_arange(event - counts, counts)
+        columns = {"weight": events.weight[index], "timestamp": events.timestamp[index]}
+        return Ragged(counts_to_offsets(counts), events.item[index], columns)
+
+    def steps(self, epoch: int) -> Iterator[float]:
+        """Leave the gradients of a batch of events in the weights and yield its loss, batch after batch."""
+        model = self.model
+        numbers = np.random.default_rng([model.random_state & 0xFFFFFFFF, epoch])
+        random = generator(self.device, model.random_state, epoch + 1)
+        if model.hard_negatives and epoch:
+            self.mined = self._mine()
+        order = self.examples[numbers.permutation(len(self.examples))]
+        for start in range(0, len(order), model.batch_size):
+            loss = self._loss(order[start : start + model.batch_size], numbers, random)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            yield float(loss.detach())
+
+    def _loss(self, event: IntArray, numbers: np.random.Generator, random: torch.Generator) -> torch.Tensor:
+        """Return the loss of a batch of events."""
+        events, model = self.events, self.model
+        user, now, history = self.user[event], events.timestamp[event], self._before(event)
+        drawn = self.catalogue[numbers.integers(0, len(self.catalogue), model.uniform_negatives)]
+        hard = self._hard(user, numbers)
+        pool = np.concatenate([events.item[event], drawn])
+        # Each item of the batch goes through its tower once.
+        items, local = np.unique(np.concatenate([pool, hard.ravel(), history.values]), return_inverse=True)
+        pool_at, hard_at, history_at = np.split(local, [len(pool), len(pool) + hard.size])
+        base = self.base_of(self.weights, items, self._own(len(items), random))
+        users = self._users(
+            self.weights, base, Ragged(history.offsets, history_at, history.columns), user, now
+        )
+        vectors = _towers.item_vectors(self.weights, base)
+        hits = accidental_hits(user, events.item[event], self.positives, pool=pool)
+        hits[np.arange(len(event)), np.arange(len(event))] = False
+        weight = events.weight[event] * decay(self.until - now, model.half_life)
+        return _towers.in_batch_softmax(
+            users,
+            vectors[self._tensor(pool_at)],
+            log_q=self._tensor(self._log_expected(pool, len(event))),
+            hits=hits,
+            weight=self._tensor(weight.astype(np.float32)),
+            temperature=model.temperature,
+            hard=vectors[self._tensor(hard_at.reshape(hard.shape))],
+            real=self._tensor(hard > 0),
+        )
+
+    def _own(self, n: int, random: torch.Generator) -> torch.Tensor | None:
+        """Return factors of the ids, 0 for those items of the batch that go by their columns alone."""
+        import torch
+
+        if not self.model.item_features or not self.model.id_dropout:
+            return None
+        kept = torch.rand(n, generator=random, device=self.device) >= self.model.id_dropout
+        return kept.float()
+
+    def _log_expected(self, pool: IntArray, batch: int) -> Float32Array:
+        """Return the log of how often each item is expected in a pool: of the batch, and of the uniform draws."""
+        expected = batch * self.counts[pool] / len(self.events.item)
+        expected = expected + self.model.uniform_negatives / len(self.catalogue)
+        return np.log(expected).astype(np.float32)
+
+    def _hard(self, user: IntArray, numbers: np.random.Generator) -> IntArray:
+        """Return hard negatives of users (B, H), 0 where there is none; none at all in the first epoch."""
+        if not self.mined.shape[1]:
+            return np.zeros((len(user), 0), np.int64)
+        chosen = numbers.integers(0, self.mined.shape[1], (len(user), self.model.hard_negatives))
+        return self.mined[user[:, None], chosen]
+
+    def _mine(self) -> IntArray:
+        """Return the items that come first for each user among those that the user did not take, (n_users + 1, 50)."""
+        import torch
+
+        events = self.events
+        mined = np.zeros((len(events.offsets) - 1, min(_MINED, self.n_items)), np.int64)
+        users = np.flatnonzero(np.diff(events.offsets) > 1)
+        banned = self._tensor(np.flatnonzero(~self.usable))
+        taken = Ragged(self.positives.offsets, self.positives.item)
+        with torch.inference_mode():
+            base = self.base_of(self.weights, np.arange(self.n_items + 1))
+            vectors = _towers.item_vectors(self.weights, base)
+            size = rows_at_once(self.n_items + 1)
+            for start in range(0, len(users), size):
+                user = users[start : start + size]
+                last = events.offsets[user + 1] - 1
+                queries = self._users(self.weights, base, self._before(last), user, events.timestamp[last])
+                scores = queries @ vectors.T
+                scores[:, banned] = -torch.inf
+                own = taken.take(user)
+                scores[self._tensor(own.rows), self._tensor(own.values)] = -torch.inf
+                value, best = scores.topk(min(_SPARED + mined.shape[1], scores.shape[1]), dim=1)
+                best = torch.where(value > -torch.inf, best, 0)[:, _SPARED:].cpu()
+                mined[user, : best.shape[1]] = best.numpy()
+        return mined
+
+    def _tensor(self, array: AnyArray) -> torch.Tensor:
+        import torch
+
+        return torch.from_numpy(array).to(self.device)
+
+
+def _positives(events: Sequences, n_items: int) -> Positives:
+    key = np.unique(events.user * (n_items + 1) + events.item)
+    counts = np.bincount(key // (n_items + 1), minlength=len(events.offsets) - 1)
+    return Positives(counts_to_offsets(counts), key % (n_items + 1), n_items)

@@ -330,7 +330,9 @@ class TestParts:
         want = states.grad.clone(), items.grad.clone()
         states.grad = items.grad = None
         negative = torch.arange(1, 12)
-        sampled = _transformer.sampled_softmax(states * 1, items, target, weight, negative, torch.zeros(11))
+        sampled = _transformer.sampled_softmax(
+            states * 1, items, target, weight, negative=negative, log_q=torch.zeros(11)
+        )
         assert sampled == pytest.approx(full, rel=1e-5)
         torch.testing.assert_close((states.grad, items.grad), want)
 
@@ -366,7 +368,7 @@ class TestParts:
         assert hold_out(events.where(events.user == 3), "last", 0.5, 0)[1] is None
 
     def test_the_users_judged_are_a_sample(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("recokit.candidates.neural._sequences._MOST_JUDGED", 7)
+        monkeypatch.setattr("recokit.candidates.neural._sequences._MAX_USERS", 7)
         events = sequences(ring(40), None)
         users = [hold_out(events, "last", 1.0, seed)[1] for seed in (0, 0, 1)]
         chosen = [held.user.tolist() for held in users if held is not None]

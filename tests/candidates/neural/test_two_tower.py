@@ -11,9 +11,9 @@ import torch
 from torch.nn import functional as F
 
 from recokit.candidates import AnnIndex, Popular, UserHistory
-from recokit.candidates.neural import _two_tower_training as training
+from recokit.candidates.neural import two_tower
 from recokit.candidates.neural._sequences import history_weight, sequences
-from recokit.candidates.neural._towers import Columns, context_codes, in_batch_softmax, pooled
+from recokit.candidates.neural._towers import Columns, Inputs, context_codes, in_batch_softmax, pooled
 from recokit.candidates.neural.two_tower import TwoTower
 from recokit.data import DAY, Dataset, Ragged, Requests, Retrieved, load_state, save_state
 from recokit.errors import ConfigurationError, DataError, NotFittedError
@@ -328,7 +328,9 @@ class TestParts:
         hits = np.zeros((3, 5), np.bool_)
         hits[0, 3] = hits[2, 1] = True
         real = torch.tensor([[True, False], [True, True], [False, False]])
-        got = in_batch_softmax(users, pool, log_q, hits, weight, 0.5, hard, real)
+        got = in_batch_softmax(
+            users, pool, log_q=log_q, hits=hits, weight=weight, temperature=0.5, hard=hard, real=real
+        )
         total = 0.0
         for b in range(3):
             scores = [float(users[b] @ pool[c]) / 0.5 - float(log_q[c]) for c in range(5) if not hits[b, c]]
@@ -347,14 +349,15 @@ class TestParts:
         np.testing.assert_allclose(got, 128 * share + 16 / 24, rtol=1e-5)
 
     def test_mined_items_are_not_the_users_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(training, "_MINED", 3)
+        monkeypatch.setattr(two_tower, "_MINED", 3)
         data = tastes()
         model = TwoTower(8, **SMALL, n_epochs=1).fit(data)
         run = self._run(model, data)
-        mined = run._mine({name: torch.from_numpy(array) for name, array in model.weights_.items()})
+        run.weights = {name: torch.from_numpy(array) for name, array in model.weights_.items()}
+        mined = run._mine()
         assert mined.shape == (83, 3) and (mined[1:81] > 0).any(axis=1).all() and not mined[81:].any()
         for user in range(1, 81):
-            assert not set(mined[user].tolist()) & set(run.part.item[run.part.user == user].tolist())
+            assert not set(mined[user].tolist()) & set(run.events.item[run.events.user == user].tolist())
 
     def test_pooling_is_a_weighted_mean(self) -> None:
         base = torch.arange(8.0).reshape(4, 2)
@@ -390,8 +393,8 @@ class TestParts:
 
     @staticmethod
     def _run(model: TwoTower, data: Dataset) -> Any:
-        none = Columns.of(data.items, [], "item"), Columns.of(data.users, [], "user")
-        return training._Run(model, sequences(data, None), None, data, *none, torch.device("cpu"))
+        none = Inputs(Columns.of(data.items, [], "item"), Columns.of(data.users, [], "user"), ())
+        return two_tower._Run(model, sequences(data, None), data, none, torch.device("cpu"))
 
 
 def test_all_that_is_returned_is_nearest() -> None:

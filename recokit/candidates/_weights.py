@@ -1,48 +1,88 @@
-"""What several sources share: the weighted history of each request, and small checks."""
+"""Events and histories with their weights: what is left of each, by user and item, as lists and as matrices."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recokit._kernels.segments import rows_to_offsets
 from recokit._kernels.sorting import group_pairs
+from recokit._utils.options import optional, whole
+from recokit._utils.params import Configured
 from recokit.data import Dataset, Interactions, Requests, seconds
 from recokit.data.events.user_history import events_of
-from recokit.errors import ConfigurationError, DataError
+from recokit.data.times import Duration, duration
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 __all__ = [
-    "Duration",
-    "check_duration",
+    "HISTORY",
+    "FromHistory",
     "codes_of",
     "counted_events",
     "decay",
     "distinct_history",
-    "interaction_matrix",
-    "most_recent",
     "with_decay",
 ]
 
-Duration: TypeAlias = str | float | dt.timedelta
+#: The rules of the options that all sources from a history have.
+HISTORY = {"half_life": optional(duration), "max_history": optional(whole(1))}
 
 
-def check_duration(name: str, value: Duration | None) -> None:
-    """Check an option that is a positive duration, or None."""
-    if value is None:
-        return
-    try:
-        seconds(value)
-    except DataError as error:
-        raise ConfigurationError(
-            f"found {name}={value!r}; expected a duration such as '30D', or None"
-        ) from error
+class FromHistory(Configured):
+    """Source that answers from the weighted history of each request. Abstract."""
+
+    requires = ("history",)
+
+    half_life: Duration | None
+    max_history: int | None
+    fitted_until_: float
+
+    def _interaction_matrix(self, dataset: Dataset) -> csr_matrix:
+        """Return the summed weights of the events that count, without empty cells.
+
+        Returns
+        -------
+        scipy.sparse.csr_matrix of float32, shape (n_users + 1, n_items + 1)
+            Row and column 0 stand for unknown users and items and are empty.
+        """
+        log = dataset.interactions
+        if self.max_history is not None:
+            log = _most_recent(log, self.max_history)
+        weight = with_decay(log, dataset.until, self.half_life).astype(np.float32)
+        matrix = log.replace(weight=weight).matrix(dataset.n_users, dataset.n_items)
+        matrix.eliminate_zeros()
+        return matrix
+
+    def _history_lists(self, requests: Requests, n_codes: int) -> tuple[IntArray, IntArray, FloatArray]:
+        """Return offsets, distinct items and weights of each row's history, without items added since ``fit``."""
+        offsets, item, weight = distinct_history(
+            requests, half_life=self.half_life, max_history=self.max_history
+        )
+        inside = item < n_codes
+        if not inside.all():
+            total = np.concatenate([[0], np.cumsum(inside)])
+            offsets, item, weight = total[offsets], item[inside], weight[inside]
+        return offsets, item, weight
+
+    def _history_matrix(self, requests: Requests, n_codes: int) -> csr_matrix:
+        """Return the weighted distinct items of each row's history.
+
+        Returns
+        -------
+        scipy.sparse.csr_matrix of float32, shape (B, n_codes)
+            Columns are item codes, sorted within each row.
+        """
+        from scipy.sparse import csr_matrix
+
+        offsets, item, weight = self._history_lists(requests, n_codes)
+        matrix = csr_matrix((weight.astype(np.float32), item, offsets), shape=(len(requests), n_codes))
+        matrix.sort_indices()
+        return matrix
 
 
 def decay(age: FloatArray, half_life: Duration | None) -> FloatArray:
@@ -67,45 +107,18 @@ def counted_events(
     return log, with_decay(log, dataset.until, half_life)
 
 
-def interaction_matrix(
-    dataset: Dataset, *, half_life: Duration | None = None, max_history: int | None = None
-) -> csr_matrix:
-    """Return the summed weights of the events that count, without empty cells.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    half_life : duration, optional
-        Half-life of a weight, as of the end of the data.
-    max_history : int, optional
-        Only this many of the most recent events of each user.
-
-    Returns
-    -------
-    scipy.sparse.csr_matrix of float32, shape (n_users + 1, n_items + 1)
-        Row and column 0 stand for what is unknown and are empty.
-    """
-    log = dataset.interactions
-    if max_history is not None:
-        log = most_recent(log, max_history)
-    weight = with_decay(log, dataset.until, half_life).astype(np.float32)
-    matrix = log.replace(weight=weight).matrix(dataset.n_users, dataset.n_items)
-    matrix.eliminate_zeros()
-    return matrix
-
-
-def most_recent(log: Interactions, most: int) -> Interactions:
+def _most_recent(log: Interactions, n: int) -> Interactions:
     """Return the last events of each user, in the order of the log."""
     offsets, position = log.by_user
     from_end = np.repeat(offsets[1:], np.diff(offsets)) - np.arange(len(log))
-    return log.take(np.sort(position[from_end <= most]))
+    return log.take(np.sort(position[from_end <= n]))
 
 
 def distinct_history(
     requests: Requests,
     *,
     half_life: Duration | None,
-    most: int | None = None,
+    max_history: int | None = None,
     events: IntArray | None = None,
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """Sum the weights of each row's history over its distinct items, the last taken first.
@@ -117,7 +130,7 @@ def distinct_history(
         now, a missing weight as 1.
     half_life : duration, optional
         Half-life of a weight, as of each request's own time.
-    most : int, optional
+    max_history : int, optional
         Only this many of the most recent events of each row.
     events : ndarray of int64, optional
         Only events with these codes. Rows whose history the caller gave count in full.
@@ -133,14 +146,15 @@ def distinct_history(
     row, columns = history.rows, history.columns
     kept = history.values > 0
     if events is not None and "event" in columns:
-        kept &= np.isin(columns["event"], events) | _given(requests)[row]
-    if most is not None:
-        kept &= _from_end(row, kept, len(requests)) <= most
+        from_caller = requests.given.get("history", np.zeros(len(requests), np.bool_))
+        kept &= np.isin(columns["event"], events) | from_caller[row]
+    if max_history is not None:
+        kept &= _from_end(row, kept, len(requests)) <= max_history
     row, item = row[kept], history.values[kept]
     weight = np.ones(len(item))
     if "weight" in columns:
-        found = columns["weight"][kept].astype(np.float64)
-        weight = np.where(np.isnan(found), 1.0, found)
+        stored = columns["weight"][kept].astype(np.float64)
+        weight = np.where(np.isnan(stored), 1.0, stored)
     if half_life is not None and "timestamp" in columns:
         age = requests.now[row] - columns["timestamp"][kept]
         weight *= decay(np.nan_to_num(age, nan=0.0), half_life)
@@ -150,10 +164,6 @@ def distinct_history(
     last = pairs.last
     order = np.argsort(offsets[row[last]] + offsets[row[last] + 1] - last)
     return pairs.offsets, item[last[order]], pairs.sum(weight)[order]
-
-
-def _given(requests: Requests) -> BoolArray:
-    return requests.given.get("history", np.zeros(len(requests), np.bool_))
 
 
 def _from_end(row: IntArray, kept: BoolArray, n_rows: int) -> AnyArray:
