@@ -80,6 +80,7 @@ class Hydrator(Protocol):
     def hydrate(self, requests: Requests) -> Hydrated: ...
 
 
+@runtime_checkable
 class Source(Protocol):
     """Finds candidates: at most ``limit`` for each row, distinct, best first."""
 

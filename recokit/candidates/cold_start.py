@@ -14,7 +14,7 @@ from recokit.compose.composed import Composed
 from recokit.data import Requests, Retrieved
 from recokit.data.schema import Schema
 from recokit.errors import ConfigurationError
-from recokit.protocols import Role, bound, role_of
+from recokit.protocols import Source, bound
 from recokit.typing import IntArray
 
 __all__ = ["ColdStart"]
@@ -55,8 +55,8 @@ class ColdStart(Composed):
                 f"found stages from {numbers} events on; expected to start at 0 and to ascend, such as [0, 1, 5]"
             )
         for _, source in stages:
-            if role_of(source) is not Role.SOURCE:
-                raise ConfigurationError(f"found {source!r}; expected a source, an object with retrieve")
+            if not isinstance(source, Source):
+                raise ConfigurationError(f"found {source!r}; expected an object with retrieve")
         self.stages = stages
 
     @property

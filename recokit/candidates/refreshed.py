@@ -10,7 +10,7 @@ from recokit._utils.params import Configured, clone, is_fitted, require_fitted
 from recokit.compose.step import leaf_name
 from recokit.data import Dataset, Live, Requests, Retrieved
 from recokit.errors import ConfigurationError, VocabularyMismatch
-from recokit.protocols import Role, Trainable, bound, role_of, traits_of
+from recokit.protocols import Source, Trainable, bound, traits_of
 
 __all__ = ["Refreshed"]
 
@@ -50,8 +50,10 @@ class Refreshed(Configured):
     """
 
     def __init__(self, source: Any) -> None:
-        if role_of(source) is not Role.SOURCE or not isinstance(source, Trainable):
-            raise ConfigurationError(f"found {source!r}; expected a source with retrieve and fit")
+        if not isinstance(source, Source):
+            raise ConfigurationError(f"found {source!r}; expected an object with retrieve")
+        if not isinstance(source, Trainable):
+            raise ConfigurationError(f"found {source!r}; expected an object with fit")
         self.source = source
 
     @property

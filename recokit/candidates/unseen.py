@@ -14,7 +14,7 @@ from recokit.compose.step import leaf_name
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.data.schema import Schema
 from recokit.errors import ConfigurationError
-from recokit.protocols import Role, bound, role_of
+from recokit.protocols import Source, bound
 
 __all__ = ["Unseen"]
 
@@ -46,8 +46,8 @@ class Unseen(Composed):
     """
 
     def __init__(self, source: Any) -> None:
-        if role_of(source) is not Role.SOURCE:
-            raise ConfigurationError(f"found {source!r}; expected a source, an object with retrieve")
+        if not isinstance(source, Source):
+            raise ConfigurationError(f"found {source!r}; expected an object with retrieve")
         self.source = source
 
     @property
