@@ -94,7 +94,7 @@ class Content(FromHistory):
         self.encoder, self.half_life, self.max_history = encoder, half_life, max_history
         check_options(self, _OPTIONS)
         for name, weight in (weights or {}).items():
-            finite(0).check(f"the weight of {name!r}", weight)
+            finite(0).check(f"weights[{name!r}]", weight)
         if encoder is not None and not isinstance(encoder, TextEncoder):
             self.encoder = TextEncoder(encoder)
 

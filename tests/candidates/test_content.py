@@ -116,7 +116,7 @@ def test_similar_leaves_the_item_out_and_state_keeps_every_bit() -> None:
 def test_options_and_columns_that_do_not_exist() -> None:
     with pytest.raises(ConfigurationError, match="several names"):
         Content(text="plot")
-    with pytest.raises(ConfigurationError, match="weight -1"):
+    with pytest.raises(ConfigurationError, match=r"weights\['genre'\]=-1"):
         Content(weights={"genre": -1})
     with pytest.raises(ConfigurationError, match="encoder"):
         Content(encoder=3)  # type: ignore[arg-type]

@@ -287,7 +287,7 @@ class TestFromFunction:
     def test_options(self) -> None:
         with pytest.raises(ConfigurationError, match="found 5"):
             FromFunction(5)  # type: ignore[arg-type]
-        with pytest.raises(ConfigurationError, match="name 'new arrivals'"):
+        with pytest.raises(ConfigurationError, match="name='new arrivals'"):
             FromFunction(lambda requests, limit: [], name="new arrivals")
 
 
