@@ -1,4 +1,4 @@
-"""The immutable half of an AnnIndex: vectors, what FAISS built of them, and searches that see only some positions."""
+"""Base of an AnnIndex: vectors, an index of them by FAISS, and searches among some of the positions."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ class Base:
         return len(self.vectors)
 
     @property
-    def most_probe(self) -> int:
+    def max_probe(self) -> int:
         """The largest useful number of lists, or width of the walk; 0 where the vectors are scanned."""
-        return 0 if self.index is None else _faiss.most_probe(self.index)
+        return 0 if self.index is None else _faiss.max_probe(self.index)
 
     @property
     def all_codes(self) -> IntArray:
@@ -118,7 +118,7 @@ class Base:
         if self.index is None or visible.position is not None or 2 * k >= visible.count:
             return scan(self.vectors, queries, k, visible)
         share = max(1.0, k / max(usual, _USUAL)) * len(self) / visible.count
-        probe = min(int(np.ceil(n_probe * share)), self.most_probe)
+        probe = min(int(np.ceil(n_probe * share)), self.max_probe)
         chosen = None if visible.mask is None else _faiss.selector(visible.mask)
         if self.kind != "pq":
             return _faiss.search(self.index, queries, k, probe, chosen)
@@ -133,9 +133,8 @@ class Base:
         step = max(1, _BLOCK // max(position.shape[1] * self.vectors.shape[1], 1))
         for start in range(0, len(queries), step):
             rows = slice(start, start + step)
-            found = np.sort(
-                position[rows], axis=1
-            )  # ascending reads of memory, and ties in the order of codes
+            # Ascending: memory is read in order, and ties come in the order of codes.
+            found = np.sort(position[rows], axis=1)
             exact = np.matmul(self.vectors[np.maximum(found, 0)], queries[rows, :, None])[:, :, 0]
             exact[found < 0] = -np.inf
             best = np.argsort(-exact, axis=1, kind="stable")[:, :k]

@@ -19,8 +19,6 @@ __all__ = [
     "check_filter",
     "check_finite",
     "check_rows",
-    "check_share",
-    "check_tuning",
     "check_vectors",
     "require_direction",
     "shown",
@@ -44,24 +42,6 @@ def check_block(vectors: Any, name: str, width: int | None) -> None:
         raise ConfigurationError(
             f"found {name} of width {vectors.shape[1]}; expected {width}, that of vectors"
         )
-
-
-def check_tuning(name: str, value: int | None, kind: str, kinds: tuple[str, ...]) -> None:
-    """Check an option that belongs to some kinds of index."""
-    if value is None:
-        return
-    if kind not in kinds:
-        raise ConfigurationError(
-            f"found {name}={value} with kind={kind!r}; expected kind {' or '.join(kinds)}"
-        )
-    if value < 1:
-        raise ConfigurationError(f"found {name}={value}; expected at least 1")
-
-
-def check_share(name: str, value: float | None) -> None:
-    """Check an option above 0, up to 1, or None."""
-    if value is not None and not 0 < value <= 1:
-        raise ConfigurationError(f"found {name}={value}; expected above 0 and at most 1, such as 0.95")
 
 
 def check_filter(allowed: Any) -> None:
@@ -131,8 +111,8 @@ def as_codes(items: Any, n_items: int) -> IntArray:
     bad = np.flatnonzero((codes < 1) | (codes > n_items))
     if len(bad):
         raise DataError(
-            f"found item code {codes[bad[0]]}; expected 1 to {n_items}; hint: a catalogue that has grown is told with "
-            "upsert(..., n_items=)",
+            f"found item code {codes[bad[0]]}; expected 1 to {n_items}; hint: upsert(..., n_items=) for a catalogue "
+            "that has grown",
             rows=bad,
         )
     if len(np.unique(codes)) != len(codes):

@@ -15,7 +15,7 @@ __all__ = [
     "bytes_per_item",
     "default_probe",
     "from_bytes",
-    "most_probe",
+    "max_probe",
     "search",
     "selector",
     "to_bytes",
@@ -31,7 +31,7 @@ _SEED = 1234
 _HNSW_LINKS = 32
 _HNSW_WIDTH = 64
 #: Beyond this width the walk visits so much that a scan is as fast.
-_HNSW_MOST = 4096
+_HNSW_MAX_WIDTH = 4096
 #: Dimensions that one byte of a PQ code stands for.
 _PQ_DIMENSIONS = 4
 _ID_BYTES = 8
@@ -133,10 +133,10 @@ def default_probe(index: Any) -> int:
     return min(max(8, -(-int(index.nlist) // 64)), int(index.nlist))
 
 
-def most_probe(index: Any) -> int:
+def max_probe(index: Any) -> int:
     """Return the largest useful number of lists, or width of the walk."""
     if isinstance(index, _module().IndexHNSW):
-        return min(_HNSW_MOST, max(int(index.ntotal), 1))
+        return min(_HNSW_MAX_WIDTH, max(int(index.ntotal), 1))
     return int(index.nlist)
 
 

@@ -1,4 +1,4 @@
-"""What an AnnIndex says of itself: which index was chosen and why, its recall, its freshness."""
+"""Quality of an AnnIndex: which index was chosen and why, its recall, and its age and coverage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recokit.candidates.ann import _faiss
 from recokit.candidates.ann._snapshot import Snapshot
 from recokit.typing import Float32Array
 
-__all__ = ["Choice", "Freshness", "Recall", "choose", "freshness_of", "measure", "narrowest"]
+__all__ = ["Choice", "IndexHealth", "Recall", "choose", "health_of", "measure", "smallest_probe"]
 
 #: Up to so many floats a scan of all vectors takes about a millisecond or two of one core.
 _SCANNED = 50_000 * 64
@@ -29,7 +29,7 @@ class Choice:
     reason : str
         Why.
     bytes_per_item : float
-        What it takes for each item beside the vectors themselves; an estimate.
+        Memory for each item beside the vectors themselves; an estimate.
     """
 
     kind: str
@@ -62,7 +62,7 @@ class Recall:
 
 
 @dataclass(frozen=True)
-class Freshness:
+class IndexHealth:
     """How old an index is, and what it lacks.
 
     Parameters
@@ -70,7 +70,7 @@ class Freshness:
     age : float
         Seconds since the data that the base was built from ends.
     since_change : float
-        Seconds since the last item was added, replaced or deleted; NaN where nobody told its time.
+        Seconds since the last item was added, replaced or deleted; NaN where its time is not known.
     n_catalogue : int
         Items of the catalogue.
     n_searchable : int
@@ -93,7 +93,7 @@ class Freshness:
 
 
 def choose(kind: str, n: int, width: int, memory: int | None, recall: float | None) -> Choice:
-    """Choose an index by the catalogue's size, the bytes there are, and the recall wanted, unless it was named."""
+    """Choose an index by the size of the catalogue, the memory and the recall, unless its kind is named."""
 
     def chosen(kind: str, reason: str) -> Choice:
         return Choice(kind, reason, _faiss.bytes_per_item(kind, n, width))
@@ -116,10 +116,10 @@ def choose(kind: str, n: int, width: int, memory: int | None, recall: float | No
     )
 
 
-def freshness_of(snapshot: Snapshot, now: float) -> Freshness:
+def health_of(snapshot: Snapshot, now: float) -> IndexHealth:
     """Describe a snapshot as of a time."""
     catalogue, changed = snapshot.n_items, len(snapshot.changes)
-    return Freshness(
+    return IndexHealth(
         age=now - snapshot.until,
         since_change=now - snapshot.changed,
         n_catalogue=catalogue,
@@ -135,29 +135,28 @@ def measure(snapshot: Snapshot, queries: Float32Array, k: int) -> Recall:
     return _measure_with(snapshot, queries, k)(snapshot.n_probe)
 
 
-def narrowest(snapshot: Snapshot, queries: Float32Array, k: int, wanted: float) -> Recall:
-    """Find the smallest ``n_probe`` with the wanted recall, by halving; the largest where none has it."""
+def smallest_probe(snapshot: Snapshot, queries: Float32Array, k: int, recall: float) -> Recall:
+    """Return the smallest ``n_probe`` with a recall, found by halving; the largest where none has it."""
     at = _measure_with(snapshot, queries, k)
     if snapshot.base.index is None or not len(queries):
         return at(snapshot.n_probe)
-    low, high = 0, 1
-    most = _faiss.most_probe(snapshot.base.index)
+    low, high, largest = 0, 1, snapshot.base.max_probe
     best = at(high)
-    while best.mean < wanted and high < most:
-        low, high = high, min(2 * high, most)
+    while best.mean < recall and high < largest:
+        low, high = high, min(2 * high, largest)
         best = at(high)
     while high - low > 1:
         middle = (low + high) // 2
-        found = at(middle)
-        if found.mean >= wanted:
-            high, best = middle, found
+        between = at(middle)
+        if between.mean >= recall:
+            high, best = middle, between
         else:
             low = middle
     return best
 
 
 def _measure_with(snapshot: Snapshot, queries: Float32Array, k: int) -> Callable[[int], Recall]:
-    """Return a function from ``n_probe`` to its recall; what is true is computed once."""
+    """Return a function from ``n_probe`` to its recall; the true lists are computed once."""
     truth = snapshot.search(queries, k, exact=True)[0]
 
     def at(n_probe: int) -> Recall:

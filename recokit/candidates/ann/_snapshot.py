@@ -1,4 +1,4 @@
-"""What an AnnIndex searches at one moment: an immutable base, and the items changed since it was built."""
+"""Snapshot of an AnnIndex: an immutable base, and the items changed since it was built."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Changes:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A base and its changes: what one run sees, whole.
+    """A base and its changes, as one run sees them.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Snapshot:
     until : float
         Time of the data that the base was built from, seconds since 1970.
     changed : float
-        Time of the last change, NaN where nobody told it.
+        Time of the last change, NaN where it is not known.
     """
 
     base: Base
@@ -104,7 +104,7 @@ class Snapshot:
 
     @cached_property
     def in_base(self) -> Visible:
-        """What of the base still stands."""
+        """The positions of the base that were not changed since."""
         mask = np.ones(len(self.base), np.bool_)
         position = self.base.position_of(self.changes.code)
         mask[position[position >= 0]] = False
@@ -226,8 +226,8 @@ class Snapshot:
         position, score = self.base.search(queries, wanted, probe, visible, usual=k)
         # An index may come back with less than there is: those rows look further, at last at everything.
         short = np.flatnonzero((position[:, -1] < 0) if wanted else np.zeros(len(queries), np.bool_))
-        while len(short) and probe < self.base.most_probe:
-            probe = min(_WIDER * probe, self.base.most_probe)
+        while len(short) and probe < self.base.max_probe:
+            probe = min(_WIDER * probe, self.base.max_probe)
             found = self.base.search(queries[short], wanted, probe, visible, usual=k)
             position[short], score[short] = found
             short = short[found[0][:, -1] < 0]
@@ -280,13 +280,14 @@ def _merge(
     return item.ravel()[order], score.ravel()[order]
 
 
-Given = tuple[IntArray | None, Float32Array]
+#: Item codes (None for all) and vectors, as the options of an AnnIndex hold them.
+Own = tuple[IntArray | None, Float32Array]
 
 
-def state_of(snapshot: Snapshot, given: Given) -> dict[str, Any]:
+def state_of(snapshot: Snapshot, own: Own) -> dict[str, Any]:
     """Return a snapshot as arrays and numbers; vectors that the options hold are left to them."""
     base = snapshot.base
-    same = base.vectors.shape == given[1].shape and bool(np.array_equal(base.vectors, given[1]))
+    same = base.vectors.shape == own[1].shape and bool(np.array_equal(base.vectors, own[1]))
     return {
         "codes": base.codes,
         "vectors": None if same else base.vectors,
@@ -301,7 +302,7 @@ def state_of(snapshot: Snapshot, given: Given) -> dict[str, Any]:
     }
 
 
-def snapshot_from(state: dict[str, Any], given: Callable[[], Given]) -> Snapshot:
+def snapshot_from(state: dict[str, Any], own: Callable[[], Own]) -> Snapshot:
     """Return the snapshot that :func:`state_of` described.
 
     Raises
@@ -310,19 +311,18 @@ def snapshot_from(state: dict[str, Any], given: Callable[[], Given]) -> Snapshot
         If codes, vectors and index do not belong together.
     """
     codes = state["codes"]
-    vectors = given()[1] if state["vectors"] is None else np.ascontiguousarray(state["vectors"])
+    vectors = own()[1] if state["vectors"] is None else np.ascontiguousarray(state["vectors"])
     if codes is not None and len(codes) != len(vectors):
         raise DataError(f"found {len(codes)} item codes for {len(vectors)} vectors; expected one for each")
     index = None
     if state["index"] is not None:
         index = _faiss.from_bytes(state["index"], len(vectors), vectors.shape[1])
-    changes: Changes = state["changes"]
     return Snapshot(
-        Base(codes, vectors, state["kind"], index),
-        changes,
-        state["n_items"],
-        state["n_probe"],
-        state["number"],
-        state["until"],
-        state["changed"],
+        base=Base(codes, vectors, state["kind"], index),
+        changes=state["changes"],
+        n_items=state["n_items"],
+        n_probe=state["n_probe"],
+        number=state["number"],
+        until=state["until"],
+        changed=state["changed"],
     )

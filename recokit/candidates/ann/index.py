@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, offsets_to_rows
-from recokit._utils.params import require_fitted
+from recokit._utils.options import at_least, between, check_options, identifier, one_of, optional, whole
+from recokit._utils.params import Configured, require_fitted
 from recokit.candidates.ann import _checks as inputs
-from recokit.candidates.ann import _snapshot as _ann_state
-from recokit.candidates.ann._maintenance import Upkeep
-from recokit.candidates.ann._snapshot import Changes, Snapshot
+from recokit.candidates.ann import _faiss
+from recokit.candidates.ann._base import Base
+from recokit.candidates.ann._quality import (
+    Choice,
+    IndexHealth,
+    Recall,
+    choose,
+    health_of,
+    measure,
+    smallest_probe,
+)
+from recokit.candidates.ann._snapshot import Changes, Snapshot, snapshot_from, state_of
 from recokit.data import Dataset, Live, Ragged, Requests, Retrieved
 from recokit.errors import ConfigurationError, ContractError, DataError
 from recokit.typing import BoolArray, Float32Array, IntArray
@@ -21,11 +34,27 @@ __all__ = ["AnnIndex"]
 
 Query: TypeAlias = "Float32Array | Callable[[Requests], Float32Array]"
 Filter: TypeAlias = "BoolArray | Live[BoolArray] | Callable[[Requests], BoolArray | Ragged]"
-_KINDS = ("auto", "exact", "ivf", "pq", "hnsw")
-_PROBING = ("ivf", "pq", "hnsw")
+
+#: Length of the lists that recall is measured on, and how many queries are sampled for it.
+_K, _QUERIES = 100, 256
+#: Changes are short and rare: one lock for all indexes keeps the stages free of locks, which no copy could carry.
+_WRITING = threading.Lock()
+
+_OPTIONS = {
+    "kind": one_of("auto", "exact", "ivf", "pq", "hnsw"),
+    "metric": one_of("ip", "cosine"),
+    "missing": one_of("error", "skip"),
+    "n_lists": optional(whole(1)),
+    "n_probe": optional(whole(1)),
+    "memory": optional(at_least(1)),
+    "recall": optional(between(0, 1, open_low=True)),
+    "name": identifier("similar_items"),
+}
+#: The kinds that an option is for.
+_KINDS = {"n_lists": ("ivf", "pq"), "n_probe": ("ivf", "pq", "hnsw"), "memory": ("auto",)}
 
 
-class AnnIndex(Upkeep):
+class AnnIndex(Configured):
     """Source of the items whose vectors have the largest inner product, or cosine, with the request's vector.
 
     Items can be added, replaced and deleted between rebuilds. A run sees one state of the index, whole.
@@ -44,7 +73,7 @@ class AnnIndex(Upkeep):
         best by the vectors. ``"hnsw"`` walks a graph, built on one thread so that the same vectors give the same
         graph: minutes for a million items, where the others take seconds; it suits ``"cosine"`` better than ``"ip"``.
         ``"auto"`` takes exact up to 50,000 items of 64 dimensions, above that IVF, or PQ where ``memory`` says so;
-        ``choice_`` tells.
+        ``choice_`` says which.
     n_lists : int, optional
         Lists of ``"ivf"`` and ``"pq"``; 2 x sqrt(n_items) by default, with at least 39 items each.
     n_probe : int, optional
@@ -99,6 +128,9 @@ class AnnIndex(Upkeep):
     [1]
     """
 
+    live_: Live[Snapshot]
+    choice_: Choice
+
     def __init__(
         self,
         vectors: Float32Array,
@@ -114,29 +146,23 @@ class AnnIndex(Upkeep):
         missing: Literal["error", "skip"] = "error",
         name: str = "ann_index",
     ) -> None:
-        inputs.check_block(vectors, "vectors", None)
-        if query is not None and not callable(query):
-            inputs.check_block(query, "query", vectors.shape[1])
-        if kind not in _KINDS:
-            raise ConfigurationError(f"found kind={kind!r}; expected one of {', '.join(map(repr, _KINDS))}")
-        if metric not in ("ip", "cosine"):
-            raise ConfigurationError(f"found metric={metric!r}; expected 'ip' or 'cosine'")
-        if missing not in ("error", "skip"):
-            raise ConfigurationError(f"found missing={missing!r}; expected 'error' or 'skip'")
-        if not name.isidentifier():
-            raise ConfigurationError(f"found name {name!r}; expected an identifier such as 'similar_items'")
-        inputs.check_tuning("n_lists", n_lists, kind, ("ivf", "pq"))
-        inputs.check_tuning("n_probe", n_probe, kind, _PROBING)
-        inputs.check_tuning("memory", memory, kind, ("auto",))
-        inputs.check_share("recall", recall)
-        if recall is not None and (n_probe is not None or kind == "exact"):
-            given = "n_probe" if n_probe is not None else "kind='exact'"
-            raise ConfigurationError(f"found recall={recall} with {given}; expected one of the two")
-        inputs.check_filter(allowed)
         self.vectors, self.query, self.kind = vectors, query, kind
         self.n_lists, self.n_probe, self.metric = n_lists, n_probe, metric
         self.recall, self.memory, self.allowed = recall, memory, allowed
         self.missing, self.name = missing, name
+        inputs.check_block(vectors, "vectors", None)
+        if query is not None and not callable(query):
+            inputs.check_block(query, "query", vectors.shape[1])
+        check_options(self, _OPTIONS)
+        for option, kinds in _KINDS.items():
+            if getattr(self, option) is not None and kind not in kinds:
+                raise ConfigurationError(
+                    f"found {option}={getattr(self, option)} with kind={kind!r}; expected kind {' or '.join(kinds)}"
+                )
+        if recall is not None and (n_probe is not None or kind == "exact"):
+            other = "n_probe" if n_probe is not None else "kind='exact'"
+            raise ConfigurationError(f"found recall={recall} with {other}; expected one of the two")
+        inputs.check_filter(allowed)
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -154,11 +180,16 @@ class AnnIndex(Upkeep):
         if self.query is not None and not callable(self.query):
             inputs.check_rows("query", self.query, dataset.n_users, "users")
             inputs.check_finite("query", self.query)
-        codes, vectors = self._given()
-        base = self._built(codes, vectors)
-        changes = Changes.none(vectors.shape[1])
-        n_probe = self._probe(base)
-        snapshot = Snapshot(base, changes, dataset.n_items, n_probe, 0, dataset.until)
+        self._check_values()
+        base = self._build(*self._usable_vectors())
+        snapshot = Snapshot(
+            base=base,
+            changes=Changes.none(self.vectors.shape[1]),
+            n_items=dataset.n_items,
+            n_probe=self._probe(base),
+            number=0,
+            until=dataset.until,
+        )
         self.live_ = Live(self._tuned(snapshot), name=self.name)
         self.fitted_until_ = dataset.until
         return self
@@ -175,22 +206,17 @@ class AnnIndex(Upkeep):
         DataError
             If it returns a vector that is not finite, or all zeros under ``"cosine"``; with row numbers.
         """
-        require_fitted(self, "live_")
-        snapshot = requests.read(self.live_)
+        snapshot = requests.read(require_fitted(self, "live_"))
         queries, known = self._queries(requests, snapshot)
         allowed = self.allowed(requests) if callable(self.allowed) else requests.read(self.allowed)
         rows = np.flatnonzero(known)
         if isinstance(allowed, Ragged):
-            self._check_lists("allowed", allowed, len(requests))
+            _check_lists("allowed", allowed, len(requests))
             allowed = allowed.take(rows)
         exclude = requests.ragged.get("exclude")
-        found, value = self._filtered(
-            snapshot, queries[rows], limit, allowed, None if exclude is None else exclude.take(rows)
-        )
-        item = np.zeros((len(requests), found.shape[1]), np.int64)
-        score = np.zeros(item.shape, np.float32)
-        item[rows], score[rows] = found, value
-        return Retrieved.from_padded(item, score)
+        exclude = None if exclude is None else exclude.take(rows)
+        found = self._search(snapshot, queries[rows], limit, allowed, exclude)
+        return _in_rows(found, rows, len(requests))
 
     def search(
         self,
@@ -200,7 +226,7 @@ class AnnIndex(Upkeep):
         allowed: BoolArray | Ragged | None = None,
         exclude: Ragged | None = None,
     ) -> Retrieved:
-        """Return the k items nearest to each given vector.
+        """Return the k items nearest to each vector.
 
         Parameters
         ----------
@@ -223,12 +249,12 @@ class AnnIndex(Upkeep):
         snapshot = self._now()
         for name, lists in (("allowed", allowed), ("exclude", exclude)):
             if isinstance(lists, Ragged):
-                self._check_lists(name, lists, len(queries))
+                _check_lists(name, lists, len(queries))
         queries = self._checked(queries)
-        return Retrieved.from_padded(*self._filtered(snapshot, queries, k, allowed, exclude))
+        return Retrieved.from_padded(*self._search(snapshot, queries, k, allowed, exclude))
 
     def similar(self, items: IntArray, k: int) -> Retrieved:
-        """Return the k items nearest to each given item, itself left out.
+        """Return the k items nearest to each item, itself left out.
 
         Parameters
         ----------
@@ -246,15 +272,109 @@ class AnnIndex(Upkeep):
         vectors = self._vectors_of(items, snapshot)
         rows = np.flatnonzero((items > 0) & vectors.any(axis=1))
         own = Ragged(np.arange(len(rows) + 1), items[rows])
-        found, value = snapshot.search(vectors[rows], k, exclude=own)
-        item = np.zeros((len(items), found.shape[1]), np.int64)
-        score = np.zeros(item.shape, np.float32)
-        item[rows], score[rows] = found, value
-        return Retrieved.from_padded(item, score)
+        return _in_rows(snapshot.search(vectors[rows], k, exclude=own), rows, len(items))
+
+    def upsert(
+        self,
+        items: IntArray,
+        vectors: Float32Array,
+        *,
+        n_items: int | None = None,
+        at: float = float("nan"),
+    ) -> None:
+        """Add items, or replace their vectors; runs that begin later see all of it, runs under way none.
+
+        The items stand in a small tail that every search compares in full, until :meth:`rebuild` merges them.
+
+        Parameters
+        ----------
+        items : ndarray of int, shape (N,)
+            Distinct item codes.
+        vectors : ndarray of float32, shape (N, D)
+        n_items : int, optional
+            The catalogue's new size, where its vocabulary was extended. A pipeline serves the codes of its own
+            vocabulary only: fit it again before its index learns of others.
+        at : float, optional
+            Time of the change, seconds since 1970, for :meth:`health`.
+
+        Raises
+        ------
+        DataError
+            For codes outside the catalogue, repeats, or vectors that are not float32 (N, D), finite, and under
+            ``"cosine"`` not all zeros; with row numbers. Nothing is changed then.
+        """
+        self._change(items, vectors, n_items, at)
+
+    def delete(self, items: IntArray, *, at: float = float("nan")) -> None:
+        """Delete items; runs that begin later find none of them. What is not there stays away.
+
+        Parameters
+        ----------
+        items : ndarray of int, shape (N,)
+            Distinct item codes.
+        at : float, optional
+            Time of the change, seconds since 1970.
+        """
+        self._change(items, None, None, at)
+
+    def rebuild(self, *, until: float | None = None) -> None:
+        """Build the base anew with all changes; changes that come meanwhile stay in the tail.
+
+        Parameters
+        ----------
+        until : float, optional
+            Time up to which the vectors know the data; that of ``fit`` by default.
+        """
+        began = self._now()
+        base = self._build(*began.merged())
+        none = Changes.none(self.vectors.shape[1])
+        tuned = self._tuned(replace(began, base=base, changes=none, n_probe=self._probe(base)))
+        with _WRITING:
+            until = began.until if until is None else until
+            self.live_.set(self._now().rebased(base, began, tuned.n_probe, until))
+
+    def tune(self, recall: float, queries: int | Float32Array = _QUERIES, *, k: int = _K) -> Recall:
+        """Search with the smallest ``n_probe`` that finds a share of the true k nearest.
+
+        Parameters
+        ----------
+        recall : float
+            Above 0, at most 1.
+        queries : int or ndarray of float32 (B, D), default 256
+            Vectors, or how many to sample: users' where ``query`` is an array, else items'. Bring vectors of real
+            requests where you have them; users' and items' lie apart under ``"ip"``.
+        k : int, default 100
+            Length of the lists compared.
+
+        Returns
+        -------
+        Recall
+            With the ``n_probe`` taken; below ``recall`` if even the largest does not reach it.
+        """
+        _OPTIONS["recall"].check("recall", recall)
+        snapshot = self._now()
+        reached = smallest_probe(snapshot, self._sample(queries, snapshot), k, recall)
+        with _WRITING:
+            self.live_.set(replace(self._now(), n_probe=reached.n_probe))
+        return reached
+
+    def measure_recall(self, queries: int | Float32Array = _QUERIES, *, k: int = _K) -> Recall:
+        """Compare a search with a comparison of all items; parameters as those of :meth:`tune`."""
+        snapshot = self._now()
+        return measure(snapshot, self._sample(queries, snapshot), k)
+
+    def health(self, now: float) -> IndexHealth:
+        """Return how old the index is at a time (seconds since 1970), and the share of the catalogue that it lacks."""
+        return health_of(self._now(), now)
+
+    def freshness(self, now: float) -> IndexHealth:
+        """Return :meth:`health`; the old name, for one release."""
+        warnings.warn("AnnIndex.freshness has moved; write AnnIndex.health", DeprecationWarning, stacklevel=2)
+        return self.health(now)
 
     def state(self) -> dict[str, Any]:
         """Return what to save beside the options: the changes, and FAISS's own bytes as uint8."""
-        state = _ann_state.state_of(self._now(), self._given_vectors())
+        state = state_of(self._now(), self._usable_vectors())
         return {**state, "choice": self.choice_, "fitted_until": self.fitted_until_}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -265,7 +385,7 @@ class AnnIndex(Upkeep):
         DataError
             If the index does not fit the vectors.
         """
-        snapshot = _ann_state.snapshot_from(state, self._given_vectors)
+        snapshot = snapshot_from(state, self._usable_vectors)
         self.live_ = Live(snapshot, name=self.name)
         self.choice_, self.fitted_until_ = state["choice"], state["fitted_until"]
 
@@ -286,7 +406,12 @@ class AnnIndex(Upkeep):
         vars(twin).update(vars(self))
         return twin
 
-    def _given(self) -> tuple[IntArray | None, Float32Array]:
+    def _now(self) -> Snapshot:
+        live: Live[Snapshot] = require_fitted(self, "live_")
+        return live.pin()[1]
+
+    def _check_values(self) -> None:
+        """Check the vectors themselves: finite, and under the cosine not all zeros, where none may be missing."""
         if self.missing == "error":
             inputs.check_finite("vectors", self.vectors)
             if self.metric == "cosine":
@@ -294,18 +419,69 @@ class AnnIndex(Upkeep):
         else:
             some = np.isfinite(self.vectors).any(axis=1, keepdims=True)
             inputs.check_finite("vectors", np.where(some, self.vectors, np.float32(0)))
-        return self._given_vectors()
 
-    def _filtered(
-        self,
-        snapshot: Snapshot,
-        queries: Float32Array,
-        k: int,
-        allowed: Any,
-        exclude: Ragged | None,
+    def _usable_vectors(self) -> tuple[IntArray | None, Float32Array]:
+        """Return the codes (None for all) and the scaled vectors of the items that have one in the options."""
+        vectors = self.vectors[1:]
+        if self.missing == "error":
+            return None, self._scaled(vectors)
+        there = np.isfinite(vectors).any(axis=1) & vectors.any(axis=1)
+        return np.flatnonzero(there) + 1, self._scaled(vectors[there])
+
+    def _build(self, codes: IntArray | None, vectors: Float32Array) -> Base:
+        """Choose and build the index of vectors."""
+        n, width = vectors.shape
+        self.choice_ = choose(self.kind, n, width, self.memory, self.recall)
+        kind = self.choice_.kind
+        index = None if kind == "exact" else _faiss.build(vectors, kind, self.n_lists)
+        return Base(codes, vectors, kind, index)
+
+    def _probe(self, base: Base) -> int:
+        if base.index is None:
+            return 1
+        return self.n_probe or _faiss.default_probe(base.index)
+
+    def _tuned(self, snapshot: Snapshot) -> Snapshot:
+        if self.recall is None or snapshot.base.index is None:
+            return snapshot
+        reached = smallest_probe(snapshot, self._sample(_QUERIES, snapshot), _K, self.recall)
+        return replace(snapshot, n_probe=reached.n_probe)
+
+    def _sample(self, queries: int | Float32Array, snapshot: Snapshot) -> Float32Array:
+        if isinstance(queries, np.ndarray):
+            return self._checked(queries)
+        vectors = snapshot.base.vectors
+        if self.query is not None and not callable(self.query) and self.query[1:].any():
+            vectors = self.query[1:][self.query[1:].any(axis=1)]
+        chosen = np.random.default_rng(0).choice(len(vectors), min(queries, len(vectors)), replace=False)
+        return self._scaled(vectors[np.sort(chosen)])
+
+    def _change(self, items: Any, vectors: Any, n_items: int | None, at: float) -> None:
+        """Add or replace items, or delete them where there are no vectors."""
+        require_fitted(self, "live_")
+        with _WRITING:
+            snapshot = self._now()
+            size = snapshot.n_items if n_items is None else n_items
+            if size < snapshot.n_items:
+                raise DataError(
+                    f"found n_items={size}; expected at least {snapshot.n_items}, the size so far"
+                )
+            codes, width = inputs.as_codes(items, size), self.vectors.shape[1]
+            if vectors is None:
+                scaled = np.zeros((len(codes), width), np.float32)
+            else:
+                inputs.check_vectors("vectors", vectors, len(codes), width)
+                if self.metric == "cosine":
+                    inputs.require_direction(vectors, np.arange(len(codes)), "items")
+                scaled = self._scaled(vectors)
+            alive = vectors is not None
+            self.live_.set(snapshot.changed_to(codes, scaled, alive=alive, n_items=size, at=at))
+
+    def _search(
+        self, snapshot: Snapshot, queries: Float32Array, k: int, allowed: Any, exclude: Ragged | None
     ) -> tuple[IntArray, Float32Array]:
-        if k < 0:
-            raise DataError(f"found k={k}; expected at least 0")
+        """Return item codes and scores, (B, up to k), of the items allowed to all rows or to each."""
+        whole(0).check("k", k, DataError)
         if not isinstance(allowed, Ragged):
             if allowed is not None:
                 inputs.check_allowed(allowed, snapshot.n_items)
@@ -319,15 +495,17 @@ class AnnIndex(Upkeep):
             item[row, : found.shape[1]], score[row, : found.shape[1]] = found[0], value[0]
         return item, score
 
-    def _check_lists(self, name: str, lists: Ragged, n_rows: int) -> None:
-        if len(lists) != n_rows:
-            raise ContractError(f"found {len(lists)} lists in {name}; expected {n_rows}, one for each row")
-
     def _queries(self, requests: Requests, snapshot: Snapshot) -> tuple[Float32Array, BoolArray]:
         """Return a vector for each row, (B, D), and which rows have one, (B,)."""
-        if callable(self.query):
-            return self._scaled(self._called(self.query, requests)), np.ones(len(requests), np.bool_)
         width = self.vectors.shape[1]
+        if callable(self.query):
+            made: Any = self.query(requests)
+            shape = (len(requests), width)
+            if not isinstance(made, np.ndarray) or made.shape != shape or made.dtype != np.float32:
+                raise ContractError(
+                    f"found {inputs.shown(made)} from the query function; expected float32 {shape}"
+                )
+            return self._checked(made), np.ones(len(requests), np.bool_)
         vectors = np.zeros((len(requests), width), np.float32)
         if self.query is not None:
             known = requests.user > 0
@@ -339,12 +517,13 @@ class AnnIndex(Upkeep):
 
     def _vectors_of(self, items: IntArray, snapshot: Snapshot) -> Float32Array:
         """Return the vectors of items as they are now; a deleted one still has that of ``fit``."""
-        given = np.zeros((len(items), self.vectors.shape[1]), np.float32)
+        fitted = np.zeros((len(items), self.vectors.shape[1]), np.float32)
         there = (items > 0) & (items < len(self.vectors))
-        given[there] = np.nan_to_num(self._scaled(self.vectors[items[there]]), nan=0.0)
-        return snapshot.vectors_of(items, given)
+        fitted[there] = np.nan_to_num(self._scaled(self.vectors[items[there]]), nan=0.0)
+        return snapshot.vectors_of(items, fitted)
 
     def _mean_of(self, history: Ragged, snapshot: Snapshot) -> Float32Array:
+        """Return the mean vector of each history, zeros for empty ones."""
         known = history.values > 0
         row, item = offsets_to_rows(history.offsets)[known], history.values[known]
         offsets = counts_to_offsets(np.bincount(row, minlength=len(history)))
@@ -355,11 +534,27 @@ class AnnIndex(Upkeep):
             mean[some] = total / np.diff(offsets)[some, None].astype(np.float32)
         return mean
 
-    def _called(self, function: Callable[[Requests], Float32Array], requests: Requests) -> Float32Array:
-        vectors: Any = function(requests)
-        shape = (len(requests), self.vectors.shape[1])
-        if not isinstance(vectors, np.ndarray) or vectors.shape != shape or vectors.dtype != np.float32:
-            raise ContractError(
-                f"found {inputs.shown(vectors)} from the query function; expected float32 {shape}"
-            )
-        return self._checked(vectors)
+    def _checked(self, queries: Float32Array) -> Float32Array:
+        inputs.check_vectors("queries", queries, None, self.vectors.shape[1])
+        if self.metric == "cosine":
+            inputs.require_direction(queries, np.arange(len(queries)), "queries")
+        return self._scaled(queries)
+
+    def _scaled(self, vectors: Float32Array) -> Float32Array:
+        if self.metric == "ip":
+            return np.ascontiguousarray(vectors)
+        norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0))
+
+
+def _check_lists(name: str, lists: Ragged, n_rows: int) -> None:
+    if len(lists) != n_rows:
+        raise ContractError(f"found {len(lists)} lists in {name}; expected {n_rows}, one for each row")
+
+
+def _in_rows(found: tuple[IntArray, Float32Array], rows: IntArray, n_rows: int) -> Retrieved:
+    """Return the lists of some rows as those of all rows."""
+    item = np.zeros((n_rows, found[0].shape[1]), np.int64)
+    score = np.zeros(item.shape, np.float32)
+    item[rows], score[rows] = found
+    return Retrieved.from_padded(item, score)

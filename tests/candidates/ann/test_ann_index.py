@@ -1,4 +1,4 @@
-"""AnnIndex: filters, changes between rebuilds, recall, freshness, typed errors, and what a run sees."""
+"""AnnIndex: filters, changes between rebuilds, recall, health, typed errors, and what a run sees."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_changes_are_seen_at_once_and_a_rebuild_keeps_them(index: AnnIndex) -> N
     vectors[moved] = 10 * QUERIES[:2]
     changed.upsert(moved, vectors[moved], at=20.0)
     assert lists(changed.search(QUERIES[:2], 1)) == [[5], [6]]
-    before = changed.freshness(now=100.0)
+    before = changed.health(now=100.0)
     assert before.since_change == 80.0
     assert before.missing == pytest.approx(len(set(gone) - {5, 6}) / N)
     assert before.n_changed == len(set(gone) | {5, 6})
@@ -95,9 +95,16 @@ def test_changes_are_seen_at_once_and_a_rebuild_keeps_them(index: AnnIndex) -> N
     want = truth(vectors, 20, allowed)
     assert recall(changed.search(QUERIES, 20), want) > 0.9
     changed.rebuild(until=50.0)
-    after = changed.freshness(now=100.0)
+    after = changed.health(now=100.0)
     assert (after.n_changed, after.age, after.missing) == (0, 50.0, before.missing)
     assert recall(changed.search(QUERIES, 20), want) > 0.9
+
+
+def test_health_has_its_old_name_for_one_release() -> None:
+    index = AnnIndex(VECTORS).fit(DATA)
+    with pytest.warns(DeprecationWarning, match=r"AnnIndex\.health"):
+        old = index.freshness(5.0)
+    assert repr(old) == repr(index.health(5.0))
 
 
 def test_a_save_and_load_keeps_every_bit(index: AnnIndex) -> None:
@@ -170,7 +177,7 @@ def test_a_refresh_under_load_is_seen_whole_or_not_at_all() -> None:
     for thread in threads:
         thread.join()
     assert not torn
-    assert index.freshness(0.0).missing == 0
+    assert index.health(0.0).missing == 0
 
 
 def test_filters_of_the_stage() -> None:
@@ -224,7 +231,7 @@ def test_errors_come_typed_and_with_rows() -> None:
     assert caught.value.rows == (4, 9)
     there = AnnIndex(broken, missing="skip").fit(DATA)
     assert not np.isin(there.search(QUERIES, N).item, [4, 9]).any()
-    assert there.freshness(0.0).missing == pytest.approx(2 / N)
+    assert there.health(0.0).missing == pytest.approx(2 / N)
     with pytest.raises(NotFittedError):
         AnnIndex(VECTORS).search(QUERIES, 5)
 
