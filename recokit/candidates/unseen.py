@@ -38,6 +38,7 @@ class Unseen(Composed):
     Examples
     --------
     >>> from recokit.candidates import Popular
+    >>> from recokit.data import Dataset
     >>> data = Dataset.from_frame({"user": [1, 1, 2], "item": [1, 2, 1], "timestamp": range(3)})
     >>> source = Unseen(Popular()).fit(data)
     >>> requests = Requests.build(np.array([2]), ragged={"history": Ragged.from_lists([[1]])})
