@@ -26,7 +26,7 @@ from recokit.datasets import make_marketplace
 from recokit.debias import ImpressionLog
 from recokit.errors import SupportError
 from recokit.off_policy import ItemReward, LoggedRounds, estimate
-from recokit.off_policy.intervals import Parts, interval_of
+from recokit.off_policy.intervals import IntervalOptions, Parts
 from recokit.typing import FloatArray
 
 __all__ = [
@@ -345,7 +345,7 @@ def skewed(
     for seed in range(simulations):
         parts = Parts(rng.choice(weight, n) * (rng.random(n) < rate))
         for kind in held:
-            _, low, high = interval_of(parts, None, kind, 0.95, resamples=300, seed=seed)
+            _, low, high = IntervalOptions(kind, 0.95, 300, seed).of(parts, None)
             held[kind] += low <= truth <= high
     return {kind: count / simulations for kind, count in held.items()}
 

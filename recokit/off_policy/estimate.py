@@ -6,24 +6,33 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from recokit._utils.options import require, share
 from recokit.errors import ConfigurationError, SupportError, did_you_mean
-from recokit.off_policy import estimators as _weighed
-from recokit.off_policy import slates as _slates
-from recokit.off_policy.estimators import Estimator
-from recokit.off_policy.intervals import Interval, Parts, interval_of
+from recokit.off_policy.estimators import (
+    DM,
+    DR,
+    IPS,
+    SNDR,
+    SNIPS,
+    ClippedIPS,
+    DRos,
+    Estimator,
+    SwitchDR,
+)
+from recokit.off_policy.intervals import Interval, IntervalOptions, Parts
 from recokit.off_policy.report import HINT, Estimate, OffPolicyReport
 from recokit.off_policy.rounds import LoggedRounds
+from recokit.off_policy.slates import IIPS, RIPS, SNIIPS, SNRIPS, CascadeDR, PseudoInverse
 from recokit.off_policy.support import Overlap, Support, overlap_of
 
 __all__ = ["ESTIMATORS", "as_estimators", "estimate"]
 
 #: Estimators by name, with their default options.
 ESTIMATORS: Mapping[str, type[Estimator]] = {
-    name: getattr(module, name)
-    for module in (_weighed, _slates)
-    for name in module.__all__
-    if name != "Estimator"
+    kind.__name__: kind
+    for kind in (
+        *(DM, DR, IPS, SNDR, SNIPS, ClippedIPS, DRos, SwitchDR),
+        *(IIPS, RIPS, SNIIPS, SNRIPS, CascadeDR, PseudoInverse),
+    )
 }
 
 #: Effective rewards in the weighed sum below which no interval is to be taken at its word.
@@ -64,7 +73,7 @@ def estimate(
     support : Support, optional
         Limits below which an estimate is refused; None refuses nothing.
     reward_range : (float, float), optional
-        Least and most summed reward of a round.
+        Smallest and largest summed reward of a round.
     resamples : int, default 1000
         Of the bootstrap.
     seed : int, default 0
@@ -94,49 +103,69 @@ def estimate(
     >>> found.low < 0.2 * 0.1 + 0.8 * 0.3 < found.high, found.clear
     (True, True)
     """
-    require(share, confidence=confidence)
-    if resamples < 2:
-        raise ConfigurationError(f"found resamples={resamples}; expected at least 2")
+    options = IntervalOptions(interval, confidence, resamples, seed)
     if reward_range is not None and not reward_range[0] < reward_range[1]:
-        raise ConfigurationError(f"found reward_range={reward_range}; expected the least and the most reward")
-    asked = as_estimators(_default(rounds) if estimators is None else estimators)
+        raise ConfigurationError(
+            f"found reward_range={reward_range}; expected the smallest and the largest reward"
+        )
     overlaps = _Overlaps(rounds)
-
-    def ends(parts: Parts, kind: Interval) -> tuple[float, float, float]:
-        return interval_of(parts, rounds.clusters, kind, confidence, resamples=resamples, seed=seed)
-
-    found, refused, told = [], {}, list(notes)
-    for estimator in asked:
+    estimates, refused, warnings = [], {}, list(notes)
+    for estimator in as_estimators(_default(rounds) if estimators is None else estimators):
         overlap = overlaps.of(estimator)
         problems = () if support is None or overlap is None else support.problems(overlap)
         if problems:
             refused[estimator.name] = problems
             continue
         parts = estimator.parts(rounds, reward_range)
-        error, low, high = ends(parts, interval)
-        lift = parts.less(rounds.logged)
-        # The lift has no bounds of its own that would be worth having.
-        _, lift_low, lift_high = ends(lift, "hall" if interval == "bernstein" else interval)
-        found.append(
-            Estimate(
-                estimator.name, parts.value(), low, high, error, lift.value(), lift_low, lift_high, overlap
-            )
-        )
-        told += _warnings(estimator.name, parts, overlap)
-    if not found:
+        estimates.append(_estimate(estimator.name, parts, rounds, options, overlap))
+        warnings += _warnings(estimator.name, parts, overlap)
+    if not estimates:
         reasons = "; ".join(f"{name}: {', '.join(why)}" for name, why in refused.items())
         raise SupportError(f"found no support in {len(rounds):,} rounds ({reasons}); {HINT}")
-    own = Parts(rounds.logged, bounds=reward_range)
-    error, low, high = ends(own, "hall" if interval == "bernstein" and reward_range is None else interval)
-    logged = Estimate("logged", own.value(), low, high, error, 0.0, 0.0, 0.0, None)
-    n_clusters = None if rounds.clusters is None else int(rounds.clusters.max()) + 1
     return OffPolicyReport(
-        tuple(found), refused, logged, len(rounds), len(rounds.reward), n_clusters, interval, confidence,
-        tuple(told),
-    )  # fmt: skip
+        estimates=tuple(estimates),
+        refused=refused,
+        logged=_logged(rounds, options, reward_range),
+        rounds=len(rounds),
+        impressions=len(rounds.reward),
+        clusters=None if rounds.clusters is None else int(rounds.clusters.max()) + 1,
+        interval=interval,
+        confidence=confidence,
+        notes=tuple(warnings),
+    )
 
 
-def as_estimators(given: str | Estimator | Sequence[str | Estimator]) -> list[Estimator]:
+def _estimate(
+    name: str, parts: Parts, rounds: LoggedRounds, options: IntervalOptions, overlap: Overlap | None
+) -> Estimate:
+    error, low, high = options.of(parts, rounds.clusters)
+    lift = parts.less(rounds.logged)
+    _, lift_low, lift_high = options.without_bounds().of(lift, rounds.clusters)
+    return Estimate(
+        estimator=name,
+        value=parts.value(),
+        low=low,
+        high=high,
+        error=error,
+        lift=lift.value(),
+        lift_low=lift_low,
+        lift_high=lift_high,
+        overlap=overlap,
+    )
+
+
+def _logged(
+    rounds: LoggedRounds, options: IntervalOptions, reward_range: tuple[float, float] | None
+) -> Estimate:
+    """Return what the log's own policy earned, whose lift over itself is nothing."""
+    parts = Parts(rounds.logged, bounds=reward_range)
+    options = options.without_bounds() if reward_range is None else options
+    error, low, high = options.of(parts, rounds.clusters)
+    nothing = {"lift": 0.0, "lift_low": 0.0, "lift_high": 0.0}
+    return Estimate("logged", parts.value(), low, high, error=error, **nothing, overlap=None)
+
+
+def as_estimators(estimators: str | Estimator | Sequence[str | Estimator]) -> list[Estimator]:
     """Return estimators of names and estimators.
 
     Raises
@@ -144,9 +173,8 @@ def as_estimators(given: str | Estimator | Sequence[str | Estimator]) -> list[Es
     ConfigurationError
         For an unknown name, anything else, none, or one twice.
     """
-    asked = [given] if isinstance(given, str | Estimator) else list(given)
-    found = []
-    for one in asked:
+    made = []
+    for one in [estimators] if isinstance(estimators, str | Estimator) else estimators:
         if isinstance(one, str):
             if one not in ESTIMATORS:
                 raise ConfigurationError(f"found estimator {one!r}; {did_you_mean(one, ESTIMATORS)}")
@@ -155,11 +183,11 @@ def as_estimators(given: str | Estimator | Sequence[str | Estimator]) -> list[Es
             raise ConfigurationError(
                 f"found estimator {one!r}; expected a name such as 'SNIPS', or an Estimator"
             )
-        found.append(one)
-    names = [one.name for one in found]
+        made.append(one)
+    names = [one.name for one in made]
     if not names or len(set(names)) < len(names):
         raise ConfigurationError(f"found estimators {names}; expected at least one, each once")
-    return found
+    return made
 
 
 class _Overlaps:
@@ -177,9 +205,7 @@ class _Overlaps:
         if used is not weight:
             return overlap_of(weight, used, self._rounds.propensity, self._rounds.clusters)
         if id(weight) not in self._known:
-            self._known[id(weight)] = overlap_of(
-                weight, weight, self._rounds.propensity, self._rounds.clusters
-            )
+            self._known[id(weight)] = overlap_of(weight, used, self._rounds.propensity, self._rounds.clusters)
         return self._known[id(weight)]
 
 
@@ -193,12 +219,16 @@ def _default(rounds: LoggedRounds) -> list[str]:
 def _warnings(name: str, parts: Parts, overlap: Overlap | None) -> list[str]:
     if overlap is None:
         return [f"{name} is as right as the reward model: its interval tells only how rounds differ"]
-    told = []
+    warnings = []
     if overlap.cut > _MUCH_CUT:
-        told.append(f"{name} leaves out {overlap.cut:.0%} of the weights: what that costs is in no interval")
-    pieces = parts.plain if parts.numerator is None else parts.numerator
-    squares = float(np.dot(pieces, pieces))
-    many = float(np.abs(pieces).sum()) ** 2 / squares if squares > 0 else 0.0
-    if many < _FEW_REWARDS:
-        told.append(f"{name} rests on {many:.0f} effective rewards: take its interval with a grain of salt")
-    return told
+        warnings.append(
+            f"{name} leaves out {overlap.cut:.0%} of the weights: what that costs is in no interval"
+        )
+    rewards = parts.plain if parts.numerator is None else parts.numerator
+    squares = float(np.dot(rewards, rewards))
+    effective = float(np.abs(rewards).sum()) ** 2 / squares if squares > 0 else 0.0
+    if effective < _FEW_REWARDS:
+        warnings.append(
+            f"{name} rests on {effective:.0f} effective rewards: take its interval with a grain of salt"
+        )
+    return warnings

@@ -35,7 +35,7 @@ class Estimator(Configured, ABC):
         ----------
         rounds : LoggedRounds
         reward_range : (float, float), optional
-            Least and most summed reward of a round, from which bounds of the contributions follow where they have any.
+            Smallest and largest summed reward of a round, from which bounds of the contributions follow, if any.
 
         Raises
         ------
@@ -70,7 +70,13 @@ class DM(Estimator):
         """Return None: nothing is weighed."""
 
 
-class IPS(Estimator):
+class _WholeLists(Estimator):
+    def weights(self, rounds: LoggedRounds) -> FloatArray:
+        """Return the weight of each list, not limited, (n,)."""
+        return rounds.list_weight
+
+
+class IPS(_WholeLists):
     """Inverse propensity score: rewards, weighed by how much likelier the target policy shows what was shown.
 
     ``mean(w * reward)`` with ``w = target / propensity``; for lists the product over places and the summed reward.
@@ -83,12 +89,8 @@ class IPS(Estimator):
         """Return the weighed reward of each round."""
         return Parts(rounds.list_weight * rounds.logged)
 
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of each list."""
-        return rounds.list_weight
 
-
-class SNIPS(Estimator):
+class SNIPS(_WholeLists):
     """Self-normalised IPS: the weighted mean of the rewards, ``sum(w * reward) / sum(w)``.
 
     Swaminathan and Joachims, *The self-normalized estimator for counterfactual learning*, 2015. Slightly biased,
@@ -101,12 +103,8 @@ class SNIPS(Estimator):
         weight = rounds.list_weight
         return Parts(np.zeros(len(rounds)), weight * rounds.logged, weight)
 
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of each list."""
-        return rounds.list_weight
 
-
-class ClippedIPS(Estimator):
+class ClippedIPS(_WholeLists):
     """IPS with weights cut at a limit: ``mean(min(w, max_weight) * reward)``.
 
     Bottou and others, *Counterfactual reasoning and learning systems*, 2013. Too low, for rewards from 0, by what was
@@ -132,20 +130,16 @@ class ClippedIPS(Estimator):
         limit = _limit(self.max_weight, rounds)
         bounds = None
         if reward_range is not None:
-            least, most = reward_range
-            bounds = (min(least, 0.0) * limit, max(most, 0.0) * limit)
+            low, high = reward_range
+            bounds = (min(low, 0.0) * limit, max(high, 0.0) * limit)
         return Parts(np.minimum(rounds.list_weight, limit) * rounds.logged, bounds=bounds)
-
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of each list, not cut."""
-        return rounds.list_weight
 
     def used(self, rounds: LoggedRounds) -> FloatArray:
         """Return the weight of each list, cut."""
         return np.minimum(rounds.list_weight, _limit(self.max_weight, rounds))
 
 
-class DR(Estimator):
+class DR(_WholeLists):
     """Doubly robust: what a model expects, corrected by the weighed error it made on what was shown.
 
     ``mean(expected + w * (reward - predicted))``. Dudik, Langford and Li, *Doubly robust policy evaluation and
@@ -158,12 +152,8 @@ class DR(Estimator):
         expected, error = _model(rounds, self.name)
         return Parts(expected + rounds.list_weight * error)
 
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of each list."""
-        return rounds.list_weight
 
-
-class SNDR(Estimator):
+class SNDR(_WholeLists):
     """Self-normalised DR: ``mean(expected) + sum(w * (reward - predicted)) / sum(w)``.
 
     Thomas and Brunskill, *Data-efficient off-policy policy evaluation for reinforcement learning*, 2016 (weighted
@@ -175,12 +165,8 @@ class SNDR(Estimator):
         expected, error = _model(rounds, self.name)
         return Parts(expected, rounds.list_weight * error, rounds.list_weight)
 
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of each list."""
-        return rounds.list_weight
 
-
-class SwitchDR(Estimator):
+class SwitchDR(_WholeLists):
     """DR that trusts the model alone where a weight is above a threshold.
 
     ``mean(expected + w * (w <= threshold) * (reward - predicted))``. Wang, Agarwal and Dudik, *Optimal and adaptive
@@ -206,17 +192,13 @@ class SwitchDR(Estimator):
         bounds = _bounds_of_dr(reward_range, _limit(self.threshold, rounds))
         return Parts(expected + self.used(rounds) * error, bounds=bounds)
 
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of each list, not limited."""
-        return rounds.list_weight
-
     def used(self, rounds: LoggedRounds) -> FloatArray:
         """Return the weight of each list, 0 above the threshold."""
         weight = rounds.list_weight
         return np.where(weight <= _limit(self.threshold, rounds), weight, 0.0)
 
 
-class DRos(Estimator):
+class DRos(_WholeLists):
     """DR with optimistic shrinkage: large weights are shrunk, the largest most.
 
     ``mean(expected + s * (reward - predicted))`` with ``s = shrinkage * w / (w ** 2 + shrinkage)``. Su, Dimakopoulou,
@@ -243,10 +225,6 @@ class DRos(Estimator):
         bounds = _bounds_of_dr(reward_range, 0.5 * float(np.sqrt(self._lambda(rounds))))
         return Parts(expected + self.used(rounds) * error, bounds=bounds)
 
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of each list, not shrunk."""
-        return rounds.list_weight
-
     def used(self, rounds: LoggedRounds) -> FloatArray:
         """Return the weight of each list, shrunk."""
         weight = rounds.list_weight
@@ -271,8 +249,8 @@ def _bounds_of_dr(reward_range: tuple[float, float] | None, limit: float) -> tup
     """Return the bounds of a reward in the range, plus a limited weight times the error of a model in the range."""
     if reward_range is None:
         return None
-    least, most = reward_range
-    return least - limit * (most - least), most + limit * (most - least)
+    low, high = reward_range
+    return low - limit * (high - low), high + limit * (high - low)
 
 
 def _above_zero(value: float | None, name: str) -> float | None:

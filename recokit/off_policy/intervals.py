@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from recokit._kernels.segments import segment_sum
 from recokit._stats.intervals import student_quantile, unskewed
+from recokit._utils.options import one_of, require, share, whole
 from recokit.errors import ConfigurationError
 from recokit.typing import FloatArray, IntArray
 
-__all__ = ["Interval", "Parts", "bernstein", "bootstrap", "hall", "interval_of", "student"]
+__all__ = ["Interval", "IntervalOptions", "Parts", "bernstein", "bootstrap", "hall", "student"]
 
 Interval = Literal["hall", "student", "bootstrap", "bernstein"]
 
@@ -147,7 +147,7 @@ def bernstein(parts: Parts, clusters: IntArray | None, confidence: float) -> tup
     if parts.bounds is None or parts.denominator is not None:
         raise ConfigurationError(
             "found interval='bernstein' for an estimator whose rounds have no known bounds; expected one with limited "
-            "weights, such as ClippedIPS(max_weight=20), and reward_range=, the least and most reward of a round; "
+            "weights, such as ClippedIPS(max_weight=20), and reward_range=, the range of a round's reward; "
             "hint: 'hall' and 'bootstrap' need no bounds"
         )
     if clusters is not None:
@@ -165,21 +165,31 @@ def bernstein(parts: Parts, clusters: IntArray | None, confidence: float) -> tup
     return float(np.sqrt(variance / n)), max(mean - reach, low), min(mean + reach, high)
 
 
-def interval_of(
-    parts: Parts, clusters: IntArray | None, kind: Interval, confidence: float, *, resamples: int, seed: int
-) -> tuple[float, float, float]:
-    """Return standard error, low and high end of the named kind."""
-    kinds: dict[str, Callable[[], tuple[float, float, float]]] = {
-        "hall": lambda: hall(parts, clusters, confidence),
-        "student": lambda: student(parts, clusters, confidence),
-        "bootstrap": lambda: bootstrap(parts, clusters, confidence, resamples=resamples, seed=seed),
-        "bernstein": lambda: bernstein(parts, clusters, confidence),
-    }
-    if kind not in kinds:
-        raise ConfigurationError(
-            f"found interval={kind!r}; expected 'hall', 'student', 'bootstrap' or 'bernstein'"
+@dataclass(frozen=True)
+class IntervalOptions:
+    """How the intervals of a report are made: their kind and confidence; resamples and seed are the bootstrap's."""
+
+    kind: Interval = "hall"
+    confidence: float = 0.95
+    resamples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(share, confidence=self.confidence)
+        require(whole(2), resamples=self.resamples)
+        one_of(*get_args(Interval)).check("interval", self.kind)
+
+    def without_bounds(self) -> IntervalOptions:
+        """Return the same for sums that have no bounds worth having, which Bernstein's interval needs."""
+        return replace(self, kind="hall") if self.kind == "bernstein" else self
+
+    def of(self, parts: Parts, clusters: IntArray | None) -> tuple[float, float, float]:
+        """Return standard error, low and high end."""
+        if self.kind == "bootstrap":
+            return bootstrap(parts, clusters, self.confidence, resamples=self.resamples, seed=self.seed)
+        return {"hall": hall, "student": student, "bernstein": bernstein}[self.kind](
+            parts, clusters, self.confidence
         )
-    return kinds[kind]()
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,16 +207,14 @@ class _Totals:
             return cls(parts.plain, np.ones(len(parts.plain)), parts.numerator, parts.denominator)
         n = int(clusters.max()) + 1
 
-        def added(column: FloatArray) -> FloatArray:
-            return segment_sum(column, clusters, n)
+        def added(column: FloatArray | None) -> FloatArray | None:
+            return None if column is None else segment_sum(column, clusters, n)
 
-        below = parts.denominator
-        above = parts.numerator
         return cls(
-            added(parts.plain),
+            segment_sum(parts.plain, clusters, n),
             np.bincount(clusters, minlength=n).astype(np.float64),
-            None if above is None else added(above),
-            None if below is None else added(below),
+            added(parts.numerator),
+            added(parts.denominator),
         )
 
     def values(self, times: IntArray) -> FloatArray:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from recokit.errors import ConfigurationError, DataError
+from recokit._utils.options import above, require, whole
+from recokit.errors import DataError
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["frequency_propensity", "logistic_propensity"]
@@ -52,8 +51,7 @@ def frequency_propensity(
             codes, n = _codes(column, name, len(shown))
             group = np.unique(group * n + codes, return_inverse=True)[1].astype(np.int64)
     cell = np.unique(group * n_items + shown, return_inverse=True)[1]
-    found: FloatArray = np.bincount(cell)[cell] / np.bincount(group)[group]
-    return found
+    return np.asarray(np.bincount(cell)[cell] / np.bincount(group)[group])
 
 
 def logistic_propensity(
@@ -94,10 +92,8 @@ def logistic_propensity(
     >>> found[:2].round(1).tolist(), found[500:502].round(1).tolist()
     ([0.2, 0.8], [0.8, 0.8])
     """
-    if not regularization > 0 or max_iterations < 1:
-        raise ConfigurationError(
-            f"found regularization={regularization}, max_iterations={max_iterations}; expected both above 0"
-        )
+    require(above(0), regularization=regularization)
+    require(whole(1), max_iterations=max_iterations)
     shown, n_items = _codes(item, "item", None)
     block = np.asarray(features, np.float64)
     if block.ndim != 2 or len(block) != len(shown) or not np.isfinite(block).all():
@@ -109,9 +105,7 @@ def logistic_propensity(
     spread = block.std(axis=0)
     scaled = (block - block.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     model = LogisticRegression(C=1.0 / regularization, max_iter=max_iterations).fit(scaled, shown)
-    chances: Any = model.predict_proba(scaled)
-    found: FloatArray = chances[np.arange(len(shown)), shown]
-    return found
+    return np.asarray(model.predict_proba(scaled)[np.arange(len(shown)), shown])
 
 
 def _codes(column: AnyArray, name: str, n: int | None) -> tuple[IntArray, int]:

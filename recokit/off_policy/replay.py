@@ -14,7 +14,7 @@ from recokit._utils.progress import progress_bar
 from recokit.data import Ragged, Requests, Window
 from recokit.debias import ImpressionLog
 from recokit.errors import DataError
-from recokit.protocols import Runnable
+from recokit.protocols import DrawsAtRandom, Runnable, traits_of
 from recokit.result import Recommendations
 from recokit.trace import Status
 from recokit.training import require_fitted_before
@@ -117,7 +117,7 @@ def replay(
     lists = _Lists.of(log)
     stages = {node.name: node.stage for node in runner if not node.name.startswith("fallback.")}
     require_fitted_before(stages, lists.requests(np.arange(len(lists)), seed))
-    drawing = next((name for name, stage in stages.items() if hasattr(stage, "propensity")), None)
+    drawing = next((name for name, stage in stages.items() if isinstance(stage, DrawsAtRandom)), None)
     along = None if drawing is None else runner.replace(drawing, _Along(stages[drawing]))
     item, target = np.zeros(len(log), np.int64), np.full(len(log), np.nan)
     answered = np.zeros(len(Status), np.int64)
@@ -229,7 +229,7 @@ class _Along:
     @property
     def requires(self) -> tuple[str, ...]:
         """What the objective requires."""
-        return tuple(getattr(self.objective, "requires", ()))
+        return traits_of(self.objective).requires
 
     @property
     def pool(self) -> int | None:

@@ -7,9 +7,9 @@ from typing import Protocol, Self
 import numpy as np
 
 from recokit._kernels.hashing import mix
-from recokit._utils.params import Configured
+from recokit._utils.options import above, check_options, whole
+from recokit._utils.params import Configured, require_fitted
 from recokit.data.impressions import ImpressionLog
-from recokit.errors import ConfigurationError, NotFittedError
 from recokit.typing import FloatArray, IntArray
 
 __all__ = ["ItemReward", "RewardModel"]
@@ -64,11 +64,8 @@ class ItemReward(Configured):
     """
 
     def __init__(self, *, prior: float = 20.0, n_folds: int = 2) -> None:
-        if not prior > 0 or n_folds < 2:
-            raise ConfigurationError(
-                f"found prior={prior}, n_folds={n_folds}; expected a prior above 0 and at least 2 parts"
-            )
         self.prior, self.n_folds = prior, n_folds
+        check_options(self, {"prior": above(0), "n_folds": whole(2)})
 
     def fit(self, impressions: ImpressionLog) -> Self:
         """Add up rewards by item and place, for each part of the lists without it."""
@@ -99,13 +96,11 @@ class ItemReward(Configured):
         NotFittedError
             Before ``fit``.
         """
-        if not hasattr(self, "level_"):
-            raise NotFittedError("found ItemReward before fit; expected ItemReward().fit(impressions)")
+        require_fitted(self, "level_", "ItemReward().fit(impressions)")
         fold = self._fold(impressions.group)
         place = np.where(impressions.position < self.level_.shape[1], impressions.position, 0)
         item = np.where(impressions.item < self.ratio_.shape[1], impressions.item, 0)
-        found: FloatArray = self.level_[fold, place] * self.ratio_[fold, item]
-        return found
+        return np.asarray(self.level_[fold, place] * self.ratio_[fold, item])
 
     def _fold(self, group: IntArray) -> IntArray:
         fold: IntArray = (mix(group.astype(np.uint64)) % np.uint64(self.n_folds)).astype(np.int64)

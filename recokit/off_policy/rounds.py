@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,8 +16,7 @@ __all__ = ["LoggedRounds"]
 #: What a sum of probabilities may exceed 1 by after rounding.
 _ROUNDING = 1e-9
 
-_CHANCES = ("propensity", "target", "marginal_propensity", "marginal_target")
-_NUMBERS = ("reward", "predicted", "expected", "expected_next")
+_WHOLE = ("round", "position", "cluster")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,43 +79,22 @@ class LoggedRounds:
     cluster: IntArray | None = None
 
     def __post_init__(self) -> None:
-        for part in fields(self):
-            given = getattr(self, part.name)
-            if given is not None:
-                whole = part.name in ("round", "position", "cluster")
-                column = _whole(given, part.name) if whole else np.asarray(given, np.float64)
-                object.__setattr__(self, part.name, column)
+        columns = {name: column for name, column in vars(self).items() if column is not None}
+        for name, column in columns.items():
+            columns[name] = _whole(column, name) if name in _WHOLE else np.asarray(column, np.float64)
+            object.__setattr__(self, name, columns[name])
         if self.reward.ndim != 1 or not len(self.reward):
             raise DataError(
                 f"found rewards of shape {self.reward.shape}; expected (M,) with at least one impression"
             )
-        for part in fields(self):
-            column = getattr(self, part.name)
-            if column is not None and column.shape != self.reward.shape:
+        for name, column in columns.items():
+            if column.shape != self.reward.shape:
                 raise DataError(
-                    f"found {part.name} of shape {column.shape}; expected {self.reward.shape}, one for each reward"
+                    f"found {name} of shape {column.shape}; expected {self.reward.shape}, one for each reward"
                 )
-        self._check_values()
+        for name, column in columns.items():
+            _check_values(name, column)
         self._check_places()
-
-    def _check_values(self) -> None:
-        for name in _NUMBERS:
-            column = getattr(self, name)
-            if column is not None:
-                hint = "leave out rounds whose outcome is not known" if name == "reward" else "see ItemReward"
-                _require(np.isfinite(column), column, name, f"finite numbers; hint: {hint}")
-        for name in _CHANCES:
-            column = getattr(self, name)
-            if column is None:
-                continue
-            if name.endswith("propensity"):
-                expected = (
-                    "above 0 and up to 1: what was shown had a chance; hint: where it was not logged, see "
-                    "frequency_propensity and logistic_propensity"
-                )
-                _require((column > 0) & (column <= 1 + _ROUNDING), column, name, expected)
-            else:
-                _require((column >= 0) & (column <= 1 + _ROUNDING), column, name, "a probability, 0 to 1")
 
     def _check_places(self) -> None:
         if self.position is not None:
@@ -171,8 +149,8 @@ class LoggedRounds:
     def _starts(self) -> IntArray:
         if self.round is None:
             return np.arange(len(self.reward))
-        found = self._sorted(self.round)
-        return np.flatnonzero(np.concatenate([[True], found[1:] != found[:-1]]))
+        number = self._sorted(self.round)
+        return np.flatnonzero(np.concatenate([[True], number[1:] != number[:-1]]))
 
     @cached_property
     def _counts(self) -> IntArray:
@@ -189,18 +167,16 @@ class LoggedRounds:
 
     def matrix(self, column: FloatArray, empty: float = 0.0) -> FloatArray:
         """Return a column as (n, width) float64, one row for each round; ``empty`` behind the end of short lists."""
-        found = self._sorted(column)
+        values = self._sorted(column)
         if (self._counts == self.width).all():
-            full: FloatArray = found.reshape(len(self), self.width)
-            return full
+            return np.asarray(values.reshape(len(self), self.width))
         whole = np.full((len(self), self.width), empty)
-        whole[self._row, np.arange(len(found)) - self._starts[self._row]] = found
+        whole[self._row, np.arange(len(values)) - self._starts[self._row]] = values
         return whole
 
     def totals(self, column: FloatArray) -> FloatArray:
         """Return the sum of a column over each round's list, (n,) float64."""
-        added: FloatArray = self.matrix(column).sum(axis=1)
-        return added
+        return np.asarray(self.matrix(column).sum(axis=1))
 
     # -- what estimators read --------------------------------------------------------------------------
 
@@ -238,8 +214,7 @@ class LoggedRounds:
     @cached_property
     def list_weight(self) -> FloatArray:
         """How much likelier the target policy shows the whole list, (n,) float64."""
-        weight: FloatArray = self.matrix(self.target / self.propensity, 1.0).prod(axis=1)
-        return weight
+        return np.asarray(self.matrix(self.target / self.propensity, 1.0).prod(axis=1))
 
     @cached_property
     def place_weight(self) -> FloatArray:
@@ -252,13 +227,12 @@ class LoggedRounds:
         """Return a column of a reward model; ConfigurationError where it was not given."""
         if name == "expected_next" and self.expected_next is None:
             name = "expected"
-        found = getattr(self, name)
-        if found is None:
+        column: FloatArray | None = vars(self)[name]
+        if column is None:
             raise ConfigurationError(
                 f"found no {name}= in the rounds, which {needed_by} needs; expected what a reward model predicts; "
                 "hint: ItemReward is one; IPS, SNIPS, IIPS and RIPS need none"
             )
-        column: FloatArray = found
         return column
 
     @cached_property
@@ -266,17 +240,33 @@ class LoggedRounds:
         """Number of each round's cluster from 0, (n,) int64; None where each round is its own."""
         if self.cluster is None:
             return None
-        found = self._sorted(self.cluster)[self._starts]
-        codes: IntArray = np.unique(found, return_inverse=True)[1].astype(np.int64)
-        return codes
+        of_rounds = self._sorted(self.cluster)[self._starts]
+        return np.asarray(np.unique(of_rounds, return_inverse=True)[1], np.int64)
 
 
-def _whole(given: Any, name: str) -> IntArray:
-    column = np.asarray(given)
-    if column.dtype.kind not in "iu":
-        number = column.astype(np.float64)
-        _require(np.isfinite(number) & (number == np.floor(number)), number, name, "whole numbers")
-    return column.astype(np.int64)
+def _whole(column: AnyArray, name: str) -> IntArray:
+    values = np.asarray(column)
+    if values.dtype.kind not in "iu":
+        values = values.astype(np.float64)
+        _require(np.isfinite(values) & (values == np.floor(values)), values, name, "whole numbers")
+    return values.astype(np.int64)
+
+
+def _check_values(name: str, column: AnyArray) -> None:
+    """Raise DataError for probabilities that are none, and for rewards and predictions that are not finite."""
+    if name in _WHOLE:
+        return
+    if name.endswith("propensity"):
+        expected = (
+            "above 0 and up to 1: what was shown had a chance; hint: where it was not logged, see "
+            "frequency_propensity and logistic_propensity"
+        )
+        _require((column > 0) & (column <= 1 + _ROUNDING), column, name, expected)
+    elif name.endswith("target"):
+        _require((column >= 0) & (column <= 1 + _ROUNDING), column, name, "a probability, 0 to 1")
+    else:
+        hint = "leave out rounds whose outcome is not known" if name == "reward" else "see ItemReward"
+        _require(np.isfinite(column), column, name, f"finite numbers; hint: {hint}")
 
 
 def _require(ok: BoolArray, values: AnyArray, name: str, expected: str) -> None:

@@ -12,7 +12,19 @@ from recokit.typing import FloatArray
 __all__ = ["IIPS", "RIPS", "SNIIPS", "SNRIPS", "CascadeDR", "PseudoInverse"]
 
 
-class IIPS(Estimator):
+class _Places(Estimator):
+    def weights(self, rounds: LoggedRounds) -> FloatArray:
+        """Return the weight of each place, (n, width)."""
+        return rounds.place_weight
+
+
+class _Cascade(Estimator):
+    def weights(self, rounds: LoggedRounds) -> FloatArray:
+        """Return the weight of the list down to each place, (n, width)."""
+        return rounds.cascade_weight
+
+
+class IIPS(_Places):
     """Independent IPS: the reward of a place depends on its item alone, not on the rest of the list.
 
     ``mean(sum over places of w[place] * reward[place])``; Li, Abbasi-Yadkori, Kveton, Muthukrishnan, Vinay and Wen,
@@ -25,12 +37,8 @@ class IIPS(Estimator):
         """Return the weighed reward of each list."""
         return Parts(_dot(rounds.place_weight, rounds.rewards))
 
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of each place."""
-        return rounds.place_weight
 
-
-class SNIIPS(Estimator):
+class SNIIPS(_Places):
     """Self-normalised IIPS: ``sum(w * reward) / mean(w)`` over all places, per list.
 
     As :class:`IIPS`, and as steady against :class:`IIPS` as SNIPS is against IPS.
@@ -40,12 +48,8 @@ class SNIIPS(Estimator):
         """Return the weighed reward and the mean weight of each list."""
         return _self_normalised(rounds, rounds.place_weight)
 
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of each place."""
-        return rounds.place_weight
 
-
-class RIPS(Estimator):
+class RIPS(_Cascade):
     """Reward-interaction IPS: the reward of a place depends on its item and those above, as where users read down.
 
     ``mean(sum over places of w[1] * ... * w[place] * reward[place])``; McInerney, Brost, Chandar, Mehrotra and
@@ -56,24 +60,16 @@ class RIPS(Estimator):
         """Return the weighed reward of each list."""
         return Parts(_dot(rounds.cascade_weight, rounds.rewards))
 
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of the list down to each place."""
-        return rounds.cascade_weight
 
-
-class SNRIPS(Estimator):
+class SNRIPS(_Cascade):
     """Self-normalised RIPS: ``sum(w * reward) / mean(w)`` over all places, per list, with RIPS' weights."""
 
     def parts(self, rounds: LoggedRounds, reward_range: tuple[float, float] | None = None) -> Parts:
         """Return the weighed reward and the mean weight of each list."""
         return _self_normalised(rounds, rounds.cascade_weight)
 
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of the list down to each place."""
-        return rounds.cascade_weight
 
-
-class CascadeDR(Estimator):
+class CascadeDR(_Cascade):
     """Doubly robust for users who read down: RIPS, with a model for each place given the places above.
 
     ``mean(sum over places of w[..place] * (reward - predicted) + w[..place - 1] * expected_next)``; Kiyohara and
@@ -90,12 +86,8 @@ class CascadeDR(Estimator):
         expected = rounds.matrix(rounds.column("expected_next", self.name))
         return Parts(_dot(weight, error) + _dot(above, expected))
 
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of the list down to each place."""
-        return rounds.cascade_weight
 
-
-class PseudoInverse(Estimator):
+class PseudoInverse(_Places):
     """Pseudo-inverse: the reward of a whole list is a sum over its places, which nobody has to observe one by one.
 
     ``mean((sum over places of w[place] - places + 1) * summed reward)``: Swaminathan, Krishnamurthy, Agarwal, Dudik,
@@ -110,14 +102,9 @@ class PseudoInverse(Estimator):
         weight = rounds.place_weight
         return Parts((weight.sum(axis=1) - weight.shape[1] + 1.0) * rounds.logged)
 
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Return the weight of each place."""
-        return rounds.place_weight
-
 
 def _dot(weight: FloatArray, value: FloatArray) -> FloatArray:
-    added: FloatArray = np.einsum("nk,nk->n", weight, value)
-    return added
+    return np.asarray(np.einsum("nk,nk->n", weight, value))
 
 
 def _self_normalised(rounds: LoggedRounds, weight: FloatArray) -> Parts:
