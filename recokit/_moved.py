@@ -6,14 +6,17 @@ classes and attributes in models that the last release saved, which load without
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import warnings
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["MOVED", "SAVED_CLASSES", "SAVED_MODULES", "moved_from", "saved_class", "stand_in"]
+__all__ = ["MOVED", "SAVED_CLASSES", "SAVED_MODULES", "moved_from", "renamed", "saved_class", "stand_in"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _names(old: str, new: str, names: str) -> dict[str, str]:
@@ -51,6 +54,8 @@ MOVED = {
     ),
     **_names("recokit.data.state", "recokit.data", "from_state load_state save_state to_state"),
     **_names("recokit.data.validation", "recokit.data", "ValidationLimits ValidationReport validate"),
+    "recokit.debugger.Watch": "recokit.debugger.TrafficSample",
+    "recokit.debugger.localise": "recokit.debugger.find_segment",
     **_names("recokit.monitoring.alerts", "recokit.monitoring", "Alert AlertRule Alerts Reading"),
     **_names("recokit.monitoring.drift", "recokit.monitoring", "DriftLimits DriftMonitor DriftReport"),
     **_names("recokit.monitoring.feature_log", "recokit.monitoring", "FeatureLog"),
@@ -99,6 +104,37 @@ def stand_in(module: str) -> None:
     old = ModuleType(module, f"{module} has moved; see :data:`recokit._moved.MOVED`.")
     old.__dict__["__getattr__"] = moved_from(module)
     sys.modules.setdefault(module, old)
+
+
+def renamed(**names: str) -> Callable[[Function], Function]:
+    """Return a decorator of functions whose keyword arguments have new names: the old ones warn.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> find = renamed(least="min_users")(lambda *, min_users: min_users)
+    >>> with warnings.catch_warnings(record=True) as heard:
+    ...     warnings.simplefilter("always")
+    ...     print(find(least=5), heard[0].message)
+    5 least= is called min_users= now (the old name goes in the next release)
+    """
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            for old in names.keys() & options:
+                warnings.warn(
+                    f"{old}= is called {names[old]}= now (the old name goes in the next release)",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+                options[names[old]] = options.pop(old)
+            return function(*args, **options)
+
+        decorated: Any = call
+        return decorated  # type: ignore[no-any-return]
+
+    return decorate
 
 
 #: The module, below recokit, of the classes that lay in another one when the last release saved them.

@@ -20,6 +20,7 @@ GONE = {
     "recokit.data.events": "AsOf EventIndex KeyedEvents Keyspace Known Moments",
     "recokit.data.state": "from_state load_state save_state to_state",
     "recokit.data.validation": "ValidationLimits ValidationReport validate",
+    "recokit.debugger": "Watch localise",
     "recokit.metrics": "Judged",
     "recokit.monitoring.alerts": "Alert AlertRule Alerts Reading",
     "recokit.monitoring.drift": "DriftLimits DriftMonitor DriftReport",

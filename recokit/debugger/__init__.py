@@ -4,6 +4,7 @@
 they find is a :class:`Finding` each, ranked in a :class:`Diagnosis`.
 """
 
+from recokit._moved import moved_from
 from recokit.debugger.captured import load_trace, save_trace
 from recokit.debugger.checks import CHECKS, Check
 from recokit.debugger.checks.candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
@@ -21,8 +22,8 @@ from recokit.debugger.item_fate import Answer
 from recokit.debugger.population import PopulationDiagnosis
 from recokit.debugger.report_page import RequestPage
 from recokit.debugger.scan import RankerScan, Scan, SourceScan, Vectors
-from recokit.debugger.segments import Segment, localise
-from recokit.debugger.traffic_sample import Watch
+from recokit.debugger.segments import Segment, find_segment
+from recokit.debugger.traffic_sample import TrafficSample
 from recokit.protocols import Runnable
 
 __all__ = [
@@ -63,9 +64,11 @@ __all__ = [
     "SourceScan",
     "StageErrors",
     "StageTimes",
+    "TrafficSample",
     "Vectors",
-    "Watch",
+    "find_segment",
     "load_trace",
-    "localise",
     "save_trace",
 ]
+
+__getattr__ = moved_from(__name__)

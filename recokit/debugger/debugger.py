@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._moved import renamed
 from recokit.data import Dataset, Requests
 from recokit.data.segments import segments_by
 from recokit.debugger.checks import CHECKS, Check
@@ -16,9 +17,9 @@ from recokit.debugger.diagnosis import Diagnosis, figures_of, funnel_of, gaps_of
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.item_fate import Answer, depth_of
 from recokit.debugger.population import PopulationDiagnosis
-from recokit.debugger.replay import Gatherer, asked_again, feature_scale, run_again, translated
+from recokit.debugger.replay import Replayer, feature_scale, replay, single_request, translated
 from recokit.debugger.scan import Scan, offered_in, probes_of, scan_rankers, scan_source
-from recokit.debugger.traffic_sample import Watch
+from recokit.debugger.traffic_sample import TrafficSample
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role, Runnable
 from recokit.trace import Trace
@@ -33,7 +34,7 @@ TIMED = 8
 #: Users whose requests a scan runs, and items that it asks the sources with.
 SCANNED, PROBES = 16, 200
 #: Labels that a column of the users may have to tell segments apart.
-MOST_LABELS = 30
+MAX_LABELS = 30
 
 
 class RecommendationDebugger:
@@ -84,7 +85,7 @@ class RecommendationDebugger:
         self.pipeline, self.known_good, self.baseline = pipeline, known_good, baseline
         self.checks, self.budget_ms = tuple(checks), budget_ms
         self.scanned = Scan()
-        self._gatherer = Gatherer(pipeline, baseline, known_good, budget_ms / 1e3)
+        self._replayer = Replayer(pipeline, baseline, known_good, budget_ms / 1e3)
 
     # -- one user ----------------------------------------------------------------------------------
 
@@ -105,7 +106,7 @@ class RecommendationDebugger:
         Diagnosis
         """
         requests = self.pipeline.requests([user], k, **options)
-        return next(self._diagnosed(self._gatherer.evidence(requests, [user], scan=self.scanned), [user]))
+        return next(self._diagnosed(self._replayer.evidence(requests, [user], scan=self.scanned), [user]))
 
     def diagnose_trace(self, trace: Trace, row: int = 0) -> Diagnosis:
         """Diagnose a live request, or a saved one, from its trace.
@@ -128,12 +129,12 @@ class RecommendationDebugger:
             raise IndexError(f"found row {row}; expected 0 to {len(trace.requests) - 1}")
         users = [None] * len(trace.requests) if trace.users is None else list(trace.users)
         if any(event.after is not None for event in trace.events):
-            evidences = self._gatherer.evidence(trace.requests, users, trace=trace, scan=self.scanned)
+            evidences = self._replayer.evidence(trace.requests, users, trace=trace, scan=self.scanned)
             found = [evidence for place, evidence in enumerate(evidences) if place == row]
             return next(self._diagnosed(iter(found), [users[row]]))
-        one = asked_again(trace.requests, row)
+        one = single_request(trace.requests, row)
         return next(
-            self._diagnosed(self._gatherer.evidence(one, [users[row]], scan=self.scanned), [users[row]])
+            self._diagnosed(self._replayer.evidence(one, [users[row]], scan=self.scanned), [users[row]])
         )
 
     def _diagnosed(self, evidences: Iterator[Evidence], users: Sequence[Any]) -> Iterator[Diagnosis]:
@@ -194,15 +195,16 @@ class RecommendationDebugger:
             if not scale:
                 reference = self.pipeline if self.baseline is None else self.baseline
                 few = translated(part, some, self.pipeline, reference)
-                scale = feature_scale(run_again(reference, few, self.budget_ms / 1e3))
-            gathered = self._gatherer.evidence(part, some, scan=self.scanned, scale=scale)
+                scale = feature_scale(replay(reference, few, self.budget_ms / 1e3))
+            gathered = self._replayer.evidence(part, some, scan=self.scanned, scale=scale)
             diagnoses += self._diagnosed(gathered, some)
         placed = list(diagnoses)
         for place, row in enumerate(row for rows in _batches(len(users)) for row in rows):
             placed[row] = diagnoses[place]
         return PopulationDiagnosis(tuple(placed), self._segments(users, placed, requests, history, by))
 
-    def watch(self, *, share: float = 0.01, most: int = 1_000) -> Watch:
+    @renamed(most="max_requests")
+    def watch(self, *, share: float = 0.01, max_requests: int = 1_000) -> TrafficSample:
         """Return an observer that samples live requests, for :meth:`diagnose_watched`.
 
         Give it to the pipeline: ``Pipeline(..., observers=[watch])``; the debugger may be made before or after.
@@ -211,13 +213,13 @@ class RecommendationDebugger:
         ----------
         share : float, default 0.01
             Of the requests.
-        most : int, default 1000
+        max_requests : int, default 1000
             Requests kept, the latest.
         """
-        return Watch(share=share, most=most)
+        return TrafficSample(share=share, max_requests=max_requests)
 
     def diagnose_watched(
-        self, watch: Watch, *, history: Dataset | None = None, by: Any = "activity"
+        self, watch: TrafficSample, *, history: Dataset | None = None, by: Any = "activity"
     ) -> PopulationDiagnosis:
         """Diagnose the requests that an observer kept, each as of its own time and with the live values it read."""
         kept = watch.take()
@@ -225,7 +227,7 @@ class RecommendationDebugger:
             diagnosis
             for one in kept
             for diagnosis in self._diagnosed(
-                self._gatherer.evidence(one.requests, [one.user], scan=self.scanned), [one.user]
+                self._replayer.evidence(one.requests, [one.user], scan=self.scanned), [one.user]
             )
         ]
         users, asked = [one.user for one in kept], [one.requests for one in kept]
@@ -250,7 +252,7 @@ class RecommendationDebugger:
                 found[name] = _labels(segments_by(history, one), history.user_ids, users)
         schema = self.pipeline.schema
         for name, column in schema.users.categorical.items():
-            if len(column.labels) <= MOST_LABELS:
+            if len(column.labels) <= MAX_LABELS:
                 found.setdefault(name, _labels(column, schema.user_ids, users))
         # What the request says of its user holds for it, whatever the user's table says.
         return {**found, **_context(requests)}
@@ -287,13 +289,13 @@ class RecommendationDebugger:
     ) -> Scan:
         schema = self.pipeline.schema
         budget = self.budget_ms / 1e3
-        trace, usual = run_again(self.pipeline, requests, budget), None
+        trace, usual = replay(self.pipeline, requests, budget), None
         stages, usual_stages = {node.name: node.stage for node in self.pipeline}, {}
-        pinned, codes, theirs = dict(trace.requests.pinned), self._gatherer.codes, None
+        pinned, codes, theirs = dict(trace.requests.pinned), self._replayer.codes, None
         offered = offered_in(trace)
         if self.baseline is not None:
             translated_again = translated(requests, some, self.pipeline, self.baseline)
-            usual = run_again(self.baseline, replace(translated_again, pinned=pinned), budget)
+            usual = replay(self.baseline, replace(translated_again, pinned=pinned), budget)
             usual_stages = {node.name: node.stage for node in self.baseline}
             pinned |= usual.requests.pinned
             # A broken source offers items that nobody is offered otherwise: the baseline tells which matter.
@@ -345,7 +347,7 @@ class RecommendationDebugger:
                 f"found item {item!r}, which is not in the catalogue; expected one that is"
             )
         requests = self.pipeline.requests([user], k, **options)
-        trace = run_again(self.pipeline, requests, self.budget_ms / 1e3)
+        trace = replay(self.pipeline, requests, self.budget_ms / 1e3)
         location = trace.locate(0, code)
         if location.fate != "not retrieved" or not depth:
             return Answer(location)
@@ -367,9 +369,9 @@ class RecommendationDebugger:
         budget = self.budget_ms / 1e3
         for user in users:
             requests = self.pipeline.requests([user], k, **options)
-            mine = run_again(self.pipeline, requests, budget)
+            mine = replay(self.pipeline, requests, budget)
             asked = translated(requests, [user], self.pipeline, other)
-            theirs = run_again(other, replace(asked, pinned=mine.requests.pinned), budget)
+            theirs = replay(other, replace(asked, pinned=mine.requests.pinned), budget)
             place = first_difference(mine, theirs, self.pipeline.schema.item_ids, other.schema.item_ids)
             first[place] = first.get(place, 0) + 1
         return Comparison(first)
@@ -405,6 +407,6 @@ def _context(requests: Requests | Sequence[Requests]) -> dict[str, tuple[str, ..
     found = {}
     for name in sorted(shared):
         values = tuple(str(value) for part in parts for value in part.columns[name].tolist())
-        if 1 < len(set(values)) <= MOST_LABELS:
+        if 1 < len(set(values)) <= MAX_LABELS:
             found[name] = values
     return found

@@ -12,7 +12,7 @@ import numpy as np
 from recokit._utils.report import Content, Report, Table
 from recokit.debugger.diagnosis import HEALTHY, Diagnosis
 from recokit.debugger.finding import Finding, Severity
-from recokit.debugger.segments import Segment, localise
+from recokit.debugger.segments import Segment, find_segment
 from recokit.typing import BoolArray
 
 __all__ = ["PopulationDiagnosis"]
@@ -99,7 +99,7 @@ class PopulationDiagnosis(Report):
     def _segment(self, having: BoolArray) -> Segment | None:
         if not having.any() or having.all():
             return None
-        found = localise(having.astype(np.float64), self.segments)
+        found = find_segment(having.astype(np.float64), self.segments)
         return found if found is not None and found.inside >= CARRIES and found.effect >= 0.25 else None
 
     def _scope(self, code: str, having: BoolArray) -> str:

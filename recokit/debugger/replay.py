@@ -1,4 +1,4 @@
-"""Gathering: requests run again, here and on the baseline, as evidence of each user."""
+"""Replayer: requests run again, here and on the baseline, as evidence of each user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recokit.protocols import Runnable
 from recokit.trace import Trace
 from recokit.typing import IntArray
 
-__all__ = ["Gatherer", "asked_again", "feature_scale", "run_again", "translated"]
+__all__ = ["Replayer", "feature_scale", "replay", "single_request", "translated"]
 
 #: How often a request that looks slow is run again at most, and where no run of the baseline was as slow.
 AGAIN, SURE = 12, 5
@@ -29,7 +29,7 @@ NOT_SCANNED = Scan()
 
 
 @dataclass(frozen=True, eq=False)
-class Gatherer:
+class Replayer:
     """Runs requests on a pipeline and its baseline, with the same live values, unseen by observers.
 
     Parameters
@@ -104,7 +104,7 @@ class Gatherer:
         )
 
     def _run(self, pipeline: Runnable, requests: Requests) -> Trace:
-        return run_again(pipeline, requests, self.budget)
+        return replay(pipeline, requests, self.budget)
 
     def _times(self, runs: Sequence[tuple[Runnable, Requests, Trace]]) -> list[dict[str, float]]:
         """Return what each stage takes, and the whole under "", here and in the baseline.
@@ -166,14 +166,14 @@ def _lower_quartile(values: list[float]) -> float:
 USUALLY: tuple[Callable[[list[float]], float], ...] = (min, _lower_quartile)
 
 
-def run_again(pipeline: Runnable, requests: Requests, budget: float) -> Trace:
+def replay(pipeline: Runnable, requests: Requests, budget: float) -> Trace:
     """Run requests with everything captured, side effects off, in the debugger's own time."""
     return pipeline.run(
         requests, capture="full", budget_ms=1e3 * PATIENCE * budget * len(requests), observe=False
     ).trace
 
 
-def asked_again(requests: Requests, row: int) -> Requests:
+def single_request(requests: Requests, row: int) -> Requests:
     """Return one row of an earlier run's requests, to be asked again, with the live values that it read.
 
     It holds on to nothing else of that run.

@@ -1,4 +1,4 @@
-"""Localisation: which segment carries a fault or a drop, among single segments and their combinations."""
+"""Which segment carries a fault or a drop, among single segments and their combinations."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recokit._moved import renamed
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["Segment", "localise"]
+__all__ = ["Segment", "find_segment"]
 
 #: Segments of one dimension that are looked at, the largest first.
-MOST_LABELS = 50
+MAX_LABELS = 50
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,13 @@ class Segment:
         )
 
 
-def localise(
+@renamed(least="min_users")
+def find_segment(
     values: Sequence[float] | AnyArray,
     segments: Mapping[str, Sequence[str]],
     *,
     depth: int = 3,
-    least: int = 5,
+    min_users: int = 5,
     alpha: float = 0.05,
 ) -> Segment | None:
     """Find the segment whose users have larger values than all others.
@@ -81,7 +83,7 @@ def localise(
         Label of each user, by dimension, such as ``{"country": [...], "device": [...]}``. Empty labels are none.
     depth : int, default 3
         Most dimensions in a combination.
-    least : int, default 5
+    min_users : int, default 5
         Fewest users of a segment, and outside it.
     alpha : float, default 0.05
         Largest probability of the difference by chance, after the correction. One-sided; exact (hypergeometric) for
@@ -102,7 +104,7 @@ def localise(
     >>> country = ["NL"] * 20 + ["DE"] * 20
     >>> device = ["app", "web"] * 20
     >>> fell = [1.0 if c == "NL" and d == "app" else 0.0 for c, d in zip(country, device)]
-    >>> localise(fell, {"country": country, "device": device}).name
+    >>> find_segment(fell, {"country": country, "device": device}).name
     'country=NL and device=app'
     """
     value = np.asarray(values, np.float64)
@@ -111,9 +113,9 @@ def localise(
             raise DataError(
                 f"found {len(labels)} labels of {name!r}; expected {len(value)}, one for each value"
             )
-    if len(value) < 2 * least or np.ptp(value) == 0:
+    if len(value) < 2 * min_users or np.ptp(value) == 0:
         return None
-    cells = list(_cells(segments, len(value), depth, least))
+    cells = list(_cells(segments, len(value), depth, min_users))
     found: list[tuple[float, int, Segment]] = []
     for where, inside in cells:
         here, there = float(value[inside].mean()), float(value[~inside].mean())
@@ -131,7 +133,7 @@ def localise(
 
 
 def _cells(
-    segments: Mapping[str, Sequence[str]], n: int, depth: int, least: int
+    segments: Mapping[str, Sequence[str]], n: int, depth: int, min_users: int
 ) -> Iterator[tuple[dict[str, str], BoolArray]]:
     coded = {name: _coded(labels) for name, labels in segments.items()}
     for size in range(1, depth + 1):
@@ -144,14 +146,14 @@ def _cells(
                 known &= codes >= 0
             for cell in np.unique(key[known]):
                 inside = known & (key == cell)
-                if least <= int(inside.sum()) <= n - least:
+                if min_users <= int(inside.sum()) <= n - min_users:
                     first = int(np.flatnonzero(inside)[0])
                     yield {name: str(segments[name][first]) for name in names}, inside
 
 
 def _coded(labels: Sequence[str]) -> tuple[list[str], IntArray]:
     kinds, counts = np.unique(np.array(labels, object).astype(str), return_counts=True)
-    kept = [kinds[i] for i in np.argsort(-counts, kind="stable") if kinds[i]][:MOST_LABELS]
+    kept = [kinds[i] for i in np.argsort(-counts, kind="stable") if kinds[i]][:MAX_LABELS]
     place = {label: i for i, label in enumerate(kept)}
     return kept, np.array([place.get(str(label), -1) for label in labels], np.int64)
 

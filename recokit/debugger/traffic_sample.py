@@ -1,4 +1,4 @@
-"""Watch: an observer that samples live requests for the debugger."""
+"""TrafficSample: an observer that samples live requests for the debugger."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.hashing import row_seeds
+from recokit._moved import renamed
+from recokit._utils.options import between, check_options, whole
 from recokit.data import Requests
-from recokit.debugger.replay import asked_again
-from recokit.errors import ConfigurationError
+from recokit.debugger.replay import single_request
 from recokit.trace import Trace
 
-__all__ = ["Sampled", "Watch"]
+__all__ = ["Sampled", "TrafficSample"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Sampled:
     requests: Requests
 
 
-class Watch:
+class TrafficSample:
     """Keeps the latest of a sample of the live requests; memory is bounded and nothing is computed while serving.
 
     Which requests are taken follows from user and time alone, so all processes that serve take the same ones.
@@ -43,7 +44,7 @@ class Watch:
     ----------
     share : float, default 0.01
         Of the requests.
-    most : int, default 1000
+    max_requests : int, default 1000
         Requests kept, the latest.
 
     Raises
@@ -52,20 +53,18 @@ class Watch:
         If an option is out of range.
     """
 
-    def __init__(self, *, share: float = 0.01, most: int = 1_000) -> None:
-        if not 0 < share <= 1 or most < 1:
-            raise ConfigurationError(
-                f"found share={share} and most={most}; expected above 0 to 1, and at least 1"
-            )
-        self.share, self.most = share, most
-        self._kept: deque[Sampled] = deque(maxlen=most)
+    @renamed(most="max_requests")
+    def __init__(self, *, share: float = 0.01, max_requests: int = 1_000) -> None:
+        self.share, self.max_requests = share, max_requests
+        check_options(self, {"share": between(0, 1, open_low=True), "max_requests": whole(1)})
+        self._kept: deque[Sampled] = deque(maxlen=max_requests)
         self._lock = threading.Lock()
 
     def observe(self, trace: Trace) -> None:
         """Take a sample of a run's requests."""
         keys = row_seeds(0, np.round(1e3 * trace.requests.now).astype(np.int64) ^ trace.requests.user)
         for row in np.flatnonzero(keys < self.share * 2.0**64).tolist():
-            one = asked_again(trace.requests, row)
+            one = single_request(trace.requests, row)
             user = None if trace.users is None else trace.users[row]
             with self._lock:
                 self._kept.append(Sampled(user, one))
@@ -79,4 +78,4 @@ class Watch:
         return len(self._kept)
 
     def __repr__(self) -> str:
-        return f"Watch(share={self.share}, most={self.most}, kept={len(self)})"
+        return f"TrafficSample(share={self.share}, max_requests={self.max_requests}, kept={len(self)})"

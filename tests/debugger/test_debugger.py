@@ -16,7 +16,7 @@ import pytest
 import recokit as rk
 from recokit import candidates, diversity, features, rankers, rules
 from recokit.datasets import make_marketplace
-from recokit.debugger.replay import Gatherer
+from recokit.debugger.replay import Replayer
 
 HEALTHY = "NO_OBVIOUS_ISSUE"
 
@@ -325,7 +325,7 @@ def test_on_a_very_busy_machine_slow_stages_are_told_from_stalls(
     for _ in range(400):
         runs: Any = [(one, [None], one.run(None).trace) for one in (here, usual)]
         # A stage is slow from twice the usual time and a fifth of the budget on; see StageTimes.
-        mine, theirs = Gatherer(here, usual, None, 0.1)._times(runs)  # type: ignore[arg-type]
+        mine, theirs = Replayer(here, usual, None, 0.1)._times(runs)  # type: ignore[arg-type]
         worst = max(theirs, key=lambda name: mine[name] - theirs[name] if name else -1.0)
         told += mine[worst] > 2 * theirs[worst] and mine[worst] - theirs[worst] > 0.02
     assert least <= told / 400 <= most

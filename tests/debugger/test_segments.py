@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recokit.debugger import localise
+from recokit.debugger import find_segment
 from recokit.errors import DataError
 
 
@@ -31,7 +31,7 @@ def test_the_planted_segment_is_found_and_no_other(where: dict[str, str], seed: 
     segments = users(400, seed)
     inside = np.all([np.array(segments[name]) == label for name, label in where.items()], axis=0)
     noise = np.random.default_rng(seed + 100).normal(size=400)
-    found = localise(noise + 2.0 * inside, segments)
+    found = find_segment(noise + 2.0 * inside, segments)
     assert found is not None
     assert dict(found.where) == where
     assert found.n == inside.sum()
@@ -40,27 +40,38 @@ def test_the_planted_segment_is_found_and_no_other(where: dict[str, str], seed: 
 
 
 def test_noise_is_seldom_blamed_on_a_segment() -> None:
-    blamed = [localise(np.random.default_rng(seed).normal(size=200), users(200, seed)) for seed in range(60)]
+    blamed = [
+        find_segment(np.random.default_rng(seed).normal(size=200), users(200, seed)) for seed in range(60)
+    ]
     assert sum(found is not None for found in blamed) <= 6  # 5% each, corrected
     shares = [
-        localise((np.random.default_rng(seed).random(200) < 0.3).astype(float), users(200, seed))
+        find_segment((np.random.default_rng(seed).random(200) < 0.3).astype(float), users(200, seed))
         for seed in range(60)
     ]
     assert sum(found is not None for found in shares) <= 6
 
 
 def test_what_everyone_has_no_segment_carries() -> None:
-    assert localise([1.0] * 40, users(40, 0)) is None
-    assert localise([1.0, 0.0], {"country": ["NL", "DE"]}) is None
+    assert find_segment([1.0] * 40, users(40, 0)) is None
+    assert find_segment([1.0, 0.0], {"country": ["NL", "DE"]}) is None
 
 
 def test_users_without_a_label_are_in_no_segment() -> None:
     labels = ["NL"] * 20 + [""] * 20
-    found = localise([1.0] * 20 + [0.0] * 20, {"country": labels})
+    found = find_segment([1.0] * 20 + [0.0] * 20, {"country": labels})
     assert found is not None and found.name == "country=NL"
-    assert localise([0.0] * 20 + [1.0] * 20, {"country": labels}) is None
+    assert find_segment([0.0] * 20 + [1.0] * 20, {"country": labels}) is None
 
 
 def test_a_label_for_each_value_is_needed() -> None:
     with pytest.raises(DataError, match="1 labels of 'country'; expected 2"):
-        localise([0.0, 1.0], {"country": ["NL"]})
+        find_segment([0.0, 1.0], {"country": ["NL"]})
+
+
+def test_the_smallest_segment_is_an_option_and_its_old_name_warns() -> None:
+    values, labels = [1.0] * 4 + [0.0] * 16, {"country": ["NL"] * 4 + ["DE"] * 16}
+    assert find_segment(values, labels) is None
+    found = find_segment(values, labels, min_users=4)
+    assert found is not None and found.name == "country=NL"
+    with pytest.warns(DeprecationWarning, match="least= is called min_users= now"):
+        assert find_segment(values, labels, least=4) == found  # type: ignore[call-arg]

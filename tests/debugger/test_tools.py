@@ -138,7 +138,7 @@ def test_live_requests_are_sampled_and_diagnosed_as_they_were(
 ) -> None:
     train, _ = market
     stock = rk.Live(np.ones(151), name="stock")
-    watch = rk.RecommendationDebugger.watch(None, share=1.0, most=5)  # type: ignore[arg-type]
+    watch = rk.RecommendationDebugger.watch(None, share=1.0, max_requests=5)  # type: ignore[arg-type]
     pipeline = rk.Pipeline([candidates.Popular(), rules.InStock(stock)], observers=[watch]).fit(train)
     pipeline.recommend(users[:3], now=train.until)
     stock.set(np.zeros(151))
@@ -156,12 +156,12 @@ def test_live_requests_are_sampled_and_diagnosed_as_they_were(
 
 def test_a_sample_is_a_share_of_the_requests(market: tuple[rk.Dataset, rk.Dataset]) -> None:
     train, _ = market
-    watch = rk.debugger.Watch(share=0.2)
+    watch = rk.debugger.TrafficSample(share=0.2)
     pipeline = rk.Pipeline([candidates.Popular()], observers=[watch]).fit(train)
     pipeline.recommend(train.user_ids.decode(np.arange(1, 201)).tolist(), now=train.until)
     assert 20 <= len(watch) <= 60
     with pytest.raises(rk.errors.ConfigurationError, match="share=0"):
-        rk.debugger.Watch(share=0)
+        rk.debugger.TrafficSample(share=0)
 
 
 def test_a_trace_is_read_as_it_is_or_its_request_asked_again(healthy: rk.Pipeline, users: list[Any]) -> None:
