@@ -8,17 +8,17 @@ from typing import Protocol
 
 import numpy as np
 
-from recokit._kernels.slate_limits import CapArrays, FullGroups, LackingGroups, RecentGroups
-from recokit._kernels.slate_order import MOST_PLACES, choose_in_order
+from recokit._kernels.slate_limits import CapArrays, Limits
+from recokit._kernels.slate_order import MAX_PLACES, choose_in_order
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = ["Steering", "best_allowed", "greedy"]
+__all__ = ["Chooser", "best_allowed", "greedy"]
 
 _LOWEST = np.float32(-3e38)
 
 
-class Steering(Protocol):
-    """What chooses among the allowed candidates; an objective bound to its window."""
+class Chooser(Protocol):
+    """Gains of the candidates of a window, by which each place is chosen."""
 
     def gain(self) -> AnyArray: ...
 
@@ -33,7 +33,7 @@ def greedy(
     valid: BoolArray,
     k: IntArray,
     caps: Sequence[CapArrays],
-    steering: Steering | None,
+    chooser: Chooser | None,
     *,
     start: IntArray,
     early: int = 0,
@@ -49,8 +49,8 @@ def greedy(
     caps : sequence of CapArrays
         Kept at every place, except by what stands there already. A row ends where nothing is allowed, and where a
         minimum can no longer be met.
-    steering : Steering, optional
-        Gains; None takes the candidates in the order of the window.
+    chooser : Chooser, optional
+        None takes the candidates in the order of the window.
     start : ndarray of int64, shape (B, K)
         Window positions that stand in the list already, at any place; -1 where it is open.
     early : int, default 0
@@ -61,71 +61,52 @@ def greedy(
     ndarray of int64, shape (B, K)
         Window positions in list order; -1 after a row's end.
     """
-    n_rows, width = valid.shape
     n_places = start.shape[1]
+    if not start.size or not valid.size:
+        return np.full(start.shape, -1, np.int64)
+    if chooser is None and not (start >= 0).any():
+        if not caps:
+            # Nothing to decide: the window is in order, its padding last.
+            ends = np.minimum(k, valid.sum(axis=1))[:, None]
+            return np.asarray(np.where(np.arange(n_places) < ends, np.arange(n_places), -1))
+        if n_places <= MAX_PLACES and not any(cap.minimum for cap in caps):
+            return choose_in_order(valid, k, caps, n_places)
+    return _one_by_one(Limits(caps, valid, k, start), k, chooser, start, early)
+
+
+def _one_by_one(
+    limits: Limits, k: IntArray, chooser: Chooser | None, start: IntArray, early: int
+) -> IntArray:
+    """Choose one place after the other; a row goes on until nothing is allowed, or it has k items."""
+    n_rows, width = limits.available.shape
+    picked, first = np.full(start.shape, -1, np.int64), np.arange(n_rows) * width
     standing = start >= 0
-    n_standing = int(np.flatnonzero(standing.any(axis=0))[-1]) + 1 if standing.any() else 0
-    if not caps and steering is None and not n_standing:
-        # Nothing to decide: the window is in order, its padding last.
-        ends = np.minimum(k, valid.sum(axis=1))[:, None]
-        return np.asarray(np.where(np.arange(n_places) < ends, np.arange(n_places), -1))
-    if not n_places or not width:
-        return np.full((n_rows, n_places), -1, np.int64)
-    only_maximums = not any(cap.minimum for cap in caps)
-    if steering is None and not n_standing and only_maximums and n_places <= MOST_PLACES:
-        return choose_in_order(valid, k, caps, n_places)
-    picked = np.full((n_rows, n_places), -1, np.int64)
-    rows, first = np.arange(n_rows), np.arange(n_rows) * width
-    open_ = valid.copy()
-    full = FullGroups.of(caps, open_, n_places)
-    recent = RecentGroups.of(caps, start)
-    lacking = LackingGroups.of(caps, valid, k, standing)
-    for place in range(n_standing):
-        chosen, here = start[:, place], standing[:, place]
-        open_[rows[here], chosen[here]] = False
-        if full is not None:
-            full.add(place, chosen, here)
-        if lacking is not None:
-            lacking.add(place, chosen, here)
-    going = k > 0
-    shortest, everyone = int(k.min()), bool(going.all())
-    flat = open_.reshape(-1)
-    for place in range(min(n_places, int(k.max()))):
-        allowed = open_ if full is None else full.open(place)
-        if recent is not None:
-            allowed = allowed & recent.open()
-        if lacking is not None:
-            allowed, lost = lacking.urgent(allowed, place, early)
-            going &= ~lost
+    stands = [bool(stands) for stands in np.any(standing, axis=0)]
+    going, shortest = k > 0, int(k.min())
+    everyone = bool(going.all())
+    for place in range(min(start.shape[1], int(k.max()))):
+        allowed, lost = limits.open(place, early)
         active: BoolArray | None
-        if steering is None:
+        if chooser is not None:
+            chosen, active = chooser.best(allowed, first)
+        else:
             chosen = allowed.argmax(axis=1)
             active = allowed.reshape(-1)[first + chosen]
-        else:
-            chosen, active = steering.best(allowed, first)
-        stands = place < n_standing
-        if stands:
+        if stands[place]:
             here = standing[:, place]
-            chosen, active = (
-                np.where(here, start[:, place], chosen),
-                None if active is None else active | here,
-            )
-        if active is not None or lacking is not None or place >= shortest:
-            going &= (place < k) if active is None else active & (place < k)
+            chosen = np.where(here, start[:, place], chosen)
+            active = None if active is None else active | here
+        if active is not None or lost is not None or place >= shortest:
+            going = going & (place < k)
+            going &= True if active is None else active
+            going &= True if lost is None else ~lost
             everyone = bool(going.all())
             if not everyone and not going.any():
                 break
         picked[:, place] = chosen if everyone else np.where(going, chosen, -1)
-        if steering is not None:
-            steering.update(chosen, going, allowed)
-        flat[first + chosen] = False
-        added = going & ~here if stands else None if everyone else going
-        if full is not None:
-            full.add(place, chosen, added)
-        if recent is not None:
-            recent.add(place, chosen, added)
-        if lacking is not None:
-            lacking.add(place, chosen, added)
+        if chooser is not None:
+            chooser.update(chosen, going, allowed)
+        limits.add(place, chosen, going & ~here if stands[place] else None if everyone else going)
     return picked
 
 

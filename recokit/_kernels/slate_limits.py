@@ -1,4 +1,4 @@
-"""Limits on padded windows: what is full, too recent or lacking while lists grow, and what finished lists break."""
+"""Caps on padded windows: the one place that tells whether a cap holds, for lists that grow and finished ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from recokit.typing import BoolArray, IntArray
 
-__all__ = ["CapArrays", "FullGroups", "LackingGroups", "RecentGroups", "fits", "violations"]
+__all__ = ["CapArrays", "Limits", "broken"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,96 @@ class CapArrays:
         return replace(self, groups=tuple(group[rows] for group in self.groups), maximum=maximum)
 
 
+class Limits:
+    """What caps leave open at each place while the lists of a batch grow.
+
+    Parameters
+    ----------
+    caps : sequence of CapArrays
+    valid : ndarray of bool, shape (B, W)
+        False where a window is padded.
+    k : ndarray of int64, shape (B,)
+        Places of each row: minimums are due by its last one.
+    start : ndarray of int64, shape (B, K)
+        Window positions that stand in the list already, at any place; -1 where it is open. They count from the first
+        place on.
+    place : int, default 0
+        Where to begin.
+    """
+
+    def __init__(
+        self, caps: Sequence[CapArrays], valid: BoolArray, k: IntArray, start: IntArray, place: int = 0
+    ) -> None:
+        counted = [cap for cap in caps if cap.maximum is not None and not cap.sliding]
+        sliding = [cap for cap in caps if cap.maximum is not None and cap.sliding]
+        needed = [cap for cap in caps if cap.minimum]
+        standing = start >= 0
+        self.available = valid.copy()
+        self._flat, self._first = self.available.reshape(-1), np.arange(len(valid)) * valid.shape[1]
+        self._prefix = PrefixCaps(counted, self.available, start.shape[1]) if counted else None
+        self._sliding = SlidingCaps(sliding, start, place) if sliding else None
+        self._quotas = Quotas(needed, valid, k, standing) if needed else None
+        for at in np.flatnonzero(standing.any(axis=0)).tolist():
+            rows = np.flatnonzero(standing[:, at])
+            self.available[rows, start[rows, at]] = False
+            for caps_before in (self._prefix, self._quotas):
+                if caps_before is not None:
+                    caps_before.add(at, start[:, at], standing[:, at])
+
+    def allowed(self, place: int) -> BoolArray:
+        """Return what is available and keeps every maximum at a place, (B, W)."""
+        allowed = self.available if self._prefix is None else self._prefix.open(place)
+        return allowed if self._sliding is None else allowed & self._sliding.open()
+
+    def open(self, place: int, early: int = 0) -> tuple[BoolArray, BoolArray | None]:
+        """Return what may stand at a place, and the rows that can keep their minimums no more, None for no row.
+
+        Minimums are served so many places before they have to be as ``early`` says.
+        """
+        allowed = self.allowed(place)
+        return (allowed, None) if self._quotas is None else self._quotas.urgent(allowed, place, early)
+
+    def add(self, place: int, chosen: IntArray, active: BoolArray | None) -> None:
+        """Count the candidates chosen at a place in the active rows, None for all, and move on to the next place."""
+        self._flat[self._first + chosen] = False
+        for caps in (self._prefix, self._sliding, self._quotas):
+            if caps is not None:
+                caps.add(place, chosen, active)
+
+
+def broken(picked: IntArray, valid: BoolArray, cap: CapArrays) -> BoolArray:
+    """Tell for each row whether its list breaks a cap.
+
+    Parameters
+    ----------
+    picked : ndarray of int64, shape (B, K)
+        Window positions, -1 after a row's end.
+    valid : ndarray of bool, shape (B, W)
+        False where a window is padded.
+    cap : CapArrays
+
+    Returns
+    -------
+    ndarray of bool, shape (B,)
+    """
+    n_rows, n_places = picked.shape
+    found = np.zeros(n_rows, np.bool_)
+    if cap.maximum is not None:
+        layers = _Layers([cap], n_places)
+        codes = layers.listed(picked)
+        place = np.arange(n_places)
+        back = place[:, None] - place
+        near = (back >= 0) & ((back if cap.sliding else place[:, None]) < layers.ends[0])
+        count = (layers.same(codes[..., None], codes[..., None, :]) & near).sum(axis=3)
+        found |= ((count > layers.maximum[:, :, None]) & (codes >= 0)).any(axis=(0, 2))
+    if cap.minimum:
+        quotas = Quotas([cap], valid, np.full(n_rows, n_places), np.zeros(picked.shape, np.bool_))
+        for at in range(n_places):
+            quotas.add(at, picked[:, at], picked[:, at] >= 0)
+        found |= quotas.lacking
+    return found
+
+
 #: Group of a candidate in none, and a maximum that is never reached.
 _NO_GROUP, _UNLIMITED = -2, np.iinfo(np.int32).max
 
@@ -66,8 +156,19 @@ class _Layers:
         codes = self.groups[:, self.rows, chosen]
         return codes if active is None else np.where(active, codes, -1)
 
+    def listed(self, picked: IntArray) -> IntArray:
+        """Return the codes of whole lists (B, K), (layers, B, K); -1 after a row's end."""
+        return np.where(picked >= 0, self.groups[:, self.rows[:, None], picked], -1)
 
-class FullGroups(_Layers):
+    def same(self, mine: IntArray, theirs: IntArray) -> BoolArray:
+        """Tell where codes (layers, B, ...) are of one group, across the layers of a cap."""
+        same = np.asarray(mine == theirs)
+        for one, other in self.crossed:
+            same[one] |= mine[one] == theirs[other]
+        return same
+
+
+class PrefixCaps(_Layers):
     """The maximums that count from the first place on.
 
     Candidates are closed when a group of theirs becomes full, not looked at in every step.
@@ -82,16 +183,10 @@ class FullGroups(_Layers):
             none = (self.groups[layer] >= 0) & (self.maximum[layer] <= 0)[:, None]
             self._close(layer, none)
 
-    @classmethod
-    def of(cls, caps: Sequence[CapArrays], available: BoolArray, n_places: int) -> FullGroups | None:
-        """Return the state for the caps with a maximum that do not slide, None without any."""
-        counted = [cap for cap in caps if cap.maximum is not None and not cap.sliding]
-        return cls(counted, available, n_places) if counted else None
-
     def open(self, place: int) -> BoolArray:
         """Return what is available and in no full group."""
-        if place in self.closed:
-            del self.closed[place]
+        if self.closed and min(self.closed) <= place:
+            self.closed = {end: closed for end, closed in self.closed.items() if end > place}
             self.kept = None
         if self.kept is None:
             self.kept = np.ones_like(self.available)
@@ -104,9 +199,7 @@ class FullGroups(_Layers):
         codes = self.chosen(chosen, active)
         if place >= self.first_end:
             codes[self.ends <= place] = -1
-        same = self.codes == codes[:, :, None]
-        for mine, theirs in self.crossed:
-            same[mine] |= self.codes[theirs] == codes[mine][:, None]
+        same = self.same(codes[:, :, None], self.codes)
         np.copyto(self.codes[:, :, place], codes, where=codes != -1)  # what stood there stays counted
         full = (same.sum(axis=2) + 1 >= self.maximum) & (codes >= 0)
         if full.any():
@@ -122,26 +215,21 @@ class FullGroups(_Layers):
             self.kept &= ~candidates
 
 
-class RecentGroups(_Layers):
+class SlidingCaps(_Layers):
     """The maximums in every run of so many places."""
 
-    def __init__(self, caps: Sequence[CapArrays], start: IntArray) -> None:
+    def __init__(self, caps: Sequence[CapArrays], start: IntArray, place: int) -> None:
         super().__init__(caps, start.shape[1])
         self.reach = self.ends - 1
         self.layer = np.arange(len(self.ends))
         self.most = np.where(self.groups >= 0, self.maximum[:, :, None], _UNLIMITED)
         self.count = np.zeros(self.groups.shape, np.int32)
         self.stands: BoolArray = np.asarray((start >= 0).any(axis=0))
-        for place in np.flatnonzero(self.stands).tolist():
+        for other in np.flatnonzero(self.stands).tolist():
             # What stands counts from the moment on that it comes into reach.
-            self.codes[:, :, place] = self.chosen(start[:, place], start[:, place] >= 0)
-            self._count(np.where((place <= self.reach)[:, None], self.codes[:, :, place], -1), 1)
-
-    @classmethod
-    def of(cls, caps: Sequence[CapArrays], start: IntArray) -> RecentGroups | None:
-        """Return the state for the caps that slide, None without any."""
-        sliding = [cap for cap in caps if cap.maximum is not None and cap.sliding]
-        return cls(sliding, start) if sliding else None
+            self.codes[:, :, other] = self.chosen(start[:, other], start[:, other] >= 0)
+            near = (abs(other - place) <= self.reach)[:, None]
+            self._count(np.where(near, self.codes[:, :, other], -1), 1)
 
     def open(self) -> BoolArray:
         """Return what the places before and what stands in those after allow at this one, (B, W)."""
@@ -164,16 +252,14 @@ class RecentGroups(_Layers):
             self._count(np.where(stands[:, None], self.codes[self.layer, :, coming], -1), 1)
 
     def _count(self, codes: IntArray, step: int) -> None:
-        same = self.groups == codes[:, :, None]
-        for mine, theirs in self.crossed:
-            same[mine] |= self.groups[mine] == codes[theirs][:, None]
+        same = self.same(self.groups, codes[:, :, None])
         if step > 0:
             self.count += same
         else:
             self.count -= same
 
 
-class LackingGroups:
+class Quotas:
     """The minimums: what each group still lacks, and which rows have no place to lose."""
 
     def __init__(self, caps: Sequence[CapArrays], valid: BoolArray, k: IntArray, standing: BoolArray) -> None:
@@ -193,13 +279,10 @@ class LackingGroups:
             for end in sorted(set(spans))
         ]
 
-    @classmethod
-    def of(
-        cls, caps: Sequence[CapArrays], valid: BoolArray, k: IntArray, standing: BoolArray
-    ) -> LackingGroups | None:
-        """Return the state for the caps with a minimum, None without any."""
-        needed = [cap for cap in caps if cap.minimum]
-        return cls(needed, valid, k, standing) if needed else None
+    @property
+    def lacking(self) -> BoolArray:
+        """The rows whose lists lack a minimum, (B,)."""
+        return np.asarray(np.sum(self.total, axis=0) > 0)
 
     def urgent(self, allowed: BoolArray, place: int, early: int) -> tuple[BoolArray, BoolArray]:
         """Return what may stand at a place, and the rows that can keep their minimums no more.
@@ -227,13 +310,16 @@ class LackingGroups:
         active = np.ones(len(self.rows), np.bool_) if active is None else active
         for cap, end, lack, total in zip(self.caps, self.ends, self.lack, self.total, strict=True):
             served = lack[:, self.rows, chosen]
-            for layer, group in enumerate(cap.groups):
+            mine = [group[self.rows, chosen] for group in cap.groups]
+            for layer, codes in enumerate(mine):
                 serves = active & (served[layer] > 0) & (place < end)
+                for before in mine[:layer]:
+                    serves &= before != codes  # a group that an item is in twice counts once
                 if serves.any():
                     total -= serves
-                    code = np.where(serves, group[self.rows, chosen], -2)[:, None]
-                    for other, codes in enumerate(cap.groups):
-                        lack[other] -= codes == code
+                    code = np.where(serves, codes, -2)[:, None]
+                    for other, groups in enumerate(cap.groups):
+                        lack[other] -= groups == code
 
 
 def _n_groups(cap: CapArrays, valid: BoolArray) -> IntArray:
@@ -242,70 +328,3 @@ def _n_groups(cap: CapArrays, valid: BoolArray) -> IntArray:
     new = codes >= 0
     new[:, 1:] &= codes[:, 1:] != codes[:, :-1]
     return np.asarray(new.sum(axis=1))
-
-
-def violations(picked: IntArray, valid: BoolArray, cap: CapArrays) -> BoolArray:
-    """Tell for each row whether its list breaks a cap: an independent check, by counting.
-
-    Parameters
-    ----------
-    picked : ndarray of int64, shape (B, K)
-        Window positions, -1 after a row's end.
-    valid : ndarray of bool, shape (B, W)
-        False where a window is padded.
-    cap : CapArrays
-
-    Returns
-    -------
-    ndarray of bool, shape (B,)
-    """
-    rows, span = np.arange(len(picked))[:, None], cap.within or picked.shape[1]
-    if cap.sliding:
-        codes = np.stack([np.where(picked >= 0, group[rows, picked], -1) for group in cap.groups])
-    else:
-        first = picked[:, :span]
-        codes = np.stack([np.where(first >= 0, group[rows, first], -1) for group in cap.groups])
-    place = np.arange(codes.shape[2])
-    # A run that holds too many of a group can be moved to begin with one of them.
-    ahead = place - place[:, None]
-    reach = (ahead >= 0) & (ahead < span) if cap.sliding else np.ones_like(ahead, np.bool_)
-    broken, served = np.zeros(len(picked), np.bool_), np.zeros(len(picked), np.int64)
-    for layer, code in enumerate(codes):
-        same = (code[:, :, None] == codes[:, :, None, :]).any(axis=0)
-        count = (same & reach).sum(axis=2)
-        if cap.maximum is not None:
-            broken |= ((code >= 0) & (count > cap.maximum[:, None])).any(axis=1)
-        if cap.minimum:
-            # Each group is judged where it stands first.
-            before = (same & (ahead < 0)).any(axis=2) | (codes[:layer] == code).any(axis=0)
-            served += ((code >= 0) & ~before & (count >= cap.minimum)).sum(axis=1)
-    return broken | (served < _n_groups(cap, valid)) if cap.minimum else broken
-
-
-def fits(standing: IntArray, place: int, cap: CapArrays) -> BoolArray:
-    """Tell which candidates a maximum allows at a place beside what stands already, (B, W).
-
-    Parameters
-    ----------
-    standing : ndarray of int64, shape (B, K)
-        Window positions, -1 where a place is open.
-    place : int
-        0-based.
-    cap : CapArrays
-    """
-    allowed = np.ones(cap.groups[0].shape, np.bool_)
-    if cap.maximum is None or (cap.within is not None and not cap.sliding and place >= cap.within):
-        return allowed
-    rows = np.arange(len(standing))
-    counts = [np.zeros(group.shape, np.int32) for group in cap.groups]
-    for other in np.flatnonzero((standing >= 0).any(axis=0)).tolist():
-        if cap.within is not None and (abs(other - place) if cap.sliding else other) >= cap.within:
-            continue
-        there = standing[:, other]
-        codes = [np.where(there >= 0, group[rows, there], -1) for group in cap.groups]
-        for group, count in zip(cap.groups, counts, strict=True):
-            same = [(group == code[:, None]) & (code >= 0)[:, None] for code in codes]
-            count += np.any(same, axis=0)
-    for group, count in zip(cap.groups, counts, strict=True):
-        allowed &= (count < cap.maximum[:, None]) | (group < 0)
-    return allowed

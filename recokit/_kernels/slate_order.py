@@ -12,10 +12,10 @@ import numpy as np
 from recokit._kernels.slate_limits import CapArrays
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["MOST_PLACES", "choose_in_order"]
+__all__ = ["MAX_PLACES", "choose_in_order"]
 
 #: Longer lists are not for this: what is compared grows with the square of their length.
-MOST_PLACES = 256
+MAX_PLACES = 256
 #: Place at which a candidate opens that never does.
 _NEVER = np.iinfo(np.int64).max
 #: Comparisons of a window with a list that are made at once: they stay in the cache.
@@ -34,7 +34,7 @@ def choose_in_order(valid: BoolArray, k: IntArray, caps: Sequence[CapArrays], n_
     caps : sequence of CapArrays
         All with a maximum; minimums are not looked at.
     n_places : int
-        At most :data:`MOST_PLACES`.
+        At most :data:`MAX_PLACES`.
 
     Returns
     -------

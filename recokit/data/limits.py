@@ -1,9 +1,10 @@
-"""Limits on a list, as a constraint states them and the selection kernel keeps them."""
+"""Limits on a list as constraints state them, and the window that selection chooses a list from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from recokit._kernels.segments import gather_segments
 from recokit.data.candidates import Candidates
 from recokit.typing import BoolArray, Float32Array, IntArray
 
@@ -21,7 +22,7 @@ class Cap:
     name : str
         How traces and reports name the limit.
     group : ndarray of int64, shape (M,)
-        Group codes of the candidates. 0, unknown, is a group like any other: unknown items are limited
+        Group codes of the candidates, or of all items by code. 0, unknown, is a group like any other: unknown items are limited
         together. A negative code is no group: such a candidate is not limited.
     offsets : ndarray of int64, shape (N + 1,), optional
         Where given, candidate ``i`` is in groups ``group[offsets[i]:offsets[i + 1]]``; else M = N, one group
@@ -54,6 +55,13 @@ class Cap:
     relax_order: int = 0
     minimum: int = 0
 
+    def take(self, index: IntArray) -> Cap:
+        """Return the cap on the elements at some positions (M,): of items its groups by code, of candidates a part."""
+        if self.offsets is None:
+            return replace(self, group=self.group[index])
+        offsets, inside = gather_segments(self.offsets, index)
+        return replace(self, group=self.group[inside], offsets=offsets)
+
 
 @dataclass(frozen=True, eq=False)
 class Pin:
@@ -72,6 +80,10 @@ class Pin:
 
     name: str
     position: IntArray
+
+    def take(self, index: IntArray) -> Pin:
+        """Return the pin on the elements at some positions (M,)."""
+        return replace(self, position=self.position[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,3 +107,7 @@ class Window:
     index: IntArray
     valid: BoolArray
     relevance: Float32Array
+
+    def rows(self, rows: IntArray | slice) -> Window:
+        """Return the window of some rows."""
+        return Window(self.candidates, self.index[rows], self.valid[rows], self.relevance[rows])

@@ -10,13 +10,13 @@ import numpy as np
 
 from recokit.data import Candidates, Cap, Pin
 from recokit.slates.select import select
-from recokit.slates.window import Task
+from recokit.slates.window import SlateProblem
 from recokit.typing import BoolArray, IntArray
 
 __all__ = ["conflicts"]
 
 #: Limits that are tried in all combinations; of more, only so many together.
-MOST_TOGETHER = 6
+MAX_TOGETHER = 6
 
 
 def conflicts(
@@ -62,27 +62,27 @@ def conflicts(
     found: list[tuple[str, ...]] = [()] * candidates.n_rows
     placed = np.zeros(candidates.n_rows, np.int64) if placed is None else placed
     strict = tuple(replace(limit, hard=True) if isinstance(limit, Cap) else limit for limit in limits)
-    task = Task(candidates, np.minimum(k, candidates.counts), strict, None, None, placed, True)
+    problem = SlateProblem(candidates, np.minimum(k, candidates.counts), strict, None, None, placed, True)
     names = [limit.name for limit in limits]
     rows = np.arange(candidates.n_rows)
-    fails = _fails(task, range(len(names)))
-    for size in range(1, min(len(names), MOST_TOGETHER) + 1):
+    fails = _fails(problem, range(len(names)))
+    for size in range(1, min(len(names), MAX_TOGETHER) + 1):
         for together in combinations(range(len(names)), size):
-            task, rows = task.rows(np.flatnonzero(fails)), rows[fails]
+            problem, rows = problem.rows(np.flatnonzero(fails)), rows[fails]
             if not len(rows):
                 return tuple(found)
-            fails = _fails(task, together)
+            fails = _fails(problem, together)
             for row in rows[fails].tolist():
                 found[row] = tuple(names[i] for i in together)
             fails = ~fails
     return tuple(found)
 
 
-def _fails(task: Task, together: Sequence[int]) -> BoolArray:
+def _fails(problem: SlateProblem, together: Sequence[int]) -> BoolArray:
     """Tell for each row whether no full list keeps some of the limits."""
-    limits = [task.limits[i] for i in together]
-    lists = select(task.candidates, task.k, limits=limits, placed=task.placed)
-    fails = np.diff(lists.offsets) < task.k
+    limits = [problem.limits[i] for i in together]
+    lists = select(problem.candidates, problem.k, limits=limits, placed=problem.placed)
+    fails = np.diff(lists.offsets) < problem.k
     for broken in lists.relaxed.values():
         fails |= broken
     return np.asarray(fails)

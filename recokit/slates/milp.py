@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recokit._kernels.slate_greedy import Steering
+from recokit._kernels.slate_greedy import Chooser
 from recokit._kernels.slate_limits import CapArrays
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
@@ -188,7 +188,7 @@ class _Program:
         self.add(np.ones(len(item)), item + stage * self.n_items, float(cap.minimum), high, row)
 
 
-class Spread(Steering):
+class Spread(Chooser):
     """The group with the most candidates left comes first, which keeps a sliding cap from ending the list."""
 
     def __init__(self, caps: Sequence[CapArrays], valid: BoolArray) -> None:

@@ -1,4 +1,4 @@
-"""Steered: an objective inside one greedy selection."""
+"""BoundObjective: an objective inside one greedy selection."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from recokit._kernels.slate_greedy import Steering, best_allowed
+from recokit._kernels.slate_greedy import Chooser, best_allowed
 from recokit.data import Window
 from recokit.protocols import Objective
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["Steered"]
+__all__ = ["BoundObjective"]
 
 
-class Steered(Steering):
+class BoundObjective(Chooser):
     """An objective with its state. What has no finite score comes last, however different it is."""
 
     def __init__(self, objective: Objective, window: Window, drawn: FloatArray | None = None) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments, rows_to_offsets
-from recokit._kernels.slate_limits import violations
+from recokit._kernels.slate_limits import broken
 from recokit.data import Candidates, Cap, Pin
 from recokit.protocols import Objective
-from recokit.slates.lengthen import settle
-from recokit.slates.solver import Solver
-from recokit.slates.window import Task, cap_arrays, narrow_window, wide_window
+from recokit.slates.lengthen import lengthen
+from recokit.slates.solver import Lists, Solver
+from recokit.slates.window import SlateProblem, cap_arrays, full_window, top_window
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["Selection", "broken_limits", "select"]
@@ -102,40 +102,38 @@ def select(
     """
     k = np.asarray(k, np.int64)
     placed = np.zeros(candidates.n_rows, np.int64) if placed is None else np.minimum(placed, k)
-    task = Task(candidates, k, tuple(limits), objective, order, placed, relax)
+    problem = SlateProblem(candidates, k, tuple(limits), objective, order, placed, relax)
     # Of each row's own k: what a row is chosen from must not depend on the others of its batch.
     width = np.maximum(k, np.maximum(POOL, 5 * k) if pool is None else pool)
-    solver = Solver.of(task, narrow_window(task, width))
-    target = np.minimum(k, solver.window.valid.sum(axis=1))
-    start = solver.standing(target)
-    picked = solver.run(solver.arrays(task.caps, target), target, start)
+    window = top_window(problem, width)
+    target = np.minimum(k, window.valid.sum(axis=1))
+    caps, solver = cap_arrays(problem.caps, window.index, target), Solver(problem, window)
+    lists = solver.run(caps, target, solver.standing(target))
     # Only what stood beforehand, or a pin that a hard cap forbids, leaves a limit unkept in a full list.
-    unkept = solver.unkept(picked) if task.pins or (start >= 0).any() else {}
-    found = _selection(solver, picked, np.zeros(0, np.int64), unkept)
-    lacking = found.offsets[1:] - found.offsets[:-1] < target
-    if not lacking.any():
-        return found
-    short = np.flatnonzero(lacking)
-    part = task.rows(short)
-    careful = Solver.of(part, wide_window(part, width[short]))
-    picked, repaired = settle(careful)
-    careful.note(np.flatnonzero(part.candidates.counts > width[short]), np.nan)
-    return _merged(task, found, short, _selection(careful, picked, repaired, careful.unkept(picked)))
+    selection = _selection(solver, lists, check=bool(problem.pins or placed.any()))
+    short = np.flatnonzero(selection.offsets[1:] - selection.offsets[:-1] < target)
+    if not len(short):
+        return selection
+    part = problem.rows(short)
+    careful = Solver(part, full_window(part, width[short]))
+    longer = lengthen(careful).without_draws(part.candidates.counts > width[short])
+    return _merged(problem, selection, short, _selection(careful, longer, check=True))
 
 
-def _selection(
-    solver: Solver, picked: IntArray, repaired: IntArray, unkept: Mapping[str, BoolArray]
-) -> Selection:
-    stands = picked >= 0
-    rows = stands.nonzero()[0]
-    index = solver.window.index[rows, picked[stands]]
-    propensity = None if solver.drawn is None else solver.drawn[stands]
-    return Selection(counts_to_offsets(stands.sum(axis=1)), index, unkept, repaired, propensity)
+def _selection(solver: Solver, lists: Lists, *, check: bool) -> Selection:
+    listed = lists.picked >= 0
+    return Selection(
+        counts_to_offsets(listed.sum(axis=1)),
+        solver.window.index[listed.nonzero()[0], lists.picked[listed]],
+        solver.broken(lists) if check else {},
+        np.flatnonzero(lists.repaired),
+        None if lists.drawn is None else lists.drawn[listed],
+    )
 
 
-def _merged(task: Task, found: Selection, rows: IntArray, part: Selection) -> Selection:
+def _merged(problem: SlateProblem, found: Selection, rows: IntArray, part: Selection) -> Selection:
     """Put the lists of some rows in the place of the earlier ones."""
-    batch = task.candidates
+    batch = problem.candidates
     mine = ~np.isin(batch.row[found.index], rows)
     theirs = gather_segments(batch.offsets, rows)[1][part.index]
     index = np.concatenate([found.index[mine], theirs])
@@ -154,14 +152,16 @@ def _merged(task: Task, found: Selection, rows: IntArray, part: Selection) -> Se
     )
 
 
-def broken_limits(candidates: Candidates, found: Selection, limits: Sequence[Cap]) -> dict[str, BoolArray]:
-    """Check lists against caps by counting, apart from how they were chosen.
+def broken_limits(
+    candidates: Candidates, selection: Selection, limits: Sequence[Cap]
+) -> dict[str, BoolArray]:
+    """Check lists against caps, of whatever origin.
 
     Parameters
     ----------
     candidates : Candidates
         The batch that the lists were chosen from.
-    found : Selection
+    selection : Selection
         The lists.
     limits : sequence of Cap
         Caps on the batch.
@@ -171,18 +171,19 @@ def broken_limits(candidates: Candidates, found: Selection, limits: Sequence[Cap
     dict of str to ndarray of bool (B,)
         For each cap the rows whose list breaks it; a share counts for the list's own length.
     """
-    lengths, counts = np.diff(found.offsets), candidates.counts
+    lengths, counts = np.diff(selection.offsets), candidates.counts
     column = np.arange(max(int(counts.max(initial=0)), 1))
     valid = column < counts[:, None]
     index = np.where(valid, candidates.offsets[:-1, None] + column, 0)
     place = np.arange(int(lengths.max(initial=0)))
     listed = place < lengths[:, None]
-    position = np.where(listed, found.offsets[:-1, None] + place, 0)
-    chosen = found.index[position] if len(found.index) else np.zeros_like(position)
+    position = np.where(listed, selection.offsets[:-1, None] + place, 0)
+    chosen = selection.index[position] if len(selection.index) else np.zeros_like(position)
     picked = np.where(listed, chosen - candidates.offsets[:-1, None], -1)
-    broken: dict[str, BoolArray] = {}
-    for cap in limits:
-        arrays = cap_arrays(cap, index if len(candidates) else np.zeros((len(counts), 0), np.int64), lengths)
-        mine = violations(picked, valid if len(candidates) else valid[:, :0], arrays)
-        broken[cap.name] = broken[cap.name] | mine if cap.name in broken else mine
-    return broken
+    if not len(candidates):
+        index, valid = index[:, :0], valid[:, :0]
+    found: dict[str, BoolArray] = {}
+    for cap, arrays in zip(limits, cap_arrays(limits, index, lengths), strict=True):
+        mine = broken(picked, valid, arrays)
+        found[cap.name] = found[cap.name] | mine if cap.name in found else mine
+    return found

@@ -1,4 +1,4 @@
-"""Solver: the greedy choice on one window, and what follows where it ends early."""
+"""Solver: the greedy choice on one window, around what stands in the lists already."""
 
 from __future__ import annotations
 
@@ -8,138 +8,175 @@ from itertools import product
 
 import numpy as np
 
-from recokit._kernels.slate_greedy import Steering, greedy
-from recokit._kernels.slate_limits import CapArrays, fits, violations
+from recokit._kernels.slate_greedy import Chooser, greedy
+from recokit._kernels.slate_limits import CapArrays, Limits, broken
 from recokit.data import Cap, Window
-from recokit.slates.objective import Steered
-from recokit.slates.window import Task, cap_arrays
+from recokit.slates.objective import BoundObjective
+from recokit.slates.window import SlateProblem, cap_arrays
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Solver"]
+__all__ = ["Lists", "Solver"]
 
 #: Candidates that are chosen from side by side: what an objective reads at every place stays in the cache.
 BLOCK = 16_000
 
 
 @dataclass(frozen=True, eq=False)
+class Lists:
+    """The lists of B rows on a window.
+
+    Parameters
+    ----------
+    picked : ndarray of int64, shape (B, K)
+        Window positions; -1 where a place is open.
+    repaired : ndarray of bool, shape (B,)
+        Whether a repair chose the items.
+    drawn : ndarray of float64, shape (B, K), optional
+        Probability of each place, NaN where a draw alone does not explain it; None for an objective that does not draw.
+    """
+
+    picked: IntArray
+    repaired: BoolArray
+    drawn: FloatArray | None
+
+    @property
+    def length(self) -> IntArray:
+        """Places taken, (B,)."""
+        return np.asarray((self.picked >= 0).sum(axis=1))
+
+    def take(self, rows: IntArray | slice) -> Lists:
+        """Return the lists of some rows."""
+        drawn = None if self.drawn is None else self.drawn[rows]
+        return Lists(self.picked[rows], self.repaired[rows], drawn)
+
+    def replace(self, rows: IntArray, other: Lists) -> Lists:
+        """Return the lists with those of some rows, none longer than K, put in their place."""
+        picked, repaired, drawn = self.picked.copy(), self.repaired.copy(), self.drawn
+        width = other.picked.shape[1]
+        picked[rows, :width], picked[rows, width:] = other.picked, -1
+        repaired[rows] = other.repaired
+        if drawn is not None and other.drawn is not None:
+            drawn = drawn.copy()
+            drawn[rows, :width] = other.drawn
+        return Lists(picked, repaired, drawn)
+
+    def without_draws(self, rows: IntArray | BoolArray) -> Lists:
+        """Return the lists, of some rows without probabilities: a draw alone does not explain them."""
+        if self.drawn is None:
+            return self
+        drawn = self.drawn.copy()
+        drawn[rows] = np.nan
+        return replace(self, drawn=drawn)
+
+
+@dataclass(frozen=True, eq=False)
 class Solver:
-    """One task on its window."""
+    """A selection on its window."""
 
-    task: Task
+    problem: SlateProblem
     window: Window
-    #: Probability of each place (B, max k), written as an objective draws it; None for one that does not.
-    drawn: FloatArray | None = None
 
-    @classmethod
-    def of(cls, task: Task, window: Window) -> Solver:
-        """Return the solver of a task, ready to note what its objective draws."""
-        drawn = None
-        if hasattr(task.objective, "propensity"):
-            drawn = np.full((len(task.k), int(task.k.max(initial=0))), np.nan)
-        return cls(task, window, drawn)
+    def rows(self, rows: IntArray | slice) -> Solver:
+        """Return the solver of some rows."""
+        problem = replace(self.problem, k=self.problem.k[rows], placed=self.problem.placed[rows])
+        return Solver(problem, self.window.rows(rows))
 
     def arrays(self, caps: Sequence[Cap], length: IntArray) -> tuple[CapArrays, ...]:
         """Return caps on the window, shares counted for lists of the given lengths (B,)."""
-        return tuple(cap_arrays(cap, self.window.index, length) for cap in caps)
+        return cap_arrays(caps, self.window.index, length)
 
     def run(
         self,
-        arrays: Sequence[CapArrays],
+        caps: Sequence[CapArrays],
         k: IntArray,
-        start: IntArray,
+        start: Lists,
         *,
         valid: BoolArray | None = None,
-        steering: Steering | None = None,
+        chooser: Chooser | None = None,
         early: int = 0,
-    ) -> IntArray:
-        """Choose greedily around what stands."""
+    ) -> Lists:
+        """Choose greedily around the lists to start with; by the objective, where no other chooser is given."""
         valid = self.window.valid if valid is None else valid
-        if steering is None and self.task.objective is not None:
-            n_rows = max(BLOCK // valid.shape[1], 1)
-            if len(valid) > n_rows:
-                blocks = [slice(first, first + n_rows) for first in range(0, len(valid), n_rows)]
-                return np.concatenate([self._block(rows, arrays, k, start, valid, early) for rows in blocks])
-            steering = Steered(self.task.objective, self.window, self.drawn)
-        return greedy(valid, k, arrays, steering, start=start, early=early)
+        if chooser is not None or self.problem.objective is None:
+            picked = greedy(valid, k, caps, chooser, start=start.picked, early=early)
+            return replace(start, picked=picked)
+        n_rows = max(BLOCK // valid.shape[1], 1)
+        drawn = None if start.drawn is None else start.drawn.copy()
+        picked = np.empty_like(start.picked)
+        for first in range(0, len(valid), n_rows):
+            rows = slice(first, first + n_rows)
+            whole = n_rows >= len(valid)
+            picked[rows] = greedy(
+                valid[rows],
+                k[rows],
+                caps if whole else [cap.rows(rows) for cap in caps],
+                BoundObjective(
+                    self.problem.objective,
+                    self.window if whole else self.window.rows(rows),
+                    None if drawn is None else drawn[rows],
+                ),
+                start=start.picked[rows],
+                early=early,
+            )
+        return replace(start, picked=picked, drawn=drawn)
 
-    def _block(
-        self,
-        rows: slice,
-        arrays: Sequence[CapArrays],
-        k: IntArray,
-        start: IntArray,
-        valid: BoolArray,
-        early: int,
-    ) -> IntArray:
-        caps = [cap.rows(rows) for cap in arrays]
-        return self.only(rows).run(caps, k[rows], start[rows], valid=valid[rows], early=early)
+    def placed(self, length: IntArray) -> Lists:
+        """Return the lists of what is placed already: the window has it in front."""
+        picked = np.full((len(length), int(self.problem.k.max(initial=0))), -1)
+        if np.count_nonzero(self.problem.placed):
+            place = np.arange(picked.shape[1])
+            picked = np.where(place < np.minimum(self.problem.placed, length)[:, None], place, -1)
+        drawn = np.full(picked.shape, np.nan) if self.problem.draws else None
+        return Lists(picked, np.zeros(len(picked), np.bool_), drawn)
 
-    def placed(self, length: IntArray) -> IntArray:
-        """Return what the lists begin with, (B, max k): the window has it in front."""
-        n_places = int(self.task.k.max(initial=0))
-        if not np.count_nonzero(self.task.placed):
-            return np.full((len(length), n_places), -1)
-        place = np.arange(n_places)
-        return np.asarray(np.where(place < np.minimum(self.task.placed, length)[:, None], place, -1))
-
-    def standing(self, length: IntArray) -> IntArray:
-        """Return what stands before the first choice, (B, max k): what is placed, then pins that hard caps allow."""
-        start = self.placed(length)
-        if not self.task.pins:
-            return start
-        hard = self.arrays([cap for cap in self.task.caps if cap.hard], length)
-        rows = np.arange(len(start))
+    def standing(self, length: IntArray) -> Lists:
+        """Return the lists before the first choice: what is placed, then pins that hard caps allow."""
+        lists = self.placed(length)
+        if not self.problem.pins:
+            return lists
+        hard = self.arrays([cap for cap in self.problem.caps if cap.hard], length)
+        picked = lists.picked.copy()
         # A place that one item is pinned to comes before those that several may take.
         for shared, position in product((False, True), self._positions()):
-            for wanted in np.unique(position[(position > 0) & (position <= start.shape[1])]).tolist():
+            for wanted in _places(position, picked.shape[1]):
                 member = position == wanted
                 mine = (member.sum(axis=1) > 1) == shared
-                free = member & (mine & (wanted <= length) & (start[:, wanted - 1] < 0))[:, None]
-                standing, where = np.nonzero(start >= 0)
-                free[standing, start[standing, where]] = False
-                for cap in hard:
-                    free &= fits(start, wanted - 1, cap)
-                chosen = free.argmax(axis=1)
-                taken = free[rows, chosen]
-                start[taken, wanted - 1] = chosen[taken]
-        if self.drawn is not None:
-            self.drawn[(start >= 0) & (np.arange(start.shape[1]) >= self.task.placed[:, None])] = 1.0
-        return start
+                rows = np.flatnonzero(mine & (wanted <= length) & (picked[:, wanted - 1] < 0))
+                limits = Limits(hard, self.window.valid, self.problem.k, picked, wanted - 1)
+                free = (member & limits.allowed(wanted - 1))[rows]
+                kept = free.any(axis=1)
+                picked[rows[kept], wanted - 1] = free.argmax(axis=1)[kept]
+        drawn = None if lists.drawn is None else np.where(picked != lists.picked, 1.0, lists.drawn)
+        return replace(lists, picked=picked, drawn=drawn)
 
-    def _positions(self) -> list[IntArray]:
-        if not len(self.window.candidates):
-            return []
-        return [np.where(self.window.valid, pin.position[self.window.index], 0) for pin in self.task.pins]
-
-    def unkept(self, picked: IntArray) -> dict[str, BoolArray]:
+    def broken(self, lists: Lists) -> dict[str, BoolArray]:
         """Return for each soft cap and each pin the rows whose list breaks it, where there are any."""
-        length = (picked >= 0).sum(axis=1)
+        picked, length = lists.picked, lists.length
         found: list[tuple[str, BoolArray]] = []
-        soft = [cap for cap in self.task.caps if not cap.hard]
+        soft = [cap for cap in self.problem.caps if not cap.hard]
         for cap, arrays in zip(soft, self.arrays(soft, length), strict=True):
-            found.append((cap.name, violations(picked, self.window.valid, arrays) & (length > 0)))
+            found.append((cap.name, broken(picked, self.window.valid, arrays) & (length > 0)))
         rows = np.arange(len(picked))
-        for pin, position in zip(self.task.pins, self._positions(), strict=False):
-            broken = np.zeros(len(picked), np.bool_)
-            for wanted in np.unique(position[(position > 0) & (position <= picked.shape[1])]).tolist():
+        for pin, position in zip(self.problem.pins, self._positions(), strict=False):
+            unkept = np.zeros(len(picked), np.bool_)
+            for wanted in _places(position, picked.shape[1]):
                 kept = position[rows, picked[:, wanted - 1]] == wanted
-                broken |= (position == wanted).any(axis=1) & (wanted <= length) & ~kept
-            found.append((pin.name, broken))
+                unkept |= (position == wanted).any(axis=1) & (wanted <= length) & ~kept
+            found.append((pin.name, unkept))
         names: dict[str, BoolArray] = {}
-        for name, broken in found:
-            if broken.any():
-                names[name] = names[name] | broken if name in names else broken
+        for name, mask in found:
+            if mask.any():
+                names[name] = names[name] | mask if name in names else mask
         return names
 
-    def only(self, rows: IntArray | slice) -> Solver:
-        """Return the solver of some rows."""
-        window = self.window
-        part = Window(window.candidates, window.index[rows], window.valid[rows], window.relevance[rows])
-        task = replace(self.task, k=self.task.k[rows], placed=self.task.placed[rows])
-        drawn = None if self.drawn is None else self.drawn[rows, : int(task.k.max(initial=0))]
-        return Solver(task, part, drawn)
+    def _positions(self) -> list[IntArray]:
+        """Return the place that each pin gives each candidate of the window, 1-based, 0 for none."""
+        if not len(self.window.candidates):
+            return []
+        return [np.where(self.window.valid, pin.position[self.window.index], 0) for pin in self.problem.pins]
 
-    def note(self, rows: IntArray, drawn: FloatArray | float | None) -> None:
-        """Take over what was drawn for some rows; NaN for lists that a draw alone does not explain."""
-        if self.drawn is not None and drawn is not None:
-            self.drawn[rows, : np.shape(drawn)[-1] if np.ndim(drawn) else None] = drawn
+
+def _places(position: IntArray, n_places: int) -> list[int]:
+    """Return the places of lists that some candidate is pinned to, 1-based, ascending."""
+    found: list[int] = np.unique(position[(position > 0) & (position <= n_places)]).tolist()
+    return found

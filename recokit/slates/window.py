@@ -1,10 +1,11 @@
-"""What is asked of one selection, and the windows it chooses from."""
+"""One selection to make, and the windows that its lists are chosen from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -13,17 +14,17 @@ from recokit._kernels.slate_limits import CapArrays
 from recokit._kernels.sorting import top_by_score
 from recokit._kernels.top_k import sort_key
 from recokit.data import Candidates, Cap, Pin, Window
-from recokit.protocols import Objective
+from recokit.protocols import DrawsAtRandom, Objective
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["Task", "cap_arrays", "narrow_window", "wide_window"]
+__all__ = ["SlateProblem", "cap_arrays", "full_window", "top_window"]
 
 #: A row of more than so many windows' worth of candidates is cut before it is sorted.
 _WORTH_CUTTING = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class SlateProblem:
     """One selection: see :func:`recokit.slates.select` for its parts."""
 
     candidates: Candidates
@@ -44,13 +45,19 @@ class Task:
         """The limits that fix places."""
         return [limit for limit in self.limits if isinstance(limit, Pin)]
 
+    @cached_property
+    def draws(self) -> bool:
+        """Whether the objective draws its choices."""
+        kind: Any = type(self.objective)
+        return _draws(kind)
+
     @property
     def strict(self) -> list[Cap]:
         """The caps that nothing makes yield: the hard ones, or all where none may be relaxed."""
         return [cap for cap in self.caps if cap.hard or not self.relax]
 
-    def rows(self, rows: IntArray) -> Task:
-        """Return the task for some rows."""
+    def rows(self, rows: IntArray) -> SlateProblem:
+        """Return the selection of some rows alone."""
         index = gather_segments(self.candidates.offsets, rows)[1]
         order = None
         if self.order is not None:
@@ -62,19 +69,15 @@ class Task:
             self,
             candidates=self.candidates.take_rows(rows),
             k=self.k[rows],
-            limits=tuple(_take_limit(limit, index) for limit in self.limits),
+            limits=tuple(limit.take(index) for limit in self.limits),
             order=order,
             placed=self.placed[rows],
         )
 
 
-def _take_limit(limit: Cap | Pin, index: IntArray) -> Cap | Pin:
-    if isinstance(limit, Pin):
-        return replace(limit, position=limit.position[index])
-    if limit.offsets is None:
-        return replace(limit, group=limit.group[index])
-    offsets, inside = gather_segments(limit.offsets, index)
-    return replace(limit, group=limit.group[inside], offsets=offsets)
+@lru_cache(maxsize=64)
+def _draws(objective: type) -> bool:
+    return issubclass(objective, DrawsAtRandom)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,36 +92,36 @@ class _Ranked:
         return offsets_to_rows(self.offsets)
 
 
-def narrow_window(task: Task, width: IntArray) -> Window:
+def top_window(problem: SlateProblem, width: IntArray) -> Window:
     """Return the best candidates of each row, and beyond them those that are pinned or that a minimum may need."""
-    needing = [cap for cap in task.caps if cap.minimum]
-    weighed = task.objective is not None
-    if not needing and not task.pins:
-        return _window(task.candidates, _ranked(task, int(width.max(initial=1))), width, weighed)
-    ranked = _ranked(task)
-    also = np.zeros(len(task.candidates), np.bool_)
-    for pin in task.pins:
+    needing = [cap for cap in problem.caps if cap.minimum]
+    weighed = problem.objective is not None
+    if not needing and not problem.pins:
+        return _window(problem.candidates, _ranked(problem, int(width.max(initial=1))), width, weighed)
+    ranked = _ranked(problem)
+    also = np.zeros(len(problem.candidates), np.bool_)
+    for pin in problem.pins:
         also |= pin.position > 0
     for cap in needing:
-        offsets = np.arange(len(task.candidates) + 1) if cap.offsets is None else cap.offsets
+        offsets = np.arange(len(problem.candidates) + 1) if cap.offsets is None else cap.offsets
         of = offsets_to_rows(offsets)
-        also[of[_first(ranked, of, [cap.group], np.full(task.candidates.n_rows, cap.minimum))]] = True
-    return _window(task.candidates, _best(ranked, width, also), np.diff(ranked.offsets), weighed)
+        also[of[_first(ranked, of, [cap.group], np.full(problem.candidates.n_rows, cap.minimum))]] = True
+    return _window(problem.candidates, _best(ranked, width, also), np.diff(ranked.offsets), weighed)
 
 
-def wide_window(task: Task, width: IntArray) -> Window:
-    """Return what no list can do without: the best of each row, and k of every kind.
+def full_window(problem: SlateProblem, width: IntArray) -> Window:
+    """Return all that a list may need: the best of each row, and k of every kind.
 
     Candidates of the same groups are alike to all caps; of more than k such, the worse ones are in no list.
     """
-    ranked = _ranked(task)
-    everything = np.arange(len(task.candidates))
-    kinds = [layer[0] for cap in task.caps for layer in _groups(cap, everything[None])]
+    ranked = _ranked(problem)
+    everything = np.arange(len(problem.candidates))
+    kinds = [layer[0] for cap in problem.caps for layer in _groups(cap, everything[None])]
     also = np.zeros(len(everything), np.bool_)
-    also[_first(ranked, everything, kinds, task.k)] = True
-    for pin in task.pins:
+    also[_first(ranked, everything, kinds, problem.k)] = True
+    for pin in problem.pins:
         also |= pin.position > 0
-    return _window(task.candidates, _best(ranked, width, also), np.diff(ranked.offsets), weighed=True)
+    return _window(problem.candidates, _best(ranked, width, also), np.diff(ranked.offsets), weighed=True)
 
 
 def _first(ranked: _Ranked, of: IntArray, codes: Sequence[IntArray], most: IntArray) -> IntArray:
@@ -144,9 +147,9 @@ def _best(ranked: _Ranked, width: IntArray, also: BoolArray) -> _Ranked:
     return _Ranked(counts_to_offsets(counts), ranked.index[kept])
 
 
-def _ranked(task: Task, width: int | None = None) -> _Ranked:
+def _ranked(problem: SlateProblem, width: int | None = None) -> _Ranked:
     """Rank each row's candidates; of a single row the best ``width`` are enough, and more come only for ties."""
-    candidates, order, placed = task.candidates, task.order, task.placed
+    candidates, order, placed = problem.candidates, problem.order, problem.placed
     row, offsets = candidates.row, candidates.offsets
     if order is not None:
         if placed.any():
@@ -156,7 +159,7 @@ def _ranked(task: Task, width: int | None = None) -> _Ranked:
             order = order[np.argsort(row[order], kind="stable")]
         counts = np.bincount(row[order], minlength=candidates.n_rows)
         return _Ranked(counts_to_offsets(counts), order)
-    if candidates.n_rows != 1 and not placed.any():
+    if len(placed) != 1 and not placed.any():
         place = rank_in_row(row, offsets)
         return _Ranked(offsets, offsets[row] + top_by_score(offsets, candidates.score, place, len(place))[1])
     key = sort_key(candidates.score)
@@ -182,7 +185,7 @@ def _window(candidates: Candidates, ranked: _Ranked, width: IntArray, weighed: b
 
 
 def _relevance(candidates: Candidates, index: IntArray, valid: BoolArray) -> Float32Array:
-    if not len(candidates):
+    if not candidates.score.size:
         return np.zeros(index.shape, np.float32)
     score = candidates.score[index]
     finite = np.isfinite(score) & valid
@@ -197,16 +200,23 @@ def _relevance(candidates: Candidates, index: IntArray, valid: BoolArray) -> Flo
     )
 
 
-def cap_arrays(cap: Cap, index: IntArray, length: IntArray) -> CapArrays:
-    """Return a cap on a window (B, W), its share counted for lists of the given lengths (B,)."""
-    maximum = None
+def cap_arrays(caps: Sequence[Cap], index: IntArray, length: IntArray) -> tuple[CapArrays, ...]:
+    """Return caps on a window (B, W), shares counted for lists of the given lengths (B,)."""
+    counted = [(_groups(cap, index), _maximum(cap, length)) for cap in caps]
+    return tuple(
+        [
+            CapArrays(groups, maximum, cap.minimum, cap.within, cap.sliding)
+            for cap, (groups, maximum) in zip(caps, counted, strict=True)
+        ]
+    )
+
+
+def _maximum(cap: Cap, length: IntArray) -> IntArray | None:
     if cap.share is not None:
         length = length if cap.within is None else np.minimum(length, cap.within)
         # The small number guards the floor against the last digit of a product such as 0.29 * 100.
-        maximum = np.maximum(np.floor(cap.share * length + 1e-9).astype(np.int64), 1)
-    elif cap.maximum is not None:
-        maximum = np.full(len(length), cap.maximum, np.int64)
-    return CapArrays(_groups(cap, index), maximum, cap.minimum, cap.within, cap.sliding)
+        return np.asarray(np.maximum(np.floor(cap.share * length + 1e-9).astype(np.int64), 1))
+    return None if cap.maximum is None else np.full(len(length), cap.maximum, np.int64)
 
 
 def _groups(cap: Cap, index: IntArray) -> tuple[IntArray, ...]:

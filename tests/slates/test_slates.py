@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recokit._kernels.slate_greedy import Steering, greedy
+from recokit._kernels.slate_greedy import Chooser, greedy
 from recokit._kernels.slate_limits import CapArrays
-from recokit._kernels.slate_order import MOST_PLACES, choose_in_order
+from recokit._kernels.slate_order import MAX_PLACES, choose_in_order
 from recokit.data import Candidates, Cap, Pin
 from recokit.diversity import MMR, TopK
 from recokit.slates import select
@@ -313,8 +313,8 @@ def test_a_cap_in_whose_groups_nobody_is_limits_nobody() -> None:
     assert select(batch, np.array([2]), limits=[cap]).index.tolist() == [0, 1]
 
 
-class _InOrder(Steering):
-    """A steering that wants the window in its order: the choice is made place by place."""
+class _InOrder(Chooser):
+    """A chooser that wants the window in its order: the choice is made place by place."""
 
     def __init__(self, valid: np.ndarray) -> None:
         self.wanted = np.broadcast_to(-np.arange(valid.shape[1], dtype=np.float32), valid.shape)
@@ -346,9 +346,9 @@ def test_choosing_many_places_at_once_is_the_choice_place_by_place(seed: int) ->
 
 
 def test_a_list_longer_than_what_is_chosen_at_once() -> None:
-    n = 3 * MOST_PLACES
+    n = 3 * MAX_PLACES
     batch = Candidates.from_lists([list(range(1, n + 1))], scores=[np.linspace(1, 0, n).tolist()])
     cap = Cap("cap", np.arange(n) // 3, maximum=2)
-    for k in (MOST_PLACES, MOST_PLACES + 1):
+    for k in (MAX_PLACES, MAX_PLACES + 1):
         found = batch.item[select(batch, np.array([k]), limits=[cap]).index]
         np.testing.assert_array_equal(found, [i for i in range(1, n + 1) if i % 3][:k])
