@@ -22,8 +22,8 @@ class Cap:
     name : str
         How traces and reports name the limit.
     group : ndarray of int64, shape (M,)
-        Group codes of the candidates, or of all items by code. 0, unknown, is a group like any other: unknown items are limited
-        together. A negative code is no group: such a candidate is not limited.
+        Group codes of the candidates, or of all items by code. 0, unknown, is a group like any other: unknown
+        items are limited together. A negative code is no group: such a candidate is not limited.
     offsets : ndarray of int64, shape (N + 1,), optional
         Where given, candidate ``i`` is in groups ``group[offsets[i]:offsets[i + 1]]``; else M = N, one group
         each.
