@@ -10,11 +10,22 @@ import functools
 import importlib
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, TypeVar
 
-__all__ = ["MOVED", "SAVED_CLASSES", "SAVED_MODULES", "moved_from", "renamed", "saved_class", "stand_in"]
+__all__ = [
+    "MOVED",
+    "SAVED_CLASSES",
+    "SAVED_MODULES",
+    "SAVED_NAMES",
+    "moved_attribute",
+    "moved_from",
+    "renamed",
+    "saved_class",
+    "saved_names",
+    "stand_in",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -89,14 +100,15 @@ def moved_from(package: str, frames: int = 2) -> Callable[[str], Any]:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         home, _, attribute = MOVED[old].rpartition(".")
         value = getattr(importlib.import_module(home), attribute)
-        warnings.warn(
-            f"{old} has moved; write {MOVED[old]} (the old name goes in the next release)",
-            DeprecationWarning,
-            stacklevel=frames,
-        )
+        _warn(old, MOVED[old], frames + 1)
         return value
 
     return get
+
+
+def _warn(old: str, new: str, frames: int) -> None:
+    message = f"{old} has moved; write {new} (the old name goes in the next release)"
+    warnings.warn(message, DeprecationWarning, stacklevel=frames)
 
 
 def stand_in(module: str) -> None:
@@ -104,6 +116,27 @@ def stand_in(module: str) -> None:
     old = ModuleType(module, f"{module} has moved; see :data:`recokit._moved.MOVED`.")
     old.__dict__["__getattr__"] = moved_from(module)
     sys.modules.setdefault(module, old)
+
+
+class moved_attribute:
+    """An attribute or method under its old name.
+
+    Parameters
+    ----------
+    new : str
+        The name that it has now.
+    """
+
+    def __init__(self, new: str) -> None:
+        self.new = new
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.old = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is not None:
+            _warn(f"{owner.__name__}.{self.old}", f"{owner.__name__}.{self.new}", 3)
+        return getattr(owner if instance is None else instance, self.new)
 
 
 def renamed(**names: str) -> Callable[[Function], Function]:
@@ -216,3 +249,14 @@ def saved_class(path: str) -> str:
     module, _, name = below.partition(":")
     now = SAVED_CLASSES.get(below, f"{SAVED_MODULES.get(module, module)}:{name}")
     return path if below == path else f"recokit.{now}"
+
+
+#: The names that attributes and options have now, by the class, below recokit, as it is called now.
+SAVED_NAMES: Mapping[str, Mapping[str, str]] = {
+    "data.requests:Requests": {"given": "from_caller", "degraded": "report_degraded"},
+}
+
+
+def saved_names(path: str) -> Mapping[str, str]:
+    """Return the old names of attributes and options of a class, by its path now, and those they have now."""
+    return SAVED_NAMES.get(path.removeprefix("recokit."), {})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import warnings
 
+import numpy as np
 import pytest
 
-from recokit._moved import MOVED
+from recokit._moved import MOVED, renamed
+from recokit.data import Ragged, Requests
 
 #: Public names of the release before this one that are not where they were, as a comparison of every package's
 #: ``__all__`` found them. A name leaves this list with its entry in ``MOVED``, one release after it moved.
@@ -79,3 +82,32 @@ def test_a_line_with_an_old_name_warns_once(line: str, old_name: str) -> None:
         warnings.simplefilter("default")
         exec(f"for _ in range(2):\n    {line}", {"__name__": "users_module"})
     assert [str(warning.message).partition(" ")[0] for warning in heard] == [old_name]
+
+
+def test_an_attribute_keeps_its_old_name() -> None:
+    requests = Requests.build(np.array([1]), ragged={"session": Ragged.from_lists([[7]])})
+    with pytest.warns(
+        DeprecationWarning, match=r"Requests.given has moved; write Requests.from_caller "
+    ) as heard:
+        assert requests.given is requests.from_caller
+    with pytest.warns(
+        DeprecationWarning, match=r"Requests.degraded has moved; write Requests.report_degraded "
+    ):
+        assert requests.degraded is requests.report_degraded
+    assert [warning.filename for warning in heard] == [__file__]
+
+
+class Stage:
+    @renamed(most="max_items")
+    def __init__(self, name: str, *, max_items: int = 3) -> None:
+        self.name, self.max_items = name, max_items
+
+
+def test_an_option_keeps_its_old_name() -> None:
+    with pytest.warns(DeprecationWarning, match="^most= is called max_items= now") as heard:
+        assert Stage("a", most=5).max_items == 5
+    assert [warning.filename for warning in heard] == [__file__]
+    assert Stage("a", max_items=4).max_items == 4
+    assert list(inspect.signature(Stage).parameters) == ["name", "max_items"]
+    with pytest.raises(TypeError, match="fewest"):
+        Stage("a", fewest=1)

@@ -146,7 +146,7 @@ def distinct_history(
     row, columns = history.rows, history.columns
     kept = history.values > 0
     if events is not None and "event" in columns:
-        from_caller = requests.given.get("history", np.zeros(len(requests), np.bool_))
+        from_caller = requests.from_caller.get("history", np.zeros(len(requests), np.bool_))
         kept &= np.isin(columns["event"], events) | from_caller[row]
     if max_history is not None:
         kept &= _from_end(row, kept, len(requests)) <= max_history

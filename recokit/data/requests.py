@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
 from recokit._kernels.hashing import row_seeds
+from recokit._moved import moved_attribute
 from recokit.data.live import Live
 from recokit.data.ragged import Ragged
 from recokit.errors import ConfigurationError, DataError, did_you_mean
@@ -26,12 +27,14 @@ def _forever() -> float:
     return math.inf
 
 
-def _untold(rows: IntArray, reason: str) -> None:
+def _unreported(rows: IntArray, reason: str) -> None:
     pass
 
 
-def _told_of(tell: Callable[[IntArray, str], None], taken: IntArray, rows: IntArray, reason: str) -> None:
-    tell(taken[rows], reason)
+def _report_taken(
+    report: Callable[[IntArray, str], None], taken: IntArray, rows: IntArray, reason: str
+) -> None:
+    report(taken[rows], reason)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,14 +55,14 @@ class Requests:
         Context, such as ``country`` or ``device``.
     ragged : mapping of str to Ragged
         Lists of item codes: ``history``, ``owned``, ``session``, ``items`` (rank only these), ``exclude``.
-    given : mapping of str to ndarray of bool (B,)
+    from_caller : mapping of str to ndarray of bool (B,)
         For each ragged field that the caller gave, the rows it was given for; a hydrator leaves those rows
         alone.
     remaining : callable
         Seconds left of the budget, ``inf`` without one. The only clock that a stage may read.
-    degraded : callable
-        ``degraded(rows, reason)``: what a stage calls where it answered some rows with less than it should have, and
-        yet did not fail. The runner marks these rows ``DEGRADED``.
+    report_degraded : callable
+        ``report_degraded(rows, reason)``: for a stage that answered some rows with less than it should have, and yet
+        did not fail. The runner marks these rows ``DEGRADED``.
     pinned : mapping of int to (int, object)
         Versions and values of the :class:`Live` objects pinned for this run, by ``id``; read with :meth:`read`.
     """
@@ -70,10 +73,13 @@ class Requests:
     seed: UInt64Array
     columns: Mapping[str, AnyArray] = field(default_factory=dict)
     ragged: Mapping[str, Ragged] = field(default_factory=dict)
-    given: Mapping[str, BoolArray] = field(default_factory=dict)
+    from_caller: Mapping[str, BoolArray] = field(default_factory=dict)
     remaining: Callable[[], float] = _forever
-    degraded: Callable[[IntArray, str], None] = _untold
+    report_degraded: Callable[[IntArray, str], None] = _unreported
     pinned: Mapping[int, tuple[int, Any]] = field(default_factory=dict)
+
+    if not TYPE_CHECKING:
+        given, degraded = moved_attribute("from_caller"), moved_attribute("report_degraded")
 
     @classmethod
     def build(
@@ -111,7 +117,7 @@ class Requests:
             seed=row_seeds(seed, user),
             columns={name: np.asarray(column) for name, column in (columns or {}).items()},
             ragged=ragged,
-            given={name: np.ones(len(user), np.bool_) for name in ragged},
+            from_caller={name: np.ones(len(user), np.bool_) for name in ragged},
         )
         requests.validate()
         return requests
@@ -149,8 +155,8 @@ class Requests:
             seed=self.seed[rows],
             columns={name: column[rows] for name, column in self.columns.items()},
             ragged={name: ragged.take(rows) for name, ragged in self.ragged.items()},
-            given={name: mask[rows] for name, mask in self.given.items()},
-            degraded=partial(_told_of, self.degraded, rows),
+            from_caller={name: mask[rows] for name, mask in self.from_caller.items()},
+            report_degraded=partial(_report_taken, self.report_degraded, rows),
         )
 
     def column(self, name: str) -> AnyArray:
@@ -169,7 +175,9 @@ class Requests:
         """Return requests with a hydrator's columns and lists; rows that the caller gave are kept."""
         merged = dict(self.ragged)
         for name, lists in ragged.items():
-            merged[name] = lists.merge(self.ragged[name], self.given[name]) if name in self.given else lists
+            if name in self.from_caller:
+                lists = lists.merge(self.ragged[name], self.from_caller[name])
+            merged[name] = lists
         return replace(self, columns={**columns, **self.columns}, ragged=merged)
 
     @overload

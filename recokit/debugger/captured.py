@@ -292,10 +292,10 @@ def _mapped(trace: Trace, change: Callable[[Requests], Requests]) -> Trace:
 
 def _bare(requests: Requests) -> Requests:
     nothing: Any = None
-    return replace(requests, remaining=nothing, degraded=nothing, pinned={})
+    return replace(requests, remaining=nothing, report_degraded=nothing, pinned={})
 
 
 def _whole(requests: Requests) -> Requests:
     """Return requests with the calls of requests that nobody serves."""
     fresh = Requests.build(np.zeros(0, np.int64))
-    return replace(requests, remaining=fresh.remaining, degraded=fresh.degraded)
+    return replace(requests, remaining=fresh.remaining, report_degraded=fresh.report_degraded)

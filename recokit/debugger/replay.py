@@ -180,7 +180,7 @@ def single_request(requests: Requests, row: int) -> Requests:
     """
     one = requests.take(np.array([row]))
     return Requests(
-        one.user, one.k, one.now, one.seed, one.columns, one.ragged, one.given, pinned=requests.pinned
+        one.user, one.k, one.now, one.seed, one.columns, one.ragged, one.from_caller, pinned=requests.pinned
     )
 
 

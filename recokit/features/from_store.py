@@ -131,7 +131,7 @@ class FromStore(Block):
         latest = float(requests.now.max(initial=-np.inf))
         found = self.store.read(self.ids_.decode(distinct), now=latest, timeout=requests.remaining())
         if found.failed:
-            requests.degraded(
+            requests.report_degraded(
                 row[known][found.unread[index]],
                 f"{found.failed} of {len(found)} ids unread, defaults stand in: {found.error}",
             )

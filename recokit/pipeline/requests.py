@@ -69,7 +69,7 @@ def build_requests(
     requests = Requests.build(
         user, k=np.asarray(k), now=times, seed=seed, columns=_context(context or {}, n), ragged=ragged
     )
-    return replace(requests, given=given)
+    return replace(requests, from_caller=given)
 
 
 def _times(now: Any, clock: Callable[[], float], n: int) -> FloatArray:

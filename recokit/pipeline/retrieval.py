@@ -50,7 +50,7 @@ def _note_unavailable(run: Run, node: Node, outcome: Outcome[Hydrated]) -> None:
     failed = np.zeros(len(run.requests), np.bool_)
     failed[outcome.failed] = True
     for name in provides(node.stage):
-        by_caller = run.requests.given.get(name, np.zeros_like(failed)) | (name in run.requests.columns)
+        by_caller = run.requests.from_caller.get(name, np.zeros_like(failed)) | (name in run.requests.columns)
         if (failed & ~by_caller).any():
             run.unavailable[name] = failed & ~by_caller
 
@@ -92,7 +92,7 @@ def _fused(run: Run, retrieved: list[Retrieved]) -> Candidates:
     if chosen is None:
         return fused(retrieved, merge.limit)
     # Rows that rank given items only: what the sources know of these, in their order, then the others as given.
-    given = run.requests.given["items"]
+    given = run.requests.from_caller["items"]
     free = fused([masked(part, ~given) for part in retrieved], merge.limit)
     known = fused(
         [masked(part, given) for part in retrieved], max(sum(len(part.item) for part in retrieved), 1)

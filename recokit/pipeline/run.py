@@ -167,7 +167,7 @@ class Run:
     def __init__(self, settings: Settings, requests: Requests, deadline: Deadline, *, full: bool) -> None:
         self.plan, self.settings, self.deadline, self.full = settings.plan, settings, deadline, full
         self._notes = _Notes()
-        self.requests = replace(requests, remaining=deadline.remaining, degraded=self._notes)
+        self.requests = replace(requests, remaining=deadline.remaining, report_degraded=self._notes)
         self.events: list[StageEvent] = []
         self.status = np.zeros(len(requests), np.int64)  # Status.OK
         self.reasons: dict[int, list[str]] = {}

@@ -96,7 +96,7 @@ class Selector:
 
     def _short(self, selected: Candidates) -> BoolArray:
         short: BoolArray = (selected.counts < self.k) & (self.run.status != Status.FAILED)
-        given = self.requests.given.get("items")
+        given = self.requests.from_caller.get("items")
         return short if given is None else short & ~given
 
     def _fall_back(self, node: Node, settled: _Settled, short: BoolArray) -> _Settled:

@@ -36,11 +36,11 @@ def session_into_history(requests: Requests) -> Requests:
     )
     interleaved = both.take(np.stack([np.arange(n), np.arange(n) + n], axis=1).ravel())
     joined = Ragged(interleaved.offsets[::2], interleaved.values, interleaved.columns)
-    given = requests.given.get("history", np.zeros(n, np.bool_)) | (kept & (history.counts == 0))
+    given = requests.from_caller.get("history", np.zeros(n, np.bool_)) | (kept & (history.counts == 0))
     return replace(
         requests,
         ragged={**requests.ragged, "history": joined},
-        given={**requests.given, "history": given},
+        from_caller={**requests.from_caller, "history": given},
     )
 
 

@@ -126,9 +126,9 @@ class NonProfiling:
     def run(self, requests: Requests, **options: Any) -> Recommendations:
         """Run requests made of codes, as :meth:`Pipeline.run` does, without the persons in them."""
         kept = {name: lists for name, lists in requests.ragged.items() if name in _OF_THE_REQUEST}
-        given = {name: mask for name, mask in requests.given.items() if name in kept}
+        given = {name: mask for name, mask in requests.from_caller.items() if name in kept}
         nobody = np.zeros_like(requests.user)
-        return self.pipeline.run(replace(requests, user=nobody, ragged=kept, given=given), **options)
+        return self.pipeline.run(replace(requests, user=nobody, ragged=kept, from_caller=given), **options)
 
     def __repr__(self) -> str:
         return f"{self.pipeline!r}.non_profiling()"

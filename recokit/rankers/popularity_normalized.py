@@ -98,7 +98,9 @@ class PopularityNormalized(Configured):
         known = segment_sum(~np.isnan(score), candidates.row, candidates.n_rows)
         unscored = np.flatnonzero((candidates.counts > 0) & (known == 0))
         if len(unscored):
-            candidates.requests.degraded(unscored, "PopularityNormalized: found no scores to normalise")
+            candidates.requests.report_degraded(
+                unscored, "PopularityNormalized: found no scores to normalise"
+            )
         factor = (1.0 + self._popularity(candidates) / self.prior) ** self.strength
         return np.where(score < 0, score * factor, score / factor).astype(np.float32)
 

@@ -130,7 +130,7 @@ class RecentSession(Configured):
             reason = (
                 f"{int(rows.unread.sum())} of {len(rows)} sessions unread, empty ones stand in: {rows.error}"
             )
-            requests.degraded(np.flatnonzero(asked)[rows.unread], reason)
+            requests.report_degraded(np.flatnonzero(asked)[rows.unread], reason)
         counts = np.diff(rows.offsets)
         taken = counts if self.max_events is None else np.minimum(counts, self.max_events)
         row = np.repeat(np.arange(len(counts)), counts)

@@ -255,7 +255,7 @@ def _without(batch: Candidates, names: set[str]) -> Candidates:
                 name: column for name, column in requests.columns.items() if f"context.{name}" not in names
             },
             ragged={name: lists for name, lists in requests.ragged.items() if name not in names},
-            given={name: rows for name, rows in requests.given.items() if name not in names},
+            from_caller={name: rows for name, rows in requests.from_caller.items() if name not in names},
         ),
         columns={name: column for name, column in batch.columns.items() if name not in names},
         features=batch.features[:, kept],

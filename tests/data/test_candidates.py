@@ -265,7 +265,7 @@ def test_requests_take_keeps_rows_together():
     assert part.column("country").tolist() == ["c", "a"]
     assert part.lists("history").values.tolist() == [3, 1]
     assert part.seed.tolist() == requests.seed[[2, 0]].tolist()
-    assert part.given["history"].tolist() == [True, True]
+    assert part.from_caller["history"].tolist() == [True, True]
     assert repr(requests) == "Requests(3, with country, history)"
 
 
@@ -321,7 +321,7 @@ def test_hydration_never_overrides_the_caller():
 
 def test_hydration_fills_rows_that_the_caller_left_out():
     requests = Requests.build(np.array([1, 2]), ragged={"history": Ragged.from_lists([[9], []])})
-    requests.given["history"][1] = False
+    requests.from_caller["history"][1] = False
     assert requests.hydrated({}, {"history": Ragged.from_lists([[1], [2]])}).lists(
         "history"
     ).values.tolist() == [9, 2]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._moved import saved_class
+from recokit._moved import saved_class, saved_names
 from recokit.data.live import Live
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray
@@ -88,10 +88,11 @@ class Decoder:
     def instance(self, node: dict[str, Any]) -> Any:
         """Rebuild an instance of an allowed class."""
         cls = self.resolve(node["class"])
+        new = saved_names(class_path(cls))
         if node["options"] is None:
             built = cls.__new__(cls)
         else:
-            options = self.named(node["options"])
+            options = {new.get(name, name): part for name, part in self.named(node["options"]).items()}
             try:
                 built = cls(**options)
             except TypeError as error:
@@ -103,7 +104,7 @@ class Decoder:
             built.load_state(self.decode(node["state"]))
         else:
             for name, part in self.named(node["attributes"]).items():
-                object.__setattr__(built, name, part)  # frozen dataclasses too
+                object.__setattr__(built, new.get(name, name), part)  # frozen dataclasses too
         return built
 
     def member(self, node: dict[str, Any]) -> Any:

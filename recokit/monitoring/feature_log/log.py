@@ -372,7 +372,7 @@ def _best(ranked: Candidates, served: Candidates, most: int | None) -> Candidate
 def _light(batch: Candidates) -> Candidates:
     """Return a batch without what is not recorded, such as histories and live values, so that memory can let it go."""
     requests = batch.requests
-    lists = {name: _rows_given(requests.ragged[name], given) for name, given in requests.given.items()}
+    lists = {name: _rows_given(requests.ragged[name], given) for name, given in requests.from_caller.items()}
     columns = {name: batch.columns[name] for name in ("propensity",) if name in batch.columns}
     return replace(batch, requests=replace(requests, ragged=lists, pinned={}), columns=columns)
 
@@ -386,7 +386,7 @@ def _given(requests: Requests, item_ids: Vocabulary) -> AnyArray:
     context = {name: column.tolist() for name, column in requests.columns.items() if column.ndim == 1}
     lists = {}
     for name, ragged in requests.ragged.items():
-        there = requests.given[name].tolist()
+        there = requests.from_caller[name].tolist()
         rows = [item_ids.decode(codes[codes > 0]).tolist() for codes in map(ragged.row, range(len(there)))]
         lists[name] = [row if given else None for row, given in zip(rows, there, strict=True)]
     given = np.empty(len(requests), object)
