@@ -215,7 +215,6 @@ SAVED_MODULES = {
     "pipeline.nested": "pipeline.views",
     "pipeline.step": "compose.step",
     "rankers._forest": "_kernels.forest",
-    "rankers._levels": "rankers._embeddings",
     "rankers._transform": "rankers._scaling",
     "rankers.sweep": "rankers.weight_sweep",
     "rules.report": "rules.rule_report",
@@ -233,6 +232,7 @@ SAVED_CLASSES = {
     "compose:Merge": "compose.merge:Merge",
     "data.validation:ValidationLimits": "data.validation.limits:ValidationLimits",
     "data.validation:ValidationReport": "data.validation.training_data:ValidationReport",
+    "rankers._levels:Levels": "rankers._embeddings:EmbeddingIndex",
     "training.impressions:ImpressionLog": "data.impressions:ImpressionLog",
 }
 
