@@ -39,14 +39,14 @@ CACHE = ROOT / ".mutants"
 LEFT_OUT = ("VariableInserter", "VariableReplacer")
 #: Seconds of covering tests that one mutant is worth, and how much longer than usual they may take.
 MAX_SECONDS, PATIENCE = 60.0, 4.0
-#: Imported before the first fork, so that no mutant pays for them; faiss and torch do not survive a fork.
+#: Imported before the first fork, so that no mutant pays for them; faiss and torch do not survive a fork, and pytest
+#: warns of plugins such as hypothesis that are there before it.
 WARM = (
     "numpy",
     "scipy.sparse",
     "scipy.stats",
     "sklearn.ensemble",
     "sklearn.linear_model",
-    "hypothesis",
     "pytest",
     "pyarrow",
 )
@@ -266,11 +266,18 @@ def _node_id(classname: str, name: str) -> str:
 # -- running -----------------------------------------------------------------------------------------
 
 
-def judge(mutant: Mutant, tests: Sequence[str], usual: float) -> str:
-    """Return "killed", "survived", "timeout" or "uncovered"."""
+def require_green(mutant: Mutant, tests: Sequence[str], usual: float) -> None:
+    """Raise SystemExit where the tests fail in a child process without any edit: each mutant would count as killed."""
+    whole = (ROOT / mutant.path).read_text(encoding="utf-8")
+    if tests and judge(mutant, tests, usual, source=whole) != "survived":
+        raise SystemExit(f"found tests that fail on unbroken code; expected them to pass: {' '.join(tests)}")
+
+
+def judge(mutant: Mutant, tests: Sequence[str], usual: float, source: str = "") -> str:
+    """Return "killed", "survived", "timeout" or "uncovered"; with another source, of that."""
     if not tests:
         return "uncovered"
-    source = mutant.source
+    source = source or mutant.source
     child = os.fork()
     if child == 0:
         _run_child(mutant, source, tests)
@@ -363,6 +370,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.write_text(json.dumps(results))
         print(f"{results[key]:9} {mutant.path}:{mutant.line} {mutant.operator}", flush=True)
 
+    for mutant in mutants[:1]:
+        tests = coverage.tests(mutant)
+        require_green(mutant, tests, sum(coverage.seconds[test] for test in tests))
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(run, mutants))
     return _report(mutants, results, options)
