@@ -34,6 +34,7 @@ from recokit.data.candidates import Candidates, Retrieved
 from recokit.data.dataset import Dataset
 from recokit.data.limits import Cap, Pin, Window
 from recokit.data.live import Live
+from recokit.data.ragged import Ragged
 from recokit.data.ranking_data import RankingData
 from recokit.data.requests import Hydrated, Requests
 from recokit.data.schema import Schema
@@ -44,7 +45,10 @@ from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 __all__ = [
     "Annotator",
     "Bindable",
+    "ChoosesFrom",
+    "Completer",
     "Constraint",
+    "Discloses",
     "DrawsAtRandom",
     "Explainer",
     "FeatureFreshness",
@@ -63,11 +67,13 @@ __all__ = [
     "Role",
     "Runnable",
     "Scorer",
+    "SeesLiveEvents",
     "SimilarItems",
     "Source",
     "Trainable",
     "Traits",
     "Verifier",
+    "WantsRanked",
     "bound",
     "role_of",
     "traits_of",
@@ -284,6 +290,27 @@ class MovesItems(Protocol):
 
 
 @runtime_checkable
+class Discloses(Protocol):
+    """An annotator that puts labels on items which a scorer of that ``label`` moved."""
+
+    labels: tuple[str, ...]
+
+
+@runtime_checkable
+class ChoosesFrom(Protocol):
+    """An objective that chooses from the ``pool`` best candidates of each row; None for the usual number."""
+
+    pool: int | None
+
+
+@runtime_checkable
+class SeesLiveEvents(Protocol):
+    """A stage that also counts the events of a live log, which the user's history then shows too."""
+
+    tail: Any
+
+
+@runtime_checkable
 class LiveValues(Protocol):
     """A stage made of others, which tells their live values by ``id``."""
 
@@ -295,6 +322,13 @@ class FeatureFreshness(Protocol):
     """A featurizer that tells when each of its features was last updated, seconds since 1970 by name."""
 
     def freshness(self) -> Mapping[str, float]: ...
+
+
+@runtime_checkable
+class WantsRanked(Protocol):
+    """An observer that, where this is true, finds in ``trace.ranked`` the candidates that selection chose from."""
+
+    wants_ranked: bool
 
 
 class Recommender(Protocol):
@@ -342,6 +376,14 @@ class Runnable(Recommender, Protocol):
     def without(self, *names: str) -> Any: ...
 
     def with_events(self, dataset: Dataset) -> Any: ...
+
+
+class Completer(Protocol):
+    """A fitted pipeline that applies its rules to lists made elsewhere: interleaved, or out of a cache."""
+
+    def complete(self, requests: Requests, ordered: Ragged) -> Recommendations:
+        """Return for each request the items of its list, in its order as far as the rules allow, filled up to k."""
+        ...
 
 
 class Role(StrEnum):

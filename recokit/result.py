@@ -253,7 +253,7 @@ def source_names(candidates: Candidates) -> tuple[tuple[str, ...], ...]:
     """Return the names of each candidate's sources, decoded from the bits once for each distinct mask."""
     masks = candidates.sources.tolist()
     decoded = {
-        mask: tuple(name for bit, name in enumerate(candidates.source_names) if mask >> bit & 1)
+        mask: tuple([name for bit, name in enumerate(candidates.source_names) if mask >> bit & 1])
         for mask in set(masks)
     }
     return tuple([decoded[mask] for mask in masks])

@@ -1,4 +1,4 @@
-"""Checks: what a stage returned, against its protocol. A breach is a ContractError, always raised."""
+"""Contracts: each answer of a stage checked against its protocol. A breach is a ContractError, always raised."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recokit.data import Candidates, Cap, Pin, Ragged, Requests
 from recokit.data.requests import Hydrated
 from recokit.errors import ConfigurationError, ContractError
 from recokit.pipeline.plan import Node, Plan
-from recokit.protocols import Role
+from recokit.protocols import Discloses, MovesItems, Role
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 __all__ = [
@@ -35,15 +35,12 @@ def check_disclosed(plan: Plan) -> None:
     ConfigurationError
         If a stage puts a label on what it touches (``touches`` and ``label``), and no annotator checks for it.
     """
-    checked = {label for node in plan.annotators for label in getattr(node.stage, "labels", ())}
-    for node in plan:
-        label = getattr(node.stage, "label", None)
-        if (
-            node.role is Role.SCORER
-            and hasattr(node.stage, "touches")
-            and label is not None
-            and label not in checked
-        ):
+    disclosed = {
+        label for node in plan.annotators if isinstance(node.stage, Discloses) for label in node.stage.labels
+    }
+    for node in plan.of(Role.SCORER):
+        label = node.stage.label if isinstance(node.stage, MovesItems) else None
+        if label is not None and label not in disclosed:
             raise ConfigurationError(
                 f"found {node.name}, which moves items, and nothing that labels them {label!r}; "
                 "expected an annotator that does; hint: rules.Disclose(the same rule)"
@@ -67,18 +64,24 @@ def checked_hydrated(node: Node, requests: Requests) -> Hydrated:
 
 def checked_mask(node: Node, batch: Candidates) -> BoolArray:
     """Return the filter's decisions, a copy."""
-    return _bools(node, "keep", node.stage.keep(batch), batch).copy()
+    mask = node.stage.keep(batch)
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != batch.item.shape:
+        raise ContractError(_found(node, "keep", mask, f"bool ({len(batch)},)"))
+    return mask.copy()
 
 
 def checked_verdict(node: Node, batch: Candidates) -> BoolArray:
     """Return which candidates an annotator's hard check lets through."""
-    return _bools(node, "verify", node.stage.verify(batch), batch)
+    mask = node.stage.verify(batch)
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != batch.item.shape:
+        raise ContractError(_found(node, "verify", mask, f"bool ({len(batch)},)"))
+    return mask
 
 
 def checked_features(node: Node, batch: Candidates) -> Float32Array:
     """Return the featurizer's block, one column for each of its names."""
     block = node.stage.featurize(batch)
-    shape = (len(batch), len(node.stage.names))
+    shape = (len(batch.item), len(node.stage.names))
     if not isinstance(block, np.ndarray) or block.dtype.kind != "f" or block.shape != shape:
         raise ContractError(_found(node, "featurize", block, f"float32 {shape}, one column for each name"))
     return block.astype(np.float32, copy=False)
@@ -87,9 +90,9 @@ def checked_features(node: Node, batch: Candidates) -> Float32Array:
 def checked_score(node: Node, batch: Candidates) -> Float32Array:
     """Return the scores; whether they are finite is for the runner to see."""
     score = node.stage.score(batch)
-    if not isinstance(score, np.ndarray) or score.dtype.kind != "f" or score.shape != (len(batch),):
+    if not isinstance(score, np.ndarray) or score.dtype.kind != "f" or score.shape != batch.item.shape:
         raise ContractError(_found(node, "score", score, f"float32 ({len(batch)},)"))
-    return score.astype(np.float32, copy=False)
+    return score.astype(np.float32)
 
 
 def checked_columns(node: Node, batch: Candidates) -> Mapping[str, AnyArray]:
@@ -98,7 +101,7 @@ def checked_columns(node: Node, batch: Candidates) -> Mapping[str, AnyArray]:
     if not isinstance(columns, Mapping):
         raise ContractError(_found(node, "annotate", columns, "a mapping of names to columns"))
     for name, values in columns.items():
-        if not isinstance(values, np.ndarray) or values.shape != (len(batch),):
+        if not isinstance(values, np.ndarray) or values.shape != batch.item.shape:
             raise ContractError(_found(node, "annotate", values, f"({len(batch)},)", name))
     return columns
 
@@ -106,11 +109,16 @@ def checked_columns(node: Node, batch: Candidates) -> Mapping[str, AnyArray]:
 def checked_limits(node: Node, batch: Candidates) -> tuple[Cap | Pin, ...]:
     """Return the constraint's limits, each with one entry for each candidate."""
     limits = node.stage.limit(batch)
-    if not isinstance(limits, tuple) or not all(isinstance(limit, (Cap, Pin)) for limit in limits):
+    if not isinstance(limits, tuple):
         raise ContractError(_found(node, "limit", limits, "a tuple of Cap and Pin"))
     for limit in limits:
-        n = _entries(limit)
-        if n != len(batch):
+        if isinstance(limit, Pin):
+            n = len(limit.position)
+        elif isinstance(limit, Cap):
+            n = len(limit.group) if limit.offsets is None else len(limit.offsets) - 1
+        else:
+            raise ContractError(_found(node, "limit", limits, "a tuple of Cap and Pin"))
+        if n != len(batch.item):
             raise ContractError(
                 f"found limit {limit.name!r} for {n} candidates from {node.name}.limit; expected {len(batch)}"
             )
@@ -139,18 +147,6 @@ def checked_order(node: Node, batch: Candidates) -> IntArray:
             "rows ascending"
         )
     return order
-
-
-def _bools(node: Node, verb: str, mask: Any, batch: Candidates) -> BoolArray:
-    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (len(batch),):
-        raise ContractError(_found(node, verb, mask, f"bool ({len(batch)},)"))
-    return mask
-
-
-def _entries(limit: Cap | Pin) -> int:
-    if isinstance(limit, Pin):
-        return len(limit.position)
-    return len(limit.group) if limit.offsets is None else len(limit.offsets) - 1
 
 
 def _found(node: Node, verb: str, value: Any, expected: str, part: str = "") -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from recokit._utils.report import page, text
 from recokit.pipeline.plan import Node, Plan
+from recokit.protocols import Role
 
 __all__ = ["diagram"]
 
 
 def diagram(plan: Plan, *, fitted: bool) -> str:
     """Return the stages as boxes in order of execution, sources and fallback as groups."""
-    selection = (*plan.constraints, *(() if plan.objective is None else (plan.objective,)), *plan.rerankers)
+    selection = plan.of(Role.CONSTRAINT, Role.OBJECTIVE, Role.RERANKER)
     rows = [
         ("hydrate", plan.hydrators),
         ("retrieve", plan.sources),

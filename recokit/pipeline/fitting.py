@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from recokit.pipeline.plan import Node, Plan, bind_plan
 from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve
 from recokit.pipeline.run import Run, Settings
-from recokit.protocols import Role
+from recokit.protocols import Refittable, Role, Trainable
 from recokit.training import (
     FittedPrefix,
     TrainingReport,
@@ -29,7 +29,7 @@ from recokit.training import (
 )
 from recokit.training.leakage import leaking_features
 
-__all__ = ["fit_plan", "training_rows", "with_events_of"]
+__all__ = ["fit_plan", "training_rows", "with_events"]
 
 #: Users run again after the refit, to measure how far their features moved.
 SHIFT_SAMPLE = 256
@@ -44,49 +44,65 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
     """
     require_dataset(dataset, "dataset")
     check_disclosed(plan)
-    once = plan.map(lambda node: _fitted(node, dataset) if _as_of(node) else node)
-    report: TrainingReport | None = None
-    trained: dict[str, Any] = {}
-    for node in _learners(once):
-        training = _rows_for(node, _replaced(once, trained), dataset, options)
-        trained[node.name] = clone(node.stage).fit(training.data)
-        report = training.report
-        last = training.data
-    final = _replaced(once, trained)
-    final = final.map(lambda node: node if _as_of(node) or node.name in trained else _fitted(node, dataset))
-    bound = bind_plan(final, dataset.schema)
-    if report is not None:
-        prefix = bound.upto(list(trained)[-1], live=False)
-        report = report.with_shift(feature_shift(last, _sample_run(prefix, dataset, options["seed"])))
-        report = report.with_leaks(leaking_features(last, dataset))
-    return bound, report
+    plan = _fitted(plan, dataset, as_of=True)
+    learners = _learners(plan)
+    for node in learners:
+        training = _rows_for(node, plan, dataset, options)
+        plan = plan.with_stages({node.name: clone(node.stage).fit(training.data)})
+    bound = bind_plan(_fitted(plan, dataset, as_of=False), dataset.schema)
+    if not learners:
+        return bound, None
+    prefix = bound.before(learners[-1].name, live=False)
+    now = _collect(prefix, dataset.n_items, _sample(dataset, options["seed"]))
+    report = training.report.with_shift(feature_shift(training.data, now))
+    return bound, report.with_leaks(leaking_features(training.data, dataset))
 
 
 def training_rows(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> TrainingSet:
     """Return the rows that the last trainable ranker would learn from; earlier ones are trained for it."""
     require_dataset(dataset, "dataset")
-    once = plan.map(lambda node: _fitted(node, dataset) if _as_of(node) else node)
-    learners = _learners(once)
+    plan = _fitted(plan, dataset, as_of=True)
+    learners = _learners(plan)
     if not learners:
         raise ConfigurationError(
             "found no trainable ranker; expected one, such as rankers.GradientBoosting()"
         )
     for node in learners[:-1]:
-        ranker = clone(node.stage).fit(_rows_for(node, once, dataset, options).data)
-        once = _replaced(once, {node.name: ranker})
-    return _rows_for(learners[-1], once, dataset, options)
+        rows = _rows_for(node, plan, dataset, options)
+        plan = plan.with_stages({node.name: clone(node.stage).fit(rows.data)})
+    return _rows_for(learners[-1], plan, dataset, options)
 
 
-def with_events_of(node: Node, dataset: Dataset) -> Node:
-    """Return a fitted node with another dataset's events, if its stage evaluates as of each request's own time."""
-    if not _as_of(node) or not hasattr(node.stage, "fit"):
-        return node
-    refit = getattr(node.stage, "refit", None)
-    return _fitted(node, dataset) if refit is None else replace(node, stage=refit(dataset))
+def with_events(plan: Plan, dataset: Dataset) -> Plan:
+    """Return a fitted plan whose stages that evaluate as of each request's own time know another dataset's events."""
+    stages: dict[str, Any] = {}
+    for node in plan:
+        if node.traits.as_of and isinstance(node.stage, Refittable):
+            stages[node.name] = node.stage.refit(dataset)
+        elif node.traits.as_of and _learns(node):
+            stages[node.name] = clone(node.stage).fit(dataset)
+    return plan.with_stages(stages)
 
 
 def _learners(plan: Plan) -> list[Node]:
-    return [node for node in plan if node.role is Role.SCORER and hasattr(node.stage, "fit")]
+    """Return the rankers that learn, in order."""
+    return [node for node in plan if node.role is Role.SCORER and isinstance(node.stage, Trainable)]
+
+
+def _learns(node: Node) -> bool:
+    """Tell whether a stage learns from a dataset; a scorer learns from labelled candidates."""
+    return node.role is not Role.SCORER and isinstance(node.stage, Trainable)
+
+
+def _fitted(plan: Plan, dataset: Dataset, *, as_of: bool) -> Plan:
+    """Return a plan with clones fitted of the stages that evaluate as of each request's own time, or of all others."""
+    return plan.with_stages(
+        {
+            node.name: clone(node.stage).fit(dataset)
+            for node in plan
+            if _learns(node) and node.traits.as_of is as_of
+        }
+    )
 
 
 def _rows_for(node: Node, plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> TrainingSet:
@@ -94,63 +110,43 @@ def _rows_for(node: Node, plan: Plan, dataset: Dataset, options: Mapping[str, An
         raise ConfigurationError(
             f"found the trainable ranker {node.name} and no label_window; expected one, such as label_window='7D'"
         )
-    prefix = plan.upto(node.name, live=False)
-    whole = plan.upto(node.name)
-    parts = [*whole.hydrators, *(part for group in whole.body for part in group.nodes)]
-    skipped = tuple(part.name for part in parts if part.live)
+    prefix = plan.before(node.name, live=False)
+    kept = {part.name for part in prefix}
+    skipped = tuple(part.name for part in plan.before(node.name) if part.name not in kept)
     return build_training_set(_prefix_fitter(prefix, skipped), dataset, **options)
 
 
 @dataclass(eq=False)
 class _Prefix:
-    """What training runs: see :class:`recokit.training.FittedPrefix`."""
+    """A fitted prefix, see :class:`recokit.training.FittedPrefix`."""
 
     stages: Mapping[str, Any]
     skipped: tuple[str, ...]
-    settings: Settings
+    plan: Plan
+    n_items: int
 
     def run(self, requests: Requests) -> Candidates:
-        return _collect(self.settings, requests)
+        return _collect(self.plan, self.n_items, requests)
 
 
 def _prefix_fitter(plan: Plan, skipped: tuple[str, ...]) -> Callable[[Dataset], FittedPrefix]:
     def fit_prefix(before: Dataset) -> FittedPrefix:
-        fitted = plan.map(
-            lambda node: node if _as_of(node) or node.role is Role.SCORER else _fitted(node, before)
-        )
-        bound = bind_plan(fitted, before.schema)
-        settings = _settings(bound, before.n_items)
+        bound = bind_plan(_fitted(plan, before, as_of=False), before.schema)
         stages = {node.name: node.stage for node in (*bound.hydrators, *bound.sources)}
-        return _Prefix(stages, skipped, settings)
+        return _Prefix(stages, skipped, bound, before.n_items)
 
     return fit_prefix
 
 
-def _collect(settings: Settings, requests: Requests) -> Candidates:
-    strict = replace(settings, plan=settings.plan.map(lambda node: replace(node, on_error="raise")))
-    run = Run(strict, requests, Deadline.after(np.inf), full=False)
+def _collect(plan: Plan, n_items: int, requests: Requests) -> Candidates:
+    """Return the candidates of some requests, with features; any failure is raised."""
+    # Without bulkheads even waiting sources run inline: threads serve deadlines, and training has none.
+    settings = Settings(plan.raising(), n_items, validate=True, bulkheads={})
+    run = Run(settings, requests, Deadline.after(np.inf))
     return rank(run, retrieve(run))
 
 
-def _settings(plan: Plan, n_items: int) -> Settings:
-    # Without bulkheads even waiting sources run inline: threads serve deadlines, and training has none.
-    return Settings(plan, n_items, validate=True, bulkheads={})
-
-
-def _as_of(node: Node) -> bool:
-    return bool(getattr(node.stage, "as_of", False))
-
-
-def _fitted(node: Node, dataset: Dataset) -> Node:
-    if not hasattr(node.stage, "fit") or node.role is Role.SCORER:
-        return node
-    return replace(node, stage=clone(node.stage).fit(dataset))
-
-
-def _replaced(plan: Plan, stages: Mapping[str, Any]) -> Plan:
-    return plan.map(lambda node: replace(node, stage=stages[node.name]) if node.name in stages else node)
-
-
-def _sample_run(plan: Plan, dataset: Dataset, seed: int) -> Candidates:
+def _sample(dataset: Dataset, seed: int) -> Requests:
+    """Return requests of some users at the end of the data."""
     users = eligible_users(dataset, max_users=SHIFT_SAMPLE, seed=seed)
-    return _collect(_settings(plan, dataset.n_items), Requests.build(users, now=dataset.until, seed=seed))
+    return Requests.build(users, now=dataset.until, seed=seed)

@@ -13,24 +13,24 @@ import numpy as np
 
 from recokit._utils.progress import progress_bar
 from recokit._utils.threads import Bulkhead
-from recokit.budget import Deadline, overruns
+from recokit.budget import Deadline
 from recokit.compose.fusion import check_retrieved
-from recokit.data import Candidates, Live, Requests, Retrieved, Schema, load_state, save_state
+from recokit.data import Candidates, Live, Ragged, Requests, Retrieved, Schema, load_state, save_state
 from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
-from recokit.pipeline.plan import Plan, live_values, steps_of
+from recokit.pipeline.finish import finish
+from recokit.pipeline.plan import Plan, live_values
 from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve
 from recokit.pipeline.run import Run, Settings
-from recokit.pipeline.selection import Selector
-from recokit.protocols import Observer
+from recokit.protocols import Observer, SimilarItems, WantsRanked
 from recokit.result import Recommendations
-from recokit.trace import Status, Trace
-from recokit.typing import AnyArray
+from recokit.trace import Status
+from recokit.typing import AnyArray, IntArray
 
 if TYPE_CHECKING:
     from recokit.training import TrainingReport
 
-__all__ = ["Capture", "Model", "load_parts", "save_model", "tell", "wants_ranked"]
+__all__ = ["Capture", "Model", "load_parts", "notify_observers", "save_model", "wants_ranked"]
 
 
 Capture = Literal["summary", "full"]
@@ -98,23 +98,44 @@ class Model:
     def check_codes(self, requests: Requests) -> None:
         """Raise VocabularyMismatch for codes that are not of this model's vocabularies."""
         n_users, n_items = len(self.schema.user_ids), len(self.schema.item_ids)
-        checks = [("user", requests.user, n_users)]
-        checks += [(name, lists.values, n_items) for name, lists in requests.ragged.items()]
-        for name, codes, highest in checks:
-            if len(codes) and (codes.min() < 0 or codes.max() > highest):
-                bad = int(codes.max()) if codes.max() > highest else int(codes.min())
-                raise VocabularyMismatch(
-                    f"found code {bad} in {name!r}; expected 0 to {highest}; hint: codes of another model? "
-                    "pipeline.requests(...) encodes ids with this model's vocabularies"
-                )
+        check_range("user", requests.user, 0, n_users)
+        for name, lists in requests.ragged.items():
+            check_range(name, lists.values, 0, n_items)
+
+    def check_ordered(self, ordered: Ragged, n_rows: int) -> None:
+        """Check lists to complete: one for each request, of distinct items of this model.
+
+        Raises
+        ------
+        VocabularyMismatch
+            For a code that is no item of this model.
+        DataError
+            For another number of lists, or an item twice in one.
+        """
+        if len(ordered) != n_rows:
+            raise DataError(f"found {len(ordered)} lists in ordered; expected {n_rows}, one for each request")
+        check_range("ordered", ordered.values, 1, len(self.schema.item_ids))
+        pairs = np.lexsort((ordered.values, ordered.rows))
+        row, item = ordered.rows[pairs], ordered.values[pairs]
+        again = np.flatnonzero((row[1:] == row[:-1]) & (item[1:] == item[:-1]))
+        if len(again):
+            raise DataError(
+                f"found item code {item[again[0]]} twice in row {row[again[0]]} of ordered; expected distinct items"
+            )
 
     def candidates(self, requests: Requests) -> Candidates:
         """Return a batch as it stands before selection."""
-        run = Run(self.settings, self.pinned(requests), Deadline.after(np.inf), full=False)
+        run = Run(self.settings, self.pinned(requests), Deadline.after(np.inf))
         return rank(run, retrieve(run))
 
     def answer(
-        self, requests: Requests, users: AnyArray, budget_ms: float | None, capture: Capture
+        self,
+        requests: Requests,
+        users: AnyArray,
+        *,
+        budget_ms: float | None = None,
+        capture: Capture = "summary",
+        ordered: Ragged | None = None,
     ) -> Recommendations:
         """Run one batch of requests whose live values are pinned.
 
@@ -129,24 +150,16 @@ class Model:
             raise DataError(f"found budget_ms={budget_ms}; expected a positive number of milliseconds")
         if capture not in ("summary", "full"):
             raise ConfigurationError(f"found capture={capture!r}; expected 'summary' or 'full'")
-        budget = np.inf if budget_ms is None else budget_ms / 1e3
-        run = Run(self.settings, requests, Deadline.after(budget), full=capture == "full")
+        deadline = Deadline.after(np.inf if budget_ms is None else budget_ms / 1e3)
+        run = Run(self.settings, requests, deadline, full=capture == "full", ordered=ordered)
         ranked = rank(run, retrieve(run))
-        selected = Selector(run).finish(ranked)
+        selected = finish(run, ranked)
         if self.settings.validate:
             selected.validate()
-        seconds = run.deadline.elapsed()
-        trace = Trace(
-            requests=run.requests,
-            events=tuple(run.events),
-            status=run.status,
-            reasons=tuple(tuple(run.reasons.get(row, ())) for row in range(len(requests))),
-            seconds=seconds,
-            budget=budget,
-            overruns=overruns(run.spent, seconds, budget),
+        trace = run.trace(
+            selected,
             versions={live.name: requests.pinned[key][0] for key, live in self.live.items()},
             fingerprint=self.fingerprint,
-            selected=selected,
             ranked=ranked if self.settings.keep_ranked else None,
             users=users,
             item_ids=self.schema.item_ids,
@@ -155,23 +168,17 @@ class Model:
         return Recommendations.from_candidates(selected, users, self.schema.item_ids, trace)
 
     def answers(
-        self,
-        requests: Requests,
-        users: AnyArray,
-        budget_ms: float | None,
-        capture: Capture,
-        *,
-        progress: bool = False,
+        self, requests: Requests, users: AnyArray, *, progress: bool = False, **options: Any
     ) -> Iterator[Recommendations]:
         """Run requests in chunks, all with the same versions of live values; at least one answer."""
         requests = self.pinned(requests)
         starts = range(0, max(len(requests), 1), CHUNK_ROWS)
         if len(starts) == 1:
-            yield self.answer(requests, users, budget_ms, capture)
+            yield self.answer(requests, users, **options)
             return
         for start in progress_bar(starts, show=progress, label="recommend"):
             rows = np.arange(start, min(start + CHUNK_ROWS, len(requests)))
-            yield self.answer(requests.take(rows), users[rows], budget_ms, capture)
+            yield self.answer(requests.take(rows), users[rows], **options)
 
     def similar(self, items: Sequence[Any], k: int) -> Recommendations:
         """Return the items most similar to each given one; see ``Pipeline.similar_items``."""
@@ -182,23 +189,23 @@ class Model:
         asked = np.empty(len(items), object)
         asked[:] = list(items)
         codes = self.schema.item_ids.encode(asked)
-        node = next((node for node in self.plan.sources if hasattr(node.stage, "similar")), None)
+        node = next((node for node in self.plan.sources if isinstance(node.stage, SimilarItems)), None)
         if node is None:
             names = ", ".join(self.plan.source_names)
             raise ConfigurationError(
                 f"found no source with similar() among {names}; hint: candidates.ItemKNN()"
             )
-        found: Retrieved = node.stage.similar(codes, k)
-        check_retrieved(found, len(codes), len(self.schema.item_ids), node.name, k)
-        empty = np.diff(found.offsets) == 0
+        similar: Retrieved = node.stage.similar(codes, k)
+        check_retrieved(similar, len(codes), len(self.schema.item_ids), node.name, k)
+        empty = np.diff(similar.offsets) == 0
         why = np.where(codes > 0, "no similar item", "unknown item").tolist()
         return Recommendations(
             users=asked,
-            offsets=found.offsets,
-            item=found.item,
-            score=found.score,
+            offsets=similar.offsets,
+            item=similar.item,
+            score=similar.score,
             columns={},
-            sources=((node.leaf,),) * len(found.item),
+            sources=((node.leaf,),) * len(similar.item),
             status=np.where(empty, Status.EMPTY, Status.OK),
             reasons=tuple((reason,) if bare else () for reason, bare in zip(why, empty, strict=True)),
             item_ids=self.schema.item_ids,
@@ -206,10 +213,20 @@ class Model:
         )
 
 
+def check_range(name: str, codes: IntArray, lowest: int, highest: int) -> None:
+    """Raise VocabularyMismatch for codes outside a range."""
+    if len(codes) and (codes.min() < lowest or codes.max() > highest):
+        bad = int(codes.max()) if codes.max() > highest else int(codes.min())
+        raise VocabularyMismatch(
+            f"found code {bad} in {name!r}; expected {lowest} to {highest}; hint: codes of another model? "
+            "pipeline.requests(...) encodes ids with this model's vocabularies"
+        )
+
+
 _LOGGER = logging.getLogger("recokit")
 
 
-def tell(observers: Sequence[Observer], answer: Recommendations) -> Recommendations:
+def notify_observers(observers: Sequence[Observer], answer: Recommendations) -> Recommendations:
     """Show an answer's trace to the observers and return the answer."""
     for observer in observers:
         try:
@@ -221,12 +238,12 @@ def tell(observers: Sequence[Observer], answer: Recommendations) -> Recommendati
 
 def wants_ranked(observers: Sequence[Observer]) -> bool:
     """Tell whether an observer needs the candidates as they stood before selection."""
-    return any(getattr(observer, "wants_ranked", False) for observer in observers)
+    return any(isinstance(observer, WantsRanked) and observer.wants_ranked for observer in observers)
 
 
 def save_model(model: Model, path: str | Path) -> None:
     """Save the fitted stages as steps, with the model's schema."""
-    stages, fallback = steps_of(model.plan)
+    stages, fallback = model.plan.to_steps()
     state = {
         "stages": stages,
         "fallback": fallback,
@@ -238,7 +255,7 @@ def save_model(model: Model, path: str | Path) -> None:
 
 
 def load_parts(path: str | Path, trusted: Sequence[type]) -> Mapping[str, Any]:
-    """Return what ``save_model`` saved: stages, fallback, schema, until and validate."""
+    """Return the parts of a saved model: stages, fallback, schema, until and validate."""
     state, _ = load_state(path, trusted=trusted)
     parts: Mapping[str, Any] = state
     return parts

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from recokit.data import Candidates, Dataset, Live, Requests, Schema
+from recokit.data import Candidates, Dataset, Live, Ragged, Requests, Schema
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 from recokit.pipeline.contracts import check_disclosed
 from recokit.pipeline.diagram import diagram
-from recokit.pipeline.model import Capture, Model, load_parts, save_model, tell, wants_ranked
-from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan, steps_of
-from recokit.pipeline.requests import Lists, build_requests, user_array
+from recokit.pipeline.model import Capture, Model, load_parts, notify_observers, save_model, wants_ranked
+from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
+from recokit.pipeline.requests import ItemLists, Query
 from recokit.pipeline.views import NonProfiling, PipelineSource
-from recokit.protocols import Observer, role_of
+from recokit.protocols import Discloses, Observer, role_of
 from recokit.result import Recommendations
 from recokit.typing import AnyArray
 
@@ -36,7 +35,7 @@ class Pipeline:
     stages : sequence
         Stages, or :class:`Step` around them, in order. Filters may stand anywhere after the sources.
     fallback : source, optional
-        Asked for rows that are short of items; what it finds passes the same hard rules and limits.
+        Fills up rows that are short of items; its items pass the same hard rules and limits.
     observers : sequence of Observer
         See the trace of every run; they cannot change or fail it.
     clock : callable
@@ -104,7 +103,7 @@ class Pipeline:
         Returns
         -------
         Pipeline
-            Itself, fitted; ``training_report_`` tells what the last ranker learned from.
+            Itself, fitted; ``training_report_`` describes the rows of the last ranker.
 
         Raises
         ------
@@ -162,11 +161,11 @@ class Pipeline:
         users: Sequence[Any] | AnyArray | None = None,
         k: int | Sequence[int] = 10,
         *,
-        history: Lists | None = None,
-        session: Lists | None = None,
+        history: ItemLists | None = None,
+        session: ItemLists | None = None,
         context: Mapping[str, Any] | None = None,
-        items: Lists | None = None,
-        exclude: Lists | None = None,
+        items: ItemLists | None = None,
+        exclude: ItemLists | None = None,
         now: Any = None,
         seed: int = 0,
         budget_ms: float | None = None,
@@ -208,14 +207,9 @@ class Pipeline:
             For k below 1, ids of the wrong kind, lists of the wrong length, a budget that is not positive.
         """
         model = self._ready()
-        schema = model.schema
-        asked = user_array(users, {"history": history, "session": session, "items": items})
-        requests = build_requests(
-            asked,
-            schema.user_ids,
-            schema.item_ids,
-            self.clock,
-            k=k,
+        query = Query(
+            users,
+            k,
             history=history,
             session=session,
             context=context,
@@ -224,9 +218,14 @@ class Pipeline:
             now=now,
             seed=seed,
         )
-        answers = model.answers(requests, asked, budget_ms, capture, progress=progress)
-        told = [tell(self.observers, answer) for answer in answers]
-        return told[0] if len(told) == 1 else Recommendations.concat(told)
+        requests = query.encode(model.schema, self.clock)
+        answers = [
+            notify_observers(self.observers, answer)
+            for answer in model.answers(
+                requests, query.users, budget_ms=budget_ms, capture=capture, progress=progress
+            )
+        ]
+        return answers[0] if len(answers) == 1 else Recommendations.concat(answers)
 
     def run(
         self,
@@ -249,13 +248,63 @@ class Pipeline:
         model = self._ready()
         model.check_codes(requests)
         users = model.schema.user_ids.decode(requests.user)
-        answer = model.answer(model.pinned(requests), users, budget_ms, capture)
-        return tell(self.observers, answer) if observe else answer
+        answer = model.answer(model.pinned(requests), users, budget_ms=budget_ms, capture=capture)
+        return notify_observers(self.observers, answer) if observe else answer
+
+    def complete(
+        self,
+        requests: Requests,
+        ordered: Ragged,
+        *,
+        capture: Capture = "summary",
+        budget_ms: float | None = None,
+        observe: bool = True,
+    ) -> Recommendations:
+        """Complete lists made elsewhere, as by interleaving two pipelines or out of a cache, under this one's rules.
+
+        Filters, limits, annotators and checks on labels hold for the answer as for any other. The items of each list
+        come in its order as far as the limits allow; where they do not fill k places, this pipeline's own candidates
+        follow, best score first, then the fallback. The objective or reranker is not asked.
+
+        Parameters
+        ----------
+        requests : Requests
+            Made of codes, as by ``requests``.
+        ordered : Ragged
+            For each request a list of distinct item codes, shorter or longer than k. In rows that rank given items only
+            (``items``) others are left out.
+        capture, budget_ms, observe
+            As for ``run``.
+
+        Raises
+        ------
+        VocabularyMismatch
+            If a code is none of this model's; code 0, an unknown item, is none.
+        DataError
+            For another number of lists than requests, or an item twice in a list.
+
+        Examples
+        --------
+        >>> from recokit import testing
+        >>> from recokit.candidates import Popular
+        >>> from recokit.data import Ragged
+        >>> pipeline = Pipeline([Popular()]).fit(testing.toy_dataset())
+        >>> requests = pipeline.requests([None], k=3, now=2e9)
+        >>> pipeline.complete(requests, Ragged.from_lists([[7, 2]])).codes(0)[:2].tolist()
+        [7, 2]
+        """
+        model = self._ready()
+        model.check_codes(requests)
+        model.check_ordered(ordered, len(requests))
+        users = model.schema.user_ids.decode(requests.user)
+        answer = model.answer(
+            model.pinned(requests), users, budget_ms=budget_ms, capture=capture, ordered=ordered
+        )
+        return notify_observers(self.observers, answer) if observe else answer
 
     def requests(self, users: Sequence[Any] | None = None, k: int = 10, **options: Any) -> Requests:
         """Return the requests that ``recommend`` would run, for tools that run them again; options as there."""
-        asked = user_array(users, {name: options.get(name) for name in ("history", "session", "items")})
-        return build_requests(asked, self.schema.user_ids, self.schema.item_ids, self.clock, k=k, **options)
+        return Query(users, k, **options).encode(self.schema, self.clock)
 
     def candidates(self, requests: Requests) -> Candidates:
         """Return a batch as it stands before selection: hydrated, retrieved, filtered, featurised and scored."""
@@ -293,7 +342,7 @@ class Pipeline:
 
     @property
     def training_report_(self) -> TrainingReport | None:
-        """What the last ranker learned from; None before ``fit``, without one that learns, and after ``load``."""
+        """Report on the rows of the last ranker; None before ``fit``, without one that learns, and after ``load``."""
         return None if self._model is None else self._model.report
 
     def live_values(self) -> Mapping[int, Live[Any]]:
@@ -330,10 +379,10 @@ class Pipeline:
             For an unknown name, a stage of another role, or one that lacks what it requires.
         """
         self[name]
-        role, found = role_of(stage), {node.name: node.role for node in self}[name]
-        if found is not role:
-            raise ConfigurationError(f"found a {role.value} for {name}; expected a {found.value}")
-        derived = self._derived(lambda node: replace(node, stage=stage) if node.name == name else node)
+        role, expected = role_of(stage), {node.name: node.role for node in self}[name]
+        if role is not expected:
+            raise ConfigurationError(f"found a {role.value} for {name}; expected a {expected.value}")
+        derived = self._derived(self._current.with_stages({name: stage}))
         check_disclosed(derived._current)
         return derived
 
@@ -344,26 +393,26 @@ class Pipeline:
         ConfigurationError for an unknown name, without a source, or if what labels goes and a stage that moves stays.
         """
         stages = [self[name] for name in names]
-        derived = self._derived(lambda node: None if node.name in names else node)
-        if any(hasattr(stage, "labels") for stage in stages):
+        derived = self._derived(self._current.without(names))
+        if any(isinstance(stage, Discloses) for stage in stages):
             check_disclosed(derived._current)
         return derived
 
     def prefix(self, name: str) -> Pipeline:
         """Return a pipeline of the stages that run before one stage."""
         self[name]
-        later = {other for other in self.names[self.names.index(name) :] if not other.startswith("fallback.")}
-        return self._derived(lambda node: None if node.name in later else node)
+        later = self._current.nodes[self.names.index(name) :]
+        return self._derived(self._current.without([node.name for node in later if node.part != "fallback"]))
 
     def with_events(self, dataset: Dataset) -> Pipeline:
         """Return a pipeline whose stages that evaluate as of each request's time know other events and tables.
 
         Everything else is shared; ids that this model does not know stay unknown.
         """
-        from recokit.pipeline.fitting import with_events_of
+        from recokit.pipeline.fitting import with_events
 
         known = recoded(dataset, self.schema)
-        return self._derived(lambda node: with_events_of(node, known), known)
+        return self._derived(with_events(self._ready().plan, known), known)
 
     def as_source(self) -> PipelineSource:
         """Return this fitted pipeline as a source of another one."""
@@ -374,10 +423,11 @@ class Pipeline:
         """Return this fitted pipeline for users who do not want to be profiled: each request is an anonymous one."""
         return NonProfiling(self)
 
-    def _derived(self, change: Callable[[Node], Node | None], dataset: Dataset | None = None) -> Pipeline:
+    def _derived(self, plan: Plan, dataset: Dataset | None = None) -> Pipeline:
+        """Return a fitted pipeline of another plan, bound to the model's schema or that of a dataset."""
         model = self._ready()
         schema, until = (model.schema, model.until) if dataset is None else (dataset.schema, dataset.until)
-        stages, fallback = steps_of(model.plan, change)
+        stages, fallback = plan.to_steps()
         derived = Pipeline(
             stages, fallback=fallback, observers=self.observers, clock=self.clock, validate=self.validate
         )

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from recokit._utils.params import Configured
+from recokit.budget import PHASE_OF_ROLE
 from recokit.compose.merge import Merge, leaves
 from recokit.compose.step import Condition, Step
 from recokit.data import Live, Schema
 from recokit.data.events.user_history import UserHistory
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
-from recokit.protocols import Role, role_of
+from recokit.protocols import (
+    Bindable,
+    ChoosesFrom,
+    DrawsAtRandom,
+    LiveValues,
+    Role,
+    SeesLiveEvents,
+    Traits,
+    Verifier,
+    role_of,
+    traits_of,
+)
 
-__all__ = ["Group", "Node", "Plan", "bind_plan", "compile_plan", "steps_of"]
+__all__ = ["EXCLUDE", "Group", "Node", "Plan", "bind_plan", "compile_plan"]
 
 
 #: Fields of the requests that the caller may give; a stage may require them without a stage that provides them.
@@ -32,11 +44,28 @@ _PLACE = {
     Role.RERANKER: 3,
     Role.ANNOTATOR: 4,
 }
+_BODY = (Role.FILTER, Role.FEATURIZER, Role.SCORER)
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One stage in its place."""
+    """One stage in its place.
+
+    Parameters
+    ----------
+    name : str
+        Its path.
+    role : Role
+        Decided by its verb.
+    stage : object
+        The stage.
+    when, on_error, optional, limit
+        See :class:`recokit.compose.Step`.
+    implicit : bool
+        The pipeline added it, its user did not.
+    part : {"funnel", "late", "fallback"}
+        ``"late"`` for a filter on what annotators wrote, which runs after them.
+    """
 
     name: str
     role: Role
@@ -46,21 +75,51 @@ class Node:
     optional: bool = False
     limit: int | None = None
     implicit: bool = False
+    part: Literal["funnel", "late", "fallback"] = "funnel"
 
-    @property
+    @cached_property
     def leaf(self) -> str:
         """The last part of the path, which names the source's columns."""
         return self.name.rpartition(".")[2]
 
-    @property
+    @cached_property
+    def traits(self) -> Traits:
+        """The stage's own declarations."""
+        return traits_of(self.stage)
+
+    @cached_property
     def io_bound(self) -> bool:
         """Whether the stage waits for input and output."""
-        return bool(getattr(self.stage, "io_bound", False))
+        return self.traits.io_bound
 
-    @property
+    @cached_property
     def live(self) -> bool:
         """Whether the stage depends on today's state."""
-        return bool(getattr(self.stage, "live", False))
+        return self.traits.live
+
+    @cached_property
+    def verifies(self) -> bool:
+        """Whether the annotator refuses what may not be shown with its columns."""
+        return isinstance(self.stage, Verifier)
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether the objective draws at random and knows the probabilities."""
+        return isinstance(self.stage, DrawsAtRandom)
+
+    @cached_property
+    def pool(self) -> int | None:
+        """Candidates of each row that the objective chooses from, None for the usual number."""
+        return self.stage.pool if isinstance(self.stage, ChoosesFrom) else None
+
+    @cached_property
+    def phase(self) -> str:
+        """The phase whose share of the budget it spends."""
+        return PHASE_OF_ROLE.get(self.role, "post")
+
+
+#: The items that the caller excluded, as a stage of every run that has any.
+EXCLUDE = Node("exclude", Role.FILTER, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,34 +129,75 @@ class Group:
     role: Role
     nodes: tuple[Node, ...]
 
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of all features of a group of featurizers."""
+        return tuple(name for node in self.nodes for name in node.stage.names)
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What the runner executes, in order."""
+    """The stages of a pipeline in the order in which they run, and how the answers of its sources are fused."""
 
-    hydrators: tuple[Node, ...]
+    nodes: tuple[Node, ...]
     merge: Merge
     merge_name: str
-    sources: tuple[Node, ...]
-    body: tuple[Group, ...]
-    constraints: tuple[Node, ...]
-    objective: Node | None
-    rerankers: tuple[Node, ...]
-    annotators: tuple[Node, ...]
-    late: tuple[Node, ...]
-    fallback: Node | None
 
     def __iter__(self) -> Iterator[Node]:
-        yield from self.hydrators
-        yield from self.sources
-        for group in self.body:
-            yield from group.nodes
-        yield from self.constraints
-        yield from () if self.objective is None else (self.objective,)
-        yield from self.rerankers
-        yield from self.annotators
-        yield from self.late
-        yield from () if self.fallback is None else (self.fallback,)
+        return iter(self.nodes)
+
+    def of(self, *roles: Role) -> tuple[Node, ...]:
+        """Return the stages of some roles, without late filters and the fallback."""
+        return tuple(node for node in self.nodes if node.role in roles and node.part == "funnel")
+
+    # -- views -------------------------------------------------------------------------------------
+
+    @cached_property
+    def hydrators(self) -> tuple[Node, ...]:
+        """Stages that complete the requests."""
+        return self.of(Role.HYDRATOR)
+
+    @cached_property
+    def sources(self) -> tuple[Node, ...]:
+        """Sources, in the order of their bits."""
+        return self.of(Role.SOURCE)
+
+    @cached_property
+    def body(self) -> tuple[Group, ...]:
+        """Filters, featurizers and scorers, consecutive filters and consecutive featurizers as one group."""
+        groups: list[Group] = []
+        for node in self.of(Role.FILTER, Role.FEATURIZER, Role.SCORER):
+            if groups and groups[-1].role is node.role and node.role is not Role.SCORER:
+                groups[-1] = Group(node.role, (*groups[-1].nodes, node))
+            else:
+                groups.append(Group(node.role, (node,)))
+        return tuple(groups)
+
+    @cached_property
+    def constraints(self) -> tuple[Node, ...]:
+        """Stages that limit the lists."""
+        return self.of(Role.CONSTRAINT)
+
+    @cached_property
+    def chooser(self) -> Node | None:
+        """The objective or reranker, if there is one."""
+        found = self.of(Role.OBJECTIVE, Role.RERANKER)
+        return found[0] if found else None
+
+    @cached_property
+    def annotators(self) -> tuple[Node, ...]:
+        """Stages that label the lists."""
+        return self.of(Role.ANNOTATOR)
+
+    @cached_property
+    def late(self) -> tuple[Node, ...]:
+        """Filters on what annotators wrote."""
+        return tuple(node for node in self.nodes if node.part == "late")
+
+    @cached_property
+    def fallback(self) -> Node | None:
+        """The source that fills up what is short."""
+        return next((node for node in self.nodes if node.part == "fallback"), None)
 
     @cached_property
     def source_names(self) -> tuple[str, ...]:
@@ -105,51 +205,70 @@ class Plan:
         return tuple(node.leaf for node in self.sources)
 
     @cached_property
-    def selection_name(self) -> str:
-        """How traces name the selection: its objective or reranker, or "selection"."""
-        named = (*self.rerankers, *(() if self.objective is None else (self.objective,)))
-        return named[-1].name if named else "selection"
+    def fusion(self) -> Node:
+        """The fusion of the sources' answers as a stage, for its event."""
+        return Node(self.merge_name, Role.SOURCE, self.merge)
 
     @cached_property
     def selection(self) -> Node:
-        """The selection as a stage, for its attempts and its events."""
-        return Node(self.selection_name, Role.RERANKER, None)
+        """The selection as a stage: its event has the name of the objective or reranker."""
+        return Node("selection" if self.chooser is None else self.chooser.name, Role.RERANKER, None)
 
-    def map(self, change: Any) -> Plan:
-        """Return a plan with ``change(node)`` in place of every node, in order of execution."""
-        return Plan(
-            hydrators=tuple(map(change, self.hydrators)),
-            merge=self.merge,
-            merge_name=self.merge_name,
-            sources=tuple(map(change, self.sources)),
-            body=tuple(replace(group, nodes=tuple(map(change, group.nodes))) for group in self.body),
-            constraints=tuple(map(change, self.constraints)),
-            objective=None if self.objective is None else change(self.objective),
-            rerankers=tuple(map(change, self.rerankers)),
-            annotators=tuple(map(change, self.annotators)),
-            late=tuple(map(change, self.late)),
-            fallback=None if self.fallback is None else change(self.fallback),
+    # -- other plans -------------------------------------------------------------------------------
+
+    def with_nodes(self, nodes: Iterable[Node]) -> Plan:
+        """Return a plan of other nodes with the same fusion."""
+        return replace(self, nodes=tuple(nodes))
+
+    def with_stages(self, stages: Mapping[str, Any]) -> Plan:
+        """Return a plan with other stages in some places, by path."""
+        return self.with_nodes(
+            replace(node, stage=stages[node.name]) if node.name in stages else node for node in self
         )
 
-    def upto(self, name: str, *, live: bool = True) -> Plan:
-        """Return the plan before the scorer of that name, without selection; without live stages if asked."""
-        body: list[Group] = []
-        for group in self.body:
-            if any(node.name == name for node in group.nodes):
-                break
-            nodes = tuple(node for node in group.nodes if live or not node.live)
-            body += [replace(group, nodes=nodes)] if nodes else []
-        return replace(
-            self,
-            hydrators=tuple(node for node in self.hydrators if live or not node.live),
-            body=tuple(body),
-            constraints=(),
-            objective=None,
-            rerankers=(),
-            annotators=(),
-            late=(),
-            fallback=None,
+    def without(self, names: Collection[str]) -> Plan:
+        """Return a plan without some stages."""
+        return self.with_nodes(node for node in self if node.name not in names)
+
+    def raising(self) -> Plan:
+        """Return a plan in which every failure of a stage is raised."""
+        return self.with_nodes(replace(node, on_error="raise") for node in self)
+
+    def before(self, name: str, *, live: bool = True) -> Plan:
+        """Return the stages that run before the scorer of that name; without live ones, but for sources, if asked."""
+        names = [node.name for node in self]
+        return self.with_nodes(
+            node
+            for node in self.nodes[: names.index(name)]
+            if live or not node.live or node.role is Role.SOURCE
         )
+
+    def to_steps(self) -> tuple[list[Any], Step | None]:
+        """Return the stages and the fallback as the constructor of Pipeline takes them.
+
+        Raises
+        ------
+        ConfigurationError
+            If no source is left.
+        """
+        if not self.sources:
+            raise ConfigurationError("found no source left; expected at least one")
+        rest = [
+            node for node in self if node.role not in (Role.HYDRATOR, Role.SOURCE) and node.part != "fallback"
+        ]
+        stages = [*map(_step, self.hydrators), self._merged_sources(), *map(_step, rest)]
+        return stages, None if self.fallback is None else _step(self.fallback)
+
+    def _merged_sources(self) -> Step:
+        """Return the merge around the sources that are left, under its own name; a bare source stays bare."""
+        steps = list(map(_step, self.sources))
+        if "." not in self.sources[0].name:
+            return steps[0]
+        merge, quotas = self.merge, self.merge.quotas
+        if quotas is not None:
+            quotas = {name: share for name, share in quotas.items() if name in self.source_names}
+        around = Merge(steps, by=merge.by, limit=merge.limit, quotas=quotas, per_source=merge.per_source)
+        return Step(around, name=self.merge_name)
 
 
 def compile_plan(stages: Sequence[Any], fallback: Any) -> Plan:
@@ -163,31 +282,24 @@ def compile_plan(stages: Sequence[Any], fallback: Any) -> Plan:
     """
     placed = [(step, role_of(step.stage)) for step in map(_as_step, stages)]
     _check_order(placed)
-    by_role = {role: [step for step, found in placed if found is role] for role in Role}
-    merge, merge_name, sources = _sources(by_role[Role.SOURCE])
-    annotators = tuple(_node(step, Role.ANNOTATOR) for step in by_role[Role.ANNOTATOR])
-    body, late = _body(placed, {name for node in annotators for name in provides(node.stage)})
-    objectives = by_role[Role.OBJECTIVE]
-    steering = [*objectives, *by_role[Role.RERANKER]]
-    if len(steering) > 1:
-        names = ", ".join(step.path for step in steering)
-        raise ConfigurationError(
-            f"found {len(steering)} objectives or rerankers ({names}); expected at most one"
-        )
-    plan = Plan(
-        hydrators=tuple(_node(step, Role.HYDRATOR) for step in by_role[Role.HYDRATOR]),
-        merge=merge,
-        merge_name=merge_name,
-        sources=sources,
-        body=body,
-        constraints=tuple(_node(step, Role.CONSTRAINT) for step in by_role[Role.CONSTRAINT]),
-        objective=_node(objectives[0], Role.OBJECTIVE) if objectives else None,
-        rerankers=tuple(_node(step, Role.RERANKER) for step in by_role[Role.RERANKER]),
-        annotators=annotators,
-        late=late,
-        fallback=None if fallback is None else _fallback(_as_step(fallback)),
-    )
-    plan = _with_history(plan)
+    of_role = {role: [_node(step, role) for step, found in placed if found is role] for role in Role}
+    merge, merge_name, sources = _sources([step for step, role in placed if role is Role.SOURCE])
+    _check_chooser([*of_role[Role.OBJECTIVE], *of_role[Role.RERANKER]])
+    labelled = {name for node in of_role[Role.ANNOTATOR] for name in node.traits.provides}
+    body = [_node(step, role) for step, role in placed if role in _BODY]
+    late = [node for node in body if node.role is Role.FILTER and labelled & set(node.traits.requires)]
+    nodes = [
+        *of_role[Role.HYDRATOR],
+        *sources,
+        *(node for node in body if node not in late),
+        *of_role[Role.CONSTRAINT],
+        *of_role[Role.OBJECTIVE],
+        *of_role[Role.RERANKER],
+        *of_role[Role.ANNOTATOR],
+        *(replace(node, part="late") for node in late),
+        *(() if fallback is None else (_fallback(_as_step(fallback)),)),
+    ]
+    plan = Plan(_with_history(nodes), merge, merge_name)
     _check_names(plan)
     return plan
 
@@ -201,46 +313,36 @@ def bind_plan(plan: Plan, schema: Schema) -> Plan:
         If a stage requires a name that nothing provides.
     """
     provided: set[str] = set(CALLER_FIELDS)
+    ranks = {f"{name}_{part}" for name in plan.source_names for part in ("rank", "score")}
     features: list[str] = []
     scorers: dict[str, Any] = {}
-    ranks = {f"{name}_{part}" for name in plan.source_names for part in ("rank", "score")}
-
-    def bind(node: Node) -> Node:
-        seen = frozenset(provided | (ranks if node.role is not Role.SOURCE else set()))
+    stages: dict[str, Any] = {}
+    for node in plan:
         known = replace(
             schema,
             source_names=plan.source_names,
             feature_names=tuple(features),
-            provided=seen,
+            provided=frozenset(provided if node.role is Role.SOURCE else provided | ranks),
             scorers=dict(scorers),
         )
-        for name in requires(node.stage):
+        for name in node.traits.requires:
             _check_required(node, name, known)
-        stage = node.stage
-        if hasattr(stage, "bind"):
-            stage = stage.bind(known)
-            if stage is None:
-                raise ContractError(
-                    f"found None from {node.name}.bind(schema); expected the bound copy of the stage"
-                )
-        provided.update(provides(stage))
+        stage = stages[node.name] = _bound(node, known)
+        provided.update(traits_of(stage).provides)
         if node.role is Role.FEATURIZER:
             _add_features(node.name, stage.names, features)
         if node.role is Role.SCORER:
             scorers[node.leaf] = stage
-        return replace(node, stage=stage)
-
-    return plan.map(bind)
+    return plan.with_stages(stages)
 
 
-def requires(stage: Any) -> tuple[str, ...]:
-    """Return the names a stage needs."""
-    return tuple(getattr(stage, "requires", ()))
-
-
-def provides(stage: Any) -> tuple[str, ...]:
-    """Return the names a stage adds."""
-    return tuple(getattr(stage, "provides", ()))
+def _bound(node: Node, schema: Schema) -> Any:
+    if not isinstance(node.stage, Bindable):
+        return node.stage
+    bound = node.stage.bind(schema)
+    if bound is None:
+        raise ContractError(f"found None from {node.name}.bind(schema); expected the bound copy of the stage")
+    return bound
 
 
 def live_values(plan: Plan) -> dict[int, Live[Any]]:
@@ -263,7 +365,7 @@ def live_values(plan: Plan) -> dict[int, Live[Any]]:
 
 
 def _find_live(stage: Any, found: dict[int, Live[Any]]) -> None:
-    if hasattr(stage, "live_values"):
+    if isinstance(stage, LiveValues):
         found.update(stage.live_values())
         return
     for value in vars(stage).values():
@@ -318,44 +420,35 @@ def _sources(steps: list[Step]) -> tuple[Merge, str, tuple[Node, ...]]:
         merge = Merge([step], limit=step.limit or 500)
         return merge, "merge", (_node(step, Role.SOURCE),)
     children = [
-        (child if isinstance(child, Step) else Step(child, name=name)) for name, child in leaves(step.stage)
+        child if isinstance(child, Step) else Step(child, name=name) for name, child in leaves(step.stage)
     ]
     return step.stage, step.path, tuple(_node(child, Role.SOURCE, step.path) for child in children)
 
 
-def _body(
-    placed: Sequence[tuple[Step, Role]], annotated: set[str]
-) -> tuple[tuple[Group, ...], tuple[Node, ...]]:
-    groups: list[Group] = []
-    late: list[Node] = []
-    for step, role in placed:
-        if _PLACE.get(role, 2) != 2:
-            continue
-        node = _node(step, role)
-        if role is Role.FILTER and annotated & set(requires(step.stage)):
-            late.append(node)
-        elif groups and groups[-1].role is role and role is not Role.SCORER:
-            groups[-1] = Group(role, (*groups[-1].nodes, node))
-        else:
-            groups.append(Group(role, (node,)))
-    return tuple(groups), tuple(late)
-
-
 def _fallback(step: Step) -> Node:
-    if role_of(step.stage) is not Role.SOURCE:
-        raise ConfigurationError(f"found a {role_of(step.stage).value} as fallback; expected a source")
-    return _node(step, Role.SOURCE, "fallback")
+    role = role_of(step.stage)
+    if role is not Role.SOURCE:
+        raise ConfigurationError(f"found a {role.value} as fallback; expected a source")
+    return replace(_node(step, role, "fallback"), part="fallback")
 
 
-def _with_history(plan: Plan) -> Plan:
-    wanted = {name for node in plan for name in requires(node.stage)} & {"history", "owned"}
-    given = {name for node in plan.hydrators for name in provides(node.stage)}
-    if wanted <= given:
-        return plan
+def _check_chooser(nodes: Sequence[Node]) -> None:
+    if len(nodes) > 1:
+        names = ", ".join(node.name for node in nodes)
+        raise ConfigurationError(
+            f"found {len(nodes)} objectives or rerankers ({names}); expected at most one"
+        )
+
+
+def _with_history(nodes: Sequence[Node]) -> tuple[Node, ...]:
+    """Return the nodes after a history of their own, where one needs it and no hydrator provides it."""
+    needed = {name for node in nodes for name in node.traits.requires} & {"history", "owned"}
+    if needed <= {name for node in nodes if node.role is Role.HYDRATOR for name in node.traits.provides}:
+        return tuple(nodes)
     # Stages that see live events must not see a history without them.
-    tail = next((node.stage.tail for node in plan if getattr(node.stage, "tail", None) is not None), None)
-    inserted = Node("user_history", Role.HYDRATOR, UserHistory(tail=tail), implicit=True)
-    return replace(plan, hydrators=(inserted, *plan.hydrators))
+    recent = [node.stage.tail for node in nodes if isinstance(node.stage, SeesLiveEvents)]
+    tail = next((tail for tail in recent if tail is not None), None)
+    return (Node("user_history", Role.HYDRATOR, UserHistory(tail=tail), implicit=True), *nodes)
 
 
 def _check_names(plan: Plan) -> None:
@@ -407,37 +500,6 @@ def _add_features(name: str, names: Sequence[str], features: list[str]) -> None:
     features.extend(names)
 
 
-def _same(node: Node) -> Node:
-    return node
-
-
-def steps_of(plan: Plan, change: Callable[[Node], Node | None] = _same) -> tuple[list[Any], Step | None]:
-    """Return the stages and the fallback of a plan as the constructor of Pipeline takes them.
-
-    Parameters
-    ----------
-    plan : Plan
-        The plan.
-    change : callable, optional
-        Gives another node for a node, or None to leave it out.
-
-    Raises
-    ------
-    ConfigurationError
-        If no source is left.
-    """
-    fallback = None if plan.fallback is None else change(plan.fallback)
-    sources = [_step(node) for node in map(change, plan.sources) if node is not None]
-    if not sources:
-        raise ConfigurationError("found no source left; expected at least one")
-    stages = [_step(node) for node in map(change, plan.hydrators) if node is not None]
-    stages.append(_merged(plan, sources))
-    aside = {node.name for node in (*plan.hydrators, *plan.sources)}
-    rest = [node for node in plan if node.name not in aside and node is not plan.fallback]
-    stages += [_step(node) for node in map(change, rest) if node is not None]
-    return stages, None if fallback is None else _step(fallback)
-
-
 def _step(node: Node) -> Step:
     return Step(
         node.stage,
@@ -447,16 +509,3 @@ def _step(node: Node) -> Step:
         optional=node.optional,
         limit=node.limit,
     )
-
-
-def _merged(plan: Plan, sources: list[Step]) -> Step:
-    """Return the plan's merge around its sources or others, under its own name; a bare source stays bare."""
-    bare = len(plan.sources) == 1 and "." not in plan.sources[0].name
-    if bare:
-        return sources[0]
-    merge, quotas = plan.merge, plan.merge.quotas
-    if quotas is not None:
-        left = {step.path for step in sources}
-        quotas = {name: share for name, share in quotas.items() if name in left}
-    around = Merge(sources, by=merge.by, limit=merge.limit, quotas=quotas, per_source=merge.per_source)
-    return Step(around, name=plan.merge_name)

@@ -1,4 +1,4 @@
-"""Asking: external ids, lists and options of a call become Requests."""
+"""Requests of a call: external ids, lists and options become codes."""
 
 from __future__ import annotations
 
@@ -8,25 +8,67 @@ from typing import Any
 
 import numpy as np
 
-from recokit.data import Ragged, Requests, Vocabulary, timestamp
+from recokit.data import Ragged, Requests, Schema, Vocabulary, timestamp
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
-__all__ = ["Lists", "build_requests", "user_array"]
+__all__ = ["ItemLists", "Query"]
 
-Lists = Sequence[Sequence[Any] | None]
+#: One list of item ids for each user, None for users whose own holds.
+ItemLists = Sequence[Sequence[Any] | None]
 
 
-def user_array(users: Any, fields: Mapping[str, Lists | None]) -> AnyArray:
-    """Return the users asked for as an object array, None for anonymous ones.
+class Query:
+    """One call of ``Pipeline.recommend``, whose options it has.
 
     Raises
     ------
     DataError
         If users is a bare id, or neither users nor a list for each row is given.
     """
+
+    def __init__(
+        self,
+        users: Any = None,
+        k: int | Sequence[int] = 10,
+        *,
+        history: ItemLists | None = None,
+        session: ItemLists | None = None,
+        context: Mapping[str, Any] | None = None,
+        items: ItemLists | None = None,
+        exclude: ItemLists | None = None,
+        now: Any = None,
+        seed: int = 0,
+    ) -> None:
+        #: External ids as an object array, None for anonymous users.
+        self.users = _user_array(users, (history, session, items))
+        self.k, self.context, self.now, self.seed = k, context or {}, now, seed
+        lists = {"history": history, "session": session, "items": items, "exclude": exclude}
+        self.lists = {name: value for name, value in lists.items() if value is not None}
+
+    def encode(self, schema: Schema, clock: Callable[[], float]) -> Requests:
+        """Return the requests in a model's codes; the clock gives the time where the call gives none."""
+        known = np.array([user is not None for user in self.users.tolist()], np.bool_)
+        user = np.zeros(len(known), np.int64)
+        user[known] = schema.user_ids.encode(self.users[known])
+        times = _times(self.now, clock, len(known))
+        encoded = {
+            name: _encode_lists(name, lists, schema.item_ids, times) for name, lists in self.lists.items()
+        }
+        requests = Requests.build(
+            user,
+            k=np.asarray(self.k),
+            now=times,
+            seed=self.seed,
+            columns=_context(self.context, len(known)),
+            ragged={name: lists for name, (lists, _) in encoded.items()},
+        )
+        return replace(requests, from_caller={name: given for name, (_, given) in encoded.items()})
+
+
+def _user_array(users: Any, lists: Sequence[ItemLists | None]) -> AnyArray:
     if users is None:
-        lengths = [len(lists) for lists in fields.values() if lists is not None]
+        lengths = [len(part) for part in lists if part is not None]
         if not lengths:
             raise DataError(
                 "found neither users nor a history or session; expected one of them; hint: users=['ann']"
@@ -34,42 +76,9 @@ def user_array(users: Any, fields: Mapping[str, Lists | None]) -> AnyArray:
         users = [None] * lengths[0]
     if isinstance(users, str | bytes) or not hasattr(users, "__len__"):
         raise DataError(f"found users={users!r}; expected a list of ids; hint: [{users!r}]")
-    asked = np.empty(len(users), object)
-    asked[:] = users.tolist() if isinstance(users, np.ndarray) else list(users)
-    return asked
-
-
-def build_requests(
-    asked: AnyArray,
-    user_ids: Vocabulary,
-    item_ids: Vocabulary,
-    clock: Callable[[], float],
-    *,
-    k: int | Sequence[int],
-    history: Lists | None = None,
-    session: Lists | None = None,
-    context: Mapping[str, Any] | None = None,
-    items: Lists | None = None,
-    exclude: Lists | None = None,
-    now: Any = None,
-    seed: int = 0,
-) -> Requests:
-    """Build the requests of one call; see ``Pipeline.recommend`` for the options."""
-    n = len(asked)
-    known = np.array([user is not None for user in asked.tolist()], np.bool_)
-    user = np.zeros(n, np.int64)
-    user[known] = user_ids.encode(asked[known])
-    times = _times(now, clock, n)
-    ragged: dict[str, Ragged] = {}
-    given: dict[str, BoolArray] = {}
-    fields = {"history": history, "session": session, "items": items, "exclude": exclude}
-    for name, lists in fields.items():
-        if lists is not None:
-            ragged[name], given[name] = _encode_lists(name, lists, item_ids, times)
-    requests = Requests.build(
-        user, k=np.asarray(k), now=times, seed=seed, columns=_context(context or {}, n), ragged=ragged
-    )
-    return replace(requests, from_caller=given)
+    array = np.empty(len(users), object)
+    array[:] = users.tolist() if isinstance(users, np.ndarray) else list(users)
+    return array
 
 
 def _times(now: Any, clock: Callable[[], float], n: int) -> FloatArray:
@@ -89,7 +98,7 @@ def _context(context: Mapping[str, Any], n: int) -> dict[str, AnyArray]:
 
 
 def _encode_lists(
-    name: str, lists: Lists, item_ids: Vocabulary, times: FloatArray
+    name: str, lists: ItemLists, item_ids: Vocabulary, times: FloatArray
 ) -> tuple[Ragged, BoolArray]:
     """Encode one list of item ids for each row. Rank only known items; an unknown one in a history stays, as code 0."""
     if isinstance(lists, str) or not hasattr(lists, "__len__"):

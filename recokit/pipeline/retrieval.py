@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from recokit._kernels.membership import pairs_in_sets
 from recokit.compose.fusion import check_retrieved, fuse
-from recokit.data import Candidates, Retrieved
+from recokit.data import Candidates, Ragged, Requests, Retrieved
 from recokit.data.requests import Hydrated
 from recokit.pipeline.contracts import checked_hydrated
-from recokit.pipeline.plan import Node, provides
-from recokit.pipeline.run import Outcome, Run, attempt
+from recokit.pipeline.plan import Node
+from recokit.pipeline.run import Outcome, Run, StageRun, attempt, describe
 from recokit.pipeline.scatter import join_hydrated, join_retrieved, masked, without
 from recokit.pipeline.session import session_into_history
-from recokit.protocols import Role
 from recokit.trace import Status
 from recokit.typing import IntArray
 
@@ -25,84 +23,80 @@ __all__ = ["retrieve"]
 _ONE = np.zeros(1, np.int64)
 
 
+def retrieve(run: Run) -> Candidates:
+    """Hydrate the requests, ask every source and fuse their answers."""
+    _hydrate(run)
+    threaded = run.settings.bulkheads
+    waiting = {node.name: _start(run, node) for node in run.plan.sources if node.name in threaded}
+    inline = {node.name: _ask(run, node) for node in run.plan.sources if node.name not in threaded}
+    retrieved = [
+        inline[node.name] if node.name in inline else _wait_for(run, node, waiting[node.name])
+        for node in run.plan.sources
+    ]
+    with run.stage(run.plan.fusion) as stage:
+        counts = {name: len(part.item) for name, part in zip(run.plan.source_names, retrieved, strict=True)}
+        batch = _fused(run, retrieved)
+        if "items" in run.requests.ragged:
+            counts["items"] = len(run.requests.ragged["items"].values)
+        if run.ordered is not None:
+            counts["ordered"] = len(run.ordered.values)
+            batch = _with_ordered(batch, run.ordered, run.requests)
+        stage.n_in, stage.detail = sum(counts.values()), {"by_source": counts}
+        stage.left(batch)
+    return batch
+
+
+# -- requests ----------------------------------------------------------------------------------------
+
+
 def _hydrate(run: Run) -> None:
     """Complete the requests with what is known about the users."""
     for node in run.plan.hydrators:
-        started = run.deadline.elapsed()
-        outcome = run.attempt(node, partial(_hydrated, run, node), lambda rows, _: Hydrated())
-        joined = join_hydrated(outcome, len(run.requests))
-        _note_unavailable(run, node, outcome)
-        run.requests = run.requests.hydrated(joined.columns, joined.ragged)
-        run.forget_rows()
-        run.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
-        run.record(node, node.role, started, 0, 0, outcome=outcome)
+        with run.stage(node) as stage:
+
+            def compute(rows: IntArray, node: Node = node) -> Hydrated:
+                return checked_hydrated(node, _requests_of(run, rows))
+
+            outcome = stage.attempt(compute, lambda rows, _: Hydrated())
+            joined = join_hydrated(outcome, len(stage.run.everyone))
+            if outcome.error:
+                _note_unavailable(run, node, outcome.failed)
+            run.complete(run.requests.hydrated(joined.columns, joined.ragged))
     if "session" in run.requests.ragged:
         run.requests = session_into_history(run.requests)
 
 
-def _hydrated(run: Run, node: Node, rows: IntArray) -> Hydrated:
-    return checked_hydrated(node, run.requests_of(rows))
+def _requests_of(run: Run, rows: IntArray) -> Requests:
+    """Return some rows of the requests, the requests themselves for all of them."""
+    return run.requests if len(rows) == len(run.everyone) else run.requests.take(rows)
 
 
-def _note_unavailable(run: Run, node: Node, outcome: Outcome[Hydrated]) -> None:
-    if not outcome.error:
-        return
-    failed = np.zeros(len(run.requests), np.bool_)
-    failed[outcome.failed] = True
-    for name in provides(node.stage):
+def _note_unavailable(run: Run, node: Node, rows: IntArray) -> None:
+    failed = np.zeros(len(run.everyone), np.bool_)
+    failed[rows] = True
+    for name in node.traits.provides:
         by_caller = run.requests.from_caller.get(name, np.zeros_like(failed)) | (name in run.requests.columns)
         if (failed & ~by_caller).any():
             run.unavailable[name] = failed & ~by_caller
 
 
-def retrieve(run: Run) -> Candidates:
-    """Hydrate the requests, ask every source and fuse what they found."""
-    _hydrate(run)
-    threaded = run.settings.bulkheads
-    waiting = {node.name: _start(run, node) for node in run.plan.sources if node.name in threaded}
-    inline = {node.name: _retrieve(run, node) for node in run.plan.sources if node.name not in threaded}
-    retrieved = [
-        inline[node.name] if node.name in inline else _collect(run, node, waiting[node.name])
-        for node in run.plan.sources
-    ]
-    started = run.deadline.elapsed()
-    batch = _fused(run, retrieved)
-    found = {name: len(part.item) for name, part in zip(run.plan.source_names, retrieved, strict=True)}
-    if "items" in run.requests.ragged:
-        found["items"] = len(run.requests.ragged["items"].values)
-    run.record(
-        run.plan.merge_name,
-        Role.SOURCE,
-        started,
-        sum(found.values()),
-        len(batch),
-        detail={"by_source": found},
-        after=batch,
-    )
-    return batch
+# -- sources -----------------------------------------------------------------------------------------
 
 
-def _fused(run: Run, retrieved: list[Retrieved]) -> Candidates:
-    names, merge = run.plan.source_names, run.plan.merge
+def _ask(run: Run, node: Node) -> Retrieved:
+    """Return a source's answer for the rows that it applies to."""
+    if run.skips(node, None):
+        return Retrieved.empty(len(run.everyone))
+    limit = _limit(run, node)
 
-    def fused(parts: list[Retrieved], limit: int) -> Candidates:
-        return fuse(names, parts, run.requests, by=merge.by, limit=limit, quotas=merge.quotas)
+    def compute(rows: IntArray) -> Retrieved:
+        answer: Retrieved = node.stage.retrieve(_requests_of(run, rows), limit)
+        check_retrieved(answer, len(rows), run.settings.n_items, node.name, limit)
+        return answer
 
-    chosen = run.requests.ragged.get("items")
-    if chosen is None:
-        return fused(retrieved, merge.limit)
-    # Rows that rank given items only: what the sources know of these, in their order, then the others as given.
-    given = run.requests.from_caller["items"]
-    free = fused([masked(part, ~given) for part in retrieved], merge.limit)
-    known = fused(
-        [masked(part, given) for part in retrieved], max(sum(len(part.item) for part in retrieved), 1)
-    )
-    known = known.compress(pairs_in_sets(known.row, known.item, chosen.offsets, chosen.values))
-    asked = masked(
-        Retrieved(chosen.offsets, chosen.values, np.full(len(chosen.values), np.nan, np.float32)), given
-    )
-    other = fuse(("items",), [asked], run.requests, limit=max(len(asked.item), 1))
-    return free.append(known).append(without(other, known))
+    with run.stage(node) as stage:
+        outcome = stage.attempt(compute, lambda rows, _: Retrieved.empty(len(rows)))
+        return _entered(stage, outcome)
 
 
 def _start(run: Run, node: Node) -> Callable[[float], Retrieved] | Exception:
@@ -115,58 +109,69 @@ def _start(run: Run, node: Node) -> Callable[[float], Retrieved] | Exception:
         return error
 
 
-def _collect(run: Run, node: Node, wait: Callable[[float], Retrieved] | Exception) -> Retrieved:
+def _wait_for(run: Run, node: Node, wait: Callable[[float], Retrieved] | Exception) -> Retrieved:
     """Wait for a call under way, which was made for all rows and cannot be made again row by row."""
-    started = run.deadline.elapsed()
-    rows, n_rows = run.rows(node), len(run.requests)
+    n_rows = len(run.everyone)
 
     def compute(_: IntArray) -> Retrieved:
         if isinstance(wait, Exception):
             raise wait
         answer = wait(run.deadline.for_sources())
         check_retrieved(answer, n_rows, run.settings.n_items, node.name, _limit(run, node))
-        return masked(answer, np.isin(np.arange(n_rows), rows))
+        return masked(answer, np.isin(run.everyone, stage.rows))
 
-    outcome = attempt(node, _ONE, compute, lambda _, error: Retrieved.empty(n_rows))
-    answer, failed = outcome.pieces[0][1], rows if outcome.error else rows[:0]
-    return _retrieved(run, node, started, Outcome([(np.arange(n_rows), answer)], failed, outcome.error))
-
-
-def _retrieve(run: Run, node: Node) -> Retrieved:
-    if run.skips(node, 0):
-        return Retrieved.empty(len(run.requests))
-    started = run.deadline.elapsed()
-
-    def compute(rows: IntArray) -> Retrieved:
-        answer: Retrieved = node.stage.retrieve(run.requests_of(rows), _limit(run, node))
-        check_retrieved(answer, len(rows), run.settings.n_items, node.name, _limit(run, node))
-        return answer
-
-    return _retrieved(
-        run, node, started, run.attempt(node, compute, lambda rows, _: Retrieved.empty(len(rows)))
-    )
+    with run.stage(node) as stage:
+        outcome = attempt(node, _ONE, compute, lambda _, error: Retrieved.empty(n_rows))
+        if outcome.error:
+            stage.error, stage.failed = outcome.error, stage.rows
+            run.mark(stage.rows, Status.DEGRADED, f"{node.name}: {outcome.error}")
+        return _entered(stage, Outcome([(run.everyone, outcome.pieces[0][1])]))
 
 
-def _retrieved(run: Run, node: Node, started: float, outcome: Outcome[Retrieved]) -> Retrieved:
-    answer = join_retrieved(outcome, len(run.requests))
-    run.mark(outcome.failed, Status.DEGRADED, f"{node.name}: {outcome.error}")
-    inner = "; ".join(
-        f"{type(error).__name__}: {error}" for _, part in outcome.pieces for error in part.errors
-    )
+def _entered(stage: StageRun, outcome: Outcome[Retrieved]) -> Retrieved:
+    """Return a source's lists for all rows, with their number and the failures inside it noted."""
+    answer = join_retrieved(outcome, len(stage.run.everyone))
+    stage.n_out = len(answer.item)
+    inner = "; ".join([describe(error) for _, part in outcome.pieces for error in part.errors])
     if inner:
-        run.mark(run.rows(node), Status.DEGRADED, f"{node.name}: {inner}")
-    run.record(
-        node,
-        node.role,
-        started,
-        0,
-        len(answer.item),
-        outcome=outcome,
-        n_rows=len(run.rows(node)),
-        detail={"part_errors": inner} if inner else {},
-    )
+        stage.run.mark(stage.rows, Status.DEGRADED, f"{stage.node.name}: {inner}")
+        stage.detail = {"part_errors": inner}
     return answer
 
 
 def _limit(run: Run, node: Node) -> int:
     return node.limit or run.plan.merge.per_source or run.plan.merge.limit
+
+
+# -- fusion ------------------------------------------------------------------------------------------
+
+
+def _fused(run: Run, retrieved: Sequence[Retrieved]) -> Candidates:
+    names, merge, requests = run.plan.source_names, run.plan.merge, run.requests
+    items = requests.ragged.get("items")
+    if items is None:
+        return fuse(names, retrieved, requests, by=merge.by, limit=merge.limit, quotas=merge.quotas)
+    # Rows that rank given items only: those that sources found, in their order, then the others as given.
+    given = requests.from_caller["items"]
+    free = [masked(part, ~given) for part in retrieved]
+    bound = [masked(part, given) for part in retrieved]
+    limit = max(sum(len(part.item) for part in retrieved), 1)
+    batch = fuse(names, free, requests, by=merge.by, limit=merge.limit, quotas=merge.quotas)
+    known = fuse(names, bound, requests, by=merge.by, limit=limit, quotas=merge.quotas)
+    known = known.compress(pairs_in_sets(known.row, known.item, items.offsets, items.values))
+    listed = _as_candidates("items", items, requests)
+    listed = listed.compress(given[listed.row])
+    return batch.append(known).append(without(listed, known))
+
+
+def _with_ordered(batch: Candidates, ordered: Ragged, requests: Requests) -> Candidates:
+    """Return the batch with all items of lists that stand already; rows that rank given items only stay as they are."""
+    listed = without(_as_candidates("ordered", ordered, requests), batch)
+    given = requests.from_caller.get("items")
+    return batch.append(listed if given is None else listed.compress(~given[listed.row]))
+
+
+def _as_candidates(name: str, lists: Ragged, requests: Requests) -> Candidates:
+    """Return lists of items as the answer of a source."""
+    unscored = Retrieved(lists.offsets, lists.values, np.full(len(lists.values), np.nan, np.float32))
+    return fuse((name,), [unscored], requests, limit=max(len(lists.values), 1))

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from time import perf_counter
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from recokit._kernels.segments import gather_segments
 from recokit._utils.threads import Bulkhead
-from recokit.budget import PHASE_OF_ROLE, Deadline
+from recokit.budget import PHASE_BUDGET_MS, Deadline, overruns
 from recokit.compose.step import Condition
-from recokit.data import Candidates, Requests
+from recokit.data import Candidates, Ragged, Requests
 from recokit.errors import ConfigurationError, ContractError, NotFittedError, StageError
-from recokit.pipeline.plan import Node, Plan, requires
-from recokit.trace import StageEvent, Status
+from recokit.pipeline.plan import Node, Plan
+from recokit.trace import StageEvent, Status, Trace
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = ["NO_ROWS", "PROGRAMMERS_ERRORS", "Outcome", "Run", "Settings", "applies_to", "attempt", "part_of"]
-
+__all__ = [
+    "NO_ROWS",
+    "PROGRAMMERS_ERRORS",
+    "Outcome",
+    "Run",
+    "Settings",
+    "StageRun",
+    "applies_to",
+    "attempt",
+    "describe",
+    "put",
+]
 
 T = TypeVar("T")
-
 
 #: Errors of the code, not of the data: they always raise.
 PROGRAMMERS_ERRORS = (ContractError, ConfigurationError, NotFittedError)
 
-
 NO_ROWS = np.zeros(0, np.int64)
-
-
 NO_ROWS.flags.writeable = False
 
 
@@ -50,6 +59,37 @@ class Outcome(Generic[T]):
     pieces: list[tuple[IntArray, T]]
     failed: IntArray = field(default_factory=lambda: NO_ROWS)
     error: str = ""
+
+    @property
+    def worked(self) -> list[tuple[IntArray, T]]:
+        """The pieces that are no stand-ins."""
+        if not len(self.failed):
+            return self.pieces
+        failed = set(self.failed.tolist())
+        return [(rows, piece) for rows, piece in self.pieces if int(rows[0]) not in failed]
+
+    def whole(self, n_rows: int) -> T | None:
+        """Return the result if one piece covers all rows."""
+        rows, piece = self.pieces[0] if len(self.pieces) == 1 else (NO_ROWS, None)
+        return piece if len(rows) == n_rows else None
+
+    def scatter(self, batch: Candidates, elsewhere: Any, shape: tuple[int, ...] = ()) -> AnyArray:
+        """Return the pieces as an array (N, *shape); ``elsewhere`` stands in rows that no piece covers."""
+        array = self.whole(len(batch.offsets) - 1)
+        if array is not None:
+            return np.asarray(array)
+        full = np.full((len(batch.item), *shape), elsewhere)
+        for rows, piece in self.pieces:
+            put(full, batch, rows, piece)
+        return full
+
+
+def put(target: AnyArray, batch: Candidates, rows: IntArray, piece: Any) -> None:
+    """Write the values of some rows' candidates into an array of the whole batch."""
+    if len(rows) == len(batch.offsets) - 1:
+        target[...] = piece
+    else:
+        target[gather_segments(batch.offsets, rows)[1]] = piece
 
 
 def attempt(
@@ -86,10 +126,10 @@ def attempt(
         raise
     except Exception as error:  # any failure of a stage degrades its rows, as the stage's role says
         if node.on_error == "raise":
-            message = f"{node.name} failed: {_describe(error)}"
+            message = f"{node.name} failed: {describe(error)}"
             raise StageError(message, name=node.name, role=str(node.role), cause=error) from error
         if len(rows) == 1:
-            return Outcome([(rows, stand_in(rows, error))], rows, _describe(error))
+            return Outcome([(rows, stand_in(rows, error))], rows, describe(error))
     return _row_by_row(rows, compute, stand_in)
 
 
@@ -108,11 +148,12 @@ def _row_by_row(
         except Exception as error:
             pieces.append((single, stand_in(single, error)))
             failed.append(row)
-            description = _describe(error)
+            description = describe(error)
     return Outcome(pieces, np.array(failed, np.int64), description)
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
+    """Return an error as reasons and events name it."""
     return f"{type(error).__name__}: {error}"
 
 
@@ -133,7 +174,7 @@ def applies_to(name: str, condition: Condition, requests: Requests) -> BoolArray
             mask = np.asarray(condition(requests))
         except Exception as error:
             raise ContractError(
-                f"found {_describe(error)} from when of {name}; expected bool ({len(requests)},)"
+                f"found {describe(error)} from when of {name}; expected bool ({len(requests)},)"
             ) from error
     if mask.shape != (len(requests),) or mask.dtype != np.bool_:
         raise ContractError(
@@ -155,77 +196,103 @@ class Settings:
 
 
 class _Notes(list[tuple[IntArray, str]]):
-    """What stages say of rows that they served with less than they should have; knows nothing of the run."""
+    """Rows that stages served with less than they should have, and why; knows nothing of the run."""
 
     def __call__(self, rows: IntArray, reason: str) -> None:
         self.append((rows, reason))
 
 
 class Run:
-    """The state of one run: the requests as hydrated, what each stage did, and how each row fares."""
+    """The state of one run: the requests as hydrated, the stages that ran, and how each row fares.
 
-    def __init__(self, settings: Settings, requests: Requests, deadline: Deadline, *, full: bool) -> None:
-        self.plan, self.settings, self.deadline, self.full = settings.plan, settings, deadline, full
-        self._notes = _Notes()
-        self.requests = replace(requests, remaining=deadline.remaining, report_degraded=self._notes)
-        self.events: list[StageEvent] = []
-        self.status = np.zeros(len(requests), np.int64)  # Status.OK
+    Parameters
+    ----------
+    settings : Settings
+        The plan and its circumstances.
+    requests : Requests
+        With live values pinned.
+    deadline : Deadline
+        When it must be over.
+    full : bool
+        Whether events keep batches.
+    ordered : Ragged, optional
+        Lists that stand already, in item codes: selection goes along them instead of choosing.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        requests: Requests,
+        deadline: Deadline,
+        *,
+        full: bool = False,
+        ordered: Ragged | None = None,
+    ) -> None:
+        self.plan, self.settings, self.deadline = settings.plan, settings, deadline
+        self.full, self.ordered = full, ordered
+        self.notes = _Notes()
+        self.requests = replace(requests, remaining=deadline.remaining, report_degraded=self.notes)
+        self.everyone = np.arange(len(requests.user))
+        # No list is longer than the catalogue, whatever was asked for.
+        self.k = np.minimum(requests.k, max(settings.n_items, 1))
+        self.stages: list[StageRun] = []
+        self.status = np.zeros(len(requests.user), np.int64)  # Status.OK
         self.reasons: dict[int, list[str]] = {}
-        self.spent = dict.fromkeys(("candidates", "features", "ranking", "post"), 0.0)
+        self.spent = dict.fromkeys(PHASE_BUDGET_MS, 0.0)
+        #: Rows for which a hydrator failed to provide a name.
         self.unavailable: dict[str, BoolArray] = {}
-        self._everyone = np.arange(len(requests))
         self._applies: dict[str, IntArray] = {}
 
-    # -- bookkeeping -------------------------------------------------------------------------------
+    def stage(
+        self,
+        node: Node,
+        before: Candidates | None = None,
+        *,
+        role: str | None = None,
+        rows: IntArray | None = None,
+    ) -> StageRun:
+        """Return a stage at work: ``with run.stage(node, batch) as stage``, and its event is in the trace.
+
+        Parameters
+        ----------
+        node : Node
+            The stage.
+        before : Candidates, optional
+            The batch that it gets.
+        role : str, optional
+            The event's role, the stage's own by default.
+        rows : ndarray of int64, optional
+            Rows to run on, those that the stage applies to by default.
+        """
+        if rows is None:
+            rows = self.everyone if node.when is None else self.rows(node)
+        return StageRun(self, node, before, role or node.role, rows)
+
+    def rows(self, node: Node) -> IntArray:
+        """Return the rows that a stage applies to."""
+        if node.when is None:
+            return self.everyone
+        if node.name not in self._applies:
+            self._applies[node.name] = np.flatnonzero(applies_to(node.name, node.when, self.requests))
+        return self._applies[node.name]
+
+    def complete(self, requests: Requests) -> None:
+        """Go on with requests that a hydrator completed: conditions may read what it added."""
+        self.requests = requests
+        self._applies.clear()
 
     def mark(self, rows: IntArray, status: Status, reason: str) -> None:
         """Lower rows to a status and give the reason."""
         if len(rows):
             self.status[rows] = np.maximum(self.status[rows], status)
-            for row in rows.tolist():
-                self.reasons.setdefault(row, []).append(reason)
+            self.explain(rows, reason)
 
-    def record(
-        self,
-        node: Node | str,
-        role: str,
-        started: float,
-        n_in: int,
-        n_out: int,
-        *,
-        outcome: Outcome[Any] | None = None,
-        n_rows: int | None = None,
-        seconds: float | None = None,
-        skipped: str = "",
-        detail: Mapping[str, Any] | None = None,
-        before: Candidates | None = None,
-        after: Candidates | None = None,
-        kept: BoolArray | None = None,
-    ) -> None:
-        """Add one stage's event; it ends now unless its seconds are given. Batches are for full capture only."""
-        seconds = self.deadline.elapsed() - started if seconds is None else seconds
-        self.spent[PHASE_OF_ROLE.get(role, "post")] += seconds
-        if not self.full:
-            before = after = kept = None
-        error, failed = ("", NO_ROWS) if outcome is None else (outcome.error, outcome.failed)
-        name = node if isinstance(node, str) else node.name
-        rows = len(self.requests) if n_rows is None else n_rows
-        what = (name, str(role), started, seconds, n_in, n_out, rows, error, failed, skipped)
-        self.events.append(StageEvent(*what, {} if detail is None else detail, before, after, kept))
+    def explain(self, rows: IntArray, reason: str) -> None:
+        """Add a reason to rows."""
+        for row in rows.tolist():
+            self.reasons.setdefault(row, []).append(reason)
 
-    def rows(self, node: Node) -> IntArray:
-        """Return the rows that a stage applies to."""
-        if node.when is None:
-            return self._everyone
-        if node.name not in self._applies:
-            self._applies[node.name] = np.flatnonzero(applies_to(node.name, node.when, self.requests))
-        return self._applies[node.name]
-
-    def forget_rows(self) -> None:
-        """Ask conditions again: they may read what a hydrator added."""
-        self._applies.clear()
-
-    def skips(self, node: Node, n_in: int) -> bool:
+    def skips(self, node: Node, batch: Candidates | None) -> bool:
         """Tell whether the budget leaves no time for a stage that the answer can do without; if so, record it."""
         budget = self.deadline.seconds
         if budget == np.inf:
@@ -234,77 +301,196 @@ class Run:
         if left > (budget / 2 if node.optional else 0.0):
             return False
         reason = f"{node.name}: skipped, {1e3 * left:.1f} ms of {1e3 * budget:.0f} ms left"
-        rows = self.rows(node)
-        self.record(node, node.role, self.deadline.elapsed(), n_in, n_in, n_rows=len(rows), skipped=reason)
-        self.mark(rows, Status.DEGRADED, reason)
+        with self.stage(node, batch) as stage:
+            stage.skipped, stage.before = reason, None
+        self.mark(stage.rows, Status.DEGRADED, reason)
         return True
+
+    def lacking(self, node: Node) -> tuple[BoolArray, str]:
+        """Return the rows for which a hydrator failed to provide what a stage requires, and what that is."""
+        names = [name for name in node.traits.requires if name in self.unavailable]
+        rows = np.zeros(len(self.everyone), np.bool_)
+        for name in names:
+            rows |= self.unavailable[name]
+        return rows, ", ".join(names)
+
+    def trace(self, selected: Candidates, **about: Any) -> Trace:
+        """Return the trace of the run, which is over; the rest of what it tells is the model's."""
+        seconds = perf_counter() - self.deadline.started
+        budget, reasons = self.deadline.seconds, self.reasons
+        records = [stage.record() for stage in self.stages]
+        explained = tuple([tuple(reasons.get(row, ())) for row in self.everyone.tolist()])
+        return Trace(
+            requests=self.requests,
+            events=tuple([StageEvent(*record) for record in records]),
+            status=self.status,
+            reasons=explained,
+            seconds=seconds,
+            budget=budget,
+            overruns={} if budget == np.inf else overruns(self.spent, seconds, budget),
+            selected=selected,
+            **about,
+        )
+
+
+class StageRun:
+    """One stage at work in a run; on leaving its ``with`` block it is entered in the run's books.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+        Rows that it runs on.
+    before, after : Candidates, optional
+        The batch before and after, for the trace with full capture.
+    kept : ndarray of bool, optional
+        A filter's decision, likewise.
+    n_in, n_out : int
+        Candidates before and after; as many as there were, unless it is set.
+    detail : mapping
+        Numbers of its role.
+    skipped : str
+        Why it did not run.
+    """
+
+    __slots__ = (
+        "after",
+        "before",
+        "detail",
+        "error",
+        "failed",
+        "kept",
+        "n_in",
+        "n_out",
+        "node",
+        "role",
+        "rows",
+        "run",
+        "seconds",
+        "skipped",
+        "started",
+    )
+
+    def __init__(self, run: Run, node: Node, before: Candidates | None, role: str, rows: IntArray) -> None:
+        self.run, self.node, self.role, self.rows = run, node, role, rows
+        self.before: Candidates | None = before if run.full else None
+        self.after: Candidates | None = None
+        self.kept: BoolArray | None = None
+        self.n_in = self.n_out = 0 if before is None else len(before.item)
+        self.detail: Mapping[str, Any] = {}
+        self.error, self.failed, self.skipped = "", NO_ROWS, ""
+
+    def __enter__(self) -> StageRun:
+        self.started = perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.seconds = perf_counter() - self.started
+        if kind is None:
+            self.run.spent[self.node.phase] += self.seconds
+            self.run.stages.append(self)
+
+    def left(self, after: Candidates) -> Candidates:
+        """Note the batch that the stage leaves, and return it."""
+        self.n_out = len(after.item)
+        if self.run.full:
+            self.after = after
+        return after
 
     def attempt(
         self,
-        node: Node,
         compute: Callable[[IntArray], T],
         stand_in: Callable[[IntArray, Exception], T],
-        rows: IntArray | None = None,
+        *,
+        failure: Status = Status.DEGRADED,
     ) -> Outcome[T]:
-        """Run a stage on the rows that it applies to; rows that lack what it requires count as failed."""
-        outcome = self._attempt(node, compute, stand_in, self.rows(node) if rows is None else rows)
-        for degraded, reason in self._notes:
-            self.mark(np.unique(degraded), Status.DEGRADED, f"{node.name}: {reason}")
-        self._notes.clear()
+        """Compute the stage's result on its rows; rows that lack what it requires count as failed.
+
+        Parameters
+        ----------
+        compute, stand_in
+            See :func:`attempt`.
+        failure : Status
+            What becomes of rows that failed.
+        """
+        run, node = self.run, self.node
+        if run.unavailable:
+            outcome = self._attempt_where_available(compute, stand_in)
+        else:
+            outcome = attempt(node, self.rows, compute, stand_in)
+        for rows, reason in run.notes:
+            run.mark(np.unique(rows), Status.DEGRADED, f"{node.name}: {reason}")
+        run.notes.clear()
+        self.error, self.failed = outcome.error, outcome.failed
+        if outcome.error:
+            run.mark(outcome.failed, failure, f"{node.name}: {outcome.error}")
         return outcome
 
-    def _attempt(
-        self,
-        node: Node,
-        compute: Callable[[IntArray], T],
-        stand_in: Callable[[IntArray, Exception], T],
-        rows: IntArray,
+    def _attempt_where_available(
+        self, compute: Callable[[IntArray], T], stand_in: Callable[[IntArray, Exception], T]
     ) -> Outcome[T]:
-        if not self.unavailable:
-            return attempt(node, rows, compute, stand_in)
-        lacking, what = self.lacking(node)
-        blocked = rows[lacking[rows]]
+        node = self.node
+        lacking, names = self.run.lacking(node)
+        blocked = self.rows[lacking[self.rows]]
         if not len(blocked):
-            return attempt(node, rows, compute, stand_in)
-        error = StageError(f"{what} could not be hydrated", name=node.name, role=str(node.role))
+            return attempt(node, self.rows, compute, stand_in)
+        error = StageError(f"{names} could not be hydrated", name=node.name, role=str(node.role))
         if node.on_error == "raise":
             raise error
-        outcome = attempt(node, rows[~lacking[rows]], compute, stand_in)
+        outcome = attempt(node, self.rows[~lacking[self.rows]], compute, stand_in)
         return Outcome(
             [*outcome.pieces, (blocked, stand_in(blocked, error))],
             np.concatenate([outcome.failed, blocked]),
             outcome.error or str(error),
         )
 
-    def lacking(self, node: Node) -> tuple[BoolArray, str]:
-        """Return the rows for which a hydrator failed to provide what a stage requires, and what that is."""
-        lacking, names = np.zeros(len(self.requests), np.bool_), []
-        for name in requires(node.stage):
-            if name in self.unavailable:
-                lacking |= self.unavailable[name]
-                names.append(name)
-        return lacking, ", ".join(names)
-
-    def on_rows(
+    def on(
         self,
-        node: Node,
         batch: Candidates,
-        compute: Callable[[Candidates], AnyArray],
-        nothing: np.generic,
-        shape: tuple[int, ...] = (),
-    ) -> Outcome[AnyArray]:
-        """Run a stage on the candidates of the rows that it applies to; ``nothing`` stands in where it failed."""
+        check: Callable[[Node, Candidates], T],
+        stand_in: Callable[[int], T],
+        *,
+        failure: Status = Status.DEGRADED,
+    ) -> Outcome[T]:
+        """Run the stage on a batch's candidates of its rows.
 
-        def stand_in(rows: IntArray, _: Exception) -> AnyArray:
-            return np.full((int(batch.counts[rows].sum()), *shape), nothing)
+        Parameters
+        ----------
+        batch : Candidates
+            The batch.
+        check : callable
+            Gives the stage's checked answer for the candidates of some rows.
+        stand_in : callable
+            Gives the result to go on with for so many candidates of rows that failed.
+        failure : Status
+            What becomes of rows that failed.
+        """
+        counts = np.diff(batch.offsets)
 
-        return self.attempt(node, lambda rows: compute(part_of(batch, rows)), stand_in)
+        def compute(rows: IntArray) -> T:
+            return check(self.node, batch if len(rows) == len(counts) else batch.take_rows(rows))
 
-    def requests_of(self, rows: IntArray) -> Requests:
-        """Return some rows of the requests, the requests themselves for all of them."""
-        return self.requests if len(rows) == len(self.requests) else self.requests.take(rows)
+        def without_answer(rows: IntArray, _: Exception) -> T:
+            return stand_in(int(counts[rows].sum()))
 
+        return self.attempt(compute, without_answer, failure=failure)
 
-def part_of(batch: Candidates, rows: IntArray) -> Candidates:
-    """Return some rows of a batch, the batch itself for all of them."""
-    return batch if len(rows) == batch.n_rows else batch.take_rows(rows)
+    def record(self) -> tuple[Any, ...]:
+        """Return the fields of the stage's event; its batches are for full capture only."""
+        return (
+            self.node.name,
+            str(self.role),
+            self.started - self.run.deadline.started,
+            self.seconds,
+            self.n_in,
+            self.n_out,
+            len(self.rows),
+            self.error,
+            self.failed,
+            self.skipped,
+            self.detail,
+            self.before,
+            self.after,
+            self.kept,
+        )

@@ -1,28 +1,25 @@
-"""Pieces: results of a stage on some of the rows, put together for the whole batch."""
+"""Scatter: results of a stage on some of the rows, put together for the whole batch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from recokit._kernels.membership import pairs_in_sets
-from recokit._kernels.segments import counts_to_offsets, gather_segments
+from recokit._kernels.segments import counts_to_offsets
 from recokit.data import Candidates, Ragged, Retrieved
 from recokit.data.candidates import missing
 from recokit.data.requests import Hydrated
-from recokit.pipeline.run import Outcome
-from recokit.typing import AnyArray, BoolArray, IntArray
+from recokit.pipeline.run import Outcome, put
+from recokit.typing import AnyArray, BoolArray
 
 __all__ = [
     "join_columns",
     "join_hydrated",
     "join_retrieved",
     "masked",
-    "put",
-    "scatter",
     "without",
 ]
 
@@ -43,30 +40,11 @@ def without(batch: Candidates, other: Candidates) -> Candidates:
     return batch.compress(~pairs_in_sets(batch.row, batch.item, other.offsets, other.item))
 
 
-def put(target: AnyArray, batch: Candidates, rows: IntArray, piece: Any) -> None:
-    """Write what belongs to some rows."""
-    if len(rows) == batch.n_rows:
-        target[...] = piece
-    else:
-        target[gather_segments(batch.offsets, rows)[1]] = piece
-
-
-def scatter(
-    batch: Candidates, outcome: Outcome[AnyArray], outside: Any, shape: tuple[int, ...] = ()
-) -> AnyArray:
-    """Return an array (N, *shape) of the pieces; ``outside`` stands in rows that no piece covers."""
-    if len(outcome.pieces) == 1 and len(outcome.pieces[0][0]) == batch.n_rows:
-        return outcome.pieces[0][1]
-    full = np.full((len(batch), *shape), outside)
-    for rows, piece in outcome.pieces:
-        put(full, batch, rows, piece)
-    return full
-
-
 def join_retrieved(outcome: Outcome[Retrieved], n_rows: int) -> Retrieved:
     """Return the lists of all rows; rows that no piece covers have none."""
-    if len(outcome.pieces) == 1 and len(outcome.pieces[0][0]) == n_rows:
-        return outcome.pieces[0][1]
+    whole = outcome.whole(n_rows)
+    if whole is not None:
+        return whole
     if not outcome.pieces:
         return Retrieved.empty(n_rows)
     parts = [part for _, part in outcome.pieces]
@@ -84,11 +62,12 @@ def join_retrieved(outcome: Outcome[Retrieved], n_rows: int) -> Retrieved:
 
 def join_hydrated(outcome: Outcome[Hydrated], n_rows: int) -> Hydrated:
     """Return columns and lists of all rows, missing values and empty lists where no piece covers a row."""
+    whole = outcome.whole(n_rows)
+    if whole is not None:
+        return whole
     columns: dict[str, AnyArray] = {}
     ragged: dict[str, Ragged] = {}
     for rows, part in outcome.pieces:
-        if len(rows) == n_rows:
-            return part
         mask = np.zeros(n_rows, np.bool_)
         mask[rows] = True
         place = np.zeros(n_rows, np.int64)
@@ -102,12 +81,12 @@ def join_hydrated(outcome: Outcome[Hydrated], n_rows: int) -> Hydrated:
 
 def join_columns(batch: Candidates, outcome: Outcome[Mapping[str, AnyArray]]) -> dict[str, AnyArray]:
     """Return columns of all rows: as they were, or missing, where no piece covers a row."""
+    whole = outcome.whole(len(batch.offsets) - 1)
+    if whole is not None:
+        return dict(whole)
     columns: dict[str, AnyArray] = {}
     for rows, part in outcome.pieces:
         for name, values in part.items():
-            if len(rows) == batch.n_rows:
-                columns[name] = values
-                continue
             if name not in columns:
                 before = batch.columns.get(name)
                 columns[name] = missing(len(batch), values) if before is None else before.copy()

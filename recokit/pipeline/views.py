@@ -10,7 +10,7 @@ import numpy as np
 
 from recokit.data import Live, Requests, Retrieved, Schema
 from recokit.errors import VocabularyMismatch
-from recokit.pipeline.requests import Lists, user_array
+from recokit.pipeline.requests import ItemLists, Query
 from recokit.protocols import Runnable
 from recokit.result import Recommendations
 from recokit.typing import AnyArray
@@ -110,18 +110,17 @@ class NonProfiling:
         users: Sequence[Any] | AnyArray | None = None,
         k: int | Sequence[int] = 10,
         *,
-        history: Lists | None = None,
-        session: Lists | None = None,
+        history: ItemLists | None = None,
+        session: ItemLists | None = None,
         **options: Any,
     ) -> Recommendations:
         """Recommend items as :meth:`Pipeline.recommend` does, with users, history and session only counted.
 
         A rule that needs to know what a user owns lets everything pass.
         """
-        lists = {"history": history, "session": session, "items": options.get("items")}
-        asked = user_array(users, lists)
-        result = self.pipeline.recommend([None] * len(asked), k, **options)
-        return replace(result, users=asked)
+        query = Query(users, history=history, session=session, items=options.get("items"))
+        result = self.pipeline.recommend([None] * len(query.users), k, **options)
+        return replace(result, users=query.users)
 
     def run(self, requests: Requests, **options: Any) -> Recommendations:
         """Run requests made of codes, as :meth:`Pipeline.run` does, without the persons in them."""

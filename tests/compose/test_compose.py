@@ -13,16 +13,9 @@ from recokit._utils.params import clone
 from recokit.candidates import FirstOf, FromFunction, History, ItemKNN, Merge, Popular
 from recokit.compose.fusion import check_retrieved, fuse
 from recokit.compose.merge import leaves
-from recokit.compose.step import leaf_name
+from recokit.compose.step import Step, leaf_name
 from recokit.data import Dataset, Ragged, Requests, Retrieved, from_state, to_state
 from recokit.errors import ConfigurationError, ContractError, NotFittedError
-
-
-class Step:
-    """Stands for the pipeline's Step, which lies in a higher layer."""
-
-    def __init__(self, stage, name=None, when=None, limit=None):
-        self.stage, self.name, self.when, self.limit = stage, name, when, limit
 
 
 class Fixed:

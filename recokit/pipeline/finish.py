@@ -1,0 +1,233 @@
+"""Finish: ranked candidates become the final lists, selected, annotated, checked and filled up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from recokit._kernels.segments import rank_in_row
+from recokit.compose.fusion import check_retrieved, fuse
+from recokit.data import Candidates, Retrieved
+from recokit.data.candidates import missing
+from recokit.pipeline.contracts import checked_columns, checked_verdict
+from recokit.pipeline.plan import Node
+from recokit.pipeline.ranking import decide, exclude, featurize, keep, none_pass
+from recokit.pipeline.run import NO_ROWS, Run
+from recokit.pipeline.scatter import join_columns, join_retrieved, without
+from recokit.pipeline.selection import Selected, choose
+from recokit.protocols import Role
+from recokit.trace import Status
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+
+__all__ = ["Lists", "finish"]
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """The lists of all rows.
+
+    Parameters
+    ----------
+    shown, plain : Candidates
+        With and without their annotations.
+    pool : Candidates
+        The candidates that they were chosen from, without those that a check on the lists refused.
+    relaxed : mapping of str to ndarray of bool (B,)
+        For each limit that some list does not keep, the rows.
+    """
+
+    shown: Candidates
+    plain: Candidates
+    pool: Candidates
+    relaxed: Mapping[str, BoolArray]
+
+    def replace(self, rows: BoolArray, other: Lists) -> Lists:
+        """Return these lists with those of the other in some rows (B,)."""
+        nowhere = np.zeros(len(rows), np.bool_)
+        return Lists(
+            _merged(self.shown, rows, other.shown),
+            _merged(self.plain, rows, other.plain),
+            _merged(self.pool, rows, other.pool),
+            {
+                name: np.where(rows, other.relaxed.get(name, nowhere), self.relaxed.get(name, nowhere))
+                for name in dict.fromkeys((*self.relaxed, *other.relaxed))
+            },
+        )
+
+
+def _merged(mine: Candidates, rows: BoolArray, other: Candidates) -> Candidates:
+    return mine.compress(~rows[mine.row]).append(other.compress(rows[other.row]))
+
+
+def finish(run: Run, pool: Candidates) -> Candidates:
+    """Return the final list of every row."""
+    chooser, fallback = run.plan.chooser, run.plan.fallback
+    drawn = np.full(len(run.everyone), chooser is not None and chooser.draws)
+    placed = np.zeros(len(run.everyone), np.int64)
+    lists = _select_until_verified(run, pool, placed, drawn, relax=fallback is None)
+    if fallback is not None:
+        short = _short(run, lists.shown)
+        if short.any():
+            lists = _filled_up(run, fallback, lists, short)
+    _explain(run, lists)
+    shown = lists.shown
+    failed = run.status == Status.FAILED
+    if failed.any():
+        shown = shown.compress(~failed[shown.row])
+    empty = shown.offsets[1:] == shown.offsets[:-1]
+    if empty.any():
+        run.mark(np.flatnonzero(empty & ~failed), Status.EMPTY, "no item passed every hard rule")
+    return shown
+
+
+def _explain(run: Run, lists: Lists) -> None:
+    """Say of the final lists which limits they break, and where limits leave them short."""
+    alive = run.status != Status.FAILED
+    for name, rows in lists.relaxed.items():
+        run.explain(np.flatnonzero(rows & alive), f"{name}: relaxed to fill the list")
+    if run.plan.constraints:
+        length = np.diff(lists.shown.offsets)
+        held = (length < run.k) & (length > 0) & alive
+        if held.any():
+            for row in np.flatnonzero(held & (length < lists.pool.counts)):
+                run.explain(np.array([row]), f"limits leave {length[row]} of {run.k[row]} places")
+
+
+# -- selection, annotation and late checks until nothing changes -------------------------------------
+
+
+def _select_until_verified(
+    run: Run, pool: Candidates, placed: IntArray, drawn: BoolArray, *, relax: bool
+) -> Lists:
+    """Select and annotate; drop what a check refuses and select again, until nothing is refused.
+
+    Rows where ``drawn`` is set log the probability of each place; once something was refused, none is known.
+    """
+    while True:
+        selected = choose(run, pool, placed, relax=relax)
+        plain = shown = pool.take(selected.offsets, selected.index)
+        if run.plan.chooser is not None and run.plan.chooser.draws:
+            plain = shown = _with_propensity(plain, selected.propensity, drawn)
+        refused: list[IntArray] = []
+        for node in run.plan.annotators:
+            shown, positions = _annotate(run, node, pool, selected, shown)
+            refused.append(positions)
+        if run.plan.late:
+            refused += [selected.index[~_checked_late(run, node, shown)] for node in run.plan.late]
+        failed = run.status == Status.FAILED
+        if failed.any():
+            refused.append(np.flatnonzero(failed[pool.row]))
+        if not any(map(len, refused)):
+            return Lists(shown, plain, pool, selected.relaxed)
+        gone = np.zeros(len(pool.item), np.bool_)
+        gone[np.concatenate(refused)] = True
+        lost = gone & (rank_in_row(pool.row, pool.offsets) < placed[pool.row])
+        placed = placed - np.bincount(pool.row[lost], minlength=pool.n_rows)
+        drawn = drawn & (np.bincount(pool.row[gone], minlength=pool.n_rows) == 0)
+        pool = pool.compress(~gone)
+
+
+def _with_propensity(listed: Candidates, propensity: FloatArray | None, drawn: BoolArray) -> Candidates:
+    """Return the lists with the probability of each place, in rows that were drawn; elsewhere it stays as it was."""
+    before = listed.columns.get("propensity", np.full(len(listed), np.nan))
+    if propensity is None:
+        return listed.with_columns({"propensity": before})
+    return listed.with_columns({"propensity": np.where(drawn[listed.row], propensity, before)})
+
+
+def _annotate(
+    run: Run, node: Node, pool: Candidates, selected: Selected, listed: Candidates
+) -> tuple[Candidates, IntArray]:
+    """Return the lists with an annotator's columns, and the positions in the pool that it refuses."""
+    refused = NO_ROWS
+    with run.stage(node, listed) as stage:
+        outcome = stage.on(listed, checked_columns, _no_columns)
+        annotated = stage.left(listed.with_columns(join_columns(listed, outcome)))
+        if node.verifies:
+            passed = stage.on(annotated, checked_verdict, none_pass, failure=Status.FAILED).scatter(
+                annotated, True
+            )
+            stage.n_out = int(np.count_nonzero(passed))
+            refused = selected.index[~passed]
+            if len(outcome.failed):
+                # No label can come: spare the rounds that would find them one list at a time.
+                passed = stage.on(pool, checked_verdict, none_pass, failure=Status.FAILED).scatter(pool, True)
+                hopeless = np.isin(pool.row, outcome.failed) & ~passed
+                refused = np.concatenate([refused, np.flatnonzero(hopeless)])
+            stage.error, stage.failed = outcome.error, outcome.failed
+    return annotated, refused
+
+
+def _no_columns(n: int) -> Mapping[str, AnyArray]:
+    return {}
+
+
+def _checked_late(run: Run, node: Node, listed: Candidates) -> BoolArray:
+    """Return the decisions of a filter on the annotated lists."""
+    with run.stage(node, listed) as stage:
+        kept = decide(stage, listed)
+        if run.full:
+            stage.after, stage.kept = listed.compress(kept), kept
+            stage.detail = {"kept_by": {node.name: kept}}
+    return kept
+
+
+# -- fallback ----------------------------------------------------------------------------------------
+
+
+def _short(run: Run, listed: Candidates) -> BoolArray:
+    """Return the rows that have less than was asked for, but for those that rank given items only."""
+    short: BoolArray = (listed.counts < run.k) & (run.status != Status.FAILED)
+    given = run.requests.from_caller.get("items")
+    return short if given is None else short & ~given
+
+
+def _filled_up(run: Run, node: Node, lists: Lists, short: BoolArray) -> Lists:
+    """Return the lists with those of short rows filled up by the fallback."""
+    extra = _ask_fallback(run, node, lists.pool, short)
+    placed = lists.plain.compress(short[lists.plain.row])
+    undrawn = np.zeros(len(short), np.bool_)  # what fills up was not drawn from all that could be shown
+    filled = _select_until_verified(run, placed.append(extra), placed.counts, undrawn, relax=False)
+    still = short & _short(run, filled.shown)
+    if run.plan.constraints and still.any():
+        # Soft limits yield only now: first the ranked reserve, then what is left of the fallback.
+        placed = filled.plain.compress(still[filled.plain.row])
+        reserve = without(lists.pool.compress(still[lists.pool.row]), placed)
+        left = without(filled.pool.compress(still[filled.pool.row]), placed)
+        rest = placed.append(reserve).append(without(left, reserve))
+        filled = filled.replace(still, _select_until_verified(run, rest, placed.counts, undrawn, relax=True))
+    lists = lists.replace(short, filled)
+    bit = np.uint64(lists.shown.source_names.index(node.name))
+    used = np.unique(lists.shown.row[(lists.shown.sources >> bit) & np.uint64(1) == 1])
+    run.mark(used, Status.FALLBACK, f"{node.name}: filled up")
+    return lists
+
+
+def _ask_fallback(run: Run, node: Node, pool: Candidates, short: BoolArray) -> Candidates:
+    """Return the fallback's items for short rows, filtered and with features, in its own order."""
+    limits = np.maximum(100, 5 * run.k) if node.limit is None else np.full(len(run.k), node.limit)
+    limit = int(limits.max())
+
+    def compute(rows: IntArray) -> Retrieved:
+        answer: Retrieved = node.stage.retrieve(run.requests.take(rows), limit)
+        check_retrieved(answer, len(rows), run.settings.n_items, node.name, limit)
+        return answer
+
+    rows = run.rows(node)
+    with run.stage(node, rows=rows[short[rows]]) as stage:
+        outcome = stage.attempt(compute, lambda part, _: Retrieved.empty(len(part)))
+        answer = join_retrieved(outcome, len(run.everyone))
+        extra = fuse((node.name,), [answer], run.requests, limit=limit)
+        extra = without(extra.compress(rank_in_row(extra.row, extra.offsets) < limits[extra.row]), pool)
+        lacking = {name: missing(len(extra), column) for name, column in pool.columns.items()}
+        extra = stage.left(extra.with_columns({**lacking, **extra.columns}))
+        stage.n_in = len(answer.item)
+    extra = exclude(run, extra)
+    for group in run.plan.body:
+        if group.role is Role.FILTER:
+            extra = keep(run, group, extra)
+        elif group.role is Role.FEATURIZER:
+            extra = featurize(run, group, extra)
+    return extra
