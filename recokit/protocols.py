@@ -45,7 +45,6 @@ from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 __all__ = [
     "Annotator",
     "Bindable",
-    "ChoosesFrom",
     "Completer",
     "Constraint",
     "Discloses",
@@ -294,13 +293,6 @@ class Discloses(Protocol):
     """An annotator that puts labels on items which a scorer of that ``label`` moved."""
 
     labels: tuple[str, ...]
-
-
-@runtime_checkable
-class ChoosesFrom(Protocol):
-    """An objective that chooses from the ``pool`` best candidates of each row; None for the usual number."""
-
-    pool: int | None
 
 
 @runtime_checkable

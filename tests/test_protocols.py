@@ -10,7 +10,8 @@ from pathlib import Path
 from recokit import protocols
 from recokit.protocols import Observer, Traits, WantsRanked, traits_of
 
-#: Members of observers, not of stages.
+VERBS = set(protocols._VERBS)
+#: Protocols of observers, not of stages.
 OBSERVERS = {Observer, WantsRanked}
 
 
@@ -19,7 +20,9 @@ def declared_members() -> set[str]:
     optional = [
         value
         for value in vars(protocols).values()
-        if isinstance(value, type) and getattr(value, "_is_runtime_protocol", False) and value not in OBSERVERS
+        if isinstance(value, type)
+        and getattr(value, "_is_runtime_protocol", False)
+        and value not in OBSERVERS
     ]
     members = {
         name
@@ -28,7 +31,7 @@ def declared_members() -> set[str]:
         if not name.startswith("_")
     }
     traits = {field.name for field in dataclasses.fields(Traits)}
-    return members | {name.replace("fitted_until", "fitted_until_") for name in traits}
+    return (members - VERBS) | {name.replace("fitted_until", "fitted_until_") for name in traits}
 
 
 def documented_members() -> set[str]:
@@ -52,6 +55,7 @@ def test_traits_have_defaults_and_read_the_stage() -> None:
         io_bound = live = as_of = 1
         fitted_until_ = 5
         hard = 0
+        pool = 40
 
-    assert traits_of(Silent()) == Traits((), (), False, False, False, -math.inf, True)
-    assert traits_of(Outspoken()) == Traits(("history",), ("a", "b"), True, True, True, 5.0, False)
+    assert traits_of(Silent()) == Traits((), (), False, False, False, -math.inf, True, None)
+    assert traits_of(Outspoken()) == Traits(("history",), ("a", "b"), True, True, True, 5.0, False, 40)

@@ -16,7 +16,6 @@ from recokit.data.events.user_history import UserHistory
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
 from recokit.protocols import (
     Bindable,
-    ChoosesFrom,
     DrawsAtRandom,
     LiveValues,
     Role,
@@ -106,11 +105,6 @@ class Node:
     def draws(self) -> bool:
         """Whether the objective draws at random and knows the probabilities."""
         return isinstance(self.stage, DrawsAtRandom)
-
-    @cached_property
-    def pool(self) -> int | None:
-        """Candidates of each row that the objective chooses from, None for the usual number."""
-        return self.stage.pool if isinstance(self.stage, ChoosesFrom) else None
 
     @cached_property
     def phase(self) -> str:

@@ -183,7 +183,7 @@ class _Choice:
                 objective=None if chooser is None else chooser.stage,
                 order=order,
                 placed=self.placed[rows],
-                pool=None if chooser is None else chooser.pool,
+                pool=None if chooser is None else chooser.traits.pool,
                 relax=self.relax,
             )
         except PROGRAMMERS_ERRORS:

@@ -28,9 +28,7 @@ def codes(answer: rk.Recommendations) -> list[list[int]]:
     ("ordered", "length"),
     [([9, 4, 17], 3), ([9, 4, 17, 30, 2, 5], 3), ([9, 4, 17, 30, 2, 5], 6)],
 )
-def test_lists_of_k_or_more_come_in_their_order(
-    plain: rk.Pipeline, ordered: list[int], length: int
-) -> None:
+def test_lists_of_k_or_more_come_in_their_order(plain: rk.Pipeline, ordered: list[int], length: int) -> None:
     requests = plain.requests([None], k=length, now=plain.fitted_until)
     answer = plain.complete(requests, Ragged.from_lists([ordered]))
     assert codes(answer) == [ordered[:length]]
