@@ -29,7 +29,6 @@ __all__ = [
     "Trained",
     "Training",
     "Weights",
-    "check_training",
     "device_of",
     "dropout",
     "generator",
@@ -53,16 +52,6 @@ TRAINING = {
     "validation": optional(one_of("last", "time")),
     "validation_share": between(0, 1, open_low=True),
 }
-
-
-def check_training(**options: Any) -> None:
-    """Check options of training by name; ConfigurationError for the first that is out of range."""
-    for name, value in options.items():
-        TRAINING[name].check(name, value)
-    if options.get("validation") == "time" and options["validation_share"] == 1:
-        raise ConfigurationError(
-            "found validation_share=1 with validation='time'; expected a share above 0 and below 1"
-        )
 
 
 def device_of(name: str) -> torch.device:

@@ -1,4 +1,4 @@
-"""What each source finds of what users went on to take: alone, beyond the others, and where it looks."""
+"""report: recall of each source, alone and beyond the others, and the part of the catalogue that it draws on."""
 
 from __future__ import annotations
 
@@ -13,19 +13,28 @@ from recokit._kernels.hashing import uniform
 from recokit._kernels.membership import locate_sorted
 from recokit._kernels.ranking_metrics import distinct_truth
 from recokit._kernels.segments import offsets_to_rows, segment_sum
+from recokit._utils.options import one_of, optional, require, whole
 from recokit._utils.progress import progress_bar
 from recokit._utils.report import Content, Report, Table, json_number
 from recokit.compose.fusion import check_retrieved, fuse
 from recokit.compose.merge import Merge, leaves
+from recokit.compose.step import Step, stage_of
 from recokit.data import Categorical, Dataset, Ragged, Requests, Retrieved, segments_by, timestamp
 from recokit.data.events.user_history import UserHistory
 from recokit.data.sampling import Positives
 from recokit.errors import ConfigurationError, DataError, VocabularyMismatch, did_you_mean
-from recokit.protocols import Role, role_of
+from recokit.protocols import Role, bound, role_of, traits_of
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = ["ALL", "FUSED", "HEAD", "TOGETHER", "SourceFigures", "SourceReport", "report"]
 
+
+#: The segment of all users.
+ALL = "all"
+#: The rows of all sources together, and of the lists that a Merge fuses of theirs.
+TOGETHER, FUSED = "together", "fused"
+#: Share of the catalogue, the most popular items, that counts as its head.
+HEAD = 0.2
 
 By: TypeAlias = "str | Categorical | AnyArray | Mapping[Any, Any] | None"
 
@@ -43,17 +52,17 @@ def report(
     seed: int = 0,
     progress: bool = False,
 ) -> SourceReport:
-    """Compare fitted sources on what users went on to take.
+    """Compare fitted sources on the items that users went on to take.
 
-    Every user of the test part with a relevant item is asked for once, with the history that train has of them strictly
+    Every user of the test part with a relevant item makes one request, with the history that train has of them strictly
     before ``now``. Users are streamed in chunks, so memory does not grow with their number.
 
     Parameters
     ----------
     sources : Merge or mapping of str to source
-        Fitted on ``train``. The sources of a Merge are asked for what the Merge would ask them for.
+        Fitted on ``train``. The sources of a Merge get the limits that they have in it.
     train : Dataset
-        What they learned from; histories, segments and popularity are its.
+        The data that they learned from; histories, segments and popularity are its.
     test : Dataset
         Relevant are each user's items with a weight above 0.
     k : sequence of int, default (50, 500)
@@ -94,35 +103,42 @@ def report(
     (1.0, 0.0)
     """
     depths = tuple(sorted({int(depth) for depth in k}))
-    if not depths or depths[0] < 1 or chunk_size < 1 or (max_users is not None and max_users < 1):
-        raise ConfigurationError(
-            f"found k={tuple(k)}, chunk_size={chunk_size}, max_users={max_users}; expected numbers of at least 1"
-        )
-    asked = _asked(sources, train, depths[-1])
-    moment = _moment(now, train)
-    _check_leak(asked, moment)
+    if not depths:
+        raise ConfigurationError("found no k; expected at least one depth")
+    require(whole(1), k=depths[0], chunk_size=chunk_size)
+    require(optional(whole(1)), max_users=max_users)
+    parts = _parts(sources, train, depths[-1])
+    moment = _request_time(now, train)
+    _check_leak(parts, moment)
     users, truth = _truth(train, test, max_users, seed)
     segments = None if by is None else segments_by(train, by)
     names = (ALL,) if segments is None else (ALL, *(str(label) for label in segments.labels.ids.tolist()))
     segment = np.zeros(len(users), np.int64) if segments is None else segments.codes[users]
-    tally = _Tally(asked, depths, train, segment, len(names), sources if isinstance(sources, Merge) else None)
+    merge = sources if isinstance(sources, Merge) else None
+    sums = _Sums(parts, depths, train, (segment, len(names)), merge)
     history = UserHistory().fit(train)
     starts = range(0, len(users), chunk_size)
     for start in progress_bar(starts, show=progress, label="candidates", total=len(starts)):
         rows = np.arange(start, min(start + chunk_size, len(users)))
         requests = Requests.build(users[rows], k=depths[-1], now=moment, seed=seed)
         hydrated = history.hydrate(requests)
-        tally.add(rows, requests.hydrated(hydrated.columns, hydrated.ragged), truth.take(rows))
-    return tally.report(names, moment)
+        sums.add(rows, requests.hydrated(hydrated.columns, hydrated.ragged), truth.take(rows))
+    return sums.report(names, moment)
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
-    """A source, ready to be asked for so many items."""
+class _Part:
+    """One of the sources: its name, and how many items it is to find."""
 
     name: str
     source: Any
     limit: int
+
+    def retrieve(self, requests: Requests, n_items: int) -> Retrieved:
+        """Return its answer, checked against the contract."""
+        found: Retrieved = self.source.retrieve(requests, self.limit)
+        check_retrieved(found, len(requests), n_items, self.name, self.limit)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,22 +170,22 @@ class _Lists:
         return rank
 
 
-class _Tally:
+class _Sums:
     """Sums over users, chunk by chunk: of S sources, and of one or two more lists made of theirs."""
 
     def __init__(
         self,
-        asked: Sequence[_Asked],
+        parts: Sequence[_Part],
         depths: tuple[int, ...],
         train: Dataset,
-        segment: IntArray,
-        n_segments: int,
+        segments: tuple[IntArray, int],
         merge: Merge | None,
     ) -> None:
-        self._asked, self._depths, self._merge, self._segment = asked, depths, merge, segment
-        self._names = [part.name for part in asked] + [TOGETHER] + ([FUSED] if merge is not None else [])
+        self._parts, self._depths, self._merge = parts, depths, merge
+        self._segment, n_segments = segments
+        self._names = [part.name for part in parts] + [TOGETHER] + ([FUSED] if merge is not None else [])
         self._width = train.n_items + 1
-        n, n_sources = len(self._names), len(asked)
+        n, n_sources = len(self._names), len(parts)
         self._recall = np.zeros((n, len(depths), n_segments))
         self._only = np.full(self._recall.shape, np.nan)
         self._only[:n_sources] = 0.0
@@ -177,24 +193,24 @@ class _Tally:
         self._shared, self._either = np.zeros((2, n_sources, n_sources))
         self._seen = np.zeros((n, self._width), np.bool_)
         self._popular, self._head = np.zeros((2, n))
-        self._users = np.bincount(segment, minlength=n_segments)
+        self._users = np.bincount(self._segment, minlength=n_segments)
         self._popularity, self._is_head = _popularity(train)
 
     def add(self, rows: IntArray, requests: Requests, truth: Ragged) -> None:
-        """Ask every source for a chunk of users, and count."""
-        found = [_retrieve(part, requests, self._width - 1) for part in self._asked]
-        lists = [_Lists.of(part.offsets, part.item, self._width) for part in found]
-        self._compare(lists, len(rows))
+        """Add the lists of all sources for a chunk of users."""
+        answers = [part.retrieve(requests, self._width - 1) for part in self._parts]
+        lists = [_Lists.of(part.offsets, part.item, self._width) for part in answers]
+        self._add_overlap(lists, len(rows))
         ranks = [part.rank(truth, self._width) for part in lists]
         lists.append(_Lists.union(lists, len(rows), self._width))
         if self._merge is not None:
             merge, depth = self._merge, self._depths[-1]
-            names = [part.name for part in self._asked]
-            fused = fuse(names, found, requests, by=merge.by, limit=depth, quotas=merge.quotas)
+            names = [part.name for part in self._parts]
+            fused = fuse(names, answers, requests, by=merge.by, limit=depth, quotas=merge.quotas)
             lists.append(_Lists.of(fused.offsets, fused.item, self._width))
             ranks.append(lists[-1].rank(truth, self._width))
         segment, n_segments = self._segment[rows], len(self._users)
-        self._judge(np.stack(ranks), truth, segment)
+        self._add_hits(np.stack(ranks), truth, segment)
         for place, part in enumerate(lists):
             counts, item = np.diff(part.offsets), part.key % self._width
             self._length[place] += segment_sum(counts, segment, n_segments)
@@ -203,9 +219,9 @@ class _Tally:
             self._popular[place] += self._popularity[item].sum()
             self._head[place] += self._is_head[item].sum()
 
-    def _judge(self, rank: FloatArray, truth: Ragged, segment: IntArray) -> None:
+    def _add_hits(self, rank: FloatArray, truth: Ragged, segment: IntArray) -> None:
         """Count the relevant items within each depth: of each list, of it alone, and of any."""
-        n = len(self._asked)
+        n = len(self._parts)
         of_segment = segment[truth.rows]
         share = 1.0 / truth.counts[truth.rows]
         for place, depth in enumerate(self._depths):
@@ -218,7 +234,7 @@ class _Tally:
                 alone = within[which] & (finders == 1)
                 self._only[which, place] += segment_sum(share * alone, of_segment, len(self._users))
 
-    def _compare(self, lists: Sequence[_Lists], n_rows: int) -> None:
+    def _add_overlap(self, lists: Sequence[_Lists], n_rows: int) -> None:
         for a, b in combinations_with_replacement(range(len(lists)), 2):
             first, second = lists[a], lists[b]
             common = first.key[locate_sorted(second.key, first.key)[1]]
@@ -240,28 +256,34 @@ class _Tally:
             )
             figures += [
                 SourceFigures(
-                    name,
-                    segment,
-                    int(n_users[code]),
-                    dict(zip(self._depths, recall[:, code].tolist(), strict=True)),
-                    dict(zip(self._depths, only[:, code].tolist(), strict=True)),
-                    float(length[code]),
-                    float(answered[code]),
+                    source=name,
+                    segment=segment,
+                    n_users=int(n_users[code]),
+                    recall=dict(zip(self._depths, recall[:, code].tolist(), strict=True)),
+                    only=dict(zip(self._depths, only[:, code].tolist(), strict=True)),
+                    candidates=float(length[code]),
+                    answered=float(answered[code]),
                 )
                 for code, segment in enumerate(segments)
             ]
         total = np.maximum(self._length.sum(axis=1), 1.0)
         coverage = self._seen[:, 1:].sum(axis=1) / max(self._width - 1, 1)
-        by_name = (
+        covered, popular, head = (
             dict(zip(self._names, values.tolist(), strict=True))
             for values in (coverage, self._popular / total, self._head / total)
         )
         with np.errstate(invalid="ignore"):
             overlap = self._shared / self._either
-        sources = tuple(part.name for part in self._asked)
-        covered, popular, head = by_name
         return SourceReport(
-            self._depths, sources, segments, tuple(figures), overlap, covered, popular, head, now
+            k=self._depths,
+            sources=tuple(part.name for part in self._parts),
+            segments=segments,
+            figures=tuple(figures),
+            overlap=overlap,
+            coverage=covered,
+            popularity=popular,
+            head_share=head,
+            now=now,
         )
 
 
@@ -273,28 +295,27 @@ def _means(sums: FloatArray, n_users: IntArray) -> FloatArray:
         return np.asarray(totals / n_users)
 
 
-def _asked(sources: Merge | Mapping[str, Any], train: Dataset, deepest: int) -> list[_Asked]:
+def _parts(sources: Merge | Mapping[str, Any], train: Dataset, deepest: int) -> list[_Part]:
     if isinstance(sources, Merge):
         named, per_source = leaves(sources), sources.per_source
     elif isinstance(sources, Mapping) and sources:
         named, per_source = list(sources.items()), None
     else:
         raise ConfigurationError(f"found {sources!r}; expected a Merge, or a mapping of names to sources")
-    asked = []
+    parts = []
     for name, source in named:
-        # A pipeline's Step, known by its attributes.
-        stage = getattr(source, "stage", source)
+        stage = stage_of(source)
         if role_of(stage) is not Role.SOURCE or name in (TOGETHER, FUSED):
             raise ConfigurationError(f"found {stage!r} named {name!r}; expected a source, and another name")
-        if getattr(source, "when", None) is not None:
+        step = source if isinstance(source, Step) else Step(stage)
+        if step.when is not None:
             raise ConfigurationError(f"found a condition on {name}; expected sources that answer every row")
-        limit = min(getattr(source, "limit", None) or per_source or deepest, deepest)
-        bound = stage.bind(train.schema) if hasattr(stage, "bind") else stage
-        asked.append(_Asked(name, bound, limit))
-    return asked
+        limit = min(step.limit or per_source or deepest, deepest)
+        parts.append(_Part(name, bound(stage, train.schema), limit))
+    return parts
 
 
-def _moment(now: str | float | None, train: Dataset) -> float:
+def _request_time(now: str | float | None, train: Dataset) -> float:
     if now is not None:
         return timestamp(now)
     if train.cut is not None:
@@ -302,12 +323,12 @@ def _moment(now: str | float | None, train: Dataset) -> float:
     return float(np.nextafter(train.until, np.inf)) if len(train.interactions) else 0.0
 
 
-def _check_leak(asked: Sequence[_Asked], moment: float) -> None:
-    for part in asked:
-        until = getattr(part.source, "fitted_until_", -np.inf)
-        if until > moment and not getattr(part.source, "as_of", False):
+def _check_leak(parts: Sequence[_Part], now: float) -> None:
+    for part in parts:
+        traits = traits_of(part.source)
+        if traits.fitted_until > now and not traits.as_of:
             raise ConfigurationError(
-                f"found {part.name} fitted on events until {until:.0f} and requests at {moment:.0f}; "
+                f"found {part.name} fitted on events until {traits.fitted_until:.0f} and requests at {now:.0f}; "
                 "expected sources that have not seen the test part; hint: fit them on train"
             )
 
@@ -341,27 +362,6 @@ def _popularity(train: Dataset) -> tuple[FloatArray, BoolArray]:
     return counts / max(int(np.count_nonzero(np.diff(taken.offsets))), 1), head
 
 
-def _retrieve(part: _Asked, requests: Requests, n_items: int) -> Retrieved:
-    found: Retrieved = part.source.retrieve(requests, part.limit)
-    check_retrieved(found, len(requests), n_items, part.name, part.limit)
-    return found
-
-
-#: The segment of all users.
-ALL = "all"
-
-
-#: The rows of all sources together, and of what a Merge makes of them.
-TOGETHER, FUSED = "together", "fused"
-
-
-#: Share of the catalogue, the most popular items, that counts as its head.
-HEAD = 0.2
-
-
-_BACKENDS = ("pandas", "polars", "pyarrow")
-
-
 @dataclass(frozen=True)
 class SourceFigures:
     """One source for one segment of users; means are over users.
@@ -369,13 +369,13 @@ class SourceFigures:
     Parameters
     ----------
     source, segment : str
-        Of whom; ``"together"`` are all sources, each with its first k, ``"fused"`` what a Merge makes of them.
+        Of whom; ``"together"`` are all sources, each with its first k, ``"fused"`` the lists of a Merge of them.
     n_users : int
         Users with a relevant item.
     recall : mapping of int to float
         Share of a user's relevant items among the first k, by k.
     only : mapping of int to float
-        The part of it that no other source finds among its own first k: what would be lost without this one. NaN for
+        The part of it that no other source finds among its own first k: lost without this one. NaN for
         ``"together"`` and ``"fused"``.
     candidates : float
         Length of its lists, up to the largest k.
@@ -394,7 +394,7 @@ class SourceFigures:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SourceReport(Report):
-    """What :func:`report` found.
+    """Figures of several sources, for all users and by segment.
 
     Parameters
     ----------
@@ -444,7 +444,7 @@ class SourceReport(Report):
         return next(part for part in self.figures if (part.source, part.segment) == (source, segment))
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return one record for each source and segment; what is undefined is None."""
+        """Return one record for each source and segment; an undefined figure is None."""
         return [
             {
                 "source": part.source,
@@ -485,8 +485,7 @@ class SourceReport(Report):
         ConfigurationError
             For any other backend.
         """
-        if backend not in _BACKENDS:
-            raise ConfigurationError(f"found backend={backend!r}; expected one of {', '.join(_BACKENDS)}")
+        require(one_of("pandas", "polars", "pyarrow"), backend=backend)
         import narwhals.stable.v2 as nw
 
         records = self.to_records()

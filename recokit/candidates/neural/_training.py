@@ -70,6 +70,13 @@ class NetworkSource(Configured):
     best_epoch_: int
     fitted_until_: float
 
+    def _check_training(self) -> None:
+        check_options(self, TRAINING)
+        if self.validation == "time" and self.validation_share == 1:
+            raise ConfigurationError(
+                "found validation_share=1 with validation='time'; expected a share above 0 and below 1"
+            )
+
     def _learn(self, dataset: Dataset, events: Sequences, start: Callable[[Sequences, torch.device], R]) -> R:
         """Train on the events that are not held out, then once more on all of them where ``refit`` says so.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, multi_arange
-from recokit._neural.training import TRAINING, check_training, generator, to_tensors
+from recokit._neural.training import generator, to_tensors
 from recokit._utils.options import between, check_options, one_of, optional, whole
 from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_nearest
@@ -156,7 +156,7 @@ class SASRec(NetworkSource):
         self.checkpoint, self.random_state = checkpoint, random_state
         self.device, self.n_threads, self.progress = device, n_threads, progress
         check_options(self, _OPTIONS)
-        check_training(**{name: getattr(self, name) for name in TRAINING})
+        self._check_training()
         if n_factors % n_heads:
             raise ConfigurationError(
                 f"found n_factors={n_factors} and n_heads={n_heads}; expected a multiple of n_heads"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, multi_arange
-from recokit._neural.training import TRAINING, Weights, check_training, generator, threads, to_tensors
+from recokit._neural.training import Weights, generator, threads, to_tensors
 from recokit._utils.options import above, between, check_options, names, optional, whole
 from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_nearest
@@ -191,7 +191,7 @@ class TwoTower(NetworkSource):
         self.checkpoint, self.random_state = checkpoint, random_state
         self.device, self.n_threads, self.progress = device, n_threads, progress
         check_options(self, _OPTIONS)
-        check_training(**{name: getattr(self, name) for name in TRAINING})
+        self._check_training()
         for width in hidden:
             whole(1).check("a width in hidden", width)
         for name in context:
