@@ -104,7 +104,7 @@ def report(
     """
     depths = tuple(sorted({int(depth) for depth in k}))
     if not depths:
-        raise ConfigurationError("found no k; expected at least one depth")
+        raise ConfigurationError("found k=(); expected depths of at least 1")
     require(whole(1), k=depths[0], chunk_size=chunk_size)
     require(optional(whole(1)), max_users=max_users)
     parts = _parts(sources, train, depths[-1])

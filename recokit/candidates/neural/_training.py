@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from recokit._neural.training import Arrays, Trained, Training, Weights, device_of, threads, train
+from recokit._neural.training import TRAINING, Arrays, Trained, Training, Weights, device_of, threads, train
+from recokit._utils.options import check_options
 from recokit._utils.params import Configured, get_params
 from recokit.candidates.neural._sequences import Held, Sequences, hold_out
 from recokit.data import Dataset
