@@ -20,8 +20,7 @@ import numpy as np
 
 from benchmarks import _data
 from benchmarks._harness import Check, report
-from benchmarks.sequential import GOALS as SEQUENTIAL
-from benchmarks.sequential import sequential
+from benchmarks.sequential import GOALS as SEQUENTIAL, sequential
 from recokit.data import Requests
 from recokit.typing import FloatArray
 

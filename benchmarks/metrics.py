@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks import _metric_peers
 from benchmarks._harness import Check, report
-from recokit.metrics import MatchedLists
-from recokit.metrics import report as figures
+from recokit.metrics import MatchedLists, report as figures
 
 __all__ = ["World", "by_hand", "by_hand_from_rows", "chunks", "from_arrays", "from_frames", "made"]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from recokit._moved import moved_from
@@ -12,33 +14,53 @@ from recokit._moved import moved_from
 __all__ = ["lazy_face"]
 
 
-def lazy_face(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` for a package whose names load when they are used.
 
-    A name must not be that of the module it lies in: once that is imported, the package has it as the name.
+    The names are those that its ``__init__`` imports under ``if TYPE_CHECKING``: one list, which type checkers and this
+    function read. ``__all__`` is that list too. A function must not have the name of the module it lies in, since the
+    import of a module puts it into the package under its name; ``preflight`` is such a module, and can be called.
 
     Parameters
     ----------
     package : str
         The package's ``__name__``.
-    homes : mapping of str to str
-        The module, below the package or by its full path, of each public name; empty for a module of the package.
 
     Examples
     --------
-    >>> get, names = lazy_face("recokit", {"Dataset": ".data.dataset"})
+    >>> get, names = lazy_face("recokit")
     >>> get("Dataset").__name__, "Dataset" in names()
     ('Dataset', True)
     """
     moved = moved_from(package, frames=3)
 
     def get(name: str) -> Any:
-        if name not in homes:
+        if name == "__all__":
+            return sorted(_homes(package))
+        if name not in _homes(package):
             return moved(name)
-        if not homes[name]:
-            return importlib.import_module(f".{name}", package)
-        value = getattr(importlib.import_module(homes[name], package), name)
-        setattr(sys.modules[package], name, value)
+        home, module = _homes(package)[name], sys.modules[package]
+        if home == package:
+            return importlib.import_module(f"{package}.{name}")
+        value = getattr(importlib.import_module(home), name)
+        if isinstance(vars(module).get(name), ModuleType):
+            return vars(module)[name]
+        setattr(module, name, value)
         return value
 
-    return get, lambda: sorted({*homes, *vars(sys.modules[package])})
+    return get, lambda: sorted({*_homes(package), *vars(sys.modules[package])})
+
+
+@functools.cache
+def _homes(package: str) -> dict[str, str]:
+    """Return the module of each public name, read from the source of the package's ``__init__``."""
+    import ast
+
+    # The module's own loader: inspect would ask the module for attributes, and so end here again.
+    loader: Any = vars(sys.modules[package])["__spec__"].loader
+    tree = ast.parse(loader.get_source(package))
+    typed = [
+        node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    imports = [node for block in typed for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name: node.module or "" for node in imports for alias in node.names}

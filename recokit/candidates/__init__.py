@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from recokit.candidates.co_occurrence import CoOccurrence as CoOccurrence
     from recokit.candidates.cold_start import ColdStart as ColdStart
     from recokit.candidates.content import Content as Content
-    from recokit.candidates.dimension import DimensionAdvice as DimensionAdvice
-    from recokit.candidates.dimension import advise_dimension as advise_dimension
+    from recokit.candidates.dimension import (
+        DimensionAdvice as DimensionAdvice,
+        advise_dimension as advise_dimension,
+    )
     from recokit.candidates.ease import EASE as EASE
     from recokit.candidates.editorial import Editorial as Editorial
     from recokit.candidates.explore import Explore as Explore
@@ -49,38 +51,4 @@ if TYPE_CHECKING:
     from recokit.compose.merge import Merge as Merge
     from recokit.data.events.user_history import UserHistory as UserHistory
 
-_HOMES = {
-    "EASE": ".ease",
-    "IALS": ".ials",
-    "SLIM": ".slim",
-    "AnnIndex": ".ann.index",
-    "CoOccurrence": ".co_occurrence",
-    "ColdStart": ".cold_start",
-    "Content": ".content",
-    "DimensionAdvice": ".dimension",
-    "Editorial": ".editorial",
-    "Explore": ".explore",
-    "FirstOf": "recokit.compose.first_of",
-    "FromFunction": ".from_function",
-    "FromImplicit": ".from_implicit",
-    "GraphFilter": ".graph_filter",
-    "History": ".history",
-    "ItemKNN": ".item_knn",
-    "Merge": "recokit.compose.merge",
-    "Popular": ".popular",
-    "PopularInCategory": ".popular_in_category",
-    "PureSVD": ".pure_svd",
-    "RP3beta": ".rp3beta",
-    "Refreshed": ".refreshed",
-    "Repurchase": ".repurchase",
-    "SASRec": ".neural.sasrec",
-    "Transitions": ".transitions",
-    "Trending": ".trending",
-    "TwoTower": ".neural.two_tower",
-    "Unseen": ".unseen",
-    "UserHistory": "recokit.data.events.user_history",
-    "advise_dimension": ".dimension",
-    "report": ".source_report",
-}
-__all__ = list(_HOMES)
-__getattr__, __dir__ = lazy_face(__name__, _HOMES)
+__getattr__, __dir__ = lazy_face(__name__)

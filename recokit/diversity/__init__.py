@@ -15,32 +15,14 @@ from recokit._utils.faces import lazy_face
 if TYPE_CHECKING:
     from recokit.diversity.calibration import Calibration as Calibration
     from recokit.diversity.dpp import DPP as DPP
-    from recokit.diversity.exposure import Exposed as Exposed
-    from recokit.diversity.exposure import ExposureLedger as ExposureLedger
+    from recokit.diversity.exposure import Exposed as Exposed, ExposureLedger as ExposureLedger
     from recokit.diversity.facility_location import FacilityLocation as FacilityLocation
     from recokit.diversity.fair_exposure import FairExposure as FairExposure
-    from recokit.diversity.fair_top_k import FairTopK as FairTopK
-    from recokit.diversity.fair_top_k import fair_minimum as fair_minimum
+    from recokit.diversity.fair_top_k import FairTopK as FairTopK, fair_minimum as fair_minimum
     from recokit.diversity.mmr import MMR as MMR
     from recokit.diversity.msd import MSD as MSD
     from recokit.diversity.proportional import Proportional as Proportional
     from recokit.diversity.top_k import TopK as TopK
     from recokit.diversity.xquad import XQuAD as XQuAD
 
-_HOMES = {
-    "DPP": ".dpp",
-    "MMR": ".mmr",
-    "MSD": ".msd",
-    "Calibration": ".calibration",
-    "Exposed": ".exposure",
-    "ExposureLedger": ".exposure",
-    "FacilityLocation": ".facility_location",
-    "FairExposure": ".fair_exposure",
-    "FairTopK": ".fair_top_k",
-    "Proportional": ".proportional",
-    "TopK": ".top_k",
-    "XQuAD": ".xquad",
-    "fair_minimum": ".fair_top_k",
-}
-__all__ = list(_HOMES)
-__getattr__, __dir__ = lazy_face(__name__, _HOMES)
+__getattr__, __dir__ = lazy_face(__name__)

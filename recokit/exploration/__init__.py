@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from recokit._utils.faces import lazy_face
 
 if TYPE_CHECKING:
-    from recokit.exploration.budget import Budget as Budget
-    from recokit.exploration.budget import Spent as Spent
+    from recokit.exploration.budget import Budget as Budget, Spent as Spent
     from recokit.exploration.epsilon_greedy import EpsilonGreedy as EpsilonGreedy
     from recokit.exploration.slot import ExplorationSlot as ExplorationSlot
     from recokit.exploration.softmax import Softmax as Softmax
@@ -19,15 +18,4 @@ if TYPE_CHECKING:
     from recokit.exploration.thompson_sampling import ThompsonSampling as ThompsonSampling
     from recokit.exploration.ucb import UCB as UCB
 
-_HOMES = {
-    "UCB": ".ucb",
-    "Budget": ".budget",
-    "EpsilonGreedy": ".epsilon_greedy",
-    "ExplorationSlot": ".slot",
-    "Softmax": ".softmax",
-    "Spent": ".budget",
-    "Statistics": ".statistics",
-    "ThompsonSampling": ".thompson_sampling",
-}
-__all__ = list(_HOMES)
-__getattr__, __dir__ = lazy_face(__name__, _HOMES)
+__getattr__, __dir__ = lazy_face(__name__)

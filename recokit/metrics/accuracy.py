@@ -14,11 +14,11 @@ import numpy as np
 from recokit._kernels.ranking_metrics import (
     Hits,
     average_precision,
+    discount as log_discount,
     discounted_gain,
     hit_counts,
     reciprocal_rank,
 )
-from recokit._kernels.ranking_metrics import discount as log_discount
 from recokit.metrics.base import RelevanceMetric, choice
 from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import FloatArray, IntArray

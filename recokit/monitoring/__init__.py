@@ -17,28 +17,31 @@ from recokit._utils.faces import lazy_face
 
 if TYPE_CHECKING:
     from recokit._stats.quantile_sketch import QuantileSketch as QuantileSketch
-    from recokit.monitoring.alerts.alerts import Alert as Alert
-    from recokit.monitoring.alerts.alerts import AlertRule as AlertRule
-    from recokit.monitoring.alerts.alerts import Alerts as Alerts
-    from recokit.monitoring.alerts.alerts import Reading as Reading
-    from recokit.monitoring.alerts.rules import CoverageDrop as CoverageDrop
-    from recokit.monitoring.alerts.rules import DeadSource as DeadSource
-    from recokit.monitoring.alerts.rules import FeatureTrouble as FeatureTrouble
-    from recokit.monitoring.alerts.rules import OutcomeDrop as OutcomeDrop
-    from recokit.monitoring.alerts.rules import SegmentDrop as SegmentDrop
-    from recokit.monitoring.alerts.rules import ShareAbove as ShareAbove
-    from recokit.monitoring.alerts.rules import SlowStage as SlowStage
-    from recokit.monitoring.alerts.rules import standard_rules as standard_rules
-    from recokit.monitoring.counters import Metric as Metric
-    from recokit.monitoring.counters import Tally as Tally
+    from recokit.monitoring.alerts.alerts import (
+        Alert as Alert,
+        AlertRule as AlertRule,
+        Alerts as Alerts,
+        Reading as Reading,
+    )
+    from recokit.monitoring.alerts.rules import (
+        CoverageDrop as CoverageDrop,
+        DeadSource as DeadSource,
+        FeatureTrouble as FeatureTrouble,
+        OutcomeDrop as OutcomeDrop,
+        SegmentDrop as SegmentDrop,
+        ShareAbove as ShareAbove,
+        SlowStage as SlowStage,
+        standard_rules as standard_rules,
+    )
+    from recokit.monitoring.counters import Metric as Metric, Tally as Tally
     from recokit.monitoring.drift._tests import DriftLimits as DriftLimits
-    from recokit.monitoring.drift.monitor import DriftMonitor as DriftMonitor
-    from recokit.monitoring.drift.monitor import DriftReport as DriftReport
-    from recokit.monitoring.drift.profile import CategoryProfile as CategoryProfile
-    from recokit.monitoring.drift.profile import NumberProfile as NumberProfile
-    from recokit.monitoring.drift.profile import ReferenceProfile as ReferenceProfile
-    from recokit.monitoring.drift.skew import SkewReport as SkewReport
-    from recokit.monitoring.drift.skew import skew as skew
+    from recokit.monitoring.drift.monitor import DriftMonitor as DriftMonitor, DriftReport as DriftReport
+    from recokit.monitoring.drift.profile import (
+        CategoryProfile as CategoryProfile,
+        NumberProfile as NumberProfile,
+        ReferenceProfile as ReferenceProfile,
+    )
+    from recokit.monitoring.drift.skew import SkewReport as SkewReport, skew as skew
     from recokit.monitoring.export.background import Background as Background
     from recokit.monitoring.export.grafana import dashboard as dashboard
     from recokit.monitoring.export.json_lines import JsonLines as JsonLines
@@ -51,53 +54,9 @@ if TYPE_CHECKING:
     from recokit.monitoring.funnel import FunnelMonitor as FunnelMonitor
     from recokit.monitoring.health import HealthMonitor as HealthMonitor
     from recokit.monitoring.latency import LatencyMonitor as LatencyMonitor
-    from recokit.monitoring.lists import Catalog as Catalog
-    from recokit.monitoring.lists import ListMonitor as ListMonitor
+    from recokit.monitoring.lists import Catalog as Catalog, ListMonitor as ListMonitor
     from recokit.monitoring.monitor import Monitor as Monitor
     from recokit.monitoring.outcomes import OutcomeMonitor as OutcomeMonitor
     from recokit.monitoring.rates import Rates as Rates
 
-_HOMES = {
-    "Alert": ".alerts.alerts",
-    "AlertRule": ".alerts.alerts",
-    "Alerts": ".alerts.alerts",
-    "Background": ".export.background",
-    "Catalog": ".lists",
-    "CategoryProfile": ".drift.profile",
-    "CoverageDrop": ".alerts.rules",
-    "DeadSource": ".alerts.rules",
-    "DriftLimits": ".drift._tests",
-    "DriftMonitor": ".drift.monitor",
-    "DriftReport": ".drift.monitor",
-    "FeatureLog": ".feature_log.log",
-    "FeatureMonitor": ".feature_monitor",
-    "FeatureTrouble": ".alerts.rules",
-    "FunnelMonitor": ".funnel",
-    "HealthMonitor": ".health",
-    "JsonLines": ".export.json_lines",
-    "LatencyMonitor": ".latency",
-    "ListMonitor": ".lists",
-    "LoggedRequests": ".feature_log.requests",
-    "Metric": ".counters",
-    "Monitor": ".monitor",
-    "NumberProfile": ".drift.profile",
-    "OutcomeDrop": ".alerts.rules",
-    "OutcomeMonitor": ".outcomes",
-    "PrometheusCollector": ".export.prometheus",
-    "QuantileSketch": "recokit._stats.quantile_sketch",
-    "Rates": ".rates",
-    "Reading": ".alerts.alerts",
-    "ReferenceProfile": ".drift.profile",
-    "SegmentDrop": ".alerts.rules",
-    "ShareAbove": ".alerts.rules",
-    "SkewReport": ".drift.skew",
-    "SlowStage": ".alerts.rules",
-    "Spans": ".export.opentelemetry",
-    "Tally": ".counters",
-    "dashboard": ".export.grafana",
-    "prometheus_rules": ".export.prometheus_rules",
-    "skew": ".drift.skew",
-    "standard_rules": ".alerts.rules",
-}
-__all__ = list(_HOMES)
-__getattr__, __dir__ = lazy_face(__name__, _HOMES)
+__getattr__, __dir__ = lazy_face(__name__)

@@ -35,32 +35,11 @@ if TYPE_CHECKING:
     from recokit.rankers.neural_net import NeuralNet as NeuralNet
     from recokit.rankers.popularity_normalized import PopularityNormalized as PopularityNormalized
     from recokit.rankers.position_aware import PositionAware as PositionAware
-    from recokit.rankers.weight_sweep import UtilityFront as UtilityFront
-    from recokit.rankers.weight_sweep import Weighting as Weighting
-    from recokit.rankers.weight_sweep import sweep as sweep
+    from recokit.rankers.weight_sweep import (
+        UtilityFront as UtilityFront,
+        Weighting as Weighting,
+        sweep as sweep,
+    )
     from recokit.rankers.weighted import Weighted as Weighted
 
-_HOMES = {
-    "Blend": ".blend",
-    "Calibrated": ".calibrated",
-    "Cascade": ".cascade",
-    "CrossNetwork": ".cross_network",
-    "FromEstimator": ".from_estimator",
-    "FromFunction": ".from_function",
-    "FromOnnx": ".from_onnx",
-    "GradientBoosting": ".gradient_boosting",
-    "LambdaMART": ".lambda_mart",
-    "LightGBM": ".light_gbm",
-    "LinearRanker": ".linear_ranker",
-    "LogisticRegression": ".logistic_regression",
-    "MultiObjective": ".multi_objective",
-    "NeuralNet": ".neural_net",
-    "PopularityNormalized": ".popularity_normalized",
-    "PositionAware": ".position_aware",
-    "UtilityFront": ".weight_sweep",
-    "Weighted": ".weighted",
-    "Weighting": ".weight_sweep",
-    "sweep": ".weight_sweep",
-}
-__all__ = list(_HOMES)
-__getattr__, __dir__ = lazy_face(__name__, _HOMES)
+__getattr__, __dir__ = lazy_face(__name__)

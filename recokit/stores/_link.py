@@ -145,8 +145,7 @@ class Link:
 
     def _connect(self, deadline: float) -> None:
         """Add a connection to the pool, made in a thread: neither name lookup nor a handshake knows a deadline."""
-        from redis.exceptions import ConnectionError as NoConnection
-        from redis.exceptions import TimeoutError as TooLate
+        from redis.exceptions import ConnectionError as NoConnection, TimeoutError as TooLate
 
         if not self._places.acquire(timeout=max(deadline - time.monotonic(), 0.0)):
             raise TooLate(f"{_CONNECTING} connections under way, none of them answered")

@@ -5,12 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recokit._kernels import hashing, membership, segments
-from recokit._kernels import top_k as topk
+from recokit._kernels import hashing, membership, segments, top_k as topk
 from recokit._kernels.membership import search
 from recokit._utils.threads import limited_threads
 

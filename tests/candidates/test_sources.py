@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from recokit.candidates import AnnIndex, FirstOf, FromFunction, History, ItemKNN, Merge, Popular, UserHistory
 from recokit.compose.fusion import check_retrieved, fuse

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from recokit._utils.params import clone
 from recokit.candidates import FirstOf, FromFunction, History, ItemKNN, Merge, Popular

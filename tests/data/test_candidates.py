@@ -4,8 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from recokit.data import Candidates, Live, Ragged, RankingData, Requests, Retrieved
 from recokit.errors import ConfigurationError, ContractError, DataError

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from recokit.data import Dataset, activity_segments, segments_by
 from recokit.data.table import Categorical

@@ -6,8 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from recokit.data import Dataset, cold_items, cold_users, expanding, k_core, last_n, rolling
 from recokit.errors import ConfigurationError, DataError, LeakageWarning

@@ -6,8 +6,7 @@ import dataclasses
 
 import pytest
 
-from benchmarks import _diagnosis_world as worlds
-from benchmarks import diagnosis as benchmark
+from benchmarks import _diagnosis_world as worlds, diagnosis as benchmark
 from benchmarks._diagnosis_faults import KINDS
 
 #: In a catalogue of 200 items nothing can be crowded out, and 20 users are too few to tell segments apart.

@@ -6,8 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from recokit.errors import ConfigurationError, DataError
 from recokit.evaluation import Evaluation, Evaluations, compare, compare_all

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from recokit.data import DAY, Candidates, Dataset, LiveEvents, Ragged, Requests, UserHistory
 from recokit.errors import ConfigurationError, NotFittedError

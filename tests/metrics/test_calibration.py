@@ -6,8 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from recokit.errors import ConfigurationError, DataError
 from recokit.metrics import expected_calibration_error, reliability

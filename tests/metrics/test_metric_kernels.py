@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from recokit._kernels.ranking_metrics import distinct_truth, find_hits, ideal_order
 from recokit.metrics import MAP, MRR, NDCG, HitRate, MatchedLists, Precision, Recall

@@ -9,8 +9,7 @@ from math import factorial
 import lightgbm
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from recokit._kernels.forest import Forest, Tree
 from recokit._kernels.tree_shap import contributions_of, expected_score

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from recokit._kernels.slate_greedy import Chooser, greedy
 from recokit._kernels.slate_limits import CapArrays

@@ -1,8 +1,7 @@
 """Lists that have begun already: placed items stay, count for every limit, and the rest is as long as it can be."""
 
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from recokit.data import Candidates, Cap
 from recokit.slates import select

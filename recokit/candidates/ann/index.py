@@ -13,8 +13,7 @@ import numpy as np
 from recokit._kernels.segments import counts_to_offsets, offsets_to_rows
 from recokit._utils.options import at_least, between, check_options, identifier, one_of, optional, whole
 from recokit._utils.params import Configured, require_fitted
-from recokit.candidates.ann import _checks as inputs
-from recokit.candidates.ann import _faiss
+from recokit.candidates.ann import _checks as inputs, _faiss
 from recokit.candidates.ann._base import Base
 from recokit.candidates.ann._quality import (
     Choice,

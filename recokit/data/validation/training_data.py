@@ -9,10 +9,7 @@ from typing import Any
 
 from recokit.data.dataset import Dataset, require_dataset
 from recokit.data.times import seconds, timestamp
-from recokit.data.validation import _labels as labels
-from recokit.data.validation import _log as log_checks
-from recokit.data.validation import _tables as tables
-from recokit.data.validation import _times as times
+from recokit.data.validation import _labels as labels, _log as log_checks, _tables as tables, _times as times
 from recokit.data.validation.limits import ValidationLimits
 from recokit.data.validation.report import CheckReport
 from recokit.typing import AnyArray
