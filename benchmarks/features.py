@@ -65,13 +65,14 @@ def asked(data: Dataset, n: int, seed: int = 1) -> Candidates:
     return Candidates(requests, np.arange(n + 1), np.arange(n), item, score, sources)
 
 
-def block(*, ready: bool = False, tail: LiveEvents | None = None) -> Assemble:
+def block(*, ready: bool = False, live_events: LiveEvents | None = None) -> Assemble:
     """Return thirty features; with the items' ten kept ready for the hour, if wanted."""
     options = {"windows": WINDOWS, "half_life": HALF_LIFE}
     items = ItemActivity(**options)
     first = Materialized(items, bucket="1h") if ready else items
     return Assemble(
-        [first, UserActivity(**options), UserItem(**{**options, "windows": WINDOWS[1:]})], tail=tail
+        [first, UserActivity(**options), UserItem(**{**options, "windows": WINDOWS[1:]})],
+        live_events=live_events,
     )
 
 
@@ -183,7 +184,7 @@ def polars_features(data: Dataset, rows: Candidates) -> Float32Array:
 
 def our_counts(index: EventIndex, rows: Candidates) -> Float32Array:
     """Return counts of items, users and pairs in three windows, (N, 9)."""
-    when = index.moments(rows.now)
+    when = index.query_times(rows.now)
     views = [
         index["item"].as_of(when, rows.item),
         index["user"].as_of(when, rows.user),
@@ -234,7 +235,7 @@ def requests_checked(data: Dataset) -> list[Check]:
     ]
     del kept
     live = LiveEvents()
-    following = block(tail=live).fit(data)
+    following = block(live_events=live).fit(data)
     for label in ("all as of now", "all as of now, with a live tail"):
         p50, p99 = _one_request(following, data)
         checks += [

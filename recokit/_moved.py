@@ -61,8 +61,9 @@ MOVED = {
     **_names(
         "recokit.data.events",
         "recokit.data.events.index",
-        "AsOf EventIndex KeyedEvents Keyspace Known Moments",
+        "AsOf EventIndex KeyedEvents Keyspace Known",
     ),
+    "recokit.data.events.Moments": "recokit.data.events.index.QueryTimes",
     **_names("recokit.data.state", "recokit.data", "from_state load_state save_state to_state"),
     **_names("recokit.data.validation", "recokit.data", "ValidationLimits ValidationReport validate"),
     "recokit.debugger.Watch": "recokit.debugger.TrafficSample",
@@ -191,9 +192,7 @@ SAVED_MODULES = {
     "data.keyed_events": "data.events.keyed",
     "data.layered": "data.events.layered",
     "data.live_events": "data.events.live_events",
-    "data.presence": "data.events.distinct",
     "data.ranking": "data.ranking_data",
-    "data.tail": "data.events.recent",
     "debugger.pairs": "debugger.evidence",
     "debugger.localise": "debugger.segments",
     "evaluation.evaluations": "evaluation.comparison",
@@ -230,6 +229,11 @@ SAVED_MODULES = {
 SAVED_CLASSES = {
     "compose:FirstOf": "compose.first_of:FirstOf",
     "compose:Merge": "compose.merge:Merge",
+    "data.presence:Presence": "data.events.distinct:DistinctCounts",
+    "data.presence:Spans": "data.events.distinct:ActiveIntervals",
+    "data.presence:Steps": "data.events.distinct:StepCounts",
+    "data.tail:RawEvents": "data.events.recent:RawEvents",
+    "data.tail:Tail": "data.events.recent:RecentEvents",
     "data.validation:ValidationLimits": "data.validation.limits:ValidationLimits",
     "data.validation:ValidationReport": "data.validation.training_data:ValidationReport",
     "rankers._levels:Levels": "rankers._embeddings:EmbeddingIndex",
@@ -253,7 +257,13 @@ def saved_class(path: str) -> str:
 
 #: The names that attributes and options have now, by the class, below recokit, as it is called now.
 SAVED_NAMES: Mapping[str, Mapping[str, str]] = {
+    "data.events.distinct:DistinctCounts": {"spans": "intervals"},
+    "data.events.keyed:KeyedEvents": {"presence": "distinct_counts"},
+    "data.events.user_history:UserHistory": {"tail": "live_events"},
     "data.requests:Requests": {"given": "from_caller", "degraded": "report_degraded"},
+    "features.assemble:Assemble": {"tail": "live_events"},
+    "features.standard:Standard": {"tail": "live_events"},
+    "rules.frequency:FrequencyCap": {"tail": "live_events"},
 }
 
 

@@ -299,7 +299,7 @@ class Discloses(Protocol):
 class SeesLiveEvents(Protocol):
     """A stage that also counts the events of a live log, which the user's history then shows too."""
 
-    tail: Any
+    live_events: Any
 
 
 @runtime_checkable

@@ -13,8 +13,8 @@ import numpy as np
 from recokit._utils.params import Configured
 from recokit.data import Candidates, Dataset, seconds
 from recokit.data.events.index import EventIndex
-from recokit.data.events.keyed import AsOf, Keyspace, Moments
-from recokit.data.events.layered import LayeredAsOf, LayeredIndex, LayeredMoments
+from recokit.data.events.keyed import AsOf, Keyspace, QueryTimes
+from recokit.data.events.layered import LayeredAsOf, LayeredIndex, LayeredQueryTimes
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.features.table import Feature, FeatureTable
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
@@ -175,9 +175,9 @@ class Context:
         return Items(self.candidates)
 
     @cached_property
-    def when(self) -> Moments | LayeredMoments:
+    def when(self) -> QueryTimes | LayeredQueryTimes:
         """Request times, (B,)."""
-        return self.index.moments(self.candidates.requests.now)
+        return self.index.query_times(self.candidates.requests.now)
 
     def users(self, name: str) -> View:
         """Return what happened to each request's user, (B,)."""

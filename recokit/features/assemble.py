@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._moved import renamed
 from recokit._utils.params import Configured, clone
 from recokit.data import Candidates, Dataset, LiveEvents, Schema, seconds
 from recokit.data.events.index import EventIndex
@@ -29,7 +30,7 @@ class Assemble(Configured):
     ----------
     blocks : sequence of featurizers
         recokit's blocks, or any featurizer of your own.
-    tail : LiveEvents, optional
+    live_events : LiveEvents, optional
         Events that come in while the model serves; the blocks see them at once.
 
     Raises
@@ -46,7 +47,8 @@ class Assemble(Configured):
 
     as_of = True
 
-    def __init__(self, blocks: Sequence[Any], *, tail: LiveEvents | None = None) -> None:
+    @renamed(tail="live_events")
+    def __init__(self, blocks: Sequence[Any], *, live_events: LiveEvents | None = None) -> None:
         for block in blocks:
             role = role_of(block)
             if role is not Role.FEATURIZER:
@@ -61,7 +63,7 @@ class Assemble(Configured):
             raise ConfigurationError(
                 "found no blocks; expected at least one, such as features.ItemActivity()"
             )
-        self.blocks, self.tail = blocks, tail
+        self.blocks, self.live_events = blocks, live_events
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,7 +91,7 @@ class Assemble(Configured):
         blocks = [clone(block) for block in self.blocks]
         indexed = [block for block in blocks if isinstance(block, IndexBlock)]
         spaces = [space for block in indexed for space in block.keyspaces]
-        horizon = None if self.tail is None else seconds(self.tail.horizon)
+        horizon = None if self.live_events is None else seconds(self.live_events.horizon)
         index = EventIndex.build(dataset, spaces, horizon=horizon)
         for block in blocks:
             if isinstance(block, IndexBlock):
@@ -145,8 +147,8 @@ class Assemble(Configured):
         """Return a matrix (N, width) with each feature at its place; negative places are left out."""
         out = np.empty((len(candidates), width), np.float32)
         index = getattr(self, "index_", None)
-        if self.tail is not None and index is not None:
-            index = layered(index, candidates.requests.read(self.tail))
+        if self.live_events is not None and index is not None:
+            index = layered(index, candidates.requests.read(self.live_events))
         context = Context(candidates, index)
         start = 0
         for block in self._parts:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._moved import renamed
 from recokit._utils.params import Configured, clone
 from recokit.data import Candidates, Dataset, LiveEvents, Requests, Schema, Table, UserHistory, seconds
 from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
@@ -51,18 +52,19 @@ class Standard(Configured):
     ----------
     exclude : sequence of str
         Names of features to leave out.
-    tail : LiveEvents, optional
+    live_events : LiveEvents, optional
         Events that come in while the model serves; the features see them at once.
     """
 
     as_of = True
 
-    def __init__(self, *, exclude: Sequence[str] = (), tail: LiveEvents | None = None) -> None:
+    @renamed(tail="live_events")
+    def __init__(self, *, exclude: Sequence[str] = (), live_events: LiveEvents | None = None) -> None:
         if isinstance(exclude, str):
             raise ConfigurationError(
                 f"found exclude={exclude!r}; expected several names, such as ({exclude!r},)"
             )
-        self.exclude, self.tail = exclude, tail
+        self.exclude, self.live_events = exclude, live_events
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,7 +79,7 @@ class Standard(Configured):
 
     def fit(self, dataset: Dataset) -> Standard:
         """Choose features, and index the dataset's events."""
-        unbound = Assemble(_blocks(dataset), tail=self.tail).fit(dataset)
+        unbound = Assemble(_blocks(dataset), live_events=self.live_events).fit(dataset)
         bound = unbound.bind(dataset.schema)
         self.assemble_ = unbound
         self.left_out_ = _left_out(bound, dataset)

@@ -440,9 +440,10 @@ def _with_history(nodes: Sequence[Node]) -> tuple[Node, ...]:
     if needed <= {name for node in nodes if node.role is Role.HYDRATOR for name in node.traits.provides}:
         return tuple(nodes)
     # Stages that see live events must not see a history without them.
-    recent = [node.stage.tail for node in nodes if isinstance(node.stage, SeesLiveEvents)]
-    tail = next((tail for tail in recent if tail is not None), None)
-    return (Node("user_history", Role.HYDRATOR, UserHistory(tail=tail), implicit=True), *nodes)
+    followed = [node.stage.live_events for node in nodes if isinstance(node.stage, SeesLiveEvents)]
+    live_events = next((events for events in followed if events is not None), None)
+    history = Node("user_history", Role.HYDRATOR, UserHistory(live_events=live_events), implicit=True)
+    return (history, *nodes)
 
 
 def _check_names(plan: Plan) -> None:

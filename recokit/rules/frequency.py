@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._moved import renamed
 from recokit._utils.params import Configured
 from recokit.data import Candidates, Dataset, LiveEvents, seconds
 from recokit.data.events.index import EventIndex
@@ -31,7 +32,7 @@ class FrequencyCap(Configured):
         Only events of so long before the request count.
     events : sequence of str, default ("impression",)
         Event types that count.
-    tail : LiveEvents, optional
+    live_events : LiveEvents, optional
         Events that come in while the model serves.
     shown : str, optional
         Name of a list of the requests, by a hydrator of yours, whose items count as well, once for each time they stand
@@ -58,13 +59,14 @@ class FrequencyCap(Configured):
 
     as_of = True
 
+    @renamed(tail="live_events")
     def __init__(
         self,
         maximum: int = 3,
         window: str | float = "7D",
         *,
         events: Sequence[str] = ("impression",),
-        tail: LiveEvents | None = None,
+        live_events: LiveEvents | None = None,
         shown: str | None = None,
     ) -> None:
         if maximum < 1:
@@ -72,7 +74,8 @@ class FrequencyCap(Configured):
         seconds(window)
         if isinstance(events, str) or not len(events):
             raise ConfigurationError(f"found events={events!r}; expected a list of event types")
-        self.maximum, self.window, self.events, self.tail, self.shown = maximum, window, events, tail, shown
+        self.maximum, self.window, self.events, self.shown = maximum, window, events, shown
+        self.live_events = live_events
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -85,18 +88,19 @@ class FrequencyCap(Configured):
         Raises
         ------
         ConfigurationError
-            If the data has no event of these types, and there is no tail that may bring some.
+            If the data has no event of these types, and there are no live events that may bring some.
         """
         log = dataset.interactions
         missing = [event for event in self.events if event not in log.event_names]
-        if len(missing) == len(self.events) and self.tail is None:
+        if len(missing) == len(self.events) and self.live_events is None:
             raise ConfigurationError(
-                f"found no event type {', '.join(missing)}; expected one of {', '.join(log.event_names)}, or tail="
+                f"found no event type {', '.join(missing)}; expected one of {', '.join(log.event_names)}, "
+                "or live_events="
             )
-        # Types of which none has come yet may come with the tail.
+        # Types of which none has come yet may come with the live events.
         known = replace(dataset, interactions=replace(log, event_names=(*log.event_names, *missing)))
         spaces = [Keyspace(("user", "item"), event) for event in self.events]
-        horizon = None if self.tail is None else seconds(self.tail.horizon)
+        horizon = None if self.live_events is None else seconds(self.live_events.horizon)
         self.index_ = EventIndex.build(known, spaces, horizon=horizon)
         self.counted_ = tuple(space.name for space in spaces)
         self.fitted_until_ = dataset.until
@@ -111,9 +115,9 @@ class FrequencyCap(Configured):
             Before ``fit``.
         """
         index: Any = require_bound(self, "index_")
-        if self.tail is not None:
-            index = layered(index, candidates.requests.read(self.tail))
-        when, window = index.moments(candidates.now), seconds(self.window)
+        if self.live_events is not None:
+            index = layered(index, candidates.requests.read(self.live_events))
+        when, window = index.query_times(candidates.now), seconds(self.window)
         count = np.zeros(len(candidates), np.int64)
         for name in self.counted_:
             count += index[name].as_of(when, candidates.user, candidates.item).count(window)

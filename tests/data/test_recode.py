@@ -48,7 +48,7 @@ def test_nobody_gets_the_history_of_users_that_the_model_does_not_know() -> None
     history = UserHistory().fit(recoded(new, old.schema)).hydrate(requests).ragged["history"]
     assert history.counts.tolist() == [0, 1]
     tail = LiveEvents()
-    fitted = UserHistory(tail=tail).fit(old)
+    fitted = UserHistory(live_events=tail).fit(old)
     tail.append({"user_id": ["ann"], "item_id": ["fig"], "timestamp": [2.0]}, now=9.0)
     assert fitted.hydrate(requests).ragged["history"].counts.tolist() == [0, 1]
 

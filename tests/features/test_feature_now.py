@@ -247,7 +247,7 @@ def test_features_that_go_together_are_left_out_and_said_so():
 
 def test_live_events_change_the_features_of_the_next_request():
     data, live = dataset(EVENTS), LiveEvents()
-    block = Assemble([UserItem(windows=("1D",)), Session()], tail=live).fit(data)
+    block = Assemble([UserItem(windows=("1D",)), Session()], live_events=live).fit(data)
     now = EVENTS[-1][2] + DAY
     before = block.featurize(batch(np.full(4, now)))
     live.append({"user_id": [2], "item_id": [4], "timestamp": [now - 60], "event": ["view"]})

@@ -211,14 +211,14 @@ def check(data, *, n, n_live, seed):
     live = LiveEvents(max_events=10**6)
     base = data.before(cut)
     # The same choice of features as of all data: Standard would look at the shorter span.
-    early = Standard(tail=live)
+    early = Standard(live_events=live)
     early.left_out_, early.names_ = whole.left_out_, whole.names
-    early.assemble_ = Assemble(list(whole.assemble_.blocks), tail=live).fit(base)
+    early.assemble_ = Assemble(list(whole.assemble_.blocks), live_events=live).fit(base)
     start = int(np.searchsorted(log.timestamp, cut))
     stream = external(data, slice(start, len(log)), np.random.default_rng(seed))
     live.append({name: column[: len(column) // 2] for name, column in stream.items()})
     live.append({name: column[len(column) // 2 :] for name, column in stream.items()})
-    history = UserHistory(max_events=10**6, tail=live).fit(base)
+    history = UserHistory(max_events=10**6, live_events=live).fit(base)
     live_names, live_values = featurized(early, data, candidates, history)
     assert live_names == names
     for place, name in enumerate(names):

@@ -239,13 +239,13 @@ class TestFrequencyCap:
 
     def test_live_events_count_too(self) -> None:
         tail = LiveEvents()
-        rule = rules.FrequencyCap(2, 100.0, tail=tail).fit(self.log)
+        rule = rules.FrequencyCap(2, 100.0, live_events=tail).fit(self.log)
         tail.append({"user_id": [2], "item_id": [7], "timestamp": [35.0], "event": ["impression"]}, now=1e3)
         assert self.keep(rule, 40.0) == [False, True, False, True, True, True]
 
     def test_types_may_come_with_the_tail_only(self) -> None:
         tail = LiveEvents()
-        rule = rules.FrequencyCap(1, 100.0, events=["view"], tail=tail).fit(self.log)
+        rule = rules.FrequencyCap(1, 100.0, events=["view"], live_events=tail).fit(self.log)
         assert self.keep(rule, 40.0) == [True] * 6
         tail.append({"user_id": [1], "item_id": [8], "timestamp": [35.0], "event": ["view"]}, now=1e3)
         assert self.keep(rule, 40.0) == [True, False, True, True, True, True]

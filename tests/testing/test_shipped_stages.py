@@ -107,7 +107,7 @@ DOUBLE_PRICE = onnx.parser.parse_model("""
 
 STAGES = [
     UserHistory(),
-    UserHistory(events=["purchase"], max_events=3, tail=LiveEvents()),
+    UserHistory(events=["purchase"], max_events=3, live_events=LiveEvents()),
     candidates.Popular(),
     candidates.Popular(by="region"),
     candidates.Popular(half_life=None, window="7D", events=["purchase"]),
@@ -150,7 +150,7 @@ STAGES = [
     candidates.Merge([candidates.Popular(), candidates.ItemKNN(n_neighbors=5)], by="rrf"),
     candidates.FirstOf([candidates.History(), candidates.Popular()], min_items=5),
     features.Assemble([features.ItemActivity(), features.UserItem(), features.SourceScores()]),
-    features.Assemble([features.ItemActivity(), features.Session("category")], tail=LiveEvents()),
+    features.Assemble([features.ItemActivity(), features.Session("category")], live_events=LiveEvents()),
     features.Calendar(),
     features.Conversion("purchase", "click"),
     features.Conversion("purchase", "click", entity="item.category", window="30D"),
@@ -167,7 +167,7 @@ STAGES = [
     features.Similarity(VECTORS),
     features.SourceScores(),
     features.Standard(),
-    features.Standard(tail=LiveEvents()),
+    features.Standard(live_events=LiveEvents()),
     features.User(),
     features.UserActivity(),
     features.UserCategory(),
@@ -225,7 +225,7 @@ STAGES = [
     rules.Disclose(["sponsored", rules.Boost("item.price < 20"), rules.FreshnessBoost()]),
     rules.Reasons(),
     rules.FrequencyCap(2, "30D", events=["click"]),
-    rules.FrequencyCap(1, "30D", tail=LiveEvents(), shown="session"),
+    rules.FrequencyCap(1, "30D", live_events=LiveEvents(), shown="session"),
     rules.FreshnessBoost(window="30D"),
     rules.FromFunction(even_items),
     rules.Exclusive(

@@ -1,9 +1,9 @@
-"""Presence: how many distinct others an entity met in a trailing window, as steps up and down.
+"""Distinct counts: how many others an entity met in a trailing window, as steps up and down.
 
-A pair (entity, other) is present at t in a window of w seconds if it had an event in [t - w, t). Events of a pair no
-more than w apart make one span, from its first event to its last: present as of t means the first lies before t, and
-the last not before t - w. So the number of pairs present is the number of spans begun before t, less the number of
-spans whose last event lies before t - w: two searches, at any time. Without a window nothing ever ends.
+A pair (entity, other) is active at t in a window of w seconds if it had an event in [t - w, t). Events of a pair no
+more than w apart make one interval, from its first event to its last: active as of t means the first lies before t, and
+the last not before t - w. So the number of active pairs is the number of intervals begun before t, less the number of
+intervals whose last event lies before t - w: two searches, at any time. Without a window nothing ever ends.
 """
 
 from __future__ import annotations
@@ -17,17 +17,44 @@ from recokit._kernels.segments import counts_to_offsets, multi_arange, stable_or
 from recokit.errors import ConfigurationError
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Presence", "Spans", "Steps"]
+__all__ = ["ActiveIntervals", "DistinctCounts", "Meetings", "StepCounts"]
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
-    """Steps of many entities over time.
+class Meetings:
+    """When entities met others: single events, or runs of them.
+
+    Parameters
+    ----------
+    entity, other : ndarray of int64, shape (M,)
+        Codes, from 1.
+    first, last : ndarray of float64, shape (M,)
+        Times of the first and the last event; the same for a single one.
+    """
+
+    entity: IntArray
+    other: IntArray
+    first: FloatArray
+    last: FloatArray
+
+    def joined(self, others: Meetings) -> Meetings:
+        """Return these, then the others."""
+        return Meetings(
+            np.concatenate([self.entity, others.entity]),
+            np.concatenate([self.other, others.other]),
+            np.concatenate([self.first, others.first]),
+            np.concatenate([self.last, others.last]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class StepCounts:
+    """Counts of many entities that go up and down by one at given times.
 
     Parameters
     ----------
     keys : ndarray of int64, shape (S,)
-        ``entity * T + rank of the time``, ascending.
+        ``entity * T + rank of the time`` of each step, ascending.
     offsets : ndarray of int64, shape (E + 2,)
         Steps of entity ``e`` are ``offsets[e]:offsets[e + 1]``.
     total : ndarray of int64, shape (S + 1,), optional
@@ -39,7 +66,7 @@ class Steps:
     total: IntArray | None = None
 
     @classmethod
-    def difference(cls, up: Steps, down: Steps) -> Steps:
+    def difference(cls, up: StepCounts, down: StepCounts) -> StepCounts:
         """Return the steps of one, less those of the other, for the same entities and times."""
         keys = np.concatenate([up.keys, down.keys])
         order = np.argsort(keys, kind="stable")
@@ -60,13 +87,13 @@ class Steps:
 
 
 @dataclass(frozen=True, eq=False)
-class Spans:
+class ActiveIntervals:
     """Runs of events of pairs (entity, other), in the order of the pairs.
 
     Parameters
     ----------
     pair : ndarray of int64, shape (I,)
-        ``entity * width + other``, ascending; a pair has one span or more.
+        ``entity * width + other``, ascending; a pair has one interval or more.
     first, last : ndarray of float64, shape (I,)
         Times of the first and the last event.
     width : int
@@ -79,13 +106,11 @@ class Spans:
     width: int
 
     @classmethod
-    def merge(
-        cls, entity: IntArray, other: IntArray, first: FloatArray, last: FloatArray, window: float, width: int
-    ) -> Spans:
-        """Merge spans of the same pair that lie no more than ``window`` seconds apart."""
-        pair = entity * width + other
-        order = np.lexsort((first, pair))
-        pair, first, last = pair[order], first[order], last[order]
+    def merge(cls, meetings: Meetings, window: float, width: int) -> ActiveIntervals:
+        """Merge meetings of the same pair that lie no more than ``window`` seconds apart."""
+        pair = meetings.entity * width + meetings.other
+        order = np.lexsort((meetings.first, pair))
+        pair, first, last = pair[order], meetings.first[order], meetings.last[order]
         begins = np.ones(len(pair), np.bool_)
         begins[1:] = pair[1:] != pair[:-1]
         reach = _running_max(last, begins)
@@ -100,7 +125,7 @@ class Spans:
         return self.pair.nbytes + self.first.nbytes + self.last.nbytes
 
     def of(self, entity: IntArray, other: IntArray) -> tuple[IntArray, IntArray]:
-        """Return which spans belong to given pairs: for each span found the pair's place, and the span's."""
+        """Return which intervals belong to given pairs: for each one the pair's place, and the interval's."""
         known = np.flatnonzero((entity > 0) & (other < self.width))
         wanted = entity[known] * self.width + other[known]
         start = np.searchsorted(self.pair, wanted)
@@ -109,137 +134,134 @@ class Spans:
 
 
 @dataclass(frozen=True, eq=False)
-class Presence:
+class DistinctCounts:
     """How many distinct others each entity met, as of any time.
 
     Parameters
     ----------
     times : ndarray of float64, shape (T,)
         Distinct times of the steps, ascending.
-    began : Steps
-        Where spans begin.
-    ended : Steps, optional
+    began : StepCounts
+        Where intervals begin.
+    ended : StepCounts, optional
         Where their last events lie; None without a window, when nothing ends.
-    spans : Spans, optional
+    intervals : ActiveIntervals, optional
         The runs of events behind the steps; None where no events will come later.
     """
 
     times: FloatArray
-    began: Steps
-    ended: Steps | None
-    spans: Spans | None = None
+    began: StepCounts
+    ended: StepCounts | None
+    intervals: ActiveIntervals | None = None
 
     @classmethod
     def of_events(
         cls,
-        times: FloatArray,
+        events: Meetings,
         keys: IntArray,
-        entity: IntArray,
-        other: IntArray,
-        time: FloatArray,
+        times: FloatArray,
         *,
         window: float,
         width: int,
         n_entities: int,
-    ) -> Presence:
-        """Find the spans of events.
+    ) -> DistinctCounts:
+        """Find the intervals of single events; :meth:`of_intervals` would, of any order, but sorts more.
 
         Parameters
         ----------
-        times : ndarray of float64, shape (T,)
-            Distinct times, ascending.
+        events : Meetings
+            In the order of the keys.
         keys : ndarray of int64, shape (M,)
             ``entity * T + rank of the time`` of each event, ascending.
-        entity, other : ndarray of int64, shape (M,)
-        time : ndarray of float64, shape (M,)
+        times : ndarray of float64, shape (T,)
+            Distinct times, ascending.
         window : float
             The window in seconds, ``inf`` for none.
         width : int
             Number of codes of the other part.
         n_entities : int
         """
-        pair = entity * width + other
+        pair = events.entity * width + events.other
         order = stable_order(pair)
-        pair, time = pair[order], time[order]
+        pair, time = pair[order], events.first[order]
         begins = np.ones(len(pair), np.bool_)
         begins[1:] = (pair[1:] != pair[:-1]) | (time[:-1] < time[1:] - window)
         ends = np.append(begins[1:], np.ones(min(len(pair), 1), np.bool_))
 
-        def steps(chosen: BoolArray) -> Steps:
-            there = np.zeros(len(keys), np.bool_)
-            there[order[chosen]] = True
-            return Steps(keys[there], counts_to_offsets(np.bincount(entity[there], minlength=n_entities + 1)))
+        def steps(chosen: BoolArray) -> StepCounts:
+            here = np.zeros(len(keys), np.bool_)
+            here[order[chosen]] = True
+            counts = np.bincount(events.entity[here], minlength=n_entities + 1)
+            return StepCounts(keys[here], counts_to_offsets(counts))
 
         ended = steps(ends) if window < np.inf else None
-        return cls(times, steps(begins), ended, Spans(pair[begins], time[begins], time[ends], width))
+        return cls(
+            times, steps(begins), ended, ActiveIntervals(pair[begins], time[begins], time[ends], width)
+        )
 
     @classmethod
-    def of_spans(cls, times: FloatArray, spans: Spans, n_entities: int, window: float) -> Presence:
-        """Turn spans into steps; ``times`` holds all their times."""
-        entity = spans.pair // spans.width
+    def of_intervals(
+        cls, times: FloatArray, intervals: ActiveIntervals, window: float, n_entities: int
+    ) -> DistinctCounts:
+        """Turn intervals into steps; ``times`` holds all their times."""
+        entity = intervals.pair // intervals.width
         offsets = counts_to_offsets(np.bincount(entity, minlength=n_entities + 1))
 
-        def steps(when: FloatArray) -> Steps:
-            return Steps(np.sort(entity * len(times) + np.searchsorted(times, when)), offsets)
+        def steps(when: FloatArray) -> StepCounts:
+            return StepCounts(np.sort(entity * len(times) + np.searchsorted(times, when)), offsets)
 
-        return cls(times, steps(spans.first), steps(spans.last) if window < np.inf else None, spans)
+        ended = steps(intervals.last) if window < np.inf else None
+        return cls(times, steps(intervals.first), ended, intervals)
 
     def with_events(
-        self,
-        known: IntArray,
-        entity: IntArray,
-        other: IntArray,
-        time: FloatArray,
-        window: float,
-        n_entities: int,
-    ) -> Presence:
+        self, events: Meetings, known: IntArray, *, window: float, n_entities: int
+    ) -> DistinctCounts:
         """Return what further events add to this, as steps that may also go down.
 
         Parameters
         ----------
+        events : Meetings
+            Single events, of the answer's entities.
         known : ndarray of int64, shape (M,)
             The entity of each event here, 0 if it had none.
-        entity : ndarray of int64, shape (M,)
-            The entity of each event in the answer, from 1.
-        other : ndarray of int64, shape (M,)
-        time : ndarray of float64, shape (M,)
         window : float
             The window in seconds, ``inf`` for none.
         n_entities : int
             Entities in the answer.
         """
-        if self.spans is None:
+        if self.intervals is None:
             raise ConfigurationError(
                 "found an index built without a horizon; expected one, since events are to come later"
             )
-        width = max(self.spans.width, int(other.max(initial=0)) + 1)
-        _, once = np.unique(entity * width + other, return_index=True)
-        place, found = self.spans.of(known[once], other[once])
-        pair_entity, pair_other = entity[once][place], other[once][place]
-        first, last = self.spans.first[found], self.spans.last[found]
-        before = Spans.merge(pair_entity, pair_other, first, last, window, width)
-        both = Spans.merge(
-            np.concatenate([entity, pair_entity]),
-            np.concatenate([other, pair_other]),
-            np.concatenate([time, first]),
-            np.concatenate([time, last]),
-            window,
-            width,
+        width = max(self.intervals.width, int(events.other.max(initial=0)) + 1)
+        _, once = np.unique(events.entity * width + events.other, return_index=True)
+        place, index = self.intervals.of(known[once], events.other[once])
+        earlier = Meetings(
+            events.entity[once][place],
+            events.other[once][place],
+            self.intervals.first[index],
+            self.intervals.last[index],
         )
-        times = np.unique(np.concatenate([time, first, last]))
-        after, earlier = (Presence.of_spans(times, spans, n_entities, window) for spans in (both, before))
+        both = events.joined(earlier)
+        times = np.unique(np.concatenate([both.first, both.last]))
+        after, before = (
+            DistinctCounts.of_intervals(
+                times, ActiveIntervals.merge(meetings, window, width), window, n_entities
+            )
+            for meetings in (both, earlier)
+        )
         ended = None
-        if after.ended is not None and earlier.ended is not None:
-            ended = Steps.difference(after.ended, earlier.ended)
-        return Presence(times, Steps.difference(after.began, earlier.began), ended)
+        if after.ended is not None and before.ended is not None:
+            ended = StepCounts.difference(after.ended, before.ended)
+        return DistinctCounts(times, StepCounts.difference(after.began, before.began), ended)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays, the times not counted."""
-        return sum(part.nbytes for part in (self.began, self.ended, self.spans) if part is not None)
+        return sum(part.nbytes for part in (self.began, self.ended, self.intervals) if part is not None)
 
     def count(self, entity: IntArray, rank: IntArray, rank_back: IntArray) -> IntArray:
-        """Return the number of others present, (N,) int64.
+        """Return the number of others met, (N,) int64.
 
         Parameters
         ----------
@@ -254,8 +276,6 @@ class Presence:
 
 def _running_max(values: FloatArray, begins: BoolArray) -> FloatArray:
     """Return the running maximum of each run; a run starts where ``begins`` is set."""
-    if not len(values):
-        return values
     distinct, rank = np.unique(values, return_inverse=True)
-    run = np.cumsum(begins) - 1
-    return np.asarray(distinct[np.maximum.accumulate(run * len(distinct) + rank) - run * len(distinct)])
+    base = (np.cumsum(begins) - 1) * len(distinct)
+    return np.asarray(distinct[np.maximum.accumulate(base + rank) - base])

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, stable_order
-from recokit.data.events.distinct import Presence
-from recokit.data.events.keyed import AsOf, Distinct, KeyedEvents, Keyspace, Moments
+from recokit._moved import moved_attribute
+from recokit.data.events.distinct import DistinctCounts, Meetings
+from recokit.data.events.keyed import AsOf, Distinct, KeyedEvents, Keyspace, QueryTimes
 from recokit.data.events.keys import event_codes, identities, part_codes, part_sizes
 from recokit.data.interactions import Interactions
 from recokit.data.vocabulary import Vocabulary
@@ -27,7 +28,7 @@ from recokit.typing import AnyArray, FloatArray, IntArray, UInt64Array
 if TYPE_CHECKING:
     from recokit.data.dataset import Dataset
 
-__all__ = ["AsOf", "EventIndex", "KeyedEvents", "Keyspace", "Known", "Moments"]
+__all__ = ["AsOf", "EventIndex", "KeyedEvents", "Keyspace", "Known", "QueryTimes"]
 
 #: Bits of a fixed-point total; one more is the sign, and one is headroom for rounding.
 _TOTAL_BITS = 61
@@ -144,8 +145,15 @@ class EventIndex:
                 hint = did_you_mean(space.event, log.event_names)
                 raise ConfigurationError(f"found no event type {space.event!r}; {hint}")
         codes = part_codes(dataset, _parts(spaces.values()))
-        known = None if horizon is None else Known.of(dataset, horizon)
-        index = cls({}, spaces, codes, part_sizes(dataset, codes), np.zeros(0), dataset.until, known)
+        index = cls(
+            keyed={},
+            keyspaces=spaces,
+            codes=codes,
+            sizes=part_sizes(dataset, codes),
+            times=np.zeros(0),
+            until=dataset.until,
+            known=None if horizon is None else Known.of(dataset, horizon),
+        )
         return index._filled(log, log.event_names, None)
 
     def with_events(self, log: Interactions, event_names: Sequence[str]) -> EventIndex:
@@ -162,24 +170,32 @@ class EventIndex:
 
     def _filled(self, log: Interactions, event_names: Sequence[str], base: EventIndex | None) -> EventIndex:
         times, rank = np.unique(log.timestamp, return_inverse=True)
-        columns = {part: event_codes(log, part, self.codes) for part in _parts(self.keyspaces.values())}
         indexing = _Indexing(
-            log, tuple(event_names), columns, self.sizes, times, rank, self.known is not None
+            log=log,
+            event_names=tuple(event_names),
+            columns={part: event_codes(log, part, self.codes) for part in _parts(self.keyspaces.values())},
+            sizes=self.sizes,
+            times=times,
+            rank=rank,
+            to_come=self.known is not None,
         )
         keyed = {
             name: indexing.keyed(space, None if base is None else base.keyed[name])
             for name, space in self.keyspaces.items()
         }
-        return EventIndex(keyed, self.keyspaces, self.codes, self.sizes, times, self.until, self.known)
+        return replace(self, keyed=keyed, times=times)
 
     def __getitem__(self, name: str) -> KeyedEvents:
         if name not in self.keyed:
             raise ConfigurationError(f"found no keyspace {name!r}; {did_you_mean(name, self.keyed)}")
         return self.keyed[name]
 
-    def moments(self, now: FloatArray) -> Moments:
+    def query_times(self, now: FloatArray) -> QueryTimes:
         """Return request times, to be translated once for all queries about them."""
-        return Moments(self.times, now)
+        return QueryTimes(self.times, now)
+
+    if not TYPE_CHECKING:
+        moments = moved_attribute("query_times")
 
     @property
     def nbytes(self) -> int:
@@ -210,6 +226,17 @@ def _parts(keyspaces: Iterable[Keyspace]) -> set[str]:
 
 
 @dataclass(frozen=True, eq=False)
+class _Ordered:
+    """Events of one keyspace, in the order of their entities."""
+
+    event: IntArray
+    entity: IntArray
+    keys: IntArray
+    codes: IntArray | None
+    n_entities: int
+
+
+@dataclass(frozen=True, eq=False)
 class _Indexing:
     """One log, on the way to its keyspaces."""
 
@@ -223,81 +250,76 @@ class _Indexing:
 
     def keyed(self, space: Keyspace, base: KeyedEvents | None) -> KeyedEvents:
         """Index one keyspace; that of further events lists its entities, so that no array is as long as the base's."""
-        picked = self._picked(space)
-        parts = [self.columns[part][picked] for part in space.entity]
-        width = self.sizes[space.entity[1]] if len(parts) == 2 else 0
-        code = parts[0] if parts else np.ones(len(picked), np.int64)
-        if width:
-            code = code * width + parts[1]
-        order = stable_order(code)
-        picked, entity = picked[order], code[order]
-        codes: IntArray | None = None
-        n_entities = self.sizes[space.entity[0]] - 1 if parts else 1
-        if width or base is not None:
-            first = np.ones(len(entity), np.bool_)
-            first[1:] = entity[1:] != entity[:-1]
-            codes, entity = entity[first], np.cumsum(first)
-            n_entities = len(codes)
-        keys = entity * len(self.times) + self.rank[picked]
-        time, weight = self.log.timestamp[picked], self.log.weight[picked].astype(np.float64)
-        sums, exponents = _sums(space.sums, self.log, picked)
-        keyed = KeyedEvents(
+        width = self.sizes[space.entity[1]] if len(space.entity) == 2 else 0
+        rows = self._ordered(space, width, listed=base is not None)
+        time = self.log.timestamp[rows.event]
+        weight = self.log.weight[rows.event].astype(np.float64)
+        sums, exponents = _sums(space.sums, self.log, rows.event)
+        return KeyedEvents(
             times=self.times,
-            keys=keys,
-            offsets=counts_to_offsets(np.bincount(entity, minlength=n_entities + 1)),
-            codes=codes,
+            keys=rows.keys,
+            offsets=counts_to_offsets(np.bincount(rows.entity, minlength=rows.n_entities + 1)),
+            codes=rows.codes,
             width=width,
             sums=sums,
             exponents=exponents,
             decays={
-                half_life: _decay_states(entity, time, weight, half_life) for half_life in space.half_lives
+                half_life: _decay_states(rows.entity, time, weight, half_life)
+                for half_life in space.half_lives
             },
-            presence={
-                one: self._presence(one, keys, entity, picked, n_entities, codes, base)
-                for one in space.distinct
-            },
+            distinct_counts={one: self._distinct_counts(one, rows, base) for one in space.distinct},
         )
-        return keyed
 
-    def _picked(self, space: Keyspace) -> IntArray:
+    def _ordered(self, space: Keyspace, width: int, *, listed: bool) -> _Ordered:
+        event = self._events_of(space)
+        parts = [self.columns[part][event] for part in space.entity]
+        code = parts[0] if parts else np.ones(len(event), np.int64)
+        if width:
+            code = code * width + parts[1]
+        order = stable_order(code)
+        event, entity = event[order], code[order]
+        codes: IntArray | None = None
+        n_entities = self.sizes[space.entity[0]] - 1 if parts else 1
+        if width or listed:
+            first = np.ones(len(entity), np.bool_)
+            first[1:] = entity[1:] != entity[:-1]
+            codes, entity = entity[first], np.cumsum(first)
+            n_entities = len(codes)
+        return _Ordered(event, entity, entity * len(self.times) + self.rank[event], codes, n_entities)
+
+    def _events_of(self, space: Keyspace) -> IntArray:
+        """Return the positions of a keyspace's events: of its type, every part of the entity known."""
         known = np.ones(len(self.log), np.bool_)
         for part in space.entity:
             known &= self.columns[part] > 0
         if space.event is not None:
-            known &= self.log.event == (
-                self.event_names.index(space.event) if space.event in self.event_names else -1
-            )
+            code = self.event_names.index(space.event) if space.event in self.event_names else -1
+            known &= self.log.event == code
         return np.flatnonzero(known)
 
-    def _presence(
-        self,
-        distinct: Distinct,
-        keys: IntArray,
-        entity: IntArray,
-        picked: IntArray,
-        n_entities: int,
-        codes: IntArray | None,
-        base: KeyedEvents | None,
-    ) -> Presence:
+    def _distinct_counts(
+        self, distinct: Distinct, rows: _Ordered, base: KeyedEvents | None
+    ) -> DistinctCounts:
         of, window = distinct
-        other = self.columns[of][picked]
+        other = self.columns[of][rows.event]
         met = np.flatnonzero(other > 0)
-        entity, other, time = entity[met], other[met], self.log.timestamp[picked[met]]
+        time = self.log.timestamp[rows.event[met]]
+        events = Meetings(rows.entity[met], other[met], time, time)
         reach = np.inf if window is None else window
-        if base is not None and codes is not None:
-            known = base.entities_of(codes)[entity - 1]
-            return base.presence[distinct].with_events(known, entity, other, time, reach, n_entities)
-        presence = Presence.of_events(
+        if base is not None and rows.codes is not None:
+            known = base.entities_of(rows.codes)[events.entity - 1]
+            return base.distinct_counts[distinct].with_events(
+                events, known, window=reach, n_entities=rows.n_entities
+            )
+        counts = DistinctCounts.of_events(
+            events,
+            rows.keys[met],
             self.times,
-            keys[met],
-            entity,
-            other,
-            time,
             window=reach,
             width=self.sizes[of],
-            n_entities=n_entities,
+            n_entities=rows.n_entities,
         )
-        return presence if self.to_come else replace(presence, spans=None)
+        return counts if self.to_come else replace(counts, intervals=None)
 
 
 def _sums(

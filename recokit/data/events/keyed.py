@@ -10,11 +10,11 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from recokit._kernels.membership import locate_sorted, search
-from recokit.data.events.distinct import Presence
+from recokit.data.events.distinct import DistinctCounts
 from recokit.errors import ConfigurationError, did_you_mean
-from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["SUMS", "AsOf", "Distinct", "KeyedEvents", "Keyspace", "Moments"]
+__all__ = ["SUMS", "AsOf", "Distinct", "KeyedEvents", "Keyspace", "QueryTimes"]
 
 T = TypeVar("T")
 Part = TypeVar("Part")
@@ -70,7 +70,7 @@ class Keyspace:
         return ("*".join(self.entity) or "all") + (f":{self.event}" if self.event is not None else "")
 
 
-class Moments:
+class QueryTimes:
     """Times to ask about, shared by many queries: ``now[row]`` is the time of each.
 
     Parameters
@@ -87,9 +87,9 @@ class Moments:
         self.times, self.now, self.row = times, now, row
         self._ranks: dict[float, IntArray] = {}
 
-    def of(self, row: IntArray) -> Moments:
-        """Return the moments of other queries about the same request times."""
-        other = Moments(self.times, self.now, row)
+    def of(self, row: IntArray) -> QueryTimes:
+        """Return the times of other queries about the same request times."""
+        other = QueryTimes(self.times, self.now, row)
         other._ranks = self._ranks  # each is looked up once for all of them
         return other
 
@@ -128,8 +128,8 @@ class KeyedEvents:
         Binary digits after the point of each sum.
     decays : mapping of float to ndarray of float64, shape (M + 1,)
         For each half-life, the decayed weight right after the event before each position.
-    presence : mapping of (str, float or None) to Presence
-        What tells the distinct ones.
+    distinct_counts : mapping of (str, float or None) to DistinctCounts
+        How many distinct ones each entity met.
     """
 
     times: FloatArray
@@ -140,19 +140,15 @@ class KeyedEvents:
     sums: Mapping[str, IntArray] = field(default_factory=dict)
     exponents: Mapping[str, int] = field(default_factory=dict)
     decays: Mapping[float, FloatArray] = field(default_factory=dict)
-    presence: Mapping[Distinct, Presence] = field(default_factory=dict)
+    distinct_counts: Mapping[Distinct, DistinctCounts] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays, the shared times not counted."""
-        parts: list[AnyArray | Presence] = [
-            self.keys,
-            self.offsets,
-            *self.sums.values(),
-            *self.decays.values(),
-        ]
-        parts += [*self.presence.values(), *(() if self.codes is None else (self.codes,))]
-        return sum(part.nbytes for part in parts)
+        parts = [self.keys, self.offsets, *self.sums.values(), *self.decays.values()]
+        parts += [] if self.codes is None else [self.codes]
+        counts = self.distinct_counts.values()
+        return sum(part.nbytes for part in parts) + sum(count.nbytes for count in counts)
 
     def entities(self, first: IntArray, second: IntArray | None = None) -> IntArray:
         """Return the entity of each code, or pair of codes, (N,) int64; 0 where there are no events at all."""
@@ -167,18 +163,18 @@ class KeyedEvents:
         position, found = locate_sorted(self.codes, code)
         return np.where(found, position + 1, 0)
 
-    def as_of(self, when: Moments | FloatArray, first: IntArray, second: IntArray | None = None) -> AsOf:
+    def as_of(self, when: QueryTimes | FloatArray, first: IntArray, second: IntArray | None = None) -> AsOf:
         """Return what happened to entities strictly before given times.
 
         Parameters
         ----------
-        when : Moments or ndarray of float64, shape (N,)
+        when : QueryTimes or ndarray of float64, shape (N,)
             The times.
         first, second : ndarray of int64, shape (N,)
             Codes of the entity's parts; ``second`` only for pairs.
         """
-        moments = when if isinstance(when, Moments) else Moments(self.times, np.asarray(when, np.float64))
-        return AsOf(self, self.entities(first, second), moments)
+        times = when if isinstance(when, QueryTimes) else QueryTimes(self.times, np.asarray(when, np.float64))
+        return AsOf(self, self.entities(first, second), times)
 
 
 class AsOf:
@@ -189,7 +185,7 @@ class AsOf:
     events : KeyedEvents
     entity : ndarray of int64, shape (N,)
         Entities as of :meth:`KeyedEvents.entities`.
-    when : Moments
+    when : QueryTimes
         A time for each.
 
     Notes
@@ -197,7 +193,7 @@ class AsOf:
     A window of ``w`` seconds covers events from ``t - w`` (included) to ``t`` (excluded).
     """
 
-    def __init__(self, events: KeyedEvents, entity: IntArray, when: Moments) -> None:
+    def __init__(self, events: KeyedEvents, entity: IntArray, when: QueryTimes) -> None:
         self._events, self._when, self._entity = events, when, entity
         self._base = entity * len(events.times)
         self._start = events.offsets[entity]
@@ -247,11 +243,11 @@ class AsOf:
 
     def distinct(self, of: str, window: float | None = None) -> IntArray:
         """Return the number of declared distinct ones, (N,) int64; in the last ``window`` seconds, if given."""
-        presence = _declared(self._events.presence, (of, window), "distinct count")
+        counts = _declared(self._events.distinct_counts, (of, window), "distinct count")
         when = self._when
-        if presence.times is not self._events.times:
-            when = Moments(presence.times, when.now, when.row)
-        return presence.count(self._entity, when.rank(), when.rank(window or 0.0))
+        if counts.times is not self._events.times:
+            when = QueryTimes(counts.times, when.now, when.row)
+        return counts.count(self._entity, when.rank(), when.rank(window or 0.0))
 
     def decayed(self, half_life: float) -> FloatArray:
         """Return the sum of weights halved every ``half_life`` seconds, (N,) float64."""

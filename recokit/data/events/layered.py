@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from recokit.data.events.index import EventIndex
-from recokit.data.events.keyed import AsOf, KeyedEvents, Moments
-from recokit.typing import BoolArray, FloatArray, IntArray
+from recokit.data.events.keyed import AsOf, KeyedEvents, QueryTimes
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["LayeredAsOf", "LayeredEvents", "LayeredIndex", "LayeredMoments"]
+__all__ = ["LayeredAsOf", "LayeredEvents", "LayeredIndex", "LayeredQueryTimes"]
+
+P = ParamSpec("P")
+Answer = TypeVar("Answer", bound=AnyArray)
 
 
 @dataclass(frozen=True, eq=False)
-class LayeredMoments:
-    """Times to ask about, in both layers' terms; see :class:`Moments`."""
+class LayeredQueryTimes:
+    """Times of queries, in both layers' terms; see :class:`QueryTimes`."""
 
-    base: Moments
-    tail: Moments
+    base: QueryTimes
+    added: QueryTimes
 
-    def of(self, row: IntArray) -> LayeredMoments:
-        """Return the moments of other queries about the same request times."""
-        return LayeredMoments(self.base.of(row), self.tail.of(row))
+    def of(self, row: IntArray) -> LayeredQueryTimes:
+        """Return the times of other queries about the same request times."""
+        return LayeredQueryTimes(self.base.of(row), self.added.of(row))
 
 
 @dataclass(frozen=True, eq=False)
 class LayeredIndex:
-    """An index with a tail; answers what one index of all their events would.
+    """An index and later events; answers as one index of all their events would.
 
     Parameters
     ----------
     base : EventIndex
-    tail : EventIndex
-        What :meth:`EventIndex.with_events` of the base returned.
+    added : EventIndex
+        As :meth:`EventIndex.with_events` of the base returns it.
     """
 
     base: EventIndex
-    tail: EventIndex
+    added: EventIndex
 
     @property
     def codes(self) -> Mapping[str, IntArray]:
@@ -46,11 +50,11 @@ class LayeredIndex:
         return self.base.codes
 
     def __getitem__(self, name: str) -> LayeredEvents:
-        return LayeredEvents(self.base[name], self.tail[name])
+        return LayeredEvents(self.base[name], self.added[name])
 
-    def moments(self, now: FloatArray) -> LayeredMoments:
+    def query_times(self, now: FloatArray) -> LayeredQueryTimes:
         """Return request times, to be translated once for all queries about them."""
-        return LayeredMoments(self.base.moments(now), self.tail.moments(now))
+        return LayeredQueryTimes(self.base.query_times(now), self.added.query_times(now))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,57 +62,47 @@ class LayeredEvents:
     """One keyspace of both layers."""
 
     base: KeyedEvents
-    tail: KeyedEvents
+    added: KeyedEvents
 
-    def as_of(self, when: LayeredMoments, first: IntArray, second: IntArray | None = None) -> LayeredAsOf:
+    def as_of(self, when: LayeredQueryTimes, first: IntArray, second: IntArray | None = None) -> LayeredAsOf:
         """Return what happened to entities strictly before given times; see :meth:`KeyedEvents.as_of`."""
         return LayeredAsOf(
-            self.base.as_of(when.base, first, second), self.tail.as_of(when.tail, first, second)
+            self.base.as_of(when.base, first, second), self.added.as_of(when.added, first, second)
         )
 
 
-class LayeredAsOf:
-    """What happened to N entities strictly before N times, in both layers; see :class:`AsOf`."""
+def _both(
+    query: Callable[Concatenate[AsOf, P], Answer], combine: np.ufunc
+) -> Callable[Concatenate[LayeredAsOf, P], Answer]:
+    def combined(self: LayeredAsOf, /, *args: P.args, **options: P.kwargs) -> Answer:
+        answer: Any = combine(query(self.base, *args, **options), query(self.added, *args, **options))
+        return answer  # type: ignore[no-any-return]  # a ufunc keeps the kind of its inputs
 
-    def __init__(self, base: AsOf, tail: AsOf) -> None:
-        self._base, self._tail = base, tail
+    combined.__name__, combined.__doc__ = query.__name__, query.__doc__
+    return combined
+
+
+@dataclass(frozen=True, eq=False)
+class LayeredAsOf:
+    """What happened to N entities strictly before N times, in both layers; answers as :class:`AsOf` does."""
+
+    base: AsOf
+    added: AsOf
 
     def __len__(self) -> int:
-        return len(self._base)
+        return len(self.base)
 
     @property
     def any(self) -> BoolArray:
         """Whether there was an event, (N,) bool."""
-        return self._base.any | self._tail.any
+        return self.base.any | self.added.any
 
-    def count(self, window: float | None = None) -> IntArray:
-        """Return the number of events, (N,) int64; in the last ``window`` seconds, if given."""
-        return self._base.count(window) + self._tail.count(window)
-
-    def last(self) -> FloatArray:
-        """Return the time of the last event, (N,) float64; NaN if there was none."""
-        return np.fmax(self._base.last(), self._tail.last())
-
-    def first(self) -> FloatArray:
-        """Return the time of the first event, (N,) float64; NaN if there was none."""
-        return np.fmin(self._base.first(), self._tail.first())
-
-    def recency(self) -> FloatArray:
-        """Return the seconds since the last event, (N,) float64; NaN if there was none."""
-        return np.fmin(self._base.recency(), self._tail.recency())
-
-    def age(self) -> FloatArray:
-        """Return the seconds since the first event, (N,) float64; NaN if there was none."""
-        return np.fmax(self._base.age(), self._tail.age())
-
-    def sum(self, name: str, window: float | None = None) -> FloatArray:
-        """Return a declared sum, (N,) float64; over the last ``window`` seconds, if given."""
-        return self._base.sum(name, window) + self._tail.sum(name, window)
-
-    def distinct(self, of: str, window: float | None = None) -> IntArray:
-        """Return the number of declared distinct ones, (N,) int64; in the last ``window`` seconds, if given."""
-        return self._base.distinct(of, window) + self._tail.distinct(of, window)
-
-    def decayed(self, half_life: float) -> FloatArray:
-        """Return the sum of weights halved every ``half_life`` seconds, (N,) float64."""
-        return self._base.decayed(half_life) + self._tail.decayed(half_life)
+    count = _both(AsOf.count, np.add)
+    sum = _both(AsOf.sum, np.add)
+    distinct = _both(AsOf.distinct, np.add)
+    decayed = _both(AsOf.decayed, np.add)
+    # NaN in one layer is no event there: fmin and fmax leave it out.
+    first = _both(AsOf.first, np.fmin)
+    last = _both(AsOf.last, np.fmax)
+    recency = _both(AsOf.recency, np.fmin)
+    age = _both(AsOf.age, np.fmax)

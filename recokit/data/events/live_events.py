@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit.data.events.recent import RawEvents, Tail
+from recokit.data.events.recent import RawEvents, RecentEvents
 from recokit.data.interactions import EVENT_WEIGHTS
 from recokit.data.live import Live
 from recokit.data.times import DAY, seconds, timestamp
@@ -42,12 +42,13 @@ class Appended:
     dropped: int
 
 
-class LiveEvents(Live[Tail]):
+class LiveEvents(Live[RecentEvents]):
     """Events that came after a model was fitted, for the stages that are to see them at once.
 
-    Give the same object to each of them: ``features.Standard(tail=events)``, ``UserHistory(tail=events)``. Events may
-    come in any order and more than once. A stage sees those that the data it was fitted on lacks, so a refit needs no
-    care; call :meth:`forget` after it to free what the new model knows. The runner pins one version for each run.
+    Give the same object to each of them: ``features.Standard(live_events=events)``,
+    ``UserHistory(live_events=events)``. Events may come in any order and more than once. A stage sees those that the
+    data it was fitted on lacks, so a refit needs no care; call :meth:`forget` after it to free the events that the new
+    model knows. The runner pins one version for each run.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class LiveEvents(Live[Tail]):
     >>> from recokit.data import Dataset, Requests, UserHistory
     >>> data = Dataset.from_frame({"user_id": [1, 2], "item_id": [7, 8], "timestamp": [10.0, 20.0]})
     >>> events = LiveEvents()
-    >>> history = UserHistory(tail=events).fit(data)
+    >>> history = UserHistory(live_events=events).fit(data)
     >>> events.append({"user_id": [1, 1], "item_id": [8, 8], "timestamp": [30.0, 30.0]})
     Appended(accepted=1, repeated=1, late=0, dropped=0)
     >>> hydrated = history.hydrate(Requests.build([1], now=40.0))
@@ -103,7 +104,7 @@ class LiveEvents(Live[Tail]):
         self._appending = threading.Lock()
         self._keys: set[Any] = set()
         self._floor = -np.inf
-        super().__init__(Tail(_NONE), name=name)
+        super().__init__(RecentEvents(_NONE), name=name)
 
     def __len__(self) -> int:
         return len(self.pin()[1])
@@ -166,9 +167,9 @@ class LiveEvents(Live[Tail]):
 
     def _replace(self, events: RawEvents, keys: set[Any]) -> None:
         # What may fail comes first: a failed append leaves everything as it was.
-        tail = self.pin()[1].followed_by(events)
+        following = self.pin()[1].followed_by(events)
         self._keys = keys
-        self.set(tail)
+        self.set(following)
 
     def state(self) -> dict[str, Any]:
         """Return what is saved with a pipeline: no events."""
@@ -187,7 +188,7 @@ class LiveEvents(Live[Tail]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         events = state.pop("events")
-        super().__setstate__({**state, "_pinned": (1, Tail(events)), "_appending": threading.Lock()})
+        super().__setstate__({**state, "_pinned": (1, RecentEvents(events)), "_appending": threading.Lock()})
 
     def __repr__(self) -> str:
         return f"LiveEvents({len(self)} events, name={self.name!r})"

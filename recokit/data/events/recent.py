@@ -1,4 +1,4 @@
-"""Tail: events that came after a model was fitted, one version of them; never changed."""
+"""RecentEvents: events that came after a model was fitted, one version of them; never changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Encoded", "RawEvents", "Tail", "layered"]
+__all__ = ["Encoded", "RawEvents", "RecentEvents", "layered"]
 
 T = TypeVar("T")
 Owner = TypeVar("Owner")
@@ -112,7 +112,7 @@ class RawEvents:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """A tail in a model's codes.
+    """Recent events in a model's codes.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, eq=False)
-class Tail:
+class RecentEvents:
     """One version of the events that came after models were fitted.
 
     Parameters
@@ -141,7 +141,7 @@ class Tail:
     """
 
     events: RawEvents
-    _made: WeakKeyDictionary[Any, tuple[Callable[[Tail, Any], Any], Any]] = field(
+    _made: WeakKeyDictionary[Any, tuple[Callable[[RecentEvents, Any], Any], Any]] = field(
         default_factory=WeakKeyDictionary, repr=False
     )
     _lock: Any = field(default_factory=threading.RLock, repr=False)
@@ -149,8 +149,8 @@ class Tail:
     def __len__(self) -> int:
         return len(self.events)
 
-    def made(self, owner: Owner, make: Callable[[Tail, Owner], T]) -> T:
-        """Return ``make(tail, owner)``, made once; for owners that are still there, the next version makes it ahead.
+    def made(self, owner: Owner, make: Callable[[RecentEvents, Owner], T]) -> T:
+        """Return ``make(recent, owner)``, made once; for owners that are still there, the next version makes it ahead.
 
         What is made must not refer to its owner, or neither would ever be freed.
         """
@@ -160,41 +160,41 @@ class Tail:
             value: T = self._made[owner][1]
             return value
 
-    def followed_by(self, events: RawEvents) -> Tail:
+    def followed_by(self, events: RawEvents) -> RecentEvents:
         """Return the version with these events in place of its own, made ahead for whoever uses this one."""
-        tail = Tail(events)
+        following = RecentEvents(events)
         with self._lock:
-            asked = [(owner, make) for owner, (make, _) in self._made.items()]
-        for owner, make in asked:
-            tail.made(owner, make)
-        return tail
+            users = [(owner, make) for owner, (make, _) in self._made.items()]
+        for owner, make in users:
+            following.made(owner, make)
+        return following
 
     def encoded(self, known: Known) -> Encoded:
         """Return the events that a model's data lacks, in its codes."""
         return self.made(known, _encoded)
 
 
-def layered(index: EventIndex, tail: Tail) -> EventIndex | LayeredIndex:
-    """Return an index together with a tail.
+def layered(index: EventIndex, recent: RecentEvents) -> EventIndex | LayeredIndex:
+    """Return an index together with recent events.
 
     Raises
     ------
     DataError
-        If ids of the tail are of another kind than the model's.
+        If their ids are of another kind than the model's.
     """
-    added = tail.made(index, _added)
+    added = recent.made(index, _added)
     return index if added is None else LayeredIndex(index, added)
 
 
-def _added(tail: Tail, index: EventIndex) -> EventIndex | None:
+def _added(recent: RecentEvents, index: EventIndex) -> EventIndex | None:
     if index.known is None:
         return None
-    encoded = tail.encoded(index.known)
+    encoded = recent.encoded(index.known)
     return index.with_events(encoded.log, encoded.event_names) if len(encoded.log) else None
 
 
-def _encoded(tail: Tail, known: Known) -> Encoded:
-    raw = tail.events
+def _encoded(recent: RecentEvents, known: Known) -> Encoded:
+    raw = recent.events
     names = tuple(dict.fromkeys((*known.event_names, *sorted(set(raw.event.tolist())))))
     code = {name: place for place, name in enumerate(names)}
     event = np.fromiter((code[name] for name in raw.event.tolist()), np.int64, len(raw))

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, spans
+from recokit._moved import renamed
 from recokit._utils.params import Configured
 from recokit.data.dataset import Dataset
 from recokit.data.events.index import Known
 from recokit.data.events.live_events import LiveEvents
-from recokit.data.events.recent import Tail
+from recokit.data.events.recent import RecentEvents
 from recokit.data.interactions import Interactions
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Hydrated, Requests
@@ -99,7 +100,7 @@ class UserHistory(Configured):
         The most recent events that ``history`` keeps of each row.
     events : sequence of str, optional
         Event types that ``history`` holds; all of them by default.
-    tail : LiveEvents, optional
+    live_events : LiveEvents, optional
         Events that come in while the model serves; both lists have them too.
 
     Raises
@@ -134,17 +135,18 @@ class UserHistory(Configured):
     as_of = True
     provides = ("history", "owned")
 
+    @renamed(tail="live_events")
     def __init__(
         self,
         *,
         max_events: int = 1000,
         events: Sequence[str] | None = None,
-        tail: LiveEvents | None = None,
+        live_events: LiveEvents | None = None,
     ) -> None:
         if max_events < 1:
             raise ConfigurationError(f"found max_events={max_events}; expected at least 1")
         check_events(events)
-        self.max_events, self.events, self.tail = max_events, events, tail
+        self.max_events, self.events, self.live_events = max_events, events, live_events
 
     def fit(self, dataset: Dataset) -> UserHistory:
         """Index the events by user and time."""
@@ -153,8 +155,8 @@ class UserHistory(Configured):
         same = self.events is None and log.event_names == (OWNING,)
         self.owned_ = self.history_ if same else EventLists.build(log.of(OWNING), dataset.n_users)
         self.fitted_until_ = dataset.until
-        if self.tail is not None:
-            self.known_ = Known.of(dataset, seconds(self.tail.horizon))
+        if self.live_events is not None:
+            self.known_ = Known.of(dataset, seconds(self.live_events.horizon))
         return self
 
     def hydrate(self, requests: Requests) -> Hydrated:
@@ -170,9 +172,9 @@ class UserHistory(Configured):
         names = ("timestamp", "weight", "event")
         history = self.history_.before(requests.user, requests.now, names, self.max_events)
         owned = self.owned_.before(requests.user, requests.now, ("timestamp",))
-        tail = None if self.tail is None else requests.read(self.tail)
-        if tail is not None and len(tail):
-            new_history, new_owned = tail.made(self, _lists_of_tail)
+        recent = None if self.live_events is None else requests.read(self.live_events)
+        if recent is not None and len(recent):
+            new_history, new_owned = recent.made(self, _recent_lists)
             history = history.then(
                 new_history.before(requests.user, requests.now, names), "timestamp", self.max_events
             )
@@ -180,8 +182,8 @@ class UserHistory(Configured):
         return Hydrated(ragged={"history": history, "owned": owned})
 
 
-def _lists_of_tail(tail: Tail, stage: UserHistory) -> tuple[EventLists, EventLists]:
-    encoded = tail.encoded(stage.known_)
+def _recent_lists(recent: RecentEvents, stage: UserHistory) -> tuple[EventLists, EventLists]:
+    encoded = recent.encoded(stage.known_)
     n_users = len(stage.known_.user_ids)
     log = encoded.log if stage.events is None else encoded.log.of(*stage.events)
     return EventLists.build(log, n_users), EventLists.build(encoded.log.of(OWNING), n_users)

@@ -321,8 +321,8 @@ class _Compared:
 
 
 _HINT = (
-    "served from an older table or without the latest events (give the stage a tail, or refit more often), or computed "
-    "from events after the request?"
+    "served from an older table or without the latest events (give the stage live_events, or refit more often), or "
+    "computed from events after the request?"
 )
 
 

@@ -58,7 +58,7 @@ def dataset(events):
 def answers(index, t):
     """Every answer to every question about every entity as of t."""
     users, items = np.arange(4).repeat(5), np.tile(np.arange(5), 4)
-    when = index.moments(np.full(len(users), t))
+    when = index.query_times(np.full(len(users), t))
     for space in SPACES:
         first = {"user": users, "item": items, "item.category": items % 3}
         second = {"item": items, "item.category": items % 3, "price_band": 60 + 6 * items}
@@ -114,7 +114,7 @@ def test_history_has_what_came_later_in_the_order_of_time(events, cut, random):
     base, later = events[: cut % len(events) + 1], events[cut % len(events) + 1 :]
     random.shuffle(later)
     live = LiveEvents(horizon=100.0)
-    stage = UserHistory(tail=live, max_events=5).fit(dataset(base))
+    stage = UserHistory(live_events=live, max_events=5).fit(dataset(base))
     if later:
         live.append(frame(later + later))
     requests = Requests.build(np.arange(4), now=25.0)
@@ -137,7 +137,7 @@ def one(user, item, time, **more):
 
 def count(live, index, item=1):
     asked = layered(index, live.pin()[1])
-    return int(asked["item"].as_of(asked.moments(np.array([1e9])), np.array([item])).count()[0])
+    return int(asked["item"].as_of(asked.query_times(np.array([1e9])), np.array([item])).count()[0])
 
 
 def test_an_event_id_tells_events_apart_that_look_the_same():
@@ -187,7 +187,7 @@ def test_users_and_items_that_the_model_does_not_know_count_where_they_can():
     live.append({"user_id": [99, 1], "item_id": [7, 99], "timestamp": [30.0, 31.0]})
     assert count(live, index) == 2
     asked = layered(index, live.pin()[1])
-    assert asked["user"].as_of(asked.moments(np.array([40.0])), np.array([1])).count().tolist() == [2]
+    assert asked["user"].as_of(asked.query_times(np.array([40.0])), np.array([1])).count().tolist() == [2]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_pipeline_sees_events_at_once_and_is_saved_without_them(tmp_path):
     pipeline = rk.Pipeline(
         [
             rk.candidates.Merge([rk.candidates.History(), rk.candidates.Popular()], limit=60),
-            rk.features.Standard(tail=live),
+            rk.features.Standard(live_events=live),
             rk.rankers.LogisticRegression(),
         ]
     ).fit(train, label_window="7D")

@@ -65,7 +65,7 @@ def test_classes_of_others_and_of_this_release_keep_their_paths() -> None:
     for path in ("data.history:UserHistory", "shop.compose:Merge", "recokit.candidates.popular:Popular"):
         assert saved_class(path) == path
     assert saved_class("recokit.compose:Merge") == "recokit.compose.merge:Merge"
-    assert saved_class("recokit.data.tail:Tail.Part") == saved_class("recokit.data.tail:Tail") + ".Part"
+    assert saved_class("recokit.data.keyed_events:AsOf.Part") == "recokit.data.events.keyed:AsOf.Part"
 
 
 def test_a_class_that_is_no_more_says_how_to_go_on() -> None:

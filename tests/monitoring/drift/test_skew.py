@@ -42,9 +42,9 @@ def cut(toy: Dataset) -> float:
 def pipeline(data: Dataset, *, block: Any = None, tail: LiveEvents | None = None) -> rk.Pipeline:
     """Return a fitted pipeline with sources, a history, features and a ranker that needs no labels."""
     stages = [
-        UserHistory(tail=tail),
+        UserHistory(live_events=tail),
         candidates.Merge([candidates.Popular(), candidates.ItemKNN(), candidates.History()], limit=25),
-        features.Standard(tail=tail) if block is None else block,
+        features.Standard(live_events=tail) if block is None else block,
         rankers.Weighted({"popular_score": 1.0, "item_knn_score": 0.5}),
     ]
     return rk.Pipeline(stages, observers=[WantsRanked()]).fit(data)
@@ -88,7 +88,7 @@ def test_events_that_served_features_lacked(toy: Dataset, cut: float, tmp_path: 
     assert report["skew.values"].status == "fail"
     assert {"item", "user", "category"} <= {name.partition("_")[0] for name in report.features}
     assert "item_count_7d" in report.features and "item_price" not in report.features
-    assert "tail" in report["skew.values"].hint
+    assert "live_events" in report["skew.values"].hint
     known = skew(serve(stale, tmp_path / "known", later.tolist()), stale, toy.before(cut))
     assert not known.findings, str(known)
 
