@@ -99,14 +99,22 @@ def complete_journey() -> World:
 
 def marketplace(seed: int = 0) -> World:
     """A small generated market, for the tests."""
-    market = make_marketplace(n_users=300, n_items=200, seed=seed)
+    market = make_marketplace(n_users=220, n_items=200, seed=seed)
     train, test = market.dataset.split_at("2025-03-20", horizon="7D")
     stock = market.stock_at(train.until)
-    return _world("marketplace", train, test, stock, rankers.LogisticRegression(), stale="21D")
+    ranker = rankers.LogisticRegression()
+    return _world("marketplace", train, test, stock, ranker, stale="21D", max_requests=300)
 
 
 def _world(
-    name: str, train: rk.Dataset, test: rk.Dataset, stock: np.ndarray, ranker: Any, *, stale: str
+    name: str,
+    train: rk.Dataset,
+    test: rk.Dataset,
+    stock: np.ndarray,
+    ranker: Any,
+    *,
+    stale: str,
+    max_requests: int = 1_000,
 ) -> World:
     promoted = (np.random.default_rng(1).random(train.n_items + 1) < 0.1).astype(np.float32)
 
@@ -131,7 +139,7 @@ def _world(
                 diversity.MMR(0.9),
             ],
             fallback=candidates.Popular(),
-        ).fit(data, label_window="7D", max_requests=1_000)
+        ).fit(data, label_window="7D", max_requests=max_requests)
 
     before = train.before(train.until - WEEK)
     older = train.before(train.until - rk.data.seconds(stale))
