@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -178,7 +178,7 @@ class CheckReport(Report):
 
     def _content(self) -> Content:
         checks = sorted(self.checks, key=lambda check: -_ORDER.index(check.status))
-        columns = {
+        columns: dict[str, Sequence[str]] = {
             "status": [check.status for check in checks],
             "check": [check.name for check in checks],
             "of": [check.subject for check in checks],
