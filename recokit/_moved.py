@@ -71,6 +71,8 @@ MOVED = {
     **_names("recokit.monitoring.alerts", "recokit.monitoring", "Alert AlertRule Alerts Reading"),
     **_names("recokit.monitoring.drift", "recokit.monitoring", "DriftLimits DriftMonitor DriftReport"),
     **_names("recokit.monitoring.feature_log", "recokit.monitoring", "FeatureLog"),
+    "recokit.monitoring.Metric": "recokit.monitoring.MetricSpec",
+    "recokit.monitoring.Tally": "recokit.monitoring.Counters",
 }
 
 
@@ -236,6 +238,7 @@ SAVED_CLASSES = {
     "data.tail:Tail": "data.events.recent:RecentEvents",
     "data.validation:ValidationLimits": "data.validation.limits:ValidationLimits",
     "data.validation:ValidationReport": "data.validation.training_data:ValidationReport",
+    "monitoring._tally:Tally": "monitoring.counters:Counters",
     "rankers._levels:Levels": "rankers._embeddings:EmbeddingIndex",
     "training.impressions:ImpressionLog": "data.impressions:ImpressionLog",
 }

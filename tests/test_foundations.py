@@ -1,4 +1,4 @@
-"""Errors, configuration, times, progress, HTML."""
+"""Errors and times."""
 
 import copy
 import datetime as dt
@@ -9,10 +9,7 @@ import pandas as pd
 import pytest
 
 from recokit import errors
-from recokit._utils.params import Configured, clone, get_params
-from recokit._utils.progress import progress_bar
-from recokit._utils.report import page, table, text
-from recokit.data import Live, seconds, timestamp
+from recokit.data import seconds, timestamp
 from recokit.errors import (
     ConfigurationError,
     ContractError,
@@ -21,21 +18,6 @@ from recokit.errors import (
     StageError,
     did_you_mean,
 )
-
-
-class Inner(Configured):
-    def __init__(self, size=3):
-        self.size = size
-
-    def fit(self, dataset):
-        self.fitted_ = True
-        return self
-
-
-class Outer(Configured):
-    def __init__(self, inner, *, weights=None, parts=(), by_name=None, live=None):
-        self.inner, self.weights, self.parts, self.by_name, self.live = inner, weights, parts, by_name, live
-
 
 # -- errors ----------------------------------------------------------------------------------------
 
@@ -81,53 +63,6 @@ def test_did_you_mean():
     assert did_you_mean("zzz", []) == "none is known here"
     assert did_you_mean("zzz", map(str, range(100))).endswith(", ...")
     assert did_you_mean("zzz", [1, "a"]) == "known names: 1, a"
-
-
-# -- configuration ---------------------------------------------------------------------------------
-
-
-def test_repr_shows_what_differs_from_the_defaults():
-    assert repr(Inner()) == "Inner()"
-    assert repr(Inner(4)) == "Inner(4)"
-    assert repr(Outer(Inner(), weights=np.zeros(9))) == "Outer(Inner(), weights=array((9,), float64))"
-    assert repr(Outer("x" * 100)).endswith("...)")
-
-
-def test_clone_copies_options_and_nested_stages_but_nothing_fitted():
-    inner = Inner(4).fit(None)
-    weights, live = np.zeros(2), Live(1)
-    outer = Outer(inner, weights=weights, parts=(inner, "a"), by_name={"x": [inner]}, live=live)
-    copied = clone(outer)
-    assert copied.weights is weights
-    assert copied.live is live
-    for nested in (copied.inner, copied.parts[0], copied.by_name["x"][0]):
-        assert nested is not inner
-        assert nested.size == 4
-        assert not hasattr(nested, "fitted_")
-    assert copied.parts[1] == "a"
-
-
-def test_clone_reaches_stages_inside_wrappers():
-    wrapped = clone(Outer(Outer(Inner().fit(None))))
-    assert not hasattr(wrapped.inner.inner, "fitted_")
-
-
-def test_clone_leaves_classes_alone():
-    assert clone(Outer(Inner)).inner is Inner
-
-
-def test_get_params_needs_options_under_their_names():
-    class Hides:
-        def __init__(self, size, *args, **kwargs):
-            self._size = size
-
-    with pytest.raises(ConfigurationError, match="does not store its option 'size'"):
-        get_params(Hides(1))
-
-    class Takes:
-        def __init__(self, *args, **kwargs): ...
-
-    assert get_params(Takes(1, a=2)) == {}
 
 
 # -- times -----------------------------------------------------------------------------------------
@@ -188,25 +123,3 @@ def test_timestamp(given, expected):
 def test_bad_moments(given):
     with pytest.raises(DataError, match="found time"):
         timestamp(given)
-
-
-# -- progress and HTML -----------------------------------------------------------------------------
-
-
-def test_progress_bar_changes_nothing_but_the_screen(capsys):
-    steps = [1, 2, 3]
-    assert progress_bar(steps, show=False, label="fit") is steps
-    assert capsys.readouterr().err == ""
-    assert list(progress_bar(iter(steps), show=True, label="fit", total=3)) == steps
-    assert "fit" in capsys.readouterr().err
-
-
-def test_html_escapes_what_it_is_given():
-    html = page("<title>", table(["<h>"], [["<cell>", 1], [None, '"']]), note="<note>")
-    for raw in ("<title>", "<h>", "<cell>", "<note>"):
-        assert raw not in html
-        assert text(raw) in html
-    assert "<td>None</td>" in html
-    assert "<script" not in html
-    assert "http" not in html
-    assert "<small>" not in page("t", "b")

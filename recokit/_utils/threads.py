@@ -1,4 +1,4 @@
-"""Limits on the threads of BLAS and OpenMP, for code that runs threads of its own."""
+"""Threads: parts of a computation on all cores, with BLAS limited to one, and calls that may hang, kept apart."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from recokit.errors import SourceTimeout
 
 __all__ = ["Bulkhead", "limited_threads", "map_parts"]
 
-
 T = TypeVar("T")
-
+R = TypeVar("R")
 
 #: Calls of one source that may hang at the same time before further ones are refused at once.
 MAX_HANGING = 8
@@ -33,7 +32,7 @@ class Bulkhead:
         self._places = threading.Semaphore(places)
 
     def __reduce__(self) -> tuple[type[Bulkhead], tuple[int]]:
-        return Bulkhead, (self.places,)  # what hangs belongs to one process
+        return Bulkhead, (self.places,)  # hanging calls belong to one process
 
     def start(self, name: str, call: Callable[[], T]) -> Callable[[float], T]:
         """Start a call; return a function that waits so many seconds for its result and raises SourceTimeout."""
@@ -44,12 +43,14 @@ class Bulkhead:
         answer: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 
         def work() -> None:
+            outcome: tuple[bool, Any]
             try:
-                answer.put((True, call()))
+                outcome = True, call()
             except Exception as error:  # handed to the waiting thread, which raises it
-                answer.put((False, error))
+                outcome = False, error
             finally:
                 self._places.release()
+            answer.put(outcome)
 
         threading.Thread(target=work, name=f"recokit-{name}", daemon=True).start()
 
@@ -67,13 +68,10 @@ class Bulkhead:
         return wait
 
 
-R = TypeVar("R")
-
-
 def map_parts(function: Callable[[T], R], parts: Sequence[T]) -> list[R]:
     """Call a function on each part, on all cores where there are several parts; BLAS has one thread in each.
 
-    What is computed depends on the parts alone, never on the number of cores.
+    The result depends on the parts alone, never on the number of cores.
 
     Examples
     --------
@@ -109,7 +107,7 @@ def limited_threads(n: int = 1) -> Iterator[None]:
     Parameters
     ----------
     n : int, default 1
-        Most threads of each library.
+        Threads of each library at most.
 
     Examples
     --------

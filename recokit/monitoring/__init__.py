@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         SlowStage as SlowStage,
         standard_rules as standard_rules,
     )
-    from recokit.monitoring.counters import Metric as Metric, Tally as Tally
+    from recokit.monitoring.counters import Counters as Counters, MetricSpec as MetricSpec
     from recokit.monitoring.drift._tests import DriftLimits as DriftLimits
     from recokit.monitoring.drift.monitor import DriftMonitor as DriftMonitor, DriftReport as DriftReport
     from recokit.monitoring.drift.profile import (

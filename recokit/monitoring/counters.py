@@ -1,9 +1,9 @@
-"""What is counted in a period, and the periods: a few seconds, days, weeks. Time comes from the requests."""
+"""Counters of a period, and the periods: a few seconds, days, weeks. Time comes from the requests."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from recokit._stats.quantile_sketch import QuantileSketch
 from recokit.data.times import DAY
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
-__all__ = ["Key", "Metric", "Tally", "Timeline"]
+__all__ = ["Counters", "Key", "MetricSpec", "Timeline"]
 
 #: Name of a metric and the values of its labels.
 Key = tuple[str, ...]
@@ -23,8 +23,8 @@ _MONDAY = 3
 
 
 @dataclass(frozen=True)
-class Metric:
-    """What a number means.
+class MetricSpec:
+    """Name, kind and labels of a metric.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ class Metric:
 
 
 @dataclass(eq=False)
-class Tally:
-    """Sums of one period. Tallies add up: over time, over threads, over processes."""
+class Counters:
+    """Sums of one period: they add up over time, over threads, over processes."""
 
     counts: dict[Key, float] = field(default_factory=dict)
     arrays: dict[Key, FloatArray] = field(default_factory=dict)
@@ -71,11 +71,10 @@ class Tally:
             mine = self.marks[key] = np.zeros(size, np.bool_)
         mine[places] = True
 
-    def merge(self, other: Tally) -> None:
-        """Add another tally to this one."""
-        counts = self.counts
+    def merge(self, other: Counters) -> None:
+        """Add other counters to these."""
         for key, n in other.counts.items():
-            counts[key] = counts.get(key, 0.0) + n
+            self.add(key, n)
         for key, values in other.arrays.items():
             self.add_array(key, values)
         for key, sketch in other.sketches.items():
@@ -83,18 +82,19 @@ class Tally:
                 self.sketches[key] = sketch.empty()
             self.sketches[key].merge(sketch)
         for key, seen in other.marks.items():
-            self.marks[key] = self.marks[key] | seen if key in self.marks else seen.copy()
+            self.mark(key, seen, len(seen))
 
-
-def _sum(*tallies: Tally) -> Tally:
-    total = Tally()
-    for tally in tallies:
-        total.merge(tally)
-    return total
+    @classmethod
+    def sum_of(cls, periods: Iterable[Counters]) -> Counters:
+        """Return the sums of several periods."""
+        total = cls()
+        for counters in periods:
+            total.merge(counters)
+        return total
 
 
 class Timeline:
-    """Tallies of the newest slots of some seconds, of the newest days, and of all time.
+    """Counters of the newest slots of some seconds, of the newest days, and of all time.
 
     Parameters
     ----------
@@ -107,85 +107,86 @@ class Timeline:
     def __init__(self, slot: float, n_slots: int, n_days: int) -> None:
         self.slot, self.n_slots, self.n_days = slot, n_slots, n_days
         self._index = -1
-        self._open = Tally()
-        self._slots: deque[tuple[int, Tally]] = deque()
-        self._days: dict[int, Tally] = {}
-        self._closed = Tally()
-        self._late: dict[int, Tally] = {}
+        self._open = Counters()
+        self._slots: deque[tuple[int, Counters]] = deque()
+        self._days: dict[int, Counters] = {}
+        self._closed = Counters()
+        self._late: dict[int, Counters] = {}
 
-    def at(self, now: float) -> Tally:
-        """Return the tally to add to at a time.
+    def at(self, now: float) -> Counters:
+        """Return the counters to add to at a time.
 
         Times move on: one that is earlier than the newest goes to its own day, or to the open slot on the same day.
         """
         index = int(now // self.slot)
         return self._open if index == self._index else self._turn(index, int(now // DAY))
 
-    def past(self, now: float) -> Tally:
-        """Return the tally to add to at a time that was, which never moves the timeline on."""
+    def past(self, now: float) -> Counters:
+        """Return the counters to add to for what happened at an earlier time, which never moves the timeline on."""
         return self.at(now) if self._index < 0 or now // self.slot < self._index else self._open
 
-    def _turn(self, index: int, day: int) -> Tally:
+    def _turn(self, index: int, day: int) -> Counters:
         if index < self._index:
-            return self._open if day == self._day(self._index) else self._late.setdefault(day, Tally())
+            return self._open if day == self._day(self._index) else self._late.setdefault(day, Counters())
         if self._index >= 0:
             self._slots.append((self._index, self._open))
             self._close(self._day(self._index), self._open)
         self._settle()
         while self._slots and self._slots[0][0] <= index - self.n_slots:
             self._slots.popleft()
-        self._index, self._open = index, Tally()
+        self._index, self._open = index, Counters()
         return self._open
 
     def _day(self, index: int) -> int:
         return int(index * self.slot // DAY)
 
-    def _close(self, day: int, tally: Tally) -> None:
-        self._closed.merge(tally)
-        self._days.setdefault(day, Tally()).merge(tally)
+    def _close(self, day: int, counters: Counters) -> None:
+        self._closed.merge(counters)
+        self._add_day(day, counters)
+
+    def _add_day(self, day: int, counters: Counters) -> None:
+        self._days.setdefault(day, Counters()).merge(counters)
         while len(self._days) > self.n_days:
             del self._days[min(self._days)]
 
     def _settle(self) -> None:
         """Close what came late, so that reading sees it."""
-        for day, tally in self._late.items():
-            self._close(day, tally)
+        for day, counters in self._late.items():
+            self._close(day, counters)
         self._late.clear()
 
-    def recent(self, now: float, seconds: float) -> Tally:
+    def recent(self, now: float, seconds: float) -> Counters:
         """Return the sum of the slots that reach into the last so many seconds."""
         first, last = (now - seconds) // self.slot, now // self.slot
         slots = (*self._slots, (self._index, self._open))
-        return _sum(*(tally for index, tally in slots if first <= index <= last and index >= 0))
+        return Counters.sum_of(counters for index, counters in slots if first <= index <= last and index >= 0)
 
-    def total(self) -> Tally:
+    def total(self) -> Counters:
         """Return the sum of all time."""
         self._settle()
-        return _sum(self._closed, self._open)
+        return Counters.sum_of((self._closed, self._open))
 
-    def days(self) -> dict[int, Tally]:
+    def days(self) -> dict[int, Counters]:
         """Return the sums of the kept days, oldest first, by the number of the day since 1970."""
         self._settle()
-        today = self._day(self._index)
-        found = dict(self._days)
+        days = dict(self._days)
         if self._index >= 0:
-            found[today] = _sum(found.get(today, Tally()), self._open)
-        return {day: found[day] for day in sorted(found)}
+            today = self._day(self._index)
+            days[today] = Counters.sum_of((days.get(today, Counters()), self._open))
+        return dict(sorted(days.items()))
 
-    def weeks(self) -> dict[int, Tally]:
+    def weeks(self) -> dict[int, Counters]:
         """Return the sums of the weeks that the kept days make, by the day they begin on, a Monday."""
-        weeks: dict[int, Tally] = {}
-        for day, tally in self.days().items():
-            weeks.setdefault(day - (day + _MONDAY) % 7, Tally()).merge(tally)
+        weeks: dict[int, Counters] = {}
+        for day, counters in self.days().items():
+            weeks.setdefault(day - (day + _MONDAY) % 7, Counters()).merge(counters)
         return weeks
 
     def merge(self, other: Timeline) -> None:
-        """Add another timeline of the same slots, and take its tallies over: it is not to be used again."""
+        """Add another timeline of the same slots, and take its periods over: it is not to be used again."""
         other._settle()
-        for day, tally in other._days.items():
-            self._days.setdefault(day, Tally()).merge(tally)
-        while len(self._days) > self.n_days:
-            del self._days[min(self._days)]
+        for day, counters in other._days.items():
+            self._add_day(day, counters)
         self._closed.merge(other._closed)
         slots = list(other._slots)
         if other._index > self._index:
@@ -195,14 +196,14 @@ class Timeline:
         elif other._index >= 0:
             self._close(self._day(other._index), other._open)
             slots.append((other._index, other._open))
-        by_slot: dict[int, Tally] = {}
-        for index, tally in (*self._slots, *slots):
+        by_slot: dict[int, Counters] = {}
+        for index, counters in (*self._slots, *slots):
             if index > self._index - self.n_slots:
-                by_slot.setdefault(index, Tally()).merge(tally)
+                by_slot.setdefault(index, Counters()).merge(counters)
         self._slots = deque(sorted(by_slot.items()))
 
     def state(self) -> dict[str, Any]:
-        """Return the tallies, for saving."""
+        """Return the periods, for saving."""
         self._settle()
         return {
             "index": self._index,
@@ -213,7 +214,7 @@ class Timeline:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up tallies that :meth:`state` gave."""
+        """Take up periods that :meth:`state` gave."""
         self._index, self._open, self._closed = state["index"], state["open"], state["closed"]
-        self._slots = deque((index, tally) for index, tally in state["slots"])
+        self._slots = deque((index, counters) for index, counters in state["slots"])
         self._days, self._late = dict(state["days"]), {}

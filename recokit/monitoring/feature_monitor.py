@@ -8,25 +8,32 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import check_options, whole
 from recokit.data import Candidates
 from recokit.data.times import DAY
-from recokit.errors import ConfigurationError
-from recokit.monitoring.counters import Key, Metric, Tally
+from recokit.monitoring.counters import Counters, Key, MetricSpec
 from recokit.monitoring.drift.monitor import DriftMonitor, DriftReport
 from recokit.monitoring.drift.profile import ReferenceProfile
-from recokit.monitoring.monitor import MOST_VALUES, Monitor, when
+from recokit.monitoring.monitor import MAX_VALUES, Monitor, when
+from recokit.protocols import FeatureFreshness
 from recokit.trace import Trace
 from recokit.typing import Float32Array
 
 __all__ = ["FeatureMonitor"]
 
-_ROWS = Metric("recokit_feature_rows", "counter", "Candidates whose features were looked at.", ("feature",))
-_MISSING = Metric(
+_ROWS = MetricSpec(
+    "recokit_feature_rows", "counter", "Candidates whose features were looked at.", ("feature",)
+)
+_MISSING = MetricSpec(
     "recokit_feature_missing", "counter", "Of these, how many lacked the feature.", ("feature",)
 )
-_AGE = Metric("recokit_feature_age_seconds", "gauge", "Age of the oldest data behind a stage.", ("stage",))
-_PSI = Metric("recokit_feature_psi", "gauge", "Population stability index against training.", ("feature",))
-_DRIFTED = Metric("recokit_features_drifted", "gauge", "Features with a finding of the drift monitor.")
+_AGE = MetricSpec(
+    "recokit_feature_age_seconds", "gauge", "Age of the oldest data behind a stage.", ("stage",)
+)
+_PSI = MetricSpec(
+    "recokit_feature_psi", "gauge", "Population stability index against training.", ("feature",)
+)
+_DRIFTED = MetricSpec("recokit_features_drifted", "gauge", "Features with a finding of the drift monitor.")
 #: New requests after which drift is judged anew.
 _FRESH = 16
 
@@ -38,8 +45,8 @@ class FeatureMonitor(Monitor):
     ----------
     profile : ReferenceProfile, optional
         Of training; without it drift is not judged.
-    stages : mapping of str to object, optional
-        Stages by name that tell how old their data is, by ``freshness()``, as features do.
+    stages : mapping of str to FeatureFreshness, optional
+        Stages by name that know how old their data is, as features do.
     rows : int, default 20
         Candidates to look at in each request, evenly over those that are ranked.
     every : float, default 15
@@ -66,30 +73,29 @@ class FeatureMonitor(Monitor):
     """
 
     metrics = (_ROWS, _MISSING, _AGE, _PSI, _DRIFTED)
-    #: Lists are no fair sample of what the ranker was trained on: what they were chosen from is.
+    #: The ranker was trained on candidates, of which lists are no fair sample: those ranked are.
     wants_ranked = True
 
     def __init__(
         self,
         profile: ReferenceProfile | None = None,
         *,
-        stages: Mapping[str, Any] | None = None,
+        stages: Mapping[str, FeatureFreshness] | None = None,
         rows: int = 20,
         every: float = 15.0,
         requests: int = 256,
     ) -> None:
         super().__init__(slot=DAY / 24, n_slots=24)
-        if rows < 1 or requests < 1:
-            raise ConfigurationError(f"found rows={rows}, requests={requests}; expected at least 1")
         self.profile, self.stages = profile, stages
         self.rows, self.every, self.requests = rows, every, requests
+        check_options(self, {"rows": whole(1), "requests": whole(1)})
         self._kept: deque[tuple[tuple[str, ...], Float32Array]] = deque(maxlen=requests)
         self._next = -np.inf
         self._new = 0
         self._report: DriftReport | None = None
         self._sets: dict[tuple[str, ...], tuple[Key, Key]] = {}
 
-    def _count(self, tally: Tally, trace: Trace) -> None:
+    def _count(self, counters: Counters, trace: Trace) -> None:
         batch: Candidates = trace.selected if trace.ranked is None else trace.ranked
         n = len(batch)
         if not n or not batch.feature_names:
@@ -98,30 +104,30 @@ class FeatureMonitor(Monitor):
         if keys is None:
             return
         block = batch.features[:: max(n // (self.rows * len(trace.requests)), 1)]
-        tally.add_array(keys[1], np.isnan(block).sum(axis=0))
-        tally.add(keys[0], len(block))
+        counters.add_array(keys[1], np.isnan(block).sum(axis=0))
+        counters.add(keys[0], len(block))
         now = when(trace)
         if self.profile is not None and now >= self._next:
             self._kept.append((batch.feature_names, block[: 10 * self.rows].copy()))
             self._next, self._new = now + self.every, self._new + 1
 
     def _keys(self, names: tuple[str, ...]) -> tuple[Key, Key] | None:
-        if len(self._sets) >= MOST_VALUES:
+        if len(self._sets) >= MAX_VALUES:
             return None
         self._sets[names] = (_ROWS.name, *names), (_MISSING.name, *names)
         return self._sets[names]
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def counters(self, tally: Tally) -> Mapping[Key, float]:
+    def counters(self, counters: Counters) -> Mapping[Key, float]:
         """Return the counts by feature."""
-        found: dict[Key, float] = {}
-        for key, n in tally.counts.items():
-            missing = tally.arrays[(_MISSING.name, *key[1:])]
-            for name, lacking in zip(key[1:], missing.tolist(), strict=True):
-                for metric, more in ((_ROWS, n), (_MISSING, lacking)):
-                    found[metric.name, name] = found.get((metric.name, name), 0.0) + more
-        return found
+        totals = Counters()
+        for (_, *names), n in counters.counts.items():
+            missing = counters.arrays[(_MISSING.name, *names)]
+            for name, n_missing in zip(names, missing.tolist(), strict=True):
+                totals.add((_ROWS.name, name), n)
+                totals.add((_MISSING.name, name), n_missing)
+        return totals.counts
 
     def drift(self) -> DriftReport | None:
         """Judge the kept requests against training; None without a profile or before the first request."""
@@ -139,21 +145,26 @@ class FeatureMonitor(Monitor):
 
     def gauges(self, now: float) -> dict[Key, float]:
         """Return the age of each stage's data and the drift of each feature."""
-        found: dict[Key, float] = {}
+        gauges: dict[Key, float] = {(_AGE.name, stage): age for stage, age in self.ages(now).items()}
+        report = self.drift()
+        if report is not None:
+            gauges[(_DRIFTED.name,)] = len(report.drifted)
+            psi = {name: figures["psi"] for name, figures in report.figures.items()}
+            gauges |= {(_PSI.name, name): value for name, value in psi.items() if np.isfinite(value)}
+        return gauges
+
+    def ages(self, now: float) -> dict[str, float]:
+        """Return the age of the oldest data behind each stage, in seconds, where it is known."""
+        ages = {}
         for name, stage in (self.stages or {}).items():
             times = [time for time in stage.freshness().values() if np.isfinite(time)]
             if times:
-                found[_AGE.name, name] = now - min(times)
-        report = self.drift()
-        if report is not None:
-            found[(_DRIFTED.name,)] = len(report.drifted)
-            psi = {name: figures["psi"] for name, figures in report.figures.items()}
-            found |= {(_PSI.name, name): value for name, value in psi.items() if np.isfinite(value)}
-        return found
+                ages[name] = now - min(times)
+        return ages
 
-    def figures(self, tally: Tally) -> dict[str, Any]:
+    def figures(self, counters: Counters) -> dict[str, Any]:
         """Return the share of missing values by feature."""
-        counts = self.counters(tally)
+        counts = self.counters(counters)
         return {
             "missing": {
                 key[1]: counts[_MISSING.name, key[1]] / n for key, n in counts.items() if key[0] == _ROWS.name

@@ -1,25 +1,25 @@
-"""FunnelMonitor: what every source found and every rule removed."""
+"""FunnelMonitor: candidates by source, removals by rule."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from recokit.monitoring.counters import Metric, Tally
+from recokit.monitoring.counters import Counters, MetricSpec
 from recokit.monitoring.monitor import Monitor
 from recokit.trace import Trace
 
 __all__ = ["FunnelMonitor"]
 
-_CALLS = Metric("recokit_source_calls", "counter", "Runs in which a source was asked.", ("source",))
-_ANSWERS = Metric(
+_CALLS = MetricSpec("recokit_source_calls", "counter", "Runs in which a source was called.", ("source",))
+_ANSWERS = MetricSpec(
     "recokit_source_answers", "counter", "Runs in which a source found at least one candidate.", ("source",)
 )
-_FOUND = Metric("recokit_source_candidates", "counter", "Candidates that a source found.", ("source",))
-_IN = Metric("recokit_rule_candidates", "counter", "Candidates that a rule looked at.", ("stage",))
-_REMOVED = Metric("recokit_rule_removed", "counter", "Candidates that a rule removed.", ("stage",))
-_RANKED = Metric("recokit_ranked_candidates", "counter", "Candidates that selection chose from.")
-_ITEMS = Metric("recokit_items_shown", "counter", "Items in the lists.")
-_RELAXED = Metric(
+_FOUND = MetricSpec("recokit_source_candidates", "counter", "Candidates that a source found.", ("source",))
+_IN = MetricSpec("recokit_rule_candidates", "counter", "Candidates that a rule looked at.", ("stage",))
+_REMOVED = MetricSpec("recokit_rule_removed", "counter", "Candidates that a rule removed.", ("stage",))
+_RANKED = MetricSpec("recokit_ranked_candidates", "counter", "Candidates that selection chose from.")
+_ITEMS = MetricSpec("recokit_items_shown", "counter", "Items in the lists.")
+_RELAXED = MetricSpec(
     "recokit_limits_relaxed", "counter", "Lists for which a soft limit was relaxed.", ("limit",)
 )
 _ROLES = ("filter", "annotator")
@@ -49,45 +49,47 @@ class FunnelMonitor(Monitor):
     def __init__(self) -> None:
         super().__init__()
 
-    def _count(self, tally: Tally, trace: Trace) -> None:
+    def _count(self, counters: Counters, trace: Trace) -> None:
         for event in trace.events:
             role = event.role
             if role == "source":
                 if "by_source" not in event.detail and not event.skipped:
-                    self._count_source(tally, self._bounded("source", event.name), event.n_out or event.n_in)
+                    self._count_source(
+                        counters, self._bounded("source", event.name), event.n_out or event.n_in
+                    )
             elif role in _ROLES:
                 name = self._bounded("stage", event.name)
-                tally.add((_IN.name, name), event.n_in)
+                counters.add((_IN.name, name), event.n_in)
                 if event.n_out < event.n_in:
-                    tally.add((_REMOVED.name, name), event.n_in - event.n_out)
+                    counters.add((_REMOVED.name, name), event.n_in - event.n_out)
             elif role == "selection":
-                tally.add((_RANKED.name,), event.n_in)
+                counters.add((_RANKED.name,), event.n_in)
                 for limit, rows in event.detail.get("relaxed", {}).items():
-                    tally.add((_RELAXED.name, self._bounded("limit", limit)), rows)
-        tally.add((_ITEMS.name,), len(trace.selected))
+                    counters.add((_RELAXED.name, self._bounded("limit", limit)), rows)
+        counters.add((_ITEMS.name,), len(trace.selected))
 
-    def _count_source(self, tally: Tally, source: str, found: int) -> None:
-        tally.add((_CALLS.name, source))
-        if found:
-            tally.add((_ANSWERS.name, source))
-            tally.add((_FOUND.name, source), found)
+    def _count_source(self, counters: Counters, source: str, n: int) -> None:
+        counters.add((_CALLS.name, source))
+        if n:
+            counters.add((_ANSWERS.name, source))
+            counters.add((_FOUND.name, source), n)
 
-    def answered(self, tally: Tally) -> dict[str, tuple[float, float]]:
-        """Return in how many calls, of how many, each source found something."""
+    def answered(self, counters: Counters) -> dict[str, tuple[float, float]]:
+        """Return the calls in which each source found something, and all its calls."""
         return {
-            key[1]: (tally.counts.get((_ANSWERS.name, key[1]), 0.0), n)
-            for key, n in tally.counts.items()
+            key[1]: (counters.counts.get((_ANSWERS.name, key[1]), 0.0), n)
+            for key, n in counters.counts.items()
             if key[0] == _CALLS.name
         }
 
-    def figures(self, tally: Tally) -> dict[str, Any]:
+    def figures(self, counters: Counters) -> dict[str, Any]:
         """Return calls, the share of them with an answer, and candidates by source; candidates and removals by rule."""
-        counts = tally.counts
+        counts = counters.counts
 
-        def of(metric: Metric, label: str) -> int:
+        def of(metric: MetricSpec, label: str) -> int:
             return int(counts.get((metric.name, label), 0))
 
-        def labels(metric: Metric) -> list[str]:
+        def labels(metric: MetricSpec) -> list[str]:
             return sorted(key[1] for key in counts if key[0] == metric.name)
 
         return {

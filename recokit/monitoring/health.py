@@ -1,4 +1,4 @@
-"""HealthMonitor: how requests were answered, what failed and why, and what caches missed (R21)."""
+"""HealthMonitor: answers by status, errors by stage and reason, and misses of caches."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from recokit.monitoring.counters import Key, Metric, Tally
+from recokit.monitoring.counters import Counters, Key, MetricSpec
 from recokit.monitoring.monitor import Monitor
 from recokit.trace import Status, Trace
 
 __all__ = ["HealthMonitor"]
 
-_REQUESTS = Metric("recokit_requests", "counter", "Requests by how they were answered.", ("status",))
-_RUNS = Metric("recokit_runs", "counter", "Runs, of one request or a batch.")
-_ERRORS = Metric(
+_REQUESTS = MetricSpec("recokit_requests", "counter", "Requests by how they were answered.", ("status",))
+_RUNS = MetricSpec("recokit_runs", "counter", "Runs, of one request or a batch.")
+_ERRORS = MetricSpec(
     "recokit_stage_errors",
     "counter",
     "Requests that a stage failed on, by the type of the error; "
     "degraded: served with less, part: a part of a source failed.",
     ("stage", "reason"),
 )
-_SKIPPED = Metric(
+_SKIPPED = MetricSpec(
     "recokit_stage_skipped", "counter", "Runs that a stage was skipped in, for want of time.", ("stage",)
 )
-_READS = Metric("recokit_cache_reads", "counter", "Rows read from a store.", ("store",))
-_MISSES = Metric(
+_READS = MetricSpec("recokit_cache_reads", "counter", "Rows read from a store.", ("store",))
+_MISSES = MetricSpec(
     "recokit_cache_misses", "counter", "Rows that a store had not, by reason: missing, expired, failed.",
     ("store", "reason"),
 )  # fmt: skip
 
 _STATUS_KEYS = {int(status): (_REQUESTS.name, status.name.lower()) for status in Status}
 _RUN_KEY: Key = (_RUNS.name,)
+_KINDS = {_REQUESTS.name: "status", _ERRORS.name: "error", _MISSES.name: "miss"}
 _TYPE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 
@@ -71,81 +72,79 @@ class HealthMonitor(Monitor):
         # Totals of a store count from when it was opened, this monitor from when it began.
         self._seen = {name: dict(store.counts) for name, store in (stores or {}).items()}
 
-    def _count(self, tally: Tally, trace: Trace) -> None:
-        tally.add(_RUN_KEY)
+    def _count(self, counters: Counters, trace: Trace) -> None:
+        counters.add(_RUN_KEY)
         status = trace.status
         if len(status) == 1:
-            tally.add(_STATUS_KEYS[int(status[0])])
+            counters.add(_STATUS_KEYS[int(status[0])])
         else:
             for value in status.tolist():
-                tally.add(_STATUS_KEYS[value])
-        told = set()
+                counters.add(_STATUS_KEYS[value])
+        counted = set()
         for event in trace.events:
             if event.error:
-                tally.add(self._error(event.name, event.error), max(len(event.failed_rows), 1))
-                told.add(event.name)
+                counters.add(self._error(event.name, event.error), max(len(event.failed_rows), 1))
+                counted.add(event.name)
             if event.skipped:
-                tally.add((_SKIPPED.name, self._bounded("stage", event.name)))
-                told.add(event.name)
+                counters.add((_SKIPPED.name, self._bounded("stage", event.name)))
+                counted.add(event.name)
             if event.detail.get("part_errors"):
-                tally.add((_ERRORS.name, self._bounded("stage", event.name), "part"), event.n_rows)
-                told.add(event.name)
+                counters.add((_ERRORS.name, self._bounded("stage", event.name), "part"), event.n_rows)
+                counted.add(event.name)
         if any(trace.reasons):
-            self._count_notes(tally, trace, told)
+            self._count_degraded(counters, trace, counted)
         for name, store in (self.stores or {}).items():
-            self._count_store(tally, name, store.counts)
+            self._count_store(counters, name, store.counts)
 
-    def _count_notes(self, tally: Tally, trace: Trace, told: set[str]) -> None:
-        """Count what stages said of rows that they served with less than they should have."""
-        stages = {event.name for event in trace.events} - told
+    def _count_degraded(self, counters: Counters, trace: Trace, counted: set[str]) -> None:
+        """Count the rows that other stages, by their reasons, served with less than they should have."""
+        stages = {event.name for event in trace.events} - counted
         for status, reasons in zip(trace.status.tolist(), trace.reasons, strict=True):
             if status in (Status.DEGRADED, Status.FALLBACK):
                 for stage in {reason.partition(": ")[0] for reason in reasons} & stages:
                     if not stage.startswith("fallback."):
-                        tally.add((_ERRORS.name, self._bounded("stage", stage), "degraded"))
+                        counters.add((_ERRORS.name, self._bounded("stage", stage), "degraded"))
 
     def _error(self, stage: str, error: str) -> Key:
-        found = _TYPE_NAME.match(error)
-        reason = found[0] if found and error[found.end() :].startswith(":") else "error"
+        name = _TYPE_NAME.match(error)
+        reason = name[0] if name and error[name.end() :].startswith(":") else "error"
         return _ERRORS.name, self._bounded("stage", stage), self._bounded("reason", reason)
 
-    def _count_store(self, tally: Tally, name: str, counts: Mapping[str, int]) -> None:
+    def _count_store(self, counters: Counters, name: str, counts: Mapping[str, int]) -> None:
         seen = self._seen[name]
         if counts["rows"] == seen["rows"]:
             return
-        tally.add((_READS.name, name), counts["rows"] - seen["rows"])
+        counters.add((_READS.name, name), counts["rows"] - seen["rows"])
         for reason in ("missing", "expired", "failed"):
             if counts[reason] != seen[reason]:
-                tally.add((_MISSES.name, name, reason), counts[reason] - seen[reason])
+                counters.add((_MISSES.name, name, reason), counts[reason] - seen[reason])
         self._seen[name] = dict(counts)
 
-    def shares(self, tally: Tally) -> dict[tuple[str, str], tuple[float, float]]:
-        """Return how many requests, of how many, met with what.
+    def shares(self, counters: Counters) -> dict[tuple[str, str], tuple[float, float]]:
+        """Return how many requests (of a store: rows), and of how many, had each kind of trouble.
 
         By (kind, subject): ``("status", "fallback")``, ``("error", stage)``, ``("miss", store)``.
         """
-        requests = sum(n for key, n in tally.counts.items() if key[0] == _REQUESTS.name)
-        found: dict[tuple[str, str], tuple[float, float]] = {}
-        for key, n in tally.counts.items():
-            if key[0] == _REQUESTS.name:
-                found["status", key[1]] = n, requests
-            elif key[0] == _ERRORS.name:
-                found["error", key[1]] = found.get(("error", key[1]), (0.0, 0.0))[0] + n, requests
-            elif key[0] == _MISSES.name:
-                rows = tally.counts[_READS.name, key[1]]
-                found["miss", key[1]] = found.get(("miss", key[1]), (0.0, 0.0))[0] + n, rows
-        return found
+        requests = sum(n for key, n in counters.counts.items() if key[0] == _REQUESTS.name)
+        shares: dict[tuple[str, str], tuple[float, float]] = {}
+        for (metric, *labels), n in counters.counts.items():
+            if metric not in _KINDS:
+                continue
+            kind, subject = _KINDS[metric], labels[0]
+            total = counters.counts[_READS.name, subject] if kind == "miss" else requests
+            shares[kind, subject] = shares.get((kind, subject), (0.0, 0.0))[0] + n, total
+        return shares
 
-    def figures(self, tally: Tally) -> dict[str, Any]:
+    def figures(self, counters: Counters) -> dict[str, Any]:
         """Return requests, shares by status, errors by stage and reason, and miss rates of stores."""
-        counts = tally.counts
+        counts = counters.counts
         by_status = {key[1]: n for key, n in counts.items() if key[0] == _REQUESTS.name}
         n = sum(by_status.values())
         errors: dict[str, dict[str, int]] = {}
         for key, count in counts.items():
             if key[0] == _ERRORS.name:
                 errors.setdefault(key[1], {})[key[2]] = int(count)
-        misses = {name: n / of for (kind, name), (n, of) in self.shares(tally).items() if kind == "miss"}
+        misses = {name: n / of for (kind, name), (n, of) in self.shares(counters).items() if kind == "miss"}
         return {
             "requests": int(n),
             "runs": int(counts.get(_RUN_KEY, 0)),

@@ -1,4 +1,4 @@
-"""LatencyMonitor: how long runs and their stages take, against a baseline and the time budget (R18, R9)."""
+"""LatencyMonitor: how long runs and their stages take, against a baseline and the time budget."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from recokit._stats.quantile_sketch import QuantileSketch
+from recokit._utils.options import between, check_options
 from recokit.budget import PHASE_BUDGET_MS, PHASE_OF_ROLE, TOTAL_BUDGET_MS
-from recokit.errors import ConfigurationError
-from recokit.monitoring.counters import Key, Metric, Tally
+from recokit.monitoring.counters import Counters, Key, MetricSpec
 from recokit.monitoring.monitor import Monitor
 from recokit.trace import Trace
 
 __all__ = ["LatencyMonitor"]
 
-#: Where histogram buckets end, seconds: the stage budgets of R9 among them.
+#: Where histogram buckets end, seconds: the budgets of the phases among them.
 EDGES = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
-_RUN = Metric("recokit_request_duration_seconds", "histogram", "Duration of a run, a request or a batch.")
-_STAGE = Metric("recokit_stage_duration_seconds", "histogram", "Duration of a stage in a run.", ("stage",))
-_OVER = Metric(
+_RUN = MetricSpec("recokit_request_duration_seconds", "histogram", "Duration of a run, a request or a batch.")
+_STAGE = MetricSpec(
+    "recokit_stage_duration_seconds", "histogram", "Duration of a stage in a run.", ("stage",)
+)
+_OVER = MetricSpec(
     "recokit_budget_overruns", "counter", "Runs in which a phase took more than its budget.", ("phase",)
 )
-_BASE = Metric(
+_BASE = MetricSpec(
     "recokit_baseline_duration_seconds", "gauge", "Quantiles of the baseline.", ("stage", "percentile")
 )
-_SLOW = Metric(
+_SLOW = MetricSpec(
     "recokit_slow_runs",
     "counter",
     "Runs in which a stage, or the whole (total), took more than twice the p95 of the baseline.",
@@ -38,7 +40,7 @@ _SLOW = Metric(
 _RUN_KEY: Key = (_RUN.name,)
 #: The whole run among the stages.
 _TOTAL = "total"
-#: Times the baseline that are slow; R18.
+#: Times the baseline that are slow.
 SLOWER = 2.0
 
 
@@ -49,9 +51,9 @@ class LatencyMonitor(Monitor):
     ----------
     baseline : mapping, optional
         ``{stage: {"p50": seconds, "p95": ..., "p99": ...}}``, with ``"total"`` for the whole run; as
-        :meth:`quantiles` gives it. :meth:`set_baseline` takes it from what was seen.
+        :meth:`quantiles` gives it. :meth:`set_baseline` takes it from the runs so far.
     budget_ms : float, default 100
-        Total that the phases' budgets belong to, for runs that were given no budget of their own; R9.
+        Total that the phases' budgets belong to, for runs without a budget of their own.
     relative_error : float, default 0.005
         Of quantiles.
 
@@ -86,41 +88,34 @@ class LatencyMonitor(Monitor):
         relative_error: float = 0.005,
     ) -> None:
         super().__init__()
-        if not budget_ms > 0:
-            raise ConfigurationError(
-                f"found budget_ms={budget_ms}; expected a positive number of milliseconds"
-            )
         self.baseline, self.budget_ms, self.relative_error = baseline, budget_ms, relative_error
+        check_options(self, {"budget_ms": between(0, math.inf, open_low=True)})
         self._empty = QuantileSketch(relative_error=relative_error, edges=EDGES)
-        self._limits = _twice(baseline)
+        self._limits = _slow_limits(baseline)
         self._keys: dict[str, Key] = {}
         self._budget = {
             phase: ms * budget_ms / TOTAL_BUDGET_MS / 1e3 for phase, ms in PHASE_BUDGET_MS.items()
         }
 
-    def _count(self, tally: Tally, trace: Trace) -> None:
-        sketches, keys, limits = tally.sketches, self._keys, self._limits
+    def _count(self, counters: Counters, trace: Trace) -> None:
         spent = dict.fromkeys(self._budget, 0.0)
         for event in trace.events:
             if event.skipped:
                 continue
-            seconds, name = event.seconds, event.name
-            spent[PHASE_OF_ROLE.get(event.role, "post")] += seconds
-            key = keys.get(name) or self._key(name)
-            sketch = sketches.get(key)
-            if sketch is None:
-                sketch = sketches[key] = self._empty.empty()
-            sketch.add(seconds)
-            if seconds > limits.get(name, math.inf):
-                tally.add((_SLOW.name, name))
-        total = sketches.get(_RUN_KEY)
-        if total is None:
-            total = sketches[_RUN_KEY] = self._empty.empty()
-        total.add(trace.seconds)
-        if trace.seconds > limits.get(_TOTAL, math.inf):
-            tally.add((_SLOW.name, _TOTAL))
+            spent[PHASE_OF_ROLE.get(event.role, "post")] += event.seconds
+            key = self._keys.get(event.name) or self._key(event.name)
+            self._count_duration(counters, key, event.name, event.seconds)
+        self._count_duration(counters, _RUN_KEY, _TOTAL, trace.seconds)
         for phase in trace.overruns if trace.budget < math.inf else self._late(spent, trace.seconds):
-            tally.add((_OVER.name, phase))
+            counters.add((_OVER.name, phase))
+
+    def _count_duration(self, counters: Counters, key: Key, stage: str, seconds: float) -> None:
+        sketch = counters.sketches.get(key)
+        if sketch is None:
+            sketch = counters.sketches[key] = self._empty.empty()
+        sketch.add(seconds)
+        if seconds > self._limits.get(stage, math.inf):
+            counters.add((_SLOW.name, stage))
 
     def _key(self, stage: str) -> Key:
         key = (_STAGE.name, self._bounded("stage", stage))
@@ -132,24 +127,24 @@ class LatencyMonitor(Monitor):
         late = [phase for phase, limit in self._budget.items() if spent[phase] > limit]
         return [*late, "total"] if seconds > self.budget_ms / 1e3 else late
 
-    def quantiles(self, tally: Tally) -> dict[str, dict[str, float]]:
+    def quantiles(self, counters: Counters) -> dict[str, dict[str, float]]:
         """Return ``n``, ``p50``, ``p95`` and ``p99`` in seconds, by stage and for ``"total"``."""
         return {
             key[1] if len(key) > 1 else _TOTAL: {
                 "n": float(sketch.count),
                 **dict(zip(QUANTILES, sketch.quantiles(list(QUANTILES.values())), strict=True)),
             }
-            for key, sketch in tally.sketches.items()
+            for key, sketch in counters.sketches.items()
         }
 
     def set_baseline(self, baseline: Mapping[str, Mapping[str, float]] | None = None) -> None:
-        """Set the baseline, by default to all that was seen so far; do so when serving is known to be healthy."""
+        """Set the baseline, by default to all runs so far; do so when serving is known to be healthy."""
         self.baseline = self.quantiles(self.total()) if baseline is None else baseline
-        self._limits = _twice(self.baseline)
+        self._limits = _slow_limits(self.baseline)
 
-    def counters(self, tally: Tally) -> Mapping[Key, float]:
+    def counters(self, counters: Counters) -> Mapping[Key, float]:
         """Return the counts; 0 slow runs of each stage that has a baseline, so that the first one is seen."""
-        return {**{(_SLOW.name, stage): 0.0 for stage in self._limits}, **tally.counts}
+        return {**{(_SLOW.name, stage): 0.0 for stage in self._limits}, **counters.counts}
 
     def gauges(self, now: float) -> dict[Key, float]:
         """Return the baseline's quantiles."""
@@ -160,14 +155,14 @@ class LatencyMonitor(Monitor):
             if name in figures
         }
 
-    def figures(self, tally: Tally) -> dict[str, Any]:
+    def figures(self, counters: Counters) -> dict[str, Any]:
         """Return the quantiles by stage, and the overruns by phase."""
         return {
-            "seconds": self.quantiles(tally),
-            "overruns": {key[1]: int(n) for key, n in tally.counts.items() if key[0] == _OVER.name},
+            "seconds": self.quantiles(counters),
+            "overruns": {key[1]: int(n) for key, n in counters.counts.items() if key[0] == _OVER.name},
         }
 
 
-def _twice(baseline: Mapping[str, Mapping[str, float]] | None) -> dict[str, float]:
-    """Return from where on a run of a stage is slow, by stage."""
+def _slow_limits(baseline: Mapping[str, Mapping[str, float]] | None) -> dict[str, float]:
+    """Return the seconds above which a run of a stage is slow, by stage."""
     return {stage: SLOWER * figures["p95"] for stage, figures in (baseline or {}).items() if "p95" in figures}

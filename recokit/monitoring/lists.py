@@ -1,4 +1,4 @@
-"""ListMonitor: what lists are like: coverage, diversity, novelty, popularity, new items and cold users (R20, R22)."""
+"""ListMonitor: coverage, diversity, novelty and popularity of the lists, of new items and for cold users."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from recokit.data import Dataset, Vocabulary, activity_segments
 from recokit.data.segments import item_segments
 from recokit.data.times import DAY
-from recokit.monitoring.counters import Key, Metric, Tally
+from recokit.monitoring.counters import Counters, Key, MetricSpec
 from recokit.monitoring.monitor import Monitor
 from recokit.trace import Trace
 from recokit.typing import BoolArray, FloatArray, IntArray
@@ -20,23 +20,23 @@ from recokit.typing import BoolArray, FloatArray, IntArray
 __all__ = ["Catalog", "ListMonitor"]
 
 
-_LISTS = Metric("recokit_lists", "counter", "Lists with at least one item.", ("users",))
+_LISTS = MetricSpec("recokit_lists", "counter", "Lists with at least one item.", ("users",))
 
 
-_ITEMS = Metric("recokit_listed_items", "counter", "Items in lists.", ("users", "items"))
+_ITEMS = MetricSpec("recokit_listed_items", "counter", "Items in lists.", ("users", "items"))
 
 
-_DIVERSITY = Metric(
+_DIVERSITY = MetricSpec(
     "recokit_list_diversity", "summary", "Share of a list's pairs of items that are of different categories."
 )
 
 
-_NOVELTY = Metric(
+_NOVELTY = MetricSpec(
     "recokit_item_self_information", "summary", "Self-information of the items in lists, in bits.", ("users",)
 )
 
 
-_POPULARITY = Metric(
+_POPULARITY = MetricSpec(
     "recokit_item_popularity_ratio",
     "summary",
     "Popularity rank of the items in lists, 1 the most popular.",
@@ -44,7 +44,7 @@ _POPULARITY = Metric(
 )
 
 
-_COVERAGE = Metric(
+_COVERAGE = MetricSpec(
     "recokit_catalog_coverage_ratio",
     "gauge",
     "Share of the catalogue's items that were in a list.",
@@ -60,12 +60,12 @@ _SHOWN, _SUMS = "shown", "sums"
 
 
 class ListMonitor(Monitor):
-    """What the lists of each day and week are like, cold users and new items apart.
+    """Coverage, diversity, novelty and popularity of each day's and week's lists, cold users and new items apart.
 
     Parameters
     ----------
     catalog : Catalog
-        What is known of items and users.
+        Popularity, novelty and segments of items and users.
 
     Notes
     -----
@@ -97,16 +97,16 @@ class ListMonitor(Monitor):
         )
         self._new = catalog.new_item[1:]
 
-    def _count(self, tally: Tally, trace: Trace) -> None:
+    def _count(self, counters: Counters, trace: Trace) -> None:
         code = self.catalog.items_of(trace)
         if not len(code):
             return
         size = len(self._table)
         for users, n_lists, of in self._parts(trace, code):
-            tally.add((_LISTS.name, users), n_lists)
-            tally.add_array((_SUMS, users), np.add.reduce(self._table.take(of, 0)))
-            tally.mark((_SHOWN, users), of, size)
-        self._count_diversity(tally, self.catalog.category[code].tolist(), trace.selected.offsets.tolist())
+            counters.add((_LISTS.name, users), n_lists)
+            counters.add_array((_SUMS, users), np.add.reduce(self._table.take(of, 0)))
+            counters.mark((_SHOWN, users), of, size)
+        self._count_diversity(counters, self.catalog.category[code].tolist(), trace.selected.offsets.tolist())
 
     def _parts(self, trace: Trace, code: IntArray) -> Iterator[tuple[str, int, IntArray]]:
         """Give the lists of cold and of warm users: how many, and the items in them."""
@@ -120,7 +120,7 @@ class ListMonitor(Monitor):
             if n:
                 yield users, n, code[rows[trace.selected.row]]
 
-    def _count_diversity(self, tally: Tally, labels: list[int], offsets: list[int]) -> None:
+    def _count_diversity(self, counters: Counters, labels: list[int], offsets: list[int]) -> None:
         total, lists = 0.0, 0
         for start, end in pairwise(offsets):
             n = end - start
@@ -128,15 +128,15 @@ class ListMonitor(Monitor):
                 total += 1.0 - 2.0 * _pairs_alike(labels[start:end]) / (n * (n - 1))
                 lists += 1
         if lists:
-            tally.add((f"{_DIVERSITY.name}_sum",), total)
-            tally.add((f"{_DIVERSITY.name}_count",), lists)
+            counters.add((f"{_DIVERSITY.name}_sum",), total)
+            counters.add((f"{_DIVERSITY.name}_count",), lists)
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def counters(self, tally: Tally) -> Mapping[Key, float]:
+    def counters(self, counters: Counters) -> Mapping[Key, float]:
         """Return the counts and sums, by users."""
-        found = dict(tally.counts)
-        for key, sums in tally.arrays.items():
+        found = dict(counters.counts)
+        for key, sums in counters.arrays.items():
             users = key[1]
             n, bits, popularity, new = sums.tolist()
             found[_ITEMS.name, users, "new"] = new
@@ -145,9 +145,9 @@ class ListMonitor(Monitor):
                 found[f"{metric.name}_sum", users], found[f"{metric.name}_count", users] = total, n
         return found
 
-    def coverage(self, tally: Tally) -> dict[tuple[str, str], float]:
+    def coverage(self, counters: Counters) -> dict[tuple[str, str], float]:
         """Return the share of items shown, by users (``all``, ``cold``, ``warm``) and items (``all``, ``new``, ...)."""
-        shown = {users: self._shown(tally, users) for users in USERS}
+        shown = {users: self._shown(counters, users) for users in USERS}
         shown["all"] = shown["cold"] | shown["warm"]
         parts = {"all": np.ones_like(self._new), "new": self._new, "established": ~self._new}
         return {
@@ -156,8 +156,8 @@ class ListMonitor(Monitor):
             for items, part in parts.items()
         }
 
-    def _shown(self, tally: Tally, users: str) -> BoolArray:
-        seen = tally.marks.get((_SHOWN, users))
+    def _shown(self, counters: Counters, users: str) -> BoolArray:
+        seen = counters.marks.get((_SHOWN, users))
         return np.zeros_like(self._new) if seen is None else seen[1:]
 
     def gauges(self, now: float) -> dict[Key, float]:
@@ -166,20 +166,20 @@ class ListMonitor(Monitor):
         A period under way would look like a collapse.
         """
         today = int(now // DAY)
-        whole_weeks = {day: tally for day, tally in self.weeks().items() if day + 7 <= today}
+        whole_weeks = {day: counters for day, counters in self.weeks().items() if day + 7 <= today}
         periods = {"day": self.days().get(today - 1), "week": whole_weeks.get(max(whole_weeks, default=0))}
         return {
             (_COVERAGE.name, period, *labels): share
-            for period, tally in periods.items()
-            if tally is not None
-            for labels, share in self.coverage(tally).items()
+            for period, counters in periods.items()
+            if counters is not None
+            for labels, share in self.coverage(counters).items()
         }
 
-    def figures(self, tally: Tally) -> dict[str, Any]:
-        """Return lists, items, coverage, diversity, novelty and popularity of a period; None where nothing tells."""
-        counts, coverage = self.counters(tally), self.coverage(tally)
+    def figures(self, counters: Counters) -> dict[str, Any]:
+        """Return lists, items, coverage, diversity, novelty and popularity of a period; None without lists."""
+        counts, coverage = self.counters(counters), self.coverage(counters)
 
-        def mean(metric: Metric, *labels: str) -> float | None:
+        def mean(metric: MetricSpec, *labels: str) -> float | None:
             n = counts.get((f"{metric.name}_count", *labels), 0.0)
             return counts[(f"{metric.name}_sum", *labels)] / n if n else None
 
@@ -214,7 +214,7 @@ def _pairs_alike(labels: list[int]) -> int:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Catalog:
-    """What monitors must know of items and users, by code of the dataset's vocabularies, row 0 for unknown ones.
+    """Popularity, novelty and segments of items and users, by code of the dataset's ids; row 0 is unknown.
 
     A model with other vocabularies is monitored too: ids are looked up then, which takes some 0.1 ms a request; a
     catalog of the new data spares that.
@@ -251,11 +251,11 @@ class Catalog:
         Parameters
         ----------
         dataset : Dataset
-            What the model was fitted on.
+            The one that the model was fitted on.
         category : str, default "category"
             Item column for diversity, if there is one.
         new, cold : int, default 5
-            Items and users with fewer events are new and cold; R8.
+            Items and users with fewer events are new and cold.
 
         Examples
         --------

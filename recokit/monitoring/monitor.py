@@ -1,4 +1,4 @@
-"""Monitor: what every observer that counts has in common."""
+"""Monitor: the base of observers that count."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from recokit._utils.params import Configured, get_params
+from recokit.data.times import DAY
 from recokit.errors import ConfigurationError
-from recokit.monitoring.counters import Key, Metric, Tally, Timeline
+from recokit.monitoring.counters import Counters, Key, MetricSpec, Timeline
 from recokit.trace import Trace
 
 __all__ = ["Monitor", "when"]
 
-#: Values of one label that are told apart; further ones share ``"other"``.
-MOST_VALUES = 100
+#: Distinct values of one label; further ones share ``"other"``.
+MAX_VALUES = 100
 #: Seconds of a slot, and how many are kept: five minutes to judge by.
 SLOT, N_SLOTS = 10.0, 30
 #: Five weeks.
 N_DAYS = 35
-
-_DAY = 86_400
 
 
 def when(trace: Trace) -> float:
@@ -40,8 +39,8 @@ class Monitor(Configured, ABC):
     :func:`recokit.data.save_state` and ``load_state``, and pickled.
     """
 
-    #: What it counts.
-    metrics: ClassVar[tuple[Metric, ...]]
+    #: Its metrics.
+    metrics: ClassVar[tuple[MetricSpec, ...]]
 
     def __init__(self, slot: float = SLOT, n_slots: int = N_SLOTS) -> None:
         self._timeline = Timeline(slot, n_slots, N_DAYS)
@@ -49,8 +48,8 @@ class Monitor(Configured, ABC):
         self._lock = threading.RLock()
 
     @abstractmethod
-    def _count(self, tally: Tally, trace: Trace) -> None:
-        """Add a run to the tally of its time."""
+    def _count(self, counters: Counters, trace: Trace) -> None:
+        """Add a run to the counters of its time."""
 
     def observe(self, trace: Trace) -> None:
         """Count a run."""
@@ -59,45 +58,45 @@ class Monitor(Configured, ABC):
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def total(self) -> Tally:
+    def total(self) -> Counters:
         """Return the sums of all time."""
         with self._lock:
             return self._timeline.total()
 
-    def recent(self, now: float, seconds: float) -> Tally:
+    def recent(self, now: float, seconds: float) -> Counters:
         """Return the sums of the last so many seconds, to a slot."""
         with self._lock:
             return self._timeline.recent(now, seconds)
 
-    def days(self) -> dict[int, Tally]:
+    def days(self) -> dict[int, Counters]:
         """Return the sums of each of the last 35 days, by the number of the day since 1970."""
         with self._lock:
             return self._timeline.days()
 
-    def weeks(self) -> dict[int, Tally]:
+    def weeks(self) -> dict[int, Counters]:
         """Return the sums of each week of these days, by the number of its Monday."""
         with self._lock:
             return self._timeline.weeks()
 
-    def counters(self, tally: Tally) -> Mapping[Key, float]:
-        """Return every count of a tally by metric and labels; sums and counts of summaries are told by suffix."""
-        return tally.counts
+    def counters(self, counters: Counters) -> Mapping[Key, float]:
+        """Return every count of a counters by metric and labels; those of summaries by suffix."""
+        return counters.counts
 
     def gauges(self, now: float) -> dict[Key, float]:
-        """Return what holds now, by metric and labels."""
+        """Return the values of gauges as of a time, by metric and labels."""
         return {}
 
-    def figures(self, tally: Tally) -> dict[str, Any]:
-        """Return the numbers of a period that a person asks for."""
-        return {" ".join(key): value for key, value in sorted(self.counters(tally).items())}
+    def figures(self, counters: Counters) -> dict[str, Any]:
+        """Return the numbers of a period, for people."""
+        return {" ".join(key): value for key, value in sorted(self.counters(counters).items())}
 
     def daily(self) -> dict[str, dict[str, Any]]:
         """Return the :meth:`figures` of each kept day, by its date."""
-        return {_date(day): self.figures(tally) for day, tally in self.days().items()}
+        return {_date(day): self.figures(counters) for day, counters in self.days().items()}
 
     def weekly(self) -> dict[str, dict[str, Any]]:
         """Return the :meth:`figures` of each week, by the date of its Monday."""
-        return {_date(day): self.figures(tally) for day, tally in self.weeks().items()}
+        return {_date(day): self.figures(counters) for day, counters in self.weeks().items()}
 
     # -- processes ---------------------------------------------------------------------------------
 
@@ -121,7 +120,7 @@ class Monitor(Configured, ABC):
             self._merge_more(theirs)
 
     def _merge_more(self, other: Self) -> None:
-        """Add what another monitor keeps beside its tallies."""
+        """Add what another monitor keeps beside its periods."""
 
     def state(self) -> dict[str, Any]:
         """Return what was counted, for saving."""
@@ -147,7 +146,7 @@ class Monitor(Configured, ABC):
         """Return a label's value, or "other" once there are too many."""
         values = self._values.setdefault(label, set())
         if value not in values:
-            if len(values) >= MOST_VALUES:
+            if len(values) >= MAX_VALUES:
                 return "other"
             values.add(value)
         return value
@@ -160,4 +159,4 @@ def _rebuilt(cls: type[Monitor], options: dict[str, Any], state: Mapping[str, An
 
 
 def _date(day: int) -> str:
-    return dt.datetime.fromtimestamp(day * _DAY, dt.UTC).date().isoformat()
+    return dt.datetime.fromtimestamp(day * DAY, dt.UTC).date().isoformat()

@@ -1,4 +1,4 @@
-"""OutcomeMonitor: clicks, conversions and revenue of what was shown, by experiment group (R19, R22)."""
+"""OutcomeMonitor: clicks, conversions and revenue of the lists, by experiment group."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from recokit._utils.options import check_options, whole
 from recokit.data.times import seconds
-from recokit.errors import ConfigurationError, DataError
-from recokit.monitoring.counters import Key, Metric, Tally
+from recokit.errors import DataError
+from recokit.monitoring.counters import Counters, Key, MetricSpec
 from recokit.monitoring.lists import Catalog
 from recokit.monitoring.monitor import Monitor, when
 from recokit.monitoring.rates import BUCKETS, Rates
@@ -26,30 +27,34 @@ _By: TypeAlias = Literal["group", "users", "items"]
 _BY: tuple[_By, ...] = ("group", "users", "items")
 #: Of the NDCG of a list, which is no sum over kinds of items.
 _ALL = "all"
-_IMPRESSIONS = Metric(
+_IMPRESSIONS = MetricSpec(
     "recokit_impressions", "counter", "Items shown to users whom outcomes can be joined to.", _BY
 )
-_CLICKS = Metric("recokit_clicks", "counter", "Impressions that were clicked.", _BY)
-_PURCHASES = Metric("recokit_purchases", "counter", "Impressions whose item was bought.", _BY)
-_REVENUE = Metric(
+_CLICKS = MetricSpec("recokit_clicks", "counter", "Impressions that were clicked.", _BY)
+_PURCHASES = MetricSpec("recokit_purchases", "counter", "Impressions whose item was bought.", _BY)
+_REVENUE = MetricSpec(
     "recokit_revenue", "counter", "Value of these purchases, in the currency of the events.", _BY
 )
-_NDCG = Metric(
+_NDCG = MetricSpec(
     "recokit_list_ndcg",
     "summary",
     "NDCG of lists with a click, by clicks on all items, or on new or established ones alone.",
     _BY,
 )
-_SESSIONS = Metric("recokit_sessions", "counter", "Sessions.", ("group", "users"))
-_CONVERTED = Metric("recokit_converted_sessions", "counter", "Sessions with a purchase.", ("group", "users"))
-_UNJOINED = Metric(
+_SESSIONS = MetricSpec("recokit_sessions", "counter", "Sessions.", ("group", "users"))
+_CONVERTED = MetricSpec(
+    "recokit_converted_sessions", "counter", "Sessions with a purchase.", ("group", "users")
+)
+_UNJOINED = MetricSpec(
     "recokit_outcomes_unjoined",
     "counter",
     "Events on an item that was not shown to the user in time.",
     ("event",),
 )
-_ANONYMOUS = Metric("recokit_lists_unjoinable", "counter", "Lists of nobody in particular, left out.")
-_EVICTED = Metric("recokit_lists_evicted", "counter", "Lists forgotten before their time, for want of room.")
+_ANONYMOUS = MetricSpec("recokit_lists_unjoinable", "counter", "Lists of nobody in particular, left out.")
+_EVICTED = MetricSpec(
+    "recokit_lists_evicted", "counter", "Lists forgotten before their time, for want of room."
+)
 
 
 @dataclass(eq=False)
@@ -143,22 +148,21 @@ class OutcomeMonitor(Monitor):
         capacity: int = 50_000,
     ) -> None:
         super().__init__(slot=3600.0, n_slots=24)
-        if capacity < 1:
-            raise ConfigurationError(f"found capacity={capacity}; expected at least 1")
         self.catalog, self.group, self.visitor = catalog, group, visitor
         self.click, self.purchase, self.horizon, self.session_gap = click, purchase, horizon, session_gap
         self.capacity = capacity
+        check_options(self, {"capacity": whole(1)})
         self._horizon, self._gap = seconds(horizon), seconds(session_gap)
         self._visitors: OrderedDict[Hashable, _Visitor] = OrderedDict()
         self._n_lists = 0
 
-    # -- what was shown ----------------------------------------------------------------------------
+    # -- lists ----------------------------------------------------------------------------
 
-    def _count(self, tally: Tally, trace: Trace) -> None:
+    def _count(self, counters: Counters, trace: Trace) -> None:
         requests, selected = trace.requests, trace.selected
         if trace.users is None or trace.item_ids is None or not len(selected):
             return
-        names, offsets = self._who(trace), selected.offsets.tolist()
+        names, offsets = self._names(trace), selected.offsets.tolist()
         groups = requests.columns.get(self.group)
         cold = self.catalog.cold_of(trace).tolist()
         new = self.catalog.new_item[self.catalog.items_of(trace)].tolist()
@@ -168,15 +172,16 @@ class OutcomeMonitor(Monitor):
             if start == end:
                 continue
             if name is None:
-                tally.add((_ANONYMOUS.name,))
+                counters.add((_ANONYMOUS.name,))
                 continue
             group = "all" if groups is None else self._bounded("group", str(groups[row]))
             users, place = "cold" if cold[row] else "warm", slice(start, end)
             now = float(requests.now[row])
-            self._show(tally, name, _Shown(now, group, users, tuple(items[place]), tuple(new[place])))
-        self._forget(tally, when(trace))
+            self._show(counters, name, _Shown(now, group, users, tuple(items[place]), tuple(new[place])))
+        self._forget(counters, when(trace))
 
-    def _who(self, trace: Trace) -> list[Hashable]:
+    def _names(self, trace: Trace) -> list[Hashable]:
+        """Return the name of each request's user: an external id, or that of an anonymous visitor."""
         assert trace.users is not None
         names: list[Hashable] = trace.users.tolist()
         visitors = trace.requests.columns.get(self.visitor)
@@ -184,7 +189,7 @@ class OutcomeMonitor(Monitor):
             return names
         return [names[i] if names[i] is not None else visitor for i, visitor in enumerate(visitors.tolist())]
 
-    def _show(self, tally: Tally, name: Hashable, shown: _Shown) -> None:
+    def _show(self, counters: Counters, name: Hashable, shown: _Shown) -> None:
         visitor = self._visitors.get(name)
         if visitor is None:
             bucket = zlib.crc32(repr(name).encode()) % BUCKETS
@@ -194,7 +199,7 @@ class OutcomeMonitor(Monitor):
         if shown.time - visitor.last > self._gap:
             visitor.started, visitor.group, visitor.users = shown.time, shown.group, shown.users
             visitor.converted = False
-            _add(tally, (_SESSIONS.name, shown.group, shown.users), visitor.bucket)
+            _add(counters, (_SESSIONS.name, shown.group, shown.users), visitor.bucket)
         visitor.last = max(visitor.last, shown.time)
         lists = visitor.lists
         while lists and lists[0].time < shown.time - self._horizon:
@@ -205,9 +210,9 @@ class OutcomeMonitor(Monitor):
         n_new = sum(shown.new)
         for kind, n in (("new", n_new), ("established", len(shown.new) - n_new)):
             if n:
-                _add(tally, (_IMPRESSIONS.name, shown.group, shown.users, kind), visitor.bucket, n)
+                _add(counters, (_IMPRESSIONS.name, shown.group, shown.users, kind), visitor.bucket, n)
 
-    def _forget(self, tally: Tally, now: float) -> None:
+    def _forget(self, counters: Counters, now: float) -> None:
         """Drop the users who were away longest: those whose lists nothing can be joined to, and more if it is full."""
         visitors = self._visitors
         while visitors:
@@ -216,15 +221,15 @@ class OutcomeMonitor(Monitor):
             if not expired and self._n_lists <= self.capacity:
                 return
             dropped = visitor.lists if expired else visitor.lists[:1]
-            lost = sum(shown.time > now - self._horizon for shown in dropped)
-            if lost:
-                tally.add((_EVICTED.name,), lost)
+            n_evicted = sum(shown.time > now - self._horizon for shown in dropped)
+            if n_evicted:
+                counters.add((_EVICTED.name,), n_evicted)
             self._n_lists -= len(dropped)
             del visitor.lists[: len(dropped)]
             if not visitor.lists:
                 visitors.popitem(last=False)
 
-    # -- what happened -----------------------------------------------------------------------------
+    # -- events -----------------------------------------------------------------------------
 
     def record(
         self, user: Hashable, item: Any, *, event: str = "click", timestamp: float, value: float = 0.0
@@ -276,10 +281,10 @@ class OutcomeMonitor(Monitor):
         columns = [events[name] for name in ("user_id", "item_id", "event", "timestamp")]
         if len({len(column) for column in (*columns, value)}) > 1:
             raise DataError("found columns of different lengths; expected one value for each event")
-        joined = 0
-        for user, item, event, timestamp, worth in zip(*columns, value, strict=True):
-            joined += self.record(user, item, event=event, timestamp=float(timestamp), value=float(worth))
-        return joined
+        return sum(
+            self.record(user, item, event=event, timestamp=float(timestamp), value=float(amount))
+            for user, item, event, timestamp, amount in zip(*columns, value, strict=True)
+        )
 
     def _find(self, visitor: _Visitor, item: Any, timestamp: float) -> _Shown | None:
         for shown in reversed(visitor.lists):
@@ -288,42 +293,42 @@ class OutcomeMonitor(Monitor):
         return None
 
     def _join(self, visitor: _Visitor, shown: _Shown, place: int, event: str, value: float) -> None:
-        tally = self._timeline.past(shown.time)
+        counters = self._timeline.past(shown.time)
         labels = shown.group, shown.users, "new" if shown.new[place] else "established"
         if event == self.click:
             if place not in shown.clicked:
                 shown.clicked.add(place)
-                _add(tally, (_CLICKS.name, *labels), visitor.bucket)
-                self._judge(tally, visitor.bucket, shown, place)
+                _add(counters, (_CLICKS.name, *labels), visitor.bucket)
+                self._count_ndcg(counters, visitor.bucket, shown, place)
         elif place not in shown.bought:
             shown.bought.add(place)
-            _add(tally, (_PURCHASES.name, *labels), visitor.bucket)
+            _add(counters, (_PURCHASES.name, *labels), visitor.bucket)
             if math.isfinite(value):
-                _add(tally, (_REVENUE.name, *labels), visitor.bucket, value)
+                _add(counters, (_REVENUE.name, *labels), visitor.bucket, value)
             if not visitor.converted and shown.time >= visitor.started:
                 visitor.converted = True
                 session = self._timeline.past(visitor.started)
                 _add(session, (_CONVERTED.name, visitor.group, visitor.users), visitor.bucket)
 
-    def _judge(self, tally: Tally, bucket: int, shown: _Shown, place: int) -> None:
+    def _count_ndcg(self, counters: Counters, bucket: int, shown: _Shown, place: int) -> None:
         """Count a click for the NDCG of its list: among all clicks, and among those on its kind of items."""
         alike = {other for other in shown.clicked if shown.new[other] == shown.new[place]}
         for kind, clicked in ((_ALL, shown.clicked), ("new" if shown.new[place] else "established", alike)):
             labels = shown.group, shown.users, kind
             more = _ndcg(clicked) - _ndcg(clicked - {place})
-            _add(tally, (f"{_NDCG.name}_sum", *labels), bucket, more)
+            _add(counters, (f"{_NDCG.name}_sum", *labels), bucket, more)
             if len(clicked) == 1:
-                _add(tally, (f"{_NDCG.name}_count", *labels), bucket)
+                _add(counters, (f"{_NDCG.name}_count", *labels), bucket)
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def counters(self, tally: Tally) -> Mapping[Key, float]:
+    def counters(self, counters: Counters) -> Mapping[Key, float]:
         """Return the counts, over all random groups."""
-        return {**tally.counts, **{key: float(values.sum()) for key, values in tally.arrays.items()}}
+        return {**counters.counts, **{key: float(values.sum()) for key, values in counters.arrays.items()}}
 
     def rates(
         self,
-        tally: Tally,
+        counters: Counters,
         by: _By = "group",
         *,
         within: Mapping[str, str] | None = None,
@@ -332,34 +337,33 @@ class OutcomeMonitor(Monitor):
 
         Parameters
         ----------
-        tally : Tally
+        counters : Counters
             Of a period, such as ``days()[day]``.
         by : {"group", "users", "items"}
-            What to tell apart. Sessions have no items: by items there is no rate of sessions.
+            The label to split by. Sessions have no items: by items there is no rate of sessions.
         within : mapping of str to str, optional
             Keep these only, such as ``{"group": "B"}``.
         """
-        kept = dict(within or {})
-        labels = sorted({key[1 + _BY.index(by)] for key in tally.arrays if key[0] == _IMPRESSIONS.name})
-        found = {}
+        labels = sorted({key[1 + _BY.index(by)] for key in counters.arrays if key[0] == _IMPRESSIONS.name})
+        rates = {}
         for label in labels:
-            of = {**kept, by: label}
-            counted = (_select(tally, metric.name, of) for metric in _RATED)
-            judged = (
-                _select(tally, f"{_NDCG.name}_{part}", {"items": _ALL, **of}) for part in ("sum", "count")
-            )
-            found[label] = Rates.of(*counted, *judged, with_sessions=by != "items")
-        return found
+            of = {**(within or {}), by: label}
+            counts = {name: _select(counters, metric, of) for name, metric in _RATED.items()}
+            # The NDCG of a list is no sum over kinds of items: it has a label for all of them.
+            counts |= {
+                name: _select(counters, metric, {"items": _ALL, **of}) for name, metric in _GAINS.items()
+            }
+            rates[label] = Rates.of(counts, with_sessions=by != "items")
+        return rates
 
-    def figures(self, tally: Tally) -> dict[str, Any]:
+    def figures(self, counters: Counters) -> dict[str, Any]:
         """Return the rates by group, and those of cold and warm users, new and established items."""
-        parts = {by: self.rates(tally, by) for by in _BY}
-        rates: dict[str, Any] = {
-            by: {label: one.to_dict() for label, one in of.items()} for by, of in parts.items()
-        }
         return {
-            **rates,
-            "unjoined": {key[1]: int(n) for key, n in tally.counts.items() if key[0] == _UNJOINED.name},
+            **{
+                by: {label: rates.to_dict() for label, rates in self.rates(counters, by).items()}
+                for by in _BY
+            },
+            "unjoined": {key[1]: int(n) for key, n in counters.counts.items() if key[0] == _UNJOINED.name},
         }
 
     # -- processes ---------------------------------------------------------------------------------
@@ -368,16 +372,15 @@ class OutcomeMonitor(Monitor):
         for name, theirs in other._visitors.items():
             mine = self._visitors.setdefault(name, theirs)
             if mine is not theirs:
-                mine.lists = sorted([*mine.lists, *theirs.lists], key=lambda shown: shown.time)
-                if theirs.last > mine.last:
-                    theirs.lists = mine.lists
-                    self._visitors[name] = theirs
-            self._n_lists += len(theirs.lists) if mine is theirs else 0
+                lists = sorted([*mine.lists, *theirs.lists], key=lambda shown: shown.time)
+                newest = theirs if theirs.last > mine.last else mine
+                newest.lists = lists
+                self._visitors[name] = newest
         self._n_lists = sum(len(visitor.lists) for visitor in self._visitors.values())
-        self._forget(Tally(), -math.inf)
+        self._forget(Counters(), -math.inf)
 
     def state(self) -> dict[str, Any]:
-        """Return what was counted and what waits for outcomes, for saving."""
+        """Return the counts and the lists that wait for outcomes, for saving."""
         with self._lock:
             return {**super().state(), "visitors": list(self._visitors.items())}
 
@@ -388,27 +391,36 @@ class OutcomeMonitor(Monitor):
         self._n_lists = sum(len(visitor.lists) for visitor in self._visitors.values())
 
 
-_RATED = (_IMPRESSIONS, _CLICKS, _PURCHASES, _REVENUE, _SESSIONS, _CONVERTED)
+#: The metrics of :meth:`Rates.of`, by its names.
+_RATED = {
+    "impressions": _IMPRESSIONS.name,
+    "clicks": _CLICKS.name,
+    "purchases": _PURCHASES.name,
+    "revenue": _REVENUE.name,
+    "sessions": _SESSIONS.name,
+    "converted": _CONVERTED.name,
+}
+_GAINS = {"gained": f"{_NDCG.name}_sum", "judged": f"{_NDCG.name}_count"}
 
 
 def _ndcg(clicked: set[int]) -> float:
     """Return the NDCG of a list by the places clicked in it, from 0; gains of 1 (Järvelin and Kekäläinen, 2002)."""
-    best = sum(1.0 / math.log2(place + 2) for place in range(len(clicked)))
-    return sum(1.0 / math.log2(place + 2) for place in clicked) / best if clicked else 0.0
+    ideal = sum(1.0 / math.log2(place + 2) for place in range(len(clicked)))
+    return sum(1.0 / math.log2(place + 2) for place in clicked) / ideal if clicked else 0.0
 
 
-def _add(tally: Tally, key: Key, bucket: int, n: float = 1.0) -> None:
-    counts = tally.arrays.get(key)
+def _add(counters: Counters, key: Key, bucket: int, n: float = 1.0) -> None:
+    counts = counters.arrays.get(key)
     if counts is None:
-        counts = tally.arrays[key] = np.zeros(BUCKETS)
+        counts = counters.arrays[key] = np.zeros(BUCKETS)
     counts[bucket] += n
 
 
-def _select(tally: Tally, metric: str, labels: Mapping[str, str]) -> FloatArray:
+def _select(counters: Counters, metric: str, labels: Mapping[str, str]) -> FloatArray:
     """Sum the arrays of a metric over all labels but the given ones."""
     places = [(1 + _BY.index(name), value) for name, value in labels.items()]
     total = np.zeros(BUCKETS)
-    for key, counts in tally.arrays.items():
+    for key, counts in counters.arrays.items():
         if key[0] == metric and all(len(key) > at and key[at] == value for at, value in places):
             total += counts
     return total

@@ -1,13 +1,15 @@
-"""Rates: click rate, conversion and revenue per session, with errors that know that users come back."""
+"""Rates: click rate, conversion and revenue per session, with standard errors for users who come back."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from recokit._utils.report import json_ready
 from recokit.typing import FloatArray
 
 __all__ = ["BUCKETS", "Rates", "difference"]
@@ -18,7 +20,7 @@ BUCKETS = 32
 
 @dataclass(frozen=True)
 class Rates:
-    """What came of a number of impressions and sessions. NaN where nothing tells.
+    """Outcomes of a number of impressions and sessions; NaN where there is nothing to divide by.
 
     Parameters
     ----------
@@ -54,33 +56,43 @@ class Rates:
     ndcg_error: float
 
     @classmethod
-    def of(
-        cls,
-        impressions: FloatArray,
-        clicks: FloatArray,
-        purchases: FloatArray,
-        revenue: FloatArray,
-        sessions: FloatArray,
-        converted: FloatArray,
-        gained: FloatArray,
-        judged: FloatArray,
-        *,
-        with_sessions: bool = True,
-    ) -> Rates:
-        """Build from counts by random group, (32,) each."""
-        nothing = (math.nan, math.nan)
-        ctr = _ratio(clicks, impressions)
-        conversion = _ratio(converted, sessions) if with_sessions else nothing
-        worth = _ratio(revenue, sessions) if with_sessions else nothing
+    def of(cls, counts: Mapping[str, FloatArray], *, with_sessions: bool = True) -> Rates:
+        """Build from counts by random group, (32,) each.
+
+        Parameters
+        ----------
+        counts : mapping of str to ndarray
+            ``impressions``, ``clicks``, ``purchases``, ``revenue``, ``sessions``, ``converted``, and of the lists with
+            a click ``judged``, their number, and ``gained``, their summed NDCG.
+        with_sessions : bool, default True
+            Without, there is no rate of sessions: items have none.
+        """
+        sessions = counts["sessions"] if with_sessions else np.zeros(BUCKETS)
+        ctr, ctr_error = _ratio(counts["clicks"], counts["impressions"])
+        conversion, conversion_error = _ratio(counts["converted"], sessions)
+        revenue_per_session, revenue_error = _ratio(counts["revenue"], sessions)
+        ndcg, ndcg_error = _ratio(counts["gained"], counts["judged"])
         return cls(
-            int(impressions.sum()), int(clicks.sum()), int(purchases.sum()), *ctr,
-            int(sessions.sum()), *conversion, float(revenue.sum()), *worth,
-            int(judged.sum()), *_ratio(gained, judged),
-        )  # fmt: skip
+            impressions=int(counts["impressions"].sum()),
+            clicks=int(counts["clicks"].sum()),
+            purchases=int(counts["purchases"].sum()),
+            ctr=ctr,
+            ctr_error=ctr_error,
+            sessions=int(counts["sessions"].sum()),
+            conversion=conversion,
+            conversion_error=conversion_error,
+            revenue=float(counts["revenue"].sum()),
+            revenue_per_session=revenue_per_session,
+            revenue_per_session_error=revenue_error,
+            judged=int(counts["judged"].sum()),
+            ndcg=ndcg,
+            ndcg_error=ndcg_error,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON; unknown ones are None."""
-        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
+        values: dict[str, Any] = json_ready(asdict(self))
+        return values
 
 
 def _ratio(above: FloatArray, below: FloatArray) -> tuple[float, float]:

@@ -10,7 +10,6 @@ from hypothesis.extra import numpy as hnp
 
 from recokit._kernels import hashing, membership, segments, top_k as topk
 from recokit._kernels.membership import search
-from recokit._utils.threads import limited_threads
 
 ROWS = st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=6)
 SCORES = st.one_of(st.sampled_from([0.0, -0.0, 1.0, 2.0, math.nan, math.inf, -math.inf]), st.floats(width=32))
@@ -181,18 +180,6 @@ def test_mix_matches_the_published_generator():
     # first outputs of SplitMix64 from seed 1234567, as in the reference implementation
     state = np.array([1234567], np.uint64)
     assert int(hashing.mix(state)[0]) == 6457827717110365317
-
-
-def test_limited_threads_holds_inside_the_block_only():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
-
-    def blas():
-        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
-
-    before = blas()
-    with limited_threads(1):
-        assert set(blas()) == {1}
-    assert blas() == before
 
 
 @given(st.lists(st.one_of(st.integers(0, 4), st.integers(0, 2**62)), max_size=40))

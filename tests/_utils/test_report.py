@@ -5,7 +5,18 @@ import json
 import numpy as np
 import pytest
 
-from recokit._utils.report import Content, Report, Table, grid, json_number, json_ready, markdown, page, table
+from recokit._utils.report import (
+    Content,
+    Report,
+    Table,
+    grid,
+    json_number,
+    json_ready,
+    markdown,
+    page,
+    table,
+    text,
+)
 
 
 class Weather(Report):
@@ -126,3 +137,14 @@ def test_json_has_no_numbers_that_it_cannot_say():
         "other": "range(0, 2)",
         "whole": 2,
     }
+
+
+def test_html_escapes_what_it_is_given():
+    html = page("<title>", table(["<h>"], [["<cell>", 1], [None, '"']]), note="<note>")
+    for raw in ("<title>", "<h>", "<cell>", "<note>"):
+        assert raw not in html
+        assert text(raw) in html
+    assert "<td>None</td>" in html
+    assert "<script" not in html
+    assert "http" not in html
+    assert "<small>" not in page("t", "b")

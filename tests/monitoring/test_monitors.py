@@ -357,8 +357,9 @@ def test_errors_of_rates_know_that_users_are_alike() -> None:
         clicks = rng.binomial(20, taste)
         bucket = rng.integers(0, 32, 400)
         by_bucket = np.bincount(bucket, clicks, 32), 20.0 * np.bincount(bucket, minlength=32)
-        nothing = np.zeros(32)
-        rates = monitoring.Rates.of(by_bucket[1], by_bucket[0], *[nothing] * 6)
+        names = ("impressions", "clicks", "purchases", "revenue", "sessions", "converted", "gained", "judged")
+        counts = {name: np.zeros(32) for name in names}
+        rates = monitoring.Rates.of({**counts, "clicks": by_bucket[0], "impressions": by_bucket[1]})
         found.append(rates.ctr)
         errors.append(rates.ctr_error)
     assert np.mean(errors) == pytest.approx(np.std(found), rel=0.15)

@@ -16,7 +16,7 @@ State = Literal["ok", "bad", "between", "cannot tell"]
 
 @dataclass(frozen=True)
 class Reading:
-    """What a rule found of one subject at one time.
+    """State of one subject by one rule at one time.
 
     Parameters
     ----------
@@ -25,9 +25,9 @@ class Reading:
     state : {"ok", "bad", "between", "cannot tell"}
         ``between`` is no longer bad, and not good enough to take an alert back.
     message : str
-        What was found and what was expected.
+        The value found and the one expected.
     value, limit : float
-        The figure that was judged, and where it would be bad; NaN where there is none.
+        The figure, and where it would be bad; NaN where there is none.
     """
 
     subject: str
@@ -38,7 +38,7 @@ class Reading:
 
 
 class AlertRule(Protocol):
-    """Judges what monitors counted.
+    """A check of the counts of monitors.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Alert:
     Parameters
     ----------
     name, subject : str
-        Of the rule and of what it judged.
+        Of the rule and of the reading.
     since : float
         When it was raised, seconds since 1970.
     reading : Reading
@@ -96,7 +96,7 @@ class _Streak:
 
 
 class Alerts(Configured):
-    """Check rules from time to time, and keep what is wrong.
+    """Rules that are checked from time to time, and the alerts that are active.
 
     An alert is raised after some bad readings in a row and cleared after some good ones, so that it neither fires at
     one slow minute nor flutters. A reading that cannot tell changes nothing.
@@ -137,8 +137,8 @@ class Alerts(Configured):
     def __init__(self, rules: Sequence[AlertRule]) -> None:
         names = [rule.name for rule in rules]
         if len(set(names)) < len(names):
-            again = next(name for name in names if names.count(name) > 1)
-            raise ConfigurationError(f"found two rules named {again!r}; expected distinct names")
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ConfigurationError(f"found two rules named {twice!r}; expected distinct names")
         self.rules = rules
         self._streaks: dict[tuple[str, str], _Streak] = {}
         self._readings: dict[tuple[str, str], Reading] = {}
@@ -147,8 +147,8 @@ class Alerts(Configured):
     @property
     def active(self) -> tuple[Alert, ...]:
         """Alerts that are raised and not cleared, oldest first."""
-        found = [streak.alert for streak in self._streaks.values() if streak.alert is not None]
-        return tuple(sorted(found, key=lambda alert: (alert.since, alert.name, alert.subject)))
+        raised = [streak.alert for streak in self._streaks.values() if streak.alert is not None]
+        return tuple(sorted(raised, key=lambda alert: (alert.since, alert.name, alert.subject)))
 
     @property
     def readings(self) -> Mapping[tuple[str, str], Reading]:
@@ -166,8 +166,9 @@ class Alerts(Configured):
             for reading in rule.read(now):
                 key = rule.name, reading.subject
                 self._readings[key] = reading
-                change = _judge(rule, self._streaks.setdefault(key, _Streak()), reading, now)
-                changed += [] if change is None else [change]
+                change = _advance(self._streaks.setdefault(key, _Streak()), rule, reading, now)
+                if change is not None:
+                    changed.append(change)
         return changed
 
     def state(self) -> dict[str, Any]:
@@ -179,7 +180,8 @@ class Alerts(Configured):
         self._streaks = dict(state["streaks"])
 
 
-def _judge(rule: AlertRule, streak: _Streak, reading: Reading, now: float) -> Alert | None:
+def _advance(streak: _Streak, rule: AlertRule, reading: Reading, now: float) -> Alert | None:
+    """Take up a reading; return the alert that it raised or cleared."""
     if reading.state == "cannot tell":
         return None
     streak.bad = streak.bad + 1 if reading.state == "bad" else 0

@@ -1,4 +1,4 @@
-"""The rules that come with recokit: what R18 to R22 ask to be told, and when it is too early to tell."""
+"""The alert rules that come with recokit; each knows when it is too early to tell."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from recokit._stats.intervals import student_quantile
 from recokit._utils.params import Configured
 from recokit.data.times import DAY
-from recokit.monitoring.alerts.alerts import AlertRule, Reading
-from recokit.monitoring.counters import Tally
+from recokit.monitoring.alerts.alerts import AlertRule, Reading, State
+from recokit.monitoring.counters import Counters
 from recokit.monitoring.feature_monitor import FeatureMonitor
 from recokit.monitoring.funnel import FunnelMonitor
 from recokit.monitoring.health import HealthMonitor
@@ -26,12 +26,14 @@ from recokit.monitoring.rates import BUCKETS, Rates, difference
 __all__ = ["CoverageDrop", "DeadSource", "FeatureTrouble", "OutcomeDrop", "SegmentDrop", "ShareAbove", "SlowStage",
            "standard_rules"]  # fmt: skip
 
-#: Requests in a window without which nothing is judged.
-_FEWEST = 50
+#: Requests in a window below which a rule cannot tell.
+_MIN_REQUESTS = 50
+#: Whole days below which a rule cannot tell what is usual.
+_MIN_DAYS = 3
 
 
 class SlowStage(Configured):
-    """A stage, or the whole run, takes twice as long as in the baseline (R18).
+    """A stage, or the whole run, takes twice as long as in the baseline.
 
     Judged over the last minute by each quantile that has enough runs: 50 for p50, 200 for p95, 1,000 for p99.
 
@@ -40,7 +42,7 @@ class SlowStage(Configured):
     monitor : LatencyMonitor
         With a baseline; without one nothing can be told.
     factor : float, default 2.0
-        R18. An alert is taken back below three quarters of it.
+        An alert is taken back below three quarters of it.
     window : float, default 60
         Seconds.
     least : float, default 0.001
@@ -56,28 +58,28 @@ class SlowStage(Configured):
 
     def read(self, now: float) -> Iterator[Reading]:
         """Judge each stage of the baseline."""
-        found = self.monitor.quantiles(self.monitor.recent(now, self.window))
+        recent = self.monitor.quantiles(self.monitor.recent(now, self.window))
         for stage, usual in (self.monitor.baseline or {}).items():
-            yield self._judge(stage, usual, found.get(stage, {"n": 0.0}))
+            yield self._reading(stage, usual, recent.get(stage, {"n": 0.0}))
 
-    def _judge(self, stage: str, usual: Mapping[str, float], found: Mapping[str, float]) -> Reading:
-        n = found["n"]
-        names = [name for name, q in QUANTILES.items() if n >= max(_FEWEST, 10 / (1 - q)) and name in usual]
+    def _reading(self, stage: str, usual: Mapping[str, float], recent: Mapping[str, float]) -> Reading:
+        n = recent["n"]
+        names = [
+            name for name, q in QUANTILES.items() if n >= max(_MIN_REQUESTS, 10 / (1 - q)) and name in usual
+        ]
         if not names:
-            return Reading(
-                stage, "cannot tell", f"found {n:.0f} runs in {self.window:.0f} s; expected {_FEWEST}"
-            )
-        worst = max(names, key=lambda name: found[name] / max(usual[name], 1e-9))
-        value, base = found[worst], usual[worst]
-        bad = value > max(self.factor * base, base + self.least)
+            message = f"found {n:.0f} runs in {self.window:.0f} s; expected {_MIN_REQUESTS}"
+            return Reading(stage, "cannot tell", message)
+        worst = max(names, key=lambda name: recent[name] / max(usual[name], 1e-9))
+        value, base = recent[worst], usual[worst]
+        limit = max(self.factor * base, base + self.least)
         good = value <= max(0.75 * self.factor * base, base + self.least)
+        state: State = "bad" if value > limit else "ok" if good else "between"
         message = (
             f"found {worst} of {1e3 * value:.3g} ms in {n:.0f} runs; the baseline is {1e3 * base:.3g} ms, "
             f"expected at most {self.factor:g} times as much"
         )
-        return Reading(
-            stage, "bad" if bad else "ok" if good else "between", message, value, self.factor * base
-        )
+        return Reading(stage, state, message, value, self.factor * base)
 
 
 class DeadSource(Configured):
@@ -98,24 +100,24 @@ class DeadSource(Configured):
         self.monitor, self.window = monitor, window
 
     def read(self, now: float) -> Iterator[Reading]:
-        """Judge each source that was ever asked."""
+        """Judge each source that was ever called."""
         recent = self.monitor.answered(self.monitor.recent(now, self.window))
         for source, (hits, calls) in self.monitor.answered(self.monitor.total()).items():
             usual = hits / calls
-            found, n = recent.get(source, (0.0, 0.0))
+            answered, n = recent.get(source, (0.0, 0.0))
             error = math.sqrt(n * usual * (1 - usual) + 1.0)
             if usual * n < 12 * error:  # half of the calls would not stand out
-                text = f"found {n:.0f} calls in {self.window:.0f} s, too few to tell"
-                yield Reading(source, "cannot tell", text)
+                message = f"found {n:.0f} calls in {self.window:.0f} s, too few to tell"
+                yield Reading(source, "cannot tell", message)
                 continue
-            share = found / n
-            bad = share < usual / 2 and found < usual * n - 6 * error
+            share = answered / n
+            bad = share < usual / 2 and answered < usual * n - 6 * error
             message = f"found candidates in {share:.0%} of {n:.0f} calls; {usual:.0%} so far"
-            yield Reading(source, "bad" if bad else "ok", message, share, usual / 2)
+            yield _reading(source, bad, message, share, usual / 2)
 
 
 class ShareAbove(Configured):
-    """More requests than allowed fall back, stay empty, fail or meet an error; or a store misses too much (R21).
+    """More requests than allowed fall back, stay empty, fail or meet an error; or a store misses too much.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ class ShareAbove(Configured):
     """
 
     name, every, raise_after, clear_after = "ShareAbove", 0.0, 2, 4
-    #: What is customary to be paged for.
+    #: The customary limits for paging somebody.
     LIMITS: Mapping[str, float] = {
         "fallback": 0.05,
         "empty": 0.01,
@@ -143,29 +145,28 @@ class ShareAbove(Configured):
         self.monitor, self.limits, self.window = monitor, limits, window
 
     def read(self, now: float) -> Iterator[Reading]:
-        """Judge what has a limit."""
+        """Judge each share that has a limit."""
         limits = self.LIMITS if self.limits is None else self.limits
         shares = self.monitor.shares(self.monitor.recent(now, self.window))
         ever = self.monitor.shares(self.monitor.total())
-        of_requests = next((n for (kind, _), (_, n) in shares.items() if kind == "status"), 0.0)
-        for kind, what in ever:
-            limit = limits.get(what if kind == "status" else kind)
+        n_requests = next((n for (kind, _), (_, n) in shares.items() if kind == "status"), 0.0)
+        for kind, name in ever:
+            limit = limits.get(name if kind == "status" else kind)
             if limit is None:
                 continue
-            x, n = shares.get((kind, what), (0.0, 0.0 if kind == "miss" else of_requests))
-            subject = what if kind == "status" else f"{kind}: {what}"
-            if n < _FEWEST:
-                yield Reading(
-                    subject, "cannot tell", f"found {n:.0f} in {self.window:.0f} s; expected {_FEWEST}"
-                )
+            x, n = shares.get((kind, name), (0.0, 0.0 if kind == "miss" else n_requests))
+            subject = name if kind == "status" else f"{kind}: {name}"
+            if n < _MIN_REQUESTS:
+                message = f"found {n:.0f} in {self.window:.0f} s; expected {_MIN_REQUESTS}"
+                yield Reading(subject, "cannot tell", message)
                 continue
             above = (x - n * limit) / math.sqrt(n * limit * (1 - limit) + 1.0)
             message = f"found {x / n:.1%} of {n:.0f}; expected at most {limit:.1%}"
-            yield Reading(subject, "bad" if above > 4 else "ok", message, x / n, limit)
+            yield _reading(subject, above > 4, message, x / n, limit)
 
 
 class CoverageDrop(Configured):
-    """Fewer items of the catalogue were shown yesterday than on the days before (R20).
+    """Fewer items of the catalogue were shown yesterday than on the days before.
 
     Parameters
     ----------
@@ -182,20 +183,20 @@ class CoverageDrop(Configured):
     def read(self, now: float) -> Iterator[Reading]:
         """Judge the last whole day, of all items and of new ones."""
         last, before = _days(self.monitor, now)
-        if last is None or len(before) < 3:
-            yield Reading("catalogue", "cannot tell", f"found {len(before)} whole days before; expected 3")
+        if last is None or len(before) < _MIN_DAYS:
+            yield _too_few_days("catalogue", before)
             return
-        found = self.monitor.coverage(last)
-        past = [self.monitor.coverage(tally) for tally in before]
+        coverage = self.monitor.coverage(last)
+        past = [self.monitor.coverage(counters) for counters in before]
         for subject, key in (("catalogue", ("all", "all")), ("new items", ("all", "new"))):
-            usual = median(coverage[key] for coverage in past)
+            usual = median(day[key] for day in past)
             limit = (1 - self.drop) * usual
-            message = f"found {found[key]:.1%} of the items shown; {usual:.1%} is usual"
-            yield Reading(subject, "bad" if found[key] < limit else "ok", message, found[key], limit)
+            message = f"found {coverage[key]:.1%} of the items shown; {usual:.1%} is usual"
+            yield _reading(subject, coverage[key] < limit, message, coverage[key], limit)
 
 
 class OutcomeDrop(Configured):
-    """An experiment group's click rate is below that of the control group (R19).
+    """An experiment group's click rate is below that of the control group.
 
     Judged on the last whole day. "Cannot tell" says that a drop of ``drop`` may be there or not, and how many
     impressions would tell.
@@ -231,13 +232,13 @@ class OutcomeDrop(Configured):
         if control not in rates:
             return
         t = -student_quantile(self.false_alarms / max(len(rates) - 1, 1), BUCKETS - 1)
-        for group, found in rates.items():
+        for group, rate in rates.items():
             if group != control:
-                yield _compare(group, rates[control], found, self.drop, t, f"in {control}")
+                yield _compare(group, rates[control], rate, drop=self.drop, t=t, where=f"in {control}")
 
 
 class SegmentDrop(Configured):
-    """Cold users, or new items, are clicked less than on the days before (R22).
+    """Cold users, or new items, are clicked less than on the days before.
 
     Judged on the last whole day, and on the last two where one cannot tell, against up to seven days before.
 
@@ -256,30 +257,30 @@ class SegmentDrop(Configured):
     def read(self, now: float) -> Iterator[Reading]:
         """Judge cold users and new items."""
         last, before = _days(self.monitor, now)
-        if last is None or len(before) < 3:
-            yield Reading("cold users", "cannot tell", f"found {len(before)} whole days before; expected 3")
+        if last is None or len(before) < _MIN_DAYS:
+            yield _too_few_days("cold users", before)
             return
-        t = -student_quantile(self.false_alarms / 2, BUCKETS - 1)
-        for subject, by, label in (("cold users", "users", "cold"), ("new items", "items", "new")):
-            reading = self._judge(subject, by, label, [last], before, t)  # type: ignore[arg-type]
-            if reading.state == "cannot tell" and len(before) > 3:
-                reading = self._judge(subject, by, label, [last, before[-1]], before[:-1], t)  # type: ignore[arg-type]
+        for subject in _SEGMENTS:
+            reading = self._reading(subject, [last], before)
+            if reading.state == "cannot tell" and len(before) > _MIN_DAYS:
+                reading = self._reading(subject, [last, before[-1]], before[:-1])
             yield reading
 
-    def _judge(
-        self,
-        subject: str,
-        by: Literal["users", "items"],
-        label: str,
-        now: Sequence[Tally],
-        before: Sequence[Tally],
-        t: float,
-    ) -> Reading:
-        found, past = (self.monitor.rates(_merged(tallies), by).get(label) for tallies in (now, before))
-        if found is None or past is None:
+    def _reading(self, subject: str, now: Sequence[Counters], before: Sequence[Counters]) -> Reading:
+        by, label = _SEGMENTS[subject]
+        rates, usual = (self.monitor.rates(Counters.sum_of(days), by).get(label) for days in (now, before))
+        if rates is None or usual is None:
             return Reading(subject, "cannot tell", f"found no impressions of {subject}")
-        days = f"on the {len(before)} days before"
-        return _compare(subject, past, found, self.drop, t, days)
+        t = -student_quantile(self.false_alarms / len(_SEGMENTS), BUCKETS - 1)
+        where = f"on the {len(before)} days before"
+        return _compare(subject, usual, rates, drop=self.drop, t=t, where=where)
+
+
+#: The label by which outcomes are counted, and its value, of each segment.
+_SEGMENTS: Mapping[str, tuple[Literal["users", "items"], str]] = {
+    "cold users": ("users", "cold"),
+    "new items": ("items", "new"),
+}
 
 
 class FeatureTrouble(Configured):
@@ -291,7 +292,7 @@ class FeatureTrouble(Configured):
     rise : float, default 0.2
         By how much the share of missing values in the last hour may exceed that of all time.
     max_age : float, default 86,400
-        Seconds; R38.
+        Seconds.
     """
 
     name, every, raise_after, clear_after = "FeatureTrouble", 60.0, 2, 4
@@ -304,22 +305,19 @@ class FeatureTrouble(Configured):
         recent = self.monitor.figures(self.monitor.recent(now, 1800.0))["missing"]
         for name, usual in self.monitor.figures(self.monitor.total())["missing"].items():
             if name in recent:
+                limit = usual + self.rise
                 message = f"found {recent[name]:.0%} missing; {usual:.0%} so far"
-                bad = recent[name] > usual + self.rise
-                yield Reading(
-                    f"missing: {name}", "bad" if bad else "ok", message, recent[name], usual + self.rise
-                )
-        for key, value in self.monitor.gauges(now).items():
-            if key[0] == "recokit_feature_age_seconds":
-                message = f"found data {value / 3600:.1f} h old; expected at most {self.max_age / 3600:g} h"
-                yield Reading(
-                    f"age: {key[1]}", "bad" if value > self.max_age else "ok", message, value, self.max_age
-                )
+                yield _reading(f"missing: {name}", recent[name] > limit, message, recent[name], limit)
+        for stage, age in self.monitor.ages(now).items():
+            message = f"found data {age / 3600:.1f} h old; expected at most {self.max_age / 3600:g} h"
+            yield _reading(f"age: {stage}", age > self.max_age, message, age, self.max_age)
         report = self.monitor.drift()
-        for name in () if report is None else report.figures:
-            bad = name in report.drifted  # type: ignore[union-attr]
-            text = next((check.message for check in report.findings if check.subject == name), "")  # type: ignore[union-attr]
-            yield Reading(f"drift: {name}", "bad" if bad else "ok", text or "as in training")
+        if report is None:
+            return
+        messages = {check.subject: check.message for check in reversed(report.findings)}
+        for name in report.figures:
+            message = messages.get(name, "as in training")
+            yield Reading(f"drift: {name}", "bad" if name in messages else "ok", message)
 
 
 def standard_rules(monitors: Iterable[Monitor]) -> list[AlertRule]:
@@ -347,35 +345,35 @@ _RULES: Mapping[type, tuple[Any, ...]] = {
 }
 
 
-def _days(monitor: Monitor, now: float) -> tuple[Tally | None, list[Tally]]:
+def _days(monitor: Monitor, now: float) -> tuple[Counters | None, list[Counters]]:
     """Return the last whole day, and up to seven days with traffic before it."""
     yesterday = int(now // DAY) - 1
     days = monitor.days()
-    return days.get(yesterday), [tally for day, tally in days.items() if yesterday - 7 <= day < yesterday]
+    return days.get(yesterday), [
+        counters for day, counters in days.items() if yesterday - 7 <= day < yesterday
+    ]
 
 
-def _merged(tallies: Sequence[Tally]) -> Tally:
-    total = Tally()
-    for tally in tallies:
-        total.merge(tally)
-    return total
+def _reading(subject: str, bad: bool, message: str, value: float, limit: float) -> Reading:
+    return Reading(subject, "bad" if bad else "ok", message, value, limit)
 
 
-def _compare(subject: str, usual: Rates, found: Rates, drop: float, t: float, where: str) -> Reading:
+def _too_few_days(subject: str, before: Sequence[Counters]) -> Reading:
+    return Reading(subject, "cannot tell", f"found {len(before)} whole days before; expected {_MIN_DAYS}")
+
+
+def _compare(subject: str, usual: Rates, rates: Rates, *, drop: float, t: float, where: str) -> Reading:
     """Judge a click rate against another: bad if it is surely below, open if it may be below by ``drop``."""
-    change, error = difference((usual.ctr, usual.ctr_error), (found.ctr, found.ctr_error))
-    text = (
-        f"found a click rate of {found.ctr:.2%} in {found.impressions} impressions; {usual.ctr:.2%} {where}"
+    change, error = difference((usual.ctr, usual.ctr_error), (rates.ctr, rates.ctr_error))
+    message = (
+        f"found a click rate of {rates.ctr:.2%} in {rates.impressions} impressions; {usual.ctr:.2%} {where}"
     )
     if not np.isfinite(change) or not error > 0:
-        return Reading(subject, "cannot tell", f"{text}; too few clicks to compare")
+        return Reading(subject, "cannot tell", f"{message}; too few clicks to compare")
     low, high = change - t * error, change + t * error
-    message = f"{text}; a change of {change:+.1%} [{low:+.1%}, {high:+.1%}]"
-    if high < 0:
-        return Reading(subject, "bad", message, change, -drop)
-    if low > -drop:
-        return Reading(subject, "ok", message, change, -drop)
-    needed = found.impressions * (t * error / drop) ** 2
-    return Reading(
-        subject, "cannot tell", f"{message}; some {needed:.0f} impressions would tell", change, -drop
-    )
+    message += f"; a change of {change:+.1%} [{low:+.1%}, {high:+.1%}]"
+    if high < 0 or low > -drop:
+        return _reading(subject, high < 0, message, change, -drop)
+    needed = rates.impressions * (t * error / drop) ** 2
+    message += f"; some {needed:.0f} impressions would tell"
+    return Reading(subject, "cannot tell", message, change, -drop)

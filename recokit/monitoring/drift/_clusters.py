@@ -10,7 +10,7 @@ from recokit.typing import FloatArray, IntArray
 
 __all__ = ["Clusters"]
 
-#: Codes that are told apart, from -1 to one less than this many.
+#: Number of distinct codes, from -1 on.
 _CODES = 64
 
 
@@ -34,7 +34,7 @@ class _Sums:
 
 @dataclass(frozen=True)
 class Clusters:
-    """What is known of rows in groups; adds up over chunks whose groups are whole.
+    """Sums over rows in groups, which add up over chunks whose groups are whole.
 
     Rows of one group that are alike, such as a user's age on each candidate, tell as much as one row. Alike they may be
     in two ways: their codes have one mean, or one distribution (a user's shares of categories always sum to 1, but are
@@ -90,21 +90,23 @@ class Clusters:
         mean_within = max(sums.squares - sums.between, 0.0) / (n - groups)
         size = (n - self.squared_sizes / n) / (groups - 1)
         spread = mean_between + (size - 1) * mean_within
-        return float(np.clip((mean_between - mean_within) / spread, 0.0, 1.0)) if spread > 1e-12 * n else 0.0
+        if spread <= 1e-12 * n:
+            return 0.0
+        return float(np.clip((mean_between - mean_within) / spread, 0.0, 1.0))
 
-    def design_effect(self, least_alike: float = 0.0) -> float:
-        """Return by what the variance of a mean grows because rows come in groups (Kish); 1 for rows that stand alone.
+    def design_effect(self, min_alike: float = 0.0) -> float:
+        """Return the factor of a mean's variance because rows come in groups (Kish); 1 for rows that stand alone.
 
         Parameters
         ----------
-        least_alike : float, default 0
-            How alike rows are known to be: a sample that does not vary cannot tell.
+        min_alike : float, default 0
+            Lower bound of the correlation, such as that of a larger sample: one that does not vary cannot tell.
         """
         if self.groups >= self.rows:
             return 1.0
         if self.groups < 2:
             return max(self.rows, 1.0)
-        return 1.0 + (self.squared_sizes / self.rows - 1.0) * max(self.alike, least_alike)
+        return 1.0 + (self.squared_sizes / self.rows - 1.0) * max(self.alike, min_alike)
 
     def independent(self, weight: FloatArray) -> float:
         """Return how many independent rows weigh as much as these, by the design effect of weights and groups."""

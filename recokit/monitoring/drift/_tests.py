@@ -1,4 +1,4 @@
-"""What a DriftMonitor counts of a column, and the tests of those counts against the reference."""
+"""Counts of a column, and the tests of those counts against the reference profile."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from statistics import NormalDist
 import numpy as np
 
 from recokit._stats.stability import chance_of_index, stability_index
+from recokit._utils.options import check_options, share
 from recokit.data.validation.report import Status
-from recokit.errors import ConfigurationError
 from recokit.monitoring.drift._clusters import Clusters
-from recokit.monitoring.drift.profile import MOST_LABELS, Batch, CategoryProfile, NumberProfile
+from recokit.monitoring.drift.profile import MAX_LABELS, Batch, CategoryProfile, NumberProfile
 from recokit.typing import AnyArray, FloatArray
 
 __all__ = ["TESTS", "Counts", "DriftLimits", "Test", "count_label", "count_number", "mean_shift", "psi"]
@@ -27,14 +27,14 @@ class DriftLimits:
     Parameters
     ----------
     mean_shift : float
-        Standard deviations of training by which a mean may move; R2.
+        Standard deviations of training by which a mean may move.
     warn_psi, fail_psi : float
         Population stability index; 0.1 and 0.25 are the customary limits for large samples. For a small one, the
         limit is what chance gives it.
     warn_missing, fail_missing : float
         Change of the share of missing values.
     warn_new, fail_new : float
-        Share of labels that training did not see, beyond what it lets expect.
+        Share of labels that training did not have, beyond the share to be expected.
     collapse : float
         A mode has collapsed below this part of its share.
     false_alarms : float
@@ -55,8 +55,7 @@ class DriftLimits:
     min_rows: float = 50.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.false_alarms < 1:
-            raise ConfigurationError(f"found false_alarms={self.false_alarms}; expected a share in (0, 1)")
+        check_options(self, {"false_alarms": share})
 
 
 class Counts:
@@ -67,7 +66,7 @@ class Counts:
         self.bins = np.zeros(len(reference.shares))
         self.known = self.missing = self.squared = 0.0
         self.moved = self.moved_squared = self.low = 0.0
-        self.least, self.most = np.inf, -np.inf
+        self.min, self.max = np.inf, -np.inf
         self.new: dict[str, float] = {}
         self.clusters = Clusters()
 
@@ -88,11 +87,8 @@ def count_number(counts: Counts, reference: NumberProfile, values: FloatArray, b
     bins = np.searchsorted(reference.edges, value, side="left")
     counts.bins += np.bincount(bins, weights=weight, minlength=len(counts.bins))
     _count_rows(counts, known, batch)
-    if len(value):
-        counts.least, counts.most = (
-            min(counts.least, float(value.min())),
-            max(counts.most, float(value.max())),
-        )
+    counts.min = min(counts.min, float(value.min(initial=np.inf)))
+    counts.max = max(counts.max, float(value.max(initial=-np.inf)))
     if np.isfinite(reference.mean):
         counts.moved += float((weight * (value - reference.mean)).sum())
         counts.moved_squared += float((weight * (value - reference.mean) ** 2).sum())
@@ -120,14 +116,14 @@ def count_label(counts: Counts, reference: CategoryProfile, values: AnyArray, ba
     counts.bins += np.bincount(bin_of, weights=by_label, minlength=len(counts.bins))
     _count_rows(counts, known, batch)
     code = np.full(len(values), -1)
-    code[known] = np.minimum(bin_of, MOST_LABELS)[at]
+    code[known] = np.minimum(bin_of, MAX_LABELS)[at]
     counts.clusters = counts.clusters.plus(Clusters.of(code, batch.group))
 
 
 def _count_rows(counts: Counts, known: AnyArray, batch: Batch) -> None:
-    here = float(batch.weight[known].sum())
-    counts.known += here
-    counts.missing += float(batch.weight.sum()) - here
+    known_weight = float(batch.weight[known].sum())
+    counts.known += known_weight
+    counts.missing += float(batch.weight.sum()) - known_weight
     counts.squared += float((batch.weight**2).sum())
 
 
@@ -169,7 +165,7 @@ def _mean(reference: _Reference, counts: Counts, limits: DriftLimits, z: float) 
 
 
 def psi(reference: _Reference, counts: Counts, z: float) -> tuple[float, float]:
-    """Return the index of the known values, and what chance gives it at most."""
+    """Return the index of the known values, and its limit by chance."""
     then, now = _known_rows(reference, counts)
     if len(counts.bins) < 2 or now < 1 or then < 1:
         return float("nan"), float("nan")
@@ -178,14 +174,14 @@ def psi(reference: _Reference, counts: Counts, z: float) -> tuple[float, float]:
 
 
 def _stable(reference: _Reference, counts: Counts, limits: DriftLimits, z: float) -> _Verdict:
-    found, chance = psi(reference, counts, z)
-    if not np.isfinite(found) or min(_known_rows(reference, counts)) < limits.min_rows:
+    index, chance = psi(reference, counts, z)
+    if not np.isfinite(index) or min(_known_rows(reference, counts)) < limits.min_rows:
         return None
-    if found <= max(limits.warn_psi, chance):
+    if index <= max(limits.warn_psi, chance):
         return _PASS
     return (
-        "fail" if found > max(limits.fail_psi, chance) else "warn",
-        f"the distribution changed: PSI {found:.3f} (by chance at most {chance:.3f})",
+        "fail" if index > max(limits.fail_psi, chance) else "warn",
+        f"the distribution changed: PSI {index:.3f} (by chance at most {chance:.3f})",
         f"at most {limits.warn_psi:g}",
         "compare the values with those of training; if the change is real, train again",
     )
@@ -193,15 +189,15 @@ def _stable(reference: _Reference, counts: Counts, limits: DriftLimits, z: float
 
 def _missing(reference: _Reference, counts: Counts, limits: DriftLimits, z: float) -> _Verdict:
     then, now = max(reference.n, 1.0), max(counts.independent, 1.0)
-    share = counts.missing / max(counts.total, 1e-300)
-    pooled = (reference.missing * then + share * now + 0.5) / (then + now + 1)
-    change = share - reference.missing
+    missing = counts.missing / max(counts.total, 1e-300)
+    pooled = (reference.missing * then + missing * now + 0.5) / (then + now + 1)
+    change = missing - reference.missing
     chance = z * np.sqrt(pooled * (1 - pooled) * (1 / then + 1 / now)) + z**2 / (2 * now)
     if abs(change) <= max(limits.warn_missing, chance):
         return _PASS
     return (
         "fail" if abs(change) > limits.fail_missing else "warn",
-        f"{share:.1%} of the values are missing, {reference.missing:.1%} in training",
+        f"{missing:.1%} of the values are missing, {reference.missing:.1%} in training",
         f"a change of at most {limits.warn_missing:.0%}",
         "is a join or a feed failing?",
     )
@@ -209,7 +205,7 @@ def _missing(reference: _Reference, counts: Counts, limits: DriftLimits, z: floa
 
 def _constant(reference: _Reference, counts: Counts, limits: DriftLimits, z: float) -> _Verdict:
     if isinstance(reference, NumberProfile):
-        top, same = reference.top, counts.least == counts.most
+        top, same = reference.top, counts.min == counts.max
     else:
         top, same = float(reference.shares.max(initial=0.0)), bool((counts.bins > 0).sum() == 1)
         same &= len(counts.new) <= 1 and counts.bins[-1] == sum(counts.new.values())
@@ -217,12 +213,11 @@ def _constant(reference: _Reference, counts: Counts, limits: DriftLimits, z: flo
         return None
     then, now = _known_rows(reference, counts)
     other = (1 - top) * then
-    rare = max(other - z * np.sqrt(other), 0.0) / max(
-        then, 1.0
-    )  # other values may be rarer than training had it
+    # Other values may be rarer than the sample of training had them.
+    rare = max(other - z * np.sqrt(other), 0.0) / max(then, 1.0)
     if not same or now * np.log1p(-rare) > np.log(1 - NormalDist().cdf(z)):
         return _PASS
-    value = f" ({counts.least:.6g})" if isinstance(reference, NumberProfile) else ""
+    value = f" ({counts.min:.6g})" if isinstance(reference, NumberProfile) else ""
     return "fail", f"all values are the same{value}", "values that vary", "is a default served?"
 
 
@@ -231,12 +226,12 @@ def _modes(reference: _Reference, counts: Counts, limits: DriftLimits, z: float)
         return None
     now = max(_known_rows(reference, counts)[1], 1.0)
     low = counts.low / counts.known
-    for name, before, share in (("lower", reference.low, low), ("upper", 1 - reference.low, 1 - low)):
+    for name, before, after in (("lower", reference.low, low), ("upper", 1 - reference.low, 1 - low)):
         chance = z * np.sqrt(before * (1 - before) * (1 / now + 1 / max(reference.n, 1.0)))
-        if share < limits.collapse * before and before - share > chance:
+        if after < limits.collapse * before and before - after > chance:
             return (
                 "fail",
-                f"the {name} of two modes has {share:.1%} of the values, {before:.1%} in training",
+                f"the {name} of two modes has {after:.1%} of the values, {before:.1%} in training",
                 "both modes",
                 f"values on one side of {reference.split:.6g} no longer come: did a source or a branch stop?",
             )
@@ -247,15 +242,15 @@ def _new_labels(reference: _Reference, counts: Counts, limits: DriftLimits, z: f
     if isinstance(reference, NumberProfile) or not counts.known:
         return None
     now = max(_known_rows(reference, counts)[1], 1.0)
-    share = sum(counts.new.values()) / counts.known
+    new = sum(counts.new.values()) / counts.known
     usual = min((reference.once + 1) / max(reference.n, 1.0), 1.0)
     chance = z * np.sqrt(usual * (1 - usual) / now) + z**2 / now
-    if share - usual <= max(limits.warn_new, chance):
+    if new - usual <= max(limits.warn_new, chance):
         return _PASS
     worst = sorted(counts.new, key=lambda label: -counts.new[label])[:5]
     return (
-        "fail" if share - usual > limits.fail_new else "warn",
-        f"{share:.2%} of the labels are new: {', '.join(map(repr, worst))}",
+        "fail" if new - usual > limits.fail_new else "warn",
+        f"{new:.2%} of the labels are new: {', '.join(map(repr, worst))}",
         f"at most {usual + limits.warn_new:.2%}",
         "has a label been renamed or misspelt? if it is real, train again",
     )
@@ -267,5 +262,5 @@ TESTS: tuple[tuple[str, str, Test], ...] = (
     ("drift.missing", "values missing as in training", _missing),
     ("drift.constant", "values that vary", _constant),
     ("drift.modes", "both modes of bimodal columns", _modes),
-    ("drift.new_labels", "labels that training saw", _new_labels),
+    ("drift.new_labels", "labels that training had", _new_labels),
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
+from recokit._utils.report import json_ready
 from recokit.data.validation.report import Check, CheckReport
 from recokit.monitoring.drift._tests import (
     TESTS,
@@ -20,7 +21,7 @@ from recokit.monitoring.drift._tests import (
     mean_shift,
     psi,
 )
-from recokit.monitoring.drift.profile import NumberProfile, ReferenceProfile, read_batch
+from recokit.monitoring.drift.profile import CategoryProfile, NumberProfile, ReferenceProfile, read_batch
 from recokit.typing import AnyArray
 
 __all__ = ["DriftLimits", "DriftMonitor", "DriftReport"]
@@ -30,7 +31,7 @@ _LIMITS = DriftLimits()
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DriftReport(CheckReport):
-    """What :class:`DriftMonitor` found: a check for each column that moved, one for all where none did.
+    """A check for each column that moved since training, one for all where none did.
 
     Parameters
     ----------
@@ -53,17 +54,11 @@ class DriftReport(CheckReport):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON; unknown figures are None."""
-        figures = {
-            name: {key: float(value) if np.isfinite(value) else None for key, value in of.items()}
-            for name, of in self.figures.items()
-        }
-        return {**super().to_dict(), "observed_rows": self.rows, "figures": figures}
+        return {**super().to_dict(), "observed_rows": self.rows, "figures": json_ready(self.figures)}
 
 
 class DriftMonitor:
-    """Compare what is served with what was trained on.
-
-    Counts only are kept: memory does not grow with rows.
+    """Compare served features with those of training, in counts: memory does not grow with rows.
 
     Parameters
     ----------
@@ -127,9 +122,9 @@ class DriftMonitor:
         if not len(batch):
             return
         self._rows += len(batch)
-        given = {*batch.numbers, *batch.labels}
-        self._absent |= set(self.profile.names) - given
-        self._unknown |= given - set(self.profile.names)
+        served = {*batch.numbers, *batch.labels}
+        self._absent |= set(self.profile.names) - served
+        self._unknown |= served - set(self.profile.names)
         for name, number in self.profile.numbers.items():
             if name in batch.numbers:
                 count_number(self._counts[name], number, batch.numbers[name], batch)
@@ -140,7 +135,7 @@ class DriftMonitor:
                 count_label(self._counts[name], label, batch.labels[name], batch)
 
     def report(self) -> DriftReport:
-        """Return what moved so far.
+        """Return the tests of all rows so far.
 
         Returns
         -------
@@ -149,8 +144,8 @@ class DriftMonitor:
             ``drift.modes`` and ``drift.new_labels``.
         """
         checks: list[Check] = [self._columns()]
-        for name, what, test in TESTS:
-            checks += self._run(name, what, test)
+        for name, expected, test in TESTS:
+            checks += self._run(name, expected, test)
         figures = {name: self._figures(name) for name in self._counts}
         title = f"Drift of {self._rows:,} rows against {self.profile.rows:,} of training"
         return DriftReport(title, tuple(checks), self._rows, figures)
@@ -177,35 +172,42 @@ class DriftMonitor:
             return Check(name, "warn", message, expected, "make a new profile", subject=min(self._unknown))
         return Check(name, "pass", f"all {len(self.profile.names)} columns are there", expected)
 
-    def _run(self, name: str, what: str, test: Test) -> Iterable[Check]:
-        able = [c for c in self.profile.names if self._counts[c].independent >= self.limits.min_rows]
-        found: list[Check] = []
-        n_columns = len(self.profile.names)
-        judged = 0
-        z = NormalDist().inv_cdf(1 - self.limits.false_alarms / max(n_columns, 1))
-        for column in able:
-            reference = self.profile.numbers.get(column) or self.profile.labels[column]
-            verdict = test(reference, self._counts[column], self.limits, z)
-            if verdict is None:
-                continue
-            judged += 1
-            status, message, expected, hint = verdict
-            if status != "pass":
-                evidence = self._figures(column)
-                shown = {key: value for key, value in evidence.items() if np.isfinite(value)}
-                found.append(
-                    Check(name, status, f"{column}: {message}", expected, hint, column, evidence=shown)
-                )
-        if found:
-            return found
-        if not judged:
-            return [Check(name, "not checked", "no column with enough rows to tell", what)]
-        return [Check(name, "pass", f"none of {judged} columns moved", what)]
+    def _run(self, name: str, expected: str, test: Test) -> list[Check]:
+        """Return the findings of a test, or one check where it finds nothing."""
+        columns = self.profile.names
+        z = NormalDist().inv_cdf(1 - self.limits.false_alarms / max(len(columns), 1))
+        verdicts = {
+            column: test(self._reference(column), self._counts[column], self.limits, z)
+            for column in columns
+            if self._counts[column].independent >= self.limits.min_rows
+        }
+        known = {column: verdict for column, verdict in verdicts.items() if verdict is not None}
+        findings = [
+            Check(
+                name,
+                status,
+                f"{column}: {message}",
+                expected=wanted,
+                hint=hint,
+                subject=column,
+                evidence={key: value for key, value in self._figures(column).items() if np.isfinite(value)},
+            )
+            for column, (status, message, wanted, hint) in known.items()
+            if status != "pass"
+        ]
+        if findings:
+            return findings
+        if not known:
+            return [Check(name, "not checked", "no column with enough rows to tell", expected)]
+        return [Check(name, "pass", f"none of {len(known)} columns moved", expected)]
+
+    def _reference(self, column: str) -> NumberProfile | CategoryProfile:
+        return self.profile.numbers.get(column) or self.profile.labels[column]
 
     def _figures(self, column: str) -> dict[str, float]:
         counts = self._counts[column]
         figures = {"rows": counts.independent, "missing": counts.missing / max(counts.total, 1e-300)}
-        reference = self.profile.numbers.get(column) or self.profile.labels[column]
+        reference = self._reference(column)
         if isinstance(reference, NumberProfile):
             figures["mean_shift"] = mean_shift(reference, counts)
         else:

@@ -1,4 +1,4 @@
-"""ReferenceProfile: what features looked like in training, in little space."""
+"""ReferenceProfile: the distributions of features in training, in little space."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from recokit._kernels.segments import offsets_to_rows
 from recokit._stats.stability import quantile_edges
 from recokit.data import Candidates, Dataset, RankingData, Table
+from recokit.data.times import DAY
 from recokit.errors import DataError, did_you_mean
 from recokit.monitoring.drift._clusters import Clusters
 from recokit.typing import AnyArray, FloatArray, IntArray
@@ -20,12 +21,12 @@ __all__ = ["Batch", "CategoryProfile", "NumberProfile", "ReferenceProfile", "rea
 #: Quantile bins of a number; with fewer rows there are fewer, so that each holds ten rows of the reference.
 BINS = 10
 _ROWS_PER_BIN = 10
-#: Labels that are told apart; rarer ones share a bin.
-MOST_LABELS = 50
+#: Labels with a bin of their own; rarer ones share one.
+MAX_LABELS = 50
 #: Share of the variance that two modes must explain: a uniform distribution has 0.75, a normal one 0.64.
 _TWO_MODES = 0.85
 #: Each mode holds at least this share.
-_LEAST_MODE = 0.1
+_MIN_MODE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +111,7 @@ def _text(values: AnyArray) -> AnyArray:
 def _log_columns(data: Dataset) -> dict[str, AnyArray]:
     log = data.interactions
     columns: dict[str, AnyArray] = {"event": np.array(log.event_names, str)[log.event]}
-    columns |= {"weight": log.weight, "hour": log.timestamp % 86_400 / 3600}
+    columns |= {"weight": log.weight, "hour": log.timestamp % DAY / 3600}
     if np.isfinite(log.value).any():
         columns["value"] = log.value
     for entity, table, code in (("user", data.users, log.user), ("item", data.items, log.item)):
@@ -171,7 +172,7 @@ class CategoryProfile:
     Parameters
     ----------
     labels : tuple of str
-        All labels seen, the most frequent first; the first 50 have a bin of their own.
+        All labels, the most frequent first; the first 50 have a bin of their own.
     shares : ndarray of float64, shape (B,)
         Share of each bin among the known values; the last is of all rarer labels.
     n : float
@@ -179,7 +180,7 @@ class CategoryProfile:
     missing : float
         Share of missing values.
     once : float
-        Labels seen in one group only: by Good and Turing, as many are to be expected new in as many rows again.
+        Labels of one group only: by Good and Turing, as many are to be expected new in as many rows again.
     alike : float
         How alike the rows of one group are, 0 to 1.
     """
@@ -194,7 +195,7 @@ class CategoryProfile:
 
 @dataclass(frozen=True, eq=False)
 class ReferenceProfile:
-    """What features looked like in training; saved with the model by :func:`~recokit.data.save_state`.
+    """Distributions of features in training; saved with the model by :func:`~recokit.data.save_state`.
 
     Parameters
     ----------
@@ -256,9 +257,18 @@ def _number(values: FloatArray, batch: Batch) -> NumberProfile:
     total = weight.sum()
     missing = 1.0 - total / max(batch.weight.sum(), 1e-300)
     if not len(value):
-        n = Clusters.of(np.zeros(len(values), np.int64), batch.group).independent(batch.weight)
-        nan = float("nan")
-        return NumberProfile(np.zeros(0), np.ones(1), n, nan, nan, float(missing), 0.0, nan, nan)
+        clusters = Clusters.of(np.zeros(len(values), np.int64), batch.group)
+        return NumberProfile(
+            edges=np.zeros(0),
+            shares=np.ones(1),
+            n=clusters.independent(batch.weight),
+            mean=np.nan,
+            std=np.nan,
+            missing=float(missing),
+            top=0.0,
+            split=np.nan,
+            low=np.nan,
+        )
     order = np.argsort(value, kind="stable")
     ordered, cumulative = value[order], np.cumsum(weight[order])
     edges = quantile_edges(value, weight, int(np.clip(len(value) // _ROWS_PER_BIN, 2, BINS)))
@@ -275,23 +285,30 @@ def _number(values: FloatArray, batch: Batch) -> NumberProfile:
     code = np.full(len(values), len(shares))
     code[known] = bins
     clusters = Clusters.of(code, batch.group)
-    n, top = clusters.independent(batch.weight), float(by_value.max() / total)
-    return NumberProfile(edges, shares, n, mean, std, float(missing), top, split, low, clusters.alike)
+    return NumberProfile(
+        edges=edges,
+        shares=shares,
+        n=clusters.independent(batch.weight),
+        mean=mean,
+        std=std,
+        missing=float(missing),
+        top=float(by_value.max() / total),
+        split=split,
+        low=low,
+        alike=clusters.alike,
+    )
 
 
 def _modes(ordered: FloatArray, cumulative: FloatArray) -> tuple[float, float]:
     """Return where two modes part and the lower one's share; NaN unless they explain most of the variance."""
-    weight = np.diff(cumulative, prepend=0.0)
-    total = cumulative[-1]
+    weight, total = np.diff(cumulative, prepend=0.0), cumulative[-1]
     sums = np.cumsum(weight * ordered)
     mean = sums[-1] / total
     variance = (weight * (ordered - mean) ** 2).sum() / total
     cuts = np.flatnonzero(np.diff(ordered) > 0)
     share = cumulative[cuts] / total
-    cuts, share = (
-        cuts[(share >= _LEAST_MODE) & (share <= 1 - _LEAST_MODE)],
-        share[(share >= _LEAST_MODE) & (share <= 1 - _LEAST_MODE)],
-    )
+    large = (share >= _MIN_MODE) & (share <= 1 - _MIN_MODE)
+    cuts, share = cuts[large], share[large]
     if not len(cuts) or variance <= 0:
         return float("nan"), float("nan")
     lower = sums[cuts] / cumulative[cuts]
@@ -311,16 +328,21 @@ def _category(values: AnyArray, batch: Batch) -> CategoryProfile:
     distinct, code = np.unique(values[known], return_inverse=True)
     counts = np.bincount(code, weights=batch.weight[known], minlength=len(distinct))
     order = np.argsort(-counts, kind="stable")
-    shares = np.zeros(min(len(distinct), MOST_LABELS) + 1)
-    shares[:-1] = counts[order[:MOST_LABELS]]
-    shares[-1] = counts[order[MOST_LABELS:]].sum()
+    shares = np.zeros(min(len(distinct), MAX_LABELS) + 1)
+    shares[:-1] = counts[order[:MAX_LABELS]]
+    shares[-1] = counts[order[MAX_LABELS:]].sum()
     rank = np.empty(len(distinct), np.int64)
     rank[order] = np.arange(len(distinct))
     bins = np.full(len(values), -1)
-    bins[known] = np.minimum(rank[code], MOST_LABELS)
+    bins[known] = np.minimum(rank[code], MAX_LABELS)
     seen = np.unique(np.stack([code, batch.group[known]]), axis=1)[0]
     once = float((np.bincount(seen, minlength=len(distinct)) == 1).sum())
     clusters = Clusters.of(bins, batch.group)
-    n = clusters.independent(batch.weight)
-    labels = tuple(str(label) for label in distinct[order].tolist())
-    return CategoryProfile(labels, shares / max(total, 1e-300), n, missing, once, clusters.alike)
+    return CategoryProfile(
+        labels=tuple(str(label) for label in distinct[order].tolist()),
+        shares=shares / max(total, 1e-300),
+        n=clusters.independent(batch.weight),
+        missing=missing,
+        once=once,
+        alike=clusters.alike,
+    )

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from recokit._kernels.membership import locate_sorted
+from recokit._utils.options import at_least, between, require, whole
+from recokit._utils.report import json_ready
 from recokit.data import Candidates, Dataset, Requests
 from recokit.data.validation.report import Check, CheckReport, Status
-from recokit.errors import ConfigurationError, DataError
+from recokit.errors import DataError
 from recokit.monitoring.feature_log.log import FeatureLog
 from recokit.monitoring.feature_log.requests import LoggedRequests
-from recokit.protocols import Role, Runnable
+from recokit.protocols import Role, Runnable, traits_of
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["SkewReport", "skew"]
@@ -31,7 +33,7 @@ _UNIT_SHARE = 0.95
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SkewReport(CheckReport):
-    """What :func:`skew` found: a check for each feature that differs, one for all where none does.
+    """A check for each feature that serving computed otherwise, one for all where none differs.
 
     Parameters
     ----------
@@ -55,11 +57,7 @@ class SkewReport(CheckReport):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON; unknown figures are None."""
-        figures = {
-            name: {key: float(value) if np.isfinite(value) else None for key, value in of.items()}
-            for name, of in self.figures.items()
-        }
-        return {**super().to_dict(), "rows": self.rows, "figures": figures}
+        return {**super().to_dict(), "rows": self.rows, "figures": json_ready(self.figures)}
 
 
 def skew(
@@ -125,29 +123,29 @@ def skew(
     >>> print(skew(log, pipeline, data)["skew.values"])
     ok   skew.values: none of 8 features differs
     """
-    if not 0 <= tolerance < 1 or not 0 <= warn <= fail <= 1 or max_requests < 1:
-        raise ConfigurationError(
-            f"found tolerance={tolerance}, warn={warn}, fail={fail}, max_requests={max_requests}; expected a "
-            "tolerance from 0 to 1, 0 <= warn <= fail <= 1, and at least one request"
-        )
+    require(between(0, 1, open_high=True), tolerance=tolerance)
+    require(between(0, 1), warn=warn, fail=fail)
+    require(at_least(warn), fail=fail)
+    require(whole(1), max_requests=max_requests)
     logged = log if isinstance(log, LoggedRequests) else FeatureLog.load(_path(log))
-    n_all = len(logged)
-    if not n_all:
+    n_logged = len(logged)
+    if not n_logged:
         raise DataError("found no requests in the log; expected at least one")
-    if n_all > max_requests:
+    if n_logged > max_requests:
         # Impression ids are hashes: the smallest are a sample.
         logged = logged.take(np.sort(np.argsort(logged.impression, kind="stable")[:max_requests]))
-    now = _computed_again(logged, pipeline, dataset)
-    compared = _Compared.of(logged, now, pipeline, tolerance)
+    again = _compute_again(logged, pipeline, dataset)
+    compared = _Compared.of(logged, again, pipeline, tolerance)
     checks = (
         *compared.values(warn, fail),
         *compared.missing(warn, fail),
-        _columns(logged, now),
-        _found(now),
+        _columns(logged, again),
+        _candidates(again),
         _models(logged, pipeline),
     )
-    title = f"Skew of {len(logged):,} requests" + (f", sampled of {n_all:,}" if n_all > len(logged) else "")
-    return SkewReport(title, checks, int(now.found.sum()), compared.figures())
+    sampled = f", sampled of {n_logged:,}" if n_logged > len(logged) else ""
+    title = f"Skew of {len(logged):,} requests{sampled}"
+    return SkewReport(title, checks, int(again.found.sum()), compared.figures())
 
 
 def _path(log: FeatureLog | str | os.PathLike[str]) -> Path:
@@ -163,27 +161,27 @@ class _Again:
     found: BoolArray
 
 
-def _computed_again(logged: LoggedRequests, pipeline: Runnable, dataset: Dataset) -> _Again:
+def _compute_again(logged: LoggedRequests, pipeline: Runnable, dataset: Dataset) -> _Again:
     replay = pipeline.with_events(dataset)
     hydrated = {
-        name for node in replay if node.role is Role.HYDRATOR for name in getattr(node.stage, "provides", ())
+        name for node in replay if node.role is Role.HYDRATOR for name in traits_of(node.stage).provides
     }
-    blocks, founds = [], []
+    blocks, found = [], []
     names: tuple[str, ...] = ()
     for start in range(0, len(logged), _CHUNK):
         part = logged.take(np.arange(start, min(start + _CHUNK, len(logged))))
         batch = replay.candidates(_requests(part, pipeline, hydrated))
-        position, found = _located(part, batch, pipeline)
-        block = np.full((len(found), len(batch.feature_names)), np.nan, np.float32)
-        block[found] = batch.features[position[found]]
+        position, there = _locate(part, batch, pipeline)
+        block = np.full((len(there), len(batch.feature_names)), np.nan, np.float32)
+        block[there] = batch.features[position[there]]
         blocks.append(block)
-        founds.append(found)
+        found.append(there)
         names = batch.feature_names
-    return _Again(np.concatenate(blocks), names, np.concatenate(founds))
+    return _Again(np.concatenate(blocks), names, np.concatenate(found))
 
 
 def _requests(part: LoggedRequests, pipeline: Runnable, hydrated: set[str]) -> Requests:
-    """Return the requests again, with what their callers gave."""
+    """Return the requests again, with the context and lists of their callers."""
     given = part.given.tolist()
     names = sorted({name for one in given for name in one["context"]} - hydrated)
     context = {name: [one["context"].get(name) for one in given] for name in names}
@@ -194,7 +192,7 @@ def _requests(part: LoggedRequests, pipeline: Runnable, hydrated: set[str]) -> R
     return replace(requests, k=part.k, seed=part.seed)
 
 
-def _located(part: LoggedRequests, batch: Candidates, pipeline: Runnable) -> tuple[IntArray, BoolArray]:
+def _locate(part: LoggedRequests, batch: Candidates, pipeline: Runnable) -> tuple[IntArray, BoolArray]:
     """Return where each logged candidate is in a batch, and whether it is."""
     ids = pipeline.schema.item_ids
     width = len(ids) + 1
@@ -203,6 +201,15 @@ def _located(part: LoggedRequests, batch: Candidates, pipeline: Runnable) -> tup
     item = ids.encode(part.item)
     position, found = locate_sorted(key[order], part.row * width + item)
     return order[np.minimum(position, max(len(order) - 1, 0))] if len(order) else position, found & (item > 0)
+
+
+class _Test(NamedTuple):
+    """A comparison of columns: its verdict is the share of bad rows, a message and a hint."""
+
+    name: str
+    finding: str
+    expected: str
+    verdict: Callable[[int], tuple[float, str, str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +236,7 @@ class _Compared:
         return {name: self._figures(column) for column, name in enumerate(self.names)}
 
     def values(self, warn: float, fail: float) -> Iterator[Check]:
-        what = f"equal to {self.tolerance:g} in all but {warn:.1%} of the rows"
+        expected = f"equal to {self.tolerance:g} in all but {warn:.1%} of the rows"
 
         def verdict(column: int) -> tuple[float, str, str]:
             served, now = self._both(column)
@@ -242,11 +249,10 @@ class _Compared:
             )
             return share, message + _multiple(served[different], now[different]), _HINT
 
-        return self._judge("skew.values", "differs", what, verdict, warn, fail)
+        test = _Test("skew.values", "differs", expected, verdict)
+        return self._run(test, warn, fail)
 
     def missing(self, warn: float, fail: float) -> Iterator[Check]:
-        what = "missing on both sides or on none"
-
         def verdict(column: int) -> tuple[float, str, str]:
             gone_served, gone_now = self._missing(column)
             n = len(gone_served)
@@ -258,29 +264,35 @@ class _Compared:
             )
             return share, message, "is a table, a store or a default other than in training?"
 
-        return self._judge("skew.missing", "is missing on one side", what, verdict, warn, fail)
+        expected = "missing on both sides or on none"
+        test = _Test("skew.missing", "is missing on one side", expected, verdict)
+        return self._run(test, warn, fail)
 
-    def _judge(
-        self, name: str, does: str, expected: str, verdict: Any, warn: float, fail: float
-    ) -> Iterator[Check]:
-        judged = [column for column in range(len(self.names)) if self.able[:, column].any()]
-        if not judged:
-            yield Check(name, "not checked", "no candidate could be computed again", expected)
+    def _run(self, test: _Test, warn: float, fail: float) -> Iterator[Check]:
+        columns = [column for column in range(len(self.names)) if self.able[:, column].any()]
+        if not columns:
+            yield Check(test.name, "not checked", "no candidate could be computed again", test.expected)
             return
         clean = True
-        for column in judged:
-            share, message, hint = verdict(column)
+        for column in columns:
+            share, message, hint = test.verdict(column)
             if share <= warn:
                 continue
             clean = False
-            feature = self.names[column]
             status: Status = "fail" if share > fail else "warn"
-            rows = self._rows(column, name)
             yield Check(
-                name, status, f"{feature} {message}", expected, hint, feature, rows, self._figures(column)
+                test.name,
+                status,
+                f"{self.names[column]} {message}",
+                expected=test.expected,
+                hint=hint,
+                subject=self.names[column],
+                rows=self._rows(column, test.name),
+                evidence=self._figures(column),
             )
         if clean:
-            yield Check(name, "pass", f"none of {len(judged)} features {does}", expected)
+            message = f"none of {len(columns)} features {test.finding}"
+            yield Check(test.name, "pass", message, test.expected)
 
     def _both(self, column: int) -> tuple[FloatArray, FloatArray]:
         """Return both values of the rows that have both."""
@@ -346,26 +358,27 @@ def _multiple(served: FloatArray, now: FloatArray) -> str:
 def _as_of_names(pipeline: Runnable) -> set[str]:
     """Return the features that depend on events and tables as of the request alone, whatever model served."""
     nodes = [node for node in pipeline if node.role is Role.FEATURIZER]
-    names = {name for node in nodes if getattr(node.stage, "as_of", False) for name in node.stage.names}
+    names = {name for node in nodes if traits_of(node.stage).as_of for name in node.stage.names}
     sources = [node.leaf for node in pipeline if node.role is Role.SOURCE]
     return names - {f"{source}_{part}" for source in sources for part in ("rank", "score")} - {"source_count"}
 
 
 def _columns(logged: LoggedRequests, again: _Again) -> Check:
     name, expected = "skew.columns", "the same features when served and now"
-    gone = [one for one in logged.feature_names if one not in again.names]
-    new = [one for one in again.names if one not in logged.feature_names]
+    gone = [feature for feature in logged.feature_names if feature not in again.names]
+    new = [feature for feature in again.names if feature not in logged.feature_names]
     if gone:
         message = f"found no {', '.join(gone)} in the pipeline, which were served"
         hint = "give the pipeline that served, or train on the features that are logged"
-        return Check(name, "fail", message, expected, hint, gone[0])
+        return Check(name, "fail", message, expected, hint, subject=gone[0])
     if new:
         message = f"found {', '.join(new)} in the pipeline, which were not served"
-        return Check(name, "warn", message, expected, "serve them before they are trained on", new[0])
+        hint = "serve them before they are trained on"
+        return Check(name, "warn", message, expected, hint, subject=new[0])
     return Check(name, "pass", f"all {len(again.names)} features are on both sides", expected)
 
 
-def _found(again: _Again) -> Check:
+def _candidates(again: _Again) -> Check:
     name, expected = "skew.candidates", "most logged candidates found again"
     n, found = len(again.found), int(again.found.sum())
     message = f"{found:,} of {n:,} logged candidates are found again and compared"

@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 
-from recokit.errors import ConfigurationError
+from recokit._utils.options import check_options, whole
 from recokit.protocols import Observer
 from recokit.trace import Trace
 
@@ -55,9 +55,8 @@ class Background:
     """
 
     def __init__(self, observer: Observer, *, capacity: int = 1000) -> None:
-        if capacity < 1:
-            raise ConfigurationError(f"found capacity={capacity}; expected at least 1")
         self.observer, self.capacity = observer, capacity
+        check_options(self, {"capacity": whole(1)})
         self.seen = self.dropped = self.errors = 0
         self._queue: queue.Queue[Trace | None] = queue.Queue(capacity)
         self._thread: threading.Thread | None = None
@@ -70,7 +69,7 @@ class Background:
 
     @property
     def wants_ranked(self) -> bool:
-        """What the other observer wants."""
+        """Whether the other observer wants the ranked candidates."""
         return bool(getattr(self.observer, "wants_ranked", False))
 
     def observe(self, trace: Trace) -> None:

@@ -1,4 +1,4 @@
-"""A Grafana dashboard of what monitors count."""
+"""A Grafana dashboard of the metrics of monitors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WIDTH, _HEIGHT, _COLUMNS = 8, 8, 24
 
 @dataclass(frozen=True)
 class _Panel:
-    """A graph: title, what it tells, unit of Grafana, and pairs of a legend and a query."""
+    """A graph: title, description, unit of Grafana, and pairs of a legend and a query."""
 
     title: str
     text: str

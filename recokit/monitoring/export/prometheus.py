@@ -1,4 +1,4 @@
-"""Prometheus: what the monitors counted, for a scraper."""
+"""Prometheus: the counts of monitors, for a scraper."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from recokit.errors import ConfigurationError
-from recokit.monitoring.counters import Metric, Tally
+from recokit.monitoring.counters import Counters, MetricSpec
 from recokit.monitoring.latency import EDGES
 from recokit.monitoring.monitor import Monitor
 
@@ -18,7 +18,7 @@ __all__ = ["PrometheusCollector", "series_names"]
 class PrometheusCollector:
     """A collector of ``prometheus_client`` over monitors. Needs the extra ``monitoring``.
 
-    Scraping reads what was counted; requests never wait for a scraper, beyond the moment in which sums are copied.
+    Scraping reads the counts; requests never wait for a scraper, beyond the moment in which sums are copied.
     There is no label with ids of users or items.
 
     Parameters
@@ -50,9 +50,9 @@ class PrometheusCollector:
     def __init__(self, monitors: Sequence[Monitor], *, clock: Callable[[], float] = time.time) -> None:
         names = [metric.name for monitor in monitors for metric in monitor.metrics]
         if len(set(names)) < len(names):
-            again = next(name for name in names if names.count(name) > 1)
+            twice = next(name for name in names if names.count(name) > 1)
             raise ConfigurationError(
-                f"found two monitors that count {again}; expected one of each class; hint: merge them"
+                f"found two monitors that count {twice}; expected one of each class; hint: merge them"
             )
         self.monitors, self.clock = monitors, clock
 
@@ -79,13 +79,13 @@ class PrometheusCollector:
 def _families(monitor: Monitor, now: float) -> Iterator[Any]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    tally = monitor.total()
+    counters = monitor.total()
     values: dict[str, list[tuple[tuple[str, ...], float]]] = defaultdict(list)
-    for key, value in sorted((*monitor.counters(tally).items(), *monitor.gauges(now).items())):
+    for key, value in sorted((*monitor.counters(counters).items(), *monitor.gauges(now).items())):
         values[key[0]].append((key[1:], value))
     for metric in monitor.metrics:
         if metric.kind == "histogram":
-            yield _histogram(metric, tally)
+            yield _histogram(metric, counters)
         elif metric.kind == "summary":
             yield _summary(metric, values)
         else:
@@ -96,19 +96,19 @@ def _families(monitor: Monitor, now: float) -> Iterator[Any]:
             yield family
 
 
-def _histogram(metric: Metric, tally: Tally) -> Any:
+def _histogram(metric: MetricSpec, counters: Counters) -> Any:
     from prometheus_client.core import HistogramMetricFamily
 
     family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-    for key in sorted(key for key in tally.sketches if key[0] == metric.name):
-        sketch = tally.sketches[key]
+    for key in sorted(key for key in counters.sketches if key[0] == metric.name):
+        sketch = counters.sketches[key]
         counts = [*sketch.cumulative(EDGES), sketch.count]
         buckets = [(bound, float(n)) for bound, n in zip((*map(repr, EDGES), "+Inf"), counts, strict=True)]
         family.add_metric(key[1:], buckets, sketch.sum)
     return family
 
 
-def _summary(metric: Metric, values: Mapping[str, list[tuple[tuple[str, ...], float]]]) -> Any:
+def _summary(metric: MetricSpec, values: Mapping[str, list[tuple[tuple[str, ...], float]]]) -> Any:
     from prometheus_client.core import SummaryMetricFamily
 
     family = SummaryMetricFamily(metric.name, metric.help, labels=metric.labels)
@@ -118,7 +118,7 @@ def _summary(metric: Metric, values: Mapping[str, list[tuple[tuple[str, ...], fl
     return family
 
 
-def series_names(metric: Metric) -> tuple[str, ...]:
+def series_names(metric: MetricSpec) -> tuple[str, ...]:
     """Return the names under which a metric can be queried."""
     suffixes = {
         "counter": ("_total",),

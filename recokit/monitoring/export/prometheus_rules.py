@@ -1,4 +1,4 @@
-"""Alert rules for Prometheus, over what monitors export."""
+"""Alert rules for Prometheus, over the metrics of monitors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _requests(status: str = "") -> str:
 
 
 def _slow(stage: str, count: str, by: str = "") -> str:
-    """Return where p95 is above twice the baseline (R18): the share of slow runs, with enough runs to tell."""
+    """Return the condition that p95 is above twice the baseline: the share of slow runs, with enough runs to tell."""
     grouped = f"sum by ({by}) " if by else "sum"
     on = f" on ({by})" if by else ""
     slow = f"{grouped}(rate(recokit_slow_runs_total{stage}[1m])) / {grouped}(rate({count}[1m]))"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
+from recokit._utils.options import one_of, optional, require
 from recokit.errors import ConfigurationError, DataError
 from recokit.monitoring.feature_log.requests import LoggedRequests
 from recokit.typing import AnyArray, BoolArray, IntArray
@@ -48,8 +49,7 @@ def choose_format(wanted: str | None) -> Format:
         For an unknown format, or Parquet without pyarrow.
     """
     has_arrow = find_spec("pyarrow") is not None
-    if wanted not in (None, "parquet", "npz"):
-        raise ConfigurationError(f"found format={wanted!r}; expected 'parquet' or 'npz'")
+    require(optional(one_of("parquet", "npz")), format=wanted)
     if wanted == "npz" or (wanted is None and not has_arrow):
         return "npz"
     if not has_arrow:
@@ -68,13 +68,13 @@ def part_files(folder: str | os.PathLike[str]) -> list[Path]:
     DataError
         If there are none.
     """
-    found = sorted(path for path in Path(folder).glob("part-*") if path.suffix in (".parquet", ".npz"))
-    if not found:
+    files = sorted(path for path in Path(folder).glob("part-*") if path.suffix in (".parquet", ".npz"))
+    if not files:
         raise DataError(
             f"found no parts of a feature log in {folder}; expected files part-*.parquet or part-*.npz; "
-            "hint: FeatureLog.flush() writes what is still in memory"
+            "hint: FeatureLog.flush() writes those in memory"
         )
-    return found
+    return files
 
 
 def write_part(folder: Path, logged: LoggedRequests, form: Format) -> Path:
@@ -117,16 +117,15 @@ def read_part(path: Path) -> LoggedRequests:
         meta = json.loads(text)
         if meta["version"] != _VERSION:
             raise DataError(f"found version {meta['version']} in {path}; expected {_VERSION}")
-        given = [json.loads(one) for one in columns.pop("given").tolist()]
         known, user = columns.pop("known"), columns.pop("user")
-        asked = np.full(len(user), None, object)
-        asked[known] = user[known]
-        objects = np.empty(len(user), object)
-        objects[:] = given
+        users = np.full(len(user), None, object)
+        users[known] = user[known]
+        given = np.empty(len(user), object)
+        given[:] = [json.loads(text) for text in columns.pop("given").tolist()]
         return LoggedRequests(
             **columns,
-            user=asked,
-            given=objects,
+            user=users,
+            given=given,
             model=np.full(len(user), meta["model"], object),
             source_names=tuple(meta["sources"]),
             feature_names=tuple(meta["features"]),
@@ -136,7 +135,7 @@ def read_part(path: Path) -> LoggedRequests:
 
 
 def _flat(logged: LoggedRequests) -> dict[str, AnyArray]:
-    """Return the columns with ids as int64 or text, and what was given as JSON."""
+    """Return the columns with ids as int64 or text, and context and lists as JSON."""
     known = np.array([user is not None for user in logged.user.tolist()], np.bool_)
     user = _ids(logged.user[known])
     filled = np.zeros(len(known), user.dtype)

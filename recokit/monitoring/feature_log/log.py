@@ -1,4 +1,4 @@
-"""FeatureLog: what was served is recorded and can be trained on, so that training sees what serving saw."""
+"""FeatureLog: served features are recorded and can be trained on, so that training and serving have the same."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from recokit._kernels.hashing import mix, uniform
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import rank_in_row
 from recokit._kernels.top_k import order_by_score
+from recokit._utils.options import at_least, between, check_options, optional, require, whole
 from recokit.data import Candidates, Dataset, Ragged, RankingData, Requests, Vocabulary
 from recokit.errors import ConfigurationError
 from recokit.monitoring.feature_log._files import choose_format, part_files, read_part, write_part
@@ -30,6 +31,11 @@ __all__ = ["FeatureLog"]
 _LOGGER = logging.getLogger("recokit")
 #: Of draws, so that the sample is independent of negatives and exploration.
 _STREAM = 23
+_OPTIONS = {
+    "sample": between(0, 1, open_low=True),
+    "unserved": optional(whole(0)),
+    "part_rows": whole(1),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,17 +126,11 @@ class FeatureLog:
         write_when_full: bool = True,
         format: str | None = None,
     ) -> None:
-        if not 0 < sample <= 1:
-            raise ConfigurationError(f"found sample={sample!r}; expected a share above 0 and up to 1")
-        if unserved is not None and unserved < 0:
-            raise ConfigurationError(f"found unserved={unserved}; expected None for all, or at least 0")
-        if not 1 <= part_rows <= max_rows:
-            raise ConfigurationError(
-                f"found part_rows={part_rows}, max_rows={max_rows}; expected 1 <= part_rows <= max_rows"
-            )
         self.path, self.sample, self.unserved = path, sample, unserved
         self.part_rows, self.max_rows, self.write_when_full = part_rows, max_rows, write_when_full
         self.format = format
+        check_options(self, _OPTIONS)
+        require(at_least(part_rows), max_rows=max_rows)
         self._format = choose_format(format)
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._pieces: list[_Piece] = []
@@ -166,7 +166,7 @@ class FeatureLog:
     def impressions(self, trace: Trace) -> IntArray:
         """Return the impression id of each request of a run, (B,) int64: hand them out to know what was clicked."""
         keys, served = _keys(trace), trace.selected
-        # What was shown where, in the order it was shown: the same request answered otherwise is another impression.
+        # Of the items in their places: the same request answered otherwise is another impression.
         place = rank_in_row(served.row, served.offsets).astype(np.uint64)
         content = np.zeros(len(trace.requests), np.uint64)
         np.add.at(content, served.row, mix(served.item.astype(np.uint64) ^ (place << np.uint64(48))))
@@ -358,19 +358,20 @@ def _with_unserved(trace: Trace, unserved: int | None) -> tuple[Candidates, IntA
     return batch, np.where(place < served.counts[batch.row], place + 1, 0)
 
 
-def _best(ranked: Candidates, served: Candidates, most: int | None) -> Candidates:
+def _best(ranked: Candidates, served: Candidates, n: int | None) -> Candidates:
+    """Return the n best candidates of each request that were not served, all for None."""
     kept: BoolArray = ~pairs_in_sets(ranked.row, ranked.item, served.offsets, served.item)
     kept &= served.counts[ranked.row] > 0
-    if most is not None:
+    if n is not None:
         order = order_by_score(ranked.row, np.where(kept, ranked.score, -np.inf))
         place = np.empty(len(ranked), np.int64)
         place[order] = rank_in_row(ranked.row[order], ranked.offsets)
-        kept &= place < most
+        kept &= place < n
     return ranked.compress(kept)
 
 
 def _light(batch: Candidates) -> Candidates:
-    """Return a batch without what is not recorded, such as histories and live values, so that memory can let it go."""
+    """Return a batch without histories, live values and other columns: memory must not keep those."""
     requests = batch.requests
     lists = {name: _rows_given(requests.ragged[name], given) for name, given in requests.from_caller.items()}
     columns = {name: batch.columns[name] for name in ("propensity",) if name in batch.columns}
@@ -382,7 +383,7 @@ def _rows_given(lists: Ragged, given: BoolArray) -> Ragged:
 
 
 def _given(requests: Requests, item_ids: Vocabulary) -> AnyArray:
-    """Return what came with each request, (B,) dicts: context, and lists of item ids."""
+    """Return the context and the lists of item ids of each request, (B,) dicts."""
     context = {name: column.tolist() for name, column in requests.columns.items() if column.ndim == 1}
     lists = {}
     for name, ragged in requests.ragged.items():

@@ -1,4 +1,4 @@
-"""LoggedRequests: what was served, read back from a feature log, and the training rows that it makes."""
+"""LoggedRequests: served requests, read back from a feature log, and the training rows that they make."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments, offsets_to_rows
+from recokit._utils.options import one_of, require
 from recokit.data import Dataset, RankingData, seconds, timestamp
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
@@ -40,8 +41,8 @@ class LoggedRequests:
     k : ndarray of int64, shape (B,)
         Length asked for.
     given : ndarray of object, shape (B,)
-        What came with each request: a dict with ``"context"`` (name to value) and ``"lists"`` (such as ``"session"``,
-        to item ids).
+        Context and lists of each request, as its caller gave them: a dict with ``"context"`` (name to value) and
+        ``"lists"`` (such as ``"session"``, to item ids).
     offsets : ndarray of int64, shape (B + 1,)
         Request ``b`` has the candidates ``offsets[b]:offsets[b + 1]``.
     item : ndarray of int64 or object, shape (N,)
@@ -194,8 +195,7 @@ class LoggedRequests:
             [user is not None for user in self.user.tolist()], np.bool_
         )
         late = self.now + window > outcomes.until
-        if incomplete not in ("drop", "raise"):
-            raise ConfigurationError(f"found incomplete={incomplete!r}; expected 'drop' or 'raise'")
+        require(one_of("drop", "raise"), incomplete=incomplete)
         if incomplete == "raise" and (usable & late).any():
             raise DataError(
                 f"found {int((usable & late).sum())} requests whose window of {label_window!r} ends after the outcomes "
@@ -258,9 +258,9 @@ def _aligned(
     missing = [name for name in names if name not in place]
     extra = [name for name in place if name not in names] if exact else []
     if missing or extra:
-        what = f"lacks {', '.join(missing[:3])}" if missing else f"has {', '.join(extra[:3])} more"
+        difference = f"lacks {', '.join(missing[:3])}" if missing else f"has {', '.join(extra[:3])} more"
         raise DataError(
-            f"found a part of the log, served by model {part.models[0]}, that {what}; expected the same "
+            f"found a part of the log, served by model {part.models[0]}, that {difference}; expected the same "
             f"{len(names)} features in all; hint: features=, the names that all parts have, or models="
         )
     bits = np.zeros(len(part.item), np.uint64)

@@ -16,8 +16,7 @@ from recokit import candidates, features, rankers, rules
 from recokit.data import DAY, Dataset, LiveEvents, UserHistory
 from recokit.datasets import make_marketplace
 from recokit.errors import ConfigurationError, DataError
-from recokit.monitoring import FeatureLog, LoggedRequests
-from recokit.monitoring.drift import skew
+from recokit.monitoring import FeatureLog, LoggedRequests, skew
 
 USERS = [f"user-{i}" for i in range(1, 20)]
 EVERYBODY = (*USERS, None, "nobody")
@@ -271,8 +270,15 @@ def test_a_large_log_is_sampled(toy: Dataset, cut: float, tmp_path: Path) -> Non
     assert "7 requests, sampled of 21" in report.title and report.rows < len(logged.item)
     with pytest.raises(DataError, match="no requests"):
         skew(logged.take(np.zeros(0, np.int64)), model, toy)
-    for options in ({"tolerance": -1}, {"warn": 0.5, "fail": 0.1}, {"max_requests": 0}):
-        with pytest.raises(ConfigurationError, match="tolerance"):
+    for message, options in {
+        "tolerance=-1": {"tolerance": -1},
+        "tolerance=1": {"tolerance": 1},
+        "warn=2": {"warn": 2, "fail": 3},
+        "fail=1.1": {"fail": 1.1},
+        "fail=0.1; expected at least 0.5": {"warn": 0.5, "fail": 0.1},
+        "max_requests=0": {"max_requests": 0},
+    }.items():
+        with pytest.raises(ConfigurationError, match=message):
             skew(logged, model, toy, **options)
 
 

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -369,37 +369,47 @@ class Broken:
 
 
 class Stuck:
+    """An exporter that hangs at its first trace until it is let go."""
+
     def __init__(self) -> None:
-        self.seconds = 0.05
+        self.started, self.let_go = threading.Event(), threading.Event()
 
     def observe(self, trace: Trace) -> None:
-        time.sleep(self.seconds)
+        self.started.set()
+        assert self.let_go.wait(60)
 
 
-def test_a_broken_or_slow_exporter_harms_no_request(toy: Dataset, pipeline: rk.Pipeline) -> None:
-    slow, broken = monitoring.Background(Stuck(), capacity=3), monitoring.Background(Broken())
-    stages, fallback = pipeline.stages, pipeline.fallback
-    watched = rk.Pipeline(stages, fallback=fallback, observers=[slow, broken, Broken()]).fit(toy)
-    bare = rk.Pipeline(stages, fallback=fallback).fit(toy)
-    for served in (bare, watched):
-        served.recommend(["user-1"], k=5, now=toy.until)
-    taken = []
-    for served in (bare, watched):
-        best = np.inf
-        for _ in range(20):
-            start = time.perf_counter()
-            answer = served.recommend(["user-1"], k=5, now=toy.until)
-            best = min(best, time.perf_counter() - start)
-        taken.append(best)
-        assert len(answer.ids(0)) == 5
-    assert taken[1] < taken[0] + 0.02  # one call of the slow one takes 50 ms
-    slow.close()
+def test_a_broken_or_stuck_exporter_harms_no_request(toy: Dataset, pipeline: rk.Pipeline) -> None:
+    exporter = Stuck()
+    stuck, broken = monitoring.Background(exporter, capacity=3), monitoring.Background(Broken())
+    observers = [stuck, broken, Broken()]
+    watched = rk.Pipeline(pipeline.stages, fallback=pipeline.fallback, observers=observers).fit(toy)
+    for n in range(10):
+        assert len(watched.recommend(["user-1"], k=5, now=toy.until).ids(0)) == 5
+        assert n or exporter.started.wait(60)
+    # One hangs, three wait, and the rest are lost.
+    assert (stuck.seen, stuck.dropped, stuck.errors) == (0, 6, 0)
+    exporter.let_go.set()
+    stuck.close()
     broken.close()
-    assert slow.dropped > 0
-    assert slow.seen + slow.dropped == 21
-    assert broken.errors == 21
-    with pytest.raises(ConfigurationError, match="capacity"):
+    assert (stuck.seen, stuck.dropped, stuck.errors) == (4, 6, 0)
+    assert (broken.seen, broken.dropped, broken.errors) == (0, 0, 10)
+    assert "4 seen, 6 dropped, 0 errors" in repr(stuck)
+    stuck.close()  # closed already
+    with pytest.raises(ConfigurationError, match="capacity=0; expected a whole number of at least 1"):
         monitoring.Background(Broken(), capacity=0)
+
+
+def test_a_full_queue_is_not_waited_for_at_the_end(make_trace: Callable[..., Trace]) -> None:
+    exporter = Stuck()
+    background = monitoring.Background(exporter, capacity=1)
+    trace = make_trace()
+    background.observe(trace)
+    assert exporter.started.wait(60)
+    background.observe(trace)
+    background.close(timeout=0.01)
+    exporter.let_go.set()
+    assert background.errors == 0
 
 
 def test_a_broken_store_or_stage_harms_no_request(toy: Dataset, pipeline: rk.Pipeline) -> None:

@@ -1,0 +1,91 @@
+"""Configured, clone and get_params: the constructor is the configuration."""
+
+import numpy as np
+import pytest
+
+from recokit._utils.params import Configured, clone, get_params
+from recokit._utils.progress import progress_bar
+from recokit.data import Live
+from recokit.errors import ConfigurationError
+
+
+class Inner(Configured):
+    def __init__(self, size=3):
+        self.size = size
+
+    def fit(self, dataset):
+        self.fitted_ = True
+        return self
+
+
+class Outer(Configured):
+    def __init__(self, inner, *, weights=None, parts=(), by_name=None, live=None):
+        self.inner, self.weights, self.parts, self.by_name, self.live = inner, weights, parts, by_name, live
+
+
+def test_repr_shows_what_differs_from_the_defaults():
+    assert repr(Inner()) == "Inner()"
+    assert repr(Inner(4)) == "Inner(4)"
+    assert repr(Outer(Inner(), weights=np.zeros(9))) == "Outer(Inner(), weights=array((9,), float64))"
+    assert repr(Outer("x" * 100)).endswith("...)")
+
+
+def test_clone_copies_options_and_nested_stages_but_nothing_fitted():
+    inner = Inner(4).fit(None)
+    weights, live = np.zeros(2), Live(1)
+    outer = Outer(inner, weights=weights, parts=(inner, "a"), by_name={"x": [inner]}, live=live)
+    copied = clone(outer)
+    assert copied.weights is weights
+    assert copied.live is live
+    for nested in (copied.inner, copied.parts[0], copied.by_name["x"][0]):
+        assert nested is not inner
+        assert nested.size == 4
+        assert not hasattr(nested, "fitted_")
+    assert copied.parts[1] == "a"
+
+
+def test_clone_reaches_stages_inside_wrappers():
+    wrapped = clone(Outer(Outer(Inner().fit(None))))
+    assert not hasattr(wrapped.inner.inner, "fitted_")
+
+
+def test_clone_leaves_classes_alone():
+    assert clone(Outer(Inner)).inner is Inner
+
+
+def test_get_params_needs_options_under_their_names():
+    class Hides:
+        def __init__(self, size, *args, **kwargs):
+            self._size = size
+
+    with pytest.raises(ConfigurationError, match="does not store its option 'size'"):
+        get_params(Hides(1))
+
+    class Takes:
+        def __init__(self, *args, **kwargs): ...
+
+    assert get_params(Takes(1, a=2)) == {}
+
+
+def test_repr_shortens_long_values_and_names_keyword_options():
+    assert repr(Outer("x" * 58)) == f"Outer({'x' * 58!r})"
+    assert repr(Outer("x" * 59)) == f"Outer({repr('x' * 59)[:57]}...)"
+    assert repr(Outer("a", weights=np.arange(4))) == "Outer('a', weights=array([0, 1, 2, 3]))"
+    assert repr(Outer("a", parts=())) == "Outer('a')"
+
+
+def test_clone_asks_an_estimator_that_knows_its_own_way():
+    class Estimator:
+        def __sklearn_clone__(self):
+            return "a clone"
+
+    assert clone(Outer(Estimator())).inner == "a clone"
+    assert clone(Outer(Estimator)).inner is Estimator
+
+
+def test_progress_bar_changes_nothing_but_the_screen(capsys):
+    steps = [1, 2, 3]
+    assert progress_bar(steps, show=False, label="fit") is steps
+    assert capsys.readouterr().err == ""
+    assert list(progress_bar(iter(steps), show=True, label="fit", total=3)) == steps
+    assert "fit" in capsys.readouterr().err

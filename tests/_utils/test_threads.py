@@ -1,0 +1,97 @@
+"""Threads: parts on all cores with BLAS limited, and calls that may hang."""
+
+import pickle
+import threading
+
+import pytest
+
+from recokit._utils import threads
+from recokit._utils.threads import Bulkhead, limited_threads, map_parts
+from recokit.errors import SourceTimeout
+
+
+def blas():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+
+
+def test_limited_threads_holds_inside_the_block_only():
+    before = blas()
+    with limited_threads():
+        assert set(blas()) == {1}
+    with limited_threads(2):
+        assert max(blas()) <= 2
+    assert blas() == before
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
+def test_parts_keep_their_order_and_use_threads_from_two_on(n):
+    here = threading.get_ident()
+
+    def work(part):
+        return part * 2, threading.get_ident() == here, set(blas())
+
+    found = map_parts(work, list(range(n)))
+    assert [value for value, _, _ in found] == [2 * part for part in range(n)]
+    assert all(same == (n < 2) for _, same, _ in found)
+    if n > 1:
+        assert all(limits == {1} for _, _, limits in found)
+
+
+def test_an_error_of_a_part_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        map_parts(lambda part: 1 / part, [1, 0])
+
+
+def test_cores_are_those_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(
+        threads.os, "sched_getaffinity", lambda pid: {0, 1, 2} if pid == 0 else set(), raising=False
+    )
+    assert threads.usable_cores() == 3
+    monkeypatch.delattr(threads.os, "sched_getaffinity")
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: None)
+    assert threads.usable_cores() == 1
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: 6)
+    assert threads.usable_cores() == 6
+
+
+def test_a_call_gives_its_result_or_raises_its_error():
+    bulkhead = Bulkhead()
+    assert bulkhead.start("a", lambda: 3)(float("inf")) == 3
+
+    def broken():
+        raise LookupError("gone")
+
+    wait = bulkhead.start("a", broken)
+    with pytest.raises(LookupError, match="gone"):
+        wait(60)
+
+
+def test_a_hung_call_times_out_and_holds_its_place_until_it_ends():
+    release, bulkhead = threading.Event(), Bulkhead(2)
+    waits = [bulkhead.start("slow", lambda: release.wait(60)) for _ in range(2)]
+    with pytest.raises(SourceTimeout, match="found no answer from slow after 5 ms") as late:
+        waits[0](0.005)
+    assert (late.value.name, late.value.role) == ("slow", "source")
+    with pytest.raises(SourceTimeout, match="after -1000 ms"):
+        waits[0](-1.0)  # no time was left: nothing is waited for
+    with pytest.raises(SourceTimeout, match="found 2 calls of slow still hanging; refused"):
+        bulkhead.start("slow", lambda: None)
+    release.set()
+    assert [wait(60) for wait in waits] == [True, True]
+    assert [bulkhead.start("slow", lambda n=n: n)(60) for n in range(5)] == list(range(5))
+
+
+def test_calls_run_in_daemon_threads_with_a_name():
+    thread = Bulkhead().start("ann", threading.current_thread)(60)
+    assert thread.daemon and thread.name == "recokit-ann"
+
+
+def test_a_copy_in_another_process_has_all_its_places():
+    release, bulkhead = threading.Event(), Bulkhead(1)
+    wait = bulkhead.start("slow", lambda: release.wait(60))
+    copied = pickle.loads(pickle.dumps(bulkhead))
+    assert copied.places == 1 and copied.start("slow", lambda: 1)(60) == 1
+    release.set()
+    assert wait(60)
+    assert Bulkhead().places == 8
