@@ -25,6 +25,7 @@ GONE = {
     "recokit.data.validation": "ValidationLimits ValidationReport validate",
     "recokit.debugger": "Watch localise",
     "recokit.metrics": "Judged",
+    "recokit.monitoring": "Metric Tally",
     "recokit.monitoring.alerts": "Alert AlertRule Alerts Reading",
     "recokit.monitoring.drift": "DriftLimits DriftMonitor DriftReport",
     "recokit.monitoring.feature_log": "FeatureLog",
