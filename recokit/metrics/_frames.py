@@ -8,10 +8,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, stable_order
+from recokit._utils.options import one_of, require
 from recokit.data.frames import ALIASES, Frame
 from recokit.data.ragged import Ragged
 from recokit.data.vocabulary import as_ids, factorize
-from recokit.errors import ConfigurationError, DataError, did_you_mean
+from recokit.errors import DataError
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["Ties", "read_frames"]
@@ -29,8 +30,7 @@ def read_frames(
 
     Parameters and errors as those of :meth:`recokit.metrics.MatchedLists.from_frames`.
     """
-    if ties not in get_args(Ties):
-        raise ConfigurationError(f"found ties={ties!r}; {did_you_mean(str(ties), get_args(Ties))}")
+    require(one_of(*get_args(Ties)), ties=ties)
     shown, relevant = (_frame(frame, columns or {}) for frame in (lists, truth))
     names, (list_user, truth_user) = _shared_codes([shown.ids("user_id"), relevant.ids("user_id")])
     items, (list_item, truth_item) = _shared_codes([shown.ids("item_id"), relevant.ids("item_id")])
@@ -65,9 +65,9 @@ def _shared_codes(parts: list[AnyArray]) -> tuple[AnyArray, list[IntArray]]:
         as_ids([part[0] for part in filled])  # raises: integers here, text there
     if filled and filled[0].dtype.kind == "i":
         low, high = min(int(part.min()) for part in filled), max(int(part.max()) for part in filled)
-        most = 4 * sum(map(len, filled)) + 1024
-        if high - low < most:  # no need to look which of them occur
-            below = 0 if low >= 1 and high < most else low - 1  # what is subtracted: mostly nothing
+        limit = 4 * sum(map(len, filled)) + 1024
+        if high - low < limit:  # no need to look which of them occur
+            below = 0 if low >= 1 and high < limit else low - 1  # what is subtracted: mostly nothing
             shifted = [part - below if below else part for part in parts]
             codes = [
                 part.astype(np.int64, copy=False) for part in shifted

@@ -19,7 +19,8 @@ from recokit._kernels.ranking_metrics import (
     hit_counts,
     reciprocal_rank,
 )
-from recokit.metrics.base import RelevanceMetric, choice
+from recokit._utils.options import check_options, one_of
+from recokit.metrics.base import RelevanceMetric
 from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import FloatArray, IntArray
 
@@ -90,9 +91,14 @@ class NDCG(RelevanceMetric):
         over: Literal["reachable", "k"] = "reachable",
     ) -> None:
         super().__init__(k)
-        self.gains: Gains = choice("gains", gains, get_args(Gains))
-        self.discount: Discount = choice("discount", discount, get_args(Discount))
-        self.over = choice("over", over, ("reachable", "k") if gains == "binary" else ("reachable",))
+        self.gains, self.discount, self.over = gains, discount, over
+        ideals = ("reachable", "k") if gains == "binary" else ("reachable",)
+        rules = {
+            "gains": one_of(*get_args(Gains)),
+            "discount": one_of(*get_args(Discount)),
+            "over": one_of(*ideals),
+        }
+        check_options(self, rules)
 
     @property
     def definition(self) -> str:
@@ -103,12 +109,12 @@ class NDCG(RelevanceMetric):
         return f"{gains}discount {discount}; ideal over {ideal}"
 
     def _per_user(self, matched: MatchedLists) -> FloatArray:
-        found = self._gained(matched.hits.within(self.k))
+        gained = self._gained(matched.hits.within(self.k))
         if self.gains != "binary":
-            return found / self._gained(matched.ideal.within(self.k))
+            return gained / self._gained(matched.ideal.within(self.k))
         best = np.minimum(matched.n_relevant, self.k) if self.over == "reachable" else self.k
         ideal = np.concatenate([[0.0], np.cumsum(self._discount(np.arange(1, self.k + 1)))])
-        return np.asarray(found / ideal[best])
+        return np.asarray(gained / ideal[best])
 
     def _gained(self, hits: Hits) -> FloatArray:
         gain = hits.gain
@@ -143,7 +149,8 @@ class Recall(RelevanceMetric):
 
     def __init__(self, k: int, *, over: Literal["relevant", "reachable"] = "relevant") -> None:
         super().__init__(k)
-        self.over = choice("over", over, ("relevant", "reachable"))
+        one_of("relevant", "reachable").check("over", over)
+        self.over = over
 
     @property
     def definition(self) -> str:
@@ -176,7 +183,8 @@ class Precision(RelevanceMetric):
 
     def __init__(self, k: int, *, over: Literal["k", "list", "reachable"] = "k") -> None:
         super().__init__(k)
-        self.over = choice("over", over, ("k", "list", "reachable"))
+        one_of("k", "list", "reachable").check("over", over)
+        self.over = over
 
     @property
     def definition(self) -> str:
@@ -244,7 +252,8 @@ class MAP(RelevanceMetric):
 
     def __init__(self, k: int, *, over: Over = "reachable") -> None:
         super().__init__(k)
-        self.over: Over = choice("over", over, get_args(Over))
+        one_of(*get_args(Over)).check("over", over)
+        self.over = over
 
     @property
     def definition(self) -> str:

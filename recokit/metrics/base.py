@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recokit._kernels.segments import segment_sum
+from recokit._utils.options import optional, require, whole
 from recokit._utils.params import Configured
-from recokit.errors import ConfigurationError, did_you_mean
+from recokit.errors import ConfigurationError
 from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["CatalogueMetric", "Exposure", "Metric", "RelevanceMetric", "UserMetric", "choice", "mean_of"]
+__all__ = ["CatalogueMetric", "Exposure", "Metric", "RelevanceMetric", "SizedMetric", "UserMetric", "mean_of"]
 
 
 class Metric(Configured, ABC):
@@ -35,10 +36,7 @@ class Metric(Configured, ABC):
     needs_history: ClassVar[bool] = False
 
     def __init__(self, k: int) -> None:
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-            raise ConfigurationError(
-                f"found k={k!r} for {type(self).__name__}; expected a whole number of at least 1"
-            )
+        require(whole(1), k=k)
         self.k = int(k)
 
     @property
@@ -140,6 +138,33 @@ class Exposure:
         return cls(np.zeros(1))
 
 
+class SizedMetric(Metric):
+    """A metric that needs the size of the catalogue; the second base says of what it is a metric.
+
+    Parameters
+    ----------
+    k : int
+        How many places count.
+    n_items : int, optional
+        Size of the catalogue; by default what the matched lists say, which is the model's item vocabulary.
+    """
+
+    def __init__(self, k: int, *, n_items: int | None = None) -> None:
+        super().__init__(k)
+        require(optional(whole(1)), n_items=n_items)
+        self.n_items = n_items
+
+    def size(self, n_items: int | None) -> int:
+        """Return its own size of the catalogue, else the one given; ConfigurationError without either."""
+        size = n_items if self.n_items is None else self.n_items
+        if not size:
+            raise ConfigurationError(
+                f"found no size of the catalogue for {self.name}; expected n_items, such as "
+                f"{type(self).__name__}({self.k}, n_items=1000)"
+            )
+        return size
+
+
 class CatalogueMetric(Metric):
     """A metric of how often each item was shown: exposures add up over chunks of users, then make one number."""
 
@@ -168,10 +193,3 @@ def mean_of(values: FloatArray) -> float:
     """Return the mean of the values that are not NaN; NaN without any."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else float("nan")
-
-
-def choice(name: str, value: Any, allowed: Collection[str]) -> Any:
-    """Return an option's value; ConfigurationError unless it is allowed."""
-    if value not in allowed:
-        raise ConfigurationError(f"found {name}={value!r}; {did_you_mean(str(value), allowed)}")
-    return value

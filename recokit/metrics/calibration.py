@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from recokit._utils.options import one_of, require, whole
 from recokit._utils.plots import draw_reliability
 from recokit._utils.report import Content, Report, Table
-from recokit.errors import ConfigurationError, DataError
+from recokit.errors import DataError
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["Reliability", "expected_calibration_error", "reliability"]
@@ -32,7 +33,7 @@ class Reliability(Report):
     brier, log_loss : float
         Weighted means of the squared error and of the logarithmic loss (natural logarithm), over rows.
     name : str
-        What was judged, for titles.
+        What made the predictions, for titles.
 
     Examples
     --------
@@ -52,8 +53,7 @@ class Reliability(Report):
     @property
     def error(self) -> FloatArray:
         """Observed less predicted, (M,) float64: above 0 where too little was predicted."""
-        error: FloatArray = self.observed - self.predicted
-        return error
+        return np.asarray(self.observed - self.predicted)
 
     @property
     def ece(self) -> float:
@@ -145,7 +145,7 @@ def reliability(
         Bins of equal weight, or of equal width. Rates of clicks are small: bins of equal width would put nearly all
         rows into the first. Equal probabilities always share a bin.
     name : str, default ""
-        What is judged, for titles.
+        What made the predictions, for titles.
 
     Returns
     -------
@@ -158,10 +158,8 @@ def reliability(
     ConfigurationError
         If an option is impossible.
     """
-    if bins < 1 or by not in ("quantile", "uniform"):
-        raise ConfigurationError(
-            f"found bins={bins}, by={by!r}; expected at least 1, 'quantile' or 'uniform'"
-        )
+    require(whole(1), bins=bins)
+    require(one_of("quantile", "uniform"), by=by)
     p, y, w = _checked(probability, outcome, weight)
     order = np.argsort(p, kind="stable")
     p, y, w = p[order], y[order], w[order]

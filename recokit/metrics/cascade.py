@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 
 from recokit._kernels.ranking_metrics import cascade_gain, discounted_gain, hit_counts, misses_above
-from recokit.errors import ConfigurationError, DataError
-from recokit.metrics.base import RelevanceMetric, choice
+from recokit._utils.options import above, check_options, one_of, require, share
+from recokit.errors import DataError
+from recokit.metrics.base import RelevanceMetric, SizedMetric
 from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import FloatArray
 
@@ -43,10 +44,8 @@ class RBP(RelevanceMetric):
 
     def __init__(self, k: int, *, p: float = 0.85, gains: Literal["binary", "linear"] = "binary") -> None:
         super().__init__(k)
-        if not 0 < p < 1:
-            raise ConfigurationError(f"found p={p}; expected a probability above 0 and below 1")
-        self.p = p
-        self.gains = choice("gains", gains, ("binary", "linear"))
+        self.p, self.gains = p, gains
+        check_options(self, {"p": share, "gains": one_of("binary", "linear")})
 
     @property
     def definition(self) -> str:
@@ -90,8 +89,7 @@ class ERR(RelevanceMetric):
 
     def __init__(self, k: int, *, max_gain: float = 1.0) -> None:
         super().__init__(k)
-        if not (np.isfinite(max_gain) and max_gain > 0):
-            raise ConfigurationError(f"found max_gain={max_gain}; expected a finite number above 0")
+        require(above(0), max_gain=max_gain)
         self.max_gain = max_gain
 
     @property
@@ -110,7 +108,7 @@ class ERR(RelevanceMetric):
         return cascade_gain(hits, (np.exp2(hits.gain) - 1.0) / 2.0**self.max_gain)
 
 
-class AUC(RelevanceMetric):
+class AUC(SizedMetric, RelevanceMetric):
     """Area under the ROC curve of each user's list: how likely a relevant item stands above another one.
 
     Items that are not in the first k places count as tied below them. With a list of the whole catalogue it is the AUC
@@ -135,20 +133,11 @@ class AUC(RelevanceMetric):
 
     definition = "share of pairs of a relevant and another item in order; not listed = tied last"
 
-    def __init__(self, k: int, *, n_items: int | None = None) -> None:
-        super().__init__(k)
-        self.n_items = n_items
-
     def _per_user(self, matched: MatchedLists) -> FloatArray:
-        n_items = self.n_items if self.n_items is not None else matched.n_items
-        if not n_items:
-            raise ConfigurationError(
-                f"found no size of the catalogue for {self.name}; expected n_items, such as AUC({self.k}, n_items=1000)"
-            )
         hits = matched.hits.within(self.k)
-        found, positive = hit_counts(hits), matched.n_relevant
-        missed = np.minimum(matched.lists.counts, self.k) - found
-        negative = n_items - positive
-        listed = found * missed - misses_above(hits)
-        below = (found + positive) / 2.0 * (negative - missed)
+        n_hits, positive = hit_counts(hits), matched.n_relevant
+        n_misses = np.minimum(matched.lists.counts, self.k) - n_hits
+        negative = self.size(matched.n_items) - positive
+        listed = n_hits * n_misses - misses_above(hits)
+        below = (n_hits + positive) / 2.0 * (negative - n_misses)
         return np.where(negative > 0, (listed + below) / (positive * negative), np.nan)

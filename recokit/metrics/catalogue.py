@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from recokit.errors import ConfigurationError
-from recokit.metrics.base import CatalogueMetric, Exposure
+from recokit.metrics.base import CatalogueMetric, Exposure, SizedMetric
 from recokit.metrics.matched_lists import MatchedLists
 
 __all__ = ["CatalogCoverage", "Entropy", "Gini", "Personalization"]
 
 
-class CatalogCoverage(CatalogueMetric):
+class CatalogCoverage(SizedMetric, CatalogueMetric):
     """Share of the catalogue that stands in the first k places of at least one list.
 
     Aggregate diversity; Ge, Delgado-Battenfeld and Jannach, *Beyond accuracy*, 2010. Grows with the number of
@@ -34,12 +31,6 @@ class CatalogCoverage(CatalogueMetric):
 
     definition = "distinct items shown / items in the catalogue"
 
-    def __init__(self, k: int, *, n_items: int | None = None) -> None:
-        super().__init__(k)
-        if n_items is not None and n_items < 1:
-            raise ConfigurationError(f"found n_items={n_items}; expected at least 1")
-        self.n_items = n_items
-
     def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:
         """Return the share of ``n_items`` with an exposure above 0; the unknown item, code 0, does not count.
 
@@ -48,11 +39,10 @@ class CatalogCoverage(CatalogueMetric):
         ConfigurationError
             If the size of the catalogue is not known.
         """
-        size = _size(self, self.n_items if self.n_items is not None else n_items)
-        return float(np.count_nonzero(exposure.counts[1:]) / size)
+        return float(np.count_nonzero(exposure.counts[1:]) / self.size(n_items))
 
 
-class Gini(CatalogueMetric):
+class Gini(SizedMetric, CatalogueMetric):
     """Gini coefficient of how often each item of the catalogue is shown: 0 if all are shown alike, 1 if one gets all.
 
     With exposures ascending, ``sum((2 i - n - 1) * x_i) / (n * sum(x))`` for i from 1 to n, all items of the catalogue.
@@ -76,13 +66,9 @@ class Gini(CatalogueMetric):
 
     definition = "Gini coefficient of exposure over the catalogue: 0 equal, 1 one item only"
 
-    def __init__(self, k: int, *, n_items: int | None = None) -> None:
-        super().__init__(k)
-        self.n_items = n_items
-
     def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:
         """Return the coefficient; ConfigurationError if the size of the catalogue is not known."""
-        size = _size(self, self.n_items if self.n_items is not None else n_items)
+        size = self.size(n_items)
         shown = np.sort(exposure.counts[1:][exposure.counts[1:] > 0])
         place = np.arange(size - len(shown) + 1, size + 1)  # items never shown add nothing
         total = shown.sum()
@@ -154,12 +140,3 @@ class Personalization(CatalogueMetric):
         n, shown = exposure.n_lists, exposure.counts[1:]
         common = (shown * (shown - 1.0)).sum()
         return float(1.0 - common / (n * (n - 1.0) * self.k)) if n > 1 else float("nan")
-
-
-def _size(metric: Any, n_items: int | None) -> int:
-    if not n_items:
-        raise ConfigurationError(
-            f"found no size of the catalogue for {metric.name}; expected n_items, such as "
-            f"{type(metric).__name__}({metric.k}, n_items=1000)"
-        )
-    return n_items

@@ -11,6 +11,7 @@ import numpy as np
 
 from recokit._kernels.membership import locate_sorted
 from recokit._kernels.segments import segment_sum
+from recokit._utils.options import require, share, whole
 from recokit.data.ragged import Ragged
 from recokit.data.schema import Schema
 from recokit.data.table import Categorical
@@ -52,8 +53,7 @@ class UserCoverage(UserMetric):
 
     def __init__(self, k: int, *, at_least: int = 1) -> None:
         super().__init__(k)
-        if not 1 <= at_least <= k:
-            raise ConfigurationError(f"found at_least={at_least}; expected 1 to k={k}")
+        require(whole(1, self.k), at_least=at_least)
         self.at_least = at_least
 
     @property
@@ -204,8 +204,7 @@ class Miscalibration(ItemMetric, UserMetric):
 
     def __init__(self, k: int, *, by: str | Categorical | AnyArray, alpha: float = 0.01) -> None:
         super().__init__(k, by=by)
-        if not 0 < alpha < 1:
-            raise ConfigurationError(f"found alpha={alpha}; expected above 0 and below 1")
+        require(share, alpha=alpha)
         require_labels(self)
         self.alpha = alpha
 
@@ -223,8 +222,8 @@ class Miscalibration(ItemMetric, UserMetric):
         size = int(max(past_label.max(initial=0), label.max(initial=0))) + 1
         p_row, p_label, p = _shares(past.rows, past_label, n, size)
         q_row, q_label, q = _shares(row, label, n, size)
-        place, found = locate_sorted(q_row * size + q_label, p_row * size + p_label)
-        listed = np.where(found, q[place], 0.0) if len(q) else np.zeros(len(p))
+        place, shared = locate_sorted(q_row * size + q_label, p_row * size + p_label)
+        listed = np.where(shared, q[place], 0.0) if len(q) else np.zeros(len(p))
         terms = p * np.log(p / ((1 - self.alpha) * listed + self.alpha * p))
         defined = (past.counts > 0) & (np.bincount(row, minlength=n) > 0)
         return np.where(defined, segment_sum(terms, p_row, n), np.nan)
@@ -236,7 +235,7 @@ def require_labels(metric: ItemMetric) -> None:
         raise ConfigurationError("found vectors for by; expected a label for each item")
 
 
-def history_of(metric: Any, matched: MatchedLists) -> Ragged:
+def history_of(metric: Metric, matched: MatchedLists) -> Ragged:
     """Return the history; ConfigurationError where there is none."""
     if matched.history is None:
         raise ConfigurationError(

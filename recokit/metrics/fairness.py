@@ -8,10 +8,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from recokit._kernels.segments import segment_sum
+from recokit._utils.options import one_of
 from recokit.data.ragged import Ragged
 from recokit.data.table import Categorical
 from recokit.errors import DataError
-from recokit.metrics.base import CatalogueMetric, Exposure, choice
+from recokit.metrics.base import CatalogueMetric, Exposure
 from recokit.metrics.diversity import ItemMetric, require_labels
 from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import AnyArray, FloatArray, IntArray
@@ -56,7 +57,8 @@ class ExposureGap(ItemMetric, CatalogueMetric):
     def __init__(self, k: int, *, by: str | Categorical | AnyArray, merit: Merit = "relevant") -> None:
         super().__init__(k, by=by)
         require_labels(self)
-        self.merit: Merit = choice("merit", merit, get_args(Merit))
+        one_of(*get_args(Merit)).check("merit", merit)
+        self.merit = merit
 
     @property
     def definition(self) -> str:

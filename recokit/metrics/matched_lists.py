@@ -60,8 +60,7 @@ class MatchedLists:
     users: AnyArray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("truth", "history", "previous"):
-            part = getattr(self, name)
+        for name, part in (("truth", self.truth), ("history", self.history), ("previous", self.previous)):
             if part is not None and len(part) != len(self.lists):
                 raise DataError(
                     f"found {len(self.lists)} lists and {len(part)} rows of {name}; expected one for each list"
@@ -169,7 +168,7 @@ class MatchedLists:
             code[0],
             flat[1][1],
             code[1],
-            None if truths is None else gains_of(truths),
+            truth_gains=None if truths is None else gains_of(truths),
             n_items=n_items,
         )
         counts = None
@@ -263,12 +262,14 @@ class MatchedLists:
 
     def rows(self, rows: IntArray) -> MatchedLists:
         """Return the given users only."""
-        parts = {
-            name: part.take(rows)
-            for name in ("lists", "truth", "history", "previous")
-            if (part := getattr(self, name)) is not None
-        }
-        return replace(self, **parts, users=None if self.users is None else self.users[rows])
+        return replace(
+            self,
+            lists=self.lists.take(rows),
+            truth=self.truth.take(rows),
+            history=None if self.history is None else self.history.take(rows),
+            previous=None if self.previous is None else self.previous.take(rows),
+            users=None if self.users is None else self.users[rows],
+        )
 
     def top(self, k: int) -> tuple[IntArray, IntArray]:
         """Return row and item code of the first k elements of each list."""

@@ -9,6 +9,7 @@ import numpy as np
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.ranking_metrics import Hits
 from recokit._kernels.segments import segment_sum
+from recokit._utils.options import require, share, whole
 from recokit.data.ragged import Ragged
 from recokit.errors import ConfigurationError
 from recokit.metrics.base import RelevanceMetric, UserMetric
@@ -119,8 +120,7 @@ class APLT(ListMean):
 
     def __init__(self, k: int, *, head: float = 0.8) -> None:
         super().__init__(k)
-        if not 0 < head < 1:
-            raise ConfigurationError(f"found head={head}; expected a share above 0 and below 1")
+        require(share, head=head)
         self.head = head
 
     @property
@@ -195,7 +195,8 @@ class Unexpectedness(ListMean):
 
     def __init__(self, k: int, *, n_popular: int = 100) -> None:
         super().__init__(k)
-        self.n_popular = _positive(n_popular)
+        require(whole(1), n_popular=n_popular)
+        self.n_popular = n_popular
 
     @property
     def definition(self) -> str:
@@ -232,7 +233,8 @@ class Serendipity(RelevanceMetric):
 
     def __init__(self, k: int, *, n_popular: int = 100) -> None:
         super().__init__(k)
-        self.n_popular = _positive(n_popular)
+        require(whole(1), n_popular=n_popular)
+        self.n_popular = n_popular
 
     @property
     def definition(self) -> str:
@@ -332,9 +334,3 @@ def mean_by_row(values: FloatArray | BoolArray, row: IntArray, n_rows: int) -> F
 
 def _within(row: IntArray, item: IntArray, sets: Ragged) -> BoolArray:
     return pairs_in_sets(row, item, sets.offsets, sets.values) & (item > 0)
-
-
-def _positive(n_popular: int) -> int:
-    if n_popular < 1:
-        raise ConfigurationError(f"found n_popular={n_popular}; expected at least 1")
-    return n_popular

@@ -7,9 +7,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from recokit._stats.ranks import area_under_curve, areas_under_curve
+from recokit._utils.options import one_of, require
 from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import DataError
-from recokit.metrics.base import choice, mean_of
+from recokit.metrics.base import mean_of
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = ["auc", "auc_per_user", "error_per_user", "gauc", "mae", "rmse"]
@@ -92,7 +93,7 @@ def gauc(
     >>> round(gauc(users, [3, 2, 1, 2, 1], [1, 0, 1, 1, 0]), 4)
     0.6667
     """
-    choice("weight", weight, ("positives", "rows", "equal"))
+    require(one_of("positives", "rows", "equal"), weight=weight)
     values, positive = _scored(score, label)
     code, users = _users(user, len(values))
     each = areas_under_curve(code, values, positive, len(users))
@@ -155,14 +156,10 @@ def error_per_user(
     >>> users.tolist(), values.round(4).tolist()
     ([3, 7], [nan, 0.7071])
     """
-    choice("kind", kind, get_args(Kind))
-    found, wanted = (np.asarray(values, np.float64) for values in (predicted, rating))
-    if found.ndim != 1 or found.shape != wanted.shape:
-        raise DataError(
-            f"found predictions of shape {found.shape}, ratings of {wanted.shape}; expected one dimension, and the same"
-        )
-    code, users = _users(user, len(found))
-    miss = np.abs(found - wanted)
+    require(one_of(*get_args(Kind)), kind=kind)
+    guess, actual = _paired("predictions", predicted, "ratings", rating)
+    code, users = _users(user, len(guess))
+    miss = np.abs(guess - actual)
     known = ~np.isnan(miss)
     total = np.bincount(code[known], miss[known] ** (2 if kind == "rmse" else 1), minlength=len(users))
     with np.errstate(invalid="ignore"):
@@ -176,15 +173,20 @@ def _error(predicted: Numbers, rating: Numbers, user: Any, kind: Kind) -> float:
 
 
 def _scored(score: Numbers, label: Numbers) -> tuple[FloatArray, BoolArray]:
-    values, labels = np.asarray(score, np.float64), np.asarray(label, np.float64)
-    if values.ndim != 1 or values.shape != labels.shape:
-        raise DataError(
-            f"found scores of shape {values.shape}, labels of {labels.shape}; expected one dimension, and the same"
-        )
+    values, labels = _paired("scores", score, "labels", label)
     bad = np.flatnonzero(np.isnan(labels))
     if len(bad):
         raise DataError("found label nan; expected above 0 for positive rows, else 0", rows=bad)
     return np.where(np.isnan(values), -np.inf, values), labels > 0
+
+
+def _paired(name: str, values: Numbers, other: str, others: Numbers) -> tuple[FloatArray, FloatArray]:
+    x, y = np.asarray(values, np.float64), np.asarray(others, np.float64)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise DataError(
+            f"found {name} of shape {x.shape}, {other} of {y.shape}; expected one dimension, and the same"
+        )
+    return x, y
 
 
 def _users(user: Any, n: int) -> tuple[IntArray, AnyArray]:
