@@ -123,5 +123,5 @@ def test_values_that_cannot_be_are_an_error(arguments, message):
 
 @pytest.mark.parametrize("options", [{"bins": 0}, {"by": "count"}])
 def test_options_are_checked(options):
-    with pytest.raises(ConfigurationError, match="found (bins|by)="):
+    with pytest.raises(ConfigurationError, match=r"found (bins|by)="):
         reliability([0.5], [1], **options)
