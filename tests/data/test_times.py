@@ -1,0 +1,67 @@
+"""Times: durations and moments in every form that users write."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recokit.data import seconds, timestamp
+from recokit.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("7D", 604800),
+        ("1.5h", 5400),
+        (" 30 min ", 1800),
+        ("2w", 1209600),
+        ("10s", 10),
+        (".5d", 43200),
+        (60, 60),
+        (0.5, 0.5),
+        (dt.timedelta(hours=1), 3600),
+        (np.timedelta64(7, "D"), 604800),
+        (pd.Timedelta("1D"), 86400),
+        (np.float32(2), 2),
+    ],
+)
+def test_seconds(given, expected):
+    assert seconds(given) == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["7", "D", "7 days", "1.2.3D", "-7D", "", 0, -1, np.nan, np.inf, None, [7], np.timedelta64("NaT"), "0D"],
+)
+def test_bad_durations(given):
+    with pytest.raises(DataError, match="found duration"):
+        seconds(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("2017-12-01", 1512086400),
+        ("2017-12-01T02:00:00+02:00", 1512086400),
+        (1512086400, 1512086400),
+        (dt.datetime(2017, 12, 1), 1512086400),
+        (dt.datetime(2017, 12, 1, tzinfo=dt.UTC), 1512086400),
+        (dt.date(2017, 12, 1), 1512086400),
+        (np.datetime64("2017-12-01"), 1512086400),
+        (np.datetime64("2017-12-01T00:00:00.5"), 1512086400.5),
+        (pd.Timestamp("2017-12-01"), 1512086400),
+        (-5.0, -5),
+        (np.int64(3), 3),
+    ],
+)
+def test_timestamp(given, expected):
+    assert timestamp(given) == expected
+    assert type(timestamp(given)) is float
+
+
+@pytest.mark.parametrize("given", ["yesterday", "", np.nan, np.inf, None, np.datetime64("NaT"), pd.NaT])
+def test_bad_moments(given):
+    with pytest.raises(DataError, match="found time"):
+        timestamp(given)
