@@ -26,12 +26,12 @@ _ONE = np.zeros(1, np.int64)
 def retrieve(run: Run) -> Candidates:
     """Hydrate the requests, ask every source and fuse their answers."""
     _hydrate(run)
-    threaded = run.settings.bulkheads
-    waiting = {node.name: _start(run, node) for node in run.plan.sources if node.name in threaded}
-    inline = {node.name: _ask(run, node) for node in run.plan.sources if node.name not in threaded}
+    sources, threaded = run.plan.sources, run.settings.bulkheads
+    waiting = {node.name: _start(run, node) for node in sources if node.name in threaded}
+    answers = {node.name: _ask(run, node) for node in sources if node.name not in threaded}
     retrieved = [
-        inline[node.name] if node.name in inline else _wait_for(run, node, waiting[node.name])
-        for node in run.plan.sources
+        answers[node.name] if node.name in answers else _wait_for(run, node, waiting[node.name])
+        for node in sources
     ]
     with run.stage(run.plan.fusion) as stage:
         counts = {name: len(part.item) for name, part in zip(run.plan.source_names, retrieved, strict=True)}
@@ -132,8 +132,8 @@ def _entered(stage: StageRun, outcome: Outcome[Retrieved]) -> Retrieved:
     """Return a source's lists for all rows, with their number and the failures inside it noted."""
     answer = join_retrieved(outcome, len(stage.run.everyone))
     stage.n_out = len(answer.item)
-    inner = "; ".join([describe(error) for _, part in outcome.pieces for error in part.errors])
-    if inner:
+    if answer.errors:
+        inner = "; ".join(map(describe, answer.errors))
         stage.run.mark(stage.rows, Status.DEGRADED, f"{stage.node.name}: {inner}")
         stage.detail = {"part_errors": inner}
     return answer

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -42,8 +43,7 @@ NO_ROWS = np.zeros(0, np.int64)
 NO_ROWS.flags.writeable = False
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome(Generic[T]):
+class Outcome(NamedTuple, Generic[T]):
     """Results of a stage.
 
     Parameters
@@ -57,7 +57,7 @@ class Outcome(Generic[T]):
     """
 
     pieces: list[tuple[IntArray, T]]
-    failed: IntArray = field(default_factory=lambda: NO_ROWS)
+    failed: IntArray = NO_ROWS
     error: str = ""
 
     @property
@@ -75,9 +75,8 @@ class Outcome(Generic[T]):
 
     def scatter(self, batch: Candidates, elsewhere: Any, shape: tuple[int, ...] = ()) -> AnyArray:
         """Return the pieces as an array (N, *shape); ``elsewhere`` stands in rows that no piece covers."""
-        array = self.whole(len(batch.offsets) - 1)
-        if array is not None:
-            return np.asarray(array)
+        if len(self.pieces) == 1 and len(self.pieces[0][0]) == len(batch.offsets) - 1:
+            return np.asarray(self.pieces[0][1])
         full = np.full((len(batch.item), *shape), elsewhere)
         for rows, piece in self.pieces:
             put(full, batch, rows, piece)
@@ -235,6 +234,8 @@ class Run:
         self.everyone = np.arange(len(requests.user))
         # No list is longer than the catalogue, whatever was asked for.
         self.k = np.minimum(requests.k, max(settings.n_items, 1))
+        #: ``with run.stage(node, batch) as stage``: a stage at work, whose event is then in the trace.
+        self.stage = partial(StageRun, self)
         self.stages: list[StageRun] = []
         self.status = np.zeros(len(requests.user), np.int64)  # Status.OK
         self.reasons: dict[int, list[str]] = {}
@@ -242,31 +243,6 @@ class Run:
         #: Rows for which a hydrator failed to provide a name.
         self.unavailable: dict[str, BoolArray] = {}
         self._applies: dict[str, IntArray] = {}
-
-    def stage(
-        self,
-        node: Node,
-        before: Candidates | None = None,
-        *,
-        role: str | None = None,
-        rows: IntArray | None = None,
-    ) -> StageRun:
-        """Return a stage at work: ``with run.stage(node, batch) as stage``, and its event is in the trace.
-
-        Parameters
-        ----------
-        node : Node
-            The stage.
-        before : Candidates, optional
-            The batch that it gets.
-        role : str, optional
-            The event's role, the stage's own by default.
-        rows : ndarray of int64, optional
-            Rows to run on, those that the stage applies to by default.
-        """
-        if rows is None:
-            rows = self.everyone if node.when is None else self.rows(node)
-        return StageRun(self, node, before, role or node.role, rows)
 
     def rows(self, node: Node) -> IntArray:
         """Return the rows that a stage applies to."""
@@ -318,11 +294,30 @@ class Run:
         """Return the trace of the run, which is over; the rest of what it tells is the model's."""
         seconds = perf_counter() - self.deadline.started
         budget, reasons = self.deadline.seconds, self.reasons
-        records = [stage.record() for stage in self.stages]
         explained = tuple([tuple(reasons.get(row, ())) for row in self.everyone.tolist()])
         return Trace(
             requests=self.requests,
-            events=tuple([StageEvent(*record) for record in records]),
+            events=tuple(
+                [
+                    StageEvent(
+                        name=stage.node.name,
+                        role=str(stage.role),
+                        started=stage.started - self.deadline.started,
+                        seconds=stage.seconds,
+                        n_in=stage.n_in,
+                        n_out=stage.n_out,
+                        n_rows=len(stage.rows),
+                        error=stage.error,
+                        failed_rows=stage.failed,
+                        skipped=stage.skipped,
+                        detail=stage.detail,
+                        before=stage.before,
+                        after=stage.after,
+                        kept=stage.kept,
+                    )
+                    for stage in self.stages
+                ]
+            ),
             status=self.status,
             reasons=explained,
             seconds=seconds,
@@ -336,10 +331,21 @@ class Run:
 class StageRun:
     """One stage at work in a run; on leaving its ``with`` block it is entered in the run's books.
 
+    Parameters
+    ----------
+    run : Run
+        The run.
+    node : Node
+        The stage.
+    before : Candidates, optional
+        The batch that it gets.
+    role : str, optional
+        The role of its event, the stage's own by default.
+    rows : ndarray of int64, optional
+        Rows to run on, those that the stage applies to by default.
+
     Attributes
     ----------
-    rows : ndarray of int64
-        Rows that it runs on.
     before, after : Candidates, optional
         The batch before and after, for the trace with full capture.
     kept : ndarray of bool, optional
@@ -370,8 +376,19 @@ class StageRun:
         "started",
     )
 
-    def __init__(self, run: Run, node: Node, before: Candidates | None, role: str, rows: IntArray) -> None:
-        self.run, self.node, self.role, self.rows = run, node, role, rows
+    def __init__(
+        self,
+        run: Run,
+        node: Node,
+        before: Candidates | None = None,
+        *,
+        role: str | None = None,
+        rows: IntArray | None = None,
+    ) -> None:
+        self.run, self.node, self.role = run, node, role or node.role
+        if rows is None:
+            rows = run.everyone if node.when is None else run.rows(node)
+        self.rows = rows
         self.before: Candidates | None = before if run.full else None
         self.after: Candidates | None = None
         self.kept: BoolArray | None = None
@@ -475,22 +492,3 @@ class StageRun:
             return stand_in(int(counts[rows].sum()))
 
         return self.attempt(compute, without_answer, failure=failure)
-
-    def record(self) -> tuple[Any, ...]:
-        """Return the fields of the stage's event; its batches are for full capture only."""
-        return (
-            self.node.name,
-            str(self.role),
-            self.started - self.run.deadline.started,
-            self.seconds,
-            self.n_in,
-            self.n_out,
-            len(self.rows),
-            self.error,
-            self.failed,
-            self.skipped,
-            self.detail,
-            self.before,
-            self.after,
-            self.kept,
-        )

@@ -54,7 +54,8 @@ def join_retrieved(outcome: Outcome[Retrieved], n_rows: int) -> Retrieved:
         np.concatenate([part.item for part in parts]),
         np.concatenate([part.score for part in parts]),
     )
-    joined = Retrieved(offsets, item, score).take(np.argsort(rows, kind="stable"))
+    errors = tuple(error for part in parts for error in part.errors)
+    joined = Retrieved(offsets, item, score, errors).take(np.argsort(rows, kind="stable"))
     counts = np.zeros(n_rows, np.int64)
     counts[np.sort(rows)] = np.diff(joined.offsets)
     return replace(joined, offsets=counts_to_offsets(counts))
