@@ -137,7 +137,7 @@ class _Part:
     def retrieve(self, requests: Requests, n_items: int) -> Retrieved:
         """Return its answer, checked against the contract."""
         found: Retrieved = self.source.retrieve(requests, self.limit)
-        check_retrieved(found, len(requests), n_items, self.name, self.limit)
+        check_retrieved(found, len(requests), n_items, self.name, limit=self.limit)
         return found
 
 

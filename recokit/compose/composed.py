@@ -1,4 +1,4 @@
-"""What sources made of sources share."""
+"""Composed: a source made of others, which learns, binds and requires as they do."""
 
 from __future__ import annotations
 
@@ -10,80 +10,80 @@ import numpy as np
 
 from recokit._utils.params import Configured
 from recokit.compose.fusion import check_retrieved
-from recokit.compose.step import stage_of
+from recokit.compose.step import Step, stage_of
 from recokit.data.candidates import Retrieved
 from recokit.data.dataset import Dataset
 from recokit.data.requests import Requests
 from recokit.data.schema import Schema
 from recokit.errors import ConfigurationError
-from recokit.protocols import Role, role_of
+from recokit.protocols import Role, Trainable, Traits, bound, role_of, traits_of
 
 __all__ = ["Composed", "ask", "require_sources"]
 
 
 class Composed(Configured):
-    """What sources made of sources share: they learn, bind and require what their parts do."""
+    """Base of sources made of sources: they learn, bind and require as their parts do."""
 
     sources: Sequence[Any]
 
     def _stages(self) -> list[Any]:
         return [stage_of(source) for source in self.sources]
 
+    def _traits(self) -> list[Traits]:
+        return [traits_of(stage) for stage in self._stages()]
+
     @property
     def requires(self) -> tuple[str, ...]:
         """Names that the sources need."""
-        names = (name for stage in self._stages() for name in getattr(stage, "requires", ()))
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys(name for traits in self._traits() for name in traits.requires))
 
     @property
     def io_bound(self) -> bool:
         """Whether any source waits for input and output."""
-        return any(getattr(stage, "io_bound", False) for stage in self._stages())
+        return any(traits.io_bound for traits in self._traits())
 
     @property
     def live(self) -> bool:
         """Whether any source depends on today's state."""
-        return any(getattr(stage, "live", False) for stage in self._stages())
+        return any(traits.live for traits in self._traits())
 
     @property
     def as_of(self) -> bool:
         """Whether all sources evaluate strictly before each request's own time."""
-        return all(getattr(stage, "as_of", False) for stage in self._stages())
+        return all(traits.as_of for traits in self._traits())
 
     @property
     def fitted_until_(self) -> float:
         """Latest time that a source has learned from, ``-inf`` where none has."""
-        return max((getattr(stage, "fitted_until_", -np.inf) for stage in self._stages()), default=-np.inf)
+        return max((traits.fitted_until for traits in self._traits()), default=-np.inf)
 
     def fit(self, dataset: Dataset) -> Any:
         """Fit every source that learns."""
         for stage in self._stages():
-            if hasattr(stage, "fit"):
+            if isinstance(stage, Trainable):
                 stage.fit(dataset)
         return self
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy with every source bound to the schema."""
-        bound = copy.copy(self)
-        bound.sources = [_bound(source, schema) for source in self.sources]
-        return bound
+        copied = copy.copy(self)
+        copied.sources = [_bound_in_place(source, schema) for source in self.sources]
+        return copied
 
 
-def _bound(source: Any, schema: Schema) -> Any:
-    stage = stage_of(source)
-    if not hasattr(stage, "bind"):
-        return source
-    if stage is source:
-        return stage.bind(schema)
+def _bound_in_place(source: Any, schema: Schema) -> Any:
+    """Return a bound source; in a copy of its step, where it stands in one."""
+    if not isinstance(source, Step):
+        return bound(source, schema)
     step = copy.copy(source)
-    step.stage = stage.bind(schema)
+    step.stage = bound(source.stage, schema)
     return step
 
 
 def ask(source: Any, requests: Requests, limit: int, name: str) -> Retrieved:
     """Return a source's answer, checked against its contract."""
     retrieved: Retrieved = source.retrieve(requests, limit)
-    check_retrieved(retrieved, len(requests), None, name, limit)
+    check_retrieved(retrieved, len(requests), None, name, limit=limit)
     return retrieved
 
 

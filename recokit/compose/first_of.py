@@ -9,6 +9,7 @@ import numpy as np
 
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import counts_to_offsets, offsets_to_rows
+from recokit._utils.options import require, whole
 from recokit.compose.composed import Composed, ask, require_sources
 from recokit.compose.step import Step, leaf_name
 from recokit.data.candidates import Retrieved
@@ -51,8 +52,7 @@ class FirstOf(Composed):
     """
 
     def __init__(self, sources: Sequence[Any], *, min_items: int = 10) -> None:
-        if min_items < 1:
-            raise ConfigurationError(f"found min_items={min_items}; expected at least 1")
+        require(whole(1), min_items=min_items)
         require_sources(sources, "FirstOf")
         if any(isinstance(source, Step) for source in sources):
             raise ConfigurationError(

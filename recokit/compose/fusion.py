@@ -1,4 +1,4 @@
-"""What the answers of sources go through: the check of their contract, and fusion. Public in recokit.compose."""
+"""Fusion of the answers of sources, and the check of their contract. Public in recokit.compose."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = ["MOST_SOURCES", "check_retrieved", "first_allowed", "fuse", "retrieve_allowed"]
+__all__ = ["MAX_SOURCES", "check_retrieved", "first_allowed", "fuse", "retrieve_allowed"]
 
 
 _DENSE = 1 << 17
 
 
 #: One bit of a uint64 for each source.
-MOST_SOURCES = 64
+MAX_SOURCES = 64
 
 
 def fuse(
@@ -68,8 +68,8 @@ def fuse(
     >>> batch.item.tolist(), batch.column("popular_rank").tolist()
     ([4, 2], [1.0, 2.0])
     """
-    if not 0 < len(names) <= MOST_SOURCES:
-        raise ConfigurationError(f"found {len(names)} sources; expected 1 to {MOST_SOURCES}, one bit each")
+    if not 0 < len(names) <= MAX_SOURCES:
+        raise ConfigurationError(f"found {len(names)} sources; expected 1 to {MAX_SOURCES}, one bit each")
     given = dict.fromkeys(names, 1.0 / len(names)) if quotas is None else quotas
     fused = fuse_lists(
         [part.offsets for part in retrieved],
@@ -85,17 +85,24 @@ def fuse(
         columns[f"{name}_score"] = fused.score[source]
     unscored = np.full(len(fused.item), np.nan, np.float32)
     return Candidates(
-        requests, fused.offsets, fused.row, fused.item, unscored, fused.sources, tuple(names), columns
+        requests,
+        fused.offsets,
+        fused.row,
+        fused.item,
+        score=unscored,
+        sources=fused.sources,
+        source_names=tuple(names),
+        columns=columns,
     )
 
 
-def check_retrieved(retrieved: Any, n_rows: int, n_items: int | None, name: str, limit: int) -> None:
+def check_retrieved(retrieved: Any, n_rows: int, n_items: int | None, name: str, *, limit: int) -> None:
     """Check a source's answer.
 
     Parameters
     ----------
     retrieved : object
-        What the source returned.
+        The answer.
     n_rows : int
         Number of requests it was asked.
     n_items : int, optional
@@ -166,12 +173,12 @@ def _broken(name: str, found: str, expected: str) -> None:
     raise ContractError(f"found {found} from {name}.retrieve; expected {expected}")
 
 
-def first_allowed(found: Retrieved, requests: Requests, k: int) -> Retrieved:
+def first_allowed(answer: Retrieved, requests: Requests, k: int) -> Retrieved:
     """Return the first k items of each row of a ready answer that the list ``exclude`` of the requests lacks."""
     exclude = requests.ragged.get("exclude")
-    row, item, score = offsets_to_rows(found.offsets), found.item, found.score
+    row, item, score = offsets_to_rows(answer.offsets), answer.item, answer.score
     if exclude is not None:
-        kept = ~_excluded(found, exclude)
+        kept = ~_excluded(answer, exclude)
         row, item, score = row[kept], item[kept], score[kept]
     first = rank_in_row(row, rows_to_offsets(row, len(requests))) < k
     return Retrieved(rows_to_offsets(row[first], len(requests)), item[first], score[first])
@@ -182,13 +189,13 @@ def retrieve_allowed(source: Any, requests: Requests, k: int) -> Retrieved:
 
     A source that returns excluded ones is asked again, for as many more as the longest list of them.
     """
-    found: Retrieved = source.retrieve(requests, k)
+    answer: Retrieved = source.retrieve(requests, k)
     exclude = requests.ragged.get("exclude")
-    if exclude is None or not _excluded(found, exclude).any():
-        return found
-    found = source.retrieve(requests, k + int(exclude.counts.max()))
-    return first_allowed(found, requests, k)
+    if exclude is None or not _excluded(answer, exclude).any():
+        return answer
+    answer = source.retrieve(requests, k + int(exclude.counts.max()))
+    return first_allowed(answer, requests, k)
 
 
-def _excluded(found: Retrieved, exclude: Ragged) -> BoolArray:
-    return pairs_in_sets(offsets_to_rows(found.offsets), found.item, exclude.offsets, exclude.values)
+def _excluded(answer: Retrieved, exclude: Ragged) -> BoolArray:
+    return pairs_in_sets(offsets_to_rows(answer.offsets), answer.item, exclude.offsets, exclude.values)

@@ -1,4 +1,4 @@
-"""Composition of sources: Merge asks several and fuses what they found, FirstOf asks the next where it is short."""
+"""Merge: one source that asks several and fuses their answers."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from recokit._kernels.fusion import Fusion
+from recokit._utils.options import check_options, one_of, optional, whole
 from recokit.compose.composed import Composed, ask, require_sources
-from recokit.compose.fusion import MOST_SOURCES, fuse
-from recokit.compose.step import leaf_name, stage_of
+from recokit.compose.fusion import MAX_SOURCES, fuse
+from recokit.compose.step import Step, leaf_name, stage_of
 from recokit.data.candidates import Retrieved
 from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
 
-__all__ = ["Merge", "leaves"]
+__all__ = ["Merge", "first_repeated", "leaves"]
+
+
+_OPTIONS = {
+    "by": one_of("interleave", "rrf", "quota"),
+    "limit": whole(1),
+    "per_source": optional(whole(1)),
+}
 
 
 class Merge(Composed):
@@ -33,12 +41,12 @@ class Merge(Composed):
         1 / (60 + rank), reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009). ``"quota"``: each source's
         share of the limit first, then the rest, both interleaved.
     limit : int, default 500
-        Most candidates of each request after fusion.
+        Maximum number of candidates of each request after fusion.
     quotas : mapping of str to float, optional
         For ``"quota"``: share of the limit by source name, in all at most 1; a source not named has none. Equal
         shares by default.
     per_source : int, optional
-        Most items to ask each source for; ``limit`` by default.
+        Maximum number of items to ask each source for; ``limit`` by default.
 
     Raises
     ------
@@ -66,18 +74,9 @@ class Merge(Composed):
         quotas: Mapping[str, float] | None = None,
         per_source: int | None = None,
     ) -> None:
-        if by not in ("interleave", "rrf", "quota"):
-            raise ConfigurationError(f"found by={by!r}; expected 'interleave', 'rrf' or 'quota'")
-        for name, value in (("limit", limit), ("per_source", per_source)):
-            if value is not None and value < 1:
-                raise ConfigurationError(f"found {name}={value}; expected at least 1")
-        self.sources, self.by, self.limit, self.quotas, self.per_source = (
-            sources,
-            by,
-            limit,
-            quotas,
-            per_source,
-        )
+        self.sources, self.by, self.limit = sources, by, limit
+        self.quotas, self.per_source = quotas, per_source
+        check_options(self, _OPTIONS)
         names = [name for name, _ in leaves(self)]
         _check_names(names)
         _check_quotas(quotas, by, names)
@@ -94,25 +93,27 @@ class Merge(Composed):
         ConfigurationError
             If a source has a condition (``Step(..., when=...)``), which only a pipeline evaluates.
         """
-        names, found, errors = [], [], []
+        answers: dict[str, Retrieved] = {}
+        errors: list[Exception] = []
         for name, source in leaves(self):
-            if getattr(source, "when", None) is not None:
+            if isinstance(source, Step) and source.when is not None:
                 raise ConfigurationError(
                     f"found a condition on {name} in a Merge used by itself; expected it in a pipeline"
                 )
-            asked = getattr(source, "limit", None) or self.per_source or limit
-            names.append(name)
+            own_limit = source.limit if isinstance(source, Step) else None
             try:
-                found.append(ask(stage_of(source), requests, asked, name))
+                answers[name] = ask(stage_of(source), requests, own_limit or self.per_source or limit, name)
             except (ContractError, ConfigurationError):
                 raise
             except Exception as error:  # recall fails open: the other sources answer
                 errors.append(error)
-                found.append(Retrieved.empty(len(requests)))
-        if len(errors) == len(names):
+                answers[name] = Retrieved.empty(len(requests))
+        if len(errors) == len(answers):
             raise errors[-1]
-        batch = fuse(names, found, requests, by=self.by, limit=limit, quotas=self.quotas)
-        inner = tuple(error for part in found for error in part.errors)
+        batch = fuse(
+            list(answers), list(answers.values()), requests, by=self.by, limit=limit, quotas=self.quotas
+        )
+        inner = tuple(error for part in answers.values() for error in part.errors)
         return Retrieved(batch.offsets, batch.item, batch.score, (*errors, *inner))
 
 
@@ -142,9 +143,9 @@ def leaves(merge: Merge) -> list[tuple[str, Any]]:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    if len(names) > MOST_SOURCES:
-        raise ConfigurationError(f"found {len(names)} sources; expected at most {MOST_SOURCES}, one bit each")
-    repeated = _first_repeated(names)
+    if len(names) > MAX_SOURCES:
+        raise ConfigurationError(f"found {len(names)} sources; expected at most {MAX_SOURCES}, one bit each")
+    repeated = first_repeated(names)
     if repeated:
         raise ConfigurationError(
             f"found two sources named {repeated!r}; expected distinct names; "
@@ -152,7 +153,8 @@ def _check_names(names: Sequence[str]) -> None:
         )
 
 
-def _first_repeated(names: Iterable[str]) -> str:
+def first_repeated(names: Iterable[str]) -> str:
+    """Return the first name that comes again, empty if none does."""
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
+from recokit._utils.options import check_options, one_of, optional as may_be_none, whole
 from recokit._utils.params import Configured
 from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError
@@ -14,6 +15,9 @@ from recokit.typing import BoolArray
 __all__ = ["Condition", "Step", "leaf_name", "snake_case", "stage_of"]
 
 Condition: TypeAlias = str | Callable[[Requests], BoolArray]
+
+
+_OPTIONS = {"on_error": one_of("degrade", "raise"), "limit": may_be_none(whole(1))}
 
 
 class Step(Configured):
@@ -64,18 +68,9 @@ class Step(Configured):
             raise ConfigurationError(
                 f"found step name {name!r}; expected an identifier such as 'popular_by_region'"
             )
-        if on_error not in ("degrade", "raise"):
-            raise ConfigurationError(f"found on_error={on_error!r}; expected 'degrade' or 'raise'")
-        if limit is not None and limit < 1:
-            raise ConfigurationError(f"found limit={limit}; expected at least 1")
-        self.stage, self.when, self.on_error, self.optional, self.limit = (
-            stage,
-            when,
-            on_error,
-            optional,
-            limit,
-        )
-        self.name = name
+        self.stage, self.name, self.when = stage, name, when
+        self.on_error, self.optional, self.limit = on_error, optional, limit
+        check_options(self, _OPTIONS)
 
     @property
     def path(self) -> str:

@@ -212,7 +212,7 @@ def _ask_fallback(run: Run, node: Node, pool: Candidates, short: BoolArray) -> C
 
     def compute(rows: IntArray) -> Retrieved:
         answer: Retrieved = node.stage.retrieve(run.requests.take(rows), limit)
-        check_retrieved(answer, len(rows), run.settings.n_items, node.name, limit)
+        check_retrieved(answer, len(rows), run.settings.n_items, node.name, limit=limit)
         return answer
 
     rows = run.rows(node)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from recokit._utils.options import Rule, one_of, whole
 from recokit._utils.progress import progress_bar
 from recokit._utils.threads import Bulkhead
 from recokit.budget import Deadline
@@ -38,6 +39,10 @@ Capture = Literal["summary", "full"]
 
 #: Requests run at a time in a batch; bounds memory, changes no answer.
 CHUNK_ROWS = 512
+
+
+_BUDGET = Rule("a positive number of milliseconds", lambda ms: ms is None or ms > 0)
+_CAPTURE = one_of("summary", "full")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +88,7 @@ class Model:
         settings = Settings(plan, len(schema.item_ids), validate, bulkheads, keep_ranked)
         content = [(node.name, repr(node.stage)) for node in plan], schema.item_ids.fingerprint, until
         fingerprint = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
-        return cls(settings, schema, until, fingerprint, live_values(plan), report)
+        return cls(settings, schema, until, fingerprint, live=live_values(plan), report=report)
 
     @property
     def plan(self) -> Plan:
@@ -146,10 +151,8 @@ class Model:
         ConfigurationError
             For an unknown capture.
         """
-        if budget_ms is not None and not budget_ms > 0:
-            raise DataError(f"found budget_ms={budget_ms}; expected a positive number of milliseconds")
-        if capture not in ("summary", "full"):
-            raise ConfigurationError(f"found capture={capture!r}; expected 'summary' or 'full'")
+        _BUDGET.check("budget_ms", budget_ms, DataError)
+        _CAPTURE.check("capture", capture)
         deadline = Deadline.after(np.inf if budget_ms is None else budget_ms / 1e3)
         run = Run(self.settings, requests, deadline, full=capture == "full", ordered=ordered)
         ranked = rank(run, retrieve(run))
@@ -182,8 +185,7 @@ class Model:
 
     def similar(self, items: Sequence[Any], k: int) -> Recommendations:
         """Return the items most similar to each given one; see ``Pipeline.similar_items``."""
-        if k < 1:
-            raise DataError(f"found k={k}; expected at least 1")
+        whole(1).check("k", k, DataError)
         if isinstance(items, str | bytes) or not hasattr(items, "__len__"):
             raise DataError(f"found items={items!r}; expected a list of ids; hint: [{items!r}]")
         asked = np.empty(len(items), object)
@@ -196,7 +198,7 @@ class Model:
                 f"found no source with similar() among {names}; hint: candidates.ItemKNN()"
             )
         similar: Retrieved = node.stage.similar(codes, k)
-        check_retrieved(similar, len(codes), len(self.schema.item_ids), node.name, k)
+        check_retrieved(similar, len(codes), len(self.schema.item_ids), node.name, limit=k)
         empty = np.diff(similar.offsets) == 0
         why = np.where(codes > 0, "no similar item", "unknown item").tolist()
         return Recommendations(

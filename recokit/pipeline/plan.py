@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from recokit._utils.params import Configured
 from recokit.budget import PHASE_OF_ROLE
-from recokit.compose.merge import Merge, leaves
+from recokit.compose.merge import Merge, first_repeated, leaves
 from recokit.compose.step import Condition, Step
 from recokit.data import Live, Schema
 from recokit.data.events.user_history import UserHistory
@@ -347,10 +347,8 @@ def live_values(plan: Plan) -> dict[int, Live[Any]]:
     ConfigurationError
         If two of them have the same name, by which traces tell their versions.
     """
-    found: dict[int, Live[Any]] = {}
-    for node in plan:
-        _find_live(node.stage, found)
-    repeated = _first_repeated(live.name for live in found.values())
+    found = {id(live): live for node in plan for live in _live_of(node.stage)}
+    repeated = first_repeated(live.name for live in found.values())
     if repeated:
         raise ConfigurationError(
             f"found two live values named {repeated!r}; expected distinct names; hint: Live(value, name='stock')"
@@ -358,16 +356,17 @@ def live_values(plan: Plan) -> dict[int, Live[Any]]:
     return found
 
 
-def _find_live(stage: Any, found: dict[int, Live[Any]]) -> None:
+def _live_of(stage: Any) -> Iterator[Live[Any]]:
+    """Yield the Live options of a stage, and those of its parts."""
     if isinstance(stage, LiveValues):
-        found.update(stage.live_values())
+        yield from stage.live_values().values()
         return
     for value in vars(stage).values():
         for part in value if isinstance(value, list | tuple) else (value,):
             if isinstance(part, Live):
-                found[id(part)] = part
+                yield part
             elif isinstance(part, Configured):
-                _find_live(part, found)
+                yield from _live_of(part)
 
 
 def _as_step(stage: Any) -> Step:
@@ -380,7 +379,15 @@ def _node(step: Step, role: Role, prefix: str = "") -> Node:
             f"found limit={step.limit} on the {role.value} {step.path}; only sources have one"
         )
     name = f"{prefix}.{step.path}" if prefix else step.path
-    return Node(name, role, step.stage, step.when, step.on_error, step.optional, step.limit)
+    return Node(
+        name,
+        role,
+        step.stage,
+        when=step.when,
+        on_error=step.on_error,
+        optional=step.optional,
+        limit=step.limit,
+    )
 
 
 def _check_order(placed: Sequence[tuple[Step, Role]]) -> None:
@@ -447,7 +454,7 @@ def _with_history(nodes: Sequence[Node]) -> tuple[Node, ...]:
 
 
 def _check_names(plan: Plan) -> None:
-    repeated = _first_repeated(node.name for node in plan)
+    repeated = first_repeated(node.name for node in plan)
     if repeated:
         raise ConfigurationError(
             f"found two stages with the path {repeated!r}; expected distinct ones; "
@@ -455,15 +462,6 @@ def _check_names(plan: Plan) -> None:
         )
     if len(plan.sources) > 62:
         raise ConfigurationError(f"found {len(plan.sources)} sources; expected at most 62, one bit each")
-
-
-def _first_repeated(names: Iterable[str]) -> str:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return ""
 
 
 def _check_required(node: Node, name: str, schema: Schema) -> None:
@@ -487,7 +485,7 @@ def _check_required(node: Node, name: str, schema: Schema) -> None:
 
 
 def _add_features(name: str, names: Sequence[str], features: list[str]) -> None:
-    repeated = _first_repeated([*features, *names])
+    repeated = first_repeated([*features, *names])
     if repeated:
         raise ConfigurationError(
             f"found feature {repeated!r} twice, again in {name}; expected distinct names"

@@ -91,7 +91,7 @@ def _ask(run: Run, node: Node) -> Retrieved:
 
     def compute(rows: IntArray) -> Retrieved:
         answer: Retrieved = node.stage.retrieve(_requests_of(run, rows), limit)
-        check_retrieved(answer, len(rows), run.settings.n_items, node.name, limit)
+        check_retrieved(answer, len(rows), run.settings.n_items, node.name, limit=limit)
         return answer
 
     with run.stage(node) as stage:
@@ -117,7 +117,7 @@ def _wait_for(run: Run, node: Node, wait: Callable[[float], Retrieved] | Excepti
         if isinstance(wait, Exception):
             raise wait
         answer = wait(run.deadline.for_sources())
-        check_retrieved(answer, n_rows, run.settings.n_items, node.name, _limit(run, node))
+        check_retrieved(answer, n_rows, run.settings.n_items, node.name, limit=_limit(run, node))
         return masked(answer, np.isin(run.everyone, stage.rows))
 
     with run.stage(node) as stage:

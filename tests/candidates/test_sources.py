@@ -446,5 +446,5 @@ def retrieved(**changes: Any) -> Retrieved:
 )
 def test_an_answer_that_breaks_the_contract_is_named(answer: Any, message: str) -> None:
     with pytest.raises(ContractError, match=message):
-        check_retrieved(answer, 1, 10, "s", 5)
-    check_retrieved(retrieved(), 1, 10, "s", 5)
+        check_retrieved(answer, 1, 10, "s", limit=5)
+    check_retrieved(retrieved(), 1, 10, "s", limit=5)

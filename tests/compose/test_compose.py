@@ -115,7 +115,7 @@ GOOD = Retrieved(np.array([0, 2, 3]), np.array([4, 5, 4]), np.array([1, 2, 3], n
 )
 def test_a_broken_contract_is_named(bad, message):
     with pytest.raises(ContractError, match=message):
-        check_retrieved(bad, 2, 7, "s", 2)
+        check_retrieved(bad, 2, 7, "s", limit=2)
 
 
 @pytest.mark.parametrize("offsets", [[0, 2, 4], [0, 1, 4]])
@@ -124,32 +124,32 @@ def test_a_repeat_is_found_in_full_and_other_lists_of_small_and_large_codes(offs
     def found(items: list[int]) -> Retrieved:
         return Retrieved(np.array(offsets), np.array(items) + shift, np.zeros(4, np.float32))
 
-    check_retrieved(found([4, 5, 6, 4]), 2, None, "s", 3)
+    check_retrieved(found([4, 5, 6, 4]), 2, None, "s", limit=3)
     with pytest.raises(ContractError, match="twice in row 1"):
-        check_retrieved(found([4, 5, 6, 6]), 2, None, "s", 3)
+        check_retrieved(found([4, 5, 6, 6]), 2, None, "s", limit=3)
 
 
 def test_a_long_row_is_an_error_not_cut():
     with pytest.raises(ContractError, match=r"found 2 items in row 0 from s\.retrieve; expected at most 1"):
-        check_retrieved(GOOD, 2, 7, "s", 1)
+        check_retrieved(GOOD, 2, 7, "s", limit=1)
 
 
 def test_good_answers_pass():
-    check_retrieved(GOOD, 2, 5, "s", 2)
-    check_retrieved(replace(GOOD, item=np.array([4, 99, 4])), 2, None, "s", 2)
-    check_retrieved(Retrieved.empty(0), 0, 5, "s", 2)
-    check_retrieved(Retrieved.empty(3), 3, 5, "s", 2)
+    check_retrieved(GOOD, 2, 5, "s", limit=2)
+    check_retrieved(replace(GOOD, item=np.array([4, 99, 4])), 2, None, "s", limit=2)
+    check_retrieved(Retrieved.empty(0), 0, 5, "s", limit=2)
+    check_retrieved(Retrieved.empty(3), 3, 5, "s", limit=2)
 
 
 @given(st.lists(st.lists(st.integers(1, 6), max_size=5), min_size=1, max_size=5))
 def test_repeats_are_found_in_rows_of_any_length(rows):
     answer = lists(rows)
     if all(len(set(row)) == len(row) for row in rows):
-        check_retrieved(answer, len(rows), 6, "s", 5)
+        check_retrieved(answer, len(rows), 6, "s", limit=5)
     else:
         row = next(b for b, row in enumerate(rows) if len(set(row)) < len(row))
         with pytest.raises(ContractError, match=f"twice in row {row} "):
-            check_retrieved(answer, len(rows), 6, "s", 5)
+            check_retrieved(answer, len(rows), 6, "s", limit=5)
 
 
 # -- Merge ---------------------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def test_merge_alone_fuses():
     one, two = Fixed([[1, 2, 3], [4]], name="one"), Fixed([[3, 9], [5]], name="two")
     merge = Merge([one, two], per_source=3)
     found = merge.retrieve(ask(0, 1), 3)
-    check_retrieved(found, 2, 9, "merge", 3)
+    check_retrieved(found, 2, 9, "merge", limit=3)
     assert found.item.tolist() == [1, 3, 2, 4, 5] and np.isnan(found.score).all()
     assert one.asked == [([0, 1], 3)]
     Merge([Step(one, name="other", limit=1)]).retrieve(ask(0), 7)
@@ -265,7 +265,7 @@ rows_of = st.lists(st.lists(st.integers(1, 6), unique=True, max_size=5), min_siz
 def test_first_of_equals_the_naive_loop(found, least, limit):
     sources = [Fixed(rows) for rows in found]
     batch = FirstOf(sources, min_items=least).retrieve(ask(0, 1, 2, 1), limit)
-    check_retrieved(batch, 4, 6, "first_of", limit)
+    check_retrieved(batch, 4, 6, "first_of", limit=limit)
     for b, user in enumerate((0, 1, 2, 1)):
         expected = []
         for rows in found:
