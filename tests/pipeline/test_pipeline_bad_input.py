@@ -221,7 +221,7 @@ def test_bad_assemblies_are_configuration_errors(stages: list[Any], message: str
     [
         ({"name": "no name"}, "found step name 'no name'; expected an identifier"),
         ({"on_error": "ignore"}, "found on_error='ignore'; expected 'degrade' or 'raise'"),
-        ({"limit": 0}, "found limit=0; expected at least 1"),
+        ({"limit": 0}, "found limit=0; expected a whole number of at least 1"),
     ],
 )
 def test_bad_steps_are_configuration_errors(options: dict[str, Any], message: str) -> None:
