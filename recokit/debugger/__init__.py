@@ -1,7 +1,7 @@
 """The debugger: from "recommendations look bad" to the stage, the cause and the action.
 
-:class:`RecommendationDebugger` runs a request again and has every :class:`Check` look at the :class:`Evidence`; what
-they find is a :class:`Finding` each, ranked in a :class:`Diagnosis`.
+:class:`RecommendationDebugger` runs a request again and has every :class:`Check` look at the :class:`Evidence`; a
+:class:`Diagnosis` ranks their :class:`Finding` objects.
 """
 
 from recokit._moved import moved_from

@@ -1,4 +1,4 @@
-"""Captured: a run with everything kept, and what it would have given with rules or diversity off."""
+"""Captured: a run with everything kept, and its lists with rules or diversity off."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Captured:
-    """A captured run of some requests, and what it would have given otherwise, computed where it is asked for.
+    """A captured run of some requests, and its lists without rules or diversity, computed when they are read.
 
     Parameters
     ----------
     trace : Trace
         With ``capture="full"``.
     nodes : sequence
-        Of the pipeline: what has ``name``, ``role`` and ``stage``.
+        Of the pipeline, each with ``name``, ``role`` and ``stage``.
     usual : sequence
         Nodes of the baseline, if there is one with the same codes.
     seconds : mapping of str to float
-        What each stage takes, and the whole under ``""``, where the request may have run more than once.
+        Of each stage, and of the whole under ``""``, where the request may have run more than once.
     """
 
     trace: Trace
@@ -63,7 +63,7 @@ class Captured:
 
     @cached_property
     def freshness(self) -> dict[str, float]:
-        """Until when the data of each feature is known, where a stage tells."""
+        """Until when the data of each feature is known, where a stage knows it."""
         known: dict[str, float] = {}
         for node in self.nodes:
             # Of featurizers alone: a source may have a method of that name for an index of its own.
@@ -73,7 +73,7 @@ class Captured:
 
     @cached_property
     def removed(self) -> Candidates | None:
-        """What the hard rules removed, described and scored as if they had not; None where they removed nothing."""
+        """The candidates that hard rules removed, with features and scores; None where they removed nothing."""
         before, after = retrieved_batch(self.trace), ranked_batch(self.trace)
         if before is None or after is None or len(before) <= len(after):
             return None
@@ -213,7 +213,7 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     trace : Trace
-        With ``capture="full"`` it is diagnosed as it is; of any other the request is asked again.
+        With ``capture="full"`` it is diagnosed as it is; of any other the request runs again.
     path : str or path
         The folder to write: new, or an earlier saved trace.
 
@@ -226,7 +226,7 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
         name: "" if of is None else of.fingerprint
         for name, of in (("items", trace.item_ids), ("users", trace.user_ids))
     }
-    # Calls and what is pinned belong to the process that served.
+    # Calls and pinned values belong to the process that served.
     bare = replace(_mapped(trace, _bare), item_ids=None, user_ids=None)
     save_state(path, bare, extra={"kind": "trace", **ids})
 
@@ -260,22 +260,22 @@ def load_trace(path: str | os.PathLike[str], pipeline: Runnable) -> Trace:
 
 
 def _mapped(trace: Trace, change: Callable[[Requests], Requests]) -> Trace:
-    """Return a trace with other requests in it and in its batches; what was one object stays one."""
+    """Return a trace with other requests in it and in its batches; one object stays one."""
     done: dict[int, Any] = {}
 
     def requests(one: Requests) -> Requests:
         if id(one) not in done:
             done[id(one)] = change(one)
-        found: Requests = done[id(one)]
-        return found
+        changed: Requests = done[id(one)]
+        return changed
 
     def batch(one: Candidates | None) -> Candidates | None:
         if one is None:
             return None
         if id(one) not in done:
             done[id(one)] = replace(one, requests=requests(one.requests))
-        found: Candidates = done[id(one)]
-        return found
+        changed: Candidates = done[id(one)]
+        return changed
 
     selected = batch(trace.selected)
     assert selected is not None

@@ -62,27 +62,27 @@ def first_difference(mine: Trace, theirs: Trace, ids_a: Vocabulary, ids_b: Vocab
 
 
 def _answers(trace: Trace, ids: Vocabulary) -> dict[str, Any]:
-    """Return what each stage gave, by path, in the order of the funnel."""
-    found: dict[str, Any] = {}
+    """Return the answer of each stage, by path, in the order of the funnel."""
+    answers: dict[str, Any] = {}
     for event in trace.events:
         if event.role == "source" and event.after is not None:
             for leaf in event.after.source_names:
                 name = next((one.name for one in trace.events if one.name.rpartition(".")[2] == leaf), leaf)
-                found[name] = _Found(_n_found(trace, name), _of_source(ids, event.after, leaf))
-            found[event.name] = _ids(ids, event.after)
-        elif event.name not in found and event.after is not None:
-            found[event.name] = _answer(ids, event)
-    return found
+                answers[name] = _SourceAnswer(_n_found(trace, name), _of_source(ids, event.after, leaf))
+            answers[event.name] = _ids(ids, event.after)
+        elif event.name not in answers and event.after is not None:
+            answers[event.name] = _answer(ids, event)
+    return answers
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What a source found: how many items, and by rank those of them that fusion kept."""
+class _SourceAnswer:
+    """The answer of a source: how many items, and by rank those of them that fusion kept."""
 
     n: int
     kept: Mapping[int, Any]
 
-    def same(self, other: _Found) -> bool:
+    def same(self, other: _SourceAnswer) -> bool:
         """Whether two sources answer alike, whatever fusion made of the answers."""
         items = {item: rank for rank, item in self.kept.items()}
         return self.n == other.n and all(
@@ -121,7 +121,7 @@ def _ids(vocabulary: Vocabulary, batch: Candidates) -> list[Any]:
 
 
 def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, _Found) and isinstance(b, _Found):
+    if isinstance(a, _SourceAnswer) and isinstance(b, _SourceAnswer):
         return a.same(b)
     if isinstance(a, tuple) and isinstance(b, tuple):
         return a[0] == b[0] and np.array_equal(a[1], b[1], equal_nan=True)

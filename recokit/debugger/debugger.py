@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from recokit._moved import renamed
+from recokit._utils.options import above, require
 from recokit.data import Dataset, Requests
 from recokit.data.segments import segments_by
 from recokit.debugger.checks import CHECKS, Check
@@ -29,7 +31,7 @@ __all__ = ["RecommendationDebugger"]
 
 #: Users of one batch in ``diagnose_many``: bounds its memory.
 BATCH = 64
-#: Users of a sample whose requests run alone, so that times can be judged.
+#: Users of a sample whose requests run alone, so that their times are those of a request.
 TIMED = 8
 #: Users whose requests a scan runs, and items that it asks the sources with.
 SCANNED, PROBES = 16, 200
@@ -41,7 +43,7 @@ class RecommendationDebugger:
     """Walks a pipeline top-down for one user, or many, and names the stage, the cause and the action.
 
     It runs the user's request again with everything captured, and on the baseline if there is one; observers see
-    neither run, and both read the same versions of what changes while serving. Each run may take ten times the
+    neither run, and both read the same versions of live values. Each run may take ten times the
     request's budget, so that a slow stage is timed rather than cut off, and a hanging source is cut off at last.
 
     Parameters
@@ -55,9 +57,9 @@ class RecommendationDebugger:
         A healthy pipeline to compare with, such as last week's. Where that knows older events only,
         ``baseline.with_events(dataset)`` gives it today's.
     checks : sequence of Check
-        What to look at; recokit's own by default.
+        Recokit's own by default.
     budget_ms : float, default 100
-        What a request may take (R9).
+        Time that a request may take.
 
     Examples
     --------
@@ -78,10 +80,7 @@ class RecommendationDebugger:
         checks: Sequence[Check] = CHECKS,
         budget_ms: float = 100.0,
     ) -> None:
-        if not budget_ms > 0:
-            raise ConfigurationError(
-                f"found budget_ms={budget_ms}; expected a positive number of milliseconds"
-            )
+        require(above(0), budget_ms=budget_ms)
         self.pipeline, self.known_good, self.baseline = pipeline, known_good, baseline
         self.checks, self.budget_ms = tuple(checks), budget_ms
         self.scanned = Scan()
@@ -130,19 +129,17 @@ class RecommendationDebugger:
         users = [None] * len(trace.requests) if trace.users is None else list(trace.users)
         if any(event.after is not None for event in trace.events):
             evidences = self._replayer.evidence(trace.requests, users, trace=trace, scan=self.scanned)
-            found = [evidence for place, evidence in enumerate(evidences) if place == row]
-            return next(self._diagnosed(iter(found), [users[row]]))
+            return next(self._diagnosed(islice(evidences, row, row + 1), [users[row]]))
         one = single_request(trace.requests, row)
-        return next(
-            self._diagnosed(self._replayer.evidence(one, [users[row]], scan=self.scanned), [users[row]])
-        )
+        evidences = self._replayer.evidence(one, [users[row]], scan=self.scanned)
+        return next(self._diagnosed(evidences, [users[row]]))
 
     def _diagnosed(self, evidences: Iterator[Evidence], users: Sequence[Any]) -> Iterator[Diagnosis]:
         for user, evidence in zip(users, evidences, strict=True):
-            found = [finding for check in self.checks for finding in check.look(evidence)]
+            findings = [finding for check in self.checks for finding in check.look(evidence)]
             yield Diagnosis(
                 user,
-                ranked_findings(found, evidence.place_of),
+                ranked_findings(findings, evidence.place_of),
                 figures_of(evidence),
                 funnel_of(evidence),
                 gaps_of(evidence),
@@ -161,7 +158,7 @@ class RecommendationDebugger:
         scan: bool = True,
         **options: Any,
     ) -> PopulationDiagnosis:
-        """Diagnose a sample of users, and tell which segment carries what is found.
+        """Diagnose a sample of users, and find the segment that carries each cause.
 
         Requests run in batches; those of a few users run alone, for their times. The sources are scanned first,
         unless that has been done (:meth:`scan`).
@@ -171,7 +168,7 @@ class RecommendationDebugger:
         users : sequence of ids
             None for an anonymous user.
         history : Dataset, optional
-            What the segments of ``by`` are counted in; without it there are only those below.
+            The segments of ``by`` are counted in it; without it there are only those below.
         by : object or list of str, default "activity"
             See :func:`recokit.data.segments_by`; several in a list. Whether a user has a history, the users' own
             columns and the context of the requests always count as segments, alone and combined.
@@ -230,8 +227,8 @@ class RecommendationDebugger:
                 self._replayer.evidence(one.requests, [one.user], scan=self.scanned), [one.user]
             )
         ]
-        users, asked = [one.user for one in kept], [one.requests for one in kept]
-        segments = self._segments(users, diagnoses, asked, history, by) if kept else {}
+        users, requests = [one.user for one in kept], [one.requests for one in kept]
+        segments = self._segments(users, diagnoses, requests, history, by) if kept else {}
         return PopulationDiagnosis(tuple(diagnoses), segments)
 
     def _segments(
@@ -243,36 +240,36 @@ class RecommendationDebugger:
         by: Any,
     ) -> dict[str, tuple[str, ...]]:
         # Where two segments are the same users, the first is named.
-        found: dict[str, tuple[str, ...]] = {
+        segments: dict[str, tuple[str, ...]] = {
             "history": tuple("new" if one.figures["cold"] else "known" for one in diagnoses)
         }
         if history is not None:
             for one in by if isinstance(by, list | tuple) else [by]:
                 name = one.removeprefix("user.") if isinstance(one, str) and one != "activity" else ""
-                found[name] = _labels(segments_by(history, one), history.user_ids, users)
+                segments[name] = _labels(segments_by(history, one), history.user_ids, users)
         schema = self.pipeline.schema
         for name, column in schema.users.categorical.items():
             if len(column.labels) <= MAX_LABELS:
-                found.setdefault(name, _labels(column, schema.user_ids, users))
-        # What the request says of its user holds for it, whatever the user's table says.
-        return {**found, **_context(requests)}
+                segments.setdefault(name, _labels(column, schema.user_ids, users))
+        # The context of a request goes before the table of its user.
+        return {**segments, **_context(requests)}
 
     # -- catalogue scans ---------------------------------------------------------------------------
 
     def scan(
         self, users: Sequence[Any] | None = None, *, probes: int = PROBES, seed: int = 0, **options: Any
     ) -> Scan:
-        """Scan sources and rankers: indexes, arrays, and what rankers go by. Later diagnoses know the answers.
+        """Scan sources and rankers: indexes, arrays, and the weight of features. Later diagnoses use the figures.
 
         Apart from :meth:`diagnose`, since it costs more than the request that is explained: a few requests for each
-        hundred probes, and what the rankers take to explain 5 items of each user.
+        hundred probes, and the explanation of 5 items of each user by each ranker.
 
         Parameters
         ----------
         users : sequence of ids, optional
             Whose requests are run for that; 16 at random by default.
         probes : int, default 200
-            Items whose neighbours are asked for, of those that these users have or are offered.
+            Items that the sources are queried with, of those that these users have or are offered.
         seed : int, default 0
             Of the draw of users and items.
         options
@@ -298,7 +295,7 @@ class RecommendationDebugger:
             usual = replay(self.baseline, replace(translated_again, pinned=pinned), budget)
             usual_stages = {node.name: node.stage for node in self.baseline}
             pinned |= usual.requests.pinned
-            # A broken source offers items that nobody is offered otherwise: the baseline tells which matter.
+            # A broken source offers items that nobody is offered otherwise: the baseline's matter.
             offered = offered_in(usual) if codes is None else codes[offered_in(usual)]
         items = probes_of(trace, offered, random, probes)
         if self.baseline is not None and codes is not None:
@@ -322,7 +319,7 @@ class RecommendationDebugger:
         scan_ms: float = 1_000.0,
         **options: Any,
     ) -> Answer:
-        """Say where an item went in a user's run: not retrieved, removed by a rule, not selected, or shown.
+        """Return where an item went in a user's run: not retrieved, removed by a rule, not selected, or shown.
 
         Parameters
         ----------
@@ -330,9 +327,9 @@ class RecommendationDebugger:
             External ids.
         k : int, default 10
         depth : bool, default True
-            Whether to ask each source for its whole answer if the item was not retrieved: a scan of the catalogue.
+            Whether to query each source for its whole answer if the item was not retrieved: a scan of the catalogue.
         scan_ms : float, default 1000
-            Time after which no further source is asked.
+            Time after which no further source is queried.
         options
             As for :meth:`diagnose`.
 
@@ -355,7 +352,7 @@ class RecommendationDebugger:
         return Answer(location, depth_of(trace, self.pipeline, code, n_items, scan_ms / 1e3))
 
     def compare(self, other: Runnable, users: Sequence[Any], *, k: int = 10, **options: Any) -> Comparison:
-        """Say at which stage two pipelines first differ, user by user.
+        """Return at which stage two pipelines first differ, user by user.
 
         Parameters
         ----------
@@ -370,15 +367,15 @@ class RecommendationDebugger:
         for user in users:
             requests = self.pipeline.requests([user], k, **options)
             mine = replay(self.pipeline, requests, budget)
-            asked = translated(requests, [user], self.pipeline, other)
-            theirs = replay(other, replace(asked, pinned=mine.requests.pinned), budget)
+            same = translated(requests, [user], self.pipeline, other)
+            theirs = replay(other, replace(same, pinned=mine.requests.pinned), budget)
             place = first_difference(mine, theirs, self.pipeline.schema.item_ids, other.schema.item_ids)
             first[place] = first.get(place, 0) + 1
         return Comparison(first)
 
 
-def _drawn(random: np.random.Generator, n: int, most: int) -> IntArray:
-    return np.sort(random.choice(np.arange(1, n + 1), min(most, n), replace=False))
+def _drawn(random: np.random.Generator, n: int, size: int) -> IntArray:
+    return np.sort(random.choice(np.arange(1, n + 1), min(size, n), replace=False))
 
 
 def _batches(n: int) -> Iterator[list[int]]:
@@ -404,9 +401,9 @@ def _context(requests: Requests | Sequence[Requests]) -> dict[str, tuple[str, ..
     """Return the context columns that tell requests apart, each value as text."""
     parts = [requests] if isinstance(requests, Requests) else list(requests)
     shared = set.intersection(*(set(part.columns) for part in parts))
-    found = {}
+    labels = {}
     for name in sorted(shared):
         values = tuple(str(value) for part in parts for value in part.columns[name].tolist())
         if 1 < len(set(values)) <= MAX_LABELS:
-            found[name] = values
-    return found
+            labels[name] = values
+    return labels

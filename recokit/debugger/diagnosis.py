@@ -18,7 +18,7 @@ from recokit.trace import StageEvent
 __all__ = ["HEALTHY", "Diagnosis", "figures_of", "funnel_of", "gaps_of", "ranked_findings"]
 
 
-#: The verdict where no check found a cause or a symptom (R38).
+#: The verdict where no check found a cause or a symptom.
 HEALTHY = "NO_OBVIOUS_ISSUE"
 
 
@@ -28,7 +28,7 @@ _AFTER = {"candidates": 1.0, "ranking": 2.0, "list": 3.0, "serving": 4.0}
 
 @dataclass(frozen=True)
 class Diagnosis(Report):
-    """What the checks found for one user.
+    """The findings of all checks for one user, and their verdict.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ class Diagnosis(Report):
     findings : tuple of Finding
         All of them, the worst first; of equal ones the one that stands earlier in the funnel.
     figures : mapping
-        The figures of R38.
+        Numbers of the run, such as ``candidate_count`` and ``score_spread``.
     funnel : tuple of mapping
         One record for each stage: name, role, n_in, n_out, removed, ms, error, skipped.
     not_assessed : tuple of str
-        What could not be checked, and why.
+        Checks that could not run, and why.
     timed : bool
-        Whether the run had this user only, so that its times could be judged.
+        Whether the run had this user only, so that its times are those of a request.
     """
 
     user: Any
@@ -74,7 +74,7 @@ class Diagnosis(Report):
         return bool(self.findings) and self.findings[0].severity > Severity.NOTE
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the keys of R38 with the findings, as plain values ready for JSON."""
+        """Return the figures with the verdict and the findings, as plain values ready for JSON."""
         return {
             "user": self.user.item() if isinstance(self.user, np.generic) else self.user,
             **self.figures,
@@ -122,12 +122,12 @@ class Diagnosis(Report):
         )
 
 
-def ranked_findings(found: Iterable[Finding], place_of: Mapping[str, int]) -> tuple[Finding, ...]:
+def ranked_findings(findings: Iterable[Finding], place_of: Mapping[str, int]) -> tuple[Finding, ...]:
     """Order findings: the worst first, of equal ones the one earlier in the funnel, then in the order found.
 
     A difference from the baseline is a symptom where an earlier stage, or an earlier check of the same stage, has a
-    cause already. A slow stage comes after what changes the list: it explains no other list, and what does, such as a
-    cap that nothing fits under, may well be why it is slow.
+    cause already. A slow stage comes after all that changes the list: it explains no other list, and a cause that does,
+    such as a cap that nothing fits under, may well be why it is slow.
     """
     last = max(place_of.values(), default=0)
 
@@ -136,7 +136,7 @@ def ranked_findings(found: Iterable[Finding], place_of: Mapping[str, int]) -> tu
             return last + _AFTER[finding.place]
         return place_of.get(finding.stage, last)
 
-    ordered = sorted(found, key=place)
+    ordered = sorted(findings, key=place)
     ranked: list[Finding] = []
     explained = False
     for finding in ordered:
@@ -147,7 +147,7 @@ def ranked_findings(found: Iterable[Finding], place_of: Mapping[str, int]) -> tu
 
 
 def figures_of(evidence: Evidence) -> dict[str, Any]:
-    """Return the figures of R38, ready for JSON."""
+    """Return the numbers of a run, ready for JSON."""
     coverage = evidence.feature_coverage
     return {
         "candidate_count": 0 if evidence.retrieved is None else len(evidence.retrieved),
@@ -213,7 +213,7 @@ def _n_of_row(offsets: Any, row: int) -> int:
 
 
 def gaps_of(evidence: Evidence) -> tuple[str, ...]:
-    """Return what could not be assessed, and why."""
+    """Return the checks that could not run, and why."""
     gaps = []
     if evidence.known_good is None:
         gaps.append("recall of the candidates: no known-good items were given")

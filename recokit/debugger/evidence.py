@@ -1,4 +1,4 @@
-"""Evidence: what one captured run shows of one user, beside the same of a healthy baseline."""
+"""Evidence: one user's part of a captured run, beside the same of a healthy baseline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 __all__ = ["MIN_VALUES", "TOP", "Evidence", "FeaturePair", "share_tied"]
 
 
-#: How many items from the top the checks look at (R38: of the top 20).
+#: Items from the top that the checks look at.
 TOP = 20
 
 
@@ -37,14 +37,14 @@ class Evidence:
     row : int
         The user's row in it.
     known_good : ndarray of int64, optional
-        Codes of items known to be good for the user, 0 for each that the catalogue does not have; None where nobody
-        said.
+        Codes of items known to be good for the user, 0 for each that the catalogue does not have; None where none
+        were given.
     schema : Schema
         Vocabularies and tables; decodes items for evidence.
     budget : float
         Seconds that a request may take.
     scan : Scan
-        What the scans of sources and rankers found; empty before there was one.
+        Figures of the scans of sources and rankers; empty before there was one.
     scale : mapping of str to float
         Standard deviation of each feature over many candidates of many users, where they are known.
     baseline : Evidence, optional
@@ -188,13 +188,13 @@ class Evidence:
         batch = self.retrieved
         if batch is None:
             return {}
-        found = {}
+        items = {}
         for name in batch.source_names:
             rank = batch.columns.get(f"{name}_rank")
             if rank is not None:
                 known = np.flatnonzero(np.isfinite(rank))
-                found[name] = self._mapped(batch.item[known[np.argsort(rank[known])]])
-        return found
+                items[name] = self._mapped(batch.item[known[np.argsort(rank[known])]])
+        return items
 
     def _mapped(self, item: IntArray) -> IntArray:
         return item if self.codes is None else self.codes[item]
@@ -226,7 +226,7 @@ class Evidence:
 
     @cached_property
     def scores(self) -> FloatArray:
-        """What the last scorer said of the ``ranked`` ones, NaN included, where selection had to put a stand-in."""
+        """Scores of the ``ranked`` ones by the last scorer, NaN included, where selection had to put a stand-in."""
         if self.ranked is None:
             return np.zeros(0)
         scored = [event.after for event in self.events("scorer") if event.after is not None]
@@ -320,7 +320,7 @@ class Evidence:
 
     @cached_property
     def feature_age(self) -> dict[str, float]:
-        """Age of each feature in seconds at the request's time, where its stage tells."""
+        """Age of each feature in seconds at the request's time, where its stage knows it."""
         names = set() if self.ranked is None else set(self.ranked.feature_names)
         return {name: self.now - t for name, t in self.captured.freshness.items() if name in names}
 
@@ -335,13 +335,13 @@ class Evidence:
         if not any(event.n_in > event.n_out for event in rules):
             return {event.name: [] for event in rules}
         wanted = set(self.best_with_rules_off.tolist())
-        found: dict[str, list[int]] = {}
+        removed: dict[str, list[int]] = {}
         for event in rules:
             assert event.before is not None and event.kept is not None
             here = self.place_in(event.before)
             gone = event.before.item[here][~event.kept[here]]
-            found[event.name] = sorted({*found.get(event.name, []), *wanted.intersection(gone.tolist())})
-        return found
+            removed[event.name] = sorted({*removed.get(event.name, []), *wanted.intersection(gone.tolist())})
+        return removed
 
     @cached_property
     def best_with_rules_off(self) -> IntArray:
@@ -395,7 +395,7 @@ class Evidence:
         return 0 if usual is None else n_missing(captured_rows(usual, self.row), self.selected)
 
     def seconds(self, name: str = "") -> float:
-        """Return what a stage took, all its calls in the run together; by default the whole run."""
+        """Return the time of a stage, all its calls in the run together; by default that of the whole run."""
         if name in self.captured.seconds:
             return self.captured.seconds[name]
         if not name:
@@ -418,12 +418,12 @@ def _descending(score: AnyArray) -> AnyArray:
     return np.where(np.isfinite(score), -score, np.inf)
 
 
-#: Values of one feature that must be there on both sides for a comparison.
+#: Values of one feature that must be known on both sides for a comparison.
 MIN_VALUES = 5
 
 
-#: Candidates that are compared, at most: the first retrieved of both.
-MOST = 200
+#: Candidates that are compared: the first retrieved of both.
+MAX_PAIRED = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -452,7 +452,7 @@ class FeaturePair:
         if names != mine.feature_names or names != theirs.feature_names:
             here = here[:, [mine.feature_names.index(name) for name in names]]
             usual = usual[:, [theirs.feature_names.index(name) for name in names]]
-        here, usual = here[at[:MOST]].astype(np.float64), usual[other[:MOST]].astype(np.float64)
+        here, usual = here[at[:MAX_PAIRED]].astype(np.float64), usual[other[:MAX_PAIRED]].astype(np.float64)
         there: BoolArray = np.isfinite(here)
         there_usual: BoolArray = np.isfinite(usual)
         both: BoolArray = np.logical_and(there, there_usual)

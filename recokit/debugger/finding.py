@@ -1,4 +1,4 @@
-"""Finding: one thing that a check saw."""
+"""Finding: one thing wrong, or worth knowing, that a check saw."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 __all__ = ["Finding", "Origin", "Place", "Severity"]
 
-#: First question: candidates or ranking? ``"list"`` is what rules, limits and diversity make of the ranking;
+#: First question: candidates or ranking? ``"list"`` is the work of rules, limits and diversity on the ranking;
 #: ``"serving"`` concerns the run as a whole.
 Place = Literal["candidates", "ranking", "list", "serving"]
 #: Second question: data, model or serving? ``"settings"`` are options that do what they say, but too much of it.
@@ -37,9 +37,9 @@ class Finding:
     stage : str
         Path of the stage concerned, empty if it is none in particular.
     message : str
-        What was found, in a sentence.
+        The observation, in a sentence.
     action : str
-        What to do about it, in plain words.
+        The remedy, in plain words.
     place : {"candidates", "ranking", "list", "serving"}
         Candidates or ranking?
     origin : {"data", "model", "serving", "settings"}

@@ -1,4 +1,4 @@
-"""Why an item was not shown: where it went in a user's run, and how near the sources came to it."""
+"""The fate of an item: where it went in a user's run, and how near the sources came to it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Answer:
 
     @property
     def nearest(self) -> str:
-        """The source that would have to go down least, empty if none has the item."""
+        """The source in whose list it stands highest, empty if none has the item."""
         return min(self.depths, key=lambda name: self.depths[name]) if self.depths else ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,12 +84,12 @@ class Answer:
 
 
 def depth_of(trace: Trace, nodes: Any, item: int, n_items: int, seconds: float) -> dict[str, int]:
-    """Return the rank of an item in each source's whole answer; what is not asked within the time is left out.
+    """Return the rank of an item in each source's whole answer; sources not reached within the time are left out.
 
-    Ranks are those of the source after what it was told to exclude. A source that fails here is left out.
+    Ranks are those of the source after the items that it excludes. A source that fails here is left out.
     """
     requests = _hydrated(trace)
-    found: dict[str, int] = {}
+    ranks: dict[str, int] = {}
     deadline = time.perf_counter() + seconds
     for node in nodes:
         if node.role is not Role.SOURCE or node.name.startswith("fallback."):
@@ -102,8 +102,8 @@ def depth_of(trace: Trace, nodes: Any, item: int, n_items: int, seconds: float) 
             continue
         place = np.flatnonzero(items == item)
         if len(place):
-            found[node.name] = int(place[0]) + 1
-    return found
+            ranks[node.name] = int(place[0]) + 1
+    return ranks
 
 
 def _hydrated(trace: Trace) -> Requests:

@@ -19,10 +19,10 @@ __all__ = ["PopulationDiagnosis"]
 
 #: Share of the users from which on a finding concerns everyone.
 EVERYONE = 0.8
-#: Weight below which a slow stage is not told: fewer than about a third of the runs timed.
+#: Weight below which a slow stage is left out: fewer than about a third of the runs timed.
 RARELY_SLOW = 1.0
-#: Share of a segment's users that must have what the segment is said to carry.
-CARRIES = 0.5
+#: Share of a segment's users that must have a finding for the segment to carry it, and how much more than elsewhere.
+CARRIES, EXCESS = 0.5, 0.25
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class PopulationDiagnosis(Report):
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """What was found, each cause and stage once, what weighs most first; ``scope`` says whom it concerns.
+        """The findings, each cause and stage once, the weightiest first; ``scope`` says whom each concerns.
 
-        The weight is the share of the users (of those timed, where times are judged) times the severity, half where
+        The weight is the share of the users (of those timed, for a slow stage) times the severity, half where
         other findings come before it. Evidence and items are those of the first user who has it, and ``users`` and
         ``share_of_users`` are added, and ``inside``, ``elsewhere`` and ``p_value`` where a segment carries it.
         """
@@ -93,14 +93,18 @@ class PopulationDiagnosis(Report):
 
     def _share(self, code: str, having: BoolArray) -> float:
         timed = np.array([one.timed for one in self.diagnoses], np.bool_)
-        judged = timed if code == "STAGE_SLOW" and timed.any() else np.ones(len(having), np.bool_)
-        return float(having[judged].mean()) if judged.any() else 0.0
+        counted = timed if code == "STAGE_SLOW" and timed.any() else np.ones(len(having), np.bool_)
+        return float(having[counted].mean()) if counted.any() else 0.0
 
     def _segment(self, having: BoolArray) -> Segment | None:
         if not having.any() or having.all():
             return None
-        found = find_segment(having.astype(np.float64), self.segments)
-        return found if found is not None and found.inside >= CARRIES and found.effect >= 0.25 else None
+        segment = find_segment(having.astype(np.float64), self.segments)
+        return (
+            segment
+            if segment is not None and segment.inside >= CARRIES and segment.effect >= EXCESS
+            else None
+        )
 
     def _scope(self, code: str, having: BoolArray) -> str:
         share = self._share(code, having)
@@ -113,7 +117,7 @@ class PopulationDiagnosis(Report):
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the number of users by verdict, for ``"all"`` and each segment."""
-        found: dict[str, dict[str, int]] = {"all": {}}
+        counts: dict[str, dict[str, int]] = {"all": {}}
         for place, diagnosis in enumerate(self.diagnoses):
             names = [
                 f"{dimension}={labels[place]}" if dimension else labels[place]
@@ -121,9 +125,9 @@ class PopulationDiagnosis(Report):
                 if labels[place]
             ]
             for name in ["all", *names]:
-                verdicts = found.setdefault(name, {})
+                verdicts = counts.setdefault(name, {})
                 verdicts[diagnosis.verdict] = verdicts.get(diagnosis.verdict, 0) + 1
-        return found
+        return counts
 
     @property
     def verdict(self) -> str:

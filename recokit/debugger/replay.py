@@ -19,12 +19,12 @@ from recokit.typing import IntArray
 
 __all__ = ["Replayer", "feature_scale", "replay", "single_request", "translated"]
 
-#: How often a request that looks slow is run again at most, and where no run of the baseline was as slow.
+#: Times that a request which looks slow runs again: at most, and where no run of the baseline was as slow.
 AGAIN, SURE = 12, 5
 #: How many times a request's budget the debugger waits for a run of its own, and for such a run and its repetitions.
 PATIENCE, LONGEST = 10.0, 30.0
 
-#: What is known of the indexes where nobody scanned them.
+#: Stands for the scan where there was none.
 NOT_SCANNED = Scan()
 
 
@@ -63,10 +63,10 @@ class Replayer:
         known = () if self.baseline is None or codes is not None else self.baseline
         runs = [(self.pipeline, replace(requests, pinned=trace.requests.pinned), trace)]
         if self.baseline is not None:
-            asked = translated(requests, users, self.pipeline, self.baseline)
+            theirs = translated(requests, users, self.pipeline, self.baseline)
             # The same live values, whatever has changed by now.
-            asked = replace(asked, pinned=trace.requests.pinned)
-            runs.append((self.baseline, asked, self._run(self.baseline, asked)))
+            theirs = replace(theirs, pinned=trace.requests.pinned)
+            runs.append((self.baseline, theirs, self._run(self.baseline, theirs)))
         times = self._times(runs) if again and len(requests) == 1 else [{} for _ in runs]
         captured = Captured(trace, tuple(self.pipeline), tuple(known), times[0])
         usual = None
@@ -107,10 +107,10 @@ class Replayer:
         return replay(pipeline, requests, self.budget)
 
     def _times(self, runs: Sequence[tuple[Runnable, Requests, Trace]]) -> list[dict[str, float]]:
-        """Return what each stage takes, and the whole under "", here and in the baseline.
+        """Return the time of each stage, and of the whole under "", here and in the baseline.
 
         Where one looks slow, the two run some more times, in turns: a slow stage stays slow, and a busy machine slows
-        both. Of here the least counts, of the baseline the lower quartile, so that a lucky run of it accuses nobody.
+        both. Here the minimum counts, of the baseline the lower quartile, so that a lucky run of it accuses nobody.
         """
         taken = [[_seconds(trace)] for _, _, trace in runs]
         for turn in range(AGAIN):
@@ -141,7 +141,7 @@ class Replayer:
 
 
 def _seconds(trace: Trace) -> dict[str, float]:
-    """Return what each stage took, and the whole under ""."""
+    """Return the time of each stage, and of the whole under ""."""
     taken: dict[str, float] = {"": trace.seconds}
     for event in trace.events:
         taken[event.name] = taken.get(event.name, 0.0) + event.seconds
@@ -162,7 +162,7 @@ def _lower_quartile(values: list[float]) -> float:
     return sorted(values)[len(values) // 4]
 
 
-#: What counts of several runs, here and of the baseline.
+#: How several runs reduce to one, here and of the baseline.
 USUALLY: tuple[Callable[[list[float]], float], ...] = (min, _lower_quartile)
 
 
@@ -174,7 +174,7 @@ def replay(pipeline: Runnable, requests: Requests, budget: float) -> Trace:
 
 
 def single_request(requests: Requests, row: int) -> Requests:
-    """Return one row of an earlier run's requests, to be asked again, with the live values that it read.
+    """Return one row of an earlier run's requests, to run again, with the live values that it read.
 
     It holds on to nothing else of that run.
     """
@@ -219,13 +219,13 @@ def feature_scale(trace: Trace) -> dict[str, float]:
 def _events_of(log: Dataset, users: Sequence[Any], item_ids: Vocabulary) -> list[IntArray | None]:
     named = [user for user in users if user is not None]
     codes = iter(log.user_ids.encode(named).tolist() if named else [])
-    found: list[IntArray | None] = []
+    items_of: list[IntArray | None] = []
     events = log.interactions
     for user in users:
         code = next(codes) if user is not None else 0
         items = np.unique(events.item[events.user == code]) if code else np.zeros(0, np.int64)
-        found.append(np.sort(item_ids.encode(log.item_ids.decode(items))) if len(items) else items)
-    return found
+        items_of.append(np.sort(item_ids.encode(log.item_ids.decode(items))) if len(items) else items)
+    return items_of
 
 
 def _listed(known_good: Mapping[Any, Sequence[Any]], user: Any) -> list[Any]:

@@ -22,7 +22,7 @@ from recokit.typing import BoolArray, FloatArray
 __all__ = ["RequestPage", "bars", "points", "spans"]
 
 
-#: Features that the plot shows: those in which what is shown differs most from the rest.
+#: Features in the plot: those in which shown items differ most from the rest.
 _FEATURES = 15
 
 
@@ -58,10 +58,10 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RequestPage:
-    """One request of a captured run, with what the debugger found, as a page or as JSON.
+    """One request of a captured run, with the debugger's findings, as a page or as JSON.
 
     The page is one file without any request to a network. It has the funnel, the time of each stage, the scores, how
-    the features of what is shown differ from the rest, and the fate of every candidate, with a search. It can be read
+    the features of shown items differ from the rest, and the fate of every candidate, with a search. It can be read
     by a screen reader, in light and dark, and printed.
 
     Parameters
@@ -102,19 +102,19 @@ class RequestPage:
 
     @property
     def user(self) -> str:
-        """Who asked, as text."""
+        """The user, as text."""
         users = self.trace.users
         return "an anonymous user" if users is None or users[self.row] is None else f"user {users[self.row]}"
 
     @cached_property
     def items(self) -> list[dict[str, Any]]:
         """The fate of every item that any stage had, the list first, then by rank."""
-        found: list[dict[str, Any]] = []
+        fates: list[dict[str, Any]] = []
         for code, item_id in zip(self._codes, self._ids, strict=True):
             location = self.trace.locate(self.row, code)
-            found.append({"item": item_id, **asdict(location), "sources": dict(location.sources)})
-        last = len(found) + 1
-        return sorted(found, key=lambda one: (one["position"] or last, one["rank"] or last, str(one["item"])))
+            fates.append({"item": item_id, **asdict(location), "sources": dict(location.sources)})
+        last = len(fates) + 1
+        return sorted(fates, key=lambda one: (one["position"] or last, one["rank"] or last, str(one["item"])))
 
     @cached_property
     def steps(self) -> list[dict[str, Any]]:
@@ -180,11 +180,11 @@ class RequestPage:
 
     def _summary(self) -> str:
         status = Status(int(self.trace.status[self.row])).name
-        told = f"<p>Answered {text(status)} in {1e3 * self.trace.seconds:.1f} ms"
+        answer = f"<p>Answered {text(status)} in {1e3 * self.trace.seconds:.1f} ms"
         reasons = "; ".join(self.trace.reasons[self.row])
-        told += f": {text(reasons)}</p>" if reasons else "</p>"
+        answer += f": {text(reasons)}</p>" if reasons else "</p>"
         if self.diagnosis is None:
-            return told
+            return answer
         kind = "bad" if self.diagnosis.is_ill else "good"
         verdict = f'<p class="{kind}"><b>{text(self.diagnosis.verdict)}</b> {text(self.diagnosis.action)}</p>'
         rows = [
@@ -192,7 +192,7 @@ class RequestPage:
             for one in self.diagnosis.findings
         ]
         findings = table(("severity", "finding", "stage", "what", "action"), rows) if rows else ""
-        return f"{told}<h2>Diagnosis</h2>{verdict}{_scroll(findings)}"
+        return f"{answer}<h2>Diagnosis</h2>{verdict}{_scroll(findings)}"
 
     def _funnel(self) -> str:
         names = [step["name"] for step in self.steps]
@@ -243,15 +243,15 @@ class RequestPage:
             )
             for one in self.items
         ]
-        found = table(("item", "place", "rank by score", "sources and places", "fate", "decided by"), rows)
-        found = found.replace(
+        fates = table(("item", "place", "rank by score", "sources and places", "fate", "decided by"), rows)
+        fates = fates.replace(
             "<table>", '<table id="items"><caption>Every item that a stage had</caption>', 1
         )
         search = (
             '<p class="find"><label for="find">Search by item, source or stage</label> '
             '<input id="find" type="search" autocomplete="off"> <span id="found" aria-live="polite"></span></p>'
         )
-        return f"<h2>Items</h2>{search}{_scroll(found)}"
+        return f"<h2>Items</h2>{search}{_scroll(fates)}"
 
     # -- figures -----------------------------------------------------------------------------------
 
@@ -324,11 +324,11 @@ _SPACE = _WIDTH - _NAME - 130
 def bars(title: str, names: Sequence[str], values: Sequence[float], notes: Sequence[str]) -> str:
     """Return one bar a name, from zero; negative values go to the left of a line in the middle."""
     signed = min(values, default=0.0) < 0
-    most = max((abs(value) for value in values if np.isfinite(value)), default=0.0) or 1.0
+    longest = max((abs(value) for value in values if np.isfinite(value)), default=0.0) or 1.0
     zero, space = (_NAME + _SPACE / 2, _SPACE / 2) if signed else (float(_NAME), float(_SPACE))
     marks = []
     for row, (name, value, note) in enumerate(zip(names, values, notes, strict=True)):
-        length = space * abs(value) / most if np.isfinite(value) else 0.0
+        length = space * abs(value) / longest if np.isfinite(value) else 0.0
         marks.append(_line(row, name, zero - (length if value < 0 else 0.0), length, note))
     return _svg(title, "".join(marks), len(names))
 

@@ -2,7 +2,7 @@
 
 The self-test of a source asks it for the neighbours of single items, as histories of one item, and compares its answers
 with those of the baseline's source. The check of arrays looks for values that are not finite and for vectors that all
-point one way. What a ranker goes by is read from its contributions, where it has them.
+point one way. The weight of each feature in a ranker is read from its contributions, where it explains them.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ __all__ = [
 DEPTH, DEEP = 20, 100
 #: Items of each user whose contributions are read.
 EXPLAINED = 5
-#: Rows of vectors that the check of arrays looks at, at most.
+#: Rows of vectors that the check of arrays looks at.
 MAX_ROWS = 200_000
-#: Answers that an item must be among before its absence elsewhere tells anything.
+#: Answers that an item must be among for its absence elsewhere to count.
 SEEN_OFTEN = 2
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """What the arrays of a stage are like.
+    """An array of vectors that a stage holds.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ class Vectors:
 
 @dataclass(frozen=True)
 class SourceScan:
-    """What the scan of one source found.
+    """Figures of the scan of one source.
 
     Parameters
     ----------
     probes : int
-        Items whose neighbours were asked for; 0 where the source does not answer by history.
+        Items that it was queried with; 0 where the source does not answer by history.
     answered : float
         Share of the probes with an answer.
     usual_answered : float
@@ -85,7 +85,7 @@ class SourceScan:
     vanished : float
         Of the items that are often among the baseline's first 20: the share that is never among the first 100 here.
     appeared : float
-        The same the other way round, of the items often here: what comes and goes with newer events.
+        The same the other way round, of the items often here: items that come and go with newer events.
     shared_of_rest : float
         Share of the baseline's answers that are among the first 100 here: of those of these items that did not vanish,
         and of the probes that have an answer.
@@ -94,9 +94,9 @@ class SourceScan:
     vectors, usual_vectors : tuple of Vectors
         Arrays of the source and of the baseline's source.
     until : float
-        Time up to which the source has seen events, ``inf`` where it does not tell.
+        Time up to which the source has seen events, ``inf`` where it does not know.
     seconds : float
-        What the scan took.
+        Time of the scan.
     """
 
     probes: int = 0
@@ -114,13 +114,13 @@ class SourceScan:
 
     @property
     def lost(self) -> float:
-        """Share of its items that the source has lost: those vanished beyond what comes and goes anyway."""
+        """Share of its items that the source has lost: those vanished beyond the ones that come and go anyway."""
         return max(0.0, 1.0 - (1.0 - self.vanished) / max(1.0 - self.appeared, 1e-9))
 
 
 @dataclass(frozen=True)
 class RankerScan:
-    """What a ranker goes by, on the items that it puts first for some users.
+    """The weight of each feature in a ranker, on the items that it puts first for some users.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class RankerScan:
     alike : float
         Cosine of the two; NaN without a baseline.
     seconds : float
-        What the scan took.
+        Time of the scan.
     """
 
     importance: Mapping[str, float]
@@ -142,13 +142,13 @@ class RankerScan:
 
 @dataclass(frozen=True)
 class Scan:
-    """What the scans found, by path.
+    """Figures of all scans, by path.
 
     Parameters
     ----------
     sources : mapping of str to SourceScan
     rankers : mapping of str to RankerScan
-        Of the rankers that tell what features contribute.
+        Of the rankers that explain their scores.
     """
 
     sources: Mapping[str, SourceScan] = field(default_factory=dict)
@@ -164,20 +164,20 @@ def offered_in(trace: Trace) -> IntArray:
     return np.zeros(0, np.int64) if batch is None else batch.item
 
 
-def probes_of(trace: Trace, offered: IntArray, random: np.random.Generator, most: int) -> IntArray:
+def probes_of(trace: Trace, offered: IntArray, random: np.random.Generator, size: int) -> IntArray:
     """Draw items that the users of a run have or are offered: those that matter, not the tail of the catalogue."""
     lists = [offered]
     lists += [trace.requests.ragged["history"].values] if "history" in trace.requests.ragged else []
     items = np.unique(np.concatenate(lists))
     items = items[items > 0]
-    return np.sort(random.choice(items, min(most, len(items)), replace=False))
+    return np.sort(random.choice(items, min(size, len(items)), replace=False))
 
 
 def scan_rankers(
     trace: Trace, stages: Mapping[str, Any], usual: Trace | None, usual_stages: Mapping[str, Any]
 ) -> dict[str, RankerScan]:
-    """Read what the rankers of a captured run, and of the baseline's, go by."""
-    found = {}
+    """Return the weight of features in the rankers of a captured run, and of the baseline's."""
+    scans = {}
     for event in trace.events:
         stage = stages.get(event.name)
         if event.role != "scorer" or not isinstance(stage, Explainer):
@@ -193,8 +193,8 @@ def scan_rankers(
         a, b = (np.array([part.get(name, 0.0) for name in names]) for part in (mine, theirs))
         whole = float(np.linalg.norm(a) * np.linalg.norm(b))
         alike = float(a @ b) / whole if whole > 0 else float("nan")
-        found[event.name] = RankerScan(mine, theirs, alike, time.perf_counter() - started)
-    return found
+        scans[event.name] = RankerScan(mine, theirs, alike, time.perf_counter() - started)
+    return scans
 
 
 def _importance(stage: Explainer, event: StageEvent) -> dict[str, float]:
@@ -227,7 +227,7 @@ def scan_source(
     stage, usual : object
         The source, and the baseline's, or None.
     items : ndarray of int64
-        Codes to ask with.
+        Codes to query with.
     now : float
         Time of the probes.
     codes : ndarray of int64, optional
@@ -245,19 +245,19 @@ def scan_source(
     base: dict[str, Any] = {"vectors": vectors, "usual_vectors": usual_vectors, "until": until}
     if "history" not in traits.requires:
         return SourceScan(**base, seconds=time.perf_counter() - started)
-    mine = _ask(stage, items, now, pinned)
-    asked = items if usual_items is None else usual_items
-    theirs = None if usual is None else _ask(usual, asked, now, pinned)
-    found: dict[str, Any] = {}
+    mine = _answer(stage, items, now, pinned)
+    theirs_items = items if usual_items is None else usual_items
+    theirs = None if usual is None else _answer(usual, theirs_items, now, pinned)
+    figures: dict[str, Any] = {}
     if mine is not None:
-        found = {"probes": len(items), "answered": float(np.mean(np.diff(mine.offsets) > 0))}
+        figures = {"probes": len(items), "answered": float(np.mean(np.diff(mine.offsets) > 0))}
         if theirs is not None:
             there = theirs.item if codes is None else codes[theirs.item]
-            found |= _compared(mine, theirs.offsets, there)
-    return SourceScan(**base, **found, seconds=time.perf_counter() - started)
+            figures |= _compared(mine, theirs.offsets, there)
+    return SourceScan(**base, **figures, seconds=time.perf_counter() - started)
 
 
-def _ask(stage: Any, items: IntArray, now: float, pinned: Mapping[int, Any]) -> Retrieved | None:
+def _answer(stage: Any, items: IntArray, now: float, pinned: Mapping[int, Any]) -> Retrieved | None:
     requests = Requests.build(
         np.zeros(len(items), np.int64), now=now, ragged={"history": Ragged(np.arange(len(items) + 1), items)}
     )
@@ -271,11 +271,11 @@ def _ask(stage: Any, items: IntArray, now: float, pinned: Mapping[int, Any]) -> 
 def _compared(mine: Retrieved, usual_offsets: IntArray, usual: IntArray) -> dict[str, Any]:
     n_codes = int(max(mine.item.max(initial=0), usual.max(initial=0))) + 1
     (row, first), (usual_row, usual_first) = _places(mine.offsets), _places(usual_offsets)
-    asked, answers = usual_row * n_codes + usual, row * n_codes + mine.item
-    both = np.isin(asked[usual_first], answers[first])
+    usual_answers, answers = usual_row * n_codes + usual, row * n_codes + mine.item
+    both = np.isin(usual_answers[usual_first], answers[first])
     often, usually_often = _often(mine.item[first]), _often(usual[usual_first])
     gone, new = np.setdiff1d(usually_often, mine.item), np.setdiff1d(often, usual)
-    # Of probes that have an answer: that some have none is another matter.
+    # Of probes that have an answer: some may have none, another matter.
     rest = (
         usual_first
         & np.isin(usual, np.setdiff1d(usually_often, gone))
@@ -286,7 +286,7 @@ def _compared(mine: Retrieved, usual_offsets: IntArray, usual: IntArray) -> dict
         "shared": float(both.mean()) if len(both) else float("nan"),
         "vanished": len(gone) / max(len(usually_often), 1),
         "appeared": len(new) / max(len(often), 1),
-        "shared_of_rest": float(np.isin(asked[rest], answers).mean()) if rest.any() else float("nan"),
+        "shared_of_rest": float(np.isin(usual_answers[rest], answers).mean()) if rest.any() else float("nan"),
         "gone": gone,
     }
 
@@ -298,8 +298,8 @@ def _places(offsets: IntArray) -> tuple[IntArray, BoolArray]:
 
 
 def _often(items: IntArray) -> IntArray:
-    found: IntArray = np.flatnonzero(np.bincount(items) >= SEEN_OFTEN)
-    return found
+    often: IntArray = np.flatnonzero(np.bincount(items) >= SEEN_OFTEN)
+    return often
 
 
 def vectors_of(stage: Any) -> Iterator[Vectors]:

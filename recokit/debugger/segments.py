@@ -82,9 +82,9 @@ def find_segment(
     segments : mapping of str to sequence of str
         Label of each user, by dimension, such as ``{"country": [...], "device": [...]}``. Empty labels are none.
     depth : int, default 3
-        Most dimensions in a combination.
+        Dimensions in a combination, at most.
     min_users : int, default 5
-        Fewest users of a segment, and outside it.
+        Users that a segment, and the rest, must have.
     alpha : float, default 0.05
         Largest probability of the difference by chance, after the correction. One-sided; exact (hypergeometric) for
         values of 0 and 1, else by the normal approximation of the permutation distribution.
@@ -116,7 +116,7 @@ def find_segment(
     if len(value) < 2 * min_users or np.ptp(value) == 0:
         return None
     cells = list(_cells(segments, len(value), depth, min_users))
-    found: list[tuple[float, int, Segment]] = []
+    differing: list[tuple[float, int, Segment]] = []
     for where, inside in cells:
         here, there = float(value[inside].mean()), float(value[~inside].mean())
         if here <= there:
@@ -125,11 +125,11 @@ def find_segment(
         n = int(inside.sum())
         if p <= alpha:
             explained = n * (len(value) - n) / len(value) * (here - there) ** 2
-            found.append((explained, len(where), Segment(where, n, here, there, p, len(cells))))
-    if not found:
+            differing.append((explained, len(where), Segment(where, n, here, there, p, len(cells))))
+    if not differing:
         return None
     # Each further dimension has to explain 5% more.
-    return max(found, key=lambda one: (one[0] / 1.05 ** (one[1] - 1), -one[1]))[2]
+    return max(differing, key=lambda one: (one[0] / 1.05 ** (one[1] - 1), -one[1]))[2]
 
 
 def _cells(

@@ -21,7 +21,7 @@ __all__ = ["Sampled", "TrafficSample"]
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """One live request as it was asked, with the live values that its run read.
+    """One live request, with the live values that its run read.
 
     Parameters
     ----------

@@ -19,11 +19,11 @@ class Check(Protocol):
     """Looks at one user's run."""
 
     def look(self, evidence: Evidence) -> list[Finding]:
-        """Return what there is to say, nothing if all is well."""
+        """Return the findings of one user's run, none if all is well."""
         ...
 
 
-#: What ``diagnose`` runs by default, top-down; of one stage, causes before what they explain.
+#: The checks of ``diagnose`` by default, top-down; of one stage, causes before the symptoms that they explain.
 CHECKS: tuple[Check, ...] = (
     StageErrors(),
     SourceAge(),

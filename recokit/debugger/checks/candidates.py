@@ -31,8 +31,8 @@ ONE_WAY, SPREAD = 0.98, 0.9
 class CandidateRecall:
     """Items known to be good, among the candidates, and which source used to find them.
 
-    Without a baseline, none among the candidates is a failure. With one, what the baseline does not find either is
-    hard to find, which is worth knowing and no fault of this pipeline's; and one item found by luck proves nothing.
+    Without a baseline, none among the candidates is a failure. With one, items that the baseline misses too are hard
+    to find, which is worth knowing and no fault of this pipeline's; and one item found by luck proves nothing.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class SourceAge:
         ]
 
     def _ages(self, evidence: Evidence, name: str) -> tuple[float, float]:
-        """Return the age of a source, and of the baseline's where it has one and tells, else 0."""
+        """Return the age of a source, and of the baseline's where it has one and knows, else 0."""
         age = evidence.now - traits_of(evidence.stages[name]).fitted_until
         baseline = evidence.baseline
         if baseline is None or name not in baseline.stages:
@@ -139,7 +139,7 @@ class SourceMix:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return the findings of one user's run, none if all is well."""
-        found: list[Finding] = []
+        findings: list[Finding] = []
         usual = {} if evidence.baseline is None else evidence.baseline.candidate_sources
         for event in _sources(evidence):
             leaf = event.name.rpartition(".")[2]
@@ -149,14 +149,16 @@ class SourceMix:
             figures = {"candidates": count, "baseline": before}
             if not count:
                 severity = Severity.CRITICAL if before else Severity.NOTE
-                found.append(
+                findings.append(
                     finding("SOURCE_EMPTY", event.name, figures, severity=severity, relative=bool(before))
                 )
             elif evidence.baseline is not None and self._floods(evidence, event, leaf, usual):
-                found.append(finding("SOURCE_FLOODS", event.name, {**figures, "baseline_by_source": usual}))
+                findings.append(
+                    finding("SOURCE_FLOODS", event.name, {**figures, "baseline_by_source": usual})
+                )
             elif before and (share := _shared(evidence, event)) < self.minimum:
-                found.append(self._changed(evidence, event, leaf, share))
-        return found
+                findings.append(self._changed(evidence, event, leaf, share))
+        return findings
 
     def _floods(self, evidence: Evidence, event: StageEvent, leaf: str, usual: dict[str, int]) -> bool:
         assert evidence.baseline is not None
@@ -185,7 +187,7 @@ class SourceMix:
 
 
 class IndexHealth:
-    """What the scan of the sources found: indexes that are not whole, not in order, or not finite.
+    """Indexes that are not whole, not in order, or not finite, by the scan of the sources.
 
     Parameters
     ----------
@@ -203,14 +205,14 @@ class IndexHealth:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return the findings of one user's run, none if all is well."""
-        found = []
+        findings = []
         for name, scan in evidence.scan.sources.items():
             spoiled = self._spoiled_vectors(name, scan)
             if spoiled is not None:
-                found.append(spoiled)
+                findings.append(spoiled)
             elif scan.answered > 0 and np.isfinite(scan.shared):
-                found += self._index(evidence, name, scan)
-        return found
+                findings += self._index(evidence, name, scan)
+        return findings
 
     def _spoiled_vectors(self, name: str, scan: SourceScan) -> Finding | None:
         usual = {vectors.name: vectors for vectors in scan.usual_vectors}

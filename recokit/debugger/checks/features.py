@@ -46,7 +46,7 @@ class FeatureCoverage:
     Parameters
     ----------
     minimum : float, default 0.8
-        Share of values that must be there; of what the baseline has of the same items, where there is one.
+        Share of values that must be there; of those that the baseline has of the same items, where there is one.
     lost : float, default 0.5
         Share of the values of one feature that the baseline has, and that may be missing here.
     """
@@ -232,10 +232,10 @@ def named(names: list[str]) -> str:
 
 
 def contributed(evidence: Evidence) -> dict[str, float]:
-    """Return what features add to the scores of the ten best, on average, by the first scorer that explains its own.
+    """Return the contributions of features to the scores of the ten best, by the first scorer that explains them.
 
-    The five that add or take most. Empty where no scorer explains, and where the request did not run alone: trees take
-    a millisecond for each item.
+    On average, the five that add or take most. Empty where no scorer explains, and where the request did not run alone:
+    trees take a millisecond for each item.
     """
     if not evidence.alone or evidence.ranked is None:
         return {}

@@ -1,4 +1,4 @@
-"""Checks of what becomes of the ranking: hard rules, limits and diversity, each apart."""
+"""Checks of the steps from ranking to list: hard rules, limits and diversity, each apart."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NEARLY_ALL = 0.9
 
 
 class HardRules:
-    """What hard rules remove from the top.
+    """Hard rules that remove too much of the top.
 
     Parameters
     ----------
     maximum : int, default 10
-        Most of the top 20 that rules may remove.
+        Items of the top 20 that rules may remove.
     """
 
     def __init__(self, maximum: int = 10) -> None:
@@ -67,7 +67,7 @@ class RuleChanges:
     Parameters
     ----------
     more : float, default 0.05
-        Share of the candidates that a rule may remove beyond what the baseline's removes of the same ones.
+        Share of the candidates that a rule may remove beyond those that the baseline's removes of the same ones.
     """
 
     def __init__(self, more: float = 0.05) -> None:
@@ -78,7 +78,7 @@ class RuleChanges:
         if evidence.baseline is None:
             return []
         usual = {event.name: event for event in evidence.baseline.events("filter")}
-        found: list[Finding] = []
+        findings: list[Finding] = []
         for event in evidence.events("filter"):
             before = usual.get(event.name)
             if before is None or event.n_in == event.n_out or evidence.failed_here(event):
@@ -94,8 +94,8 @@ class RuleChanges:
                     "of": both,
                     "group": _group_removed(evidence, extra),
                 }
-                found.append(finding("RULE_REMOVES_MORE", event.name, figures, items=evidence.ids(extra)))
-        return found
+                findings.append(finding("RULE_REMOVES_MORE", event.name, figures, items=evidence.ids(extra)))
+        return findings
 
 
 class ListChanges:
@@ -121,9 +121,9 @@ class ListChanges:
         selection = evidence.events("selection")
         if not size or not selection or not len(evidence.selected):
             return []
-        found = self._limits(evidence, size, selection[0]) + self._diversity(evidence, size, selection[0])
-        if found or not evidence.exchanged:
-            return found
+        findings = self._limits(evidence, size, selection[0]) + self._diversity(evidence, size, selection[0])
+        if findings or not evidence.exchanged:
+            return findings
         figures = {
             "exchanged": evidence.exchanged,
             "by_limits": evidence.exchanged_by_limits,

@@ -41,14 +41,14 @@ class FeatureSkew:
 
     Diagnose the request as of its own time: ``diagnose(user, now=log.now[row])``. Give the debugger
     ``pipeline.with_events(dataset)`` with all that is known now, so that histories and features are those as of the
-    request: what then differs is training-serving skew. Features with the name of a source in front are left out,
-    since they change with its index; so are anonymous users, who cannot be matched. :func:`recokit.monitoring.skew`
-    compares a whole log.
+    request: features that then differ are skewed between training and serving. Features with the name of a source in
+    front are left out, since they change with its index; so are anonymous users, who cannot be matched.
+    :func:`recokit.monitoring.skew` compares a whole log.
 
     Parameters
     ----------
     log : LoggedRequests
-        What was served.
+        Features as served.
     tolerance : float, default 1e-6
         Values are equal if they differ by at most this share of the larger one.
     share : float, default 0.1
@@ -141,7 +141,7 @@ class _Pair:
 
 
 class Calibration:
-    """Scores that claim to be probabilities, against what happened to the items that had them.
+    """Scores that claim to be probabilities, against the outcomes of the items that had them.
 
     Every diagnosis of the pipeline whose scores these are has the finding, since it concerns the ranker and no user.
 
@@ -245,8 +245,8 @@ def _reliability(
 
 
 def _milliseconds(now: FloatArray) -> list[int]:
-    found: list[int] = np.round(1e3 * now).astype(np.int64).tolist()
-    return found
+    rounded: list[int] = np.round(1e3 * now).astype(np.int64).tolist()
+    return rounded
 
 
 def _user(evidence: Evidence) -> Any:

@@ -114,7 +114,7 @@ class RankerInputs:
     Parameters
     ----------
     minimum : float, default 0.5
-        Least cosine of the features' shares in what the two rankers say.
+        Least cosine of the features' shares in the scores of the two rankers.
     """
 
     def __init__(self, minimum: float = SAME_MODEL) -> None:
@@ -171,17 +171,17 @@ class ScoreOrder:
         if evidence.baseline is None:
             return []
         usual = {event.name: event for event in evidence.baseline.events("scorer")}
-        found: list[Finding] = []
+        findings: list[Finding] = []
         for place, event in enumerate(evidence.events("scorer")):
             before = usual.get(event.name)
             if before is None or event.after is None or before.after is None:
                 continue
             if evidence.failed_here(event) or evidence.baseline.failed_here(before):
                 continue
-            found += (
+            findings += (
                 self._first(evidence, event, before) if not place else self._later(evidence, event, before)
             )
-        return found
+        return findings
 
     def _first(self, evidence: Evidence, event: StageEvent, usual: StageEvent) -> list[Finding]:
         here, before = _paired_scores(evidence, event, usual)
@@ -226,7 +226,7 @@ def _paired_scores(evidence: Evidence, event: StageEvent, usual: StageEvent) -> 
 
 
 def _contributions(evidence: Evidence) -> dict[str, dict[str, float]]:
-    """Return what features add to the scores of the best, here and in the baseline, where scorers explain them."""
+    """Return what features add to the best scores, here and in the baseline, where scorers explain them."""
     usual = {} if evidence.baseline is None else contributed(evidence.baseline)
     parts = {"contributions": contributed(evidence), "baseline_contributions": usual}
     return {name: added for name, added in parts.items() if added}

@@ -25,25 +25,25 @@ class StageErrors:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return the findings of one user's run, none if all is well."""
-        found: dict[str, Finding] = {}
+        findings: dict[str, Finding] = {}
         for event in evidence.trace.events:
-            if event.name in found:
+            if event.name in findings:
                 continue
             parts = event.detail.get("part_errors", "")
             if evidence.failed_here(event) or parts:
                 figures = {"error": event.error or parts, "role": event.role}
                 until = _UNTIL.get(event.role, "lists are made without it")
-                found[event.name] = finding("STAGE_FAILED", event.name, figures, until=until)
+                findings[event.name] = finding("STAGE_FAILED", event.name, figures, until=until)
             elif event.skipped:
                 figures = {"role": event.role}
-                found[event.name] = finding("STAGE_SKIPPED", event.name, figures, reason=event.skipped)
-        return list(found.values())
+                findings[event.name] = finding("STAGE_SKIPPED", event.name, figures, reason=event.skipped)
+        return list(findings.values())
 
 
 class StageTimes:
     """Whether the run kept to its budget, and each stage to its usual time.
 
-    Times are judged where a request ran alone.
+    Only of a request that ran alone.
 
     Parameters
     ----------
@@ -116,13 +116,13 @@ class Outcome:
         """Return the findings of one user's run, none if all is well."""
         status = Status(evidence.status)
         figures, reasons = {"status": status.name}, "; ".join(evidence.trace.reasons[evidence.row])
-        found = []
+        findings = []
         if status in (Status.EMPTY, Status.FAILED):
-            found.append(finding("EMPTY_LIST", evidence=figures, reasons=reasons))
+            findings.append(finding("EMPTY_LIST", evidence=figures, reasons=reasons))
         elif status is Status.FALLBACK:
             is_usual = evidence.baseline is not None and evidence.baseline.status == Status.FALLBACK
             severity = Severity.NOTE if is_usual else Severity.SYMPTOM
-            found.append(finding("FALLBACK_SERVED", evidence=figures, severity=severity, reasons=reasons))
+            findings.append(finding("FALLBACK_SERVED", evidence=figures, severity=severity, reasons=reasons))
         if evidence.cold:
-            found.append(finding("COLD_START", evidence={"by_source": evidence.candidate_sources}))
-        return found
+            findings.append(finding("COLD_START", evidence={"by_source": evidence.candidate_sources}))
+        return findings
