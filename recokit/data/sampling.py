@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -119,6 +119,7 @@ class Sampled:
         return inverse.astype(np.float32)
 
 
+@runtime_checkable
 class NegativeSampler(Protocol):
     """Draws items that a user is not known to have taken."""
 

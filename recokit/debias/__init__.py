@@ -1,8 +1,8 @@
-"""Bias: what logged clicks say once the place they were shown in is accounted for.
+"""Debiasing: training rows from logged impressions, corrected for the places in which items were shown.
 
-:class:`PositionModel`, :func:`propensity_from_swaps` and :func:`intervention_harvest` tell how much each place is
-looked at, :func:`impression_rows` makes rows of what was shown, :func:`inverse_propensity` and :func:`doubly_robust`
-correct them.
+:class:`PositionModel`, :func:`propensity_from_swaps` and :func:`intervention_harvest` estimate how likely each place is
+examined, a :class:`PositionBias`; :func:`impression_rows` makes rows of an :class:`ImpressionLog`,
+:func:`inverse_propensity` and :func:`doubly_robust` correct them.
 """
 
 from recokit.data.impressions import ImpressionLog

@@ -1,4 +1,4 @@
-"""Training rows from what was shown: one group for each list, labels from clicks, features as of the list's time."""
+"""Training rows from impressions: one group for each list, labels from clicks, features as of the list's time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["ImpressionReport", "ImpressionSet", "impression_rows"]
 
 @dataclass(frozen=True)
 class ImpressionReport(Report):
-    """What became of the impressions.
+    """Counts of the impressions kept, and of those left out by reason.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def impression_rows(
     chunk_rows: int = CHUNK_ROWS,
     progress: bool = False,
 ) -> ImpressionSet:
-    """Return what was shown as training rows: what was not clicked is a negative that users did see.
+    """Return impressions as training rows: without a click they are negatives that users did see.
 
     Each list becomes a request at the time of its first impression, for which the pipeline computes the features of the
     items shown, by its own sources, filters and featurizers. Give ``pipeline.with_events(dataset)`` where its
@@ -115,17 +115,21 @@ def impression_rows(
         rows = np.arange(start, min(start + chunk_rows, len(requests)))
         part = lists.take(rows)
         items = {"items": Ragged(part.offsets, part.values)}
-        asked = Requests.build(requests.user[rows], now=now[rows], ragged=items)
-        parts.append(_rows(runner.candidates(asked), part, log, runner.schema))
+        chunk = Requests.build(requests.user[rows], now=now[rows], ragged=items)
+        parts.append(_rows(runner.candidates(chunk), part, log, runner.schema))
     data = assemble(parts)
     if not len(data):
         raise DataError(
             f"found no impression that passes the pipeline's filters among {len(log)}; expected some"
         )
     report = ImpressionReport(
-        len(data), int(np.count_nonzero(np.diff(data.offsets))), int(np.count_nonzero(data.label)),
-        **dropped, filtered=len(log) - len(data), skipped=live,
-    )  # fmt: skip
+        impressions=len(data),
+        lists=int(np.count_nonzero(np.diff(data.offsets))),
+        clicks=int(np.count_nonzero(data.label)),
+        **dropped,
+        filtered=len(log) - len(data),
+        skipped=live,
+    )
     return ImpressionSet(_split(data, validation_from), report)
 
 

@@ -1,4 +1,4 @@
-"""PositionBias: how likely each place of a list is looked at."""
+"""PositionBias: the probability that each place of a list is examined."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Clicks", "PositionBias"]
 
 
 class Clicks(Protocol):
-    """What was shown where, and clicked or not: equally long columns, such as those of an impression log."""
+    """Impressions with their places and clicks: equally long columns, such as those of an impression log."""
 
     @property
     def user(self) -> IntArray:
@@ -72,8 +72,8 @@ class PositionBias(Report):
     def __post_init__(self) -> None:
         bad = np.flatnonzero(~(np.isfinite(self.examination) & (self.examination > 0)))
         if not len(self.examination) or len(bad):
-            found = f"{self.examination[bad[0]]} at place {bad[0] + 1}" if len(bad) else "no places"
-            raise DataError(f"found {found}; expected examination above 0 for at least one place")
+            problem = f"{self.examination[bad[0]]} at place {bad[0] + 1}" if len(bad) else "no places"
+            raise DataError(f"found {problem}; expected examination above 0 for at least one place")
 
     @classmethod
     def known(cls, examination: Sequence[float] | AnyArray) -> PositionBias:
@@ -101,8 +101,8 @@ class PositionBias(Report):
                 "hint: leave out what stood further down",
                 rows=bad,
             )
-        found: FloatArray = np.concatenate([[np.nan], self.examination])[position]
-        return found
+        examination: FloatArray = np.concatenate([[np.nan], self.examination])[position]
+        return examination
 
     @property
     def error(self) -> FloatArray:

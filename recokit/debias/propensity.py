@@ -1,4 +1,4 @@
-"""How likely each place of a list is looked at: a click model, randomised swaps, and rankers that disagree.
+"""Estimates of examination by place: a click model, randomised swaps, and rankers that disagree.
 
 Three experiments, one model: ``P(click) = examination[place] * relevance[group]``. A group is what is as relevant
 wherever it stands: an item, a pair of user and item, rows that a ranker scored alike, or the rows of a swap.
@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from recokit._utils.options import above, check_options, one_of, require, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.debias.position_bias import Clicks, PositionBias
 from recokit.errors import ConfigurationError, DataError
@@ -27,6 +28,15 @@ __all__ = [
 
 
 By = Literal["item", "pair", "score"]
+
+
+_OPTIONS = {
+    "by": one_of("item", "pair", "score"),
+    "min_shown": whole(1),
+    "n_bins": whole(1),
+    "max_iterations": whole(1),
+    "tolerance": above(0),
+}
 
 
 class PositionModel(Configured):
@@ -81,15 +91,9 @@ class PositionModel(Configured):
         max_iterations: int = 2000,
         tolerance: float = 1e-7,
     ) -> None:
-        if by not in ("item", "pair", "score"):
-            raise ConfigurationError(f"found by={by!r}; expected 'item', 'pair' or 'score'")
-        for name, value in (("min_shown", min_shown), ("n_bins", n_bins), ("max_iterations", max_iterations)):
-            if value < 1:
-                raise ConfigurationError(f"found {name}={value}; expected at least 1")
-        if not tolerance > 0:
-            raise ConfigurationError(f"found tolerance={tolerance}; expected above 0")
         self.by, self.min_shown, self.n_bins = by, min_shown, n_bins
         self.max_iterations, self.tolerance = max_iterations, tolerance
+        check_options(self, _OPTIONS)
 
     def fit(self, impressions: Clicks, *, score: AnyArray | None = None) -> Self:
         """Estimate how much each place is examined.
@@ -212,10 +216,8 @@ def intervention_harvest(
     DataError
         If lengths differ, there are no clicks, or nothing ties the places together.
     """
-    if method not in ("all_pairs", "pivot_one"):
-        raise ConfigurationError(f"found method={method!r}; expected 'all_pairs' or 'pivot_one'")
-    if by not in ("pair", "item"):
-        raise ConfigurationError(f"found by={by!r}; expected 'pair' or 'item'")
+    require(one_of("all_pairs", "pivot_one"), method=method)
+    require(one_of("pair", "item"), by=by)
     position, clicked = _shown(impressions)
     used = position > 0
     cells = Cells.of(_keys(impressions, by)[used], position[used], clicked[used])
@@ -233,8 +235,7 @@ def intervention_harvest(
         np.concatenate([rate[first], rate[second]]),
     )
     examination, _ = most_likely(compared)
-    bias = cells.bias(examination, int(cells.shown[~moved].sum()) + int(np.count_nonzero(~used)))
-    return bias
+    return cells.bias(examination, int(cells.shown[~moved].sum()) + int(np.count_nonzero(~used)))
 
 
 def _keys(impressions: Clicks, by: str) -> IntArray:
@@ -294,13 +295,13 @@ class Cells:
         """Add up parts (M,) of the same group and place."""
         n_places = int(place.max(initial=-1)) + 1
         _, code = np.unique(group, return_inverse=True)
-        found, cell = np.unique(code * max(n_places, 1) + place, return_inverse=True)
+        key, cell = np.unique(code * max(n_places, 1) + place, return_inverse=True)
         return cls(
-            found // max(n_places, 1),
-            found % max(n_places, 1),
-            _sums(cell, shown, len(found)),
-            _sums(cell, clicks, len(found)),
-            n_places,
+            group=key // max(n_places, 1),
+            place=key % max(n_places, 1),
+            shown=_sums(cell, shown, len(key)),
+            clicks=_sums(cell, clicks, len(key)),
+            n_places=n_places,
         )
 
     def bias(self, examination: FloatArray, n_unused: int) -> PositionBias:
@@ -324,11 +325,13 @@ def most_likely(cells: Cells, max_iterations: int = 2000, tolerance: float = 1e-
     examination, relevance = _start(cells, n_groups)
     step, change = 0, np.inf
     while step < max_iterations and change > tolerance:
-        seen, wanted = examination[place], relevance[group]
-        # Of what was not clicked: how much was examined and not wanted, or wanted and not examined.
-        missed = skipped / np.maximum(1.0 - seen * wanted, 1e-12)
-        of_place = np.bincount(place, cells.clicks + missed * seen * (1.0 - wanted)) / place_shown
-        relevance = np.bincount(group, cells.clicks + missed * wanted * (1.0 - seen), n_groups) / group_shown
+        examined, relevant = examination[place], relevance[group]
+        # Impressions without a click were examined and not relevant, or relevant and not examined, or neither.
+        missed = skipped / np.maximum(1.0 - examined * relevant, 1e-12)
+        of_place = np.bincount(place, cells.clicks + missed * examined * (1.0 - relevant)) / place_shown
+        relevance = (
+            np.bincount(group, cells.clicks + missed * relevant * (1.0 - examined), n_groups) / group_shown
+        )
         change = float(np.abs(of_place / of_place[0] - examination / examination[0]).max())
         examination, step = of_place, step + 1
     return examination / examination[0], step

@@ -1,4 +1,4 @@
-"""Unbiased targets: what clicks and ratings would be if everything were looked at alike.
+"""Unbiased targets: clicks and ratings as if everything were examined alike.
 
 Two kinds of bias. A click needs a look: what stands low is clicked less than it is wanted, so *clicks* are corrected
 by the examination of their place. And a row needs an impression, or a rating its user's choice: *rows* are corrected by
@@ -8,10 +8,11 @@ the probability with which they are in the data.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from recokit._utils.options import at_least, one_of, require
 from recokit._utils.report import Content, Report, Table
 from recokit.data import RankingData
 from recokit.debias.position_bias import PositionBias
@@ -27,7 +28,7 @@ Prediction = str | FloatArray
 
 @dataclass(frozen=True)
 class WeightReport(Report):
-    """What weighing did to the training rows.
+    """Effect of the weights on the training rows.
 
     Parameters
     ----------
@@ -144,15 +145,12 @@ def inverse_propensity(
     [1.0, 4.0]
     """
     _check(corrects, max_weight)
-    if into not in ("weight", "label"):
-        raise ConfigurationError(f"found into={into!r}; expected 'weight' or 'label'")
+    require(one_of("weight", "label"), into=into)
     if into == "label" and corrects == "rows":
         raise ConfigurationError(
             "found into='label' and corrects='rows'; expected into='weight': a row that may be missing is weighed as a "
             "whole; hint: doubly_robust makes labels of such rows"
         )
-
-    name = "weight" if into == "weight" else "label"
 
     def corrected(part: RankingData) -> tuple[RankingData, WeightReport]:
         chosen = part.label > 0 if corrects == "clicks" else np.ones(len(part), np.bool_)
@@ -161,8 +159,9 @@ def inverse_propensity(
         if normalize and chosen.any():
             weight[chosen] /= weight[chosen].mean()
         report = _report(part, corrects, chance[chosen], weight[chosen], max_weight)
-        values: dict[str, Any] = {name: (getattr(part, name) * weight).astype(np.float32)}
-        return replace(part, **values), report
+        if into == "weight":
+            return replace(part, weight=(part.weight * weight).astype(np.float32)), report
+        return replace(part, label=(part.label * weight).astype(np.float32)), report
 
     _alone(data, propensity)
     train, report = corrected(data)
@@ -236,10 +235,8 @@ def doubly_robust(
 
 
 def _check(corrects: str, max_weight: float) -> None:
-    if corrects not in ("clicks", "rows"):
-        raise ConfigurationError(f"found corrects={corrects!r}; expected 'clicks' or 'rows'")
-    if not max_weight >= 1:
-        raise ConfigurationError(f"found max_weight={max_weight}; expected at least 1, inf for no limit")
+    require(one_of("clicks", "rows"), corrects=corrects)
+    require(at_least(1, hint="inf is no limit"), max_weight=max_weight)
 
 
 def _alone(data: RankingData, values: Propensity) -> None:
@@ -260,10 +257,10 @@ def _propensity(part: RankingData, propensity: Propensity, where: BoolArray) -> 
 
 
 def _values(part: RankingData, values: str | AnyArray) -> FloatArray:
-    found = np.asarray(_column(part, values) if isinstance(values, str) else values, np.float64)
-    if found.shape != (len(part),):
-        raise DataError(f"found values of shape {found.shape}; expected ({len(part)},), one for each row")
-    return found
+    column = np.asarray(_column(part, values) if isinstance(values, str) else values, np.float64)
+    if column.shape != (len(part),):
+        raise DataError(f"found values of shape {column.shape}; expected ({len(part)},), one for each row")
+    return column
 
 
 def _column(part: RankingData, name: str) -> AnyArray:

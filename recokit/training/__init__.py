@@ -1,10 +1,11 @@
 """Training: rows for rankers without leakage. Generic over the protocols; ``Pipeline.fit`` is built on it.
 
-:func:`plan_windows`, :func:`eligible_users` and :func:`plan_requests` say when and for whom; :func:`window_truth` and
-:func:`label_candidates` what happened next; :class:`Negatives` and :func:`sample_negatives` what to keep;
-:func:`build_training_set` and :func:`train_ranker` do all of it; :class:`TrainingReport` tells.
-:class:`HardNegatives` and the other samplers find negatives, :func:`audit` judges them; :func:`detect_leakage` finds
-features that know the answer.
+:func:`plan_windows`, :func:`eligible_users` and :func:`plan_requests` choose times and users; :func:`window_truth` and
+:func:`label_candidates` label by the events that followed; :class:`Negatives` and :func:`sample_negatives` sample;
+:func:`build_training_set` and :func:`train_ranker` do all of it, with a :class:`TrainingReport`.
+:class:`HardNegatives` and the other samplers find negatives, :func:`audit` checks them; :func:`detect_leakage` finds
+features that know the labels. Options are searched in :mod:`recokit.tuning`, clicks are corrected in
+:mod:`recokit.debias`; both stand on this package.
 """
 
 from recokit._moved import moved_from

@@ -1,4 +1,4 @@
-"""Audit of a negative sampler: what it gets wrong, what it leans to, and what it should not know."""
+"""Audit of a negative sampler: its false negatives, its leaning to popular items, and leaks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 
 from recokit._kernels.hashing import uniform
 from recokit._kernels.segments import offsets_to_rows
+from recokit._utils.options import optional, require, whole
 from recokit._utils.report import Content, Report, Table
 from recokit.data import Dataset
 from recokit.data.sampling import NegativeSampler, Positives
-from recokit.errors import ConfigurationError, DataError
+from recokit.errors import DataError
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["SamplerAudit", "audit"]
@@ -20,7 +21,7 @@ __all__ = ["SamplerAudit", "audit"]
 #: Items are compared in so many groups of equal popularity rank: single items would need far more draws.
 _BINS = 10
 #: Fewer expected hits than this cannot tell a leak from chance.
-_ENOUGH = 10.0
+_MIN_EXPECTED = 10.0
 #: A leak is suspected where fewer than this share of the expected hits are found.
 _MISSING = 0.2
 _CHUNK = 4096
@@ -28,7 +29,7 @@ _CHUNK = 4096
 
 @dataclass(frozen=True)
 class SamplerAudit(Report):
-    """What :func:`audit` found.
+    """Figures of a sampler, from :func:`audit`.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ class SamplerAudit(Report):
     @property
     def leak(self) -> bool | None:
         """Whether the sampler seems to know what is held out; None where the draws are too few to tell."""
-        if self.expected_hits < _ENOUGH:
+        if self.expected_hits < _MIN_EXPECTED:
             return None
         return self.held_out_hits < _MISSING * self.expected_hits
 
@@ -88,25 +89,25 @@ class SamplerAudit(Report):
     @property
     def findings(self) -> tuple[str, ...]:
         """What to know, in words."""
-        found = []
+        lines = []
         if self.known_positives > 0:
-            found.append(f"{self.known_positives:.2%} of the negatives are known positives; expected none")
+            lines.append(f"{self.known_positives:.2%} of the negatives are known positives; expected none")
         hits = f"{self.held_out_hits:,} of {self.expected_hits:,.0f} expected draws of held-out positives"
         if self.leak:
-            found.append(f"leak: {hits}; the sampler seems to know the test part")
+            lines.append(f"leak: {hits}; the sampler seems to know the test part")
         elif self.leak is None:
-            found.append(
+            lines.append(
                 f"cannot tell whether held-out positives leak: {hits}; hint: more draws for each user"
             )
         if self.chance > 0:
             times = self.false_negatives / self.chance
-            found.append(
+            lines.append(
                 f"false negatives: {self.false_negatives:.3%}, {times:.1f} times those of uniform negatives"
             )
         if self.n_empty:
             total = self.n_empty + self.n_drawn
-            found.append(f"{self.n_empty:,} of {total:,} draws gave nothing")
-        return tuple(found)
+            lines.append(f"{self.n_empty:,} of {total:,} draws gave nothing")
+        return tuple(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures and the verdict, ready for JSON."""
@@ -167,12 +168,12 @@ def audit(
     >>> from recokit.data.sampling import UniformNegatives
     >>> log = {"user": [1, 2, 1, 2], "item": [1, 2, 3, 4], "timestamp": [1, 2, 8, 9]}
     >>> train, test = Dataset.from_frame(log).split_at(5)
-    >>> found = audit(UniformNegatives().fit(train), train, test, n=300)
-    >>> found.known_positives, found.leak, round(found.chance, 3)
+    >>> figures = audit(UniformNegatives().fit(train), train, test, n=300)
+    >>> figures.known_positives, figures.leak, round(figures.chance, 3)
     (0.0, False, 0.333)
     """
-    if n < 1 or (max_users is not None and max_users < 1):
-        raise ConfigurationError(f"found n={n}, max_users={max_users}; expected at least 1")
+    require(whole(1), n=n)
+    require(optional(whole(1)), max_users=max_users)
     known, held = Positives.of(train), _new(Positives.of(train), Positives.of(test))
     users = np.flatnonzero(np.diff(held.offsets) > 0)
     users = users[users > 0]
@@ -194,10 +195,10 @@ def audit(
     user, item = user[of_these & (item > 0)], item[of_these & (item > 0)]
     if not len(user):
         raise DataError("found no negative of a user with held-out positives; expected some")
-    return _judged(name, user, item, known, held, n_empty)
+    return _figures(name, user, item, known, held, n_empty)
 
 
-def _judged(
+def _figures(
     name: str, user: IntArray, item: IntArray, known: Positives, held: Positives, n_empty: int
 ) -> SamplerAudit:
     n_items = known.n_items

@@ -1,4 +1,4 @@
-"""Labels of candidates: what their users went on to do."""
+"""Labels of candidates: the events that followed, and their weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["label_candidates", "label_events", "window_events", "window_truth"]
 
 
 def window_truth(requests: Requests, events: Interactions) -> Ragged:
-    """Return what each request's user did in a window.
+    """Return the items that each request's user took in a window, with their gains.
 
     An event belongs to its user's latest request at or before it, so with one request for each session every session
     has its own truth. Requests of one user must differ in time.
@@ -109,9 +109,9 @@ def label_candidates(candidates: Candidates, truth: Ragged) -> Float32Array:
     [0.0, 0.5, 0.0]
     """
     label = np.zeros(len(candidates), np.float32)
-    position, found = _find(candidates, truth)
+    position, taken = _find(candidates, truth)
     if len(position):
-        label[found] = truth.columns["gain"][position]
+        label[taken] = truth.columns["gain"][position]
     return label
 
 
@@ -132,20 +132,20 @@ def label_events(candidates: Candidates, truth: Ragged) -> dict[str, BoolArray]:
     >>> label_events(batch, truth)["event.click"].tolist()
     [False, True, False]
     """
-    position, found = _find(candidates, truth)
+    position, taken = _find(candidates, truth)
     columns = {}
     for name, happened in truth.columns.items():
         columns[name] = np.zeros(len(candidates), np.bool_)
-        columns[name][found] = happened[position]
+        columns[name][taken] = happened[position]
     return columns
 
 
 def _find(candidates: Candidates, truth: Ragged) -> tuple[IntArray, BoolArray]:
-    """Return where in the truth the candidates stand that are there, and which those are, (N,) bool."""
+    """Return the places in the truth of the candidates that are there, and which these are, (N,) bool."""
     if not (len(truth.values) and len(candidates)):
         return np.zeros(0, np.int64), np.zeros(len(candidates), np.bool_)
     width = max(int(truth.values.max()), int(candidates.item.max())) + 1
-    position, found = locate_sorted(
+    position, taken = locate_sorted(
         truth.rows * width + truth.values, candidates.row * width + candidates.item
     )
-    return position[found], found
+    return position[taken], taken

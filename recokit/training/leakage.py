@@ -1,67 +1,45 @@
-"""Leakage: features and splits that know what the model is to predict."""
+"""Leakage: features and splits that know the labels which the model is to predict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from recokit._stats.ranks import Correlations, area_under_curve, distinct_pairs, spread_rows
-from recokit.data import Dataset, Interactions, RankingData
-from recokit.data.validation.report import Check, CheckReport
+from recokit.data import Dataset, RankingData
+from recokit.data.validation.report import Check, CheckReport, Status
 from recokit.errors import DataError, did_you_mean
+from recokit.training._statistics import EventStatistic, LabelCounts, event_statistics, label_counts
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = [
-    "LabelCounts",
-    "LeakageReport",
-    "detect_leakage",
-    "label_counts",
-    "leaking_features",
-    "rates_and_counts",
-]
-
+__all__ = ["LeakageReport", "detect_leakage", "leaking_features"]
 
 #: Float32 holds times of today to 128 s.
 _TIME_PRECISION = 128.0
-
-
-_YEARS_10 = 10 * 365 * 86_400.0
-
-
+_TEN_YEARS = 10 * 365 * 86_400.0
 #: Ten years of seconds after 1970: smaller numbers are no times.
 _PLAUSIBLE_TIME = 3.2e8
-
-
-#: A statistic over all time explains a feature from this rank correlation on, if what was known then does so worse.
+#: A statistic over all time explains a feature from this rank correlation on, if the one known then does so worse.
 _SAME = 0.97
-
-
 #: A target mean explains a feature from this rank correlation on.
 _SAME_TARGET = 0.99
-
-
-_LEAST_ROWS = 50
-
-
+_MIN_ROWS = 50
 #: Rows that every fit looks at: some tenths of a second.
 _SAMPLED_ROWS = 20_000
-
-
-_LEAST_POSITIVES = 20
-
-
-_LEAST_IDS = 20
-
-
+_MIN_POSITIVES = 20
+_MIN_IDS = 20
 #: Two columns with fewer different pairs of values may have one order by chance.
-_LEAST_DISTINCT = 20
+_MIN_DISTINCT = 20
+#: A split is one within users if so many users are in order and so many test rows lie before the end of train.
+_USERS_IN_ORDER, _EARLY_ROWS = 0.95, 0.05
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LeakageReport(CheckReport):
-    """What :func:`detect_leakage` found; each finding names the feature as ``subject`` and has its evidence.
+    """Checks of :func:`detect_leakage`; each finding names the feature as ``subject`` and has its evidence.
 
     Parameters
     ----------
@@ -84,17 +62,17 @@ def detect_leakage(
     warn_auc: float = 0.95,
     fail_auc: float = 0.99,
 ) -> LeakageReport:
-    """Look for features and splits that know what the model is to predict.
+    """Look for features and splits that know the labels which the model is to predict.
 
     Parameters
     ----------
     train : RankingData or Dataset
-        What the model learns from. A Dataset has no features: only the split is checked.
+        The rows to learn from. A Dataset has no features: only the split is checked.
     test : RankingData or Dataset, optional
-        What it is judged by; by default the validation part of ``train``.
+        The rows to evaluate on; by default the validation part of ``train``.
     events : Dataset, optional
-        The whole event log, with what happened after the requests: needed to tell popularity at the time from
-        popularity over all time.
+        The whole event log, with the events after the requests: needed to tell popularity at the time from popularity
+        over all time.
     available_at : mapping of str to array_like, shape (N,), optional
         By feature, when the newest information behind each row became known. Features whose values are times are
         checked anyway.
@@ -131,15 +109,15 @@ def detect_leakage(
         checks += _future(train, available_at or {})
         checks += _all_time(train, events)
         checks += _target_mean(train, events)
-        checks += _auc_checks(train, warn_auc, fail_auc)
-        checks += _ids(train)
+        checks += _single_feature_auc(train, warn_auc, fail_auc)
+        checks += _IDS.checks(_id_features(train))
         test = train.validation if test is None else test
     checks += _split(train, test)
-    return LeakageReport(f"Leakage in {len(_keys(train)[0]):,} rows", tuple(checks))
+    return LeakageReport(f"Leakage in {len(_Keys.of(train).user):,} rows", tuple(checks))
 
 
 def leaking_features(train: RankingData, events: Dataset) -> dict[str, str]:
-    """Return the features that :func:`detect_leakage` finds in a sample of whole groups, and what it says of them."""
+    """Return the features that leak in a sample of whole groups, each with its first finding."""
     n = len(train.offsets) - 1
     every = max(-(-len(train) // _SAMPLED_ROWS), 1)
     sample = replace(train.take(np.arange(0, n, every)), validation=None)
@@ -147,14 +125,72 @@ def leaking_features(train: RankingData, events: Dataset) -> dict[str, str]:
     return {check.subject: check.message for check in reversed(findings) if check.subject}
 
 
+@dataclass(frozen=True)
+class _Leak:
+    """A kind of leak: the name of its check, what a pass needs, and what to do about it."""
+
+    name: str
+    expected: str
+    clean: str
+    hint: str
+
+    def finding(
+        self,
+        feature: str,
+        message: str,
+        evidence: Mapping[str, Any],
+        *,
+        status: Status = "fail",
+        rows: Any = (),
+    ) -> Check:
+        return Check(
+            name=self.name,
+            status=status,
+            message=f"{feature} {message}",
+            expected=self.expected,
+            hint=self.hint,
+            subject=feature,
+            rows=np.asarray(rows, np.int64),
+            evidence=evidence,
+        )
+
+    def checks(self, findings: Iterable[Check]) -> list[Check]:
+        """Return the findings, or that there are none."""
+        return list(findings) or [Check(self.name, "pass", self.clean, self.expected)]
+
+    def not_checked(self, reason: str, hint: str = "") -> list[Check]:
+        return [Check(self.name, "not checked", reason, self.expected, hint)]
+
+
+_FUTURE = _Leak(
+    "leak.future",
+    expected="features known before the request",
+    clean="no feature is newer than its request",
+    hint="compute it from the events strictly before the request",
+)
+_ALL_TIME = _Leak(
+    "leak.all_time",
+    expected="statistics of the events before each request",
+    clean="no feature follows a count or rate over all time",
+    hint="count only the events strictly before each request",
+)
+_TARGET_MEAN = _Leak(
+    "leak.target_mean",
+    expected="encodings of other rows' labels, known before",
+    clean="no feature is the mean label of its rows",
+    hint="encode each row by labels from before its request, its own left out",
+)
+_IDS = _Leak(
+    "leak.ids",
+    expected="features that mean something for a user or item never seen",
+    clean="no feature is an id",
+    hint="drop it, or use what the id stands for",
+)
+
+
 def _columns(data: RankingData) -> Iterator[tuple[str, FloatArray]]:
     for column, name in enumerate(data.feature_names):
         yield name, np.asarray(data.features[:, column], np.float64)
-
-
-def _or_pass(name: str, found: Iterable[Check], passed: str, expected: str) -> list[Check]:
-    checks = list(found)
-    return checks or [Check(name, "pass", passed, expected)]
 
 
 def _future(data: RankingData, available_at: Mapping[str, AnyArray]) -> list[Check]:
@@ -163,186 +199,162 @@ def _future(data: RankingData, available_at: Mapping[str, AnyArray]) -> list[Che
             raise DataError(f"found no feature {name!r}; {did_you_mean(name, data.feature_names)}")
         if np.shape(times) != data.now.shape:
             raise DataError(f"found times of shape {np.shape(times)} for {name!r}; expected {data.now.shape}")
+    return _FUTURE.checks(_features_from_the_future(data, available_at))
 
-    def found() -> Iterator[Check]:
-        for name, values in _columns(data):
-            if name in available_at:
-                known_at, slack = np.asarray(available_at[name], np.float64), 0.0
-            elif _are_times(values, data.now):
-                known_at, slack = values, _TIME_PRECISION
-            else:
-                continue
-            ahead = known_at - data.now
-            n_rows = len(data.now)
-            late = np.isfinite(ahead) & (ahead > slack if slack else ahead >= 0)
-            if not late.any():
-                continue
-            rows = np.flatnonzero(late)
+
+def _features_from_the_future(data: RankingData, available_at: Mapping[str, AnyArray]) -> Iterator[Check]:
+    for feature, values in _columns(data):
+        if feature in available_at:
+            ahead = np.asarray(available_at[feature], np.float64) - data.now
+            late = np.isfinite(ahead) & (ahead >= 0)
+        elif _are_times(values, data.now):
+            ahead = values - data.now
+            late = np.isfinite(ahead) & (ahead > _TIME_PRECISION)
+        else:
+            continue
+        rows = np.flatnonzero(late)
+        if len(rows):
             lead = float(np.median(ahead[rows]))
-            yield Check(
-                "leak.future",
-                "fail",
-                f"{name} is newer than its request in {len(rows):,} of {n_rows:,} rows, "
-                f"the median by {lead:,.0f} s",
-                "features known before the request",
-                "compute it from the events strictly before the request",
-                name,
-                rows,
-                {"rows": len(rows), "median_lead_s": lead},
-            )
-
-    return _or_pass(
-        "leak.future", found(), "no feature is newer than its request", "features known before it"
-    )
+            message = f"is newer than its request in {len(rows):,} of {len(late):,} rows, the median by {lead:,.0f} s"
+            yield _FUTURE.finding(feature, message, {"rows": len(rows), "median_lead_s": lead}, rows=rows)
 
 
 def _are_times(values: FloatArray, now: FloatArray) -> bool:
     known = values[np.isfinite(values) & (values != 0)]
     if not len(known) or not len(now):
         return False
-    low, high = max(now.min() - _YEARS_10, _PLAUSIBLE_TIME), now.max() + _YEARS_10
+    low, high = max(now.min() - _TEN_YEARS, _PLAUSIBLE_TIME), now.max() + _TEN_YEARS
     return bool(((known >= low) & (known <= high)).mean() > 0.99)
 
 
 def _all_time(data: RankingData, events: Dataset | None) -> list[Check]:
-    name, expected = "leak.all_time", "statistics of the events before each request"
     if events is None:
-        return [Check(name, "not checked", "no event log was given", expected, "pass events=, the whole log")]
+        return _ALL_TIME.not_checked("no event log was given", "pass events=, the whole log")
     rows = spread_rows(len(data.now))
     statistics = [
-        (what, then[rows], ever[rows]) for what, then, ever in rates_and_counts(data, events.interactions)
+        EventStatistic(name, then[rows], ever[rows])
+        for name, then, ever in event_statistics(data, events.interactions)
     ]
+    return _ALL_TIME.checks(_features_of_all_time(data, rows, statistics))
+
+
+def _features_of_all_time(
+    data: RankingData, rows: IntArray, statistics: Sequence[EventStatistic]
+) -> Iterator[Check]:
     correlations = Correlations()
-
-    def found() -> Iterator[Check]:
-        for feature, column in _columns(data):
-            values = column[rows]
-            best, known = (0.0, 0.0, ""), 0.0
-            for what, then, ever in statistics:
-                ok = np.isfinite(values) & np.isfinite(ever) & np.isfinite(then)
-                if ok.sum() < _LEAST_ROWS:
-                    continue
-                now_like = correlations.between(feature, values, f"{what}, then", then, ok)
-                ever_like = correlations.between(feature, values, f"{what}, ever", ever, ok)
-                known = max(known, abs(now_like))
-                if abs(ever_like) > max(abs(best[0]), _SAME) and _tell(values[ok], ever[ok]):
-                    best = (ever_like, now_like, what)
-            if not best[2] or 1 - abs(best[0]) > 0.5 * (1 - known):
-                continue
-            yield Check(
-                name,
-                "fail",
-                f"{feature} follows the {best[2]} over all time (rank correlation {best[0]:.3f}), "
-                f"and what was known at the request less ({best[1]:.3f})",
-                expected,
-                "count only the events strictly before each request",
-                feature,
-                evidence={"statistic": best[2], "with_all_time": best[0], "with_then": best[1]},
+    for feature, column in _columns(data):
+        best = _statistic_followed(feature, column[rows], statistics, correlations)
+        if best is not None:
+            message = (
+                f"follows the {best.name} over all time (rank correlation {best.ever:.3f}), "
+                f"and what was known at the request less ({best.then:.3f})"
             )
+            evidence = {"statistic": best.name, "with_all_time": best.ever, "with_then": best.then}
+            yield _ALL_TIME.finding(feature, message, evidence)
 
-    return _or_pass(name, found(), "no feature follows a count or rate over all time", expected)
+
+class _Followed(NamedTuple):
+    """Rank correlations of a feature with a statistic over all time, and as of the requests."""
+
+    name: str
+    ever: float
+    then: float
 
 
-def _tell(a: FloatArray, b: FloatArray) -> bool:
+def _statistic_followed(
+    feature: str, values: FloatArray, statistics: Sequence[EventStatistic], correlations: Correlations
+) -> _Followed | None:
+    """Return the statistic over all time that a feature follows, if none that was known then explains it as well."""
+    best, explained_then = _Followed("", 0.0, 0.0), 0.0
+    for name, then, ever in statistics:
+        known = np.isfinite(values) & np.isfinite(ever) & np.isfinite(then)
+        if known.sum() < _MIN_ROWS:
+            continue
+        with_then = correlations.between(feature, values, f"{name}, then", then, known)
+        with_ever = correlations.between(feature, values, f"{name}, ever", ever, known)
+        explained_then = max(explained_then, abs(with_then))
+        if abs(with_ever) > max(abs(best.ever), _SAME) and _has_order(values[known], ever[known]):
+            best = _Followed(name, with_ever, with_then)
+    follows = bool(best.name) and 1 - abs(best.ever) <= 0.5 * (1 - explained_then)
+    return best if follows else None
+
+
+def _has_order(a: FloatArray, b: FloatArray) -> bool:
     """Whether there are enough different values for an order to mean anything: three users always have one."""
-    return distinct_pairs(a, b) >= _LEAST_DISTINCT
+    return distinct_pairs(a, b) >= _MIN_DISTINCT
 
 
 def _target_mean(data: RankingData, events: Dataset | None) -> list[Check]:
-    name, expected = "leak.target_mean", "encodings of other rows' labels, known before"
     if not _enough(data.label):
-        return [Check(name, "not checked", "too few labels of both kinds", expected)]
+        return _TARGET_MEAN.not_checked("too few labels of both kinds")
+    return _TARGET_MEAN.checks(_features_of_labels(data, list(label_counts(data, events))))
+
+
+def _features_of_labels(data: RankingData, counts: Sequence[LabelCounts]) -> Iterator[Check]:
     rows = spread_rows(len(data.now))
-    counts = list(label_counts(data, events))
     means = [(part.name, mean[rows]) for part in counts for mean in part.means()]
     correlations = Correlations()
-
-    def found() -> Iterator[Check]:
-        for feature, column in _columns(data):
-            values = column[rows]
-            best = next(((1.0, part.name) for part in counts if part.explain(column)), (0.0, ""))
-            for number, (what, mean) in enumerate(means):
-                ok = np.isfinite(values) & np.isfinite(mean)
-                if ok.sum() < _LEAST_ROWS:
-                    continue
-                alike = abs(correlations.between(feature, values, f"{what} {number}", mean, ok))
-                if alike > max(best[0], _SAME_TARGET) and _is_mean(values[ok], mean[ok]):
-                    best = (alike, what)
-            if not best[1]:
+    for feature, column in _columns(data):
+        values = column[rows]
+        best = next(((1.0, part.name) for part in counts if part.explain(column)), (0.0, ""))
+        for number, (name, mean) in enumerate(means):
+            known = np.isfinite(values) & np.isfinite(mean)
+            if known.sum() < _MIN_ROWS:
                 continue
-            yield Check(
-                name,
-                "fail",
-                f"{feature} is the mean label by {best[1]} over these very rows (rank correlation {best[0]:.3f})",
-                expected,
-                "encode each row by labels from before its request, its own left out",
-                feature,
-                evidence={"by": best[1], "correlation": best[0]},
-            )
-
-    return _or_pass(name, found(), "no feature is the mean label of its rows", expected)
+            alike = abs(correlations.between(feature, values, f"{name} {number}", mean, known))
+            if alike > max(best[0], _SAME_TARGET) and _is_mean(values[known], mean[known]):
+                best = (alike, name)
+        alike, by = best
+        if by:
+            message = f"is the mean label by {by} over these very rows (rank correlation {alike:.3f})"
+            yield _TARGET_MEAN.finding(feature, message, {"by": by, "correlation": alike})
 
 
 def _is_mean(values: FloatArray, mean: FloatArray) -> bool:
     """Whether values in the order of a mean are that mean: by order if that can tell, else by the values themselves."""
-    return _tell(values, mean) or bool(np.allclose(values, mean, rtol=1e-4, atol=1e-6))
+    return _has_order(values, mean) or bool(np.allclose(values, mean, rtol=1e-4, atol=1e-6))
 
 
 def _enough(label: AnyArray) -> bool:
     positive = int((label > 0).sum())
-    return min(positive, len(label) - positive) >= _LEAST_POSITIVES
+    return min(positive, len(label) - positive) >= _MIN_POSITIVES
 
 
-def _auc_checks(data: RankingData, warn: float, fail: float) -> list[Check]:
-    name, expected = "leak.auc", f"no single feature with AUC of {warn:g} or more"
+def _single_feature_auc(data: RankingData, warn: float, fail: float) -> list[Check]:
+    leak = _Leak(
+        "leak.auc",
+        expected=f"no single feature with AUC of {warn:g} or more",
+        clean=f"no single feature has AUC of {warn:g} or more",
+        hint="does it come from the event that is to be predicted?",
+    )
     if not _enough(data.label):
-        return [Check(name, "not checked", "too few labels of both kinds", expected)]
+        return leak.not_checked("too few labels of both kinds")
     positive = data.label > 0
-
-    def found() -> Iterator[Check]:
-        for feature, values in _columns(data):
-            missing = ~np.isfinite(values)
-            figures = {"missing": area_under_curve(missing.astype(float), positive)}
-            if _enough(positive[~missing]):
-                figures["value"] = area_under_curve(values[~missing], positive[~missing])
-            side = max(figures, key=lambda key: abs(figures[key] - 0.5))
-            strength = max(figures[side], 1 - figures[side])
-            if strength < warn:
-                continue
-            what = "whether it is missing" if side == "missing" else "its value"
-            yield Check(
-                name,
-                "fail" if strength >= fail else "warn",
-                f"{feature} alone orders the labels with AUC {strength:.4f}, by {what}",
-                expected,
-                "does it come from the event that is to be predicted?",
-                feature,
-                evidence={"auc": figures[side], "by": side},
-            )
-
-    return _or_pass(name, found(), f"no single feature has AUC of {warn:g} or more", expected)
+    findings = []
+    for feature, values in _columns(data):
+        missing = ~np.isfinite(values)
+        figures = {"missing": area_under_curve(missing.astype(float), positive)}
+        if _enough(positive[~missing]):
+            figures["value"] = area_under_curve(values[~missing], positive[~missing])
+        side = max(figures, key=lambda key: abs(figures[key] - 0.5))
+        strength = max(figures[side], 1 - figures[side])
+        if strength >= warn:
+            by = "whether it is missing" if side == "missing" else "its value"
+            message = f"alone orders the labels with AUC {strength:.4f}, by {by}"
+            status: Status = "fail" if strength >= fail else "warn"
+            evidence = {"auc": figures[side], "by": side}
+            findings.append(leak.finding(feature, message, evidence, status=status))
+    return leak.checks(findings)
 
 
-def _ids(data: RankingData) -> list[Check]:
-    name, expected = "leak.ids", "features that mean something for a user or item never seen"
-
-    def found() -> Iterator[Check]:
-        for feature, values in _columns(data):
-            for entity, code in (("user", data.user), ("item", data.item)):
-                if not _identifies(values, code):
-                    continue
-                yield Check(
-                    name,
-                    "fail",
-                    f"{feature} is an id: a whole number of its own for each of {len(np.unique(code)):,} {entity}s",
-                    expected,
-                    "drop it, or use what the id stands for",
-                    feature,
-                    evidence={"entity": entity, "distinct": len(np.unique(code))},
-                )
+def _id_features(data: RankingData) -> Iterator[Check]:
+    for feature, values in _columns(data):
+        for entity, code in (("user", data.user), ("item", data.item)):
+            if _identifies(values, code):
+                n = len(np.unique(code))
+                message = f"is an id: a whole number of its own for each of {n:,} {entity}s"
+                yield _IDS.finding(feature, message, {"entity": entity, "distinct": n})
                 break
-
-    return _or_pass(name, found(), "no feature is an id", expected)
 
 
 def _identifies(values: FloatArray, code: IntArray) -> bool:
@@ -350,191 +362,81 @@ def _identifies(values: FloatArray, code: IntArray) -> bool:
     if not np.isfinite(values).all() or not (values == np.floor(values)).all():
         return False
     n_codes = len(np.unique(code))
-    if n_codes < _LEAST_IDS or len(np.unique(values)) != n_codes:
+    if n_codes < _MIN_IDS or len(np.unique(values)) != n_codes:
         return False
-    return distinct_pairs(values, code.astype(np.float64)) == n_codes
+    return len(np.unique(np.stack([values, code.astype(np.float64)]), axis=1).T) == n_codes
 
 
-def _keys(data: RankingData | Dataset) -> tuple[IntArray, IntArray, FloatArray]:
-    if isinstance(data, RankingData):
-        return data.user, data.item, data.now
-    log = data.interactions
-    return log.user, log.item, log.timestamp
+class _Keys(NamedTuple):
+    """User, item and time of the rows of a part, (N,) each."""
+
+    user: IntArray
+    item: IntArray
+    time: FloatArray
+
+    @classmethod
+    def of(cls, data: RankingData | Dataset) -> _Keys:
+        if isinstance(data, RankingData):
+            return cls(data.user, data.item, data.now)
+        log = data.interactions
+        return cls(log.user, log.item, log.timestamp)
 
 
 def _split(train: RankingData | Dataset, test: RankingData | Dataset | None) -> list[Check]:
-    names = ("leak.time_overlap", "leak.row_overlap", "leak.per_user_split")
-    if test is None or not len(_keys(test)[0]) or not len(_keys(train)[0]):
+    if test is None or not len(_Keys.of(test).user) or not len(_Keys.of(train).user):
+        names = ("leak.time_overlap", "leak.row_overlap", "leak.per_user_split")
         return [Check(name, "not checked", "no test part was given", hint="pass test=") for name in names]
     if isinstance(train, Dataset) and isinstance(test, Dataset) and train.item_ids is not test.item_ids:
         same = np.array_equal(train.item_ids.ids, test.item_ids.ids)
         if not same or not np.array_equal(train.user_ids.ids, test.user_ids.ids):
             raise DataError("found parts with different vocabularies; expected both of one dataset")
-    user, item, time = _keys(train)
-    user2, item2, time2 = _keys(test)
-    end = float(time.max())
-    early = np.flatnonzero(time2 < end)
+    parts = _Keys.of(train), _Keys.of(test)
+    return [_time_overlap(*parts), _row_overlap(*parts), _per_user_split(*parts)]
+
+
+def _time_overlap(train: _Keys, test: _Keys) -> Check:
+    end = float(train.time.max())
+    early = np.flatnonzero(test.time < end)
+    name, expected = "leak.time_overlap", "test rows after all train rows"
+    evidence = {"rows": len(early), "train_until": end, "test_from": float(test.time.min())}
+    if not len(early):
+        message = "the test part starts after the train part ends"
+        return Check(name, "pass", message, expected, evidence=evidence)
+    message = f"{len(early):,} of {len(test.time):,} test rows are older than the newest train row"
     hint = "split by one moment for all: train before, test after"
-    overlap = Check(
-        names[0],
-        "fail" if len(early) else "pass",
-        f"{len(early):,} of {len(time2):,} test rows are older than the newest train row"
-        if len(early)
-        else "the test part starts after the train part ends",
-        "test rows after all train rows",
-        hint if len(early) else "",
-        rows=early,
-        evidence={"rows": len(early), "train_until": end, "test_from": float(time2.min())},
-    )
-    pairs = np.concatenate([np.stack([user, item, time]), np.stack([user2, item2, time2])], axis=1)
-    _, key = np.unique(pairs, axis=1, return_inverse=True)
-    key = key.ravel()
-    twice = np.flatnonzero(np.isin(key[len(user) :], key[: len(user)]))
-    rows = Check(
-        names[1],
-        "fail" if len(twice) else "pass",
-        f"{len(twice):,} of {len(time2):,} test rows are in the train part too"
-        if len(twice)
-        else "no test row is in the train part",
-        "rows on one side only",
-        "drop duplicates before the split" if len(twice) else "",
-        rows=twice,
-        evidence={"rows": len(twice)},
-    )
-    return [overlap, rows, _per_user(user, time, user2, time2)]
+    return Check(name, "fail", message, expected, hint, rows=early, evidence=evidence)
 
 
-def _per_user(user: IntArray, time: FloatArray, user2: IntArray, time2: FloatArray) -> Check:
+def _row_overlap(train: _Keys, test: _Keys) -> Check:
+    rows = np.concatenate([np.stack(train), np.stack(test)], axis=1)
+    key = np.unique(rows, axis=1, return_inverse=True)[1].ravel()
+    n = len(train.user)
+    twice = np.flatnonzero(np.isin(key[n:], key[:n]))
+    name, expected, evidence = "leak.row_overlap", "rows on one side only", {"rows": len(twice)}
+    if not len(twice):
+        return Check(name, "pass", "no test row is in the train part", expected, evidence=evidence)
+    message = f"{len(twice):,} of {len(test.user):,} test rows are in the train part too"
+    hint = "drop duplicates before the split"
+    return Check(name, "fail", message, expected, hint, rows=twice, evidence=evidence)
+
+
+def _per_user_split(train: _Keys, test: _Keys) -> Check:
     """Check whether the split is by time within users, but not for all at once."""
     name, expected = "leak.per_user_split", "one moment for all users"
-    n = int(max(user.max(), user2.max())) + 1
+    n = int(max(train.user.max(), test.user.max())) + 1
     last, first = np.full(n, -np.inf), np.full(n, np.inf)
-    np.maximum.at(last, user, time)
-    np.minimum.at(first, user2, time2)
+    np.maximum.at(last, train.user, train.time)
+    np.minimum.at(first, test.user, test.time)
     both = np.isfinite(last) & np.isfinite(first)
     ordered = float((last[both] <= first[both]).mean()) if both.any() else 0.0
-    early = float((time2 < time.max()).mean())
+    early = float((test.time < train.time.max()).mean())
     evidence = {"users_in_order": ordered, "test_rows_before_train_end": early}
-    if both.sum() >= 2 and ordered >= 0.95 and early >= 0.05:
-        return Check(
-            name,
-            "fail",
-            f"within {ordered:.0%} of {both.sum():,} users test follows train, but {early:.0%} of the test rows lie "
-            "before the end of train: the model learns from other users' future",
-            expected,
-            "split by one moment for all: Dataset.split_at",
-            evidence=evidence,
-        )
-    return Check(name, "pass", "the parts are not split user by user", expected, evidence=evidence)
-
-
-#: Rows of prior by which target means are smoothed.
-_PRIORS = (0.0, 1.0, 5.0, 10.0, 20.0, 50.0, 100.0)
-
-
-#: Fewer groups may lie on a line by chance.
-_LEAST_GROUPS = 5
-
-
-#: Event types that rates are made of: with more, the pairs would be too many.
-_MOST_EVENTS = 6
-
-
-def rates_and_counts(data: RankingData, log: Interactions) -> Iterator[tuple[str, FloatArray, FloatArray]]:
-    """Yield statistics of each row's item and user: a name, the value at the request, the value over all time."""
-    for entity, of_log, of_row in (("item", log.item, data.item), ("user", log.user, data.user)):
-        then, ever = {}, {}
-        kinds = log.event_names[:_MOST_EVENTS]
-        for code, event in enumerate(kinds):
-            at = np.flatnonzero(log.event == code)
-            then[event], ever[event] = _counts(of_log[at], log.timestamp[at], of_row, data.now)
-            yield f"{entity}'s number of {event} events", then[event], ever[event]
-        if len(kinds) > 1:
-            then_all, ever_all = _counts(of_log, log.timestamp, of_row, data.now)
-            yield f"{entity}'s number of events", then_all, ever_all
-        for low, weak in enumerate(kinds):
-            for strong in kinds[low + 1 :]:
-                name = f"{entity}'s rate of {strong} by {weak}"
-                yield name, _rate(then[strong], then[weak]), _rate(ever[strong], ever[weak])
-
-
-def _rate(part: FloatArray, whole: FloatArray) -> FloatArray:
-    rate: FloatArray = np.where(whole > 0, part / np.maximum(whole, 1.0), np.nan)
-    return rate
-
-
-def _counts(
-    code: IntArray, time: FloatArray, wanted: IntArray, now: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return how many events each row's code has strictly before its request, and at all."""
-    total = np.bincount(code, minlength=int(wanted.max(initial=0)) + 1).astype(np.float64)
-    # Events and requests in one order by code and time; a request stands before events of its moment.
-    codes = np.concatenate([code, wanted])
-    times = np.concatenate([time, now])
-    is_event = np.concatenate([np.ones(len(code), np.int64), np.zeros(len(wanted), np.int64)])
-    order = np.lexsort((is_event, times, codes))
-    seen = np.cumsum(is_event[order])
-    before = np.empty(len(codes), np.float64)
-    before[order] = seen
-    start = np.concatenate([[0.0], np.cumsum(total)])
-    return before[len(code) :] - start[wanted], total[wanted]
-
-
-@dataclass(frozen=True, eq=False)
-class LabelCounts:
-    """Rows and positives by item, user or category.
-
-    Parameters
-    ----------
-    name : str
-    at : ndarray of int64, shape (N,)
-        Group of each row.
-    rows, hits : ndarray, shape (K,)
-        Rows and positives of each group.
-    """
-
-    name: str
-    at: IntArray
-    rows: FloatArray
-    hits: FloatArray
-
-    def means(self) -> Iterator[FloatArray]:
-        """Yield each row's mean label with several priors, (N,)."""
-        prior = self.hits.sum() / max(self.rows.sum(), 1.0)
-        for weight in _PRIORS:
-            yield ((self.hits + weight * prior) / (self.rows + weight))[self.at]
-
-    def explain(self, values: FloatArray) -> bool:
-        """Tell whether values (N,) are mean labels with some prior of some weight.
-
-        If so, ``value x rows - hits`` is linear in the value: ``weight x prior - weight x value``.
-        """
-        known = np.isfinite(values)
-        size = np.bincount(self.at[known], minlength=len(self.rows))
-        filled = size > 0
-        if filled.sum() < _LEAST_GROUPS:
-            return False
-        total = np.bincount(self.at[known], values[known], len(self.rows))
-        value = total / np.maximum(size, 1)
-        spread = np.abs(values[known] - value[self.at[known]]).max()
-        if spread > 1e-5 * max(float(np.abs(value).max()), 1e-300):
-            return False
-        left = (value * self.rows - self.hits)[filled]
-        design = np.stack([np.ones(len(left)), -value[filled]], axis=1)
-        residual = left - design @ np.linalg.lstsq(design, left, rcond=None)[0]
-        varying = self.hits[filled] - self.hits[filled].mean()
-        return bool((residual**2).sum() <= 1e-6 * (varying**2).sum() and (varying != 0).any())
-
-
-def label_counts(data: RankingData, events: Dataset | None) -> Iterator[LabelCounts]:
-    """Yield rows and positives by item, user and categories of both, over these rows."""
-    keys = {"item": data.item, "user": data.user}
-    if events is not None:
-        for entity, table, code in (("item", events.items, data.item), ("user", events.users, data.user)):
-            keys |= {f"{entity}.{name}": table.column(name)[code] for name in table.categorical}
-    positive = (data.label > 0).astype(np.float64)
-    for name, key in keys.items():
-        _, at = np.unique(key, return_inverse=True)
-        rows, hits = np.bincount(at), np.bincount(at, weights=positive)
-        if len(rows) >= 3 and (rows > 1).any():
-            yield LabelCounts(name, at, rows.astype(np.float64), hits.astype(np.float64))
+    if both.sum() < 2 or ordered < _USERS_IN_ORDER or early < _EARLY_ROWS:
+        return Check(name, "pass", "the parts are not split user by user", expected, evidence=evidence)
+    message = (
+        f"within {ordered:.0%} of {both.sum():,} users test follows train, but {early:.0%} of the test rows lie "
+        "before the end of train: the model learns from other users' future"
+    )
+    return Check(
+        name, "fail", message, expected, "split by one moment for all: Dataset.split_at", evidence=evidence
+    )

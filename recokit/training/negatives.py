@@ -1,13 +1,15 @@
-"""Which of the candidates that were not taken a ranker learns from."""
+"""Negatives: a weighted sample of the candidates that were not taken."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from recokit._kernels.hashing import uniform
 from recokit._kernels.segments import offsets_to_rows, rank_in_row, rows_to_offsets
+from recokit._utils.options import Rule, at_least, between, check_options, optional
 from recokit._utils.params import clone
 from recokit.data import Dataset
 from recokit.data.sampling import NegativeSampler
@@ -20,6 +22,19 @@ __all__ = ["Negatives", "as_negatives", "sample_negatives"]
 _ROUNDS = 32
 #: Bits of a probability as an integer.
 _UNIT = 32
+
+
+def _is_sampler(value: Any) -> bool:
+    return isinstance(value, NegativeSampler)
+
+
+_OPTIONS = {
+    "per_positive": at_least(0),
+    "per_request": at_least(0),
+    "hard_share": between(0, 1),
+    "hard_depth": at_least(0),
+    "by": optional(Rule("a negative sampler, such as PopularityNegatives()", _is_sampler)),
+}
 
 
 @dataclass(frozen=True)
@@ -56,28 +71,21 @@ class Negatives:
     by: NegativeSampler | None = None
 
     def __post_init__(self) -> None:
-        if self.per_positive < 0 or self.per_request < 0 or not self.per_positive + self.per_request:
-            raise ConfigurationError(f"found {self}; expected numbers of at least 0, not both 0")
-        if not 0.0 <= self.hard_share <= 1.0 or self.hard_depth < 0:
-            raise ConfigurationError(
-                f"found {self}; expected a hard_share from 0 to 1 and a hard_depth of at least 0"
-            )
-        if self.by is not None and not callable(getattr(self.by, "probability", None)):
-            raise ConfigurationError(
-                f"found by={self.by!r}; expected a negative sampler, such as PopularityNegatives()"
-            )
+        check_options(self, _OPTIONS)
+        if not self.per_positive + self.per_request:
+            raise ConfigurationError("found per_positive=0 and per_request=0; expected one of them above 0")
 
     def fitted(self, dataset: Dataset) -> Negatives:
         """Return the same with a clone of the sampler, fitted."""
         return self if self.by is None else replace(self, by=clone(self.by).fit(dataset))
 
     def propensity(self, user: IntArray, item: IntArray) -> FloatArray | None:
-        """Return what the fitted sampler makes of each pair (N,); None where negatives are kept uniformly."""
+        """Return the fitted sampler's probability of each pair (N,); None where negatives are kept uniformly."""
         return None if self.by is None else self.by.probability(user, item)
 
 
 def as_negatives(given: Negatives | NegativeSampler | None) -> Negatives | None:
-    """Return the options for what a user may give: a sampler alone decides on all negatives.
+    """Return options: those given, or that a sampler given alone decides on all negatives.
 
     Examples
     --------
@@ -92,6 +100,7 @@ def sample_negatives(
     label: Float32Array,
     offsets: IntArray,
     item: IntArray,
+    *,
     seed: UInt64Array,
     negatives: Negatives,
     propensity: FloatArray | None = None,
@@ -126,8 +135,8 @@ def sample_negatives(
     --------
     >>> label = np.array([1, 0, 0, 0, 0], np.float32)
     >>> index, weight, hard = sample_negatives(
-    ...     label, np.array([0, 5]), np.arange(1, 6), np.array([7], np.uint64),
-    ...     Negatives(per_positive=2, per_request=0, hard_share=0.0))
+    ...     label, np.array([0, 5]), np.arange(1, 6), seed=np.array([7], np.uint64),
+    ...     negatives=Negatives(per_positive=2, per_request=0, hard_share=0.0))
     >>> len(index), float(weight.sum())
     (3, 5.0)
     """

@@ -1,4 +1,4 @@
-"""TrainingReport: what a ranker was trained on, and what it could not see."""
+"""TrainingReport: the rows that a ranker was trained on, and the positives it could not see."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class WindowReport:
 
 @dataclass(frozen=True)
 class TrainingReport(Report):
-    """What a ranker was trained on.
+    """The rows that a ranker was trained on.
 
     Parameters
     ----------
@@ -148,11 +148,11 @@ class TrainingReport(Report):
         return replace(self, leaks=dict(leaks))
 
     def __str__(self) -> str:
-        found = f"{self.positives:,} ({self.label_rate:.2%} of the candidates)"
+        positives = f"{self.positives:,} ({self.label_rate:.2%} of the candidates)"
         negatives = ", ".join(f"{n:,} {kind}" for kind, n in self.negatives.items())
         lines = [
             f"Training on {self.rows:,} rows of {self.groups:,} requests, {len(self.feature_names)} features",
-            f"  positives   {found}, in {self.groups_with_positives:,} requests",
+            f"  positives   {positives}, in {self.groups_with_positives:,} requests",
             f"  negatives   {negatives or 'none'}",
             f"  ceiling     {self.ceiling:.1%} of what users took was among the candidates; {self.missed:,} missed",
         ]

@@ -16,25 +16,26 @@ from recokit._kernels.segments import (
     rank_in_row,
     rows_to_offsets,
 )
+from recokit._utils.options import require, whole
 from recokit._utils.params import Configured, clone, require_fitted
 from recokit.compose.fusion import retrieve_allowed
 from recokit.data import Dataset, Ragged, Requests
 from recokit.data.events.user_history import UserHistory
 from recokit.data.sampling import NegativeSampler, Positives, Sampled, draws
 from recokit.errors import ConfigurationError
-from recokit.protocols import Role, role_of
+from recokit.protocols import Bindable, Role, Trainable, role_of, traits_of
 from recokit.typing import FloatArray, IntArray
 
 __all__ = ["HardNegatives", "ImpressedNotClicked", "MixedNegatives", "Shown"]
 
-#: Users asked for at a time.
+#: Users at a time.
 _CHUNK = 1024
 #: Tells the choice between the parts of a mixture from their own draws.
 _CHOICE = 0x5EED
 
 
 class Shown(Protocol):
-    """What was shown: equally long columns, such as those of Interactions."""
+    """Impressions: equally long columns, such as those of Interactions."""
 
     @property
     def user(self) -> IntArray:
@@ -79,28 +80,25 @@ class HardNegatives(Configured):
     def __init__(self, source: Any, *, depth: int = 100, skip: int = 0) -> None:
         if role_of(source) is not Role.SOURCE:
             raise ConfigurationError(f"found {source!r} to mine negatives from; expected a source")
-        if depth < 1 or skip < 0:
-            raise ConfigurationError(
-                f"found depth={depth}, skip={skip}; expected a depth of at least 1, a skip of at least 0"
-            )
+        require(whole(1), depth=depth)
+        require(whole(0), skip=skip)
         self.source, self.depth, self.skip = source, depth, skip
 
     def fit(self, dataset: Dataset) -> Self:
         """Learn what was taken, and fit the source if it is not."""
         source = self.source
-        fitted = hasattr(source, "fitted_until_") and source.fitted_until_ > -np.inf
-        if not fitted and hasattr(source, "fit"):
+        if traits_of(source).fitted_until == -np.inf and isinstance(source, Trainable):
             source = clone(source).fit(dataset)
-        until = getattr(source, "fitted_until_", -np.inf)
+        until = traits_of(source).fitted_until
         if until > dataset.until:
             raise ConfigurationError(
                 f"found a source fitted on events until {until:.0f} and data until {dataset.until:.0f}; "
                 "expected a source that has not seen later events"
             )
-        self.source_ = source.bind(dataset.schema) if hasattr(source, "bind") else source
+        self.source_ = source.bind(dataset.schema) if isinstance(source, Bindable) else source
         self.positives_ = Positives.of(dataset)
         self.history_ = UserHistory().fit(dataset)
-        self.now_ = _moment(dataset)
+        self.now_ = _end_of(dataset)
         return self
 
     def lists(self, user: IntArray) -> Ragged:
@@ -121,11 +119,11 @@ class HardNegatives(Configured):
             requests = Requests.build(some, now=self.now_, ragged={"exclude": exclude})
             hydrated = self.history_.hydrate(requests)
             requests = requests.hydrated(hydrated.columns, hydrated.ragged)
-            found = retrieve_allowed(self.source_, requests, self.depth + self.skip)
-            row = offsets_to_rows(found.offsets)
-            deep = rank_in_row(row, found.offsets) >= self.skip
+            lists = retrieve_allowed(self.source_, requests, self.depth + self.skip)
+            row = offsets_to_rows(lists.offsets)
+            deep = rank_in_row(row, lists.offsets) >= self.skip
             counts.append(np.bincount(row[deep], minlength=len(some)))
-            items.append(found.item[deep])
+            items.append(lists.item[deep])
         return Ragged(counts_to_offsets(np.concatenate(counts)), np.concatenate(items))
 
     def sample(self, user: IntArray, n: int, *, seed: int = 0, key: IntArray | None = None) -> Sampled:
@@ -143,7 +141,7 @@ class HardNegatives(Configured):
 
 
 class ImpressedNotClicked(Configured):
-    """Negatives from what the user was shown and never took: seen and turned down.
+    """Negatives among the items that the user was shown and never took: seen and turned down.
 
     Parameters
     ----------
@@ -197,12 +195,14 @@ class ImpressedNotClicked(Configured):
             and item.min() >= 0
             and item.max() <= dataset.n_items
         ):
-            what = f"{len(user)} impressions, users to {user.max(initial=0)}, items to {item.max(initial=0)}"
+            extent = (
+                f"{len(user)} impressions, users to {user.max(initial=0)}, items to {item.max(initial=0)}"
+            )
             raise ConfigurationError(
-                f"found {what}; expected some, in codes of {dataset!r}; "
+                f"found {extent}; expected some, in codes of {dataset!r}; "
                 f"hint: events of type {self.event!r}, or shown="
             )
-        before = (shown.timestamp < _moment(dataset)) & (item > 0)
+        before = (shown.timestamp < _end_of(dataset)) & (item > 0)
         width = dataset.n_items + 1
         pair = np.unique(user[before] * width + item[before])
         pair = pair[~taken.contains(pair // width, pair % width)]
@@ -293,7 +293,7 @@ def _pick(start: IntArray, count: IntArray, items: IntArray, draw: FloatArray) -
     return Sampled(item, np.where(some, 1.0 / np.maximum(count, 1)[:, None], 0.0))
 
 
-def _moment(dataset: Dataset) -> float:
+def _end_of(dataset: Dataset) -> float:
     """Return the first moment after the data."""
     if dataset.cut is not None:
         return dataset.cut

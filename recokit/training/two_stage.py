@@ -1,4 +1,4 @@
-"""Two-stage temporal training: what sources found as of a cut, labelled by what happened after it."""
+"""Two-stage temporal training: candidates of sources fitted before a cut, labelled by the events after it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from recokit.compose.step import snake_case
 from recokit.data import Candidates, Dataset, Ragged, RankingData, Requests
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, DataError
+from recokit.protocols import traits_of
 from recokit.training.labels import label_candidates, label_events, window_events, window_truth
 from recokit.training.negatives import Negatives, as_negatives, sample_negatives
 from recokit.training.report import TrainingReport, WindowReport
-from recokit.training.windows import plan_requests, plan_windows
+from recokit.training.windows import TrainingWindow, plan_requests, plan_windows
 from recokit.typing import BoolArray, IntArray, UInt64Array
 
 __all__ = [
@@ -64,8 +65,33 @@ class TrainingSet:
     report: TrainingReport
 
 
+@dataclass(frozen=True)
+class _Options:
+    """How the rows of every window are made."""
+
+    requests_at: Literal["cut", "session"]
+    negatives: Negatives | None
+    validation: bool
+    max_requests: int | None
+    seed: int
+    chunk_rows: int
+    progress: bool
+
+
 @dataclass(frozen=True, eq=False)
-class _Part:
+class _WindowRows:
+    """Rows of one window, for training and for validation."""
+
+    trained: list[RankingData]
+    held: list[RankingData]
+    report: WindowReport
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Labelled:
+    """Rows of a chunk of requests, with the negatives kept by kind and other counts."""
+
     data: RankingData
     negatives: Mapping[str, int]
     counts: Mapping[str, int]
@@ -122,44 +148,22 @@ def build_training_set(
         If a source has seen events after a request.
     """
     plan = plan_windows(dataset, label_window, windows, gap)
-    options = as_negatives(negatives)
-    trained: list[RankingData] = []
-    held: list[RankingData] = []
-    reports: list[WindowReport] = []
-    skipped: dict[str, None] = {}
-    for position, window in enumerate(plan):
-        prefix = fit_prefix(dataset.before(window.cut))
-        skipped |= dict.fromkeys(prefix.skipped)
-        requests = plan_requests(
-            dataset, window, requests_at=requests_at, max_requests=max_requests, seed=seed
-        )
-        later = dataset.interactions.between(window.start, window.end)
-        truth, happened = window_truth(requests, later), window_events(requests, later)
-        seeds = _request_seeds(requests)
-        held_out = _held_out(
-            seeds, newest=position == len(plan) - 1, n_windows=len(plan), validation=validation
-        )
-        report = WindowReport(window.cut, window.start, window.end, _part_name(held_out))
-        require_fitted_before(prefix.stages, requests)
-        chosen = None if options is None else options.fitted(dataset.before(window.end))
-        for rows in _chunks(len(requests), chunk_rows, progress, f"window {position + 1} of {len(plan)}"):
-            batch = prefix.run(requests.take(rows))
-            part = _label_and_sample(batch, truth.take(rows), happened.take(rows), seeds[rows], chosen)
-            report = report.plus(part.negatives, **part.counts)
-            for keep, parts in ((~held_out[rows], trained), (held_out[rows], held)):
-                if keep.all():
-                    parts.append(part.data)
-                elif keep.any():
-                    parts.append(part.data.take(np.flatnonzero(keep)))
-        reports.append(report)
+    options = _Options(
+        requests_at, as_negatives(negatives), validation, max_requests, seed, chunk_rows, progress
+    )
+    parts = [_window_rows(fit_prefix, dataset, plan, place, options) for place in range(len(plan))]
+    reports = tuple(part.report for part in parts)
+    trained = [rows for part in parts for rows in part.trained]
     if not trained or not sum(report.positives for report in reports):
         raise DataError(
             f"found no positives among {sum(report.candidates for report in reports)} candidates of {len(plan)} "
             "training windows; expected candidates that users went on to take; "
             "hint: a longer label_window, more windows, or sources with a higher recall"
         )
+    held = [rows for part in parts for rows in part.held]
     data = replace(assemble(trained, held), schema=dataset.schema)
-    return TrainingSet(data, TrainingReport(tuple(reports), tuple(skipped), data.feature_names))
+    skipped = tuple(dict.fromkeys(name for part in parts for name in part.skipped))
+    return TrainingSet(data, TrainingReport(reports, skipped, data.feature_names))
 
 
 def train_ranker(
@@ -193,8 +197,9 @@ def require_fitted_before(stages: Mapping[str, Any], requests: Requests) -> None
     """
     earliest = float(requests.now.min(initial=np.inf))
     for name, stage in stages.items():
-        until = getattr(stage, "fitted_until_", -np.inf)
-        if until > earliest and not getattr(stage, "as_of", False):
+        traits = traits_of(stage)
+        until = traits.fitted_until
+        if until > earliest and not traits.as_of:
             raise ConfigurationError(
                 f"found {name} fitted on events until {until:.0f} and a training request at {earliest:.0f}, "
                 f"{until - earliest:.0f} s earlier; expected sources fitted before the request; "
@@ -202,9 +207,51 @@ def require_fitted_before(stages: Mapping[str, Any], requests: Requests) -> None
             )
 
 
+def _window_rows(
+    fit_prefix: Callable[[Dataset], FittedPrefix],
+    dataset: Dataset,
+    plan: Sequence[TrainingWindow],
+    place: int,
+    options: _Options,
+) -> _WindowRows:
+    """Return the rows of one window of a plan, chunk by chunk."""
+    window = plan[place]
+    prefix = fit_prefix(dataset.before(window.cut))
+    requests = plan_requests(
+        dataset,
+        window,
+        requests_at=options.requests_at,
+        max_requests=options.max_requests,
+        seed=options.seed,
+    )
+    require_fitted_before(prefix.stages, requests)
+    later = dataset.interactions.between(window.start, window.end)
+    truth, events = window_truth(requests, later), window_events(requests, later)
+    seeds = _request_seeds(requests)
+    held_out = _held_out(
+        seeds,
+        newest=place == len(plan) - 1,
+        n_windows=len(plan),
+        validation=options.validation,
+    )
+    negatives = None if options.negatives is None else options.negatives.fitted(dataset.before(window.end))
+    report = WindowReport(window.cut, window.start, window.end, _part_name(held_out))
+    trained: list[RankingData] = []
+    held: list[RankingData] = []
+    label = f"window {place + 1} of {len(plan)}"
+    for rows in _chunks(len(requests), options.chunk_rows, options.progress, label):
+        batch = prefix.run(requests.take(rows))
+        chunk = _label_and_sample(batch, truth.take(rows), events.take(rows), seeds[rows], negatives)
+        report = report.plus(chunk.negatives, **chunk.counts)
+        for side, mask in ((trained, ~held_out[rows]), (held, held_out[rows])):
+            if mask.any():
+                side.append(chunk.data if mask.all() else chunk.data.take(np.flatnonzero(mask)))
+    return _WindowRows(trained, held, report, prefix.skipped)
+
+
 def _label_and_sample(
-    batch: Candidates, truth: Ragged, happened: Ragged, seeds: UInt64Array, negatives: Negatives | None
-) -> _Part:
+    batch: Candidates, truth: Ragged, events: Ragged, seeds: UInt64Array, negatives: Negatives | None
+) -> _Labelled:
     label = label_candidates(batch, truth)
     positive = label > 0
     if negatives is None:
@@ -212,8 +259,16 @@ def _label_and_sample(
         hard = np.zeros(len(label), np.bool_)
     else:
         size = negatives.propensity(batch.user, batch.item)
-        index, weight, hard = sample_negatives(label, batch.offsets, batch.item, seeds, negatives, size)
-    n_positive = int(positive.sum())
+        index, weight, hard = sample_negatives(
+            label, batch.offsets, batch.item, seed=seeds, negatives=negatives, propensity=size
+        )
+    n_positive, n_hard = int(positive.sum()), int(hard.sum())
+    n_other = len(index) - n_positive - n_hard
+    if negatives is None:
+        kinds = {"all": n_other}
+    else:
+        rest = "uniform" if negatives.by is None else snake_case(type(negatives.by).__name__)
+        kinds = {"hard": n_hard, rest: n_other}
     counts = {
         "groups": batch.n_rows,
         "groups_with_positives": len(np.unique(batch.row[positive])),
@@ -222,11 +277,6 @@ def _label_and_sample(
         "missed": len(truth.values) - n_positive,
         "rows": len(index),
     }
-    n_hard, n_other = int(hard.sum()), len(index) - n_positive - int(hard.sum())
-    kinds = {"all": n_other}
-    if negatives is not None:
-        rest = "uniform" if negatives.by is None else snake_case(type(negatives.by).__name__)
-        kinds = {"hard": n_hard, rest: n_other}
     row = batch.row[index]
     data = RankingData(
         features=batch.features[index],
@@ -237,9 +287,9 @@ def _label_and_sample(
         user=batch.user[index],
         item=batch.item[index],
         now=batch.now[index],
-        columns={name: column[index] for name, column in label_events(batch, happened).items()},
+        columns={name: column[index] for name, column in label_events(batch, events).items()},
     )
-    return _Part(data, kinds, counts)
+    return _Labelled(data, kinds, counts)
 
 
 def _request_seeds(requests: Requests) -> UInt64Array:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from recokit._kernels.hashing import mix, uniform
+from recokit._utils.options import optional, whole
 from recokit.data import Dataset, Interactions, Requests, seconds
 from recokit.errors import DataError
 from recokit.typing import FloatArray, IntArray
@@ -66,8 +67,7 @@ def plan_windows(
     >>> plan_windows(Dataset.from_frame(log).before(110.0), 30, windows=2)
     [TrainingWindow(cut=50.0, start=50.0, end=80.0), TrainingWindow(cut=80.0, start=80.0, end=110.0)]
     """
-    if windows is not None and windows < 1:
-        raise DataError(f"found windows={windows}; expected at least 1")
+    optional(whole(1)).check("windows", windows, DataError)
     length, delay = seconds(label_window), seconds(gap) if gap else 0.0
     times = dataset.interactions.timestamp
     # Without a cut the data ends with its last event, which belongs to the newest window.
@@ -119,7 +119,7 @@ def plan_requests(
 ) -> Requests:
     """Return the requests that a window is trained on.
 
-    Newcomers of the window are asked for like everybody else: a ranker that never met a user without a history orders
+    Newcomers of the window make requests like everybody else: a ranker that never met a user without a history orders
     the lists of all new users by guesswork. That they came is all that is known of them; their features are those of a
     stranger at the window's start.
 

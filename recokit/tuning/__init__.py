@@ -1,6 +1,7 @@
-"""Tuning: options chosen on validation data.
+"""Tuning: options chosen on validation data, which is cut from the training data.
 
-:func:`search` looks for options, :func:`popularity_front` measures what less popularity costs.
+:func:`search` fits and compares settings; :func:`popularity_front` evaluates one fitted pipeline at several strengths
+of its popularity normalisation.
 """
 
 from recokit.tuning.popularity_front import PopularityFront, popularity_front

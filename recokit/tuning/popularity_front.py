@@ -1,4 +1,4 @@
-"""popularity_front: what a list loses and wins as popularity counts for less."""
+"""popularity_front: accuracy and breadth of lists as popularity counts for less."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import clone
+from recokit._utils.params import clone, get_params
 from recokit._utils.plots import axes
 from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError
@@ -142,12 +142,12 @@ def popularity_front(
     values = tuple(sorted({float(strength) for strength in strengths}))
     if not values:
         raise ConfigurationError("found no strengths; expected at least one")
-    found = pipeline[stage]
-    if not hasattr(found, "strength"):
+    ranker = pipeline[stage]
+    if "strength" not in get_params(ranker):
         raise ConfigurationError(
-            f"found {found!r} at {stage!r}, which has no option strength; expected rankers.PopularityNormalized"
+            f"found {ranker!r} at {stage!r}, which has no option strength; expected rankers.PopularityNormalized"
         )
-    changed = {_name(value): pipeline.replace(stage, _with_strength(found, value)) for value in values}
+    changed = {_name(value): pipeline.replace(stage, _with_strength(ranker, value)) for value in values}
     metrics = list(dict.fromkeys((accuracy, breadth, *more)))
     return PopularityFront(values, evaluate(changed, truth, metrics, **options), accuracy, breadth)
 

@@ -1,4 +1,4 @@
-"""SearchResult: what was tried, how it did, and what is best."""
+"""SearchResult: the trials of a search, and the best."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Trial:
     number : int
         Place in the order of trying, from 0.
     params : mapping of str to object
-        What was varied.
+        The options that were varied.
     scores : mapping of str to float
         Mean of each metric over the validation users; empty where the trial failed.
     low, high : float
@@ -53,7 +53,7 @@ class Trial:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SearchResult(Report):
-    """What :func:`search` found.
+    """The trials of :func:`search`, the best first.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class SearchResult(Report):
     best : object
         Made with the best parameters; None if every trial failed.
     split : str
-        What was learned from and judged by, in words.
+        The parts for learning and for evaluation, in words.
     refitted : bool
         Whether ``best`` is fitted, on the whole data set.
     """

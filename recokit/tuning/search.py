@@ -1,4 +1,4 @@
-"""Search for hyper-parameters on a part cut from what may be learned from."""
+"""Search for hyper-parameters, on a validation part cut from the training data."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from recokit._kernels.segments import gather_segments
+from recokit._utils.options import one_of, optional, require, whole
 from recokit._utils.params import clone, get_params
 from recokit._utils.progress import progress_bar
 from recokit.compose.fusion import retrieve_allowed
@@ -22,6 +23,7 @@ from recokit.data.events.user_history import UserHistory
 from recokit.data.sampling import Positives, hold_out
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.evaluation import Evaluation, compare, evaluate
+from recokit.protocols import Bindable, Trainable
 from recokit.result import Recommendations
 from recokit.trace import Status
 from recokit.tuning.result import SearchResult, Trial
@@ -50,7 +52,7 @@ def search(
     fit_options: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> SearchResult:
-    """Fit a stage with each setting on one part of the data, and judge it on the other.
+    """Fit a stage with each setting on one part of the data, and evaluate it on the other.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ def search(
         Name to values: all combinations of them are tried. A value may also be a distribution, with ``rvs`` as those
         of ``scipy.stats`` or a function of a ``numpy.random.Generator``. Or the settings themselves.
     dataset : Dataset
-        What may be learned from: never the test part.
+        The training data: never the test part.
     metric : str or sequence of str, default "NDCG@20"
         Names as :func:`recokit.evaluation.evaluate` takes them; the first decides.
     split : {"holdout", "time"}, default "holdout"
@@ -103,49 +105,107 @@ def search(
     --------
     >>> from recokit.candidates import Popular
     >>> log = {"user": [1, 1, 2, 2, 3, 3], "item": [1, 2, 2, 3, 3, 1], "timestamp": range(6)}
-    >>> found = search(Popular(), {"half_life": [None, 2]}, Dataset.from_frame(log), metric="Recall@2", share=0.5)
-    >>> len(found.trials), found.best
+    >>> result = search(Popular(), {"half_life": [None, 2]}, Dataset.from_frame(log), metric="Recall@2", share=0.5)
+    >>> len(result.trials), result.best
     (2, Popular(half_life=None))
     """
     metrics = (metric,) if isinstance(metric, str) else tuple(metric)
     if not metrics:
         raise ConfigurationError("found no metric; expected at least one, such as 'NDCG@20'")
+    require(optional(whole(1)), n_trials=n_trials)
     factory = _factory(make)
     settings = _settings(parameters, n_trials, random_state)
     for name in {name for setting in settings for name in setting}:
         factory.check(name)
-    train, valid, described = _parts(dataset, split, share, cut, horizon, random_state)
-    seen = None if allow_seen else Positives.of(train)
-    if seen is not None:
-        valid = _without(valid, seen)
-    users = _sample(valid, max_users, random_state)
-    _check_judge(valid, metrics, users)
-    now = train.cut if train.cut is not None else float(np.nextafter(dataset.until, np.inf))
-    history = UserHistory().fit(train)
+    parts = _parts(dataset, split, share, cut, horizon, random_state)
+    judge = _Judge.of(parts, dataset, metrics, allow_seen, max_users, random_state)
     options = dict(fit_options or {})
-    trials: list[Trial] = []
-    evaluations: list[Evaluation | None] = []
     steps = list(enumerate(settings))
-    for number, setting in progress_bar(steps, show=progress, label="search", total=len(steps)):
-        trial, evaluation = Trial(number, setting), None
-        try:
-            started = time.perf_counter()
-            model = _fitted(factory.make(setting), train, options)
-            trial = replace(trial, fit_seconds=time.perf_counter() - started)
-            asked = _Asked(model, train, history, seen)
-            evaluation = evaluate(asked, valid, metrics, users=users, now=now, seed=random_state)
-            trial = replace(trial, **_figures(evaluation, metrics), answer_seconds=asked.elapsed)
-        except Exception as error:  # one bad setting must not lose the others
-            trial = replace(trial, error=f"{type(error).__name__}: {error}")
-            evaluation = None
-        trials.append(trial)
-        evaluations.append(evaluation)
-    ranked = _ranked(trials, evaluations, metrics[0])
+    trials = [
+        _try(number, setting, factory, judge, options)
+        for number, setting in progress_bar(steps, show=progress, label="search", total=len(steps))
+    ]
+    ranked = _ranked(trials, metrics[0])
     best = None
     if ranked[0].error is None:
         best = factory.make(ranked[0].params)
         best = _fitted(best, dataset, options) if refit else best
-    return SearchResult(metrics, tuple(ranked), best, described, refit and best is not None)
+    return SearchResult(metrics, tuple(ranked), best, parts.description, refit and best is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """Data to learn from, data to evaluate on, and how they were split, in words."""
+
+    train: Dataset
+    valid: Dataset
+    description: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """Evaluates fitted models on the validation part."""
+
+    parts: _Parts
+    metrics: tuple[str, ...]
+    users: AnyArray | None
+    now: float
+    history: UserHistory
+    seen: Positives | None
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        parts: _Parts,
+        dataset: Dataset,
+        metrics: tuple[str, ...],
+        allow_seen: bool,
+        max_users: int | None,
+        seed: int,
+    ) -> _Judge:
+        train, valid = parts.train, parts.valid
+        seen = None if allow_seen else Positives.of(train)
+        if seen is not None:
+            valid = _without(valid, seen)
+        users = _sample(valid, max_users, seed)
+        _check_metrics(valid, metrics, users)
+        now = train.cut if train.cut is not None else float(np.nextafter(dataset.until, np.inf))
+        history = UserHistory().fit(train)
+        return cls(replace(parts, valid=valid), metrics, users, now, history, seen, seed)
+
+    def evaluate(self, model: Any) -> tuple[Evaluation, float]:
+        """Return a fitted model's evaluation, and the seconds that it took to answer."""
+        server = _Server(model, self.parts.train, self.history, self.seen)
+        evaluation = evaluate(
+            server, self.parts.valid, self.metrics, users=self.users, now=self.now, seed=self.seed
+        )
+        return evaluation, server.elapsed
+
+
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    """A trial, with its evaluation where it did not fail."""
+
+    trial: Trial
+    evaluation: Evaluation | None = None
+
+
+def _try(
+    number: int, setting: Mapping[str, Any], factory: _Factory, judge: _Judge, options: Mapping[str, Any]
+) -> _Tried:
+    """Fit and evaluate one setting; a failure is part of the trial."""
+    trial = Trial(number, setting)
+    try:
+        started = time.perf_counter()
+        model = _fitted(factory.make(setting), judge.parts.train, options)
+        trial = replace(trial, fit_seconds=time.perf_counter() - started)
+        evaluation, elapsed = judge.evaluate(model)
+        return _Tried(
+            replace(trial, **_figures(evaluation, judge.metrics), answer_seconds=elapsed), evaluation
+        )
+    except Exception as error:  # one bad setting must not lose the others
+        return _Tried(replace(trial, error=f"{type(error).__name__}: {error}"))
 
 
 def _figures(evaluation: Evaluation, metrics: Sequence[str]) -> dict[str, Any]:
@@ -158,20 +218,19 @@ def _figures(evaluation: Evaluation, metrics: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _ranked(trials: Sequence[Trial], evaluations: Sequence[Evaluation | None], metric: str) -> list[Trial]:
+def _ranked(tried: Sequence[_Tried], metric: str) -> list[Trial]:
     """Order trials, the best first and failures last, and mark those that cannot be told from the best."""
 
-    def key(trial: Trial) -> tuple[bool, float, int]:
-        score = trial.scores.get(metric, math.nan)
-        return math.isnan(score), 0.0 if math.isnan(score) else -score, trial.number
+    def key(one: _Tried) -> tuple[bool, float, int]:
+        score = one.trial.scores.get(metric, math.nan)
+        return math.isnan(score), 0.0 if math.isnan(score) else -score, one.trial.number
 
-    ranked = sorted(trials, key=key)
-    best = evaluations[ranked[0].number]
+    ranked = sorted(tried, key=key)
+    best = ranked[0].evaluation
     marked = []
-    for trial in ranked:
-        other = evaluations[trial.number]
-        told = best is None or other is None or compare(best, other, metric).clear
-        marked.append(replace(trial, tied=not told))
+    for one in ranked:
+        clear = best is None or one.evaluation is None or compare(best, one.evaluation, metric).clear
+        marked.append(replace(one.trial, tied=not clear))
     return marked
 
 
@@ -191,8 +250,7 @@ class _Factory:
 
 
 def _factory(make: Any) -> _Factory:
-    is_model = not inspect.isclass(make) and (hasattr(make, "retrieve") or hasattr(make, "recommend"))
-    if not is_model:
+    if inspect.isclass(make) or not (_is_pipeline(make) or hasattr(make, "retrieve")):
         if not callable(make):
             raise ConfigurationError(f"found {make!r}; expected a source, or a callable that returns one")
         return _Factory(make, None)
@@ -201,43 +259,47 @@ def _factory(make: Any) -> _Factory:
 
 def _settings(parameters: Parameters, n_trials: int | None, random_state: int) -> list[dict[str, Any]]:
     """Return the settings to try, in order."""
-    if n_trials is not None and n_trials < 1:
-        raise ConfigurationError(f"found n_trials={n_trials}; expected at least 1")
     if not isinstance(parameters, Mapping):
-        given = [dict(setting) for setting in parameters]
-        if not given:
-            raise ConfigurationError("found no settings; expected at least one")
-        return (
-            given
-            if n_trials is None
-            else [given[place] for place in _places(len(given), n_trials, random_state)]
-        )
+        return _given_settings(parameters, n_trials, random_state)
     drawn = {name: values for name, values in parameters.items() if _is_distribution(values)}
     choices = {name: _choices(name, values) for name, values in parameters.items() if name not in drawn}
-    if drawn:
-        if n_trials is None:
-            raise ConfigurationError(
-                f"found a distribution for {', '.join(sorted(drawn))} without n_trials; expected n_trials="
-            )
-        rng = np.random.default_rng(random_state)
-        return [
-            {
-                name: _draw(drawn[name], rng)
-                if name in drawn
-                else choices[name][rng.integers(len(choices[name]))]
-                for name in parameters
-            }
-            for _ in range(n_trials)
-        ]
-    size = math.prod(len(values) for values in choices.values())
+    if not drawn:
+        return _grid_settings(choices, n_trials, random_state)
+    if n_trials is None:
+        raise ConfigurationError(
+            f"found a distribution for {', '.join(sorted(drawn))} without n_trials; expected n_trials="
+        )
+    rng = np.random.default_rng(random_state)
+
+    def draw(name: str) -> Any:
+        return _draw(drawn[name], rng) if name in drawn else choices[name][rng.integers(len(choices[name]))]
+
+    return [{name: draw(name) for name in parameters} for _ in range(n_trials)]
+
+
+def _given_settings(
+    parameters: Sequence[Mapping[str, Any]], n_trials: int | None, random_state: int
+) -> list[dict[str, Any]]:
+    settings = [dict(setting) for setting in parameters]
+    if not settings:
+        raise ConfigurationError("found no settings; expected at least one")
+    if n_trials is None:
+        return settings
+    return [settings[place] for place in _places(len(settings), n_trials, random_state)]
+
+
+def _grid_settings(
+    choices: Mapping[str, list[Any]], n_trials: int | None, random_state: int
+) -> list[dict[str, Any]]:
+    """Return all combinations, or some of them by their places among all."""
     if n_trials is None:
         combinations = itertools.product(*choices.values())
         return [dict(zip(choices, values, strict=True)) for values in combinations]
     shape = [len(values) for values in choices.values()]
     settings = []
-    for place in _places(size, n_trials, random_state):
+    for place in _places(math.prod(shape), n_trials, random_state):
         setting = {}
-        for (name, values), length in zip(reversed(choices.items()), reversed(shape), strict=True):
+        for (name, values), length in zip(reversed([*choices.items()]), reversed(shape), strict=True):
             place, which = divmod(place, length)
             setting[name] = values[which]
         settings.append({name: setting[name] for name in choices})
@@ -273,15 +335,13 @@ def _parts(
     cut: str | float | None,
     horizon: str | float | None,
     seed: int,
-) -> tuple[Dataset, Dataset, str]:
-    """Split what may be learned from, and say how."""
+) -> _Parts:
+    require(one_of("holdout", "time"), split=split)
     if split == "holdout":
         if cut is not None or horizon is not None:
             raise ConfigurationError("found cut or horizon with split='holdout'; expected split='time'")
         train, valid = hold_out(dataset, share, seed=seed)
-        return train, valid, f"{share:.0%} of each user's items held out"
-    if split != "time":
-        raise ConfigurationError(f"found split={split!r}; expected 'holdout' or 'time'")
+        return _Parts(train, valid, f"{share:.0%} of each user's items held out")
     if cut is None:
         if horizon is None:
             raise ConfigurationError("found split='time' without cut and horizon; expected at least one")
@@ -289,7 +349,7 @@ def _parts(
         horizon = None
     train, valid = dataset.split_at(cut, horizon=horizon)
     log = valid.interactions.timestamp
-    return train, valid, f"events before {_day(train.until)}, judged until {_day(float(log[-1]))}"
+    return _Parts(train, valid, f"events before {_day(train.until)}, judged until {_day(float(log[-1]))}")
 
 
 def _day(when: float) -> str:
@@ -310,8 +370,8 @@ def _sample(valid: Dataset, max_users: int | None, seed: int) -> AnyArray | None
     return valid.user_ids.decode(chosen)
 
 
-def _check_judge(valid: Dataset, metrics: Sequence[str], users: AnyArray | None) -> None:
-    """Judge no lists at all: what is wrong with the metrics or the truth is no trial's failure."""
+def _check_metrics(valid: Dataset, metrics: Sequence[str], users: AnyArray | None) -> None:
+    """Evaluate no lists at all: a mistake in the metrics or the truth is no trial's failure."""
     none = np.zeros(0, np.int64)
     silent = Recommendations(
         users=none,
@@ -324,20 +384,24 @@ def _check_judge(valid: Dataset, metrics: Sequence[str], users: AnyArray | None)
         reasons=(),
         item_ids=valid.item_ids,
     )
-    judged = evaluate(silent, valid, metrics, users=users)
-    if np.isnan(judged.values(metrics[0])).all():
+    evaluation = evaluate(silent, valid, metrics, users=users)
+    if np.isnan(evaluation.values(metrics[0])).all():
         raise ConfigurationError(f"found metric {metrics[0]!r} to decide; expected one such as 'NDCG@20'")
 
 
 def _fitted(model: Any, dataset: Dataset, options: Mapping[str, Any]) -> Any:
-    return model.fit(dataset, **options) if hasattr(model, "fit") else model
+    return model.fit(dataset, **options) if isinstance(model, Trainable) else model
 
 
-class _Asked:
+def _is_pipeline(model: Any) -> bool:
+    return hasattr(model, "recommend")
+
+
+class _Server:
     """A fitted source or pipeline as a recommender to users of the validation part."""
 
     def __init__(self, model: Any, train: Dataset, history: UserHistory, seen: Positives | None) -> None:
-        self._model = model.bind(train.schema) if hasattr(model, "bind") else model
+        self._model = model.bind(train.schema) if isinstance(model, Bindable) else model
         self._train, self._history, self._seen = train, history, seen
         self.elapsed = 0.0
 
@@ -353,21 +417,21 @@ class _Asked:
         requests = Requests.build(codes, k=k, now=now or 0.0, seed=seed, ragged=ragged)
         started = time.perf_counter()
         try:
-            if hasattr(self._model, "recommend"):
-                made: Recommendations = self._model.run(requests, observe=False)
-                return replace(made, users=users)
+            if _is_pipeline(self._model):
+                lists: Recommendations = self._model.run(requests, observe=False)
+                return replace(lists, users=users)
             hydrated = self._history.hydrate(requests)
-            found = retrieve_allowed(self._model, requests.hydrated(hydrated.columns, hydrated.ragged), k)
+            retrieved = retrieve_allowed(self._model, requests.hydrated(hydrated.columns, hydrated.ragged), k)
         finally:
             self.elapsed += time.perf_counter() - started
-        status = np.where(np.diff(found.offsets) > 0, Status.OK, Status.EMPTY).astype(np.int64)
+        status = np.where(np.diff(retrieved.offsets) > 0, Status.OK, Status.EMPTY).astype(np.int64)
         return Recommendations(
             users=users,
-            offsets=found.offsets,
-            item=found.item,
-            score=found.score,
+            offsets=retrieved.offsets,
+            item=retrieved.item,
+            score=retrieved.score,
             columns={},
-            sources=((),) * len(found.item),
+            sources=((),) * len(retrieved.item),
             status=status,
             reasons=((),) * len(users),
             item_ids=self._train.item_ids,

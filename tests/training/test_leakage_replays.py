@@ -108,7 +108,7 @@ def alarms(replays: int, rows: Any) -> Counter[str]:
 
 def test_clean_replays_do_not_alarm(market: tuple[RankingData, Dataset]) -> None:
     rng = np.random.default_rng(0)
-    assert not alarms(25, lambda _: (resampled(market[0], rng), market[1]))
+    assert not alarms(8, lambda _: (resampled(market[0], rng), market[1]))
 
 
 @pytest.mark.slow

@@ -102,8 +102,8 @@ class TestHard:
     def test_errors(self):
         with pytest.raises(ConfigurationError, match="expected a source"):
             HardNegatives(LogisticRegression())
-        for options in ({"depth": 0}, {"skip": -1}):
-            with pytest.raises(ConfigurationError, match="depth"):
+        for options, message in (({"depth": 0}, "depth=0"), ({"skip": -1}, "skip=-1")):
+            with pytest.raises(ConfigurationError, match=message):
                 HardNegatives(Popular(), **options)
         with pytest.raises(NotFittedError):
             HardNegatives(Popular()).sample(np.array([1]), 1)
@@ -204,7 +204,9 @@ class TestKept:
         item = np.arange(1, len(flat) + 1)
         seeds = row_seeds(seed, np.arange(len(rows)))
         options = Negatives(per_positive=0, per_request=per_request, hard_share=0.0)
-        index, weight, hard = sample_negatives(label, offsets, item, seeds, options, size)
+        index, weight, hard = sample_negatives(
+            label, offsets, item, seed=seeds, negatives=options, propensity=size
+        )
         assert not hard.any() and (np.diff(index) > 0).all()
         assert (weight >= 1 - 1e-6).all() and (weight[label[index] > 0] == 1).all()
         row = offsets_to_rows(offsets)
@@ -219,9 +221,9 @@ class TestKept:
                 label[alone],
                 counts_to_offsets(np.array([len(rows[place])])),
                 item[alone],
-                seeds[place : place + 1],
-                options,
-                size[alone],
+                seed=seeds[place : place + 1],
+                negatives=options,
+                propensity=size[alone],
             )
             mine = np.isin(index, np.flatnonzero(row == place))
             assert (again + offsets[place]).tolist() == index[mine].tolist()
@@ -233,7 +235,12 @@ class TestKept:
         label, item = np.zeros(5 * n, np.float32), np.tile(np.arange(1, 6), n)
         options = Negatives(per_positive=0, per_request=3, hard_share=0.0)
         index, weight, _ = sample_negatives(
-            label, np.arange(n + 1) * 5, item, row_seeds(0, np.arange(n)), options, np.tile(size, n)
+            label,
+            np.arange(n + 1) * 5,
+            item,
+            seed=row_seeds(0, np.arange(n)),
+            negatives=options,
+            propensity=np.tile(size, n),
         )
         expected = np.array([2 / 15, 4 / 15, 8 / 15, 16 / 15, 1.0])  # the last two are certain
         expected[:4] = np.append(np.array([1.0, 2.0, 4.0]) / 7, 1.0)
@@ -245,7 +252,12 @@ class TestKept:
         label, size = np.zeros(20, np.float32), np.arange(20, dtype=float)
         options = Negatives(per_positive=0, per_request=10, hard_share=0.5, hard_depth=6)
         index, _, hard = sample_negatives(
-            label, np.array([0, 20]), np.arange(1, 21), np.array([3], np.uint64), options, size
+            label,
+            np.array([0, 20]),
+            np.arange(1, 21),
+            seed=np.array([3], np.uint64),
+            negatives=options,
+            propensity=size,
         )
         assert hard.sum() == 5 and (index[hard] < 6).all() and len(index) == 10
 

@@ -200,7 +200,7 @@ class TestNegatives:
         offsets = np.concatenate([[0], np.cumsum(counts)])
         item = np.concatenate([np.arange(1, n + 1) for n in counts])
         seeds = row_seeds(seed, np.arange(1, len(counts) + 1))
-        return sample_negatives(np.asarray(label, np.float32), offsets, item, seeds, negatives)
+        return sample_negatives(np.asarray(label, np.float32), offsets, item, seed=seeds, negatives=negatives)
 
     @settings(max_examples=80, deadline=None)
     @given(
@@ -256,7 +256,11 @@ class TestNegatives:
             seeds = row_seeds(0, np.array([b + 1]))
             mine = label[offsets[b] : offsets[b + 1]].astype(np.float32)
             index, w, _ = sample_negatives(
-                mine, np.array([0, counts[b]]), np.arange(1, counts[b] + 1), seeds, Negatives(3, 5, 0.5, 10)
+                mine,
+                np.array([0, counts[b]]),
+                np.arange(1, counts[b] + 1),
+                seed=seeds,
+                negatives=Negatives(3, 5, 0.5, 10),
             )
             parts.append(index + offsets[b])
             weights.append(w)
