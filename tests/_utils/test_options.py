@@ -25,26 +25,37 @@ INF, NAN = math.inf, math.nan
 
 
 @pytest.mark.parametrize(
-    ("rule", "good", "bad", "expected"),
+    ("make", "good", "bad", "expected"),
     [
-        (at_least(2), [2, 2.5, INF, np.float32(2)], [1.99, -INF, NAN, True, "2", None], "at least 2"),
-        (whole(2), [2, 3, np.int64(2), 10**30], [1, 2.0, True, "2", None], "a whole number of at least 2"),
-        (whole(2, 4), [2, 4], [1, 5], "a whole number from 2 to 4"),
-        (whole(0), [0], [False], "a whole number of at least 0"),
-        (above(0), [1e-9, 5], [0, -1, INF, NAN, True], "a finite number above 0"),
-        (between(0, 1), [0, 1, 0.5], [-0.1, 1.1, NAN, True], "a number of at least 0 and at most 1"),
-        (between(0, 1, open_low=True), [0.1, 1], [0], "a number above 0 and at most 1"),
-        (between(0, 1, open_high=True), [0, 0.9], [1], "a number of at least 0 and below 1"),
-        (finite(), [0, -5.5], [INF, -INF, NAN, True], "a finite number"),
-        (finite(3), [3], [2.9, INF], "a finite number of at least 3"),
-        (share, [0.1, 0.9], [0, 1], "a number above 0 and below 1"),
-        (one_of("a"), ["a"], ["b", 1, None], "'a'"),
-        (one_of("a", "b", "c"), ["a", "c"], ["d"], "'a', 'b' or 'c'"),
-        (optional(whole(1)), [None, 1], [0, "x"], "a whole number of at least 1, or None"),
-        (identifier("new_year"), ["new_year"], ["new year", "", 3], "an identifier such as 'new_year'"),
+        (lambda: at_least(2), [2, 2.5, INF, np.float32(2)], [1.99, -INF, NAN, True, "2", None], "at least 2"),
+        (
+            lambda: whole(2),
+            [2, 3, np.int64(2), 10**30],
+            [1, 2.0, True, "2", None],
+            "a whole number of at least 2",
+        ),
+        (lambda: whole(2, 4), [2, 4], [1, 5], "a whole number from 2 to 4"),
+        (lambda: whole(0), [0], [False], "a whole number of at least 0"),
+        (lambda: above(0), [1e-9, 5], [0, -1, INF, NAN, True], "a finite number above 0"),
+        (lambda: between(0, 1), [0, 1, 0.5], [-0.1, 1.1, NAN, True], "a number of at least 0 and at most 1"),
+        (lambda: between(0, 1, open_low=True), [0.1, 1], [0], "a number above 0 and at most 1"),
+        (lambda: between(0, 1, open_high=True), [0, 0.9], [1], "a number of at least 0 and below 1"),
+        (lambda: finite(), [0, -5.5], [INF, -INF, NAN, True], "a finite number"),
+        (lambda: finite(3), [3], [2.9, INF], "a finite number of at least 3"),
+        (lambda: share, [0.1, 0.9], [0, 1], "a number above 0 and below 1"),
+        (lambda: one_of("a"), ["a"], ["b", 1, None], "'a'"),
+        (lambda: one_of("a", "b", "c"), ["a", "c"], ["d"], "'a', 'b' or 'c'"),
+        (lambda: optional(whole(1)), [None, 1], [0, "x"], "a whole number of at least 1, or None"),
+        (
+            lambda: identifier("new_year"),
+            ["new_year"],
+            ["new year", "", 3],
+            "an identifier such as 'new_year'",
+        ),
     ],
 )
-def test_a_rule_holds_up_to_its_edges(rule, good, bad, expected):
+def test_a_rule_holds_up_to_its_edges(make, good, bad, expected):
+    rule = make()
     assert rule.expected == expected
     assert [value for value in good if not rule.holds(value)] == []
     assert [value for value in bad if rule.holds(value)] == []

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from recokit._utils.params import Configured, clone, get_params
+from recokit._utils.params import Configured, clone, get_params, is_fitted, require_fitted
 from recokit._utils.progress import progress_bar
 from recokit.data import Live
-from recokit.errors import ConfigurationError
+from recokit.errors import ConfigurationError, NotFittedError
 
 
 class Inner(Configured):
@@ -72,6 +72,16 @@ def test_repr_shortens_long_values_and_names_keyword_options():
     assert repr(Outer("x" * 59)) == f"Outer({repr('x' * 59)[:57]}...)"
     assert repr(Outer("a", weights=np.arange(4))) == "Outer('a', weights=array([0, 1, 2, 3]))"
     assert repr(Outer("a", parts=())) == "Outer('a')"
+    assert repr(Outer("a", by_name={"x": 1})) == "Outer('a', by_name={'x': 1})"
+    default = np.zeros(2)
+
+    class Weighted(Configured):
+        def __init__(self, weights=default):
+            self.weights = weights
+
+    assert repr(Weighted(np.zeros(2))) == "Weighted()"  # equal to the default, if not the same
+    assert repr(Weighted(np.zeros(4))) == "Weighted(array([0., 0., 0., 0.]))"
+    assert repr(Weighted(np.zeros(5))) == "Weighted(array((5,), float64))"
 
 
 def test_clone_asks_an_estimator_that_knows_its_own_way():
@@ -89,3 +99,19 @@ def test_progress_bar_changes_nothing_but_the_screen(capsys):
     assert capsys.readouterr().err == ""
     assert list(progress_bar(iter(steps), show=True, label="fit", total=3)) == steps
     assert "fit" in capsys.readouterr().err
+
+
+def test_an_attribute_of_the_fit_is_there_or_says_how_to_get_it():
+    inner = Inner()
+    assert not is_fitted(inner, "fitted_") and is_fitted(inner.fit(None), "fitted_")
+    assert require_fitted(inner, "fitted_") is True
+    with pytest.raises(
+        NotFittedError, match=r"found Inner before fit; expected fit first; hint: call Inner\.fit, or"
+    ):
+        require_fitted(Inner(), "fitted_")
+    with pytest.raises(
+        NotFittedError, match=r"before bind; expected bind first; hint: call Inner\.bind, or fit"
+    ):
+        require_fitted(Inner(), "fitted_", step="bind")
+    with pytest.raises(NotFittedError, match=r"hint: give it values$"):
+        require_fitted(Inner(), "fitted_", "give it values")
