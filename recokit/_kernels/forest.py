@@ -30,7 +30,7 @@ _BLOCK_BYTES = 2**18
 #: LightGBM counts values this close to 0 as 0.
 ZERO = np.float32(1e-35)
 #: A branch that no training row took has a share all the same, so that no product of shares is 0.
-_LEAST_SHARE = 1e-9
+_MIN_SHARE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,12 +157,12 @@ class Forest:
     def trees(self) -> list[Tree]:
         """Return the trees one by one, the children of each counted from its own root."""
         ends = [*self.roots[1:].tolist(), len(self.nodes.value)]
-        found = []
+        trees = []
         for start, end in zip(self.roots.tolist(), ends, strict=True):
             tree = Tree(**{part.name: getattr(self.nodes, part.name)[start:end] for part in fields(Tree)})
             sides = {side: np.maximum(getattr(tree, side) - start, 0) for side in ("left", "right")}
-            found.append(replace(tree, **sides))
-        return found
+            trees.append(replace(tree, **sides))
+        return trees
 
     def extended(self, more: Forest) -> Forest:
         """Return a forest of these trees and then those of another, with this one's baseline."""
@@ -333,23 +333,23 @@ def _leaf_boxes(nodes: Tree, roots: IntArray) -> list[Boxes]:
     feature, left, right = nodes.feature.tolist(), nodes.left.tolist(), nodes.right.tolist()
     threshold, missing_left = round_down(nodes.threshold).tolist(), nodes.missing_left.tolist()
     cover = nodes.cover.tolist()
-    found: dict[int, list[tuple[int, dict[int, _Side]]]] = {}
+    by_size: dict[int, list[tuple[int, dict[int, _Side]]]] = {}
     stack: list[tuple[int, dict[int, _Side]]] = [(root, {}) for root in roots.tolist()]
     while stack:
         node, sides = stack.pop()
         if not left[node]:
-            found.setdefault(len(sides), []).append((node, sides))
+            by_size.setdefault(len(sides), []).append((node, sides))
             continue
         f, at = feature[node], threshold[node]
         above, at_most, missing, share = sides.get(f, (np.nan, np.inf, True, 1.0))
         down = [
-            max(cover[child] / max(cover[node], 1e-300), _LEAST_SHARE) for child in (left[node], right[node])
+            max(cover[child] / max(cover[node], 1e-300), _MIN_SHARE) for child in (left[node], right[node])
         ]
         to_left = (above, min(at_most, at), missing and missing_left[node], share * down[0])
         # No bound is NaN, which is above nothing.
         to_right = (above if above > at else at, at_most, missing and not missing_left[node], share * down[1])
         stack += [(left[node], {**sides, f: to_left}), (right[node], {**sides, f: to_right})]
-    return [_boxes(found[d], d, nodes.value) for d in sorted(found)]
+    return [_boxes(by_size[d], d, nodes.value) for d in sorted(by_size)]
 
 
 def _boxes(leaves: list[tuple[int, dict[int, _Side]]], d: int, value: FloatArray) -> Boxes:

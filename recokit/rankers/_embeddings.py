@@ -50,7 +50,7 @@ class EmbeddingIndex:
 
     @classmethod
     def learn(
-        cls, name: str, schema: Schema, user: IntArray, item: IntArray, min_rows: int
+        cls, name: str, schema: Schema, user: IntArray, item: IntArray, *, min_rows: int
     ) -> EmbeddingIndex:
         """Learn the values that at least ``min_rows`` training rows have."""
         codes, vocabulary = _column(schema, name)

@@ -159,10 +159,10 @@ def layers(widths: Sequence[int], random: torch.Generator, prefix: str = "") -> 
     return weights
 
 
-def run_layers(x: Any, weights: Mapping[str, Any], n_layers: int, math: Math, prefix: str = "") -> Any:
+def run_layers(x: Any, weights: Mapping[str, Any], n_layers: int, math: Math) -> Any:
     """Return x after fully connected layers, each with a rectifier and dropout behind it."""
     for i in range(n_layers):
-        x = math.thin(math.relu(x @ weights[f"{prefix}w{i}"] + weights[f"{prefix}b{i}"]))
+        x = math.thin(math.relu(x @ weights[f"w{i}"] + weights[f"b{i}"]))
     return x
 
 
@@ -299,7 +299,7 @@ class NeuralRanker(NamedFeatures, ABC):
                 "codes mean; hint: RankingData(..., schema=dataset.schema), as build_training_set gives"
             )
         self.levels_ = tuple(
-            EmbeddingIndex.learn(name, schema, data.user[index], data.item[index], self.min_rows)
+            EmbeddingIndex.learn(name, schema, data.user[index], data.item[index], min_rows=self.min_rows)
             for name in self.embeddings or {}
             if schema is not None
         )

@@ -18,8 +18,9 @@ from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["LightGBM"]
 
+_OBJECTIVES = ("binary", "lambdarank", "poisson", "rank_xendcg", "regression", "tweedie")
 _OPTIONS = {
-    "objective": one_of("binary", "lambdarank", "poisson", "rank_xendcg", "regression", "tweedie"),
+    "objective": one_of(*_OBJECTIVES),
     "n_estimators": whole(1),
     "learning_rate": RATE,
     "num_leaves": whole(2, MAX_LEAVES),

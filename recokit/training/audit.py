@@ -195,11 +195,11 @@ def audit(
     user, item = user[of_these & (item > 0)], item[of_these & (item > 0)]
     if not len(user):
         raise DataError("found no negative of a user with held-out positives; expected some")
-    return _figures(name, user, item, known, held, n_empty)
+    return _figures(name, user, item, known=known, held=held, n_empty=n_empty)
 
 
 def _figures(
-    name: str, user: IntArray, item: IntArray, known: Positives, held: Positives, n_empty: int
+    name: str, user: IntArray, item: IntArray, *, known: Positives, held: Positives, n_empty: int
 ) -> SamplerAudit:
     n_items = known.n_items
     drawn_of = np.bincount(user, minlength=held.n_users + 1)  # draws of each user

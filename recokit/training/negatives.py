@@ -158,7 +158,9 @@ def sample_negatives(
     if propensity is None:
         parts.append((easy, n_easy, take_easy))
     else:
-        kept, probability = _in_proportion(np.flatnonzero(easy), row, draw, take_easy, propensity, seed)
+        kept, probability = _in_proportion(
+            np.flatnonzero(easy), row, draw, take=take_easy, size=propensity, seed=seed
+        )
         weight[kept] = 1.0 / probability
     for part, available, take in parts:
         kept = _smallest(np.flatnonzero(part), row, draw, take, n_rows)
@@ -175,7 +177,7 @@ def _smallest(index: IntArray, row: IntArray, draw: FloatArray, take: IntArray, 
 
 
 def _in_proportion(
-    index: IntArray, row: IntArray, draw: FloatArray, take: IntArray, size: FloatArray, seed: UInt64Array
+    index: IntArray, row: IntArray, draw: FloatArray, *, take: IntArray, size: FloatArray, seed: UInt64Array
 ) -> tuple[IntArray, FloatArray]:
     """Return positions, ``take`` of each row, and the probability of each to be picked: in proportion to its size.
 

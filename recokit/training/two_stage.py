@@ -149,7 +149,13 @@ def build_training_set(
     """
     plan = plan_windows(dataset, label_window, windows, gap)
     options = _Options(
-        requests_at, as_negatives(negatives), validation, max_requests, seed, chunk_rows, progress
+        requests_at=requests_at,
+        negatives=as_negatives(negatives),
+        validation=validation,
+        max_requests=max_requests,
+        seed=seed,
+        chunk_rows=chunk_rows,
+        progress=progress,
     )
     parts = [_window_rows(fit_prefix, dataset, plan, place, options) for place in range(len(plan))]
     reports = tuple(part.report for part in parts)

@@ -117,8 +117,8 @@ def search(
     settings = _settings(parameters, n_trials, random_state)
     for name in {name for setting in settings for name in setting}:
         factory.check(name)
-    parts = _parts(dataset, split, share, cut, horizon, random_state)
-    judge = _Judge.of(parts, dataset, metrics, allow_seen, max_users, random_state)
+    parts = _parts(dataset, split, share=share, cut=cut, horizon=horizon, seed=random_state)
+    judge = _Judge.of(parts, dataset, metrics, allow_seen=allow_seen, max_users=max_users, seed=random_state)
     options = dict(fit_options or {})
     steps = list(enumerate(settings))
     trials = [
@@ -160,6 +160,7 @@ class _Judge:
         parts: _Parts,
         dataset: Dataset,
         metrics: tuple[str, ...],
+        *,
         allow_seen: bool,
         max_users: int | None,
         seed: int,
@@ -172,7 +173,15 @@ class _Judge:
         _check_metrics(valid, metrics, users)
         now = train.cut if train.cut is not None else float(np.nextafter(dataset.until, np.inf))
         history = UserHistory().fit(train)
-        return cls(replace(parts, valid=valid), metrics, users, now, history, seen, seed)
+        return cls(
+            parts=replace(parts, valid=valid),
+            metrics=metrics,
+            users=users,
+            now=now,
+            history=history,
+            seen=seen,
+            seed=seed,
+        )
 
     def evaluate(self, model: Any) -> tuple[Evaluation, float]:
         """Return a fitted model's evaluation, and the seconds that it took to answer."""
@@ -331,6 +340,7 @@ def _draw(distribution: Any, rng: np.random.Generator) -> Any:
 def _parts(
     dataset: Dataset,
     split: str,
+    *,
     share: float,
     cut: str | float | None,
     horizon: str | float | None,
