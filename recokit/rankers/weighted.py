@@ -66,6 +66,11 @@ class Weighted(Configured):
         total: Float32Array = self.contributions(candidates).sum(axis=1, dtype=np.float32)
         return total
 
+    @property
+    def feature_names_(self) -> tuple[str, ...]:
+        """The names that are weighed, in the order of ``contributions``."""
+        return tuple(self.weights)
+
     def contributions(self, candidates: Candidates) -> Float32Array:
         """Return what each name adds to the score, (N, number of weights) float32, in the order of the weights."""
         place = {name: i for i, name in enumerate(candidates.feature_names)}

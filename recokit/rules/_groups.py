@@ -1,15 +1,16 @@
-"""Groups of items by an attribute, as caps count them."""
+"""Groups of items by a column, and the limits on them."""
 
 from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments
+from recokit._utils.options import Rule, check_options, optional, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.compose.step import snake_case
 from recokit.data import Candidates, Cap, Schema
@@ -17,32 +18,39 @@ from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, IntArray
 
 __all__ = [
+    "ITEM_COLUMN",
     "GroupLimit",
     "Only",
-    "check_places",
-    "groups_of",
+    "groups_by",
     "item_name",
     "numeric_column",
-    "require_bound",
-    "taken",
 ]
-
 
 Only = str | float | bool | Sequence[Any]
 
+#: The name of an item column, with or without ``"item."`` in front.
+ITEM_COLUMN = Rule(
+    "the name of an item column, such as 'category'",
+    lambda value: isinstance(value, str) and bool(value.removeprefix("item.")),
+)
+
 
 class GroupLimit(Configured, ABC):
-    """A limit on the groups that an item column makes; subclasses say its :meth:`_bounds`."""
+    """A limit on the groups that an item column makes; subclasses say its :meth:`_bounds`. Abstract."""
+
+    _OPTIONS: ClassVar[Mapping[str, Rule]] = {"column": ITEM_COLUMN, "within": optional(whole(1))}
 
     column: str
     hard: bool
     relax_order: int
+    within: int | None = None
     only: Only | None = None
     separator: str | None = None
     #: Whether items without a value are limited together, or not at all.
     missing: Literal["together", "alone"] = "together"
-    offsets_: IntArray | None
-    name_: str
+
+    def _check(self) -> None:
+        check_options(self, self._OPTIONS)
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -50,38 +58,32 @@ class GroupLimit(Configured, ABC):
         return (item_name(self.column),)
 
     def bind(self, schema: Schema) -> Any:
-        """Return a copy that knows each item's groups."""
+        """Return a copy that has the cap on all items by code."""
         bound: Any = copy.copy(self)
-        bound.group_, bound.offsets_ = groups_of(
+        group, offsets = groups_by(
             schema, self.column, only=self.only, separator=self.separator, missing=self.missing
         )
-        what = self.column.removeprefix("item.")
-        bound.name_ = (
-            f"{snake_case(type(self).__name__)}({what if self.only is None else f'{what}={self.only}'})"
+        kind, name = snake_case(type(self).__name__), self.column.removeprefix("item.")
+        bound.cap_ = Cap(
+            f"{kind}({name})" if self.only is None else f"{kind}({name}={self.only})",
+            group,
+            offsets,
+            hard=self.hard,
+            relax_order=self.relax_order,
+            **self._bounds(),
         )
         return bound
 
     def limit(self, candidates: Candidates) -> tuple[Cap, ...]:
         """Return the cap on these candidates."""
-        group, offsets = taken(require_bound(self, "group_"), self.offsets_, candidates.item)
-        return (
-            Cap(self.name_, group, offsets, hard=self.hard, relax_order=self.relax_order, **self._bounds()),
-        )
+        return (require_fitted(self, "cap_", step="bind").take(candidates.item),)
 
     @abstractmethod
     def _bounds(self) -> dict[str, Any]:
         """Return what the cap bounds, as :class:`recokit.data.Cap` calls it."""
 
 
-def taken(group: IntArray, offsets: IntArray | None, item: IntArray) -> tuple[IntArray, IntArray | None]:
-    """Return the group codes and CSR offsets of items (N,), of those of all item codes."""
-    if offsets is None:
-        return group[item], None
-    offsets, index = gather_segments(offsets, item)
-    return group[index], offsets
-
-
-def groups_of(
+def groups_by(
     schema: Schema,
     column: str,
     *,
@@ -161,13 +163,6 @@ def _wanted(labels: Any, only: Only, column: str) -> list[int]:
     return [known[value] for value in wanted]
 
 
-def check_places(**options: int | None) -> None:
-    """Raise ConfigurationError for a number of items or places that is not a whole number of at least 1."""
-    for name, value in options.items():
-        if value is not None and (not isinstance(value, int | np.integer) or value < 1):
-            raise ConfigurationError(f"found {name}={value!r}; expected a whole number of at least 1")
-
-
 def item_name(column: str) -> str:
     """Return a column as ``"item.category"``, whether or not it was named so.
 
@@ -176,10 +171,7 @@ def item_name(column: str) -> str:
     ConfigurationError
         If it is no name.
     """
-    if not isinstance(column, str) or not column.removeprefix("item."):
-        raise ConfigurationError(
-            f"found column {column!r}; expected the name of an item column, such as 'category'"
-        )
+    ITEM_COLUMN.check("column", column)
     return f"item.{column.removeprefix('item.')}"
 
 
@@ -197,15 +189,3 @@ def numeric_column(schema: Schema, column: str) -> AnyArray:
             f"found labels or text in item column {column!r}; expected numbers or booleans, above 0 where it holds"
         )
     return values
-
-
-def require_bound(stage: Any, attribute: str) -> AnyArray:
-    """Return an attribute that ``bind`` sets.
-
-    Raises
-    ------
-    NotFittedError
-        Before ``bind``.
-    """
-    value: AnyArray = require_fitted(stage, attribute, step="bind")
-    return value

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any
 
 import numpy as np
 
 from recokit._kernels.top_k import order_by_score
-from recokit._utils.params import Configured
+from recokit._utils.options import Rule, above, check_options, whole
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Schema, seconds
 from recokit.errors import ConfigurationError
 from recokit.rules._expression import Condition
-from recokit.rules._groups import item_name, numeric_column, require_bound
+from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import BoolArray, Float32Array, FloatArray
 
 __all__ = ["Boost", "Bury", "FreshnessBoost"]
+
+
+_LABEL = Rule(
+    "text without a comma, or None",
+    lambda label: label is None or (isinstance(label, str) and bool(label) and "," not in label),
+)
+_OPTIONS = {"strength": above(0), "max_places": whole(1), "label": _LABEL}
 
 
 class _Moved(Configured):
@@ -24,13 +32,7 @@ class _Moved(Configured):
 
     strength: float
     max_places: int
-
-    @staticmethod
-    def _check(strength: float, max_places: int) -> None:
-        if not 0 < strength < np.inf:
-            raise ConfigurationError(f"found strength={strength}; expected above 0")
-        if max_places < 1:
-            raise ConfigurationError(f"found max_places={max_places}; expected at least 1")
+    label: str | None = None
 
 
 class _Chosen(_Moved):
@@ -41,7 +43,7 @@ class _Chosen(_Moved):
 
     def _set_items(self, items: Sequence[Any] | str, by: str | None) -> None:
         self._condition = Condition(items) if isinstance(items, str) else None
-        if self._condition is None and not hasattr(items, "__len__"):
+        if self._condition is None and not isinstance(items, Sized):
             raise ConfigurationError(f"found items={items!r}; expected a list of item ids, or a condition")
         if by is not None:
             item_name(by)
@@ -71,23 +73,23 @@ class _Chosen(_Moved):
     def touches(self, candidates: Candidates) -> BoolArray:
         """Tell which items are moved, (N,) bool: those for which the condition holds for sure."""
         if self._condition is None:
-            touched = np.asarray(require_bound(self, "listed_")[candidates.item])
+            touched = np.asarray(require_fitted(self, "listed_", step="bind")[candidates.item])
         else:
-            columns: Any = require_bound(self, "columns_")
+            columns: Any = require_fitted(self, "columns_", step="bind")
             touched = self._condition.of_candidates(columns, candidates).certain
         return touched & (self._weight(candidates) > 0)
 
     def _weight(self, candidates: Candidates) -> FloatArray:
         if self.by is None:
             return np.ones(len(candidates))
-        return np.asarray(require_bound(self, "weight_")[candidates.item])
+        return np.asarray(require_fitted(self, "weight_", step="bind")[candidates.item])
 
 
 class Boost(_Chosen):
     """Scorer that raises some items by a share of the row's range of scores, at most so many places.
 
     Whoever pays for a place, or has an interest in it, must be seen: items that a boost touches carry its label in the
-    end, or are dropped (R15). Hand the boost to :class:`Disclose` for that; a pipeline without it is refused. It stands
+    end, or are dropped. Hand the boost to :class:`Disclose` for that; a pipeline without it is refused. It stands
     after the ranker: what has no score is not moved.
 
     Parameters
@@ -129,10 +131,9 @@ class Boost(_Chosen):
         by: str | None = None,
         label: str = "boosted",
     ) -> None:
-        self._check(strength, max_places)
         self._set_items(items, by)
-        _check_label(label)
         self.strength, self.max_places, self.label = strength, max_places, label
+        check_options(self, _OPTIONS)
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the scores, those of touched items raised, (N,) float32."""
@@ -166,9 +167,9 @@ class Bury(_Chosen):
     def __init__(
         self, items: Sequence[Any] | str, *, strength: float = 0.1, max_places: int = 5, by: str | None = None
     ) -> None:
-        self._check(strength, max_places)
         self._set_items(items, by)
         self.strength, self.max_places = strength, max_places
+        check_options(self, _OPTIONS)
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the scores, those of touched items lowered, (N,) float32."""
@@ -215,10 +216,9 @@ class FreshnessBoost(_Moved):
     ) -> None:
         item_name(column)
         seconds(window)
-        self._check(strength, max_places)
-        _check_label(label)
         self.column, self.window, self.label = column, window, label
         self.strength, self.max_places = strength, max_places
+        check_options(self, _OPTIONS)
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -240,20 +240,15 @@ class FreshnessBoost(_Moved):
         return moved(candidates, self.strength * self._newness(candidates), self.max_places, up=True)
 
     def _newness(self, candidates: Candidates) -> FloatArray:
-        age = candidates.now - require_bound(self, "launched_")[candidates.item]
+        age = candidates.now - require_fitted(self, "launched_", step="bind")[candidates.item]
         return np.asarray(np.where(age >= 0, np.maximum(1.0 - age / seconds(self.window), 0.0), 0.0))
 
 
-def _check_label(label: str) -> None:
-    if not label or "," in label:
-        raise ConfigurationError(f"found label={label!r}; expected text without a comma")
+def moved(candidates: Candidates, by: FloatArray, max_places: int, *, up: bool) -> Float32Array:
+    """Return scores changed by shares of each row's range, such that nothing moves by more than ``max_places``.
 
-
-def moved(candidates: Candidates, by: FloatArray, most: int, *, up: bool) -> Float32Array:
-    """Return scores changed by shares of each row's range, such that nothing moves by more than ``most`` places.
-
-    A raised score stays below that of the item ``most + 1`` places above. So an item rises by at most ``most`` places,
-    and is passed by at most the ``most`` items below it; sinking is the mirror of that. What is not finite stays.
+    A raised score stays below that of the item ``max_places + 1`` above. So an item rises by at most ``max_places``,
+    and is passed by at most so many items below it; sinking is the mirror of that. What is not finite stays.
     """
     score, row = candidates.score, candidates.row
     finite = np.isfinite(score)
@@ -268,7 +263,7 @@ def moved(candidates: Candidates, by: FloatArray, most: int, *, up: bool) -> Flo
     place[order] = np.arange(len(order))
     first = candidates.offsets[row]
     end = first + np.bincount(row[finite], minlength=candidates.n_rows)[row]
-    there = place - most - 1 if up else place + most + 1
+    there = place - max_places - 1 if up else place + max_places + 1
     bounded = (there >= first) & (there < end)
     sign = np.float32(1 if up else -1)
     neighbour = sign * score[order[np.where(bounded, there, 0)]]

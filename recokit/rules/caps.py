@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
+from recokit._utils.options import Rule, between, whole
 from recokit.errors import ConfigurationError
-from recokit.rules._groups import GroupLimit, Only, check_places, item_name
+from recokit.rules._groups import GroupLimit, Only
 
 __all__ = ["MaxPerGroup", "MaxShare", "MinPerGroup", "OnePer"]
 
 
 class MaxShare(GroupLimit):
-    """Limit on the share of the list that one group may take (R14).
+    """Limit on the share of the list that one group may take .
 
     Parameters
     ----------
     column : str
         Item column, such as ``"category"``. Items where it is missing count as one group.
     share : float
-        Above 0, at most 1. A list of n items may have ``max(1, floor(share * n))`` of a group; 0.4 in R14.
+        Above 0, at most 1. A list of n items may have ``max(1, floor(share * n))`` of a group.
     within : int, optional
         The limit holds in the first so many places; in the whole list by default.
     only : value or sequence of values, optional
@@ -45,6 +47,8 @@ class MaxShare(GroupLimit):
     0.4
     """
 
+    _OPTIONS: ClassVar[Mapping[str, Rule]] = {**GroupLimit._OPTIONS, "share": between(0, 1, open_low=True)}
+
     def __init__(
         self,
         column: str,
@@ -56,19 +60,16 @@ class MaxShare(GroupLimit):
         hard: bool = False,
         relax_order: int = 0,
     ) -> None:
-        item_name(column)
-        check_places(within=within)
-        if not 0 < share <= 1:
-            raise ConfigurationError(f"found share={share}; expected above 0 and at most 1")
         self.column, self.share, self.within, self.only = column, share, within, only
         self.separator, self.hard, self.relax_order = separator, hard, relax_order
+        self._check()
 
     def _bounds(self) -> dict[str, Any]:
         return {"share": self.share, "within": self.within}
 
 
 class MaxPerGroup(GroupLimit):
-    """Limit on the number of items of one group (R16: 3 of a seller within 10).
+    """Limit on the number of items of one group .
 
     Parameters
     ----------
@@ -97,6 +98,11 @@ class MaxPerGroup(GroupLimit):
     10
     """
 
+    _OPTIONS: ClassVar[Mapping[str, Rule]] = {
+        **GroupLimit._OPTIONS,
+        "maximum": whole(1, hint="rules.Blocked shows none at all"),
+    }
+
     def __init__(
         self,
         column: str,
@@ -109,16 +115,11 @@ class MaxPerGroup(GroupLimit):
         hard: bool = False,
         relax_order: int = 0,
     ) -> None:
-        item_name(column)
-        if maximum < 1:
-            raise ConfigurationError(
-                f"found maximum={maximum}; expected at least 1; hint: rules.Blocked shows none at all"
-            )
-        check_places(maximum=maximum, within=within)
-        if sliding and within is None:
-            raise ConfigurationError("found sliding=True without within; expected the length of the runs")
         self.column, self.maximum, self.within, self.sliding = column, maximum, within, sliding
         self.only, self.separator, self.hard, self.relax_order = only, separator, hard, relax_order
+        self._check()
+        if sliding and within is None:
+            raise ConfigurationError("found sliding=True without within; expected the length of the runs")
 
     def _bounds(self) -> dict[str, Any]:
         return {"maximum": self.maximum, "within": self.within, "sliding": self.sliding}
@@ -161,6 +162,7 @@ class MinPerGroup(GroupLimit):
     1
     """
 
+    _OPTIONS: ClassVar[Mapping[str, Rule]] = {**GroupLimit._OPTIONS, "minimum": whole(1)}
     missing: Literal["together", "alone"] = "alone"
 
     def __init__(
@@ -174,14 +176,13 @@ class MinPerGroup(GroupLimit):
         hard: bool = False,
         relax_order: int = 0,
     ) -> None:
-        item_name(column)
-        check_places(minimum=minimum, within=within)
+        self.column, self.minimum, self.only, self.within = column, minimum, only, within
+        self.separator, self.hard, self.relax_order = separator, hard, relax_order
+        self._check()
         if within is not None and minimum > within:
             raise ConfigurationError(
                 f"found minimum={minimum} within={within}; expected no more items than places"
             )
-        self.column, self.minimum, self.only, self.within = column, minimum, only, within
-        self.separator, self.hard, self.relax_order = separator, hard, relax_order
 
     def _bounds(self) -> dict[str, Any]:
         return {"minimum": self.minimum, "within": self.within}
@@ -224,10 +225,9 @@ class OnePer(GroupLimit):
         hard: bool = False,
         relax_order: int = 0,
     ) -> None:
-        item_name(column)
-        check_places(within=within)
         self.column, self.within, self.separator = column, within, separator
         self.hard, self.relax_order = hard, relax_order
+        self._check()
 
     def _bounds(self) -> dict[str, Any]:
         return {"maximum": 1, "within": self.within}

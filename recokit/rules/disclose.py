@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError
-from recokit.rules._groups import item_name, numeric_column, require_bound
+from recokit.protocols import MovesItems
+from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import AnyArray, BoolArray
 
 __all__ = ["Disclose"]
@@ -28,7 +29,7 @@ class _Marked:
 
 
 class Disclose(Configured):
-    """Annotator that labels sponsored and boosted items, and hard check that none goes without its label (R15).
+    """Annotator that labels sponsored and boosted items, and hard check that none goes without its label.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class Disclose(Configured):
     def __init__(self, column: Any = "sponsored", *, label: str | None = None) -> None:
         self.column, self.label = column, label
         for part in self._parts:
-            if not (hasattr(part, "touches") and hasattr(part, "label")):
+            if not isinstance(part, MovesItems) or part.label is None:
                 item_name(part)
         single = isinstance(column, str)
         if label is not None and (not single or not label or "," in label):
@@ -109,7 +110,7 @@ class Disclose(Configured):
         return passed
 
     def _marked(self, candidates: Candidates) -> list[_Marked]:
-        flags: Any = require_bound(self, "flags_")
+        flags: Any = require_fitted(self, "flags_", step="bind")
         found = []
         for part, flag in zip(self._parts, flags, strict=True):
             if flag is None:

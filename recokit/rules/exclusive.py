@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.segments import rows_to_offsets
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Cap, Schema
 from recokit.errors import ConfigurationError
-from recokit.rules._groups import require_bound, taken
 
 __all__ = ["Exclusive"]
 
@@ -53,7 +52,7 @@ class Exclusive(Configured):
         self.sets, self.hard, self.relax_order = sets, hard, relax_order
 
     def bind(self, schema: Schema) -> Any:
-        """Return a copy that knows which sets each item is in."""
+        """Return a copy that has the cap on all items by code: each set is a group of its items."""
         bound: Any = copy.copy(self)
         pairs = [
             (code, number)
@@ -62,12 +61,16 @@ class Exclusive(Configured):
             if code
         ]
         item, number = np.array(sorted(pairs), np.int64).reshape(-1, 2).T
-        bound.group_, bound.offsets_ = number.copy(), rows_to_offsets(item, len(schema.item_ids) + 1)
+        bound.cap_ = Cap(
+            "exclusive",
+            number.copy(),
+            rows_to_offsets(item, len(schema.item_ids) + 1),
+            maximum=1,
+            hard=self.hard,
+            relax_order=self.relax_order,
+        )
         return bound
 
     def limit(self, candidates: Candidates) -> tuple[Cap, ...]:
         """Return the cap on these candidates."""
-        group, offsets = taken(
-            require_bound(self, "group_"), require_bound(self, "offsets_"), candidates.item
-        )
-        return (Cap("exclusive", group, offsets, maximum=1, hard=self.hard, relax_order=self.relax_order),)
+        return (require_fitted(self, "cap_", step="bind").take(candidates.item),)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from recokit._moved import renamed
-from recokit._utils.params import Configured
+from recokit._utils.options import check_options, whole
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Dataset, LiveEvents, seconds
 from recokit.data.events.index import EventIndex
 from recokit.data.events.keyed import Keyspace
 from recokit.data.events.recent import layered
 from recokit.errors import ConfigurationError
-from recokit.rules._groups import require_bound
 from recokit.typing import BoolArray, IntArray
 
 __all__ = ["FrequencyCap"]
@@ -69,13 +69,12 @@ class FrequencyCap(Configured):
         live_events: LiveEvents | None = None,
         shown: str | None = None,
     ) -> None:
-        if maximum < 1:
-            raise ConfigurationError(f"found maximum={maximum}; expected at least 1")
         seconds(window)
         if isinstance(events, str) or not len(events):
             raise ConfigurationError(f"found events={events!r}; expected a list of event types")
         self.maximum, self.window, self.events, self.shown = maximum, window, events, shown
         self.live_events = live_events
+        check_options(self, {"maximum": whole(1)})
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -114,7 +113,7 @@ class FrequencyCap(Configured):
         NotFittedError
             Before ``fit``.
         """
-        index: Any = require_bound(self, "index_")
+        index: Any = require_fitted(self, "index_")
         if self.live_events is not None:
             index = layered(index, candidates.requests.read(self.live_events))
         when, window = index.query_times(candidates.now), seconds(self.window)

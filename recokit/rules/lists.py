@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Live, Schema, Vocabulary
 from recokit.errors import ConfigurationError
-from recokit.rules._groups import item_name, numeric_column, require_bound
+from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import AnyArray, BoolArray
 
 __all__ = ["Allowed", "Blocked"]
@@ -32,7 +32,7 @@ class _Listed(Configured):
         value = items.pin()[1] if isinstance(items, Live) else items
         if isinstance(items, str):
             item_name(items)
-        elif not hasattr(value, "__len__") or isinstance(value, str | bytes):
+        elif not isinstance(value, Sized) or isinstance(value, str | bytes):
             raise ConfigurationError(
                 f"found items={value!r}; expected a list of item ids, or the name of an item column"
             )
@@ -73,9 +73,9 @@ class _Listed(Configured):
         """Tell which items are listed, (N,) bool, and for which requests a list is known, (N,) or all."""
         known = np.True_
         if isinstance(self.items, Live):
-            item_ids: Any = require_bound(self, "item_ids_")
+            item_ids: Any = require_fitted(self, "item_ids_", step="bind")
             return _mask(item_ids, candidates.requests.read(self.items))[candidates.item], known
-        listed = require_bound(self, "listed_")
+        listed = require_fitted(self, "listed_", step="bind")
         if self.by is None:
             return np.asarray(listed[candidates.item]), known
         labels = np.asarray(candidates.requests.column(self.by), object)
@@ -83,7 +83,7 @@ class _Listed(Configured):
         for place, label in enumerate(self.items, 1):
             which[labels == label] = place
         row = which[candidates.row]
-        known_lists: Any = require_bound(self, "known_")
+        known_lists: Any = require_fitted(self, "known_", step="bind")
         return np.asarray(listed[row, candidates.item]), np.asarray(known_lists[row])
 
     def _flagged(self, column: AnyArray) -> BoolArray:
@@ -130,7 +130,7 @@ class Allowed(_Listed):
 
 
 class Blocked(_Listed):
-    """Filter that drops the items listed, such as recalled ones (R13).
+    """Filter that drops the items listed, such as recalled ones.
 
     Parameters
     ----------

@@ -9,17 +9,17 @@ import numpy as np
 
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import rows_to_offsets
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import DAY, Candidates, Ragged, Schema, seconds
 from recokit.errors import ConfigurationError
-from recokit.rules._groups import item_name, numeric_column, require_bound
+from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["NotOwned", "NotSeen"]
 
 
 class NotOwned(Configured):
-    """Filter of items that the user has bought, but for consumables (R12).
+    """Filter of items that the user has bought, but for consumables.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class NotOwned(Configured):
         counted = None if self.window is None else ~(_age(candidates, owned) > seconds(self.window))
         kept = ~_among(candidates, owned, counted)
         if self.except_for is not None:
-            exempt = require_bound(self, "exempt_")[candidates.item]
+            exempt = require_fitted(self, "exempt_", step="bind")[candidates.item]
             if self.again_after is not None:
                 back = _age(candidates, owned) >= self._lasts(owned.values)
                 exempt = exempt & ~_among(candidates, owned, ~back)
@@ -97,7 +97,7 @@ class NotOwned(Configured):
     def _lasts(self, item: IntArray) -> FloatArray:
         """Return for how many seconds each purchase lasts, NaN where nobody knows."""
         if _is_column(self.again_after):
-            return np.asarray(require_bound(self, "lasts_")[item])
+            return np.asarray(require_fitted(self, "lasts_", step="bind")[item])
         assert self.again_after is not None
         return np.full(len(item), seconds(self.again_after))
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.options import Rule, require, whole
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Pin, Schema
 from recokit.errors import ConfigurationError
-from recokit.rules._groups import GroupLimit, Only, check_places, groups_of, item_name, require_bound
+from recokit.rules._groups import GroupLimit, Only, groups_by, item_name
 
 __all__ = ["Pinned", "Slots", "Spacing"]
 
@@ -42,6 +43,10 @@ class Spacing(GroupLimit):
     True
     """
 
+    _OPTIONS: ClassVar[Mapping[str, Rule]] = {
+        **GroupLimit._OPTIONS,
+        "every": whole(2, hint="one in every place is no limit"),
+    }
     missing: Literal["together", "alone"] = "alone"
 
     def __init__(
@@ -54,14 +59,9 @@ class Spacing(GroupLimit):
         hard: bool = False,
         relax_order: int = 0,
     ) -> None:
-        item_name(column)
-        check_places(every=every)
-        if every < 2:
-            raise ConfigurationError(
-                f"found every={every}; expected at least 2: one in every place is no limit"
-            )
         self.column, self.every, self.only = column, every, only
         self.separator, self.hard, self.relax_order = separator, hard, relax_order
+        self._check()
 
     def _bounds(self) -> dict[str, Any]:
         return {"maximum": 1, "within": self.every, "sliding": True}
@@ -100,7 +100,7 @@ class Pinned(Configured):
             )
         at: dict[int, Any] = {}
         for item, place in places.items():
-            check_places(place=place)
+            require(whole(1), place=place)
             if place in at:
                 raise ConfigurationError(
                     f"found {at[place]!r} and {item!r} pinned to place {place}; expected one item a place"
@@ -118,7 +118,7 @@ class Pinned(Configured):
 
     def limit(self, candidates: Candidates) -> tuple[Pin, ...]:
         """Return the pins among these candidates."""
-        return (Pin("pinned", require_bound(self, "position_")[candidates.item]),)
+        return (Pin("pinned", require_fitted(self, "position_", step="bind")[candidates.item]),)
 
 
 class Slots(Configured):
@@ -154,7 +154,7 @@ class Slots(Configured):
         if not len(places) or len(set(places)) != len(places):
             raise ConfigurationError(f"found places={places!r}; expected distinct ones, such as [3, 7]")
         for place in places:
-            check_places(place=place)
+            require(whole(1), place=place)
         self.column, self.places, self.only = column, places, only
 
     @property
@@ -165,12 +165,12 @@ class Slots(Configured):
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows which items are of the kind."""
         bound: Any = copy.copy(self)
-        bound.member_ = groups_of(schema, self.column, only=self.only)[0] >= 0
+        bound.member_ = groups_by(schema, self.column, only=self.only)[0] >= 0
         return bound
 
     def limit(self, candidates: Candidates) -> tuple[Pin, ...]:
         """Return one pin for each place, to which all items of the kind are candidates."""
-        member = require_bound(self, "member_")[candidates.item]
+        member = require_fitted(self, "member_", step="bind")[candidates.item]
         name = self.column.removeprefix("item.")
         return tuple(
             Pin(f"slots({name})@{place}", np.where(member, place, 0).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Reasons: why an item stands in a list, as codes with numbers and in words (R43)."""
+"""Reasons: why an item stands in a list, as codes with numbers and in words."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import check_options, whole
 from recokit._utils.params import Configured
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError
+from recokit.protocols import Explainer, MovesItems
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
 __all__ = ["REASON_TEMPLATES", "Reasons"]
@@ -25,7 +27,7 @@ REASON_TEMPLATES: Mapping[str, str] = {
 
 
 class Reasons(Configured):
-    """Annotator that tells why each item is recommended, from what the pipeline did: no model is asked.
+    """Annotator of reasons why each item is recommended, from what the pipeline did: no model is asked.
 
     The column ``reasons`` holds codes with their numbers, joined by ``"; "``: ``source.item_knn=3`` (found by that
     source, at its place 3), ``feature.price=+0.42`` (what that feature added to the score), ``rule.boost`` (a rule that
@@ -65,8 +67,6 @@ class Reasons(Configured):
     provides = ("reasons", "explanation")
 
     def __init__(self, *, n_features: int = 3, templates: Mapping[str, str] | None = None) -> None:
-        if n_features < 0:
-            raise ConfigurationError(f"found n_features={n_features}; expected at least 0")
         for code in templates or {}:
             if code.partition(".")[0] not in REASON_TEMPLATES:
                 raise ConfigurationError(
@@ -74,6 +74,9 @@ class Reasons(Configured):
                     "alone or with a name, such as 'source.item_knn'"
                 )
         self.n_features, self.templates = n_features, templates
+        check_options(self, {"n_features": whole(0)})
+        #: The scorers before it by name. No state of its own: the pipeline saves them where they stand.
+        self._scorers: Mapping[str, Any] = {}
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows the rankers and the rules that move items.
@@ -86,36 +89,35 @@ class Reasons(Configured):
         if not schema.source_names:
             raise ConfigurationError("found no source before Reasons; expected at least one to name")
         bound: Any = copy.copy(self)
-        # Not the copy's own state: the pipeline saves them where they stand, and binds again when it is loaded.
         bound._scorers = dict(schema.scorers)
         return bound
 
     def annotate(self, candidates: Candidates) -> Mapping[str, AnyArray]:
         """Return the columns ``reasons`` and ``explanation``, (N,) object: text, empty where there is no reason."""
-        told = _Told(len(candidates), {**REASON_TEMPLATES, **(self.templates or {})})
-        self._sources(candidates, told)
-        self._features(candidates, told)
-        for name, scorer in getattr(self, "_scorers", {}).items():
-            if hasattr(scorer, "touches"):
-                told.add(f"rule.{name}", scorer.touches(candidates))
+        texts = _Texts(len(candidates), {**REASON_TEMPLATES, **(self.templates or {})})
+        self._sources(candidates, texts)
+        self._features(candidates, texts)
+        for name, scorer in self._scorers.items():
+            if isinstance(scorer, MovesItems):
+                texts.add(f"rule.{name}", scorer.touches(candidates))
         labels = candidates.columns.get("labels", np.full(len(candidates), "", object)).astype(str)
         kinds, which = np.unique(labels, return_inverse=True)
         parts = [kind.split(",") for kind in kinds.tolist()]
         for label in sorted({label for part in parts for label in part if label}):
-            told.add(f"label.{label}", np.array([label in part for part in parts], np.bool_)[which])
-        return {"reasons": told.codes, "explanation": told.words}
+            texts.add(f"label.{label}", np.array([label in part for part in parts], np.bool_)[which])
+        return {"reasons": texts.codes, "explanation": texts.words}
 
-    def _sources(self, candidates: Candidates, told: _Told) -> None:
+    def _sources(self, candidates: Candidates, texts: _Texts) -> None:
         for bit, name in enumerate(candidates.source_names):
             found = (candidates.sources >> np.uint64(bit) & np.uint64(1)).astype(np.bool_)
             rank = candidates.columns.get(f"{name}_rank", np.full(len(candidates), np.nan))
-            told.add(f"source.{name}", found, np.where(np.isnan(rank), "", np.char.mod("%.0f", rank)))
+            texts.add(f"source.{name}", found, np.where(np.isnan(rank), "", np.char.mod("%.0f", rank)))
 
-    def _features(self, candidates: Candidates, told: _Told) -> None:
-        rankers = [one for one in getattr(self, "_scorers", {}).values() if hasattr(one, "contributions")]
+    def _features(self, candidates: Candidates, texts: _Texts) -> None:
+        rankers = [scorer for scorer in self._scorers.values() if isinstance(scorer, Explainer)]
         if not rankers or not self.n_features or not len(candidates):
             return
-        names = getattr(rankers[-1], "feature_names_", None) or tuple(rankers[-1].weights)
+        names = rankers[-1].feature_names_
         parts = np.asarray(rankers[-1].contributions(candidates), np.float64)
         order = np.argsort(-parts, axis=1, kind="stable")[:, : self.n_features]
         for place in range(order.shape[1]):
@@ -123,10 +125,10 @@ class Reasons(Configured):
             value: FloatArray = np.take_along_axis(parts, order[:, place : place + 1], axis=1)[:, 0]
             shown = np.char.mod("%+.3g", value)
             for feature in np.unique(column).tolist():
-                told.add(f"feature.{names[feature]}", (column == feature) & (value > 0), shown)
+                texts.add(f"feature.{names[feature]}", (column == feature) & (value > 0), shown)
 
 
-class _Told:
+class _Texts:
     """Codes and words of N items, added to reason by reason."""
 
     def __init__(self, n: int, templates: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ from recokit._kernels.top_k import order_by_score
 from recokit._utils.report import Content, Report, Table
 from recokit.data import Candidates
 from recokit.errors import ConfigurationError
+from recokit.result import Recommendations
 from recokit.trace import StageEvent, Trace
 from recokit.typing import IntArray
 
@@ -155,7 +156,9 @@ def report(run: Any) -> RulesReport:
     >>> report(result)["where"].n_in
     30
     """
-    traces: Sequence[Any] = (run,) if isinstance(run, Trace) else getattr(run, "traces", run)
+    traces: Sequence[Any] = (run,) if isinstance(run, Trace) else run
+    if isinstance(run, Recommendations):
+        traces = run.traces
     if (
         not isinstance(traces, list | tuple)
         or not traces

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit._utils.threads import Bulkhead
 from recokit.data import Candidates, Live, Schema, seconds
 from recokit.errors import ConfigurationError, ContractError, DataError
-from recokit.rules._groups import item_name, numeric_column, require_bound
+from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import AnyArray, BoolArray
 
 __all__ = ["InStock"]
 
 
 class InStock(Configured):
-    """Filter of items out of stock (R11): unknown means out.
+    """Filter of items out of stock: unknown means out.
 
     Parameters
     ----------
@@ -52,6 +52,9 @@ class InStock(Configured):
     """
 
     live = True
+    #: What ``bind`` knows: the number of item codes, and when a column's values were known.
+    n_codes_: int | None = None
+    updated_: AnyArray | None = None
 
     def __init__(
         self,
@@ -119,34 +122,35 @@ class InStock(Configured):
             available = np.asarray(units > 0)
         if self.max_age is None:
             return available
-        updated = self.updated_ if hasattr(self, "updated_") else candidates.requests.read(self.updated_at)
+        updated: Any = self.updated_
+        if updated is None:
+            updated = candidates.requests.read(self.updated_at)
         age = candidates.now - self._by_item(updated, "updated_at", candidates)
         return np.asarray(available & (age <= seconds(self.max_age)))
 
     def _units(self, candidates: Candidates) -> Any:
         if isinstance(self.stock, str):
-            return require_bound(self, "stock_")[candidates.item]
+            return require_fitted(self, "stock_", step="bind")[candidates.item]
         stock: Any = candidates.requests.read(self.stock)
         if not callable(stock):
             return self._by_item(stock, "stock", candidates)
-        units = np.asarray(self._asked(stock, candidates), np.float64)
+        units = np.asarray(self._units_of_items(stock, candidates), np.float64)
         if units.shape != (len(candidates),):
             raise ContractError(
                 f"found stock of shape {units.shape}; expected ({len(candidates)},), one for each item"
             )
         return units
 
-    def _asked(self, stock: Callable[[AnyArray], AnyArray], candidates: Candidates) -> AnyArray:
+    def _units_of_items(self, stock: Callable[[AnyArray], AnyArray], candidates: Candidates) -> AnyArray:
         if self.timeout is None:
             return stock(candidates.item)
         wait = self._bulkhead.start("stock", lambda: stock(candidates.item))
         return wait(min(self.timeout, candidates.requests.remaining()))
 
     def _by_item(self, values: Any, name: str, candidates: Candidates) -> AnyArray:
-        n_codes = getattr(self, "n_codes_", None)
         wrong = not isinstance(values, np.ndarray) or values.ndim != 1
-        if n_codes is not None:
-            wrong = wrong or len(values) != n_codes
+        if self.n_codes_ is not None:
+            wrong = wrong or len(values) != self.n_codes_
         if wrong or (len(candidates) and candidates.item.max() >= len(values)):
             found = (
                 f"of shape {values.shape}"

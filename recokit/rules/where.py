@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError
 from recokit.rules._expression import Condition
-from recokit.rules._groups import require_bound
 from recokit.typing import BoolArray
 
 __all__ = ["FromFunction", "Where"]
 
 
 class Where(Configured):
-    """Filter of items for which a condition on columns holds; what is unknown is out (R13).
+    """Filter of items for which a condition on columns holds; what is unknown is out.
 
     Parameters
     ----------
@@ -49,6 +48,9 @@ class Where(Configured):
     dtype('bool')
     """
 
+    #: Whether the condition holds, by item code, for one on items alone.
+    kept_: BoolArray | None = None
+
     def __init__(self, condition: str) -> None:
         self._condition = Condition(condition)
         self.condition = condition
@@ -62,17 +64,17 @@ class Where(Configured):
         """Return a copy that knows the columns."""
         bound: Any = copy.copy(self)
         columns = self._condition.columns(schema)
+        bound.columns_ = columns
         if self._condition.of_items_only and columns:
-            bound.kept_ = self._condition.of_items(columns).certain
-        else:
-            bound.columns_ = columns
+            # Decided now for the whole catalogue: the columns are not needed again.
+            bound.columns_, bound.kept_ = {}, self._condition.of_items(columns).certain
         return bound
 
     def keep(self, candidates: Candidates) -> BoolArray:
         """Tell for which items the condition holds for sure, (N,) bool."""
-        if hasattr(self, "kept_"):
-            return np.asarray(self.kept_[candidates.item])
-        columns: Any = require_bound(self, "columns_")
+        columns, kept = require_fitted(self, "columns_", step="bind"), self.kept_
+        if kept is not None:
+            return np.asarray(kept[candidates.item])
         return self._condition.of_candidates(columns, candidates).certain
 
 

@@ -91,7 +91,7 @@ class TestWhatIsTouched:
     def test_burying_sinks(self) -> None:
         rule = rules.Bury([IDS[1]], strength=5.0, max_places=2)
         assert boosted(rule, [0.9, 0.8, 0.7, 0.6]) == [2, 3, 1, 4]
-        assert not hasattr(rule, "label")
+        assert rule.label is None
 
     def test_a_column_scales_the_strength(self) -> None:
         rule = rules.Boost([IDS[1], IDS[2]], strength=1.0, by="sponsored").bind(SCHEMA)

@@ -162,13 +162,13 @@ def test_the_smallest_set_that_conflicts_is_named() -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: rules.MaxPerGroup("seller", 0), "maximum=0; expected at least 1"),
+        (lambda: rules.MaxPerGroup("seller", 0), "maximum=0; expected a whole number of at least 1"),
         (lambda: rules.MaxPerGroup("seller", 1.5), "maximum=1.5; expected a whole number"),
         (lambda: rules.MaxShare("seller", 0.0), "share=0.0"),
         (lambda: rules.MaxShare("seller", 0.4, within=0), "within=0"),
         (lambda: rules.MinPerGroup("seller", 0), "minimum=0"),
         (lambda: rules.MinPerGroup("seller", 3, within=2), "no more items than places"),
-        (lambda: rules.Spacing("seller", 1), "every=1; expected at least 2"),
+        (lambda: rules.Spacing("seller", 1), "every=1; expected a whole number of at least 2"),
         (lambda: rules.Pinned({}), "no places"),
         (lambda: rules.Pinned({1: 0}), "place=0"),
         (lambda: rules.Pinned({1: 2, 3: 2}), "1 and 3 pinned to place 2"),
@@ -177,7 +177,7 @@ def test_the_smallest_set_that_conflicts_is_named() -> None:
         (lambda: rules.Exclusive([]), "no sets"),
         (lambda: rules.Exclusive([[1]]), "at least two"),
         (lambda: rules.Exclusive(["ab"]), "at least two"),
-        (lambda: rules.OnePer(7), "found column 7"),
+        (lambda: rules.OnePer(7), "found column=7"),
     ],
 )
 def test_options_out_of_range_are_refused_at_construction(build: Any, message: str) -> None:

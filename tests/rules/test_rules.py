@@ -58,7 +58,7 @@ class TestInStock:
 
     @pytest.mark.parametrize("stock", [5, None, ""])
     def test_what_is_no_stock_is_refused(self, stock: Any) -> None:
-        with pytest.raises(ConfigurationError, match=r"found (stock of type|column '')"):
+        with pytest.raises(ConfigurationError, match=r"found (stock of type|column='')"):
             InStock(stock)
 
     def test_an_unknown_column_is_refused_and_an_unbound_one_too(self, schema: Schema) -> None:
@@ -154,13 +154,13 @@ class TestCaps:
 
     @pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan")])
     def test_a_share_out_of_range_is_refused(self, share: float) -> None:
-        with pytest.raises(ConfigurationError, match="expected above 0 and at most 1"):
+        with pytest.raises(ConfigurationError, match="expected a number above 0 and at most 1"):
             MaxShare("category", share)
 
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"maximum": 0}, "maximum=0; expected at least 1"),
+            ({"maximum": 0}, "maximum=0; expected a whole number of at least 1"),
             ({"maximum": 1, "within": 0}, "within=0"),
             ({"maximum": 1, "sliding": True}, "sliding=True without within"),
         ],
@@ -201,5 +201,5 @@ class TestDisclose:
             Disclose("sponsored", label=label)
 
     def test_a_column_must_have_a_name(self) -> None:
-        with pytest.raises(ConfigurationError, match="found column 5"):
+        with pytest.raises(ConfigurationError, match="found column=5"):
             Disclose(5)  # type: ignore[arg-type]
