@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.options import check_options
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Schema, Window
 from recokit.diversity._content import Known
-from recokit.diversity._similarity import check_pool, check_trade_off, items_of
-from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.diversity._similarity import OBJECTIVE_OPTIONS, check_codes, items_of
+from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["Aspected", "Aspects", "InWindow"]
@@ -125,9 +126,8 @@ class Aspected(Configured):
         target: str | Mapping[str, float] = "history",
         pool: int = 100,
     ) -> None:
-        check_trade_off(trade_off)
-        check_pool(pool)
-        if not (isinstance(by, str) and by.removeprefix("item.")) and getattr(by, "ndim", 0) != 1:
+        named = isinstance(by, str) and by.removeprefix("item.")
+        if not named and np.ndim(by) != 1:
             raise ConfigurationError(
                 f"found by={by!r}; expected the name of an item column, or labels (n_items + 1,)"
             )
@@ -140,15 +140,11 @@ class Aspected(Configured):
                 )
         elif not target or not all(np.isfinite(share) and share >= 0 for share in target.values()):
             raise ConfigurationError(f"found target={target!r}; expected shares of at least 0 by label")
-        self.by, self.trade_off, self.separator, self.target, self.pool = (
-            by,
-            trade_off,
-            separator,
-            target,
-            pool,
-        )
+        self.by, self.trade_off, self.separator = by, trade_off, separator
+        self.target, self.pool = target, pool
+        check_options(self, OBJECTIVE_OPTIONS)
         if not isinstance(by, str):
-            self.aspects_ = Aspects.of(by, None, separator)
+            self.aspects_ = Aspects.of(np.asarray(by), None, separator)
             self._check_target(self.aspects_)
 
     @property
@@ -165,11 +161,8 @@ class Aspected(Configured):
             names = schema.items.labels(name).ids if name in schema.items.categorical else None
             bound.aspects_ = Aspects.of(schema.item_column(name), names, self.separator)
             self._check_target(bound.aspects_)
-        elif len(self.aspects_.code) != len(schema.item_ids) + 1:
-            raise ConfigurationError(
-                f"found labels for {len(self.aspects_.code)} item codes; expected {len(schema.item_ids) + 1}, "
-                "row 0 for unknown items"
-            )
+        else:
+            check_codes("labels", self.aspects_.code, schema)
         return bound
 
     def _check_target(self, aspects: Aspects) -> None:
@@ -181,11 +174,7 @@ class Aspected(Configured):
 
     def labels_of(self, window: Window) -> InWindow:
         """Return the labels of a window and the rows' targets."""
-        if not hasattr(self, "aspects_"):
-            raise NotFittedError(
-                f"found {type(self).__name__} before bind; expected a fitted pipeline around it, or bind(schema)"
-            )
-        aspects = self.aspects_
+        aspects: Aspects = require_fitted(self, "aspects_", step="bind")
         item = items_of(window, len(aspects.code))
         code = aspects.code[item]
         weight = (code > 0) / np.maximum((code > 0).sum(axis=2, keepdims=True), 1)

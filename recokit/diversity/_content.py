@@ -154,7 +154,7 @@ class Known:
         self.rows = np.arange(len(valid))
         self.mask, self._open = known, usable
 
-    def told(self, chosen: IntArray, active: BoolArray) -> BoolArray:
+    def note(self, chosen: IntArray, active: BoolArray) -> BoolArray:
         """Take note of a choice (B,); return the rows (B,) in which it says something about the other candidates."""
         if self.all:
             return active

@@ -1,4 +1,4 @@
-"""Compared: what the objectives that compare items have in common, their options and the choice of content."""
+"""Compared: objectives that compare items, their options and the choice of content."""
 
 from __future__ import annotations
 
@@ -9,26 +9,34 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.options import between, check_options, whole
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Schema, Window
 from recokit.diversity._content import Content, Labels, Pairs, Vectors, unit_vectors
-from recokit.errors import ConfigurationError, ContractError, NotFittedError
+from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 __all__ = [
+    "OBJECTIVE_OPTIONS",
     "Compared",
     "Front",
     "GainState",
     "Incremental",
-    "check_pool",
-    "check_trade_off",
+    "check_codes",
     "items_of",
     "weighted",
 ]
 
 
+#: Options of all objectives that weigh relevance against something.
+OBJECTIVE_OPTIONS = {"trade_off": between(0, 1), "pool": whole(1)}
+
+
 class Compared(Configured):
     """An objective that weighs relevance against the likeness of items; see :class:`recokit.diversity.MMR`."""
+
+    #: Whether something is known of each item, by code; None where a function compares, or labels.
+    known_: BoolArray | None = None
 
     def __init__(
         self,
@@ -39,25 +47,24 @@ class Compared(Configured):
         similarity: Any | Callable[[IntArray, IntArray], AnyArray] | None = None,
         pool: int = 100,
     ) -> None:
-        check_trade_off(trade_off)
-        check_pool(pool)
-        given = {"vectors": vectors, "columns": columns, "similarity": similarity}
-        named = [name for name, value in given.items() if value is not None]
+        by = {"vectors": vectors, "columns": columns, "similarity": similarity}
+        named = [name for name, value in by.items() if value is not None]
         if len(named) > 1:
             raise ConfigurationError(
                 f"found both {' and '.join(named)}; expected one of them to compare items by"
             )
         self.trade_off, self.vectors, self.columns = trade_off, vectors, columns
         self.similarity, self.pool = similarity, pool
+        check_options(self, OBJECTIVE_OPTIONS)
         if vectors is not None:
             if vectors.ndim != 2 or not np.isfinite(vectors).all():
                 raise ConfigurationError(
                     f"found vectors of shape {vectors.shape}; expected finite ones of shape (n_items + 1, D)"
                 )
             self.unit_ = unit_vectors(vectors)
-            self.known_: BoolArray = np.asarray(self.unit_.any(axis=1))
+            self.known_ = np.asarray(self.unit_.any(axis=1))
         elif similarity is not None and not callable(similarity):
-            shape: tuple[int, ...] = getattr(similarity, "shape", ())
+            shape = np.shape(similarity)
             if len(shape) != 2 or shape[0] != shape[1]:
                 raise ConfigurationError(
                     f"found similarity of shape {shape}; expected (n_items + 1, n_items + 1), or a function of two "
@@ -73,13 +80,8 @@ class Compared(Configured):
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows the labels to compare items by."""
         bound: Any = copy.copy(self)
-        if hasattr(self, "known_"):
-            what = "vectors" if self.vectors is not None else "similarity"
-            if len(self.known_) != len(schema.item_ids) + 1:
-                raise ConfigurationError(
-                    f"found {what} for {len(self.known_)} item codes; expected {len(schema.item_ids) + 1}, "
-                    "row 0 for unknown items"
-                )
+        if self.known_ is not None:
+            check_codes("vectors" if self.vectors is not None else "similarity", self.known_, schema)
         elif self.similarity is None:
             names = self.columns if self.columns is not None else tuple(schema.items.categorical)
             if not names:
@@ -92,18 +94,14 @@ class Compared(Configured):
 
     def content(self, window: Window) -> Content:
         """Return what the window's items are compared by."""
-        if self.vectors is not None:
+        if self.vectors is not None and self.known_ is not None:
             return Vectors(self.unit_, self.known_, items_of(window, len(self.unit_)), window.valid)
         if self.similarity is not None:
-            known = getattr(self, "known_", None)
-            item = items_of(window, None if known is None else len(known))
-            return Pairs(self.similarity, known, item, window.valid)
-        if not hasattr(self, "labels_"):
-            raise NotFittedError(
-                f"found {type(self).__name__} before bind; expected a fitted pipeline around it, vectors=, "
-                "similarity=, or bind(schema)"
-            )
-        return Labels(self.labels_, items_of(window, len(self.labels_)), window.valid)
+            item = items_of(window, None if self.known_ is None else len(self.known_))
+            return Pairs(self.similarity, self.known_, item, window.valid)
+        hint = "a fitted pipeline around it, vectors=, similarity=, or bind(schema)"
+        labels = require_fitted(self, "labels_", hint, step="bind")
+        return Labels(labels, items_of(window, len(labels)), window.valid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,16 +157,19 @@ def weighted(trade_off: float, relevance: Float32Array) -> Float32Array:
     return np.asarray(np.float32(trade_off) * relevance)
 
 
-def check_trade_off(trade_off: float) -> None:
-    """Raise ConfigurationError unless a trade-off is from 0 to 1."""
-    if not 0 <= trade_off <= 1:
-        raise ConfigurationError(f"found trade_off={trade_off}; expected 0 to 1")
+def check_codes(what: str, values: AnyArray, schema: Schema) -> None:
+    """Check that there is one value for each item code.
 
-
-def check_pool(pool: int) -> None:
-    """Raise ConfigurationError unless a pool holds a candidate."""
-    if pool < 1:
-        raise ConfigurationError(f"found pool={pool}; expected at least 1")
+    Raises
+    ------
+    ConfigurationError
+        If there are more or fewer.
+    """
+    if len(values) != len(schema.item_ids) + 1:
+        raise ConfigurationError(
+            f"found {what} for {len(values)} item codes; expected {len(schema.item_ids) + 1}, "
+            "row 0 for unknown items"
+        )
 
 
 #: Candidates in front at first; windows of less than twice as many are exact all over.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recokit._utils.options import check_options, share
 from recokit.data import Window
 from recokit.diversity._aspects import Aspected, InWindow
-from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["Calibration"]
@@ -79,9 +79,8 @@ class Calibration(Aspected):
         pool: int = 100,
     ) -> None:
         super().__init__(by, trade_off, separator=separator, target=target, pool=pool)
-        if not 0 < smoothing < 1:
-            raise ConfigurationError(f"found smoothing={smoothing}; expected above 0 and below 1")
         self.smoothing = smoothing
+        check_options(self, {"smoothing": share})
 
     def start(self, window: Window) -> _State:
         """Return the state before the first choice."""
@@ -101,8 +100,8 @@ class Calibration(Aspected):
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
         labels = state.labels
-        told = np.flatnonzero(labels.known.told(chosen, active))
-        code, weight = labels.code[told, chosen[told]], labels.weight[told, chosen[told]]
-        np.add.at(state.held, (told[:, None], code), weight)
-        state.count[told] += 1
+        counted = np.flatnonzero(labels.known.note(chosen, active))
+        code, weight = labels.code[counted, chosen[counted]], labels.weight[counted, chosen[counted]]
+        np.add.at(state.held, (counted[:, None], code), weight)
+        state.count[counted] += 1
         return state

@@ -153,9 +153,9 @@ class DPP(Incremental):
 
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
-        told = state.content.known.told(chosen, active)
+        counted = state.content.known.note(chosen, active)
         variance = state.left[state.content.rows, chosen]
-        entry = state.factor.next(chosen, told & (variance > FLOOR), variance, state.front.end)
+        entry = state.factor.next(chosen, counted & (variance > FLOOR), variance, state.front.end)
         entry *= entry
         self._take(state, slice(0, state.front.end), entry)
         return state

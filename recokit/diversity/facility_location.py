@@ -79,6 +79,6 @@ class FacilityLocation(Compared):
 
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
-        told = np.flatnonzero(state.content.known.told(chosen, active))
-        state.covered[told] = np.maximum(state.covered[told], state.pairs[told, :, chosen[told]])
+        counted = np.flatnonzero(state.content.known.note(chosen, active))
+        state.covered[counted] = np.maximum(state.covered[counted], state.pairs[counted, :, chosen[counted]])
         return state

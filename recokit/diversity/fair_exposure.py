@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.options import Rule, check_options, finite
 from recokit.data import Schema, Window
-from recokit.diversity._similarity import check_pool, items_of
+from recokit.diversity._around import Around
+from recokit.diversity._similarity import items_of
 from recokit.diversity.exposure import ExposureLedger
-from recokit.diversity.top_k import TopK
 from recokit.errors import ConfigurationError
-from recokit.protocols import Objective
+from recokit.protocols import DrawsAtRandom, Objective
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["FairExposure"]
@@ -31,7 +32,7 @@ class _State:
     within: Any
 
 
-class FairExposure(Configured):
+class FairExposure(Around):
     """Objective of exposure in proportion to merit, amortised over requests.
 
     A controller in proportion to the error (Morik et al., 2020; amortised as by Biega et al., 2018): to the gain of
@@ -75,6 +76,10 @@ class FairExposure(Configured):
     [1, 1, 2, 1, 2, 1]
     """
 
+    _OPTIONS: ClassVar[Mapping[str, Rule]] = {**Around._OPTIONS, "strength": finite(0)}
+    #: Group of each item by code; before ``bind`` the codes are those of the ledger.
+    group_: IntArray | None = None
+
     def __init__(
         self,
         ledger: ExposureLedger,
@@ -85,28 +90,17 @@ class FairExposure(Configured):
     ) -> None:
         if not isinstance(ledger, ExposureLedger):
             raise ConfigurationError(f"found ledger {ledger!r}; expected an ExposureLedger")
-        if not (np.isfinite(strength) and strength >= 0):
-            raise ConfigurationError(f"found strength={strength}; expected at least 0")
-        if hasattr(objective, "propensity"):
+        if isinstance(objective, DrawsAtRandom):
             raise ConfigurationError(
                 f"found {type(objective).__name__}, which draws, inside FairExposure; expected it around: what is owed "
                 "changes its probabilities; hint: exploration.Softmax(FairExposure(...))"
             )
-        check_pool(pool)
         self.ledger, self.strength, self.objective, self.pool = ledger, strength, objective, pool
-
-    @property
-    def requires(self) -> tuple[str, ...]:
-        """What the objective inside requires."""
-        return tuple(getattr(self.objective, "requires", ()))
+        check_options(self, self._OPTIONS)
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows each item's group."""
-        bound = self.bind_to(schema.item_ids)
-        inner: Any = self.objective
-        if hasattr(inner, "bind"):
-            bound.objective = inner.bind(schema)
-        return bound
+        return super().bind(schema).bind_to(schema.item_ids)
 
     def bind_to(self, item_ids: Any) -> Any:
         """Return a copy for the item codes of a vocabulary, for use without a pipeline."""
@@ -116,7 +110,9 @@ class FairExposure(Configured):
 
     def start(self, window: Window) -> _State:
         """Return the state before the first choice."""
-        group = self.group_ if hasattr(self, "group_") else self.ledger.groups_of(self.ledger.item_ids)
+        group = self.group_
+        if group is None:
+            group = self.ledger.groups_of(self.ledger.item_ids)
         group = group[items_of(window, len(group))]
         now = window.candidates.requests.read(self.ledger)
         owed = np.tile(now.owed, (len(group), 1))
@@ -139,7 +135,3 @@ class FairExposure(Configured):
         place = state.place + active
         within = self._inner.update(state.within, chosen, active)
         return _State(state.group, state.owed, place, state.per_list, within)
-
-    @property
-    def _inner(self) -> Any:
-        return TopK() if self.objective is None else self.objective

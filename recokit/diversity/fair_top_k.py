@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils import options
+from recokit._utils.options import check_options, require, whole
+from recokit._utils.params import require_fitted
 from recokit.data import Schema, Window
-from recokit.diversity._similarity import check_pool, items_of
-from recokit.diversity.top_k import TopK
-from recokit.errors import ConfigurationError, NotFittedError
+from recokit.diversity._around import Around
+from recokit.diversity._similarity import check_codes, items_of
+from recokit.errors import ConfigurationError
 from recokit.protocols import Objective
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
@@ -54,11 +55,8 @@ def fair_minimum(k: int, share: float, *, alpha: float = 0.1, adjust: bool = Tru
     >>> fair_minimum(12, 0.5).tolist()
     [0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
     """
-    if isinstance(k, bool) or k < 1:
-        raise ConfigurationError(f"found k={k}; expected at least 1")
-    for name, value in (("share", share), ("alpha", alpha)):
-        if not 0 < value < 1:
-            raise ConfigurationError(f"found {name}={value}; expected above 0 and below 1")
+    require(whole(1), k=k)
+    require(options.share, share=share, alpha=alpha)
     from scipy.stats import binom
 
     n = np.arange(1, k + 1)
@@ -85,9 +83,9 @@ def _table(below: FloatArray, alpha: float) -> IntArray:
 def _failure(minimum: IntArray, share: float) -> float:
     """Return the probability that a list of independent draws fails at some prefix."""
     passing = np.array([1.0])  # by number of protected items, so far without failure
-    for least in minimum.tolist():
+    for needed in minimum.tolist():
         passing = np.append(passing * (1 - share), 0.0) + np.append(0.0, passing * share)
-        passing[:least] = 0.0
+        passing[:needed] = 0.0
     return float(1 - passing.sum())
 
 
@@ -101,7 +99,7 @@ class _State:
     within: Any
 
 
-class FairTopK(Configured):
+class FairTopK(Around):
     """Objective of ranked group fairness: FA*IR (Zehlike et al., 2017).
 
     Every prefix of the list has at least as many protected items as :func:`fair_minimum` says, if there are so many
@@ -152,12 +150,12 @@ class FairTopK(Configured):
         objective: Objective | None = None,
         pool: int = 100,
     ) -> None:
-        check_pool(pool)
         self.protected, self.share, self.k, self.alpha, self.adjust = protected, share, k, alpha, adjust
         self.objective, self.pool = objective, pool
+        check_options(self, self._OPTIONS)
         self.minimum_ = fair_minimum(k, share, alpha=alpha, adjust=adjust)
         if not isinstance(protected, str):
-            if getattr(protected, "ndim", 0) != 1 or protected.dtype != np.bool_:
+            if not isinstance(protected, np.ndarray) or protected.ndim != 1 or protected.dtype != np.bool_:
                 raise ConfigurationError(
                     f"found protected={protected!r}; expected the name of an item column, or bool (n_items + 1,)"
                 )
@@ -167,11 +165,11 @@ class FairTopK(Configured):
     def requires(self) -> tuple[str, ...]:
         """The item column, and what the objective inside requires."""
         own = (f"item.{self.protected.removeprefix('item.')}",) if isinstance(self.protected, str) else ()
-        return (*own, *getattr(self.objective, "requires", ()))
+        return (*own, *super().requires)
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows which items are protected."""
-        bound: Any = copy.copy(self)
+        bound = super().bind(schema)
         if isinstance(self.protected, str):
             column = schema.item_column(self.protected)
             if column.dtype.kind != "f":
@@ -180,23 +178,14 @@ class FairTopK(Configured):
                     "above 0 for protected items"
                 )
             bound.flag_ = column > 0
-        elif len(self.protected) != len(schema.item_ids) + 1:
-            raise ConfigurationError(
-                f"found protected for {len(self.protected)} item codes; expected {len(schema.item_ids) + 1}, "
-                "row 0 for unknown items"
-            )
-        inner: Any = self.objective
-        if hasattr(inner, "bind"):
-            bound.objective = inner.bind(schema)
+        else:
+            check_codes("protected", self.protected, schema)
         return bound
 
     def start(self, window: Window) -> _State:
         """Return the state before the first choice."""
-        if not hasattr(self, "flag_"):
-            raise NotFittedError(
-                "found FairTopK before bind; expected a fitted pipeline around it, or bind(schema)"
-            )
-        protected = self.flag_[items_of(window, len(self.flag_))]
+        flag = require_fitted(self, "flag_", step="bind")
+        protected = flag[items_of(window, len(flag))]
         none = np.zeros(len(protected), np.int64)
         return _State(protected, none, none, self._inner.start(window))
 
@@ -213,7 +202,3 @@ class FairTopK(Configured):
         held = state.held + (active & state.protected[np.arange(len(chosen)), chosen])
         within = self._inner.update(state.within, chosen, active)
         return _State(state.protected, held, state.place + active, within)
-
-    @property
-    def _inner(self) -> Any:
-        return TopK() if self.objective is None else self.objective

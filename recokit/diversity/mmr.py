@@ -71,11 +71,11 @@ class MMR(Incremental):
 
     def update(self, state: GainState, chosen: IntArray, active: BoolArray) -> GainState:
         """Return the state after each active row chose a candidate."""
-        told, end = state.content.known.told(chosen, active), state.front.end
+        counted, end = state.content.known.note(chosen, active), state.front.end
         gain = state.content.likeness(chosen, self.trade_off - 1, end)
         gain += state.relevance[:, :end]
-        if np.count_nonzero(told) < len(told):
-            gain[~told] = np.inf
+        if np.count_nonzero(counted) < len(counted):
+            gain[~counted] = np.inf
         exact = state.gain[:, :end]
         np.minimum(exact, gain, out=exact)
         state.front.note(chosen)

@@ -54,9 +54,9 @@ class MSD(Incremental):
 
     def update(self, state: GainState, chosen: IntArray, active: BoolArray) -> GainState:
         """Return the state after each active row chose a candidate."""
-        told = state.content.known.told(chosen, active)
+        counted = state.content.known.note(chosen, active)
         likeness = state.content.likeness(chosen, 1 - self.trade_off)
-        if not told.all():
-            likeness[~told] = 0
+        if not counted.all():
+            likeness[~counted] = 0
         np.subtract(state.gain, likeness, out=state.gain)
         return state

@@ -69,7 +69,7 @@ class Proportional(Aspected):
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
         labels = state.labels
-        told = np.flatnonzero(labels.known.told(chosen, active))
-        code, weight = labels.code[told, chosen[told]], labels.weight[told, chosen[told]]
-        np.add.at(state.places, (told[:, None], code), weight)
+        counted = np.flatnonzero(labels.known.note(chosen, active))
+        code, weight = labels.code[counted, chosen[counted]], labels.weight[counted, chosen[counted]]
+        np.add.at(state.places, (counted[:, None], code), weight)
         return state

@@ -69,7 +69,7 @@ class XQuAD(Aspected):
 
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
-        told = np.flatnonzero(state.labels.known.told(chosen, active))
-        code = state.labels.code[told, chosen[told]]
-        np.multiply.at(state.missing, (told[:, None], code), 1 - state.covers[told, chosen[told]])
+        counted = np.flatnonzero(state.labels.known.note(chosen, active))
+        code = state.labels.code[counted, chosen[counted]]
+        np.multiply.at(state.missing, (counted[:, None], code), 1 - state.covers[counted, chosen[counted]])
         return state
