@@ -1,4 +1,4 @@
-"""Time budget of a run (R9)."""
+"""Time budget of a run: the deadline, and each phase's share of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recokit.protocols import Role
 
 __all__ = ["PHASE_BUDGET_MS", "PHASE_OF_ROLE", "TOTAL_BUDGET_MS", "Deadline", "overruns"]
 
-#: Share of each phase in the total, milliseconds (R9). A request's own budget is split in the same proportions.
+#: Share of each phase in the total, milliseconds. A request's own budget is split in the same proportions.
 PHASE_BUDGET_MS: Mapping[str, float] = {"candidates": 10.0, "features": 5.0, "ranking": 15.0, "post": 5.0}
 TOTAL_BUDGET_MS = 100.0
 #: The phase of each role; roles that are not named belong to ``"post"``.

@@ -80,7 +80,7 @@ __all__ = [
 
 
 class Hydrator(Protocol):
-    """Adds what is known about the user as of ``requests.now``, before the sources run."""
+    """Adds facts about the user as of ``requests.now``, before the sources run."""
 
     def hydrate(self, requests: Requests) -> Hydrated: ...
 
@@ -93,7 +93,7 @@ class Source(Protocol):
 
 
 class Filter(Protocol):
-    """Tells which candidates may be shown, (N,) bool, each on its own."""
+    """Decides which candidates may be shown, (N,) bool, each on its own."""
 
     def keep(self, candidates: Candidates) -> BoolArray: ...
 
@@ -181,7 +181,7 @@ def bound(stage: Any, schema: Schema) -> Any:
 class Observer(Protocol):
     """Sees the finished trace of every run; cannot change or fail a request.
 
-    An observer with a true attribute ``wants_ranked`` finds in ``trace.ranked`` what selection chose from.
+    One that needs the candidates before selection too is a :class:`WantsRanked`.
     """
 
     def observe(self, trace: Any) -> None: ...
@@ -189,7 +189,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a stage says of itself in class attributes; what it does not say has the defaults here.
+    """Declarations of a stage in its class attributes, with defaults for those that it lacks.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ class Traits:
     as_of : bool
         It evaluates strictly before each request's own time, so it may be fitted on later data without leakage.
     fitted_until : float
-        Latest time that it has learned from, ``-inf`` for what learns nothing. Read from ``fitted_until_``.
+        Latest time that it has learned from, ``-inf`` for stages that learn nothing. Read from ``fitted_until_``.
     hard : bool
         A constraint that is never broken.
     pool : int, optional
@@ -220,7 +220,7 @@ class Traits:
 
 
 def traits_of(stage: Any) -> Traits:
-    """Return what a stage says of itself.
+    """Return a stage's own declarations.
 
     Examples
     --------
@@ -251,28 +251,28 @@ class Refittable(Protocol):
 
 @runtime_checkable
 class SimilarItems(Protocol):
-    """A source that also tells which items are most like given ones, codes (M,), at most k of each."""
+    """A source that also returns the items most like given ones, codes (M,), at most k of each."""
 
     def similar(self, items: IntArray, k: int) -> Retrieved: ...
 
 
 @runtime_checkable
 class DrawsAtRandom(Protocol):
-    """An objective that draws, and tells the exact probability (B,) float64 of each choice."""
+    """An objective that draws, and knows the exact probability (B,) float64 of each choice."""
 
     def propensity(self, state: Any, chosen: IntArray, allowed: BoolArray) -> Any: ...
 
 
 @runtime_checkable
 class Verifier(Protocol):
-    """An annotator that refuses what may not be shown with the columns it wrote: (N,) bool."""
+    """An annotator that refuses items which may not be shown with its columns: (N,) bool."""
 
     def verify(self, candidates: Candidates) -> BoolArray: ...
 
 
 @runtime_checkable
 class Explainer(Protocol):
-    """A scorer that tells what each feature added to each score, (N, F) float."""
+    """A scorer that knows how much each feature added to each score, (N, F) float."""
 
     feature_names_: tuple[str, ...]
 
@@ -304,14 +304,14 @@ class SeesLiveEvents(Protocol):
 
 @runtime_checkable
 class LiveValues(Protocol):
-    """A stage made of others, which tells their live values by ``id``."""
+    """A stage made of others, which returns their live values by ``id``."""
 
     def live_values(self) -> Mapping[int, Live[Any]]: ...
 
 
 @runtime_checkable
 class FeatureFreshness(Protocol):
-    """A featurizer that tells when each of its features was last updated, seconds since 1970 by name."""
+    """A featurizer that knows when each of its features was last updated, seconds since 1970 by name."""
 
     def freshness(self) -> Mapping[str, float]: ...
 
@@ -379,7 +379,7 @@ class Completer(Protocol):
 
 
 class Role(StrEnum):
-    """What a stage does, decided by its one verb."""
+    """The part that a stage plays, decided by its one verb."""
 
     HYDRATOR = "hydrator"
     SOURCE = "source"
@@ -427,9 +427,9 @@ def role_of(stage: Any) -> Role:
     # An attribute that is data (Cascade(limit=500)) is an option, not a verb: only methods count.
     verbs = [verb for verb in _VERBS if callable(getattr(type(stage), verb, None))]
     if len(verbs) != 1:
-        found = f"the verbs {', '.join(verbs)}" if verbs else "no verb"
+        has = f"the verbs {', '.join(verbs)}" if verbs else "no verb"
         raise ConfigurationError(
-            f"found {found} on {type(stage).__name__}; expected exactly one of {', '.join(_VERBS)}; "
+            f"found {has} on {type(stage).__name__}; expected exactly one of {', '.join(_VERBS)}; "
             "hint: split a stage that does two things into two stages"
         )
     role = _VERBS[verbs[0]]

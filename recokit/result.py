@@ -1,4 +1,4 @@
-"""Recommendations: what a pipeline answers."""
+"""Recommendations: the lists that a pipeline returns, with their statuses and traces."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Recommendations:
     Parameters
     ----------
     users : ndarray, shape (B,)
-        External user ids as asked for; None for anonymous ones.
+        External user ids; None for anonymous ones.
     offsets : ndarray of int64, shape (B + 1,)
         Row ``b`` holds items ``offsets[b]:offsets[b + 1]``, best first.
     item : ndarray of int64, shape (N,)
@@ -105,7 +105,7 @@ class Recommendations:
         span = self._span(row)
         labels = self.columns.get("labels")
         marks = [None] * (span.stop - span.start) if labels is None else labels[span].tolist()
-        told = {name: self.columns[name][span].tolist() for name in _EXPLAINED if name in self.columns}
+        texts = {name: self.columns[name][span].tolist() for name in _EXPLAINED if name in self.columns}
         rows = zip(self.ids(row), self.score[span].tolist(), self.sources[span], marks, strict=True)
         return [
             {
@@ -114,7 +114,7 @@ class Recommendations:
                 "rank": rank,
                 "sources": list(sources),
                 "labels": str(mark).split(",") if mark else [],
-                **{name: texts[rank - 1] for name, texts in told.items()},
+                **{name: of_row[rank - 1] for name, of_row in texts.items()},
             }
             for rank, (item_id, score, sources, mark) in enumerate(rows, 1)
         ]

@@ -1,4 +1,4 @@
-"""Trace: what every stage did in one run. The runner writes it; stages never do."""
+"""Trace: a record of one run, stage by stage. The runner writes it; stages never do."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class StageEvent:
     n_rows : int
         Request rows that the stage ran on.
     error : str
-        What went wrong, empty if nothing did.
+        The error, empty without one.
     failed_rows : ndarray of int64
         Rows that the stage failed on.
     skipped : str
@@ -104,7 +104,7 @@ class Location:
     position : int
         1-based place in the list, 0 if not shown.
     error : str
-        What failed, where the item was removed because a hard rule could not be checked.
+        Error of the hard rule that could not be checked and so removed the item.
     """
 
     fate: str
@@ -117,8 +117,8 @@ class Location:
     def __str__(self) -> str:
         if self.fate == "not retrieved":
             return "never retrieved"
-        found = ", ".join(f"{name} at rank {rank}" if rank else name for name, rank in self.sources.items())
-        parts = [f"retrieved by {found}" if found else "added without a source"]
+        sources = ", ".join(f"{name} at rank {rank}" if rank else name for name, rank in self.sources.items())
+        parts = [f"retrieved by {sources}" if sources else "added without a source"]
         if self.rank:
             parts.append(f"ranked {self.rank} by score")
         if self.fate == "shown":
@@ -132,7 +132,7 @@ class Location:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace(Report):
-    """What happened in one run.
+    """Record of one run.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class Trace(Report):
     seconds : float
         Duration of the whole run.
     budget : float
-        Seconds that the run was given, ``inf`` without a budget.
+        Seconds that the run might take, ``inf`` without a budget.
     overruns : mapping of str to float
         Phases that took longer than their share of the budget, with the seconds they took.
     versions : mapping of str to int
@@ -159,7 +159,7 @@ class Trace(Report):
     ranked : Candidates, optional
         All candidates as they stood before selection; kept where an observer has a true ``wants_ranked``.
     users : ndarray of object (B,), optional
-        External ids as asked for, None for anonymous users: a user that the model does not know has code 0.
+        External ids, None for anonymous users: a user that the model does not know has code 0.
     item_ids, user_ids : Vocabulary, optional
         Ids of the item and user codes.
     """
@@ -200,10 +200,9 @@ class Trace(Report):
         ]
 
     def locate(self, row: int, item: int) -> Location:
-        """Say where an item (code) went in a row's run. Needs ``capture="full"``.
+        """Return where an item (code) went in a row's run. Needs ``capture="full"``.
 
-        What happened last counts: an item that one selection left out and a later one took up again was
-        shown.
+        The last event counts: an item that one selection left out and a later one took up again was shown.
 
         Raises
         ------
@@ -281,8 +280,8 @@ class Trace(Report):
 
 def _find(batch: Candidates, row: int, item: int) -> int:
     start, end = batch.offsets[row], batch.offsets[row + 1]
-    found = np.flatnonzero(batch.item[start:end] == item)
-    return int(start + found[0]) if len(found) else -1
+    places = np.flatnonzero(batch.item[start:end] == item)
+    return int(start + places[0]) if len(places) else -1
 
 
 def _ranks(batch: Candidates, position: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Fallback sources: the next one is asked only where a request is still short of items."""
+"""FirstOf: a chain of sources, the next only for requests that are still short of items."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class FirstOf(Composed):
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:
         """Return at most ``limit`` items of each row.
 
-        A source that fails is skipped and noted in ``errors``; if all that were asked fail, the last error is
+        A source that fails is skipped and noted in ``errors``; if all of them fail, the last error is
         raised.
 
         Raises
@@ -72,7 +72,7 @@ class FirstOf(Composed):
             If a source returns something that is not a list of distinct items.
         """
         n_rows = len(requests)
-        found = Retrieved.empty(n_rows)
+        joined = Retrieved.empty(n_rows)
         short = np.arange(n_rows)
         errors: list[Exception] = []
         answered = False
@@ -88,25 +88,25 @@ class FirstOf(Composed):
                 errors.append(error)
                 continue
             errors.extend(part.errors)
-            found = _appended(found, part, short, limit) if answered else part
+            joined = _appended(joined, part, short, limit) if answered else part
             answered = True
-            short = np.flatnonzero(np.diff(found.offsets) < min(self.min_items, limit))
+            short = np.flatnonzero(np.diff(joined.offsets) < min(self.min_items, limit))
         if not answered:
             raise errors[-1]
-        return Retrieved(found.offsets, found.item, found.score, tuple(errors))
+        return Retrieved(joined.offsets, joined.item, joined.score, tuple(errors))
 
 
-def _appended(found: Retrieved, part: Retrieved, rows: IntArray, limit: int) -> Retrieved:
-    """Append to each of the given rows what the part has for it, without repeats, up to the limit."""
-    row, old_row = rows[offsets_to_rows(part.offsets)], offsets_to_rows(found.offsets)
-    fresh = ~pairs_in_sets(row, part.item, found.offsets, found.item)
+def _appended(first: Retrieved, part: Retrieved, rows: IntArray, limit: int) -> Retrieved:
+    """Append a part's lists to those of some rows, without repeats, up to the limit."""
+    row, old_row = rows[offsets_to_rows(part.offsets)], offsets_to_rows(first.offsets)
+    fresh = ~pairs_in_sets(row, part.item, first.offsets, first.item)
     both = np.concatenate([old_row, row[fresh]])
     order = np.argsort(both, kind="stable")
-    counts = np.bincount(both, minlength=len(found.offsets) - 1)
+    counts = np.bincount(both, minlength=len(first.offsets) - 1)
     kept = np.minimum(counts, limit)
     order = order[np.arange(len(order)) - counts_to_offsets(counts)[both[order]] < kept[both[order]]]
     return Retrieved(
         counts_to_offsets(kept),
-        np.concatenate([found.item, part.item[fresh]])[order],
-        np.concatenate([found.score, part.score[fresh]])[order],
+        np.concatenate([first.item, part.item[fresh]])[order],
+        np.concatenate([first.score, part.score[fresh]])[order],
     )

@@ -70,14 +70,14 @@ def fuse(
     """
     if not 0 < len(names) <= MAX_SOURCES:
         raise ConfigurationError(f"found {len(names)} sources; expected 1 to {MAX_SOURCES}, one bit each")
-    given = dict.fromkeys(names, 1.0 / len(names)) if quotas is None else quotas
+    share = dict.fromkeys(names, 1.0 / len(names)) if quotas is None else quotas
     fused = fuse_lists(
         [part.offsets for part in retrieved],
         [part.item for part in retrieved],
         [part.score for part in retrieved],
         by=by,
         limit=limit,
-        shares=[given.get(name, 0.0) for name in names],
+        shares=[share.get(name, 0.0) for name in names],
     )
     columns: dict[str, AnyArray] = {}
     for source, name in enumerate(names):
@@ -104,13 +104,13 @@ def check_retrieved(retrieved: Any, n_rows: int, n_items: int | None, name: str,
     retrieved : object
         The answer.
     n_rows : int
-        Number of requests it was asked.
+        Number of requests.
     n_items : int, optional
         Number of items in the catalogue; None skips the check of the largest code.
     name : str
         Name of the source, for messages.
     limit : int
-        Most items of a row.
+        Maximum number of items of a row.
 
     Raises
     ------
@@ -124,8 +124,8 @@ def check_retrieved(retrieved: Any, n_rows: int, n_items: int | None, name: str,
     parts = {"offsets": (offsets, np.int64), "item": (item, np.int64), "score": (score, np.float32)}
     for part, (array, dtype) in parts.items():
         if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
-            shown = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-            _broken(name, f"{part} as {shown}", f"a one-dimensional array of {np.dtype(dtype)}")
+            kind = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+            _broken(name, f"{part} as {kind}", f"a one-dimensional array of {np.dtype(dtype)}")
     if len(offsets) != n_rows + 1:
         _broken(name, f"{len(offsets)} offsets", f"{n_rows + 1}, for {n_rows} requests")
     if len(score) != len(item):
@@ -140,10 +140,10 @@ def check_retrieved(retrieved: Any, n_rows: int, n_items: int | None, name: str,
         return
     lowest, highest = int(item.min()), int(item.max())
     if lowest < 1 or (n_items is not None and highest > n_items):
-        found = lowest if lowest < 1 else highest
+        bad = lowest if lowest < 1 else highest
         _broken(
             name,
-            f"item code {found}",
+            f"item code {bad}",
             f"codes from 1 to {n_items or 'the number of items'}; hint: codes of another vocabulary?",
         )
     _check_distinct(name, counts, offsets, item)

@@ -128,18 +128,18 @@ def leaves(merge: Merge) -> list[tuple[str, Any]]:
         For no source, something that is no source, or a nested Merge in a step.
     """
     require_sources(merge.sources, "Merge")
-    found: list[tuple[str, Any]] = []
+    named: list[tuple[str, Any]] = []
     for source in merge.sources:
         if isinstance(source, Merge):
-            found += leaves(source)
+            named += leaves(source)
         elif isinstance(stage_of(source), Merge):
             raise ConfigurationError(
                 "found a Merge in a Step inside another Merge; expected it bare, since nested ones are flattened; "
                 "hint: put the Step around its sources"
             )
         else:
-            found.append((leaf_name(source), source))
-    return found
+            named.append((leaf_name(source), source))
+    return named
 
 
 def _check_names(names: Sequence[str]) -> None:

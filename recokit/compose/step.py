@@ -37,7 +37,7 @@ class Step(Configured):
     optional : bool, default False
         An optional stage is the first to be skipped when half of the budget is gone before it starts.
     limit : int, optional
-        For a source: how many candidates to ask it for.
+        For a source: maximum number of its candidates.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def snake_case(name: str) -> str:
 
 
 def leaf_name(source: Any) -> str:
-    """Return the name of a source: the one it was given, or its class name in snake case.
+    """Return the name of a source: its own, or its class name in snake case.
 
     Examples
     --------

@@ -28,12 +28,12 @@ __all__ = [
 
 
 def check_disclosed(plan: Plan) -> None:
-    """Check that what scorers raise is labelled in the end.
+    """Check that items which scorers move are labelled in the end.
 
     Raises
     ------
     ConfigurationError
-        If a stage puts a label on what it touches (``touches`` and ``label``), and no annotator checks for it.
+        If a scorer moves items (``touches``) under a ``label``, and no annotator discloses it.
     """
     disclosed = {
         label for node in plan.annotators if isinstance(node.stage, Discloses) for label in node.stage.labels
@@ -51,14 +51,14 @@ def checked_hydrated(node: Node, requests: Requests) -> Hydrated:
     """Return the hydrator's columns and lists, each with one entry for each request."""
     hydrated = node.stage.hydrate(requests)
     if not isinstance(hydrated, Hydrated):
-        raise ContractError(_found(node, "hydrate", hydrated, "Hydrated(columns, ragged)"))
+        raise ContractError(_breach(node, "hydrate", hydrated, "Hydrated(columns, ragged)"))
     expected = f"one entry for each of {len(requests)} requests"
     for name, column in hydrated.columns.items():
         if not isinstance(column, np.ndarray) or column.shape != (len(requests),):
-            raise ContractError(_found(node, "hydrate", column, expected, name))
+            raise ContractError(_breach(node, "hydrate", column, expected, name))
     for name, lists in hydrated.ragged.items():
         if not isinstance(lists, Ragged) or len(lists) != len(requests):
-            raise ContractError(_found(node, "hydrate", lists, f"a Ragged with {expected}", name))
+            raise ContractError(_breach(node, "hydrate", lists, f"a Ragged with {expected}", name))
     return hydrated
 
 
@@ -66,7 +66,7 @@ def checked_mask(node: Node, batch: Candidates) -> BoolArray:
     """Return the filter's decisions, a copy."""
     mask = node.stage.keep(batch)
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != batch.item.shape:
-        raise ContractError(_found(node, "keep", mask, f"bool ({len(batch)},)"))
+        raise ContractError(_breach(node, "keep", mask, f"bool ({len(batch)},)"))
     return mask.copy()
 
 
@@ -74,7 +74,7 @@ def checked_verdict(node: Node, batch: Candidates) -> BoolArray:
     """Return which candidates an annotator's hard check lets through."""
     mask = node.stage.verify(batch)
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != batch.item.shape:
-        raise ContractError(_found(node, "verify", mask, f"bool ({len(batch)},)"))
+        raise ContractError(_breach(node, "verify", mask, f"bool ({len(batch)},)"))
     return mask
 
 
@@ -83,7 +83,7 @@ def checked_features(node: Node, batch: Candidates) -> Float32Array:
     block = node.stage.featurize(batch)
     shape = (len(batch.item), len(node.stage.names))
     if not isinstance(block, np.ndarray) or block.dtype.kind != "f" or block.shape != shape:
-        raise ContractError(_found(node, "featurize", block, f"float32 {shape}, one column for each name"))
+        raise ContractError(_breach(node, "featurize", block, f"float32 {shape}, one column for each name"))
     return block.astype(np.float32, copy=False)
 
 
@@ -91,7 +91,7 @@ def checked_score(node: Node, batch: Candidates) -> Float32Array:
     """Return the scores; whether they are finite is for the runner to see."""
     score = node.stage.score(batch)
     if not isinstance(score, np.ndarray) or score.dtype.kind != "f" or score.shape != batch.item.shape:
-        raise ContractError(_found(node, "score", score, f"float32 ({len(batch)},)"))
+        raise ContractError(_breach(node, "score", score, f"float32 ({len(batch)},)"))
     return score.astype(np.float32)
 
 
@@ -99,10 +99,10 @@ def checked_columns(node: Node, batch: Candidates) -> Mapping[str, AnyArray]:
     """Return the annotator's columns."""
     columns = node.stage.annotate(batch)
     if not isinstance(columns, Mapping):
-        raise ContractError(_found(node, "annotate", columns, "a mapping of names to columns"))
+        raise ContractError(_breach(node, "annotate", columns, "a mapping of names to columns"))
     for name, values in columns.items():
         if not isinstance(values, np.ndarray) or values.shape != batch.item.shape:
-            raise ContractError(_found(node, "annotate", values, f"({len(batch)},)", name))
+            raise ContractError(_breach(node, "annotate", values, f"({len(batch)},)", name))
     return columns
 
 
@@ -110,14 +110,14 @@ def checked_limits(node: Node, batch: Candidates) -> tuple[Cap | Pin, ...]:
     """Return the constraint's limits, each with one entry for each candidate."""
     limits = node.stage.limit(batch)
     if not isinstance(limits, tuple):
-        raise ContractError(_found(node, "limit", limits, "a tuple of Cap and Pin"))
+        raise ContractError(_breach(node, "limit", limits, "a tuple of Cap and Pin"))
     for limit in limits:
         if isinstance(limit, Pin):
             n = len(limit.position)
         elif isinstance(limit, Cap):
             n = len(limit.group) if limit.offsets is None else len(limit.offsets) - 1
         else:
-            raise ContractError(_found(node, "limit", limits, "a tuple of Cap and Pin"))
+            raise ContractError(_breach(node, "limit", limits, "a tuple of Cap and Pin"))
         if n != len(batch.item):
             raise ContractError(
                 f"found limit {limit.name!r} for {n} candidates from {node.name}.limit; expected {len(batch)}"
@@ -129,7 +129,7 @@ def checked_order(node: Node, batch: Candidates) -> IntArray:
     """Return the reranker's order: rows together and ascending, no position twice."""
     order = node.stage.rerank(batch)
     if not isinstance(order, np.ndarray) or order.dtype.kind != "i" or order.ndim != 1:
-        raise ContractError(_found(node, "rerank", order, "int64 positions"))
+        raise ContractError(_breach(node, "rerank", order, "int64 positions"))
     order = order.astype(np.int64, copy=False)
     outside = order[(order < 0) | (order >= len(batch))]
     if len(outside):
@@ -149,7 +149,7 @@ def checked_order(node: Node, batch: Candidates) -> IntArray:
     return order
 
 
-def _found(node: Node, verb: str, value: Any, expected: str, part: str = "") -> str:
-    found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-    what = f"{found} for {part!r}" if part else found
-    return f"found {what} from {node.name}.{verb}; expected {expected}"
+def _breach(node: Node, verb: str, value: Any, expected: str, part: str = "") -> str:
+    kind = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+    of_part = f" for {part!r}" if part else ""
+    return f"found {kind}{of_part} from {node.name}.{verb}; expected {expected}"

@@ -178,21 +178,21 @@ def _checked_late(run: Run, node: Node, listed: Candidates) -> BoolArray:
 
 
 def _short(run: Run, listed: Candidates) -> BoolArray:
-    """Return the rows that have less than was asked for, but for those that rank given items only."""
+    """Return the rows with fewer than k items, but for those that rank the caller's items only."""
     short: BoolArray = (listed.counts < run.k) & (run.status != Status.FAILED)
-    given = run.requests.from_caller.get("items")
-    return short if given is None else short & ~given
+    bound = run.requests.from_caller.get("items")
+    return short if bound is None else short & ~bound
 
 
 def _filled_up(run: Run, node: Node, lists: Lists, short: BoolArray) -> Lists:
     """Return the lists with those of short rows filled up by the fallback."""
     extra = _ask_fallback(run, node, lists.pool, short)
     placed = lists.plain.compress(short[lists.plain.row])
-    undrawn = np.zeros(len(short), np.bool_)  # what fills up was not drawn from all that could be shown
+    undrawn = np.zeros(len(short), np.bool_)  # items that fill up were not drawn from the whole pool
     filled = _select_until_verified(run, placed.append(extra), placed.counts, undrawn, relax=False)
     still = short & _short(run, filled.shown)
     if run.plan.constraints and still.any():
-        # Soft limits yield only now: first the ranked reserve, then what is left of the fallback.
+        # Soft limits yield only now: first the ranked reserve, then the rest of the fallback.
         placed = filled.plain.compress(still[filled.plain.row])
         reserve = without(lists.pool.compress(still[lists.pool.row]), placed)
         left = without(filled.pool.compress(still[filled.pool.row]), placed)

@@ -52,7 +52,7 @@ class Model:
     Parameters
     ----------
     settings : Settings
-        The bound plan and what its runs share.
+        The bound plan and the circumstances of its runs.
     schema : Schema
         Vocabularies and tables.
     until : float
@@ -62,7 +62,7 @@ class Model:
     live : mapping of int to Live
         Live values of the stages, by ``id``.
     report : TrainingReport, optional
-        What the last ranker learned from.
+        Report on the rows that the last ranker learned from.
     """
 
     settings: Settings
@@ -188,9 +188,9 @@ class Model:
         whole(1).check("k", k, DataError)
         if isinstance(items, str | bytes) or not hasattr(items, "__len__"):
             raise DataError(f"found items={items!r}; expected a list of ids; hint: [{items!r}]")
-        asked = np.empty(len(items), object)
-        asked[:] = list(items)
-        codes = self.schema.item_ids.encode(asked)
+        ids = np.empty(len(items), object)
+        ids[:] = list(items)
+        codes = self.schema.item_ids.encode(ids)
         node = next((node for node in self.plan.sources if isinstance(node.stage, SimilarItems)), None)
         if node is None:
             names = ", ".join(self.plan.source_names)
@@ -202,7 +202,7 @@ class Model:
         empty = np.diff(similar.offsets) == 0
         why = np.where(codes > 0, "no similar item", "unknown item").tolist()
         return Recommendations(
-            users=asked,
+            users=ids,
             offsets=similar.offsets,
             item=similar.item,
             score=similar.score,
@@ -239,7 +239,7 @@ def notify_observers(observers: Sequence[Observer], answer: Recommendations) -> 
 
 
 def wants_ranked(observers: Sequence[Observer]) -> bool:
-    """Tell whether an observer needs the candidates as they stood before selection."""
+    """Return whether an observer needs the candidates as they stood before selection."""
     return any(isinstance(observer, WantsRanked) and observer.wants_ranked for observer in observers)
 
 

@@ -264,7 +264,7 @@ class Pipeline:
 
         Filters, limits, annotators and checks on labels hold for the answer as for any other. The items of each list
         come in its order as far as the limits allow; where they do not fill k places, this pipeline's own candidates
-        follow, best score first, then the fallback. The objective or reranker is not asked.
+        follow, best score first, then the fallback. The objective or reranker plays no part.
 
         Parameters
         ----------
@@ -390,7 +390,7 @@ class Pipeline:
         """Return a pipeline without some stages, all others shared.
 
         Without ``rules.Disclose`` on a column the items that it labels are shown unlabelled: see ``preflight``. Raises
-        ConfigurationError for an unknown name, without a source, or if what labels goes and a stage that moves stays.
+        ConfigurationError for an unknown name, without a source, or if an annotator goes that a scorer needs.
         """
         stages = [self[name] for name in names]
         derived = self._derived(self._current.without(names))

@@ -63,7 +63,7 @@ class Node:
     implicit : bool
         The pipeline added it, its user did not.
     part : {"funnel", "late", "fallback"}
-        ``"late"`` for a filter on what annotators wrote, which runs after them.
+        ``"late"`` for a filter on columns of annotators, which runs after them.
     """
 
     name: str
@@ -175,8 +175,7 @@ class Plan:
     @cached_property
     def chooser(self) -> Node | None:
         """The objective or reranker, if there is one."""
-        found = self.of(Role.OBJECTIVE, Role.RERANKER)
-        return found[0] if found else None
+        return next(iter(self.of(Role.OBJECTIVE, Role.RERANKER)), None)
 
     @cached_property
     def annotators(self) -> tuple[Node, ...]:
@@ -185,12 +184,12 @@ class Plan:
 
     @cached_property
     def late(self) -> tuple[Node, ...]:
-        """Filters on what annotators wrote."""
+        """Filters on columns of annotators."""
         return tuple(node for node in self.nodes if node.part == "late")
 
     @cached_property
     def fallback(self) -> Node | None:
-        """The source that fills up what is short."""
+        """The source that fills up short lists."""
         return next((node for node in self.nodes if node.part == "fallback"), None)
 
     @cached_property
@@ -229,7 +228,7 @@ class Plan:
         return self.with_nodes(replace(node, on_error="raise") for node in self)
 
     def before(self, name: str, *, live: bool = True) -> Plan:
-        """Return the stages that run before the scorer of that name; without live ones, but for sources, if asked."""
+        """Return the stages before the scorer of that name; ``live=False`` leaves live ones out, but for sources."""
         names = [node.name for node in self]
         return self.with_nodes(
             node
@@ -276,7 +275,7 @@ def compile_plan(stages: Sequence[Any], fallback: Any) -> Plan:
     """
     placed = [(step, role_of(step.stage)) for step in map(_as_step, stages)]
     _check_order(placed)
-    of_role = {role: [_node(step, role) for step, found in placed if found is role] for role in Role}
+    of_role = {role: [_node(step, role) for step, its_role in placed if its_role is role] for role in Role}
     merge, merge_name, sources = _sources([step for step, role in placed if role is Role.SOURCE])
     _check_chooser([*of_role[Role.OBJECTIVE], *of_role[Role.RERANKER]])
     labelled = {name for node in of_role[Role.ANNOTATOR] for name in node.traits.provides}
@@ -347,13 +346,13 @@ def live_values(plan: Plan) -> dict[int, Live[Any]]:
     ConfigurationError
         If two of them have the same name, by which traces tell their versions.
     """
-    found = {id(live): live for node in plan for live in _live_of(node.stage)}
-    repeated = first_repeated(live.name for live in found.values())
+    values = {id(live): live for node in plan for live in _live_of(node.stage)}
+    repeated = first_repeated(live.name for live in values.values())
     if repeated:
         raise ConfigurationError(
             f"found two live values named {repeated!r}; expected distinct names; hint: Live(value, name='stock')"
         )
-    return found
+    return values
 
 
 def _live_of(stage: Any) -> Iterator[Live[Any]]:

@@ -100,7 +100,7 @@ def _context(context: Mapping[str, Any], n: int) -> dict[str, AnyArray]:
 def _encode_lists(
     name: str, lists: ItemLists, item_ids: Vocabulary, times: FloatArray
 ) -> tuple[Ragged, BoolArray]:
-    """Encode one list of item ids for each row. Rank only known items; an unknown one in a history stays, as code 0."""
+    """Encode one list of item ids for each row. Only known items can be ranked; a history keeps others as code 0."""
     if isinstance(lists, str) or not hasattr(lists, "__len__"):
         raise DataError(f"found {name}={lists!r}; expected one list of item ids (or None) for each user")
     if len(lists) != len(times):

@@ -1,4 +1,4 @@
-"""Retrieval: the requests completed with what is known of the users, and every source's answer, fused."""
+"""Retrieval: the requests completed with facts about the users, and the answers of all sources, fused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def retrieve(run: Run) -> Candidates:
 
 
 def _hydrate(run: Run) -> None:
-    """Complete the requests with what is known about the users."""
+    """Complete the requests with facts about the users."""
     for node in run.plan.hydrators:
         with run.stage(node) as stage:
 
@@ -151,24 +151,24 @@ def _fused(run: Run, retrieved: Sequence[Retrieved]) -> Candidates:
     items = requests.ragged.get("items")
     if items is None:
         return fuse(names, retrieved, requests, by=merge.by, limit=merge.limit, quotas=merge.quotas)
-    # Rows that rank given items only: those that sources found, in their order, then the others as given.
-    given = requests.from_caller["items"]
-    free = [masked(part, ~given) for part in retrieved]
-    bound = [masked(part, given) for part in retrieved]
+    # Rows that rank the caller's items only: those that sources retrieved, in their order, then the others.
+    bound = requests.from_caller["items"]
     limit = max(sum(len(part.item) for part in retrieved), 1)
+    free = [masked(part, ~bound) for part in retrieved]
     batch = fuse(names, free, requests, by=merge.by, limit=merge.limit, quotas=merge.quotas)
-    known = fuse(names, bound, requests, by=merge.by, limit=limit, quotas=merge.quotas)
+    bound_parts = [masked(part, bound) for part in retrieved]
+    known = fuse(names, bound_parts, requests, by=merge.by, limit=limit, quotas=merge.quotas)
     known = known.compress(pairs_in_sets(known.row, known.item, items.offsets, items.values))
     listed = _as_candidates("items", items, requests)
-    listed = listed.compress(given[listed.row])
+    listed = listed.compress(bound[listed.row])
     return batch.append(known).append(without(listed, known))
 
 
 def _with_ordered(batch: Candidates, ordered: Ragged, requests: Requests) -> Candidates:
-    """Return the batch with all items of lists that stand already; rows that rank given items only stay as they are."""
+    """Return the batch with all items of lists that stand already; rows that rank the caller's items only stay."""
     listed = without(_as_candidates("ordered", ordered, requests), batch)
-    given = requests.from_caller.get("items")
-    return batch.append(listed if given is None else listed.compress(~given[listed.row]))
+    bound = requests.from_caller.get("items")
+    return batch.append(listed if bound is None else listed.compress(~bound[listed.row]))
 
 
 def _as_candidates(name: str, lists: Ragged, requests: Requests) -> Candidates:

@@ -1,4 +1,4 @@
-"""Run: what the phases of one run share. Stages return the smallest delta; the run applies it and keeps the books."""
+"""Run: the state that the phases of one run share. Stages return the smallest delta; the run keeps the books."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def attempt(
     rows : ndarray of int64
         Rows to run on.
     compute : callable
-        Gives the result for the rows asked, checked against the stage's contract.
+        Gives the result for some rows, checked against the stage's contract.
     stand_in : callable
         Gives the result to go on with for rows that failed, and the error.
 
@@ -184,7 +184,7 @@ def applies_to(name: str, condition: Condition, requests: Requests) -> BoolArray
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """What every run of one pipeline shares."""
+    """The circumstances that all runs of one pipeline share."""
 
     plan: Plan
     n_items: int
@@ -232,7 +232,7 @@ class Run:
         self.notes = _Notes()
         self.requests = replace(requests, remaining=deadline.remaining, report_degraded=self.notes)
         self.everyone = np.arange(len(requests.user))
-        # No list is longer than the catalogue, whatever was asked for.
+        # No list is longer than the catalogue, however long k is.
         self.k = np.minimum(requests.k, max(settings.n_items, 1))
         #: ``with run.stage(node, batch) as stage``: a stage at work, whose event is then in the trace.
         self.stage = partial(StageRun, self)
@@ -269,7 +269,7 @@ class Run:
             self.reasons.setdefault(row, []).append(reason)
 
     def skips(self, node: Node, batch: Candidates | None) -> bool:
-        """Tell whether the budget leaves no time for a stage that the answer can do without; if so, record it."""
+        """Return whether the budget leaves no time for a stage that the answer can do without; if so, record it."""
         budget = self.deadline.seconds
         if budget == np.inf:
             return False
@@ -283,7 +283,7 @@ class Run:
         return True
 
     def lacking(self, node: Node) -> tuple[BoolArray, str]:
-        """Return the rows for which a hydrator failed to provide what a stage requires, and what that is."""
+        """Return the rows for which a hydrator failed to provide a name that a stage requires, and these names."""
         names = [name for name in node.traits.requires if name in self.unavailable]
         rows = np.zeros(len(self.everyone), np.bool_)
         for name in names:
@@ -291,7 +291,7 @@ class Run:
         return rows, ", ".join(names)
 
     def trace(self, selected: Candidates, **about: Any) -> Trace:
-        """Return the trace of the run, which is over; the rest of what it tells is the model's."""
+        """Return the trace of the run, which is over; ``about`` has the fields that the model knows."""
         seconds = perf_counter() - self.deadline.started
         budget, reasons = self.deadline.seconds, self.reasons
         explained = tuple([tuple(reasons.get(row, ())) for row in self.everyone.tolist()])
@@ -429,7 +429,7 @@ class StageRun:
         compute, stand_in
             See :func:`attempt`.
         failure : Status
-            What becomes of rows that failed.
+            Status of the rows that failed.
         """
         run, node = self.run, self.node
         if run.unavailable:
@@ -481,7 +481,7 @@ class StageRun:
         stand_in : callable
             Gives the result to go on with for so many candidates of rows that failed.
         failure : Status
-            What becomes of rows that failed.
+            Status of the rows that failed.
         """
         counts = np.diff(batch.offsets)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -113,7 +113,7 @@ def _row_groups(run: Run, nodes: tuple[Node, ...]) -> list[tuple[IntArray, tuple
 
 
 def _give_up(run: Run, node: Node, rows: IntArray, reason: str) -> bool:
-    """Go on without a stage in some rows, and tell whether that may be: a hard limit fails them instead."""
+    """Go on without a stage in some rows, and return whether that may be: a hard limit fails them instead."""
     hard = node.role is Role.CONSTRAINT and node.traits.hard
     run.mark(rows, Status.FAILED if hard else Status.DEGRADED, f"{node.name}: {reason}")
     return not hard
@@ -121,7 +121,7 @@ def _give_up(run: Run, node: Node, rows: IntArray, reason: str) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Choice:
-    """One selection for all rows: the pool, with scores, and what every part of it shares."""
+    """One selection for all rows: the pool, with scores, and the circumstances of all its parts."""
 
     run: Run
     pool: Candidates
@@ -142,22 +142,22 @@ class _Choice:
 
     def _without_failing(self, row: IntArray, nodes: tuple[Node, ...], failure: _Failure) -> Selected:
         """Return one row's list without the stages that fail on it; none where a hard limit cannot be known."""
-        found: Selected | _Failure = failure
-        while isinstance(found, _Failure):
-            node, reason = found.node, describe(found.error)
+        result: Selected | _Failure = failure
+        while isinstance(result, _Failure):
+            node, reason = result.node, describe(result.error)
             if node.on_error == "raise":
                 message = f"{node.name}: {reason}"
                 raise StageError(
-                    message, name=node.name, role=str(node.role), cause=found.error
-                ) from found.error
+                    message, name=node.name, role=str(node.role), cause=result.error
+                ) from result.error
             if not _give_up(self.run, node, row, reason):
                 return Selected(np.zeros(2, np.int64), NO_ROWS, {})
             nodes = tuple(other for other in nodes if other is not node)
-            found = self._select(row, nodes)
-        return found
+            result = self._select(row, nodes)
+        return result
 
     def _select(self, rows: IntArray, nodes: tuple[Node, ...]) -> Selected | _Failure:
-        """Select under some limits and an objective, or tell which of them failed."""
+        """Select under some limits and an objective, or return the one that failed."""
         pool, everyone = self.pool, len(rows) == len(self.run.everyone)
         part = pool if everyone else pool.take_rows(rows)
         limits: list[Cap | Pin] = []
@@ -210,8 +210,8 @@ class _Choice:
         if not troubled.any():
             return selected
         sets = conflicts(part, np.where(troubled, k, 0), limits, placed=np.where(troubled, placed, 0))
-        found = {int(row): names for row, names in zip(rows.tolist(), sets, strict=True) if names}
-        return Selected(selected.offsets, selected.index, selected.relaxed, selected.propensity, found)
+        by_row = {int(row): names for row, names in zip(rows.tolist(), sets, strict=True) if names}
+        return replace(selected, conflicts=by_row)
 
 
 def _scattered(mask: BoolArray, rows: IntArray, n_rows: int) -> BoolArray:
@@ -249,9 +249,9 @@ def listed_order(batch: Candidates, lists: Ragged, rows: IntArray) -> IntArray:
     width = int(max(batch.item.max(initial=0), lists.values.max(initial=0))) + 1
     key = lists.rows * width + lists.values
     order = np.argsort(key)
-    place, found = locate_sorted(key[order], batch.row * width + batch.item)
+    place, listed = locate_sorted(key[order], batch.row * width + batch.item)
     rank = np.full(len(batch.item), np.inf)
-    rank[found] = rank_in_row(lists.rows, lists.offsets)[order][place[found]]
+    rank[listed] = rank_in_row(lists.rows, lists.offsets)[order][place[listed]]
     return np.lexsort((-batch.score, rank, batch.row))
 
 
@@ -271,5 +271,5 @@ def join_selected(batch: Candidates, pieces: Sequence[Selected]) -> Selected:
     for piece in pieces:
         for cap, mask in piece.relaxed.items():
             relaxed[cap] = relaxed[cap] | mask if cap in relaxed else mask
-    found = {row: names for piece in pieces for row, names in piece.conflicts.items()}
-    return Selected(rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed, propensity, found)
+    by_row = {row: names for piece in pieces for row, names in piece.conflicts.items()}
+    return Selected(rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed, propensity, by_row)

@@ -1,4 +1,4 @@
-"""A session joins the user's history, which is what sources answer from."""
+"""Session: the caller's newest events, joined to the history that sources answer from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["session_into_history"]
 
 
 def session_into_history(requests: Requests) -> Requests:
-    """Append each row's session to its history, which is what sources answer from; the newest events last.
+    """Append each row's session to its history, the newest events last: sources answer from the history.
 
     A history that ends with the session already has it, so requests that went through here may run again; so does one
     with the same item at the same time, as where a session store outlives a refit. Where the session is all there is,
@@ -45,7 +45,7 @@ def session_into_history(requests: Requests) -> Requests:
 
 
 def _end_with(history: Ragged, session: Ragged) -> BoolArray:
-    """Tell which rows' history ends with their session, (B,) bool."""
+    """Return which rows' history ends with their session, (B,) bool."""
     if not len(history.values):
         return np.equal(session.counts, 0)
     row = session.rows
@@ -71,7 +71,7 @@ def _with_event_columns(session: Ragged, requests: Requests, kept: BoolArray) ->
 def _without_known(session: Ragged, history: Ragged, requests: Requests) -> Ragged:
     """Return the sessions without past events that the history has: the same item at the same time."""
     row, item, time = session.rows, session.values, session.columns["timestamp"]
-    past = time < requests.now[row]  # what the caller gives has no time but now
+    past = time < requests.now[row]  # events without a time of their own happen now
     if not past.any() or "timestamp" not in history.columns:
         return session
     both = [
@@ -89,5 +89,5 @@ def _without_known(session: Ragged, history: Ragged, requests: Requests) -> Ragg
 
 
 def _column(lists: Ragged, name: str, like: Ragged) -> AnyArray:
-    found = lists.columns.get(name)
-    return missing(len(lists.values), like.columns[name]) if found is None else found
+    column = lists.columns.get(name)
+    return missing(len(lists.values), like.columns[name]) if column is None else column

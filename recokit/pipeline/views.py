@@ -19,7 +19,7 @@ __all__ = ["NonProfiling", "PipelineSource"]
 
 
 class PipelineSource:
-    """A fitted pipeline as one source of another; its list is what the source retrieves.
+    """A fitted pipeline as one source of another; the source retrieves its list.
 
     Both must have the same vocabularies. It is not fitted again with the outer one, and cannot be saved inside it.
 
@@ -62,8 +62,11 @@ class PipelineSource:
             If they were fitted with different vocabularies.
         """
         own = self.pipeline.schema
-        for name in ("item_ids", "user_ids"):
-            mine, theirs = getattr(own, name), getattr(schema, name)
+        vocabularies = {
+            "item_ids": (own.item_ids, schema.item_ids),
+            "user_ids": (own.user_ids, schema.user_ids),
+        }
+        for name, (mine, theirs) in vocabularies.items():
             if mine != theirs:
                 raise VocabularyMismatch(
                     f"found an inner pipeline whose {name} ({len(mine)}) differ from the outer one's ({len(theirs)}); "
@@ -79,10 +82,10 @@ class PipelineSource:
         StageError
             If a row of the inner pipeline FAILED.
         """
-        asked = replace(requests, k=np.full(len(requests), limit, np.int64))
+        inner = replace(requests, k=np.full(len(requests), limit, np.int64))
         left = requests.remaining()
         budget_ms = None if left == np.inf else max(1e3 * left, 1e-3)
-        answer = self.pipeline.run(asked, budget_ms=budget_ms).raise_for_status()
+        answer = self.pipeline.run(inner, budget_ms=budget_ms).raise_for_status()
         return Retrieved(answer.offsets, answer.item, answer.score)
 
 
@@ -94,7 +97,7 @@ class NonProfiling:
     """The same fitted pipeline for users who do not want to be profiled.
 
     Every request runs as an anonymous one: without the user's id, history, purchases or session, and so without user
-    columns and personal features. What the request itself says stays: context, ``items``, ``exclude``, the time.
+    columns and personal features. The request itself stays: its context, ``items``, ``exclude``, the time.
 
     Parameters
     ----------
