@@ -520,9 +520,8 @@ def test_a_boost_leaves_most_of_the_order(moved: int, usual: int, expected: list
     found = ScoreOrder().look(seen(first, boosted(moved), baseline=seen(first, boosted(usual))))
     assert codes(found) == expected
     for one in found:
-        assert (
-            one.evidence == {"order_kept": pytest.approx(11 / 20), "baseline": 1.0} and one.stage == "boost"
-        )
+        assert one.evidence == pytest.approx({"order_kept": 11 / 20, "baseline": 1.0})
+        assert one.stage == "boost" and one.relative
 
 
 # -- the list ------------------------------------------------------------------------------------------
