@@ -1,4 +1,4 @@
-"""What every policy draws from, and the objective that it departs from."""
+"""Policies: their random numbers, the share of a choice, and the objective that they depart from."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.hashing import mix, uniform
+from recokit._utils.options import whole
 from recokit._utils.params import Configured
 from recokit.data import Schema, Window
 from recokit.errors import ConfigurationError
-from recokit.protocols import Role, role_of
+from recokit.protocols import DrawsAtRandom, Role, bound, role_of, traits_of
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
 
 __all__ = [
+    "POOL",
     "Around",
     "AroundState",
     "Draws",
@@ -28,6 +30,10 @@ __all__ = [
 ]
 
 
+#: The rule of the option that all policies have.
+POOL = {"pool": whole(1)}
+
+
 @dataclass(frozen=True, eq=False)
 class Draws:
     """Random numbers of a window, by the request's seed, the place and the item.
@@ -37,8 +43,8 @@ class Draws:
     seed : ndarray of uint64, shape (B,)
     item : ndarray of int64, shape (B, W)
     place : ndarray of int64, shape (B,)
-        Places that each row has filled. Each has numbers of its own: what was drawn for one place tells nothing of the
-        next, so the probability of a choice given those before it is a product of nothing but its own draw.
+        Places that each row has filled. Each has numbers of its own, independent of those of other places, so the
+        probability of a choice given those before it depends on nothing but its own draw.
     """
 
     seed: UInt64Array
@@ -123,7 +129,7 @@ def checked_objective(objective: Any) -> Any:
         If it is something else.
     """
     if objective is not None and (
-        role_of(objective) is not Role.OBJECTIVE or hasattr(objective, "propensity")
+        role_of(objective) is not Role.OBJECTIVE or isinstance(objective, DrawsAtRandom)
     ):
         raise ConfigurationError(
             f"found {objective!r} as objective; expected one that does not draw itself, such as diversity.MMR()"
@@ -136,12 +142,6 @@ class Policy(Configured):
 
     provides = ("propensity",)
     pool: int
-
-    @staticmethod
-    def _checked_pool(pool: int) -> int:
-        if pool < 1:
-            raise ConfigurationError(f"found pool={pool}; expected at least 1")
-        return pool
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +161,7 @@ class Around(Policy):
     @property
     def requires(self) -> tuple[str, ...]:
         """What the objective requires."""
-        return tuple(getattr(self.objective, "requires", ()))
+        return traits_of(self.objective).requires
 
     @property
     def _base(self) -> Any:
@@ -169,10 +169,9 @@ class Around(Policy):
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy with the objective bound."""
-        bound: Any = copy.copy(self)
-        if hasattr(self.objective, "bind"):
-            bound.objective = self.objective.bind(schema)
-        return bound
+        twin: Any = copy.copy(self)
+        twin.objective = bound(self.objective, schema)
+        return twin
 
     def start(self, window: Window) -> Any:
         """Return the state before the first choice."""

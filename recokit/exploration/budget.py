@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import check_options, optional, whole
 from recokit.data import Live, seconds
-from recokit.errors import ConfigurationError, DataError
+from recokit.data.times import duration
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["Budget", "Spent"]
@@ -66,14 +67,8 @@ class Budget(Live[Spent]):
     def __init__(
         self, places: int, *, per: str | float | None = None, name: str = "exploration_budget"
     ) -> None:
-        if places < 0:
-            raise ConfigurationError(f"found places={places}; expected at least 0")
-        try:
-            if per is not None:
-                seconds(per)
-        except DataError as error:
-            raise ConfigurationError(f"per: {error}") from error
         self.places, self.per = places, per
+        check_options(self, {"places": whole(0), "per": optional(duration)})
         self._spending = threading.Lock()
         super().__init__(Spent(), name=name)
 

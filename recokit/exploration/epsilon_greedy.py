@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from recokit.errors import ConfigurationError
-from recokit.exploration._draws import Around, AroundState, checked_objective
+from recokit._utils.options import between, check_options
+from recokit.exploration._draws import POOL, Around, AroundState, checked_objective
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["EpsilonGreedy", "is_best"]
@@ -21,7 +21,7 @@ class EpsilonGreedy(Around):
     Parameters
     ----------
     objective : Objective, optional
-        Says what is best, such as ``diversity.MMR()``; by default the ranker's score.
+        Gives the order of the best, such as ``diversity.MMR()``; by default the ranker's score.
     epsilon : float, default 0.1
         Probability that a place is drawn at random, from 0 to 1.
     pool : int, default 100
@@ -48,10 +48,8 @@ class EpsilonGreedy(Around):
     """
 
     def __init__(self, objective: Any = None, *, epsilon: float = 0.1, pool: int = 100) -> None:
-        if not 0 <= epsilon <= 1:
-            raise ConfigurationError(f"found epsilon={epsilon}; expected 0 to 1")
-        self.objective, self.epsilon = checked_objective(objective), epsilon
-        self.pool = self._checked_pool(pool)
+        self.objective, self.epsilon, self.pool = checked_objective(objective), epsilon, pool
+        check_options(self, {"epsilon": between(0, 1), **POOL})
 
     def gain(self, state: AroundState) -> FloatArray:
         """Return the objective's gains, or random numbers in rows that explore at this place, (B, W)."""

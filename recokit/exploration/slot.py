@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.segments import rank_in_row
+from recokit._utils.options import between, check_options
+from recokit._utils.params import require_fitted
 from recokit.data import Schema, Window
-from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
-from recokit.exploration._draws import Around, AroundState, checked_objective, row_draws, window_items
+from recokit.errors import ConfigurationError, did_you_mean
+from recokit.exploration._draws import POOL, Around, AroundState, checked_objective, row_draws, window_items
 from recokit.exploration.budget import Budget
 from recokit.exploration.epsilon_greedy import is_best
+from recokit.protocols import DrawsAtRandom, Role, bound, role_of, traits_of
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = ["ExplorationSlot"]
@@ -89,14 +92,12 @@ class ExplorationSlot(Around):
         budget: Budget | None = None,
         pool: int = 100,
     ) -> None:
-        if not all(hasattr(policy, verb) for verb in ("start", "gain", "update", "propensity")):
+        if role_of(policy) is not Role.OBJECTIVE or not isinstance(policy, DrawsAtRandom):
             raise ConfigurationError(
                 f"found {policy!r} as policy; expected one that draws, such as Softmax()"
             )
         if not len(places) or min(places) < 1:
             raise ConfigurationError(f"found places={tuple(places)}; expected places from 1")
-        if not 0 < rate <= 1:
-            raise ConfigurationError(f"found rate={rate}; expected above 0 and at most 1")
         if eligible is not None and not eligible.startswith(("item.", "source.")):
             raise ConfigurationError(
                 f"found eligible={eligible!r}; expected 'item.' and a column, or 'source.' and a source"
@@ -104,22 +105,21 @@ class ExplorationSlot(Around):
         if budget is not None and not isinstance(budget, Budget):
             raise ConfigurationError(f"found budget={budget!r}; expected a Budget")
         self.policy, self.objective, self.places = policy, checked_objective(objective), places
-        self.rate, self.eligible, self.budget = rate, eligible, budget
-        self.pool = self._checked_pool(pool)
+        self.rate, self.eligible, self.budget, self.pool = rate, eligible, budget, pool
+        check_options(self, {"rate": between(0, 1, open_low=True), **POOL})
 
     @property
     def requires(self) -> tuple[str, ...]:
         """The item column, and what the policy and the objective require."""
         column = (self.eligible,) if self.eligible is not None and self.eligible.startswith("item.") else ()
-        return tuple(dict.fromkeys((*column, *getattr(self.policy, "requires", ()), *super().requires)))
+        return tuple(dict.fromkeys((*column, *traits_of(self.policy).requires, *super().requires)))
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy with policy and objective bound, that knows what is eligible."""
-        bound = super().bind(schema)
-        if hasattr(self.policy, "bind"):
-            bound.policy = self.policy.bind(schema)
+        twin = super().bind(schema)
+        twin.policy = bound(self.policy, schema)
         if self.eligible is None:
-            return bound
+            return twin
         kind, _, name = self.eligible.partition(".")
         if kind == "item":
             column = schema.item_column(name)
@@ -127,10 +127,10 @@ class ExplorationSlot(Around):
                 raise ConfigurationError(
                     f"found labels in item column {name!r}; expected numbers or booleans"
                 )
-            bound.flag_ = column > 0
+            twin.flag_ = column > 0
         elif name not in schema.source_names:
             raise ConfigurationError(f"found no source {name!r}; {did_you_mean(name, schema.source_names)}")
-        return bound
+        return twin
 
     def start(self, window: Window) -> _State:
         """Return the state before the first choice."""
@@ -146,11 +146,8 @@ class ExplorationSlot(Around):
             return window.valid
         kind, _, name = self.eligible.partition(".")
         if kind == "item":
-            if not hasattr(self, "flag_"):
-                raise NotFittedError(
-                    "found ExplorationSlot before bind; expected a fitted pipeline around it"
-                )
-            return np.asarray(window.valid & self.flag_[window_items(window)])
+            flag: BoolArray = require_fitted(self, "flag_", step="bind")
+            return np.asarray(window.valid & flag[window_items(window)])
         bit = np.uint64(window.candidates.source_names.index(name))
         found = (window.candidates.sources >> bit) & np.uint64(1)
         return np.asarray(window.valid & (found[window.index] == 1))

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from recokit.errors import ConfigurationError
-from recokit.exploration._draws import Around, AroundState, checked_objective, gumbel, share_of_allowed
+from recokit._utils.options import above, check_options
+from recokit.exploration._draws import POOL, Around, AroundState, checked_objective, gumbel, share_of_allowed
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["Softmax"]
@@ -21,7 +21,7 @@ class Softmax(Around):
     Parameters
     ----------
     objective : Objective, optional
-        Says what a candidate is worth, such as ``diversity.MMR()``; by default the ranker's score, scaled to 0..1
+        Gives the worth of a candidate, such as ``diversity.MMR()``; by default the ranker's score, scaled to 0..1
         within the row.
     temperature : float, default 0.1
         Above 0. Small ones keep close to the best; at 0.1, the best of a row is drawn 22,000 times as often as the
@@ -51,10 +51,8 @@ class Softmax(Around):
     """
 
     def __init__(self, objective: Any = None, *, temperature: float = 0.1, pool: int = 100) -> None:
-        if not 0 < temperature < np.inf:
-            raise ConfigurationError(f"found temperature={temperature}; expected a number above 0")
-        self.objective, self.temperature = checked_objective(objective), temperature
-        self.pool = self._checked_pool(pool)
+        self.objective, self.temperature, self.pool = checked_objective(objective), temperature, pool
+        check_options(self, {"temperature": above(0), **POOL})
 
     def gain(self, state: AroundState) -> FloatArray:
         """Return the objective's gains over the temperature with Gumbel noise, (B, W)."""

@@ -63,7 +63,7 @@ class Statistics:
 
     @classmethod
     def empty(cls, n_items: int, *, column: str = "", labels: Sequence[Any] = ()) -> Statistics:
-        """Return statistics of a catalogue of which nothing is known."""
+        """Return the statistics of a catalogue without any trial."""
         zero = np.zeros((len(labels) + 1, n_items + 1))
         return cls(zero, zero, column, tuple(labels))
 
@@ -125,11 +125,13 @@ class Statistics:
                 f"found codes up to {item.max()}; expected at most {width - 1}, successes from 0 to 1"
             )
         trials, successes = self.trials.copy(), self.successes.copy()
-        rows = np.zeros(len(item), np.int64) if label is None else self.label_rows(np.asarray(label, object))
-        for row in (np.zeros(len(item), np.int64), rows):
-            counted = slice(None) if row is not rows else rows > 0
-            np.add.at(trials, (row[counted], item[counted]), 1.0)
-            np.add.at(successes, (row[counted], item[counted]), success[counted])
+        np.add.at(trials[0], item, 1.0)
+        np.add.at(successes[0], item, success)
+        if label is not None:
+            row = self.label_rows(np.asarray(label, object))
+            known = row > 0
+            np.add.at(trials, (row[known], item[known]), 1.0)
+            np.add.at(successes, (row[known], item[known]), success[known])
         return Statistics(trials, successes, self.column, self.labels)
 
     def label_rows(self, label: AnyArray) -> IntArray:

@@ -1,4 +1,4 @@
-"""ThompsonSampling: each candidate as often as it is the best, by what is known of it."""
+"""ThompsonSampling: each candidate as often as it is the best, by its posterior."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import Rule, above, check_options, finite
 from recokit.data import Live, Window
-from recokit.errors import ConfigurationError
-from recokit.exploration._draws import Draws, Policy, gumbel, share_of_allowed
+from recokit.exploration._draws import POOL, Draws, Policy, gumbel, share_of_allowed
 from recokit.exploration.statistics import Statistics, checked_statistics, context_of
 from recokit.typing import BoolArray, FloatArray, IntArray
 
@@ -22,7 +22,15 @@ _STEPS = 64
 #: Standard deviations that the integral reaches below the safest and above the boldest candidate.
 _BELOW, _ABOVE = 4.0, 5.0
 #: The least weight of a candidate, so that where only hopeless ones are allowed they can be drawn.
-_LEAST = 1e-12
+_MIN_WEIGHT = 1e-12
+
+_OPTIONS = {
+    "prior": Rule(
+        "successes and failures above 0", lambda value: len(value) == 2 and all(map(above(0).holds, value))
+    ),
+    "score_trials": finite(0),
+    **POOL,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +45,7 @@ class _State:
     @cached_property
     def log_weight(self) -> FloatArray:
         """Logarithm of the probability that each candidate is the best of those left, (B, W)."""
-        return np.log(np.maximum(_best_of(self.mean, self.deviation, self.left), _LEAST))
+        return np.log(np.maximum(_best_of(self.mean, self.deviation, self.left), _MIN_WEIGHT))
 
 
 class ThompsonSampling(Policy):
@@ -89,12 +97,9 @@ class ThompsonSampling(Policy):
         score_trials: float = 0.0,
         pool: int = 100,
     ) -> None:
-        if len(prior) != 2 or not all(0 < part < np.inf for part in prior):
-            raise ConfigurationError(f"found prior={prior}; expected successes and failures above 0")
-        if not 0 <= score_trials < np.inf:
-            raise ConfigurationError(f"found score_trials={score_trials}; expected at least 0")
         self.statistics: Any = checked_statistics(statistics)
-        self.prior, self.score_trials, self.pool = prior, score_trials, self._checked_pool(pool)
+        self.prior, self.score_trials, self.pool = prior, score_trials, pool
+        check_options(self, _OPTIONS)
 
     @property
     def requires(self) -> tuple[str, ...]:

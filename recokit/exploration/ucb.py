@@ -1,4 +1,4 @@
-"""UCB: the candidate that may be best by what is known of it."""
+"""UCB: the candidate with the largest upper bound of its success rate."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import check_options, finite
 from recokit.data import Live, Window
-from recokit.errors import ConfigurationError
-from recokit.exploration._draws import Draws, Policy
+from recokit.exploration._draws import POOL, Draws, Policy
 from recokit.exploration.statistics import Statistics, checked_statistics, context_of
 from recokit.typing import BoolArray, FloatArray, IntArray
 
@@ -61,10 +61,9 @@ class UCB(Policy):
     def __init__(
         self, statistics: Statistics | Live[Statistics], *, confidence: float = 1.0, pool: int = 100
     ) -> None:
-        if not 0 <= confidence < np.inf:
-            raise ConfigurationError(f"found confidence={confidence}; expected at least 0")
         self.statistics: Any = checked_statistics(statistics)
-        self.confidence, self.pool = confidence, self._checked_pool(pool)
+        self.confidence, self.pool = confidence, pool
+        check_options(self, {"confidence": finite(0), **POOL})
 
     @property
     def requires(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What all feature blocks share: columns by name, computed at the coarsest grain that they vary at."""
+"""Feature blocks: columns by name, computed at the coarsest grain that they vary at."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recokit._utils.params import Configured
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Dataset, seconds
 from recokit.data.events.index import EventIndex
 from recokit.data.events.keyed import AsOf, Keyspace, QueryTimes
 from recokit.data.events.layered import LayeredAsOf, LayeredIndex, LayeredQueryTimes
+from recokit.data.times import Duration
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.features.table import Feature, FeatureTable
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
@@ -22,6 +23,7 @@ from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 __all__ = [
     "Block",
     "Context",
+    "Duration",
     "IndexBlock",
     "Items",
     "View",
@@ -32,7 +34,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Duration = str | float
 Index = EventIndex | LayeredIndex
 View = AsOf | LayeredAsOf
 
@@ -86,8 +87,8 @@ def prefixed(entity: str, event: str | None, meanings: Mapping[str, str]) -> dic
     """Return features named by the entity, and the event type if there is one, with their meanings."""
     words = entity.replace("_", " and ")
     only = "" if event is None else f" (events of type {event} only)"
-    told = (f"{words}: {meaning}{only}" for meaning in meanings.values())
-    return dict(zip(prefixed_names(entity, event, *meanings), told, strict=True))
+    texts = (f"{words}: {meaning}{only}" for meaning in meanings.values())
+    return dict(zip(prefixed_names(entity, event, *meanings), texts, strict=True))
 
 
 def prefixed_names(entity: str, event: str | None, *names: str) -> tuple[str, ...]:
@@ -147,7 +148,7 @@ def _distinct(key: IntArray, size: int) -> tuple[IntArray, IntArray]:
 
 
 class Context:
-    """One batch, and what blocks have asked the index about it: each question is answered once.
+    """One batch, and the answers of the event index about it: each is looked up once.
 
     Parameters
     ----------
@@ -180,25 +181,25 @@ class Context:
         return self.index.query_times(self.candidates.requests.now)
 
     def users(self, name: str) -> View:
-        """Return what happened to each request's user, (B,)."""
+        """Return the events of each request's user, (B,)."""
         return self._view(("user", name), self.when, self.candidates.requests.user)
 
     def of_items(self, name: str, column: str = "") -> View:
-        """Return what happened to each distinct item, or to its label in a column, (U,)."""
+        """Return the events of each distinct item, or of its label in a column, (U,)."""
         code = self.index.codes[column][self.items.code] if column else self.items.code
         return self._view(("item", name), self.when.of(self.items.moment), code)
 
     def all_events(self, name: str) -> View:
-        """Return what happened at all before each request, (B,)."""
+        """Return all events before each request, (B,)."""
         return self._view(("all", name), self.when, np.ones(self.candidates.n_rows, np.int64))
 
     def pairs(self, name: str) -> View:
-        """Return what happened between each candidate's user and item, (N,)."""
+        """Return the events of each candidate's user with its item, (N,)."""
         candidates = self.candidates
         return self._view(("pair", name), self.when.of(candidates.row), candidates.user, candidates.item)
 
     def cells(self, name: str, column: str) -> View:
-        """Return what happened between users and the labels of their candidates, (C,) distinct (row, label) pairs."""
+        """Return the events of users with the labels of their candidates, (C,) distinct (row, label) pairs."""
         row, label, _ = self._cell(column)
         return self._view(("cell", name), self.when.of(row), self.candidates.requests.user[row], label)
 
@@ -207,7 +208,7 @@ class Context:
         return self._cell(column)[0]
 
     def with_users(self, name: str, code: IntArray) -> View:
-        """Return what happened between each candidate's user and a code of its own, (N,)."""
+        """Return the events of each candidate's user with a code for each candidate, (N,)."""
         candidates = self.candidates
         return self._view(("own", name), self.when.of(candidates.row), candidates.user, code)
 
@@ -249,14 +250,17 @@ class Block(Configured, ABC):
     #: Names of the features; empty until they are known.
     names: tuple[str, ...] = ()
 
-    #: What kind of features these are.
+    #: Kind of the features.
     family = ""
 
-    #: What each feature tells, by name.
+    #: Meaning of each feature, by name.
     meanings: Mapping[str, str] = {}
 
     #: Names of those that grow with the length of the log, so that a ranker meets larger values than it learned from.
     cumulative: tuple[str, ...] = ()
+
+    #: Until when the data of the features is known, seconds since 1970.
+    updated_at_: float = np.inf
 
     @abstractmethod
     def _columns(self, context: Context) -> Iterator[AnyArray]:
@@ -266,12 +270,12 @@ class Block(Configured, ABC):
         return Context(candidates, None)
 
     def table(self) -> FeatureTable:
-        """Return what each feature means."""
+        """Return the meaning of each feature."""
         return FeatureTable([Feature(name, self.family, self.meanings[name]) for name in self.names])
 
     def freshness(self) -> dict[str, float]:
         """Return until when the data of each feature is known, in seconds since 1970; ``inf`` if always current."""
-        return dict.fromkeys(self.names, getattr(self, "updated_at_", np.inf))
+        return dict.fromkeys(self.names, self.updated_at_)
 
     def featurize(self, candidates: Candidates) -> Float32Array:
         """Return the features as of each request's own time.
@@ -302,9 +306,9 @@ class Block(Configured, ABC):
 
 
 class IndexBlock(Block):
-    """A block that asks an event index."""
+    """A block that reads an event index."""
 
-    #: What the block needs indexed.
+    #: Keyspaces of the event index that the block reads.
     keyspaces: tuple[Keyspace, ...] = ()
 
     def fit(self, dataset: Dataset) -> IndexBlock:
@@ -326,9 +330,5 @@ class IndexBlock(Block):
         return Context(candidates, self._fitted_index())
 
     def _fitted_index(self) -> EventIndex:
-        index: EventIndex | None = getattr(self, "index_", None)
-        if index is None:
-            raise NotFittedError(
-                f"found {type(self).__name__} before fit; hint: call fit(dataset) or Pipeline.fit"
-            )
+        index: EventIndex = require_fitted(self, "index_")
         return index

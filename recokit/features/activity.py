@@ -1,4 +1,4 @@
-"""ItemActivity and UserActivity: what an item or a user had been doing before the request."""
+"""ItemActivity and UserActivity: counts, decays and times of the events of an item or a user before the request."""
 
 from __future__ import annotations
 

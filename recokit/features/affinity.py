@@ -1,4 +1,4 @@
-"""UserItem, UserCategory and ItemCategory: what users had to do with items and their categories."""
+"""UserItem, UserCategory and ItemCategory: the events of users with items and with their categories."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["ItemCategory", "UserCategory", "UserItem"]
 
 
 class UserItem(IndexBlock):
-    """What the user had to do with the item itself: the signal of repeat purchase.
+    """The user's events with the item itself: the signal of repeat purchase.
 
     Features: ``user_item_count``, ``user_item_count_30d`` and so on for each window; for each half-life
     ``user_item_decayed_14d`` and ``user_item_decayed_share_14d`` (decayed weight of the item in that of all the user's
@@ -54,7 +54,11 @@ class UserItem(IndexBlock):
         event: str | None = None,
     ) -> None:
         self.windows, self.half_life, self.event = windows, half_life, event
-        each = (half_life,) if isinstance(half_life, str | float | int) else tuple(half_life)
+        each = (
+            tuple(half_life)
+            if isinstance(half_life, Sequence) and not isinstance(half_life, str)
+            else (half_life,)
+        )
         self._widths, self._half_lives = durations(*windows), durations(*each)
         decayed = {}
         for label in map(window_label, each):

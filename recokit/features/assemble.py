@@ -11,11 +11,12 @@ from recokit._moved import renamed
 from recokit._utils.params import Configured, clone
 from recokit.data import Candidates, Dataset, LiveEvents, Schema, seconds
 from recokit.data.events.index import EventIndex
+from recokit.data.events.layered import LayeredIndex
 from recokit.data.events.recent import layered
 from recokit.errors import ConfigurationError, ContractError
 from recokit.features._block import Block, Context, IndexBlock, bound_copy
 from recokit.features.table import FeatureTable, table_of
-from recokit.protocols import Role, role_of
+from recokit.protocols import FeatureFreshness, Role, Trainable, bound, role_of, traits_of
 from recokit.typing import Float32Array
 
 __all__ = ["Assemble"]
@@ -24,7 +25,7 @@ __all__ = ["Assemble"]
 class Assemble(Configured):
     """Several feature blocks as one.
 
-    The blocks share one event index and write into one matrix; what two of them ask is answered once.
+    The blocks share one event index and write into one matrix; events that two of them read are looked up once.
 
     Parameters
     ----------
@@ -47,6 +48,10 @@ class Assemble(Configured):
 
     as_of = True
 
+    #: After ``fit`` the fitted clones of the blocks, and the index that they share.
+    blocks_: Sequence[Any] | None = None
+    index_: EventIndex | None = None
+
     @renamed(tail="live_events")
     def __init__(self, blocks: Sequence[Any], *, live_events: LiveEvents | None = None) -> None:
         for block in blocks:
@@ -55,7 +60,7 @@ class Assemble(Configured):
                 raise ConfigurationError(
                     f"found a {role.value}, {block!r}, among the blocks; expected featurizers"
                 )
-            if getattr(block, "live", False):
+            if traits_of(block).live:
                 raise ConfigurationError(
                     f"found {block!r} among the blocks, which training has to leave out; hint: put it beside Assemble"
                 )
@@ -72,13 +77,12 @@ class Assemble(Configured):
 
     @property
     def _parts(self) -> Sequence[Any]:
-        parts: Sequence[Any] = getattr(self, "blocks_", self.blocks)
-        return parts
+        return self.blocks if self.blocks_ is None else self.blocks_
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """What the blocks require."""
-        return tuple(dict.fromkeys(name for block in self._parts for name in getattr(block, "requires", ())))
+        """Names that the blocks require."""
+        return tuple(dict.fromkeys(name for block in self._parts for name in traits_of(block).requires))
 
     def fit(self, dataset: Dataset) -> Assemble:
         """Fit clones of all blocks, on one event index.
@@ -96,7 +100,7 @@ class Assemble(Configured):
         for block in blocks:
             if isinstance(block, IndexBlock):
                 block._adopt(index)
-            elif hasattr(block, "fit"):
+            elif isinstance(block, Trainable):
                 block.fit(dataset)
         self.blocks_ = blocks
         self.index_ = index
@@ -111,24 +115,25 @@ class Assemble(Configured):
         ConfigurationError
             If two features have one name.
         """
-        bound = [block.bind(schema) if hasattr(block, "bind") else block for block in self._parts]
-        names = _names(bound)
+        blocks = [bound(block, schema) for block in self._parts]
+        names = _names(blocks)
         repeated = {name for name in names if names.count(name) > 1}
         if repeated:
             raise ConfigurationError(
                 f"found feature {min(repeated)!r} twice in {self!r}; expected distinct names"
             )
-        return bound_copy(self, blocks_=bound)
+        return bound_copy(self, blocks_=blocks)
 
     def table(self) -> FeatureTable:
-        """Return what each feature means."""
+        """Return the meaning of each feature."""
         return FeatureTable([feature for block in self._parts for feature in table_of(block)])
 
     def freshness(self) -> dict[str, float]:
         """Return until when the data of each feature is known, in seconds since 1970; ``inf`` if always current."""
-        known: dict[str, float] = {}
+        known = dict.fromkeys(self.names, np.inf)
         for block in self._parts:
-            known |= dict.fromkeys(block.names, float(getattr(block, "updated_at_", np.inf)))
+            if isinstance(block, FeatureFreshness):
+                known |= block.freshness()
         return known
 
     def featurize(self, candidates: Candidates) -> Float32Array:
@@ -146,9 +151,9 @@ class Assemble(Configured):
     def _selected(self, candidates: Candidates, places: Sequence[int], width: int) -> Float32Array:
         """Return a matrix (N, width) with each feature at its place; negative places are left out."""
         out = np.empty((len(candidates), width), np.float32)
-        index = getattr(self, "index_", None)
-        if self.live_events is not None and index is not None:
-            index = layered(index, candidates.requests.read(self.live_events))
+        index: EventIndex | LayeredIndex | None = self.index_
+        if self.live_events is not None and self.index_ is not None:
+            index = layered(self.index_, candidates.requests.read(self.live_events))
         context = Context(candidates, index)
         start = 0
         for block in self._parts:
@@ -169,9 +174,9 @@ def _names(blocks: Sequence[Any]) -> tuple[str, ...]:
 def _copy_block(block: Any, candidates: Candidates, out: Float32Array, places: Sequence[int]) -> None:
     values = block.featurize(candidates)
     shape = (len(candidates), len(block.names))
-    if getattr(values, "shape", None) != shape or values.dtype != np.float32:
-        found = f"{getattr(values, 'dtype', type(values).__name__)} {getattr(values, 'shape', '')}"
-        raise ContractError(f"found {found} from {block!r}.featurize; expected float32 {shape}")
+    if not isinstance(values, np.ndarray) or values.shape != shape or values.dtype != np.float32:
+        form = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise ContractError(f"found {form} from {block!r}.featurize; expected float32 {shape}")
     for column, place in enumerate(places):
         if place >= 0:
             out[:, place] = values[:, column]

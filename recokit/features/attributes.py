@@ -8,8 +8,9 @@ from types import MappingProxyType
 import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows
+from recokit._utils.params import require_fitted
 from recokit.data import DAY, Candidates, Dataset, Schema, Table
-from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.errors import ConfigurationError, did_you_mean
 from recokit.features._block import Block, Context, bound_copy
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
@@ -21,50 +22,48 @@ class _Attributes(Block):
 
     _entity = ""
 
+    #: Named by ``bind`` where all columns are taken.
+    names_: tuple[str, ...] | None = None
+    block_: Float32Array
+
     def __init__(self, columns: str | Sequence[str] = ()) -> None:
         self.columns = columns
-        asked = (columns,) if isinstance(columns, str) else tuple(columns)
-        self._asked = tuple(column.removeprefix(f"{self._entity}.") for column in asked)
-        self.requires = tuple(f"{self._entity}.{column}" for column in self._asked)
+        each = (columns,) if isinstance(columns, str) else tuple(columns)
+        self._short = tuple(column.removeprefix(f"{self._entity}.") for column in each)
+        self.requires = tuple(f"{self._entity}.{column}" for column in self._short)
 
     @property
-    def names(self) -> tuple[str, ...]:  # type: ignore[override]  # what bind found is state, and saved with it
+    def names(self) -> tuple[str, ...]:  # type: ignore[override]  # bind's are state, and saved with it
         """Names of the features."""
-        names: tuple[str, ...] = getattr(self, "names_", self._named(self._asked))
-        return names
+        return self._named(self._short) if self.names_ is None else self.names_
 
     @property
     def meanings(self) -> dict[str, str]:  # type: ignore[override]  # follows the names
-        """What each feature tells, by name."""
+        """Meaning of each feature, by name."""
         return {name: f"{name.removeprefix(self._entity)[1:]} of the {self._entity}" for name in self.names}
 
     def _named(self, columns: Sequence[str]) -> tuple[str, ...]:
         return tuple(f"{self._entity}_{column}" for column in columns)
 
     def _bound(self, table: Table) -> dict[str, object]:
-        wanted = self._asked or table.numeric_names
-        for name in wanted:
+        columns = self._short or table.numeric_names
+        for name in columns:
             if name not in table.numeric_names:
                 hint = did_you_mean(name, table.numeric_names)
                 if name in table.categorical:
                     hint = f"codes of labels are no numbers; hint: features.UserCategory({name!r})"
                 raise ConfigurationError(f"found no numeric {self._entity} column {name!r}; {hint}")
-        positions = [table.numeric_names.index(name) for name in wanted]
+        positions = [table.numeric_names.index(name) for name in columns]
         block = (
             table.numeric if positions == list(range(table.numeric.shape[1])) else table.numeric[:, positions]
         )
-        bound: dict[str, object] = {"names_": self._named(wanted), "block_": block}
+        bound: dict[str, object] = {"names_": self._named(columns), "block_": block}
         if table.updated_at is not None and np.isfinite(table.updated_at).any():
             bound["updated_at_"] = float(table.updated_at[np.isfinite(table.updated_at)].max())
         return bound
 
     def _table_block(self) -> Float32Array:
-        if not hasattr(self, "block_"):
-            name = type(self).__name__
-            raise NotFittedError(
-                f"found {name} before bind; hint: {name}(...).bind(data.schema), or use it in a Pipeline"
-            )
-        block: Float32Array = self.block_
+        block: Float32Array = require_fitted(self, "block_", step="bind")
         return block
 
 
@@ -165,18 +164,20 @@ class SourceScores(Block):
         return tuple(f"{source}_{part}" for source in self.sources_ for part in ("rank", "score"))
 
     @property
-    def names(self) -> tuple[str, ...]:  # type: ignore[override]  # what bind found is state, and saved with it
+    def names(self) -> tuple[str, ...]:  # type: ignore[override]  # bind's are state, and saved with it
         """Names of the features; empty before ``bind``."""
         return (*self.requires, *(("source_count",) if len(self.sources_) > 1 else ()))
 
     @property
     def meanings(self) -> dict[str, str]:  # type: ignore[override]  # follows the names
-        """What each feature tells, by name."""
-        told = {"source_count": "how many sources found the item"}
+        """Meaning of each feature, by name."""
+        meanings = {"source_count": "how many sources found the item"}
         for source in self.sources_:
-            told[f"{source}_rank"] = f"1 / rank that {source} gave the item, 0 where it did not find it"
-            told[f"{source}_score"] = f"score that {source} gave the item, scaled to 0..1 within the request"
-        return told
+            meanings[f"{source}_rank"] = f"1 / rank that {source} gave the item, 0 where it did not find it"
+            meanings[f"{source}_score"] = (
+                f"score that {source} gave the item, scaled to 0..1 within the request"
+            )
+        return meanings
 
     def bind(self, schema: Schema) -> SourceScores:
         """Return a copy bound to the sources."""
@@ -184,17 +185,17 @@ class SourceScores(Block):
 
     def _columns(self, context: Context) -> Iterator[AnyArray]:
         candidates = context.candidates
-        found = np.zeros(len(candidates), np.float32)
+        count = np.zeros(len(candidates), np.float32)
         for source in self.sources_:
             rank = candidates.column(f"{source}_rank")
             missing = np.isnan(rank)
-            found += ~missing
+            count += ~missing
             inverse = 1.0 / rank
             inverse[missing] = 0.0
             yield inverse
             yield _scaled(candidates.column(f"{source}_score"), candidates.offsets)
         if len(self.sources_) > 1:
-            yield found
+            yield count
 
 
 class Calendar(Block):

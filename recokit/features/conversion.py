@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from recokit._utils.options import at_least, check_options
 from recokit.data.events.keyed import Keyspace
 from recokit.errors import ConfigurationError
 from recokit.features._block import Context, Duration, IndexBlock, View, durations, ratio, window_label
@@ -52,13 +53,12 @@ class Conversion(IndexBlock):
     def __init__(
         self, to: str, per: str, *, entity: str = "item", window: Duration | None = None, prior: float = 20.0
     ) -> None:
-        if not prior >= 0:
-            raise ConfigurationError(f"found prior={prior}; expected at least 0")
         if to == per:
             raise ConfigurationError(f"found to={to!r} and per={per!r}; expected two event types")
         if entity not in ("item", "user") and not entity.startswith("item."):
             raise ConfigurationError(f"found entity={entity!r}; expected 'item', 'user' or 'item.COLUMN'")
         self.to, self.per, self.entity, self.window, self.prior = to, per, entity, window, prior
+        check_options(self, {"prior": at_least(0)})
         self._width = None if window is None else durations(window)[0]
         self.requires = (entity,) if "." in entity else ()
         suffix = "" if window is None else f"_{window_label(window)}"

@@ -1,19 +1,29 @@
-"""FromStore: features that another process computed, read by id from a store."""
+"""FromStore: features of another process, read by id from a store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from recokit._utils.options import check_options, one_of
+from recokit._utils.params import require_fitted
 from recokit.data import Candidates, Requests, Schema, Vocabulary
-from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.errors import ConfigurationError, did_you_mean
 from recokit.features._block import Block, Context, bound_copy
 from recokit.stores import FeatureRows, FeatureStore
 from recokit.typing import Float32Array, IntArray
 
 __all__ = ["FromStore"]
+
+
+@runtime_checkable
+class _KeepsLastRead(Protocol):
+    """A store that keeps the rows of its last read."""
+
+    @property
+    def last(self) -> FeatureRows | None: ...
 
 
 class FromStore(Block):
@@ -70,17 +80,16 @@ class FromStore(Block):
             raise ConfigurationError(
                 f"found {store!r}; expected a feature store, such as stores.Resident([...])"
             )
-        if entity not in ("item", "user"):
-            raise ConfigurationError(f"found entity={entity!r}; expected 'item' or 'user'")
         self.store, self.entity, self.columns = store, entity, columns
-        wanted = ((columns,) if isinstance(columns, str) else tuple(columns)) or tuple(store.names)
-        for name in wanted:
+        check_options(self, {"entity": one_of("item", "user")})
+        each = ((columns,) if isinstance(columns, str) else tuple(columns)) or tuple(store.names)
+        for name in each:
             if name not in store.names:
                 raise ConfigurationError(
                     f"found no feature {name!r} in the store; {did_you_mean(name, store.names)}"
                 )
-        self._places = np.array([store.names.index(name) for name in wanted], np.int64)
-        self.names = tuple(f"{entity}_{name}" for name in wanted)
+        self._places = np.array([store.names.index(name) for name in each], np.int64)
+        self.names = tuple(f"{entity}_{name}" for name in each)
 
     def bind(self, schema: Schema) -> FromStore:
         """Return a copy bound to the vocabulary of its entity."""
@@ -88,7 +97,7 @@ class FromStore(Block):
 
     def coverage(self) -> dict[str, float]:
         """Return, by feature, which share of the rows of the store's last read had a value; empty before a read."""
-        last: FeatureRows | None = getattr(self.store, "last", None)
+        last = self._last_read()
         if last is None or not len(last):
             return {}
         there = ~np.isnan(last.stored[:, self._places]) & last.present[:, None]
@@ -99,10 +108,13 @@ class FromStore(Block):
 
         Empty before a read, and where no row counted.
         """
-        last: FeatureRows | None = getattr(self.store, "last", None)
+        last = self._last_read()
         if last is None or not last.present.any():
             return {}
         return dict.fromkeys(self.names, float(last.written_at[last.present].min()))
+
+    def _last_read(self) -> FeatureRows | None:
+        return self.store.last if isinstance(self.store, _KeepsLastRead) else None
 
     def featurize(self, candidates: Candidates) -> Float32Array:
         """Return the rows of the store, (N, F) float32, as of each request's own time.
@@ -122,20 +134,17 @@ class FromStore(Block):
 
     def _rows(self, requests: Requests, code: IntArray, row: IntArray) -> Float32Array:
         """Return the features of codes, each asked for by a row of the requests: one read for the distinct ones."""
-        if not hasattr(self, "ids_"):
-            raise NotFittedError(
-                "found FromStore before bind; hint: FromStore(...).bind(data.schema), or use it in a Pipeline"
-            )
-        known = code > 0  # nobody wrote anything about the unknown
+        ids: Vocabulary = require_fitted(self, "ids_", step="bind")
+        known = code > 0  # no store has rows of unknown ids
         distinct, index = np.unique(code[known], return_inverse=True)
         latest = float(requests.now.max(initial=-np.inf))
-        found = self.store.read(self.ids_.decode(distinct), now=latest, timeout=requests.remaining())
-        if found.failed:
+        rows = self.store.read(ids.decode(distinct), now=latest, timeout=requests.remaining())
+        if rows.failed:
             requests.report_degraded(
-                row[known][found.unread[index]],
-                f"{found.failed} of {len(found)} ids unread, defaults stand in: {found.error}",
+                row[known][rows.unread[index]],
+                f"{rows.failed} of {len(rows)} ids unread, defaults stand in: {rows.error}",
             )
         values = np.empty((len(code), len(self.names)), np.float32)
-        values[:] = found.defaults[self._places]
-        values[known] = found.at(index, requests.now[row[known]]).values[:, self._places]
+        values[:] = rows.defaults[self._places]
+        values[known] = rows.at(index, requests.now[row[known]]).values[:, self._places]
         return values

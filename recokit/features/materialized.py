@@ -13,7 +13,7 @@ from recokit.data import Candidates, Dataset, Live, Requests, Schema
 from recokit.errors import ConfigurationError
 from recokit.features._block import Duration, bound_copy, durations
 from recokit.features.table import FeatureTable, table_of
-from recokit.protocols import Role, role_of
+from recokit.protocols import FeatureFreshness, Role, Trainable, bound, role_of, traits_of
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 __all__ = ["Materialized"]
@@ -30,7 +30,7 @@ class _Ready:
 class Materialized(Configured):
     """Features of items as of the start of the hour, or another bucket of time, kept ready for all of them.
 
-    Both in training and while serving, a request sees what was known at the start of its bucket: one definition.
+    In training as while serving, a request sees the features as of the start of its bucket: one definition.
     :meth:`refresh` computes all items' features for a bucket, in a thread of yours; requests in it then cost one
     look-up. Requests in other buckets, and training, compute theirs directly, with the same values.
 
@@ -61,6 +61,10 @@ class Materialized(Configured):
 
     as_of = True
 
+    #: After ``fit`` the fitted clone of the block.
+    block_: Any = None
+    updated_at_: float = np.inf
+
     def __init__(self, block: Any, *, bucket: Duration = "1h", name: str = "materialized") -> None:
         if role_of(block) is not Role.FEATURIZER:
             raise ConfigurationError(f"found {block!r} to materialise; expected a featurizer")
@@ -70,7 +74,7 @@ class Materialized(Configured):
 
     @property
     def _part(self) -> Any:
-        return getattr(self, "block_", self.block)
+        return self.block if self.block_ is None else self.block_
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,13 +83,13 @@ class Materialized(Configured):
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """What the block requires."""
-        return tuple(getattr(self._part, "requires", ()))
+        """Names that the block requires."""
+        return traits_of(self._part).requires
 
     def fit(self, dataset: Dataset) -> Materialized:
         """Fit a clone of the block; nothing is ready yet."""
         self.block_ = clone(self.block)
-        if hasattr(self.block_, "fit"):
+        if isinstance(self.block_, Trainable):
             self.block_.fit(dataset)
         self.n_items_ = dataset.n_items
         self.updated_at_ = dataset.until
@@ -94,17 +98,16 @@ class Materialized(Configured):
 
     def bind(self, schema: Schema) -> Materialized:
         """Return a copy with the block bound; what is made ready for one is ready for the other."""
-        part = self._part.bind(schema) if hasattr(self._part, "bind") else self._part
-        return bound_copy(self, block_=part, n_items_=len(schema.item_ids))
+        return bound_copy(self, block_=bound(self._part, schema), n_items_=len(schema.item_ids))
 
     def table(self) -> FeatureTable:
-        """Return what each feature means."""
+        """Return the meaning of each feature."""
         return table_of(self._part)
 
     def freshness(self) -> dict[str, float]:
         """Return until when the data of each feature is known, in seconds since 1970."""
-        known: dict[str, float] = self._part.freshness() if hasattr(self._part, "freshness") else {}
-        return {name: known.get(name, self.updated_at_) for name in self.names}
+        known = self._part.freshness() if isinstance(self._part, FeatureFreshness) else {}
+        return dict.fromkeys(self.names, self.updated_at_) | dict(known)
 
     def refresh(self, now: float) -> None:
         """Make the features of all items ready for the bucket of a time; runs under way keep what they have."""

@@ -1,4 +1,4 @@
-"""Price: what items cost, against what the user pays."""
+"""Price: the values of an item's events, against those of the user's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Session: what the user is doing right now."""
+"""Session: the user's current run of events."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import counts_to_offsets, multi_arange
+from recokit._utils.params import require_fitted
 from recokit.data import Dataset, Ragged, Requests, Schema
-from recokit.errors import NotFittedError
 from recokit.features._block import Block, Context, Duration, bound_copy, durations, ratio, window_label
 from recokit.typing import Float32Array, IntArray
 
@@ -94,9 +94,8 @@ class Session(Block):
             yield from self._label_columns(context, session)
 
     def _label_columns(self, context: Context, session: Ragged) -> Iterator[Float32Array]:
-        if not hasattr(self, "labels_"):
-            raise NotFittedError("found Session before bind; hint: Session('category').bind(data.schema)")
-        candidates, labels = context.candidates, self.labels_
+        labels: IntArray = require_fitted(self, "labels_", step="bind")
+        candidates = context.candidates
         wanted, width = labels[candidates.item], int(labels.max(initial=0)) + 1
         label = labels[session.values]
         present, n = np.unique(session.rows[label > 0] * width + label[label > 0], return_counts=True)

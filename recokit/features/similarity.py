@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recokit._kernels.segments import offsets_to_rows
-from recokit.data import Ragged
+from recokit._utils.options import check_options, whole
 from recokit.errors import ConfigurationError
 from recokit.features._block import Block, Context
 from recokit.typing import Float32Array
@@ -16,7 +15,7 @@ __all__ = ["Similarity"]
 
 
 class Similarity(Block):
-    """Cosine of the item's embedding with what the user had before.
+    """Cosine of the item's embedding with the items that the user had before.
 
     Features, for the default name: ``vector_to_history`` (with the mean of the normalised embeddings of the last items)
     and ``vector_to_last`` (with the last item's). 0 for items without an embedding, NaN without a history.
@@ -37,7 +36,7 @@ class Similarity(Block):
 
     Examples
     --------
-    >>> from recokit.data import Candidates, Requests
+    >>> from recokit.data import Candidates, Ragged, Requests
     >>> history = Ragged.from_lists([[1, 2]])
     >>> requests = Requests.build([1], ragged={"history": history})
     >>> block = Similarity(np.array([[0, 0], [1, 0], [0, 2], [3, 0]], np.float32))
@@ -54,9 +53,8 @@ class Similarity(Block):
             raise ConfigurationError(
                 f"found vectors of shape {vectors.shape}; expected finite ones by item code, (n_items + 1, d)"
             )
-        if max_history < 1:
-            raise ConfigurationError(f"found max_history={max_history}; expected at least 1")
         self.vectors, self.name, self.max_history = vectors, name, max_history
+        check_options(self, {"max_history": whole(1)})
         norm = np.linalg.norm(vectors, axis=1, keepdims=True)
         self._unit = (vectors / np.where(norm > 0, norm, 1.0)).astype(np.float32)
         self.meanings = {
@@ -68,7 +66,7 @@ class Similarity(Block):
     def _columns(self, context: Context) -> Iterator[Float32Array]:
         candidates = context.candidates
         history = candidates.requests.lists("history")
-        recent = _recent(history, self.max_history)
+        recent = history.last(self.max_history)
         mean = np.zeros((len(history), self._unit.shape[1]), np.float32)
         np.add.at(mean, recent.rows, self._unit[recent.values])
         norm = np.linalg.norm(mean, axis=1, keepdims=True)
@@ -81,10 +79,3 @@ class Similarity(Block):
             cosine = np.einsum("nd,nd->n", profile[candidates.row], self._unit[candidates.item])
             cosine[empty] = np.nan
             yield cosine
-
-
-def _recent(history: Ragged, most: int) -> Ragged:
-    rows = offsets_to_rows(history.offsets)
-    kept = history.offsets[rows + 1] - np.arange(len(rows)) <= most
-    counts = np.minimum(history.counts, most)
-    return Ragged(np.concatenate([[0], np.cumsum(counts)]), history.values[kept])

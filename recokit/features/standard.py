@@ -1,4 +1,4 @@
-"""Standard: a good set of features for whatever the data has."""
+"""Standard: a good set of features, chosen from the data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from recokit._moved import renamed
-from recokit._utils.params import Configured, clone
+from recokit._utils.options import check_options, names
+from recokit._utils.params import Configured, clone, is_fitted, require_fitted
 from recokit.data import Candidates, Dataset, LiveEvents, Requests, Schema, Table, UserHistory, seconds
-from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.errors import ConfigurationError, did_you_mean
 from recokit.features._block import bound_copy
 from recokit.features.activity import ItemActivity, UserActivity
 from recokit.features.affinity import ItemCategory, UserCategory, UserItem
@@ -31,7 +32,7 @@ _WINDOWS_TAKEN = 3
 #: Columns whose labels users have an affinity to, if the data has them.
 _AFFINITIES = ("category", "seller", "brand", "product_type")
 _SAMPLE = 2_000
-#: Two features of a larger correlation tell the same.
+#: The earlier one of two features with a larger correlation is enough.
 _ALIKE = 0.98
 
 
@@ -43,9 +44,9 @@ class Standard(Configured):
     the session, the calendar, sources. Features that are constant on a sample of the data are left out, and so are
     those that go with an earlier one (a correlation above .98) and those that grow with the length of the log, such as
     ``user_tenure_days``: a ranker that learned from older windows would meet values that it never saw. ``names`` is
-    empty before ``fit``; features of sources come with ``bind``. ``table()`` tells what each feature means.
+    empty before ``fit``; features of sources come with ``bind``. ``table()`` has the meaning of each feature.
 
-    Flags (numeric columns with one or two distinct values) are left out: they tell today's state, which a training row
+    Flags (numeric columns with one or two distinct values) are left out: they hold today's state, which a training row
     must not see. Add :class:`Item` for those that never change.
 
     Parameters
@@ -58,24 +59,22 @@ class Standard(Configured):
 
     as_of = True
 
+    names_: tuple[str, ...] = ()
+
     @renamed(tail="live_events")
     def __init__(self, *, exclude: Sequence[str] = (), live_events: LiveEvents | None = None) -> None:
-        if isinstance(exclude, str):
-            raise ConfigurationError(
-                f"found exclude={exclude!r}; expected several names, such as ({exclude!r},)"
-            )
         self.exclude, self.live_events = exclude, live_events
+        check_options(self, {"exclude": names})
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the features; empty before ``fit``."""
-        names: tuple[str, ...] = getattr(self, "names_", ())
-        return names
+        return self.names_
 
     @property
     def requires(self) -> tuple[str, ...]:
         """The history, item columns that the features use, and once bound the sources' columns."""
-        return self.assemble_.requires if hasattr(self, "assemble_") else ("history",)
+        return self.assemble_.requires if is_fitted(self, "assemble_") else ("history",)
 
     def fit(self, dataset: Dataset) -> Standard:
         """Choose features, and index the dataset's events."""
@@ -118,7 +117,7 @@ class Standard(Configured):
         return tuple(name for name in assemble.names if name not in left_out)
 
     def table(self) -> FeatureTable:
-        """Return what each feature means."""
+        """Return the meaning of each feature."""
         kept = {*self.names}
         return FeatureTable([feature for feature in self._assembled().table() if feature.name in kept])
 
@@ -135,46 +134,43 @@ class Standard(Configured):
         NotFittedError
             If ``fit`` and ``bind`` were not called.
         """
-        if not hasattr(self, "places_"):
-            raise NotFittedError(
-                "found Standard before fit and bind; hint: Standard().fit(data).bind(data.schema)"
-            )
-        return self._assembled()._selected(candidates, self.places_, len(self.names))
+        places = require_fitted(self, "places_", "Standard().fit(data).bind(data.schema)", step="bind")
+        return self._assembled()._selected(candidates, places, len(self.names))
 
     def _assembled(self) -> Assemble:
-        if not hasattr(self, "assemble_"):
-            raise NotFittedError("found Standard before fit; hint: call fit(dataset) or Pipeline.fit")
-        return self.assemble_
+        assemble: Assemble = require_fitted(self, "assemble_")
+        return assemble
 
 
 def _blocks(dataset: Dataset) -> list[Any]:
     windows = _windows(dataset)
     half_life = windows[len(windows) // 2]
+    columns = [column for column in _AFFINITIES if column in dataset.items.categorical]
+    category = "category" if "category" in columns else None
     blocks: list[Any] = [
         ItemActivity(windows=windows, half_life=half_life),
         UserActivity(windows=windows[:-1] or windows, half_life=half_life),
-        # Habits show in decays slower than those that tell a trend.
+        # Habits show in decays slower than those that show a trend.
         UserItem(windows=windows, half_life=tuple(dict.fromkeys((half_life, windows[-1])))),
+        *(UserCategory(column, half_life=half_life) for column in columns),
     ]
-    columns = [column for column in _AFFINITIES if column in dataset.items.categorical]
-    blocks += [UserCategory(column, half_life=half_life) for column in columns]
-    if "category" in columns:
-        blocks.append(ItemCategory("category", window=half_life))
+    if category is not None:
+        blocks.append(ItemCategory(category, window=half_life))
     names = dataset.interactions.event_names
+    entities = ["item", "user", *(f"item.{column}" for column in columns if column == "seller")]
     for weak, strong in itertools.pairwise(names):
-        entities = ["item", "user", *(f"item.{column}" for column in columns if column == "seller")]
         blocks += [Conversion(strong, weak, entity=entity) for entity in entities]
     if len(names) > 1:
         # The strongest event is the one that recommendations are for.
         blocks.append(ItemActivity(windows=windows[1:], half_life=half_life, event=names[-1]))
         blocks.append(UserItem(windows=(), half_life=half_life, event=names[-1]))
     if not np.isnan(dataset.interactions.value).all():
-        blocks.append(Price(category="category" if "category" in columns else None))
+        blocks.append(Price(category=category))
     for block, table in ((Item, dataset.items), (User, dataset.users)):
         measured = _measured(table)
         if measured:
             blocks.append(block(measured))
-    return [*blocks, Session("category" if "category" in columns else None), Calendar(), SourceScores()]
+    return [*blocks, Session(category), Calendar(), SourceScores()]
 
 
 def _windows(dataset: Dataset) -> tuple[str, ...]:
@@ -197,22 +193,20 @@ def _measured(table: Table) -> tuple[str, ...]:
 def _left_out(bound: Assemble, dataset: Dataset) -> dict[str, str]:
     """Return the features that a sample shows to be of no use, and why."""
     values = bound.featurize(_sample(dataset)).astype(np.float64)
-    left_out: dict[str, str] = {}
-    kept: list[int] = []
     missing = np.isnan(values)
     centred = np.where(missing, 0.0, values - np.nanmean(np.where(missing.all(axis=0), 0.0, values), axis=0))
     norm = np.linalg.norm(centred, axis=0)
     cumulative = {name for block in bound.blocks for name in block.cumulative}
+    left_out: dict[str, str] = {}
+    kept: list[int] = []
     for place, name in enumerate(bound.names):
-        if name in cumulative:
-            left_out[name] = "grows with the length of the log"
-            continue
-        if len(np.unique(values[:, place])) < 2:
-            left_out[name] = "constant"
-            continue
         same = [other for other in kept if (missing[:, other] == missing[:, place]).all()]
         alike = np.abs(centred[:, same].T @ centred[:, place]) > _ALIKE * norm[same] * norm[place]
-        if alike.any():
+        if name in cumulative:
+            left_out[name] = "grows with the length of the log"
+        elif len(np.unique(values[:, place])) < 2:
+            left_out[name] = "constant"
+        elif alike.any():
             left_out[name] = f"goes with {bound.names[same[int(np.argmax(alike))]]}"
         else:
             kept.append(place)

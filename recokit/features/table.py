@@ -1,14 +1,14 @@
-"""FeatureTable: what each feature means, to read."""
+"""FeatureTable: the features of a block, with their meanings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from recokit._utils.report import Content, Report, Table
 
-__all__ = ["Feature", "FeatureTable", "table_of"]
+__all__ = ["Described", "Feature", "FeatureTable", "table_of"]
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Feature:
     ----------
     name : str
     family : str
-        What kind of feature it is, such as ``"item activity"``.
+        Kind of the feature, such as ``"item activity"``.
     meaning : str
-        What it tells, in a sentence.
+        Its meaning, in a sentence.
     """
 
     name: str
@@ -71,10 +71,16 @@ class FeatureTable(Report, Sequence[Feature]):
         return Content(f"{len(self)} features", [Table(("name", "family", "meaning"), rows)])
 
 
+@runtime_checkable
+class Described(Protocol):
+    """A featurizer that has a table of its features."""
+
+    def table(self) -> FeatureTable: ...
+
+
 def table_of(block: Any) -> FeatureTable:
-    """Return the table of any featurizer; one that has none tells its class and the first line of its docstring."""
-    if hasattr(block, "table"):
-        table: FeatureTable = block.table()
-        return table
+    """Return the table of any featurizer; one without has its class and the first line of its docstring."""
+    if isinstance(block, Described):
+        return block.table()
     meaning = (type(block).__doc__ or "").strip().partition("\n")[0]
     return FeatureTable([Feature(name, type(block).__name__, meaning) for name in block.names])
