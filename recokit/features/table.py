@@ -75,7 +75,9 @@ class FeatureTable(Report, Sequence[Feature]):
 class Described(Protocol):
     """A featurizer that has a table of its features."""
 
-    def table(self) -> FeatureTable: ...
+    def table(self) -> FeatureTable:
+        """Return the meaning of each feature."""
+        ...
 
 
 def table_of(block: Any) -> FeatureTable:

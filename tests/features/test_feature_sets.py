@@ -98,7 +98,7 @@ def test_assemble_leaves_its_blocks_alone_and_shares_one_index():
     assert not hasattr(blocks[0], "index_")
     assert fitted.blocks_[0].index_ is fitted.blocks_[1].index_
     assert clone(fitted).names == fitted.names
-    assert not hasattr(clone(fitted), "blocks_")
+    assert clone(fitted).blocks_ is None
 
 
 def test_freshness_is_told_for_each_feature():
