@@ -104,7 +104,8 @@ class ExplorationSlot(Around):
             )
         if budget is not None and not isinstance(budget, Budget):
             raise ConfigurationError(f"found budget={budget!r}; expected a Budget")
-        self.policy, self.objective, self.places = policy, checked_objective(objective), places
+        self.policy: Any = policy
+        self.objective, self.places = checked_objective(objective), places
         self.rate, self.eligible, self.budget, self.pool = rate, eligible, budget, pool
         check_options(self, {"rate": between(0, 1, open_low=True), **POOL})
 
