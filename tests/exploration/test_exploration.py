@@ -32,7 +32,7 @@ NOTHING = Statistics.empty(10)
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: EpsilonGreedy(epsilon=1.1), "epsilon=1.1; expected 0 to 1"),
+        (lambda: EpsilonGreedy(epsilon=1.1), "epsilon=1.1; expected a number of at least 0 and at most 1"),
         (lambda: EpsilonGreedy(epsilon=float("nan")), "epsilon=nan"),
         (lambda: EpsilonGreedy(pool=0), "pool=0"),
         (lambda: EpsilonGreedy(Softmax()), "expected one that does not draw itself"),
@@ -50,8 +50,8 @@ NOTHING = Statistics.empty(10)
         (lambda: ExplorationSlot(Softmax(), eligible="is_new"), "expected 'item.' and a column"),
         (lambda: ExplorationSlot(Softmax(), budget=5), "expected a Budget"),  # type: ignore[arg-type]
         (lambda: Budget(-1), "places=-1"),
-        (lambda: Budget(1, per=0), "per: found duration 0"),
-        (lambda: Budget(1, per="soon"), "per: "),
+        (lambda: Budget(1, per=0), "per=0; expected a duration"),
+        (lambda: Budget(1, per="soon"), "per=.soon."),
     ],
 )
 def test_options_that_make_no_sense_are_refused(build: Any, message: str) -> None:
