@@ -264,5 +264,5 @@ class TestFrequencyCap:
     def test_options_out_of_range_are_refused(self, options: Any) -> None:
         with pytest.raises(ConfigurationError):
             rules.FrequencyCap(**options)
-        with pytest.raises(NotFittedError, match="FrequencyCap before bind"):
+        with pytest.raises(NotFittedError, match="FrequencyCap before fit"):
             self.keep(rules.FrequencyCap(), 1.0)
