@@ -152,3 +152,46 @@ def test_extended_adds_the_trees_of_another() -> None:
         both.leaf_values(rows), Forest.compile([*first, *second], 3, 0.0).leaf_values(rows)
     )
     assert both.baseline == 1.5 and both.n_trees == 3
+
+
+def test_staged_log_loss_is_that_of_the_trees_so_far() -> None:
+    rng = np.random.default_rng(5)
+    forest = [random_tree(rng, 8) for _ in range(3)]
+    rows, positive, weight = random_rows(rng, 1_500), rng.random(1_500) < 0.4, rng.random(1_500)
+    loss = Forest.compile(forest, 3, -0.7).staged_log_loss(rows, positive, weight)
+    raw = np.full(1_500, -0.7)
+    for stage, tree in enumerate(forest):
+        raw += [walk(tree, row) for row in rows]
+        chance = 1 / (1 + np.exp(-np.where(positive, raw, -raw)))
+        assert loss[stage] == pytest.approx(np.average(-np.log(chance), weights=weight))
+
+
+def test_trees_come_out_as_they_went_in() -> None:
+    rng = np.random.default_rng(6)
+    forest = [random_tree(rng, n) for n in (1, 7, 3)]
+    for tree, again in zip(forest, Forest.compile(forest, 3, 0.0).trees(), strict=True):
+        assert again.left.tolist() == tree.left.tolist() and again.right.tolist() == tree.right.tolist()
+        assert again.value.tolist() == tree.value.tolist() and again.cover.tolist() == tree.cover.tolist()
+
+
+def test_boxes_hold_the_rows_that_their_leaves_get() -> None:
+    rng = np.random.default_rng(7)
+    tree, rows = random_tree(rng, 20), random_rows(rng, 200)
+    forest = Forest.compile([tree], 3, 0.0)
+    for row in rows:
+        values = [
+            float(boxes.value[leaf])
+            for boxes in forest.boxes
+            for leaf in range(len(boxes.value))
+            if all(
+                missing if np.isnan(row[f]) else (np.isnan(above) or row[f] > above) and row[f] <= at_most
+                for f, above, at_most, missing in zip(
+                    boxes.feature[:, leaf],
+                    boxes.above[:, leaf],
+                    boxes.at_most[:, leaf],
+                    boxes.missing[:, leaf],
+                    strict=True,
+                )
+            )
+        ]
+        assert values == [walk(tree, row)]

@@ -240,3 +240,112 @@ def test_a_model_has_no_propensities_before_fit():
     shown, _ = simulated(2_000, [1.0, 0.5], n_items=3)
     model = PositionModel().fit(shown)
     np.testing.assert_array_equal(model.propensity(shown.position), model.bias_.at(shown.position))
+
+
+# -- edges -------------------------------------------------------------------------------------------
+
+
+def repeated(counts):
+    """Return impressions of (item, position): (shown, clicks)."""
+    rows = [
+        (item, position, int(turn < clicked))
+        for (item, position), (shown, clicked) in counts.items()
+        for turn in range(shown)
+    ]
+    item, position, clicked = map(np.array, zip(*rows, strict=True))
+    return clicks(np.arange(len(rows)) % 3 + 1, item, position, clicked)
+
+
+def test_a_group_shown_just_often_enough_counts():
+    enough = repeated({(1, 1): (10, 4), (1, 2): (10, 2), (2, 1): (10, 9), (2, 2): (9, 9)})
+    bias = PositionModel().fit(enough).bias_
+    assert bias.examination == pytest.approx([1.0, 0.5]) and bias.n_unused == 19
+    assert bias.shown.tolist() == [10, 10] and bias.clicks.tolist() == [4, 2]
+
+
+def test_iterations_end_at_the_tolerance_or_the_limit():
+    shown, _ = simulated(4_000, [1.0, 0.6, 0.3], n_items=5)
+    exact, loose = PositionModel(tolerance=1e-9).fit(shown), PositionModel(tolerance=1e-3).fit(shown)
+    assert 1 < loose.n_iterations_ < exact.n_iterations_ < 2000
+    short = PositionModel(max_iterations=3, tolerance=1e-9).fit(shown)
+    assert short.n_iterations_ == 3
+    assert PositionModel().fit(shown).bias_.examination == pytest.approx(exact.bias_.examination, abs=1e-4)
+
+
+def test_bins_hold_equally_many_scores():
+    shown, _ = simulated(3_000, [1.0, 0.5], n_items=5)
+    score = np.arange(3_000.0)
+    model = PositionModel(by="score", n_bins=10, min_shown=300)
+    assert model.fit(shown, score=score).bias_.n_unused == 0
+    with pytest.raises(DataError, match="found no score shown 301 times"):
+        PositionModel(by="score", n_bins=10, min_shown=301).fit(shown, score=score)
+
+
+def test_pairs_and_items_are_different_groups():
+    item = clicks([1, 1, 2, 2], [5, 5, 5, 5], [1, 2, 1, 2], [1, 0, 1, 1])
+    assert PositionModel(min_shown=4).fit(item).bias_.examination == pytest.approx([1.0, 0.5])
+    with pytest.raises(DataError, match="found no pair shown 3 times"):
+        PositionModel(by="pair", min_shown=3).fit(item)
+    assert PositionModel(by="pair", min_shown=2).fit(item).bias_.n_unused == 0
+
+
+def test_harvest_weighs_each_thing_alike_however_often_it_was_shown():
+    shown = repeated({(1, 1): (100, 50), (1, 2): (10, 1), (2, 1): (10, 5), (2, 2): (100, 30), (3, 2): (7, 7)})
+    bias = intervention_harvest(shown, by="item")
+    # Rates .5 and .5 in the first place, .1 and .3 in the second: things count once each.
+    assert bias.examination == pytest.approx([1.0, 0.4], rel=1e-3) and bias.n_unused == 7
+    assert bias.shown.tolist() == [110, 117] and bias.clicks.tolist() == [55, 38]
+
+
+def test_a_pivot_leaves_out_pairs_without_the_first_place():
+    counts = {
+        (1, 1): (20, 10),
+        (1, 2): (20, 5),
+        (2, 2): (20, 10),
+        (2, 3): (20, 10),
+        (3, 1): (20, 10),
+        (3, 3): (20, 2),
+    }
+    pivot, pairs = (
+        intervention_harvest(repeated(counts), by="item", method=m) for m in ("pivot_one", "all_pairs")
+    )
+    assert pivot.examination == pytest.approx([1.0, 0.5, 0.2], rel=1e-3)
+    assert pairs.examination[2] > pivot.examination[2]
+
+
+def test_swaps_count_only_the_experiment():
+    position = np.array([1, 2, 1, 2, 2, 0, 1])
+    partner = np.array([2, 1, 2, 1, 0, 1, 0])
+    bias = propensity_from_swaps(position, np.array([1, 0, 1, 1, 1, 0, 0]), partner)
+    assert bias.examination == pytest.approx([1.0, 0.5]) and bias.n_unused == 3
+    assert bias.shown.tolist() == [2, 2] and bias.clicks.tolist() == [2, 1]
+
+
+def test_errors_and_table_of_a_bias():
+    bias = PositionBias(np.array([1.0, 0.5]), np.array([40.0, 50.0]), np.array([20.0, 10.0]), 3)
+    assert bias.error == pytest.approx([0.0, np.sqrt(1 / 10 + 1 / 20)])
+    assert bias.table()[1] == {
+        "position": 2,
+        "examination": 0.5,
+        "error": pytest.approx(0.5 * np.sqrt(0.15)),
+        "shown": 50.0,
+        "clicks": 10.0,
+    }
+    assert len(bias) == 2 and np.isnan(bias.at(np.array([0]))[0]) and bias.at(np.array([2])).tolist() == [0.5]
+    for place in (-1, 3):
+        with pytest.raises(DataError, match=f"found place {place}; expected 0 to 2"):
+            bias.at(np.array([1, place]))
+    assert repr(PositionBias.known([2.0, 1.0])) == "PositionBias([1.000, 0.500])"
+    assert repr(PositionBias.known(np.ones(11))).endswith("1.000, ...])")
+    assert "..." not in repr(PositionBias.known(np.ones(10)))
+    with pytest.raises(DataError, match="found no places"):
+        PositionBias.known([])
+    with pytest.raises(DataError, match=r"found 0\.0 at place 2"):
+        PositionBias.known([1.0, 0.0])
+
+
+def test_the_place_that_is_not_tied_is_named():
+    with pytest.raises(DataError, match="ties place 3 to the first"):
+        PositionModel(min_shown=1).fit(clicks([1] * 3, [1, 1, 2], [1, 2, 3], [1, 1, 1]))
+    with pytest.raises(DataError, match="found no click on place 2"):
+        PositionModel(min_shown=1).fit(clicks([1] * 3, [1, 1, 1], [1, 2, 3], [1, 0, 1]))

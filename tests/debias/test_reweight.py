@@ -163,3 +163,38 @@ def test_only_rows_that_are_weighed_need_a_propensity():
     data = rows([1, 0], position=[1, 0], chance=[0.5, np.nan])
     np.testing.assert_allclose(inverse_propensity(data, "chance", normalize=False).data.weight, [4, 2])
     np.testing.assert_allclose(inverse_propensity(data, BIAS).data.weight, [2, 2])
+
+
+def test_the_limit_is_20_unless_told_and_a_weight_at_it_is_not_cut():
+    data = rows([1, 1, 1], chance=[1.0, 0.05, 0.04])
+    result = inverse_propensity(data, "chance", normalize=False)
+    np.testing.assert_allclose(result.data.weight, [2, 40, 40])
+    assert result.report.clipped == pytest.approx(1 / 3)
+    assert result.report.clipped_mass == pytest.approx(5 / 46)
+    robust = doubly_robust(data, "chance", np.zeros(3))
+    np.testing.assert_allclose(robust.data.label, [1, 20, 20])
+    assert robust.report.clipped == pytest.approx(1 / 3)
+    assert inverse_propensity(data, "chance", max_weight=1, normalize=False).report.largest == 1.0
+
+
+def test_the_report_of_weights():
+    report = inverse_propensity(rows([1, 1, 0], chance=[0.5, 0.25, 0.125]), "chance").report
+    # Weights of 2 and 4 over their mean of 3.
+    assert (report.rows, report.weighted, report.corrects) == (3, 2, "clicks")
+    assert report.largest == pytest.approx(4 / 3) and report.smallest == 0.25
+    assert report.effective == pytest.approx(36 / 20) and report.effective_share == pytest.approx(0.9)
+    nothing = inverse_propensity(rows([0, 0], chance=[0.5, 0.25]), "chance")
+    assert (nothing.report.weighted, nothing.report.clipped, nothing.report.effective_share) == (0, 0.0, 0.0)
+    assert nothing.data.weight.tolist() == [2.0, 2.0] and nothing.report.smallest == 1.0
+
+
+def test_doubly_robust_targets_by_hand():
+    data = rows([1.0, 0.0, 1.0], chance=[0.5, 0.25, 1.0], guess=[0.4, 0.2, 0.6], known=[True, True, False])
+    clicks = doubly_robust(data, "chance", "guess")
+    # guess + weight * (label - chance * guess), shifted by what the lowest is below 0.
+    np.testing.assert_allclose(clicks.data.label, [0.4 + 2 * (1 - 0.2), 0.2 - 4 * 0.05, 1.0], atol=1e-6)
+    assert clicks.report.offset == pytest.approx(0.0, abs=1e-12)
+    of_rows = doubly_robust(data, "chance", "guess", corrects="rows", observed="known")
+    np.testing.assert_allclose(of_rows.data.label, np.array([1.6, -0.6, 0.6]) + 0.6, atol=1e-6)
+    assert of_rows.report.offset == pytest.approx(0.6) and of_rows.report.weighted == 2
+    assert of_rows.data.weight.tolist() == data.weight.tolist()
