@@ -75,3 +75,46 @@ def test_the_smallest_segment_is_an_option_and_its_old_name_warns() -> None:
     assert found is not None and found.name == "country=NL"
     with pytest.warns(DeprecationWarning, match="least= is called min_users= now"):
         assert find_segment(values, labels, least=4) == found  # type: ignore[call-arg]
+
+
+def test_a_segment_is_a_cell_of_at_most_three_dimensions_and_of_the_largest_labels() -> None:
+    value = [1.0] * 10 + [0.0] * 30
+    four = {
+        name: ["x"] * 10 + [("x", "y")[(i >> bit) & 1] for i in range(30)] for bit, name in enumerate("abcd")
+    }
+    found = find_segment(value, four)
+    assert found is not None and len(found.where) == 3
+    deep, shallow = find_segment(value, four, depth=4), find_segment(value, four, depth=1)
+    assert deep is not None and len(deep.where) == 4 and shallow is not None and len(shallow.where) == 1
+    labels = [f"label-{i}" for i in range(60) for _ in range(6)]
+    last = find_segment([float(label == "label-59") for label in labels], {"a": labels})
+    assert last is None  # the fifty largest, of equal ones the first by name
+    labels += ["label-59"]
+    found = find_segment([float(label == "label-59") for label in labels], {"a": labels})
+    assert found is not None and found.looked_at == 50
+
+
+def test_the_p_value_is_exact_for_shares_and_corrected_for_the_cells() -> None:
+    value = [1.0] * 8 + [0.0] * 2 + [1.0] * 2 + [0.0] * 18
+    found = find_segment(value, {"c": ["a"] * 10 + ["b"] * 10 + ["d"] * 10})
+    assert found is not None and found.looked_at == 3 and found.n == 10
+    assert (found.inside, found.elsewhere) == (0.8, 0.1)
+    from math import comb
+
+    chance = sum(comb(10, hits) * comb(20, 10 - hits) for hits in range(8, 11)) / comb(30, 10)
+    assert found.p_value == pytest.approx(3 * chance)
+    assert find_segment(value, {"c": ["a"] * 10 + ["b"] * 10 + ["d"] * 10}, alpha=2.9 * chance) is None
+    graded = find_segment(2 * np.array(value), {"c": ["a"] * 10 + ["b"] * 20})
+    spread = np.std(value) * np.sqrt(20 / 29 / 10)
+    from scipy.stats import norm
+
+    assert graded is not None and graded.p_value == pytest.approx(2 * norm.sf((0.8 - 1 / 3) / spread))
+
+
+def test_a_further_dimension_explains_a_twentieth_more() -> None:
+    half, rare = ["x"] * 40 + ["y"] * 40, ["u"] * 39 + ["v"] * 41
+    whole = find_segment([1.0] * 39 + [0.0] * 41, {"half": half, "other": ["m", "n"] * 40, "rare": rare})
+    assert whole is not None and dict(whole.where) == {"rare": "u"}
+    half, rare = ["x"] * 80 + ["y"] * 80, ["u"] * 79 + ["v"] + ["u"] * 80
+    near = find_segment([1.0] * 79 + [0.0] * 81, {"half": half, "rare": rare})
+    assert near is not None and dict(near.where) == {"half": "x"}
