@@ -130,11 +130,12 @@ def _paired_mean(a: Evaluation, b: Evaluation, metric: str, segment: str) -> tup
         )
     other = b.values_for(metric, a.users)
     rows = a.of_segment(segment)
-    both = rows & ~np.isnan(mine) & ~np.isnan(other)
-    n_unpaired = _n_known(mine[rows]) - int(np.count_nonzero(both))
+    differences = mine[rows] - other[rows]
+    n_paired = _n_known(differences)
+    n_unpaired = _n_known(mine[rows]) + _n_known(other[rows]) - 2 * n_paired
     if segment == ALL:
         n_unpaired += _n_known(theirs) - _n_known(other)
-    return Mean.of(mine[both] - other[both]), n_unpaired
+    return Mean.of(differences), n_unpaired
 
 
 def _n_known(values: AnyArray) -> int:
