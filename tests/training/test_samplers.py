@@ -441,3 +441,75 @@ class TestAudit:
         none = np.zeros(0, np.int64)
         with pytest.raises(DataError, match="no negative"):
             audit((none, none), train, test)
+
+
+class TestVerdict:
+    def figures(self, **changed: Any) -> SamplerAudit:
+        usual = {
+            "sampler": "X()", "n_users": 10, "n_drawn": 1_000, "n_empty": 0, "known_positives": 0.0,
+            "false_negatives": 0.02, "chance": 0.01, "held_out_hits": 20, "expected_hits": 20.0, "popularity": 1.0,
+            "popularity_of_positives": 1.5, "kl_from_uniform": 0.0, "kl_from_positives": 0.2, "coverage": 1.0,
+        }  # fmt: skip
+        return SamplerAudit(**(usual | changed))
+
+    @pytest.mark.parametrize(
+        ("hits", "expected", "leak"),
+        [
+            (2, 10.0, False),
+            (1, 10.0, True),
+            (0, 9.9, None),
+            (0, 10.0, True),
+            (4, 20.0, False),
+            (3, 20.0, True),
+        ],
+    )
+    def test_a_leak_is_a_fifth_of_the_expected_hits(self, hits, expected, leak):
+        assert self.figures(held_out_hits=hits, expected_hits=expected).leak is leak
+
+    def test_known_positives_are_never_well(self):
+        assert self.figures().ok and not self.figures(known_positives=0.001).ok
+        assert not self.figures(held_out_hits=0).ok
+
+    def test_findings(self):
+        assert self.figures().findings == ("false negatives: 2.000%, 2.0 times those of uniform negatives",)
+        assert self.figures(chance=0.0).findings == ()
+        (empty,) = self.figures(chance=0.0, n_empty=250).findings
+        assert empty == "250 of 1,250 draws gave nothing"
+
+
+def test_a_hundred_draws_for_each_user_by_default():
+    train, test = TestAudit().parts()
+    sizes: list[int] = []
+
+    class Counting(UniformNegatives):
+        def sample(self, user, n, *, seed=0, key=None):
+            sizes.append(n)
+            return super().sample(user, n, seed=seed, key=key)
+
+    audit(Counting().fit(train), train, test)
+    assert set(sizes) == {100}
+
+
+def test_expected_hits_by_hand():
+    # Item 3 is held out for user 1 and drawn by the others: half of the draws of user 2.
+    frame = {"user": [1, 2, 2, 1], "item": [1, 2, 4, 3], "timestamp": [1.0, 2.0, 3.0, 9.0]}
+    train, test = Dataset.from_frame(frame).split_at(5.0)
+    code = {item: int(train.item_ids.encode([item])[0]) for item in (1, 2, 3, 4)}
+    one = int(train.user_ids.encode([1])[0])
+    drawn = np.array([code[2]] * 4 + [code[3]] * 2)
+    figures = audit((np.full(6, one), drawn), train, test)
+    assert (figures.n_users, figures.n_drawn, figures.held_out_hits) == (1, 6, 2)
+    assert figures.false_negatives == pytest.approx(1 / 3) and figures.chance == pytest.approx(1 / 3)
+    assert figures.expected_hits == 0.0 and figures.leak is None and figures.coverage == 0.5
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_hard_negatives_come_from_the_depth_after_the_skipped(depth):
+    data = make_data()
+    order = FromFunction(lambda requests, limit: np.tile(np.arange(1, limit + 1), (len(requests), 1)))
+    sampler = HardNegatives(order, depth=depth, skip=2).fit(data)
+    user = np.array([3])
+    taken = set(Positives.of(data).item[slice(*Positives.of(data).offsets[3:5])].tolist())
+    left = [item for item in range(1, 61) if item not in taken]
+    assert sampler.lists(user).values.tolist() == left[2 : 2 + depth]
+    assert HardNegatives(order).depth == 100 and HardNegatives(order).skip == 0

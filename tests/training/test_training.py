@@ -529,3 +529,71 @@ class TestReport:
         html = report._repr_html_()
         assert "&lt;b&gt;" in html and "&lt;i&gt;" in html and "<i>" not in html
         assert "50.0%" in html
+
+    def test_a_feature_moved_above_the_usual_reading(self):
+        report = TrainingReport(self.report().windows, (), ("a", "b"), {"a": 0.25, "b": 0.26, "c": 0.9})
+        assert list(report.shifted) == ["c", "b"]
+
+    def test_nothing_trained_divides_by_nothing(self):
+        empty = TrainingReport((WindowReport(0.0, 0.0, DAY, "both"),))
+        assert (empty.ceiling, empty.label_rate, empty.rows, empty.negatives) == (0.0, 0.0, 0, {})
+        assert "negatives   none" in str(empty) and "(both)" in str(empty)
+        assert "negatives kept: none" in empty._repr_html_()
+
+    def test_counts_of_chunks_add_up(self):
+        window = WindowReport(0.0, 0.0, DAY, "train")
+        window = window.plus({"hard": 2}, rows=5, positives=1).plus({"hard": 3, "all": 4}, rows=7, missed=3)
+        assert (window.rows, window.positives, window.missed) == (12, 1, 3)
+        assert window.negatives == {"hard": 5, "all": 4} and window.ceiling == 0.25
+
+    def test_leaks_are_shown(self):
+        report = self.report().with_leaks({"a": "a knows <all>"})
+        assert "LEAK        a knows <all>" in str(report) and "a knows &lt;all&gt;" in report._repr_html_()
+
+
+class TestPlan:
+    """Windows by hand: a log of one event a day, from day 0 to day 99."""
+
+    def data(self) -> Dataset:
+        days = np.arange(100.0)
+        return Dataset.from_frame({"user_id": days, "item_id": days, "timestamp": days * DAY}).before(
+            100 * DAY
+        )
+
+    @pytest.mark.parametrize(
+        ("length", "gap", "n"),
+        [(1, 0, 4), (12.5, 0, 4), (13, 0, 3), (25, 0, 2), (26, 0, 1), (60, 0, 1), (12, 3, 3)],
+    )
+    def test_as_many_windows_as_leave_the_older_half(self, length, gap, n):
+        assert len(plan_windows(self.data(), length * DAY, gap=gap * DAY)) == n
+
+    def test_cut_start_and_end(self):
+        older, newer = plan_windows(self.data(), "10D", 2, "1D")
+        assert (older.cut, older.start, older.end) == (79 * DAY, 80 * DAY, 90 * DAY)
+        assert (newer.cut, newer.start, newer.end) == (89 * DAY, 90 * DAY, 100 * DAY)
+
+    def test_there_must_be_events_before_the_cut(self):
+        data = self.data()
+        assert plan_windows(data, 99 * DAY, 1)[0].cut == DAY
+        with pytest.raises(DataError, match=r"before the cut.*spans 99\.0 days"):
+            plan_windows(data, 100 * DAY, 1)
+        for windows in (0, -1):
+            with pytest.raises(DataError, match=f"found windows={windows}"):
+                plan_windows(data, DAY, windows)
+
+    def test_sessions_start_with_their_first_event(self):
+        log = {
+            "user_id": [1, 1, 1, 2, 2],
+            "item_id": [1, 2, 3, 1, 2],
+            "timestamp": [10.0, 11.0, 12.0, 13.0, 14.0],
+            "session_id": ["a", "a", "b", "b", "b"],
+        }
+        data = Dataset.from_frame(log).before(20.0)
+        requests = plan_requests(data, TrainingWindow(5.0, 10.0, 20.0), requests_at="session")
+        assert requests.user.tolist() == [1, 1, 2] and requests.now.tolist() == [10.0, 12.0, 13.0]
+        two = plan_requests(data, TrainingWindow(5.0, 10.0, 20.0), requests_at="session", max_requests=2)
+        assert len(two) == 2 and set(two.now.tolist()) <= {10.0, 12.0, 13.0}
+        assert (
+            len(plan_requests(data, TrainingWindow(5.0, 10.0, 20.0), requests_at="session", max_requests=3))
+            == 3
+        )
