@@ -197,16 +197,16 @@ class Candidates:
 
     def _pick(self, index: IntArray, offsets: IntArray) -> Candidates:
         return Candidates(
-            self.requests,
-            offsets,
-            self.row[index],
-            self.item[index],
-            self.score[index],
-            self.sources[index],
-            self.source_names,
-            {name: column[index] for name, column in self.columns.items()},
-            self.features[index],
-            self.feature_names,
+            requests=self.requests,
+            offsets=offsets,
+            row=self.row[index],
+            item=self.item[index],
+            score=self.score[index],
+            sources=self.sources[index],
+            source_names=self.source_names,
+            columns={name: column[index] for name, column in self.columns.items()},
+            features=self.features[index],
+            feature_names=self.feature_names,
         )
 
     def take_rows(self, rows: IntArray) -> Candidates:
@@ -251,16 +251,16 @@ class Candidates:
                     features[:, i] = other.feature(name)
         offsets = counts_to_offsets(counts)
         return Candidates(
-            self.requests,
-            offsets,
-            offsets_to_rows(offsets),
-            np.concatenate([self.item, other.item])[order],
-            np.concatenate([self.score, other.score])[order],
-            np.concatenate([self.sources, bits])[order],
-            names,
-            columns,
-            np.concatenate([self.features, features])[order],
-            self.feature_names,
+            requests=self.requests,
+            offsets=offsets,
+            row=offsets_to_rows(offsets),
+            item=np.concatenate([self.item, other.item])[order],
+            score=np.concatenate([self.score, other.score])[order],
+            sources=np.concatenate([self.sources, bits])[order],
+            source_names=names,
+            columns=columns,
+            features=np.concatenate([self.features, features])[order],
+            feature_names=self.feature_names,
         )
 
     def validate(self) -> None:

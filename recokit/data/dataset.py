@@ -78,7 +78,7 @@ class Dataset:
         columns : mapping of str to str, optional
             recokit's name to your column name, in whichever of the frames it stands.
         event_weights : mapping of str to float
-            Weight of each event type where there is no weight column; R5 by default, 1 for other types.
+            Weight of each event type where there is no weight column; ``EVENT_WEIGHTS`` by default, 1 for other types.
         categorical : collection of str
             User and item columns of labels that look like numbers, such as integer codes of sellers. Text,
             and columns whose names end with ``_id``, are categorical anyway.

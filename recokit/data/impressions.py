@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.membership import locate_sorted
-from recokit.data import Interactions
+from recokit._utils.options import one_of, require
+from recokit.data.interactions import Interactions
 from recokit.errors import DataError
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
@@ -131,8 +132,12 @@ class ImpressionLog:
         DataError
             If the log lacks impressions, positions or sessions, or has no event named ``shown``.
         """
-        for name in ("impression", "position", group):
-            if getattr(log, name, None) is None:
+        require(one_of("impression", "session"), group=group)
+        required = {"impression": log.impression, "position": log.position}
+        if group == "session":
+            required["session"] = log.session
+        for name, column in required.items():
+            if column is None:
                 raise DataError(f"found no {name} in the interactions; expected a column {name}")
         seen, wanted = log.of(shown), [name for name in log.event_names if name != shown]
         if not len(seen):
@@ -148,6 +153,11 @@ class ImpressionLog:
         order = np.argsort(first)
         kept = seen.take(first[order])
         return cls(
-            kept.user, kept.item, kept.timestamp, np.asarray(kept.position), label[order],
-            np.asarray(getattr(kept, group)), kept.propensity,
-        )  # fmt: skip
+            user=kept.user,
+            item=kept.item,
+            timestamp=kept.timestamp,
+            position=np.asarray(kept.position),
+            label=label[order],
+            group=np.asarray(kept.impression if group == "impression" else kept.session),
+            propensity=kept.propensity,
+        )

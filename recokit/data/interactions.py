@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EVENT_WEIGHTS", "Interactions"]
 
-#: Strength of implicit signals (R5): purchase over add-to-cart over click over view. Only the order counts.
+#: Strength of implicit signals: purchase over add-to-cart over click over view. Only the order counts.
 EVENT_WEIGHTS: Mapping[str, float] = {"purchase": 1.0, "add_to_cart": 0.5, "click": 0.2, "view": 0.1}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments, multi_arange, offsets_to_rows
+from recokit._moved import renamed
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, IntArray
 
@@ -103,7 +104,8 @@ class Ragged:
         )
         return both.take(np.arange(n) + np.where(use_other, n, 0))
 
-    def then(self, other: Ragged, by: str, most: int | None = None) -> Ragged:
+    @renamed(most="max_values")
+    def then(self, other: Ragged, by: str, max_values: int | None = None) -> Ragged:
         """Return the rows of both together, each in the order of a column, own values first among equal ones.
 
         Parameters
@@ -112,7 +114,7 @@ class Ragged:
             As many rows, with the same columns.
         by : str
             The column.
-        most : int, optional
+        max_values : int, optional
             Keep this many of the last values of each row.
         """
         if not len(other.values):
@@ -121,10 +123,10 @@ class Ragged:
         columns = {name: np.concatenate([self.columns[name], other.columns[name]]) for name in self.columns}
         order = np.lexsort((columns[by], row))
         offsets = self.offsets + other.offsets
-        if most is not None:
+        if max_values is not None:
             left = offsets[row[order] + 1] - np.arange(len(order))
-            order = order[left <= most]
-            offsets = counts_to_offsets(np.minimum(np.diff(offsets), most))
+            order = order[left <= max_values]
+            offsets = counts_to_offsets(np.minimum(np.diff(offsets), max_values))
         values = np.concatenate([self.values, other.values])[order]
         return Ragged(offsets, values, {name: column[order] for name, column in columns.items()})
 

@@ -66,12 +66,11 @@ def _table(table: Table, rows: IntArray, like: Table) -> Table:
         if name in like.categorical:
             labels = like.categorical[name].labels.extend(column.labels.ids)
         categorical[name] = Categorical(_codes(column.labels, labels)[column.codes[rows]], labels)
-    return Table(
-        len(rows) - 1,
-        table.numeric[rows],
-        table.numeric_names,
-        categorical,
-        {name: values[rows] for name, values in table.other.items()},
-        None if table.updated_at is None else table.updated_at[rows],
-        table.flags,
+    return replace(
+        table,
+        n=len(rows) - 1,
+        numeric=table.numeric[rows],
+        categorical=categorical,
+        other={name: values[rows] for name, values in table.other.items()},
+        updated_at=None if table.updated_at is None else table.updated_at[rows],
     )

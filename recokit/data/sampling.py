@@ -17,9 +17,11 @@ from recokit._kernels.segments import (
     rank_in_row,
     rows_to_offsets,
 )
-from recokit._utils.params import Configured
+from recokit._utils import options
+from recokit._utils.options import finite, require
+from recokit._utils.params import Configured, require_fitted
 from recokit.data.dataset import Dataset
-from recokit.errors import ConfigurationError, DataError, NotFittedError
+from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
 
 __all__ = [
@@ -180,7 +182,7 @@ class _Weighted(Configured, ABC):
         NotFittedError
             Before ``fit``.
         """
-        _require_fitted(self)
+        require_fitted(self, "left_")
         draw = draws(user, n, seed, key).ravel()
         owner = np.repeat(user, n)
         left = self.left_[owner]
@@ -195,7 +197,7 @@ class _Weighted(Configured, ABC):
 
     def probability(self, user: IntArray, item: IntArray) -> FloatArray:
         """Return the probability (N,) with which a draw for the user gives the item; 0 for what the user took."""
-        _require_fitted(self)
+        require_fitted(self, "left_")
         return np.where(self.positives_.contains(user, item), 0.0, self._probability(user, item))
 
     def _probability(self, user: IntArray, item: IntArray) -> FloatArray:
@@ -242,8 +244,7 @@ class PopularityNegatives(_Weighted):
     """
 
     def __init__(self, *, alpha: float = 0.75) -> None:
-        if not 0 <= alpha < np.inf:
-            raise ConfigurationError(f"found alpha={alpha}; expected a finite number of at least 0")
+        require(finite(0), alpha=alpha)
         self.alpha = alpha
 
     def _mass(self, positives: Positives) -> IntArray:
@@ -379,8 +380,7 @@ def hold_out(dataset: Dataset, share: float = 0.2, *, seed: int = 0) -> tuple[Da
     >>> hold_out(data, 0.4)
     (Dataset(3 interactions, 1 users, 5 items), Dataset(2 interactions, 1 users, 5 items))
     """
-    if not 0 < share < 1:
-        raise ConfigurationError(f"found share={share}; expected a number above 0 and below 1")
+    require(options.share, share=share)
     log = dataset.interactions
     width = dataset.n_items + 1
     pair, of_event = np.unique(log.user * width + log.item, return_inverse=True)
@@ -400,8 +400,3 @@ def hold_out(dataset: Dataset, share: float = 0.2, *, seed: int = 0) -> tuple[Da
     events = held[of_event]
     first, second = (log.take(np.flatnonzero(part)) for part in (~events, events))
     return dataset.with_interactions(first), dataset.with_interactions(second)
-
-
-def _require_fitted(sampler: _Weighted) -> None:
-    if not hasattr(sampler, "left_"):
-        raise NotFittedError(f"found {type(sampler).__name__} unfitted; expected fit(dataset) first")

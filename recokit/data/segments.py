@@ -1,20 +1,19 @@
-"""User segments: by activity before the cut (R8), or by anything that tells users apart."""
+"""Segments of users and items: by activity and novelty before the cut, or by anything that tells them apart."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import require, whole
+from recokit.data.dataset import Dataset
 from recokit.data.table import Categorical
 from recokit.data.times import seconds
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, IntArray
-
-if TYPE_CHECKING:
-    from recokit.data.dataset import Dataset
 
 __all__ = [
     "ACTIVITY",
@@ -31,7 +30,7 @@ __all__ = [
 ACTIVITY = ("cold-start", "casual", "power")
 
 
-_MOST_SEGMENTS = 100
+_MAX_SEGMENTS = 100
 
 
 def activity_segments(dataset: Dataset, *, cold: int = 5, power: int = 50) -> Categorical:
@@ -44,9 +43,9 @@ def activity_segments(dataset: Dataset, *, cold: int = 5, power: int = 50) -> Ca
     dataset : Dataset
         The events to count.
     cold : int, default 5
-        Users with fewer interactions are ``"cold-start"``; R8.
+        Users with fewer interactions are ``"cold-start"``.
     power : int, default 50
-        Users with at least so many are ``"power"``; those between are ``"casual"``; R8.
+        Users with at least so many are ``"power"``; those between are ``"casual"``.
 
     Returns
     -------
@@ -73,7 +72,7 @@ def activity_segments(dataset: Dataset, *, cold: int = 5, power: int = 50) -> Ca
 
 
 def activity_levels(counts: IntArray, *, cold: int = 5, power: int = 50) -> IntArray:
-    """Return the activity segment of users by their numbers of interactions: the one rule behind all views of R8.
+    """Return the activity segment of users by their numbers of interactions: the one rule behind all views.
 
     Parameters
     ----------
@@ -186,9 +185,9 @@ def _labelled(values: AnyArray, what: str) -> Categorical:
     """Make a segment of each distinct value, in sorted order; whole numbers lose their decimal point."""
     present = _present(values)
     distinct, inverse = np.unique(_sortable(values[present], what), return_inverse=True)
-    if len(distinct) > _MOST_SEGMENTS:
+    if len(distinct) > _MAX_SEGMENTS:
         raise ConfigurationError(
-            f"found {len(distinct)} distinct values in {what}; expected at most {_MOST_SEGMENTS} segments; "
+            f"found {len(distinct)} distinct values in {what}; expected at most {_MAX_SEGMENTS} segments; "
             "hint: cut numbers into bins first"
         )
     codes = np.zeros(len(values), np.int64)
@@ -233,7 +232,7 @@ def item_segments(
     dataset : Dataset
         The events to count.
     new : int, default 5
-        Items with fewer events are ``"new"``; the rest is ``"established"``. As for users, R8.
+        Items with fewer events are ``"new"``; the rest is ``"established"``.
     max_age : duration, optional
         With it, the age decides instead: items launched less than this before ``dataset.until``. Items without a time
         are established.
@@ -258,8 +257,7 @@ def item_segments(
     >>> dict(zip(data.item_ids.ids, novelty.labels.decode(novelty.codes[1:])))
     {'fig': 'established', 'kiwi': 'new'}
     """
-    if new < 1:
-        raise ConfigurationError(f"found new={new}; expected at least 1")
+    require(whole(1), new=new)
     if max_age is None:
         is_new = np.bincount(dataset.interactions.item, minlength=dataset.n_items + 1) < new
     else:

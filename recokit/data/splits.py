@@ -14,9 +14,11 @@ from typing import Literal
 import numpy as np
 
 from recokit._kernels.segments import rank_in_row
+from recokit._utils import options
+from recokit._utils.options import one_of, require, whole
 from recokit.data.dataset import Dataset
 from recokit.data.times import seconds, timestamp
-from recokit.errors import ConfigurationError, DataError, LeakageWarning
+from recokit.errors import DataError, LeakageWarning
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["Split", "cold_items", "cold_users", "expanding", "k_core", "last_n", "rolling"]
@@ -166,8 +168,7 @@ def last_n(dataset: Dataset, n: int = 1) -> Split:
     >>> test.interactions.item.tolist()
     [2, 3]
     """
-    if n < 1:
-        raise ConfigurationError(f"found n={n}; expected at least 1 event to hold out")
+    require(whole(1), n=n)
     log = dataset.interactions
     offsets, order = log.by_user
     user = log.user[order]
@@ -216,10 +217,8 @@ def k_core(dataset: Dataset, k: int = 5, *, per: Literal["both", "user", "item"]
     ...     k_core(Dataset.from_frame(log), 2)
     Dataset(4 interactions, 3 users, 2 items)
     """
-    if k < 1 or per not in ("both", "user", "item"):
-        raise ConfigurationError(
-            f"found k={k}, per={per!r}; expected at least 1, and 'both', 'user' or 'item'"
-        )
+    require(whole(1), k=k)
+    require(one_of("both", "user", "item"), per=per)
     log = dataset.interactions
     width = dataset.n_items + 1
     pairs, of_pair = np.unique(log.user * width + log.item, return_inverse=True)
@@ -303,8 +302,7 @@ def cold_items(dataset: Dataset, share: float = 0.1, *, seed: int = 0) -> Split:
 
 
 def _drawn(codes: IntArray, share: float, seed: int, what: str) -> BoolArray:
-    if not 0 < share < 1:
-        raise ConfigurationError(f"found share={share}; expected above 0 and below 1")
+    require(options.share, share=share)
     known = np.unique(codes[codes > 0])
     if len(known) < 2:
         raise DataError(f"found {len(known)} {what} with events; expected at least 2")

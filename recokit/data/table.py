@@ -121,8 +121,15 @@ class Table:
             else:
                 labelled[name] = _categorical(frame, name, codes, n)
         block = np.stack(list(numeric.values()), axis=1) if numeric else np.zeros((n + 1, 0), np.float32)
-        flags = tuple(name for name in numeric if frame.is_flag(name))
-        return cls(n, np.ascontiguousarray(block), tuple(numeric), labelled, other, updated_at, flags)
+        return cls(
+            n,
+            np.ascontiguousarray(block),
+            tuple(numeric),
+            labelled,
+            other,
+            updated_at=updated_at,
+            flags=tuple(name for name in numeric if frame.is_flag(name)),
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

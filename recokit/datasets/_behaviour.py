@@ -116,10 +116,16 @@ def draw_sessions(
 
 
 def draw_shown(
-    rng: np.random.Generator, policy: Policy, favourite: IntArray, user: IntArray, start: FloatArray, began: float,
+    rng: np.random.Generator,
+    policy: Policy,
+    favourite: IntArray,
+    sessions: tuple[IntArray, FloatArray],
+    *,
+    began: float,
     length: int,
-) -> Shown:  # fmt: skip
-    """Fill the list of each session."""
+) -> Shown:
+    """Fill the list of each session, given their users and starts."""
+    user, start = sessions
     item = np.zeros((len(user), length), np.int64)
     propensity = np.zeros((len(user), length))
     day = ((start - began) // DAY).astype(np.int64)
@@ -128,12 +134,12 @@ def draw_shown(
         item[block], propensity[block] = policy.lists(rng, day[block], favourite[user[block]], length)
     session, place = np.nonzero(item)
     return Shown(
-        user[session],
-        item[session, place],
-        session + 1,
-        place + 1,
-        start[session] + 3.0 * place,
-        propensity[session, place],
+        user=user[session],
+        item=item[session, place],
+        session=session + 1,
+        position=place + 1,
+        timestamp=start[session] + 3.0 * place,
+        propensity=propensity[session, place],
     )
 
 
@@ -142,6 +148,7 @@ def draw_events(
     shown: Shown,
     truth: Truth,
     items: Table,
+    *,
     stock: Stock,
     bias: FloatArray,
     end: float,
@@ -169,13 +176,13 @@ def draw_events(
     weight = np.array([EVENT_WEIGHTS[name] for name in EVENTS], np.float32)
     price = np.where(event == 3, items.column("price")[item], np.nan)
     log = Interactions(
-        user[order],
-        item[order],
-        time[order],
-        event[order],
-        weight[event[order]],
-        price[order].astype(np.float32),
-        EVENTS,
+        user=user[order],
+        item=item[order],
+        timestamp=time[order],
+        event=event[order],
+        weight=weight[event[order]],
+        value=price[order].astype(np.float32),
+        event_names=EVENTS,
         session=np.concatenate([shown.session[impression], none])[order],
         impression=np.concatenate([impression + 1, none])[order],
         position=np.concatenate([shown.position[impression], none])[order],

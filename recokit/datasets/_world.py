@@ -170,10 +170,13 @@ def draw_users(rng: np.random.Generator, n: int) -> tuple[Table, Float32Array]:
 
 
 def draw_truth(
-    rng: np.random.Generator, users: Table, user_factors: Float32Array, items: Table, item_factors: Float32Array,
+    rng: np.random.Generator,
+    of_users: tuple[Table, Float32Array],
+    of_items: tuple[Table, Float32Array],
     quality: Float32Array,
-) -> Truth:  # fmt: skip
-    """Draw tastes, which lean on age and country, and put the truth together."""
+) -> Truth:
+    """Draw tastes, which lean on age and country; users and items are tables with factors."""
+    (users, user_factors), (items, item_factors) = of_users, of_items
     n, n_categories = users.n, len(CATEGORIES)
     by_age, by_country = rng.normal(0, 0.4, n_categories), rng.normal(0, 0.4, (len(_COUNTRIES), n_categories))
     age = (users.column("age")[1:] - 40.0) / 15.0
@@ -185,14 +188,14 @@ def draw_truth(
         np.bincount(category[1:], minlength=n_categories + 1), 1
     )
     return Truth(
-        user_factors,
-        item_factors,
-        taste.astype(np.float32),
-        category,
-        _with_default(2.0 * (price - mean[category])[1:], 0.0),
-        _with_default(rng.normal(0, 0.7, n), 0.0),
-        _with_default(rng.uniform(0.2, 0.8, n), 0.5),
-        quality,
+        user_factors=user_factors,
+        item_factors=item_factors,
+        taste=taste.astype(np.float32),
+        category=category,
+        price_level=_with_default(2.0 * (price - mean[category])[1:], 0.0),
+        price_wanted=_with_default(rng.normal(0, 0.7, n), 0.0),
+        price_sensitivity=_with_default(rng.uniform(0.2, 0.8, n), 0.5),
+        quality=quality,
     )
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from recokit._utils.options import above, finite, require, whole
 from recokit.data import DAY, Dataset, Vocabulary, timestamp
 from recokit.datasets._behaviour import Policy, draw_events, draw_sessions, draw_shown
 from recokit.datasets._world import Stock, Truth, draw_items, draw_sellers, draw_truth, draw_users
-from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["Impressions", "Marketplace", "Sellers", "make_marketplace"]
@@ -169,22 +169,15 @@ def make_marketplace(
     >>> market.relevance([[1], [2]], [3, 4, 5]).shape
     (2, 3)
     """
-    numbers = {"n_users": n_users, "n_sellers": n_sellers, "positions": positions}
-    for name, number, least in (
-        *((name, number, 1) for name, number in numbers.items()),
-        ("n_items", n_items, 20),
-    ):
-        if number < least:
-            raise ConfigurationError(f"found {name}={number}; expected at least {least}")
-    if not (days >= 1 and sessions_per_user > 0):
-        raise ConfigurationError(
-            f"found days={days}, sessions_per_user={sessions_per_user}; expected days of at least 1, sessions above 0"
-        )
+    require(whole(1), n_users=n_users, n_sellers=n_sellers, positions=positions)
+    require(whole(20), n_items=n_items)
+    require(finite(1), days=days)
+    require(above(0), sessions_per_user=sessions_per_user)
     rng, began = np.random.default_rng(seed), timestamp(start)
     sellers = draw_sellers(rng, n_sellers)
     items, item_factors, quality = draw_items(rng, n_items, sellers, began, days)
     users, user_factors = draw_users(rng, n_users)
-    truth = draw_truth(rng, users, user_factors, items, item_factors, quality)
+    truth = draw_truth(rng, (users, user_factors), (items, item_factors), quality)
     stock = Stock.draw(rng, items.column("launched_at"))
     # Popular is what is good, what happened to catch on, and what is paid for.
     liked = np.exp(0.7 * quality + rng.normal(0, 0.5, n_items + 1))
@@ -192,9 +185,9 @@ def make_marketplace(
     policy = Policy.build(items, popularity, stock, began, int(np.ceil(days)))
     visitor, visited = draw_sessions(rng, n_users, sessions_per_user, began, days)
     favourite = 1 + np.argmax(truth.taste[:, 1:], axis=1)
-    shown = draw_shown(rng, policy, favourite, visitor, visited, began, positions)
+    shown = draw_shown(rng, policy, favourite, (visitor, visited), began=began, length=positions)
     bias: FloatArray = np.arange(1, positions + 1, dtype=np.float64) ** -_POSITION_BIAS
-    log, clicked = draw_events(rng, shown, truth, items, stock, bias, began + days * DAY)
+    log, clicked = draw_events(rng, shown, truth, items, stock=stock, bias=bias, end=began + days * DAY)
     data = Dataset(
         log,
         Vocabulary([f"user-{i}" for i in range(1, n_users + 1)]),
@@ -203,4 +196,13 @@ def make_marketplace(
         items,
     )
     impressions = Impressions(**vars(shown), clicked=clicked)
-    return Marketplace(data, Sellers(*sellers), impressions, bias, user_factors, item_factors, truth, stock)
+    return Marketplace(
+        data,
+        Sellers(*sellers),
+        impressions,
+        bias,
+        user_factors=user_factors,
+        item_factors=item_factors,
+        _truth=truth,
+        _stock=stock,
+    )

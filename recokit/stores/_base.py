@@ -122,8 +122,15 @@ class Store(Reopened, ABC):
             stored, written_at = np.zeros((0, len(self.names)), np.float32), np.zeros(0)
             unread, error = np.zeros(0, np.bool_), ""
         rows = FeatureRows(
-            self.names, stored, written_at, unread, when, self._ttl, self._defaults, error
-        )  # fmt: skip
+            names=self.names,
+            stored=stored,
+            written_at=written_at,
+            unread=unread,
+            now=when,
+            ttl=self._ttl,
+            defaults=self._defaults,
+            error=error,
+        )
         self._counts.add(
             reads=1, rows=len(rows), missing=rows.missing, expired=rows.expired, failed=rows.failed
         )

@@ -19,12 +19,12 @@ class Pool(Generic[T]):
     ----------
     close : callable
         Closes a connection.
-    most : int, default 64
+    max_idle : int, default 64
         Idle connections kept.
     """
 
-    def __init__(self, close: Callable[[T], None], most: int = 64) -> None:
-        self._close, self._most = close, most
+    def __init__(self, close: Callable[[T], None], max_idle: int = 64) -> None:
+        self._close, self._max_idle = close, max_idle
         self._idle: deque[T] = deque()
         self._pid = os.getpid()
 
@@ -40,7 +40,7 @@ class Pool(Generic[T]):
 
     def give(self, connection: T) -> None:
         """Take a connection back."""
-        if len(self._idle) < self._most:
+        if len(self._idle) < self._max_idle:
             self._idle.append(connection)
         else:
             self._close(connection)

@@ -226,11 +226,11 @@ class Packing:
         A blob that is None is a row that is not there; one that is no row of these features is unread.
         """
         size, blank = self.dtype.itemsize, self._blank
-        there = np.array([blob is not None for blob in blobs], np.bool_)
+        stands = np.array([blob is not None for blob in blobs], np.bool_)
         whole = [blob if isinstance(blob, bytes) and len(blob) == size else blank for blob in blobs]
         rows = np.frombuffer(b"".join(whole), self.dtype)
         good = (rows["magic"] == _MAGIC) & (rows["schema"] == self.schema) & np.isfinite(rows["written_at"])
-        return rows["values"], np.where(good, rows["written_at"], np.nan), there & ~good
+        return rows["values"], np.where(good, rows["written_at"], np.nan), stands & ~good
 
 
 def fingerprint(names: Sequence[str]) -> int:

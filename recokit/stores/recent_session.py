@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
-from recokit._utils.params import Configured
+from recokit._utils.options import optional, require, whole
+from recokit._utils.params import Configured, require_fitted
 from recokit.data import EVENT_WEIGHTS, Dataset, Ragged, Requests, Schema, Vocabulary, seconds
 from recokit.data.requests import Hydrated
-from recokit.errors import ConfigurationError, DataError, NotFittedError
+from recokit.errors import ConfigurationError, DataError
 from recokit.stores.sessions import SessionStore
 from recokit.typing import AnyArray, BoolArray, IntArray
 
@@ -90,8 +91,7 @@ class RecentSession(Configured):
             raise ConfigurationError(
                 f"found {store!r}; expected a session store, such as stores.ResidentSessions()"
             )
-        if max_events is not None and max_events < 1:
-            raise ConfigurationError(f"found max_events={max_events}; expected at least 1")
+        require(optional(whole(1)), max_events=max_events)
         try:
             self._half_life = np.inf if half_life is None else seconds(half_life)
         except DataError as error:
@@ -119,10 +119,7 @@ class RecentSession(Configured):
         NotFittedError
             Before ``bind``.
         """
-        if not hasattr(self, "item_ids_"):
-            raise NotFittedError(
-                "found RecentSession before bind; hint: RecentSession(...).bind(data.schema), or use it in a Pipeline"
-            )
+        require_fitted(self, "item_ids_", step="bind")
         keys, asked = self._keys(requests)
         now = requests.now[asked]
         rows = self.store.recent(keys, now=now, timeout=requests.remaining())

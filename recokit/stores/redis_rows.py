@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import above, require
 from recokit.errors import ConfigurationError, FeatureUnavailable
 from recokit.stores._base import BytesStore
 from recokit.stores._link import Link, failure_text
 from recokit.stores._rows import UNREAD
 from recokit.typing import Float32Array, FloatArray
 
-__all__ = ["Redis", "check_prefix", "check_timeouts", "masked", "write_all"]
+__all__ = ["Redis", "check_prefix", "masked", "write_all"]
 
 #: Commands sent at once by a write.
 _CHUNK = 1000
@@ -79,7 +80,7 @@ class Redis(BytesStore):
     ) -> None:
         super().__init__(names, ttl, defaults)
         check_prefix(prefix)
-        check_timeouts(timeout=timeout, connect_timeout=connect_timeout, write_timeout=write_timeout)
+        require(above(0), timeout=timeout, connect_timeout=connect_timeout, write_timeout=write_timeout)
         self.url, self.prefix = url, prefix
         self.timeout, self.connect_timeout, self.write_timeout = timeout, connect_timeout, write_timeout
         self._link = Link(url, connect_timeout)
@@ -136,13 +137,6 @@ def check_prefix(prefix: str) -> None:
         raise ConfigurationError(
             f"found prefix={prefix!r}; expected text that no other store uses, such as 'item'"
         )
-
-
-def check_timeouts(**timeouts: float) -> None:
-    """Check that time limits are positive and finite."""
-    for name, value in timeouts.items():
-        if not (isinstance(value, int | float) and 0 < value < math.inf):
-            raise ConfigurationError(f"found {name}={value!r}; expected a positive number of seconds")
 
 
 def masked(text: str, url: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from recokit._utils.options import above, require
 from recokit.stores._link import Link
-from recokit.stores.redis_rows import check_prefix, check_timeouts, masked, write_all
+from recokit.stores.redis_rows import check_prefix, masked, write_all
 from recokit.stores.sessions import Kept, Sessions
 from recokit.typing import FloatArray
 
@@ -56,7 +57,7 @@ class RedisSessions(Sessions):
     ) -> None:
         super().__init__(max_events, ttl)
         check_prefix(prefix)
-        check_timeouts(timeout=timeout, connect_timeout=connect_timeout, write_timeout=write_timeout)
+        require(above(0), timeout=timeout, connect_timeout=connect_timeout, write_timeout=write_timeout)
         self.url, self.prefix = url, prefix
         self.timeout, self.connect_timeout, self.write_timeout = timeout, connect_timeout, write_timeout
         self._link = Link(url, connect_timeout)

@@ -13,7 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from recokit._kernels.segments import counts_to_offsets, offsets_to_rows
+from recokit._kernels.segments import counts_to_offsets, offsets_to_rows, spans
+from recokit._utils.options import require, whole
 from recokit.errors import ConfigurationError, DataError
 from recokit.stores._base import Counts, Reopened, finite, lifetime
 from recokit.stores._rows import as_texts
@@ -96,8 +97,7 @@ class Sessions(Reopened, ABC):
     """A session store: a subclass gets what is kept of some sessions, and adds to them."""
 
     def __init__(self, max_events: int, ttl: Any) -> None:
-        if not (isinstance(max_events, int) and max_events >= 1):
-            raise ConfigurationError(f"found max_events={max_events!r}; expected at least 1")
+        require(whole(1), max_events=max_events)
         if ttl is None:
             raise ConfigurationError("found ttl=None; expected a duration such as '1D': sessions end")
         self.max_events, self.ttl = max_events, ttl
@@ -219,28 +219,26 @@ class Sessions(Reopened, ABC):
         self, decoded: list[_Events | None], index: IntArray, now: FloatArray, error: str
     ) -> SessionRows:
         """Spread the distinct sessions over the rows that ask for them, each as of its own time."""
-        parts = [([], [], []) if events is None else events for events in decoded]
-        sizes = counts_to_offsets(np.array([len(part[0]) for part in parts], np.int64))
-        columns = [[value for part in parts for value in part[which]] for which in range(3)]
-        counts = np.diff(sizes)[index]
-        offsets = counts_to_offsets(counts)
+        parts = [([], [], []) if session is None else session for session in decoded]
+        starts = counts_to_offsets(np.array([len(part[0]) for part in parts], np.int64))
+        items, events, times = ([value for part in parts for value in part[column]] for column in range(3))
+        offsets, position = spans(starts[index], np.diff(starts)[index])
         row = offsets_to_rows(offsets)
-        position = sizes[index][row] + np.arange(len(row)) - offsets[row]
-        timestamps = np.array(columns[2], np.float64)[position]
+        timestamps = np.array(times, np.float64)[position]
         before = timestamps < now[row]
         last = np.full(len(now), -np.inf)
         np.maximum.at(last, row[before], timestamps[before])
         before &= (now - last <= self._ttl)[row]
-        unread = np.array([events is None for events in decoded], np.bool_)[index]
+        unread = np.array([session is None for session in decoded], np.bool_)[index]
         if unread.any() and not error:
             error = f"{int(unread.sum())} values that are no sessions"
         return SessionRows(
-            counts_to_offsets(np.bincount(row[before], minlength=len(now))),
-            np.array(columns[0], object)[position[before]],
-            np.array(columns[1], object)[position[before]],
-            timestamps[before],
-            unread,
-            error,
+            offsets=counts_to_offsets(np.bincount(row[before], minlength=len(now))),
+            items=np.array(items, object)[position[before]],
+            events=np.array(events, object)[position[before]],
+            timestamps=timestamps[before],
+            unread=unread,
+            error=error,
         )
 
 

@@ -162,7 +162,7 @@ class TestDrawing:
         assert PopularityNegatives().fit(cold).sample(np.array([0]), 2).item.tolist() == [[0, 0]]
 
     def test_errors(self):
-        with pytest.raises(NotFittedError, match="UniformNegatives unfitted"):
+        with pytest.raises(NotFittedError, match="UniformNegatives before fit"):
             UniformNegatives().sample(np.array([1]), 1)
         with pytest.raises(NotFittedError, match="unfitted"):
             PopularityNegatives().probability(np.array([1]), np.array([1]))

@@ -163,8 +163,8 @@ def test_some_users_never_come(market):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_users": 0}, "found n_users=0; expected at least 1"),
-        ({"n_items": 5}, "found n_items=5; expected at least 20"),
+        ({"n_users": 0}, "found n_users=0; expected a whole number of at least 1"),
+        ({"n_items": 5}, "found n_items=5; expected a whole number of at least 20"),
         ({"days": 0}, "found days=0"),
         ({"sessions_per_user": 0}, "sessions_per_user=0"),
         ({"positions": 0}, "found positions=0"),

@@ -17,6 +17,7 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, stable_order
 from recokit._moved import moved_attribute
+from recokit.data.dataset import Dataset
 from recokit.data.events.distinct import DistinctCounts, Meetings
 from recokit.data.events.keyed import AsOf, Distinct, KeyedEvents, Keyspace, QueryTimes
 from recokit.data.events.keys import event_codes, identities, part_codes, part_sizes
@@ -24,9 +25,6 @@ from recokit.data.interactions import Interactions
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, FloatArray, IntArray, UInt64Array
-
-if TYPE_CHECKING:
-    from recokit.data.dataset import Dataset
 
 __all__ = ["AsOf", "EventIndex", "KeyedEvents", "Keyspace", "Known", "QueryTimes"]
 
@@ -64,9 +62,14 @@ class Known:
         """Remember the dataset's last ``horizon`` seconds."""
         since = dataset.until - horizon
         log = dataset.interactions.between(since, np.inf)
-        recent = np.sort(identities(log.user, log.item, log.event, log.timestamp))
-        names = dataset.interactions.event_names
-        return cls(dataset.user_ids, dataset.item_ids, names, dataset.session_ids, since, recent)
+        return cls(
+            user_ids=dataset.user_ids,
+            item_ids=dataset.item_ids,
+            event_names=dataset.interactions.event_names,
+            session_ids=dataset.session_ids,
+            since=since,
+            recent=np.sort(identities(log.user, log.item, log.event, log.timestamp)),
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recokit._kernels.hashing import mix
+from recokit.data.dataset import Dataset
 from recokit.data.interactions import Interactions
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, FloatArray, IntArray, UInt64Array
-
-if TYPE_CHECKING:
-    from recokit.data.dataset import Dataset
 
 __all__ = ["N_BANDS", "event_codes", "identities", "part_codes", "part_sizes", "price_bands"]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import require, whole
 from recokit.data.events.recent import RawEvents, RecentEvents
 from recokit.data.interactions import EVENT_WEIGHTS
 from recokit.data.live import Live
@@ -94,8 +95,7 @@ class LiveEvents(Live[RecentEvents]):
         event_weights: Mapping[str, float] = EVENT_WEIGHTS,
         name: str = "events",
     ) -> None:
-        if max_events < 1:
-            raise ConfigurationError(f"found max_events={max_events}; expected at least 1")
+        require(whole(1), max_events=max_events)
         try:
             seconds(horizon)
         except DataError as error:

@@ -9,7 +9,8 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, spans
 from recokit._moved import renamed
-from recokit._utils.params import Configured
+from recokit._utils.options import require, whole
+from recokit._utils.params import Configured, require_fitted
 from recokit.data.dataset import Dataset
 from recokit.data.events.index import Known
 from recokit.data.events.live_events import LiveEvents
@@ -18,7 +19,7 @@ from recokit.data.interactions import Interactions
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Hydrated, Requests
 from recokit.data.times import seconds
-from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["EventLists", "UserHistory", "check_events", "events_of"]
@@ -66,7 +67,7 @@ class EventLists:
         )
 
     def before(
-        self, user: IntArray, now: FloatArray, names: Sequence[str], most: int | None = None
+        self, user: IntArray, now: FloatArray, names: Sequence[str], max_events: int | None = None
     ) -> Ragged:
         """Return each user's items strictly before a time, oldest first, with the named columns.
 
@@ -76,14 +77,14 @@ class EventLists:
             User codes and times.
         names : sequence of str
             Columns wanted.
-        most : int, optional
+        max_events : int, optional
             Keep this many of the most recent events of each row.
         """
         wanted = user * (len(self.times) + 1) + self.times.searchsorted(now)
         end = self.key.searchsorted(wanted)
         start = self.offsets[user]
-        if most is not None:
-            start = np.maximum(start, end - most)
+        if max_events is not None:
+            start = np.maximum(start, end - max_events)
         offsets, index = spans(start, end - start)
         return Ragged(offsets, self.item[index], {name: self.columns[name][index] for name in names})
 
@@ -143,8 +144,7 @@ class UserHistory(Configured):
         events: Sequence[str] | None = None,
         live_events: LiveEvents | None = None,
     ) -> None:
-        if max_events < 1:
-            raise ConfigurationError(f"found max_events={max_events}; expected at least 1")
+        require(whole(1), max_events=max_events)
         check_events(events)
         self.max_events, self.events, self.live_events = max_events, events, live_events
 
@@ -167,8 +167,7 @@ class UserHistory(Configured):
         NotFittedError
             Before ``fit``.
         """
-        if not hasattr(self, "history_"):
-            raise NotFittedError("found UserHistory unfitted; expected fit(dataset) first")
+        require_fitted(self, "history_")
         names = ("timestamp", "weight", "event")
         history = self.history_.before(requests.user, requests.now, names, self.max_events)
         owned = self.owned_.before(requests.user, requests.now, ("timestamp",))

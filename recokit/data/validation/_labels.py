@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from recokit.data.interactions import Interactions
-from recokit.data.validation._log import above
-from recokit.data.validation.report import Check, Status
+from recokit.data.validation._log import above, below
+from recokit.data.validation.limits import ValidationLimits
+from recokit.data.validation.report import Check
 from recokit.errors import DataError
 from recokit.typing import BoolArray, FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from recokit.data.validation.limits import ValidationLimits
 
 __all__ = ["IMPRESSIONS", "LABELS", "Shown", "label_quality", "read_impressions"]
 
@@ -67,7 +65,7 @@ def label_quality(
     """Check, for each type of label, what share joins to an impression, and that none comes before it.
 
     Ids join where both sides have them, and must agree on user and item; else an impression of the same user and
-    item joins, wherever in time. A conversion without an impression id is organic, and not judged.
+    item joins, wherever in time. A conversion without an impression id is organic, and does not count.
     """
     labels = [name for name in log.event_names if name in label_events and name not in impression_events]
     if shown is None:
@@ -120,24 +118,22 @@ def _join_pairs(log: Interactions, shown: Shown) -> FloatArray:
 def _joined(
     name: str, of_type: BoolArray, organic: BoolArray, joins: BoolArray, limits: ValidationLimits
 ) -> Check:
-    judged = of_type & ~organic
-    orphan = judged & ~joins
-    share = 1.0 - orphan.sum() / max(judged.sum(), 1)
-    status: Status = (
-        "fail" if share < limits.fail_joined else "warn" if share < limits.warn_joined else "pass"
-    )
+    counted = of_type & ~organic
+    orphan = counted & ~joins
+    share = 1.0 - orphan.sum() / max(counted.sum(), 1)
+    status = below(share, limits.warn_joined, limits.fail_joined)
     aside = f"; {organic.sum():,} more have no impression id" if organic.any() else ""
     return Check(
         "labels.joined",
         status,
-        f"{share:.2%} of {judged.sum():,} {name} events join to an impression{aside}",
+        f"{share:.2%} of {counted.sum():,} {name} events join to an impression{aside}",
         f"at least {limits.warn_joined:.0%}",
         ""
         if status == "pass"
         else "are impressions of some surface not logged, or ids rewritten on the way?",
         subject=name,
         rows=np.flatnonzero(orphan),
-        evidence={"labels": int(judged.sum()), "joined": float(share), "organic": int(organic.sum())},
+        evidence={"labels": int(counted.sum()), "joined": float(share), "organic": int(organic.sum())},
     )
 
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from recokit.data.dataset import Dataset
 from recokit.data.interactions import Interactions
+from recokit.data.validation.limits import ValidationLimits
 from recokit.data.validation.report import Check, Status
 from recokit.errors import DataError
 from recokit.typing import AnyArray, IntArray
 
-if TYPE_CHECKING:
-    from recokit.data.validation.limits import ValidationLimits
-
-__all__ = ["above", "repeated_ids", "retries", "sufficiency", "unknown_codes"]
+__all__ = ["above", "below", "repeated_ids", "retries", "sufficiency", "unknown_codes"]
 
 
 def above(value: float, warn: float, fail: float) -> Status:
     """Return the verdict on a share that is to be low."""
     return "fail" if value >= fail else "warn" if value >= warn else "pass"
+
+
+def below(value: float, warn: float, fail: float) -> Status:
+    """Return the verdict on a share that is to be high."""
+    return "fail" if value < fail else "warn" if value < warn else "pass"
 
 
 def repeated_ids(log: Interactions, event_ids: AnyArray | None, limits: ValidationLimits) -> Check:
@@ -103,7 +104,7 @@ def unknown_codes(log: Interactions, limits: ValidationLimits) -> tuple[Check]:
 
 
 def sufficiency(dataset: Dataset, limits: ValidationLimits) -> tuple[Check, str]:
-    """Check the amount of data, and say what it is enough for; R6."""
+    """Check the amount of data, and name the approach that it is enough for."""
     log = dataset.interactions
     n_users, n_items = (len(np.unique(codes[codes > 0])) for codes in (log.user, log.item))
     per_user, per_item = len(log) / max(n_users, 1), len(log) / max(n_items, 1)

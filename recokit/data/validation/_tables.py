@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from recokit.data.dataset import Dataset
 from recokit.data.table import Table
-from recokit.data.validation.report import Check, Status
+from recokit.data.validation._log import below
+from recokit.data.validation.limits import ValidationLimits
+from recokit.data.validation.report import Check
 from recokit.typing import AnyArray, BoolArray
-
-if TYPE_CHECKING:
-    from recokit.data.validation.limits import ValidationLimits
 
 __all__ = ["columns", "coverage"]
 
@@ -20,7 +17,7 @@ _SHOWN = 10
 
 
 def coverage(dataset: Dataset, limits: ValidationLimits) -> tuple[Check, Check]:
-    """Check the share of users and of items that have a value in every column; R1."""
+    """Check the share of users and of items that have a value in every column."""
     return (
         _coverage("coverage.users", dataset.users, "users", limits),
         _coverage("coverage.items", dataset.items, "items", limits),
@@ -34,9 +31,7 @@ def _coverage(name: str, table: Table, entity: str, limits: ValidationLimits) ->
     known = np.stack([_known(table, column)[1:] for column in table.names])
     full, share_of = known.all(axis=0), known.mean(axis=1)
     share = float(full.mean())
-    status: Status = (
-        "fail" if share < limits.fail_coverage else "warn" if share < limits.warn_coverage else "pass"
-    )
+    status = below(share, limits.warn_coverage, limits.fail_coverage)
     worst = int(np.argmin(share_of))
     missing = {column: 1.0 - float(s) for column, s in zip(table.names, share_of, strict=True)}
     return Check(

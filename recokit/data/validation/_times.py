@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recokit.data.interactions import Interactions
 from recokit.data.times import DAY, seconds
+from recokit.data.validation.limits import ValidationLimits
 from recokit.data.validation.report import Check, Status
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from recokit.data.validation.limits import ValidationLimits
 
 __all__ = ["freshness", "missing_times", "stamps"]
 
 _HOUR = 3600.0
 _UNITS = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 #: With fewer days a missing day cannot be told from the log's usual course.
-_LEAST_DAYS = 5
+_MIN_DAYS = 5
 #: Weekdays are told apart from so many days on: each has its own median.
 _WEEKDAY_DAYS = 28
 #: A day is compared with the days at most so far away, so that growth is no gap.
@@ -37,7 +34,7 @@ def stamps(log: Interactions, now: float, skew: float, earliest: float) -> tuple
     ahead &= ~wrong
     past = time < earliest
     return (
-        _judged(
+        _stamp_check(
             "time.units",
             wrong,
             f"found {wrong.sum():,} of {len(log):,} times that are {unit}, not seconds"
@@ -46,7 +43,7 @@ def stamps(log: Interactions, now: float, skew: float, earliest: float) -> tuple
             "seconds since 1970",
             f"divide them by {dict(_UNITS)[unit]:,.0f}" if wrong.any() else "",
         ),
-        _judged(
+        _stamp_check(
             "time.future",
             ahead,
             f"found {ahead.sum():,} of {len(log):,} events after {_moment(now)}, "
@@ -57,7 +54,7 @@ def stamps(log: Interactions, now: float, skew: float, earliest: float) -> tuple
             "a wrong time zone or clock, or an event that was planned and did not happen; if training is meant "
             "for a later time, pass now=",
         ),
-        _judged(
+        _stamp_check(
             "time.past",
             past,
             f"found {past.sum():,} of {len(log):,} events before {_moment(earliest)}"
@@ -76,7 +73,7 @@ def _wrong_unit(time: FloatArray, ahead: BoolArray, latest: float, earliest: flo
     return max(found, key=lambda pair: int(pair[1].sum()))
 
 
-def _judged(
+def _stamp_check(
     name: str, bad: BoolArray, message: str, expected: str, hint: str, *, worst: Status = "fail"
 ) -> Check:
     if not bad.any():
@@ -121,15 +118,15 @@ def missing_times(
     user, time = log.user[inside], time[inside]
     first, days, hourly = _arrivals(user, time)
     n_days = len(hourly)
-    if n_days < _LEAST_DAYS:
-        reason = f"the log spans {n_days} days; expected {_LEAST_DAYS} or more"
+    if n_days < _MIN_DAYS:
+        reason = f"the log spans {n_days} days; expected {_MIN_DAYS} or more"
         return Check("time.days", "not checked", reason), Check("time.gaps", "not checked", reason)
     daily = hourly.sum(axis=1)
     usual = _usual(daily)
     quiet = np.isin(first + days * DAY, list(closed))
     low_days = (daily <= limits.day_share * usual) & (usual >= limits.day_arrivals) & ~quiet
     low_days[[0, -1]] = False  # cut off at an unknown hour
-    gap = _gaps(time, first, hourly, usual, low_days | quiet, limits)
+    gap = _gaps(time, first, hourly, usual=usual, known=low_days | quiet, limits=limits)
     return _day_check(first, daily, usual, low_days, limits), gap
 
 
@@ -160,6 +157,7 @@ def _gaps(
     time: FloatArray,
     first: float,
     hourly: FloatArray,
+    *,
     usual: FloatArray,
     known: BoolArray,
     limits: ValidationLimits,
@@ -176,9 +174,9 @@ def _gaps(
     total = np.concatenate([[0.0], np.cumsum(rate.ravel())])
     expected_by = np.interp(time, first + _HOUR * np.arange(len(total)), total)
     missed = np.diff(expected_by)
-    least, shortest = limits.gap_arrivals, seconds(limits.min_gap)
-    bad = np.flatnonzero((missed >= least) & (np.diff(time) >= shortest))
-    expected = f"no {shortest / _HOUR:g} h without events where {least:g} or more arrivals are usual"
+    min_arrivals, shortest = limits.gap_arrivals, seconds(limits.min_gap)
+    bad = np.flatnonzero((missed >= min_arrivals) & (np.diff(time) >= shortest))
+    expected = f"no {shortest / _HOUR:g} h without events where {min_arrivals:g} or more arrivals are usual"
     if not len(bad):
         return Check("time.gaps", "pass", "events run without a gap", expected)
     worst = bad[np.argmax(missed[bad])]

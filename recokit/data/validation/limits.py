@@ -17,17 +17,17 @@ class ValidationLimits:
     Parameters
     ----------
     max_age : duration
-        The newest event must be younger; R1.
+        The newest event must be younger.
     clock_skew : duration
         How far an event may lie ahead of ``now``.
     earliest : str or float
         Events before it are suspected of a wrong unit.
     retry_window : duration
-        The same user, item and event again within it is a repeat: a retry storm; R3.
+        The same user, item and event again within it is a repeat: a retry storm.
     warn_duplicates, fail_duplicates : float
         Share of repeated events.
     warn_joined, fail_joined : float
-        Below these shares of labels that join to an impression; R1.
+        Below these shares of labels that join to an impression.
     warn_early, fail_early : float
         Share of labels that come before their impression.
     day_share, day_arrivals : float
@@ -38,18 +38,18 @@ class ValidationLimits:
     warn_unknown, fail_unknown : float
         Share of events of a user or item without a code.
     warn_coverage, fail_coverage : float
-        Below these shares of entities that have every column; R1.
+        Below these shares of entities that have every column.
     constant_rows : int
         A column of so many known values that are all the same is constant.
     constant_flags : int
         The same for columns of true and false: a flag that one row in 200 has is in none of 1,000 rows less than once
         in 100 times.
     user_interactions, user_interactions_good : float
-        Interactions of an active user, mean: too few below the first, still thin below the second; R6.
+        Interactions of an active user, mean: too few below the first, still thin below the second.
     item_interactions : float
-        Interactions of an item with any, mean; R6.
+        Interactions of an item with any, mean.
     interactions, users, items : int
-        Least size for collaborative methods; R6.
+        Minimum size for collaborative methods.
     """
 
     max_age: str | float = "24h"

@@ -29,7 +29,7 @@ class ValidationReport(CheckReport):
     title, checks
         As in :class:`~recokit.data.validation.report.CheckReport`.
     approach : str
-        What the amount of data is enough for; R6.
+        The kind of model that the amount of data is enough for.
     """
 
     approach: str = field(default="")
@@ -105,7 +105,6 @@ def validate(
     if now is None:
         now = time.time() if dataset.cut is None else dataset.cut
     moment = timestamp(now)
-    window = seconds(limits.retry_window)
     shown = labels.read_impressions(impressions)
     amount, approach = log_checks.sufficiency(dataset, limits)
     checks = (
@@ -113,7 +112,7 @@ def validate(
         times.freshness(log, moment, seconds(limits.max_age), seconds(limits.clock_skew)),
         *times.missing_times(log, moment, {timestamp(day) for day in closed}, limits),
         log_checks.repeated_ids(log, event_ids, limits),
-        log_checks.retries(log, window, limits),
+        log_checks.retries(log, seconds(limits.retry_window), limits),
         *labels.label_quality(log, shown, tuple(label_events), tuple(impression_events), limits),
         *log_checks.unknown_codes(log, limits),
         *tables.coverage(dataset, limits),

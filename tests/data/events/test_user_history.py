@@ -113,6 +113,6 @@ def test_bad_options_and_use():
             UserHistory(events=events_)
     with pytest.raises(ConfigurationError, match="did you mean 'view'"):
         UserHistory(events=("veiw",)).fit(dataset([(1, 1, 1, "view")]))
-    with pytest.raises(NotFittedError, match="UserHistory unfitted"):
+    with pytest.raises(NotFittedError, match="UserHistory before fit"):
         UserHistory().hydrate(Requests.build(np.array([1])))
     assert repr(clone(UserHistory(max_events=5))) == "UserHistory(max_events=5)"
