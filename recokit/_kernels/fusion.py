@@ -71,47 +71,23 @@ def fuse_lists(
     DataError
         If row, item, list and rank need more than 63 bits together.
     """
-    n_rows, n_lists = len(offsets[0]) - 1, len(offsets)
-    if n_lists == 1:
+    if len(offsets) == 1:
         return _one_list(offsets[0], item[0], score[0], limit)
     counts = np.concatenate([part[1:] - part[:-1] for part in offsets])
-    starts = counts_to_offsets(counts)[:-1]
-    items = np.concatenate(item)
-    n = len(items)
-    if n == 0:
+    n_rows, n_lists, items = len(offsets[0]) - 1, len(offsets), np.concatenate(item)
+    if not len(items):
         return _nothing(n_rows, n_lists)
-    item_bits, list_bits, rank_bits = (
-        bits_for(largest) for largest in (items.max(), n_lists - 1, counts.max() - 1)
-    )
-    low, n_bits = list_bits + rank_bits, bits_for(n)
-    needed = bits_for(n_rows - 1) + low + max(item_bits, n_bits + 1)
-    require_bits(needed, f"{n} items of {n_lists} sources in {n_rows} rows")
-
-    # One key for each element: row, item, list, rank. Sorted, the lists that have an item stand together.
-    segment = np.arange(n_lists * n_rows)
-    of_segment = ((segment % n_rows) << (item_bits + low)) + ((segment // n_rows) << rank_bits) - starts
-    key = np.repeat(of_segment, counts)
-    key += np.arange(n)
-    key += items << low
-    key = sort_packed(key, needed)
-    pair = key >> low
-    source, rank = (key >> rank_bits) & ((1 << list_bits) - 1), key & ((1 << rank_bits) - 1)
-    new = np.ones(n, np.bool_)
+    bits = PackedKey.of(items, counts, n_rows, n_lists)
+    starts = counts_to_offsets(counts)[:-1]
+    key = bits.sorted_keys(items, counts, starts, n_rows)
+    pair = key >> bits.low
+    new = np.ones(len(key), np.bool_)
     np.not_equal(pair[1:], pair[:-1], out=new[1:])
     first = np.flatnonzero(new)
-    row = pair[first] >> item_bits
+    row = pair[first] >> bits.item
+    source, rank = bits.source_of(key), bits.rank_of(key)
 
-    priority = (rank << list_bits) | source
-    if by == "quota":
-        within = np.floor(limit * np.asarray(shares) + 1e-9).astype(np.int64)
-        priority |= (rank >= within[source]).astype(np.int64) << low
-    best = np.minimum.reduceat(priority, first)
-    if by == "rrf":
-        gain = np.rint(_FIXED_POINT / (RRF_K + 1 + rank)).astype(np.int64)
-        order = np.lexsort((best, -np.add.reduceat(gain, first), row))
-    else:
-        by_priority = (((row << (low + 1)) | best) << n_bits) | np.arange(len(first))
-        order = sort_packed(by_priority, needed) & ((1 << n_bits) - 1)
+    order = _fusion_order(bits, row, source=source, rank=rank, first=first, by=by, limit=limit, shares=shares)
     found = np.bincount(row, minlength=n_rows)
     kept = np.minimum(found, limit)
     if (found > limit).any():
@@ -124,17 +100,98 @@ def fuse_lists(
     cell = place[np.cumsum(new) - 1] + source * (n_kept + 1)
     ranks, scores = np.full((2, n_lists * (n_kept + 1)), np.nan, np.float32)
     ranks[cell] = rank + 1
-    scores[cell] = np.concatenate(score)[starts[source * n_rows + (pair >> item_bits)] + rank]
+    scores[cell] = np.concatenate(score)[starts[source * n_rows + (pair >> bits.item)] + rank]
     rank_of, score_of = ranks.reshape(n_lists, -1)[:, :n_kept], scores.reshape(n_lists, -1)[:, :n_kept]
-    bits = np.uint64(1) << np.arange(n_lists, dtype=np.uint64)
+    flags = np.uint64(1) << np.arange(n_lists, dtype=np.uint64)
     return Fused(
         counts_to_offsets(kept),
         row[order],
-        pair[first[order]] & ((1 << item_bits) - 1),
-        np.bitwise_or.reduce(np.where(np.isnan(rank_of), np.uint64(0), bits[:, None]), axis=0),
+        pair[first[order]] & ((1 << bits.item) - 1),
+        np.bitwise_or.reduce(np.where(np.isnan(rank_of), np.uint64(0), flags[:, None]), axis=0),
         rank_of,
         score_of,
     )
+
+
+@dataclass(frozen=True)
+class PackedKey:
+    """Bits of the parts of a sort key: an element's row, item, list and rank, from the highest to the lowest.
+
+    Parameters
+    ----------
+    item, source, rank : int
+    position : int
+        Of an element among all, in keys of the fusion order.
+    total : int
+        Of the widest key.
+    """
+
+    item: int
+    source: int
+    rank: int
+    position: int
+    total: int
+
+    @classmethod
+    def of(cls, items: IntArray, counts: IntArray, n_rows: int, n_lists: int) -> PackedKey:
+        """Return the widths for the lists of so many rows.
+
+        Raises
+        ------
+        DataError
+            If a key needs more than 63 bits.
+        """
+        item, source, rank = bits_for(items.max()), bits_for(n_lists - 1), bits_for(counts.max() - 1)
+        position = bits_for(len(items))
+        total = bits_for(n_rows - 1) + source + rank + max(item, position + 1)
+        require_bits(total, f"{len(items)} items of {n_lists} sources in {n_rows} rows")
+        return cls(item, source, rank, position, total)
+
+    @property
+    def low(self) -> int:
+        """Bits of list and rank together."""
+        return self.source + self.rank
+
+    def sorted_keys(self, items: IntArray, counts: IntArray, starts: IntArray, n_rows: int) -> IntArray:
+        """Return the keys of all elements, sorted: the lists that have an item stand together."""
+        segment = np.arange(len(counts))
+        row, source = segment % n_rows, segment // n_rows
+        key = np.repeat((row << (self.item + self.low)) + (source << self.rank) - starts, counts)
+        key += np.arange(len(items))
+        key += items << self.low
+        return sort_packed(key, self.total)
+
+    def source_of(self, key: IntArray) -> IntArray:
+        """Return the list of each key."""
+        return (key >> self.rank) & ((1 << self.source) - 1)
+
+    def rank_of(self, key: IntArray) -> IntArray:
+        """Return the 0-based rank of each key."""
+        return key & ((1 << self.rank) - 1)
+
+
+def _fusion_order(
+    bits: PackedKey,
+    row: IntArray,
+    *,
+    source: IntArray,
+    rank: IntArray,
+    first: IntArray,
+    by: Fusion,
+    limit: int,
+    shares: Sequence[float],
+) -> IntArray:
+    """Return the order of the distinct items of each row, whose elements begin at ``first``."""
+    priority = (rank << bits.source) | source
+    if by == "quota":
+        within = np.floor(limit * np.asarray(shares) + 1e-9).astype(np.int64)
+        priority |= (rank >= within[source]).astype(np.int64) << bits.low
+    best = np.minimum.reduceat(priority, first)
+    if by == "rrf":
+        gain = np.rint(_FIXED_POINT / (RRF_K + 1 + rank)).astype(np.int64)
+        return np.lexsort((best, -np.add.reduceat(gain, first), row))
+    by_priority = (((row << (bits.low + 1)) | best) << bits.position) | np.arange(len(first))
+    return sort_packed(by_priority, bits.total) & ((1 << bits.position) - 1)
 
 
 def _one_list(offsets: IntArray, item: IntArray, score: Float32Array, limit: int) -> Fused:
