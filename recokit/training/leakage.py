@@ -297,10 +297,8 @@ def _features_of_labels(data: RankingData, counts: Sequence[LabelCounts]) -> Ite
     for feature, column in _columns(data):
         values = column[rows]
         best = next(((1.0, part.name) for part in counts if part.explain(column)), (0.0, ""))
-        for number, (name, mean) in enumerate(means):
-            known = np.isfinite(values) & np.isfinite(mean)
-            if known.sum() < _MIN_ROWS:
-                continue
+        known = np.isfinite(values)
+        for number, (name, mean) in enumerate(means if known.sum() >= _MIN_ROWS else ()):
             alike = abs(correlations.between(feature, values, f"{name} {number}", mean, known))
             if alike > max(best[0], _SAME_TARGET) and _is_mean(values[known], mean[known]):
                 best = (alike, name)

@@ -115,3 +115,21 @@ def test_an_attribute_of_the_fit_is_there_or_says_how_to_get_it():
         require_fitted(Inner(), "fitted_", step="bind")
     with pytest.raises(NotFittedError, match=r"hint: give it values$"):
         require_fitted(Inner(), "fitted_", "give it values")
+
+
+def test_an_attribute_that_fit_or_bind_sets_is_returned_or_asked_for():
+    class Stage:
+        pass
+
+    stage = Stage()
+    with pytest.raises(
+        NotFittedError, match=r"^found Stage before fit; expected fit first; hint: call Stage\.fit"
+    ):
+        require_fitted(stage, "weights_")
+    with pytest.raises(
+        NotFittedError, match=r"found Stage before bind; expected bind first; hint: pass a schema"
+    ):
+        require_fitted(stage, "weights_", "pass a schema", step="bind")
+    assert not is_fitted(stage, "weights_")
+    stage.weights_ = 3
+    assert require_fitted(stage, "weights_") == 3 and is_fitted(stage, "weights_")

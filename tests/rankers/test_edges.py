@@ -33,7 +33,6 @@ RANKERS = [
     rankers.LambdaMART(n_estimators=20, min_samples_leaf=5),
     rankers.LightGBM(n_estimators=40, min_child_samples=5, num_threads=1),
     rankers.LightGBM(objective="lambdarank", n_estimators=40, min_child_samples=5, num_threads=1),
-    rankers.LambdaMART(n_estimators=20, min_samples_leaf=5),
     *(
         rankers.LightGBM(objective=objective, n_estimators=20, min_child_samples=5, num_threads=1)
         for objective in ("binary", "lambdarank", "rank_xendcg", "regression")

@@ -39,10 +39,19 @@ class TestFuture:
     def check(self, values: Any, **options: Any) -> Any:
         return detect_leakage(rows({"x": values}), **options)["leak.future"]
 
-    @pytest.mark.parametrize(("ahead", "status"), [(-256.0, "pass"), (128.0, "pass"), (256.0, "fail")])
-    def test_times_count_from_the_precision_of_float32(self, ahead: float, status: str) -> None:
-        times = np.full(40, np.float32(NOW), np.float64) + ahead
-        data = rows({"x": times}, now=np.full(40, float(np.float32(NOW))))
+    @pytest.mark.parametrize(
+        ("ahead", "late", "status"),
+        [
+            (-256, 0.0, "pass"),
+            (128, 0.0, "pass"),
+            (128, 0.5, "pass"),
+            (128, -0.5, "fail"),
+            (256, 0.0, "fail"),
+        ],
+    )
+    def test_times_count_from_the_precision_of_float32(self, ahead: int, late: float, status: str) -> None:
+        moment = float(np.float32(NOW))
+        data = rows({"x": np.full(40, moment + ahead)}, now=np.full(40, moment + late))
         assert detect_leakage(data)["leak.future"].status == status
 
     @pytest.mark.parametrize(
