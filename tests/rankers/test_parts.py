@@ -78,7 +78,7 @@ class TestNames:
 
     @pytest.mark.parametrize("names", [(), "a", ("a", "a")])
     def test_names_are_distinct(self, names):
-        with pytest.raises(ConfigurationError, match="features=.*distinct names"):
+        with pytest.raises(ConfigurationError, match=r"features=.*distinct names"):
             LinearRanker(features=names)
 
 
