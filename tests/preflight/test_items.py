@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,9 +16,16 @@ import recokit as rk
 from recokit.data import Dataset, Vocabulary
 from recokit.data.sampling import UniformNegatives
 from recokit.data.validation.report import Check
-from recokit.errors import ConfigurationError
+from recokit.errors import ConfigurationError, DataError
 from recokit.evaluation import Verdict
-from recokit.preflight import PreflightLimits, data_items, quality_items, rule_items, serving_items
+from recokit.preflight import (
+    PreflightLimits,
+    PreflightReport,
+    data_items,
+    quality_items,
+    rule_items,
+    serving_items,
+)
 from recokit.preflight.columns import blocked_values, item_values
 from recokit.preflight.context import Item, LaunchContext
 from recokit.protocols import Role
@@ -153,7 +162,7 @@ def test_blocked_ids_leave_the_unknown_item_unknown():
     assert np.isnan(values[0]) and np.flatnonzero(values[1:] == 1).tolist() == [
         int(TRAIN.item_ids.encode(["item-2"])[0]) - 1
     ]
-    assert values[1:].sum() == 1
+    assert values[1:].sum() == 1 and values.shape == (61,)
     assert blocked_values(TRAIN, None) is None
 
 
@@ -393,7 +402,9 @@ def test_errors_are_the_share_that_is_not_ok_but_for_relaxed_limits():
     mixed = launch([1], [2], status=status, reasons=[(), ("a relaxed", "slow")])
     check = serving_items.errors(mixed)
     assert check.status == "fail" and check.message == "50.0% of 2 requests are not OK"
-    assert check.evidence["DEGRADED"] == 1 and check.evidence["OK"] == 1
+    assert check.evidence == {**dict.fromkeys(Status.__members__, 0), "OK": 1, "DEGRADED": 1}
+    three = launch([1], [2], [3], users=["ann", "bob", "cid"])
+    assert serving_items.errors(three).evidence["OK"] == 3
     assert serving_items.errors(replace(mixed, limits=PreflightLimits(fail_errors=0.5))).status == "warn"
     events = [
         SimpleNamespace(name=name, error="Boom" if name else "") for name in ("d", "c", "b", "a", "a", "")
@@ -608,13 +619,126 @@ def test_a_change_of_distribution_alone_only_warns(monkeypatch: pytest.MonkeyPat
     assert data_items.drift(replace(context, profile=None)).status == "not checked"
 
 
+# -- the call
+
+
+class Watched:
+    """A pipeline with observers, and nothing else."""
+
+    def __init__(self) -> None:
+        self.observers = ("one",)
+
+
+@pytest.fixture
+def contexts(monkeypatch: pytest.MonkeyPatch) -> list[LaunchContext]:
+    """Replace the checklist by an item that keeps the context it is given."""
+    kept: list[LaunchContext] = []
+
+    def item(launch: LaunchContext) -> Check:
+        kept.append(launch)
+        return Check("an.item", "pass", "fine")
+
+    monkeypatch.setattr(sys.modules["recokit.preflight.preflight"], "CHECKLIST", {"an.item": item})
+    return kept
+
+
+def test_a_launch_is_now_with_a_sample_of_users_and_the_columns_of_the_table(
+    contexts: list[LaunchContext],
+) -> None:
+    train = Dataset.from_frame(
+        {
+            "user_id": ["a", "b", "c", "d", "e"],
+            "item_id": ["x"] * 5,
+            "timestamp": [1.0, 2.0, 3.0, 4.0, 5.0],
+        },
+        items={"item_id": ["x", "y"], "in_stock": [1.0, 0.0]},
+        users={"user_id": ["f"]},
+    )
+    pipeline = Watched()
+    report = rk.preflight(pipeline, train, n_users=3)
+    (launch_,) = contexts
+    assert report.title == "Launch checklist of 1 items" and report.names == ("an.item",)
+    assert launch_.now == np.nextafter(5.0, np.inf)
+    assert launch_.users == ["a", "c", "e"]  # spread evenly, without the one who has no events
+    assert launch_.pipeline.observers == () and pipeline.observers == ("one",)
+    assert (launch_.n_requests, launch_.by, launch_.limits) == (50, "activity", PreflightLimits())
+    assert launch_.columns["in_stock"][1:].tolist() == [1.0, 0.0]
+    assert [name for name, values in launch_.columns.items() if values is None] == [
+        "consumable",
+        "sponsored",
+        "category",
+        "seller",
+        "blocked",
+    ]
+
+
+def test_options_reach_the_launch(contexts: list[LaunchContext]) -> None:
+    early, _ = rk.testing.toy_dataset().split_at(rk.testing.toy_dataset().until - 86_400)
+    limits = PreflightLimits(margin=0.3, slower=9.0)
+    rk.preflight(
+        object(), early, baseline="usual", n_users=99, n_requests=7, limits=limits, margin=0.1, users=5
+    )
+    (launch_,) = contexts
+    assert launch_.now == early.cut
+    assert (launch_.baseline, launch_.n_requests) == ("usual", 7)
+    assert len(launch_.users) == len(np.unique(early.interactions.user))
+    assert (launch_.limits.margin, launch_.limits.slower, launch_.limits.validation.users) == (0.1, 9.0, 5)
+    rk.preflight(object(), early, now="2025-01-01")
+    assert contexts[1].now == 1_735_689_600.0
+    for options in ({"n_users": 0}, {"n_requests": 0}):
+        with pytest.raises(ConfigurationError, match="expected a whole number of at least 1"):
+            rk.preflight(object(), early, **options)
+    rk.preflight(object(), early, n_users=1, n_requests=1)
+
+
+def test_an_error_of_ours_fails_its_item_and_any_other_is_raised(contexts: list[LaunchContext]) -> None:
+    from recokit.errors import NotFittedError
+
+    module = sys.modules["recokit.preflight.preflight"]
+    errors: list[Exception] = [
+        ConfigurationError("found a typo"),
+        NotFittedError("not yet"),
+        ZeroDivisionError(),
+    ]
+
+    def broken(launch: LaunchContext) -> Check:
+        raise errors.pop(0)
+
+    module.CHECKLIST["a.broken.item"] = broken
+    check = rk.preflight(object(), TRAIN)["a.broken.item"]
+    assert (check.status, check.message) == ("fail", "could not be checked: found a typo")
+    for kind in (NotFittedError, ZeroDivisionError):
+        with pytest.raises(kind):
+            rk.preflight(object(), TRAIN)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "codes", "ready"),
+    [
+        (["pass", "pass"], (0, 0), True),
+        (["pass", "warn"], (0, 1), False),
+        (["pass", "not checked"], (0, 1), False),
+        (["warn", "fail"], (1, 1), False),
+    ],
+)
+def test_exit_codes_and_errors_of_a_report(statuses: Any, codes: tuple[int, int], ready: bool) -> None:
+    report = PreflightReport("title", tuple(Check(f"n{i}", s, "found it") for i, s in enumerate(statuses)))
+    assert (report.exit_code(), report.exit_code(strict=True)) == codes
+    assert report.ready == ready
+    for strict in (False, True):
+        if codes[strict]:
+            with pytest.raises(DataError, match="title"):
+                report.raise_for_status(strict=strict)
+        else:
+            assert report.raise_for_status(strict=strict) is report
+    if not codes[0]:
+        assert report.raise_for_status() is report
+
+
 # -- the module
 
 
 def test_preflight_can_be_called_before_and_after_its_module_is_imported():
-    import subprocess
-    import sys
-
     code = (
         "import recokit as rk\n"
         "data = rk.testing.toy_dataset()\n"
