@@ -8,8 +8,8 @@ the categories of the history), :class:`Trending`, :class:`History` (a user's ow
 (those that are due), :class:`Content` (attributes and text, for new items), :class:`Editorial`, :class:`Explore` (at
 random, with propensities). From elsewhere: :class:`FromFunction` (a function of yours), :class:`FromImplicit` (a model
 of that library). What puts them together: :class:`Merge`, :class:`FirstOf`, :class:`ColdStart`, :class:`Unseen`,
-:class:`Refreshed`. :class:`UserHistory` is the hydrator that most of them answer from, and :func:`report` tells what
-each of several finds; :func:`advise_dimension` measures how long vectors should be.
+:class:`Refreshed`. :class:`UserHistory` is the hydrator that most of them answer from, and :func:`report` compares
+the recall of several sources; :func:`advise_dimension` measures how long vectors should be.
 """
 
 from typing import TYPE_CHECKING

@@ -111,16 +111,16 @@ class Neighbors(FromHistory):
             gain = np.repeat(weight[here], counts[here]) * self.similarity_[index]
             neighbor = self.neighbor_[index].astype(np.int64)
             pairs = group_pairs(ends[first : last + 1] - ends[first], neighbor)
-            found = Retrieved(pairs.offsets, neighbor[pairs.first], pairs.sum(gain).astype(np.float32))
+            lists = Retrieved(pairs.offsets, neighbor[pairs.first], pairs.sum(gain).astype(np.float32))
             if exclude is not None:
-                found = _without(found, exclude.take(np.arange(first, last)))
-            return top_by_score(found.offsets, found.score, found.item, limit)
+                lists = _without(lists, exclude.take(np.arange(first, last)))
+            return top_by_score(lists.offsets, lists.score, lists.item, limit)
 
         blocks = list(cost_blocks(np.diff(ends), _SERVE_BLOCK, len(self.offsets_)))
         return joined(map_parts(best, blocks))
 
     def similar(self, items: IntArray, k: int) -> Retrieved:
-        """Return the k most similar items of each given item, most similar first.
+        """Return the k most similar items of each item, most similar first.
 
         Parameters
         ----------
@@ -157,8 +157,8 @@ def _promising(offsets: IntArray, value: Float32Array, k: int) -> IntArray:
     return np.sort(np.concatenate(places))
 
 
-def _without(found: Retrieved, exclude: Ragged) -> Retrieved:
+def _without(lists: Retrieved, exclude: Ragged) -> Retrieved:
     """Return the lists without the items of other lists, row by row."""
-    row = offsets_to_rows(found.offsets)
-    kept = ~pairs_in_sets(row, found.item, exclude.offsets, exclude.values)
-    return Retrieved(rows_to_offsets(row[kept], len(exclude)), found.item[kept], found.score[kept])
+    row = offsets_to_rows(lists.offsets)
+    kept = ~pairs_in_sets(row, lists.item, exclude.offsets, exclude.values)
+    return Retrieved(rows_to_offsets(row[kept], len(exclude)), lists.item[kept], lists.score[kept])

@@ -70,10 +70,10 @@ def retrieve_scored(
         return top_k_dense(scores, limit)
 
     step = max(_BLOCK // n_codes, 1)
-    found = joined(map_parts(best, [rows[i : i + step] for i in range(0, len(rows), step)]))
+    lists = joined(map_parts(best, [rows[i : i + step] for i in range(0, len(rows), step)]))
     counts = np.zeros(len(requests), np.int64)
-    counts[rows] = np.diff(found.offsets)
-    return Retrieved(counts_to_offsets(counts), found.item, found.score)
+    counts[rows] = np.diff(lists.offsets)
+    return Retrieved(counts_to_offsets(counts), lists.item, lists.score)
 
 
 def retrieve_nearest(
@@ -107,7 +107,7 @@ def retrieve_nearest(
 
 
 def similar_directions(vectors: Float32Array, items: IntArray, k: int) -> Retrieved:
-    """Return the k items of the largest cosine with each given item, itself left out.
+    """Return the k items of the largest cosine with each item, itself left out.
 
     Parameters
     ----------
@@ -132,8 +132,8 @@ def similar_by_history(source: Any, items: IntArray, k: int) -> Retrieved:
     """Return the k items that a source finds for each item as the only one of a history, itself left out."""
     one = Ragged(np.arange(len(items) + 1), np.asarray(items, np.int64))
     requests = Requests.build(np.zeros(len(items), np.int64), ragged={"history": one, "exclude": one})
-    found: Retrieved = source.retrieve(requests, k)
-    return found
+    lists: Retrieved = source.retrieve(requests, k)
+    return lists
 
 
 def cost_blocks(cost: AnyArray, budget: int, n_codes: int) -> Iterator[tuple[int, int]]:

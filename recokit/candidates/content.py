@@ -179,7 +179,7 @@ class Content(FromHistory):
         return retrieve_scored(requests, limit, n_codes, score, known=np.diff(history.indptr) > 0)
 
     def similar(self, items: IntArray, k: int) -> Retrieved:
-        """Return the k items most like each given item, itself left out.
+        """Return the k items most like each item, itself left out.
 
         Parameters
         ----------

@@ -90,7 +90,7 @@ def advise_dimension(
     tolerance : float, default 0.01
         Relative recall that a smaller size may lose against the best.
     max_users : int, default 5000
-        Users asked, a sample.
+        Size of the sample of users.
     seed : int, default 0
         Of the sample, the hold-out and the decomposition.
 
@@ -141,11 +141,11 @@ def _recall(requests: Requests, taken: Any, vectors: Any, test: Dataset, k: int)
     """Return the mean recall at k of the users."""
     usable = np.asarray(vectors.any(axis=1))
     known = np.asarray(np.diff(taken.indptr) > 0)
-    found = retrieve_nearest(requests, k, taken @ vectors, vectors, known=known, usable=usable)
-    row = np.repeat(np.arange(len(requests)), np.diff(found.offsets))
+    lists = retrieve_nearest(requests, k, taken @ vectors, vectors, known=known, usable=usable)
+    row = np.repeat(np.arange(len(requests)), np.diff(lists.offsets))
     width = len(vectors)
     truth = np.unique(test.interactions.user * width + test.interactions.item)
-    hits = np.bincount(row[np.isin(requests.user[row] * width + found.item, truth)], minlength=len(requests))
+    hits = np.bincount(row[np.isin(requests.user[row] * width + lists.item, truth)], minlength=len(requests))
     theirs = truth[np.isin(truth // width, requests.user)]
     total = np.bincount(np.searchsorted(requests.user, theirs // width), minlength=len(requests))
     return float(np.mean(hits / np.maximum(total, 1)))

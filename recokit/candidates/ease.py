@@ -192,8 +192,8 @@ def _free_memory() -> float:
     """Return the bytes that are left, infinity where the system does not tell."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
-            found = dict(line.split(":", 1) for line in lines)
-        return 1024.0 * float(found["MemAvailable"].split()[0])
+            fields = dict(line.split(":", 1) for line in lines)
+        return 1024.0 * float(fields["MemAvailable"].split()[0])
     except (OSError, KeyError, ValueError):
         pass
     try:

@@ -18,7 +18,7 @@ __all__ = ["Editorial"]
 
 
 class Editorial(Configured):
-    """Source of a given list of items, in its order, while it is valid.
+    """Source of a fixed list of items, in its order, while it is valid.
 
     Parameters
     ----------
@@ -101,5 +101,5 @@ class Editorial(Configured):
         n = len(self.item_)
         rows = np.count_nonzero(valid)
         score = np.tile(1.0 / np.arange(1, n + 1, dtype=np.float32), rows)
-        found = Retrieved(counts_to_offsets(valid * n), np.tile(self.item_, rows), score)
-        return first_allowed(found, requests, limit)
+        lists = Retrieved(counts_to_offsets(valid * n), np.tile(self.item_, rows), score)
+        return first_allowed(lists, requests, limit)

@@ -79,12 +79,12 @@ class Explore(Configured):
             return drawn.reshape(len(rows), n_codes).astype(np.float32)
 
         everyone = np.ones(len(requests), np.bool_)
-        found = retrieve_scored(requests, limit, n_codes, draw, known=everyone, usable=self.eligible_)
+        lists = retrieve_scored(requests, limit, n_codes, draw, known=everyone, usable=self.eligible_)
         pool = np.full(len(requests), np.count_nonzero(self.eligible_))
         exclude = requests.ragged.get("exclude")
         if exclude is not None:
             pair = np.unique(exclude.rows * n_codes + np.minimum(exclude.values, n_codes - 1))
             inside = self.eligible_[pair % n_codes] & np.isin(pair, exclude.rows * n_codes + exclude.values)
             pool -= np.bincount(pair[inside] // n_codes, minlength=len(requests))
-        share = np.minimum(limit / np.maximum(pool, 1), 1.0)[offsets_to_rows(found.offsets)]
-        return Retrieved(found.offsets, found.item, share.astype(np.float32))
+        share = np.minimum(limit / np.maximum(pool, 1), 1.0)[offsets_to_rows(lists.offsets)]
+        return Retrieved(lists.offsets, lists.item, share.astype(np.float32))

@@ -210,7 +210,7 @@ class FromImplicit(FromHistory):
         return self._folded(self._history(requests))
 
     def similar(self, items: IntArray, k: int) -> Retrieved:
-        """Return the k items most like each given item, itself left out.
+        """Return the k items most like each item, itself left out.
 
         Parameters
         ----------

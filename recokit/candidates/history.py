@@ -83,5 +83,5 @@ class History(Configured):
         place = multi_arange(np.zeros(len(requests), np.int64), np.diff(offsets))
         more = limit + int(requests.lists("exclude").counts.max(initial=0))
         kept, place, score = top_by_score(offsets, weight.astype(np.float32), place, more)
-        found = Retrieved(kept, item[place + np.repeat(offsets[:-1], np.diff(kept))], score)
-        return first_allowed(found, requests, limit)
+        lists = Retrieved(kept, item[place + np.repeat(offsets[:-1], np.diff(kept))], score)
+        return first_allowed(lists, requests, limit)

@@ -166,7 +166,7 @@ class IALS(FromHistory):
         return self._folded(requests)[0]
 
     def similar(self, items: IntArray, k: int) -> Retrieved:
-        """Return the k items of the closest direction to each given item's, itself left out.
+        """Return the k items of the closest direction to each item's, itself left out.
 
         Parameters
         ----------

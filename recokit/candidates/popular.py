@@ -122,8 +122,8 @@ class Popular(Configured):
         more = limit + requests.lists("exclude").counts
         counts = np.minimum(self.offsets_[segment + 1] - start, more)
         index = multi_arange(start, counts)
-        found = Retrieved(counts_to_offsets(counts), self.item_[index], self.score_[index])
-        return first_allowed(found, requests, limit)
+        lists = Retrieved(counts_to_offsets(counts), self.item_[index], self.score_[index])
+        return first_allowed(lists, requests, limit)
 
 
 def _ranked(count: FloatArray, otherwise: IntArray, depth: int) -> tuple[IntArray, Float32Array]:

@@ -63,7 +63,7 @@ class Refreshed(Configured):
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """What the source requires."""
+        """Names that the source requires."""
         return traits_of(self.source).requires
 
     @property
@@ -121,8 +121,8 @@ class Refreshed(Configured):
             Before ``fit``.
         """
         require_fitted(self, "current_")
-        found: Retrieved = requests.read(self.current_).retrieve(requests, limit)
-        return found
+        answer: Retrieved = requests.read(self.current_).retrieve(requests, limit)
+        return answer
 
     def _fitted(self, dataset: Dataset) -> Any:
         source = clone(self.source).fit(dataset)

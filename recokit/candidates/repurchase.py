@@ -106,8 +106,8 @@ class Repurchase(Configured):
         score = self._due(item[pairs.first], first, last, number, requests.now[of])
         due = score > 0
         offsets = rows_to_offsets(of[due], len(requests))
-        found = Retrieved(offsets, item[pairs.first][due], score[due].astype(np.float32))
-        allowed = first_allowed(found, requests, len(item))
+        lists = Retrieved(offsets, item[pairs.first][due], score[due].astype(np.float32))
+        allowed = first_allowed(lists, requests, len(item))
         return best_of_rows(allowed.offsets, allowed.score, allowed.item, limit, len(self.cadence_))
 
     def _due(

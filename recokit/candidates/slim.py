@@ -106,8 +106,8 @@ class SLIM(Neighbors):
         diagonal = np.arange(place.shape[1])
         system[:, diagonal, diagonal] += np.float32(self.regularization)
         factor: Any = torch.linalg.cholesky(torch.from_numpy(system))
-        found = torch.cholesky_solve(torch.from_numpy(target), factor)[:, :, 0].numpy()
-        return np.asarray(found[place], np.float32)
+        weight = torch.cholesky_solve(torch.from_numpy(target), factor)[:, :, 0].numpy()
+        return np.asarray(weight[place], np.float32)
 
 
 def _local_grams(by_item: csr_matrix, columns: IntArray) -> Float32Array:

@@ -23,7 +23,7 @@ class Unseen(Composed):
     """Source that passes over what the user already has, so that its limit is filled with what is new.
 
     The history joins the list ``exclude`` of the requests, which recokit's sources heed while they look for the
-    best; a source that does not is asked for as many more as it may lose.
+    best; a source that does not gets a larger limit, by as many as it may lose.
 
     Parameters
     ----------

@@ -160,7 +160,7 @@ class Around(Policy):
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """What the objective requires."""
+        """Names that the objective requires."""
         return traits_of(self.objective).requires
 
     @property

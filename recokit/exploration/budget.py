@@ -19,7 +19,7 @@ __all__ = ["Budget", "Spent"]
 
 @dataclass(frozen=True)
 class Spent:
-    """What was spent of a budget.
+    """Spending of a budget.
 
     Parameters
     ----------

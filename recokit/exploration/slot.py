@@ -150,8 +150,8 @@ class ExplorationSlot(Around):
             flag: BoolArray = require_fitted(self, "flag_", step="bind")
             return np.asarray(window.valid & flag[window_items(window)])
         bit = np.uint64(window.candidates.source_names.index(name))
-        found = (window.candidates.sources >> bit) & np.uint64(1)
-        return np.asarray(window.valid & (found[window.index] == 1))
+        bits = (window.candidates.sources >> bit) & np.uint64(1)
+        return np.asarray(window.valid & (bits[window.index] == 1))
 
     def gain(self, state: _State) -> FloatArray:
         """Return the objective's gains; in rows that explore at this place the policy's, above all others, (B, W)."""

@@ -155,7 +155,8 @@ class UserActivity(IndexBlock):
         }
         self.meanings = prefixed("user", event, meanings)
         self.names = tuple(self.meanings)
-        self.cumulative = prefixed_names("user", event, "tenure_days", "items", "activity", "sessions")
+        growing = ("tenure_days", "items", "activity", "sessions")
+        self.cumulative = prefixed_names("user", event, *growing)
         distinct = (("item", None), ("session", None))
         self.keyspaces = (Keyspace(("user",), event, (self._half_life,), distinct=distinct),)
 

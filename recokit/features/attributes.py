@@ -70,7 +70,7 @@ class _Attributes(Block):
 class Item(_Attributes):
     """Numeric columns of the item table, such as ``item_price``.
 
-    Attributes are taken as given: a column that holds what is known today, such as stock, tells a training row its
+    Attributes are taken as they are: a column of today's state, such as stock, shows a training row its
     future.
 
     Parameters

@@ -131,11 +131,15 @@ class Materialized(Configured):
         when, row = np.unique(moment, return_inverse=True)
         order = np.argsort(row, kind="stable")
         requests = Requests.build(np.zeros(len(when), np.int64), now=when)
-        offsets = np.searchsorted(row[order], np.arange(len(when) + 1))
-        n = len(items)
-        score, sources = np.full(n, np.nan, np.float32), np.zeros(n, np.uint64)
-        batch = Candidates(requests, offsets, row[order], items[order], score, sources)
-        values = np.empty((n, len(self.names)), np.float32)
+        batch = Candidates(
+            requests=requests,
+            offsets=np.searchsorted(row[order], np.arange(len(when) + 1)),
+            row=row[order],
+            item=items[order],
+            score=np.full(len(items), np.nan, np.float32),
+            sources=np.zeros(len(items), np.uint64),
+        )
+        values = np.empty((len(items), len(self.names)), np.float32)
         values[order] = self._part.featurize(batch)
         return values
 

@@ -101,8 +101,8 @@ class Session(Block):
         present, n = np.unique(session.rows[label > 0] * width + label[label > 0], return_counts=True)
         key = candidates.row * width + wanted
         place = np.minimum(np.searchsorted(present, key), max(len(present) - 1, 0))
-        found = (present[place] == key) if len(present) else np.zeros(len(key), np.bool_)
-        share = ratio(np.where(found, n[place] if len(n) else 0, 0), session.counts[candidates.row])
+        there = (present[place] == key) if len(present) else np.zeros(len(key), np.bool_)
+        share = ratio(np.where(there, n[place] if len(n) else 0, 0), session.counts[candidates.row])
         yield share.astype(np.float32)
         last = np.zeros(len(session), np.int64)
         filled = np.flatnonzero(session.counts)

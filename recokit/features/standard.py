@@ -228,10 +228,14 @@ def _sample(dataset: Dataset) -> Candidates:
     theirs = log.take(np.flatnonzero(np.isin(log.user, user)))
     history = UserHistory().fit(dataset.with_interactions(theirs)).hydrate(requests)
     n = len(requests)
-    score = np.full(n, np.nan, np.float32)
-    both = np.concatenate([item, others])
-    hydrated = requests.hydrated(history.columns, history.ragged)
-    return Candidates(hydrated, np.arange(n + 1), np.arange(n), both, score, np.zeros(n, np.uint64))
+    return Candidates(
+        requests=requests.hydrated(history.columns, history.ragged),
+        offsets=np.arange(n + 1),
+        row=np.arange(n),
+        item=np.concatenate([item, others]),
+        score=np.full(n, np.nan, np.float32),
+        sources=np.zeros(n, np.uint64),
+    )
 
 
 def _spread(n: int) -> IntArray:

@@ -98,8 +98,8 @@ class Base:
             return np.where((codes > 0) & (codes <= len(self)), codes - 1, -1)
         if not len(self.codes):
             return np.full(len(codes), -1, np.int64)
-        found = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
-        return np.where(self.codes[found] == codes, found, -1)
+        place = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
+        return np.where(self.codes[place] == codes, place, -1)
 
     def select(self, allowed: BoolArray) -> BoolArray:
         """Return a mask by item code as one by position."""
@@ -127,19 +127,19 @@ class Base:
         return self._rerank(queries, position, k)
 
     def _rerank(self, queries: Float32Array, position: IntArray, k: int) -> tuple[IntArray, Float32Array]:
-        """Order the found positions by the vectors themselves, and keep the k best."""
+        """Order positions by the vectors themselves, and keep the k best."""
         item = np.full((len(queries), k), -1, np.int64)
         score = np.full((len(queries), k), -np.inf, np.float32)
         step = max(1, _BLOCK // max(position.shape[1] * self.vectors.shape[1], 1))
         for start in range(0, len(queries), step):
             rows = slice(start, start + step)
             # Ascending: memory is read in order, and ties come in the order of codes.
-            found = np.sort(position[rows], axis=1)
-            exact = np.matmul(self.vectors[np.maximum(found, 0)], queries[rows, :, None])[:, :, 0]
-            exact[found < 0] = -np.inf
+            near = np.sort(position[rows], axis=1)
+            exact = np.matmul(self.vectors[np.maximum(near, 0)], queries[rows, :, None])[:, :, 0]
+            exact[near < 0] = -np.inf
             best = np.argsort(-exact, axis=1, kind="stable")[:, :k]
             score[rows] = np.take_along_axis(exact, best, axis=1)
-            item[rows] = np.where(score[rows] > -np.inf, np.take_along_axis(found, best, axis=1), -1)
+            item[rows] = np.where(score[rows] > -np.inf, np.take_along_axis(near, best, axis=1), -1)
         return item, score
 
 
@@ -158,9 +158,9 @@ def scan(
             scores = queries[rows] @ block.T
             if hidden is not None:
                 scores[:, hidden] = -np.inf
-            found, score = _padded(*top_k_dense(scores, k), k)
-            found = np.where(found < 0, -1, position[np.maximum(found, 0)])
-            best[rows], value[rows] = _best_of(best[rows], value[rows], found, score, k)
+            near, score = _padded(*top_k_dense(scores, k), k)
+            near = np.where(near < 0, -1, position[np.maximum(near, 0)])
+            best[rows], value[rows] = _best_of(best[rows], value[rows], near, score, k)
     return best, value
 
 

@@ -101,7 +101,7 @@ def choose(kind: str, n: int, width: int, memory: int | None, recall: float | No
     if not n:
         return chosen("exact", "there are no vectors")
     if kind != "auto":
-        return chosen(kind, "it was asked for")
+        return chosen(kind, "it was named")
     if n * width <= _SCANNED:
         return chosen("exact", f"{n:,} items x {width} are compared in a millisecond or two")
     if recall is not None and recall >= 1:

@@ -41,7 +41,7 @@ class Changes:
     alive : ndarray of bool, shape (T,)
         False for a deleted item.
     number : ndarray of int64, shape (T,)
-        The number of the change, counted from 1, by which a rebuild tells what came while it worked.
+        The number of the change, counted from 1, by which a rebuild knows the changes that came while it worked.
     """
 
     code: IntArray
@@ -155,8 +155,8 @@ class Snapshot:
         vectors[position >= 0] = self.base.vectors[position[position >= 0]]
         if len(self.tail):
             place = np.minimum(np.searchsorted(self.tail.code, codes), len(self.tail) - 1)
-            found = self.tail.code[place] == codes
-            vectors[found] = self.tail.vector[place[found]]
+            same = self.tail.code[place] == codes
+            vectors[same] = self.tail.vector[place[same]]
         return vectors
 
     def search(
@@ -189,8 +189,8 @@ class Snapshot:
         for rows, extra in _by_extra(exclude, len(queries)):
             part = queries[rows]
             lists = exclude.take(rows) if exclude is not None and extra else None
-            found = self._search_base(part, k, extra, visible, lists, exact=exact)
-            item[rows], score[rows] = _merge(found, _search_tail(tail, part, k + extra, lists), k)
+            nearest = self._search_base(part, k, extra, visible, lists, exact=exact)
+            item[rows], score[rows] = _merge(nearest, _search_tail(tail, part, k + extra, lists), k)
         return item, score
 
     def _visible(self, allowed: Allowed) -> tuple[Visible, Changes]:
@@ -228,9 +228,9 @@ class Snapshot:
         short = np.flatnonzero((position[:, -1] < 0) if wanted else np.zeros(len(queries), np.bool_))
         while len(short) and probe < self.base.max_probe:
             probe = min(_WIDER * probe, self.base.max_probe)
-            found = self.base.search(queries[short], wanted, probe, visible, usual=k)
-            position[short], score[short] = found
-            short = short[found[0][:, -1] < 0]
+            further = self.base.search(queries[short], wanted, probe, visible, usual=k)
+            position[short], score[short] = further
+            short = short[further[0][:, -1] < 0]
         if len(short) and self.base.index is not None:
             position[short], score[short] = scan(self.base.vectors, queries[short], wanted, visible)
         return _without(self.base.code_of(position), score, exclude)
@@ -262,8 +262,8 @@ def _without(item: IntArray, score: Float32Array, exclude: Ragged | None) -> tup
     hidden = item <= 0
     if exclude is not None and item.size:
         row = np.repeat(np.arange(len(item)), item.shape[1])
-        found = pairs_in_sets(row, np.maximum(item, 0).ravel(), exclude.offsets, exclude.values)
-        hidden |= found.reshape(item.shape)
+        excluded = pairs_in_sets(row, np.maximum(item, 0).ravel(), exclude.offsets, exclude.values)
+        hidden |= excluded.reshape(item.shape)
     return np.where(hidden, 0, item), np.where(hidden, -np.inf, score).astype(np.float32)
 
 

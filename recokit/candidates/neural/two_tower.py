@@ -73,7 +73,7 @@ class TwoTower(NetworkSource):
     hidden : sequence of int, default (128,)
         Widths of the hidden layers of both towers.
     temperature : float, default 0.1
-        The cosine of two vectors is divided by it. Smaller tells close items apart better, and learns noise sooner.
+        The cosine of two vectors is divided by it. Smaller separates close items better, and learns noise sooner.
     max_history : int, default 50
         Only this many of the most recent events of the history count.
     half_life : duration, optional
