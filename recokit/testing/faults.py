@@ -29,7 +29,7 @@ from recokit._kernels.segments import counts_to_offsets, offsets_to_rows, rows_t
 from recokit._utils.params import clone
 from recokit.data import Candidates, Dataset, Requests, Retrieved
 from recokit.errors import ConfigurationError
-from recokit.protocols import role_of
+from recokit.protocols import Refittable, role_of
 from recokit.testing._answers import VERBS
 from recokit.typing import AnyArray, BoolArray, IntArray
 
@@ -45,7 +45,6 @@ __all__ = [
     "dropped",
     "flat",
     "flooding",
-    "has",
     "inverted",
     "nan_scores",
     "nan_vectors",
@@ -63,6 +62,11 @@ __all__ = [
 
 
 T = TypeVar("T")
+
+#: Attributes of fitted sources with the items of each row, and the scores beside them.
+_LISTS = {"neighbor_": "similarity_", "item_": "score_"}
+#: Places of the table of items that a fault hits: codes beyond it start over.
+_CODES = 1 << 20
 
 
 def truncated(source: T, items: IntArray) -> T:
@@ -89,38 +93,23 @@ def truncated(source: T, items: IntArray) -> T:
     >>> int(source.retrieve(Requests.build(np.array([0])), 100).item.min())
     20
     """
-    n_codes = int(np.max(items, initial=0)) + 1
-    lost = np.zeros(n_codes, np.bool_)
-    lost[items] = True
-
-    def out(codes: AnyArray) -> BoolArray:
-        inside = codes < n_codes
-        return np.asarray(inside & lost[np.where(inside, codes, 0)])
-
-    if has(source, "neighbor_"):
-        table: Any = source
-        row = offsets_to_rows(table.offsets_)
-        kept = ~out(table.neighbor_) & ~out(row)
-        return with_attributes(
-            source,
-            offsets_=rows_to_offsets(row[kept], len(table.offsets_) - 1),
-            neighbor_=table.neighbor_[kept],
-            similarity_=table.similarity_[kept],
-        )
-    if has(source, "item_"):
-        lists: Any = source
-        row = offsets_to_rows(lists.offsets_)
-        kept = ~out(lists.item_)
-        return with_attributes(
-            source,
-            offsets_=rows_to_offsets(row[kept], len(lists.offsets_) - 1),
-            item_=lists.item_[kept],
-            score_=lists.score_[kept],
-        )
-    name, vectors = _vectors(source)
-    spoiled = vectors.copy()
-    spoiled[items] = 0.0
-    return with_attributes(source, **{name: spoiled})
+    lost = _membership(items)
+    name = _list_of(source)
+    if not name:
+        name, vectors = _vectors(source)
+        spoiled = vectors.copy()
+        spoiled[items] = 0.0
+        return with_attributes(source, **{name: spoiled})
+    index: Any = source
+    row, codes = offsets_to_rows(index.offsets_), getattr(index, name)
+    kept = ~lost(codes)
+    if name == "neighbor_":  # the rows of this table are items too
+        kept &= ~lost(row)
+    return with_attributes(
+        source,
+        offsets_=rows_to_offsets(row[kept], len(index.offsets_) - 1),
+        **{part: getattr(index, part)[kept] for part in (name, _LISTS[name])},
+    )
 
 
 def shuffled(source: T, seed: int) -> T:
@@ -132,11 +121,11 @@ def shuffled(source: T, seed: int) -> T:
         If the source has neither a table of neighbours nor vectors nor ranked lists.
     """
     random = np.random.default_rng(seed)
-    for name in ("neighbor_", "item_"):
-        if has(source, name):
-            codes = getattr(source, name)
-            order = np.concatenate([[0], random.permutation(int(codes.max())) + 1])
-            return with_attributes(source, **{name: order[codes].astype(codes.dtype)})
+    name = _list_of(source)
+    if name:
+        codes = getattr(source, name)
+        order = np.concatenate([[0], random.permutation(int(codes.max())) + 1])
+        return with_attributes(source, **{name: order[codes].astype(codes.dtype)})
     name, vectors = _vectors(source)
     order = np.concatenate([[0], random.permutation(len(vectors) - 1) + 1])
     return with_attributes(source, **{name: vectors[order]})
@@ -206,9 +195,15 @@ def _vectors(stage: Any) -> tuple[str, AnyArray]:
     )
 
 
-def has(stage: Any, name: str) -> bool:
-    """Tell whether a stage has an attribute."""
-    return hasattr(stage, name)
+def _list_of(source: Any) -> str:
+    """Return the attribute with the items of each row, empty where a source has none."""
+    return next((name for name in _LISTS if name in vars(source)), "")
+
+
+def _membership(items: IntArray) -> Callable[[AnyArray], BoolArray]:
+    """Return a function that tells which codes are among the items."""
+    listed = np.unique(items)
+    return lambda codes: np.asarray(np.isin(codes, listed))
 
 
 def with_attributes(stage: T, **attributes: Any) -> T:
@@ -255,16 +250,22 @@ def drifted(block: T, names: Sequence[str], shift: Sequence[float]) -> T:
 
 def defaulted(block: T, names: Sequence[str], value: float, share: float, seed: int) -> T:
     """Return a copy that has a default in place of a share of the values of these features, by item."""
-    hit = np.random.default_rng(seed).random(1 << 20) < share
+    hit = _hit_items(share, seed)
 
     def change(call: Callable[..., Any], candidates: Candidates) -> Any:
         features = call(candidates).copy()
-        rows = np.flatnonzero(hit[candidates.item % len(hit)])
+        rows = np.flatnonzero(hit(candidates.item))
         for place in _places(block, names):
             features[rows, place] = value
         return features
 
     return changed(block, change)
+
+
+def _hit_items(share: float, seed: int) -> Callable[[IntArray], BoolArray]:
+    """Return a function that tells which items are among a share of all of them."""
+    hit = np.random.default_rng(seed).random(_CODES) < share
+    return lambda item: np.asarray(hit[item % _CODES])
 
 
 def swapped(block: T, one: str, other: str) -> T:
@@ -294,23 +295,22 @@ def flat(scorer: T, levels: int = 1) -> T:
 
 def inverted(scorer: T) -> T:
     """Return a copy that scores the other way round: trees, or coefficients, of the other sign."""
-    if has(scorer, "forest_"):
-        forest = copy.copy(scorer.forest_)  # type: ignore[attr-defined]
+    model: Any = scorer
+    if "forest_" in vars(scorer):
+        forest = copy.copy(model.forest_)
         forest._leaves = -forest._leaves
         return with_attributes(scorer, forest_=forest)
-    if has(scorer, "coef_"):
-        model: Any = scorer
+    if "coef_" in vars(scorer):
         return with_attributes(scorer, coef_=-model.coef_, missing_coef_=-model.missing_coef_)
     return answering(scorer, lambda score, candidates: -score)
 
 
 def nan_scores(scorer: T, share: float, seed: int) -> T:
     """Return a copy that scores a share of the items with NaN."""
-    hit = np.random.default_rng(seed).random(1 << 20) < share
+    hit = _hit_items(share, seed)
 
     def change(score: AnyArray, candidates: Candidates) -> AnyArray:
-        bad = hit[candidates.item % len(hit)]
-        return np.where(bad, np.float32(np.nan), score).astype(np.float32)
+        return np.where(hit(candidates.item), np.float32(np.nan), score).astype(np.float32)
 
     return answering(scorer, change)
 
@@ -323,32 +323,22 @@ def columns_mixed_up(ranker: T, seed: int) -> T:
     ConfigurationError
         If it does not keep names of features.
     """
-    if not has(ranker, "feature_names_"):
+    names = vars(ranker).get("feature_names_")
+    if names is None:
         raise ConfigurationError(f"found {ranker!r} without feature_names_; expected a fitted ranker")
-    names = ranker.feature_names_  # type: ignore[attr-defined]
     order = np.random.default_rng(seed).permutation(len(names))
     return with_attributes(ranker, feature_names_=tuple(names[place] for place in order))
 
 
 def removing(rule: T, items: IntArray) -> T:
     """Return a copy of a filter that removes these items too."""
-    gone = np.zeros(int(np.max(items, initial=0)) + 1, np.bool_)
-    gone[items] = True
-
-    def change(kept: AnyArray, candidates: Candidates) -> AnyArray:
-        inside = candidates.item < len(gone)
-        return np.asarray(kept & ~(inside & gone[np.where(inside, candidates.item, 0)]))
-
-    return answering(rule, change)
+    gone = _membership(items)
+    return answering(rule, lambda kept, candidates: np.asarray(kept & ~gone(candidates.item)))
 
 
 def stale(stage: T, dataset: Dataset) -> T:
     """Return a clone that knows only this, older, dataset."""
-    refit = getattr(stage, "refit", None)
-    if refit is not None:
-        known: T = refit(dataset)
-        return known
-    fitted: T = clone(stage).fit(dataset)  # type: ignore[attr-defined]
+    fitted: T = stage.refit(dataset) if isinstance(stage, Refittable) else clone(stage).fit(dataset)  # type: ignore[attr-defined]
     return fitted
 
 
@@ -361,7 +351,7 @@ def with_option(stage: T, **options: Any) -> T:
         If the stage has no such option.
     """
     for name in options:
-        if not has(stage, name):
+        if name not in vars(stage):
             raise ConfigurationError(f"found no option {name!r} of {stage!r}; expected one that it has")
     return with_attributes(stage, **options)
 
