@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import require, share
 from recokit._utils.params import Configured
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray
@@ -61,8 +62,7 @@ class QuantileSketch(Configured):
         highest: float = _HIGHEST,
         edges: Sequence[float] = (),
     ) -> None:
-        if not 0 < relative_error < 1:
-            raise ConfigurationError(f"found relative_error={relative_error}; expected a share in (0, 1)")
+        require(share, relative_error=relative_error)
         if not 0 < lowest < highest < math.inf:
             raise ConfigurationError(
                 f"found lowest={lowest}, highest={highest}; expected 0 < lowest < highest"
@@ -71,7 +71,7 @@ class QuantileSketch(Configured):
         self._limits = _limits(relative_error, lowest, highest, tuple(edges))
         self._bins: dict[int, int] = {}
         self._pending: list[float] = []
-        self._sum, self._least, self._most = 0.0, math.inf, -math.inf
+        self._sum, self._smallest, self._largest = 0.0, math.inf, -math.inf
 
     @property
     def count(self) -> int:
@@ -117,8 +117,8 @@ class QuantileSketch(Configured):
                 at = bisect_left(limits, value)
                 bins[at] = bins.get(at, 0) + 1
             self._sum += sum(pending)
-            self._least = min(self._least, min(pending))
-            self._most = max(self._most, max(pending))
+            self._smallest = min(self._smallest, min(pending))
+            self._largest = max(self._largest, max(pending))
         return bins
 
     def merge(self, other: QuantileSketch) -> None:
@@ -135,14 +135,17 @@ class QuantileSketch(Configured):
         for at, n in theirs.items():
             bins[at] = bins.get(at, 0) + n
         self._sum += other._sum
-        self._least, self._most = min(self._least, other._least), max(self._most, other._most)
+        self._smallest, self._largest = (
+            min(self._smallest, other._smallest),
+            max(self._largest, other._largest),
+        )
 
     def empty(self) -> QuantileSketch:
         """Return an empty sketch of the same options."""
         twin = QuantileSketch.__new__(QuantileSketch)  # options were checked once; this is done while serving
         twin.__dict__.update(self.__dict__)
         twin._bins, twin._pending = {}, []
-        twin._sum, twin._least, twin._most = 0.0, math.inf, -math.inf
+        twin._sum, twin._smallest, twin._largest = 0.0, math.inf, -math.inf
         return twin
 
     def quantile(self, share: float) -> float:
@@ -166,11 +169,11 @@ class QuantileSketch(Configured):
         """Return the value of a bin from which both of its ends are equally far, in relation to themselves."""
         limits = self._limits
         if at == 0:
-            return self._least
+            return self._smallest
         if at == len(limits):
-            return self._most
+            return self._largest
         low, high = limits[at - 1], limits[at]
-        return min(max(2 * low * high / (low + high), self._least), self._most)
+        return min(max(2 * low * high / (low + high), self._smallest), self._largest)
 
     def cumulative(self, edges: Sequence[float]) -> list[int]:
         """Return how many values are at most each edge: exact for those of the option ``edges``."""
@@ -188,14 +191,14 @@ class QuantileSketch(Configured):
             "at": places,
             "n": [bins[at] for at in places],
             "sum": self._sum,
-            "range": [self._least, self._most],
+            "range": [self._smallest, self._largest],
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up counts that :meth:`state` gave."""
         self._bins = dict(zip(state["at"], state["n"], strict=True))
         self._pending, self._sum = [], state["sum"]
-        self._least, self._most = state["range"]
+        self._smallest, self._largest = state["range"]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Limits are shared between the sketches of a process, not carried along.

@@ -86,20 +86,20 @@ def counterfactual(
     >>> found["SNDR"].low < found["SNIPS"].value < found["SNDR"].high
     True
     """
-    found = replay(pipeline, impressions, seed=seed, progress=progress)
+    answers = replay(pipeline, impressions, seed=seed, progress=progress)
     return estimate(
-        replayed_rounds(found, rewards),
+        replayed_rounds(answers, rewards),
         estimators,
         interval=interval,
         confidence=confidence,
         support=support,
         seed=seed,
-        notes=_notes(found),
+        notes=_notes(answers),
         **options,
     )
 
 
-def replayed_rounds(found: Replay, rewards: RewardModel | None = None) -> LoggedRounds:
+def replayed_rounds(answers: Replay, rewards: RewardModel | None = None) -> LoggedRounds:
     """Return the rounds of a replay, for :func:`estimate`, with the predictions of a reward model.
 
     Raises
@@ -107,7 +107,7 @@ def replayed_rounds(found: Replay, rewards: RewardModel | None = None) -> Logged
     DataError
         If the log has no propensities.
     """
-    log = found.log
+    log = answers.log
     if log.propensity is None or np.isnan(log.propensity).all():
         raise DataError(
             "found impressions without propensities; expected the probability of each item in its place; hint: "
@@ -118,16 +118,16 @@ def replayed_rounds(found: Replay, rewards: RewardModel | None = None) -> Logged
         model = clone(rewards).fit(log)
         predicted = model.predict(log)
         # Where the pipeline's list ends earlier it shows nothing, and nothing comes of it.
-        expected = np.where(found.shown.item > 0, model.predict(found.shown), 0.0)
+        expected = np.where(answers.shown.item > 0, model.predict(answers.shown), 0.0)
     return LoggedRounds(
         reward=log.label.astype(np.float64),
         propensity=log.propensity,
-        target=found.target,
+        target=answers.target,
         round=log.group,
         position=log.position,
         predicted=predicted,
         expected=expected,
-        marginal_target=found.drawn,
+        marginal_target=answers.drawn,
         cluster=_clusters(log),
     )
 
@@ -137,15 +137,15 @@ def _clusters(log: ImpressionLog) -> IntArray:
     return np.where(log.user > 0, log.user, int(log.user.max(initial=0)) + 1 + log.group - log.group.min())
 
 
-def _notes(found: Replay) -> list[str]:
+def _notes(answers: Replay) -> list[str]:
     notes = []
-    if found.unseen > 0:
-        notes.append(f"{found.unseen:.1%} of what the pipeline shows was never shown in the log")
-    if found.not_shown:
-        notes.append(f"{found.not_shown:,} impressions in place 0 left out")
-    if found.unexplained:
-        notes.append(f"{found.unexplained:,} impressions without a probability of the pipeline: drawn once")
-    odd = [f"{n:,} {status}" for status, n in found.statuses.items() if n and status != "OK"]
+    if answers.unseen > 0:
+        notes.append(f"{answers.unseen:.1%} of what the pipeline shows was never shown in the log")
+    if answers.not_shown:
+        notes.append(f"{answers.not_shown:,} impressions in place 0 left out")
+    if answers.unexplained:
+        notes.append(f"{answers.unexplained:,} impressions without a probability of the pipeline: drawn once")
+    odd = [f"{n:,} {status}" for status, n in answers.statuses.items() if n and status != "OK"]
     if odd:
         notes.append(f"lists of the pipeline that were not OK: {', '.join(odd)}")
-    return notes + [f"{name} left out: it depends on today's state" for name in found.skipped]
+    return notes + [f"{name} left out: it depends on today's state" for name in answers.skipped]

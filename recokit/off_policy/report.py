@@ -99,41 +99,29 @@ class OffPolicyReport(Report, Mapping[str, Estimate]):
         ConfigurationError
             If it was not asked for.
         """
-        for found in self.estimates:
-            if found.estimator == name:
-                return found
+        for one in self.estimates:
+            if one.estimator == name:
+                return one
         if name in self.refused:
             raise SupportError(f"found {'; '.join(self.refused[name])} for {name}; {HINT}")
         known = [*self, *self.refused]
         raise ConfigurationError(f"found no estimate {name!r}; {did_you_mean(name, known)}")
 
     def __contains__(self, name: object) -> bool:
-        return any(found.estimator == name for found in self.estimates)
+        return any(one.estimator == name for one in self.estimates)
 
     def __iter__(self) -> Iterator[str]:
-        return (found.estimator for found in self.estimates)
+        return (one.estimator for one in self.estimates)
 
     def __len__(self) -> int:
         return len(self.estimates)
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one record for each estimator, refused ones too: its figures, or None, and why it was refused."""
-        numbers = [name for name in Estimate.__dataclass_fields__ if name not in ("estimator", "overlap")]
-        records = []
-        for found in (self.logged, *self.estimates):
-            figures = json_ready(asdict(found))
-            records.append(
-                {
-                    "estimator": found.estimator,
-                    **{name: figures[name] for name in numbers},
-                    "overlap": figures["overlap"],
-                    "refused": None,
-                }
-            )
-        nothing = dict.fromkeys(numbers)
-        return records + [
-            {"estimator": name, **nothing, "overlap": None, "refused": "; ".join(why)}
-            for name, why in self.refused.items()
+        figures = [json_ready(asdict(one)) for one in (self.logged, *self.estimates)]
+        nothing = dict.fromkeys(figures[0])
+        return [{**one, "refused": None} for one in figures] + [
+            {**nothing, "estimator": name, "refused": "; ".join(why)} for name, why in self.refused.items()
         ]
 
     def _content(self) -> Content:
@@ -141,12 +129,12 @@ class OffPolicyReport(Report, Mapping[str, Estimate]):
         rows = [["(logged)", _with_interval(self.logged.value, self.logged.low, self.logged.high), "", ""]]
         rows += [
             [
-                found.estimator,
-                _with_interval(found.value, found.low, found.high),
-                _with_interval(found.lift, found.lift_low, found.lift_high, sign="+"),
-                "" if found.overlap is None else f"{found.overlap.effective:,.0f}",
+                one.estimator,
+                _with_interval(one.value, one.low, one.high),
+                _with_interval(one.lift, one.lift_low, one.lift_high, sign="+"),
+                "" if one.overlap is None else f"{one.overlap.effective:,.0f}",
             ]
-            for found in self.estimates
+            for one in self.estimates
         ]
         rows += [[name, "refused", "", ""] for name in self.refused]
         clusters = "" if self.clusters is None else f" in {self.clusters:,} clusters"

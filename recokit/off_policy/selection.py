@@ -88,9 +88,9 @@ def slope(
     >>> slope(rounds, [ClippedIPS(max_weight=limit) for limit in (0.2, 1.0, 5.0)], support=None).estimator
     ClippedIPS(max_weight=5.0)
     """
-    asked = {one.name: one for one in as_estimators(estimators)}
-    report = estimate(rounds, list(asked.values()), confidence=confidence, support=support)
-    reach = {name: 0.5 * (found.high - found.low) for name, found in report.items()}
+    candidates = {one.name: one for one in as_estimators(estimators)}
+    report = estimate(rounds, list(candidates.values()), confidence=confidence, support=support)
+    reach = {name: 0.5 * (one.high - one.low) for name, one in report.items()}
     if np.isnan(list(reach.values())).any():
         raise DataError(
             f"found {len(rounds)} rounds, without intervals; expected at least two that are independent"
@@ -105,4 +105,4 @@ def slope(
         if not agrees:
             break
         best = name
-    return Choice(asked[best], report[best], report)
+    return Choice(candidates[best], report[best], report)

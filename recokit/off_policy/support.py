@@ -14,7 +14,7 @@ from recokit.typing import FloatArray, IntArray
 __all__ = ["Overlap", "Support", "overlap_of", "tail_index"]
 
 #: Fewer large weights than this tell nothing of a tail.
-_LEAST_TAIL = 5
+_MIN_TAIL = 5
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ class Support:
 
     def problems(self, overlap: Overlap) -> tuple[str, ...]:
         """Return what speaks against an estimate, in words; nothing where all is well."""
-        found = []
+        problems = []
         if overlap.effective < self.min_effective:
-            found.append(
+            problems.append(
                 f"{overlap.effective:,.0f} effective rounds of {overlap.rounds:,}, fewer than {self.min_effective:g}"
             )
         away = overlap.mean_weight - 1.0
@@ -132,15 +132,15 @@ class Support:
             below = "the target policy shows what the log never does"
             above = "propensities are too small, or the target's probabilities too large"
             why = below if away < 0 else above
-            found.append(f"{text}: {why}")
+            problems.append(f"{text}: {why}")
         if overlap.tail > self.max_tail and overlap.largest_share > self.min_tail_share:
-            found.append(
+            problems.append(
                 f"a tail index of the weights of {overlap.tail:.2f}, above {self.max_tail:g}, in a tail that carries "
                 f"{overlap.largest_share:.0%} of them"
             )
         if overlap.cut > self.max_cut:
-            found.append(f"{overlap.cut:.0%} of the weights cut off, more than {self.max_cut:.0%}")
-        return tuple(found)
+            problems.append(f"{overlap.cut:.0%} of the weights cut off, more than {self.max_cut:.0%}")
+        return tuple(problems)
 
 
 def overlap_of(
@@ -174,10 +174,9 @@ def overlap_of(
 def _effective(weight: FloatArray) -> FloatArray:
     """Return Kish's effective sample size of each column, (n, K) -> (K,); 0 where all weights are 0."""
     squares = np.einsum("nk,nk->k", weight, weight)
-    found: FloatArray = np.divide(
-        weight.sum(axis=0) ** 2, squares, out=np.zeros(len(squares)), where=squares > 0
+    return np.asarray(
+        np.divide(weight.sum(axis=0) ** 2, squares, out=np.zeros(len(squares)), where=squares > 0)
     )
-    return found
 
 
 def _error_of_mean(weight: FloatArray, clusters: IntArray | None) -> float:
@@ -208,12 +207,12 @@ def tail_index(weight: FloatArray) -> float:
     """
     positive = weight[weight > 0]
     n_tail = int(min(len(positive) / 5, 3 * np.sqrt(len(positive))))
-    if n_tail < _LEAST_TAIL:
+    if n_tail < _MIN_TAIL:
         return float("nan")
     largest = np.sort(np.partition(positive, len(positive) - n_tail - 1)[-(n_tail + 1) :])
     excess = largest[1:] - largest[0]
     excess = excess[excess > 1e-12 * largest[-1]]
-    return _pareto_shape(excess) if len(excess) >= _LEAST_TAIL else float("nan")
+    return _pareto_shape(excess) if len(excess) >= _MIN_TAIL else float("nan")
 
 
 def _pareto_shape(excess: FloatArray) -> float:

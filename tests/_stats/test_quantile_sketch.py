@@ -104,3 +104,33 @@ def test_saved_and_pickled(tmp_path) -> None:
         twin.merge(sketch)
         assert twin.count == 6
         assert twin.cumulative((0.1,)) == [4]
+
+
+def test_the_ends_are_exact_beyond_the_range_and_merge() -> None:
+    low, high = QuantileSketch(), QuantileSketch()
+    low.add(1e-9)
+    high.add_many([5e5, 3e-3])
+    low.merge(high)
+    assert (low.quantile(0.0), low.quantile(1.0)) == (1e-9, 5e5)
+    assert (high.quantile(1.0), high.count) == (5e5, 2)
+    assert low.sum == pytest.approx(5e5 + 3e-3)
+
+
+def test_an_empty_twin_has_the_options_and_nothing_else() -> None:
+    sketch = QuantileSketch(relative_error=0.1, edges=(0.5,))
+    sketch.add_many([0.1, 0.7])
+    sketch.add(0.2)
+    twin = sketch.empty()
+    assert (twin.count, twin.sum, twin.relative_error, twin.edges) == (0, 0.0, 0.1, (0.5,))
+    twin.add(0.9)
+    assert (twin.count, sketch.count) == (1, 3)
+    sketch.merge(twin)
+    assert sketch.cumulative((0.5,)) == [2]
+    assert sketch.quantile(1.0) == pytest.approx(0.9, rel=0.1)
+
+
+def test_values_wait_until_there_are_some() -> None:
+    sketch = QuantileSketch()
+    for value in range(1, 258):
+        sketch.add(float(value))
+    assert (sketch.count, sketch.sum) == (257, 257 * 258 / 2)
