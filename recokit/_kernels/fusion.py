@@ -104,12 +104,12 @@ def fuse_lists(
     rank_of, score_of = ranks.reshape(n_lists, -1)[:, :n_kept], scores.reshape(n_lists, -1)[:, :n_kept]
     flags = np.uint64(1) << np.arange(n_lists, dtype=np.uint64)
     return Fused(
-        counts_to_offsets(kept),
-        row[order],
-        pair[first[order]] & ((1 << bits.item) - 1),
-        np.bitwise_or.reduce(np.where(np.isnan(rank_of), np.uint64(0), flags[:, None]), axis=0),
-        rank_of,
-        score_of,
+        offsets=counts_to_offsets(kept),
+        row=row[order],
+        item=pair[first[order]] & ((1 << bits.item) - 1),
+        sources=np.bitwise_or.reduce(np.where(np.isnan(rank_of), np.uint64(0), flags[:, None]), axis=0),
+        rank=rank_of,
+        score=score_of,
     )
 
 
@@ -205,10 +205,17 @@ def _one_list(offsets: IntArray, item: IntArray, score: Float32Array, limit: int
         offsets, item, score = offsets.copy(), item.copy(), score.copy()
     row = offsets_to_rows(offsets)
     rank = (rank_in_row(row, offsets) + 1).astype(np.float32)
-    return Fused(offsets, row, item, np.ones(len(row), np.uint64), rank[None], score[None])
+    return Fused(offsets, row, item, sources=np.ones(len(row), np.uint64), rank=rank[None], score=score[None])
 
 
 def _nothing(n_rows: int, n_lists: int) -> Fused:
     none = np.zeros(0, np.int64)
     blank = np.zeros((n_lists, 0), np.float32)
-    return Fused(np.zeros(n_rows + 1, np.int64), none, none, none.astype(np.uint64), blank, blank)
+    return Fused(
+        np.zeros(n_rows + 1, np.int64),
+        none,
+        none,
+        sources=none.astype(np.uint64),
+        rank=blank,
+        score=blank,
+    )

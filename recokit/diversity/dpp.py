@@ -143,7 +143,8 @@ class DPP(Incremental):
         factor = _Directions(content) if isinstance(content, Vectors) else _Products(content)
         relevance = weighted(self.trade_off, window.relevance)
         front = Front(relevance.shape[1])
-        return _State(content, relevance, relevance.copy(), front, np.ones_like(relevance), factor)
+        left = np.ones_like(relevance)
+        return _State(content, relevance, relevance.copy(), front, left=left, factor=factor)
 
     def start_bounded(self, window: Window) -> _State:
         """Return a state in which only the gains of the best candidates are kept exact."""

@@ -64,13 +64,13 @@ class RuleFigures:
         return RuleFigures(
             self.name,
             self.kind,
-            self.rows + other.rows,
-            self.n_in + other.n_in,
-            self.removed + other.removed,
-            self.relaxed + other.relaxed,
-            sum(moved) if moved else None,
-            max(places) if places else None,
-            self.failed_rows + other.failed_rows,
+            rows=self.rows + other.rows,
+            n_in=self.n_in + other.n_in,
+            removed=self.removed + other.removed,
+            relaxed=self.relaxed + other.relaxed,
+            moved=sum(moved) if moved else None,
+            most_places=max(places) if places else None,
+            failed_rows=self.failed_rows + other.failed_rows,
         )
 
 
@@ -190,8 +190,15 @@ def _figures(event: StageEvent) -> Iterable[RuleFigures]:
     elif event.role == "scorer":
         places = _moved(event.before, event.after)
         moved = None if places is None else int(np.count_nonzero(places))
-        most = None if places is None else int(places.max(initial=0))
-        yield RuleFigures(event.name, "scorer", event.n_rows, event.n_in, 0, 0, moved, most, failed)
+        yield RuleFigures(
+            event.name,
+            "scorer",
+            event.n_rows,
+            event.n_in,
+            moved=moved,
+            most_places=None if places is None else int(places.max(initial=0)),
+            failed_rows=failed,
+        )
 
 
 def _moved(before: Candidates | None, after: Candidates | None) -> IntArray | None:

@@ -59,10 +59,10 @@ def conflicts(
     >>> conflicts(batch, np.array([3]), [brand, seller])
     (('seller',),)
     """
-    found: list[tuple[str, ...]] = [()] * candidates.n_rows
+    names_of: list[tuple[str, ...]] = [()] * candidates.n_rows
     placed = np.zeros(candidates.n_rows, np.int64) if placed is None else placed
     strict = tuple(replace(limit, hard=True) if isinstance(limit, Cap) else limit for limit in limits)
-    problem = SlateProblem(candidates, np.minimum(k, candidates.counts), strict, None, None, placed, True)
+    problem = SlateProblem(candidates, np.minimum(k, candidates.counts), strict, placed)
     names = [limit.name for limit in limits]
     rows = np.arange(candidates.n_rows)
     fails = _fails(problem, range(len(names)))
@@ -70,12 +70,12 @@ def conflicts(
         for together in combinations(range(len(names)), size):
             problem, rows = problem.rows(np.flatnonzero(fails)), rows[fails]
             if not len(rows):
-                return tuple(found)
+                return tuple(names_of)
             fails = _fails(problem, together)
             for row in rows[fails].tolist():
-                found[row] = tuple(names[i] for i in together)
+                names_of[row] = tuple(names[i] for i in together)
             fails = ~fails
-    return tuple(found)
+    return tuple(names_of)
 
 
 def _fails(problem: SlateProblem, together: Sequence[int]) -> BoolArray:

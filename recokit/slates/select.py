@@ -102,7 +102,9 @@ def select(
     """
     k = np.asarray(k, np.int64)
     placed = np.zeros(candidates.n_rows, np.int64) if placed is None else np.minimum(placed, k)
-    problem = SlateProblem(candidates, k, tuple(limits), objective, order, placed, relax)
+    problem = SlateProblem(
+        candidates, k, tuple(limits), placed, objective=objective, order=order, relax=relax
+    )
     # Of each row's own k: what a row is chosen from must not depend on the others of its batch.
     width = np.maximum(k, np.maximum(POOL, 5 * k) if pool is None else pool)
     window = top_window(problem, width)

@@ -30,10 +30,10 @@ class SlateProblem:
     candidates: Candidates
     k: IntArray
     limits: tuple[Cap | Pin, ...]
-    objective: Objective | None
-    order: IntArray | None
     placed: IntArray
-    relax: bool
+    objective: Objective | None = None
+    order: IntArray | None = None
+    relax: bool = True
 
     @cached_property
     def caps(self) -> list[Cap]:
