@@ -48,7 +48,7 @@ class Tree:
     missing_left : ndarray of bool, shape (n,)
         Whether a missing value goes left.
     value : ndarray of float64, shape (n,)
-        What a leaf adds to the score.
+        Addition of a leaf to the score.
     cover : ndarray of float64, shape (n,)
         Training rows that reached a node.
     """
@@ -80,7 +80,7 @@ class Boxes:
     share : ndarray of float64, shape (d, L)
         Of the training rows that came to the splits by the feature, how many went on towards the leaf.
     value : ndarray of float64, shape (L,)
-        What the leaf adds to the score.
+        Addition of the leaf to the score.
     """
 
     feature: IntArray

@@ -51,7 +51,7 @@ class PositionModel(Configured):
     Parameters
     ----------
     by : {"item", "pair", "score"}, default "item"
-        What a group is: an item; a user and an item; or rows of about the same score (of a ranker, given to ``fit``).
+        The groups: items; pairs of user and item; or rows of about the same score (of a ranker, passed to ``fit``).
     min_shown : int, default 20
         Groups shown less often are left out: a relevance estimated from a few impressions follows the clicks so
         closely that no bias is left to see.
@@ -101,7 +101,7 @@ class PositionModel(Configured):
         Parameters
         ----------
         impressions : Clicks
-            What was shown where, and clicked.
+            Impressions with their places and clicks.
         score : ndarray of float, shape (N,), optional
             A ranker's score of each impression, for ``by="score"``: of one that does not know the place.
 
@@ -203,11 +203,11 @@ def intervention_harvest(
     Parameters
     ----------
     impressions : Clicks
-        What was shown where, and clicked.
+        Impressions with their places and clicks.
     method : {"all_pairs", "pivot_one"}, default "all_pairs"
         Compare all places with each other, or each with the first one: simpler, and wasteful.
     by : {"pair", "item"}, default "pair"
-        What is the same thing: an item shown to the same user, or to anybody.
+        One thing is an item shown to the same user, or to anybody.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Unbiased targets: clicks and ratings as if everything were examined alike.
 
-Two kinds of bias. A click needs a look: what stands low is clicked less than it is wanted, so *clicks* are corrected
+Two kinds of bias. A click needs a look: items in low places are clicked less than wanted, so *clicks* are corrected
 by the examination of their place. And a row needs an impression, or a rating its user's choice: *rows* are corrected by
 the probability with which they are in the data.
 """
@@ -47,7 +47,7 @@ class WeightReport(Report):
     largest : float
         Largest weight, after clipping and normalisation.
     offset : float
-        What was added to all targets so that none is below 0.
+        Addition to all targets, so that none is below 0.
     """
 
     corrects: Corrects
@@ -116,7 +116,7 @@ def inverse_propensity(
     max_weight : float, default 20.0
         Weights are cut here: a few rows of tiny propensity would decide everything.
     normalize : bool, default True
-        Divide the weights by their mean: what is learned keeps the level of the log, and does not depend on a
+        Divide the weights by their mean: the model keeps the level of the log, and does not depend on a
         constant factor of the propensities. Without, clicks are weighed up to the level of a place that everybody
         looks at.
     into : {"weight", "label"}, default "weight"
@@ -194,7 +194,7 @@ def doubly_robust(
     data, propensity, corrects, max_weight
         As for :func:`inverse_propensity`. Rows that were not observed belong to ``data`` too where rows are corrected.
     prediction : str or ndarray of float (N,)
-        What a model expects of each row on the scale of labels, which may be the ranker that made the log: name of a
+        A model's expected label of each row; the model may be the ranker that made the log: name of a
         column, or values for data without a validation part. For clicks: of a row that is looked at.
     observed : str, optional
         Name of a boolean column: rows whose label is known. By default all are.

@@ -69,7 +69,7 @@ class Groups:
 
     @cached_property
     def importance(self) -> FloatArray:
-        """What each group counts, (G,) float64: the mean weight of its positives, by gain."""
+        """Weight of each group, (G,) float64: the mean weight of its positives, by gain."""
         gain = self.sum(self.label)
         return np.asarray(self.sum(self.label * self.weight) / np.where(gain > 0, gain, 1.0))
 

@@ -73,7 +73,7 @@ _OPTIONS = {
     "features": FEATURES,
 }
 
-#: Inputs are cut off at so many deviations: what lies farther out than training ever saw must not rule a score.
+#: Inputs are cut off at so many deviations: values farther out than training ever saw must not rule a score.
 LIMIT = 8.0
 #: Rows that a validation score is computed for at a time.
 _CHUNK = 8192

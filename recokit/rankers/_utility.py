@@ -45,7 +45,7 @@ def smallest_multiplier(reached: Callable[[float], float], bound: float, scale: 
     Parameters
     ----------
     reached : callable
-        What a multiplier brings about.
+        The mean that a multiplier brings about.
     bound : float
     scale : float
         Multiplier with which both parts of the utility count alike.

@@ -29,7 +29,7 @@ _OPTIONS = {
 
 
 class Calibrated(Configured):
-    """Turn a ranker's scores into probabilities that hold: of what gets 3 percent, 3 percent are taken.
+    """Turn a ranker's scores into probabilities that hold: of candidates at 3 percent, 3 percent are taken.
 
     The order of a segment's candidates stays (ties may appear at the ends with ``"isotonic"``). The curve is learned on
     the validation part of the training rows, which the ranker then does not train on, with the rows' weights, so
@@ -53,7 +53,7 @@ class Calibrated(Configured):
     min_positives : int, default 50
         Positives that a segment needs for a curve of its own.
     threshold : float, default 0.0
-        A label above it is a positive: what the probability is of.
+        A label above it is a positive; the probability is that of a positive.
 
     Attributes
     ----------

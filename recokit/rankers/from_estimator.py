@@ -49,7 +49,7 @@ class FromEstimator(NamedFeatures):
     estimator : object
         With ``fit(X, y)``, and one of the methods below. It stays as it is: ``fit`` learns in a copy.
     method : {"predict_proba", "decision_function", "predict"}, optional
-        What the score is: the probability of the positive class, or the method's own answer. By default the first of
+        Method that scores: the probability of the positive class, or the method's own answer. By default the first of
         the three that the estimator has.
     weighted : bool, default True
         Whether training weights go to ``fit``: as ``sample_weight``, in a pipeline to its last step. To an estimator

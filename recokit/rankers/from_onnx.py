@@ -37,7 +37,7 @@ class FromOnnx(NamedFeatures):
     features : sequence of str
         Features that the model takes, in its order; found by name.
     output : str, optional
-        Output that is the score, by default the last one: what a classifier of scikit-learn has its probabilities in.
+        Output that is the score, by default the last one, in which classifiers of scikit-learn have probabilities.
         Of shape (N,) or (N, 1), or (N, 2), of which the second column is the score: the positive class.
 
     Attributes

@@ -21,7 +21,7 @@ class LinearRanker(LinearModel):
     """Rank by a linear score that was trained on the order within each request.
 
     Features are transformed as by :class:`LogisticRegression`. Where that one asks how likely each candidate is taken,
-    this one asks only which of a request's candidates come first: what a whole request has in common, such as how
+    this one asks only which of a request's candidates come first: features of a whole request, such as how
     active its user is, cannot mislead it, and its scores are no probabilities.
 
     Parameters

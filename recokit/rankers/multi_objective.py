@@ -31,7 +31,7 @@ _PREFIXES = ("item.", "feature.")
 
 
 class MultiObjective(Configured):
-    """Rank by a weighted utility of what may happen: views, clicks, purchases, and what nobody wants.
+    """Rank by a weighted utility of the events that may follow: views, clicks, purchases, and unwanted ones.
 
     The utility of a candidate is the sum over terms of weight x probability x value. The probability of each type of
     event comes from a head of its own, trained on whether that event followed; the value is 1, or a column such as the
@@ -43,13 +43,13 @@ class MultiObjective(Configured):
         Weight of each term: a type of event, negative for events to avoid, or a column such as ``"item.margin"`` or
         ``"feature.freshness"``, which counts as it is (missing as 0).
     ranker : ranker, optional
-        What each head is a clone of. Its scores must be probabilities. :class:`LogisticRegression` by default.
+        Each head is a clone of it. Its scores must be probabilities. :class:`LogisticRegression` by default.
     values : mapping of str to str, optional
         Column by which an event's probability is multiplied, such as ``{"purchase": "item.price"}``.
     at_least : mapping of str to float, optional
         One term and the least mean of it, times its value, over the first ``k`` places. The smallest multiple of the
         term that keeps the bound is added to the utility. It is found by bisection on half of the validation groups,
-        judged by what happened there, with heads that have not seen them.
+        by the events there, with heads that have not seen them.
     k : int, default 10
         Places of the bound.
 
@@ -58,7 +58,7 @@ class MultiObjective(Configured):
     heads_ : dict of str to ranker
         The fitted head of each type of event.
     multiplier_ : float
-        What the bound adds to its term's weight; 0 without one.
+        Addition of the bound to its term's weight; 0 without one.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""PopularityNormalized: what fits the user, less what fits everybody."""
+"""PopularityNormalized: scores divided by a power of the items' popularity."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PopularityNormalized(Configured):
     strength : float, default 0.3
         0 to leave the order as it is; measure what it costs with :func:`recokit.tuning.popularity_front`.
     prior : float, default 10.0
-        Below about so many events items count as equally rare: what few events say is mostly chance.
+        Below about so many events items count as equally rare: few events are mostly chance.
 
     Raises
     ------
