@@ -41,7 +41,7 @@ class Blend(Configured):
         at least 0 that order these best (softmax loss) are found, and the rankers are fitted again on everything. Equal
         where there is nothing to learn them from.
     by : {"standard", "rank", "score"}, default "standard"
-        Parts of the mean: scores less their mean, over their deviation, within each request; ranks within each request, 1
+        Parts of it: scores less their mean, over their deviation, within each request; ranks within each request, 1
         for the best to 0 for the last, ties in the middle; or the scores themselves, where their scales agree.
 
     Attributes
