@@ -174,6 +174,7 @@ def test_the_smallest_set_that_conflicts_is_named() -> None:
         (lambda: rules.Pinned({1: 2, 3: 2}), "1 and 3 pinned to place 2"),
         (lambda: rules.Slots("seller", []), "places="),
         (lambda: rules.Slots("seller", [2, 2]), "expected distinct"),
+        (lambda: rules.Slots("seller", [2, 0]), "place=0; expected a whole number of at least 1"),
         (lambda: rules.Exclusive([]), "no sets"),
         (lambda: rules.Exclusive([[1]]), "at least two"),
         (lambda: rules.Exclusive(["ab"]), "at least two"),

@@ -8,6 +8,7 @@ import pytest
 import recokit as rk
 from recokit import candidates, features, rankers, rules
 from recokit.errors import ConfigurationError
+from recokit.rules.reasons import REASON_TEMPLATES, _Texts
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +166,20 @@ def test_the_non_profiling_variant_keeps_what_the_request_says(
     rest = quiet.recommend(["user-1"], k=3, now=train.until, exclude=[first[:1]]).ids(0)
     assert first[0] not in rest and len(rest) == 3
     assert rest == quiet.recommend([None], k=3, now=train.until, exclude=[first[:1]]).ids(0)
+
+
+def test_a_reason_without_a_number_has_its_name_alone() -> None:
+    texts = _Texts(3, {**REASON_TEMPLATES, "source.knn": ""})
+    texts.add("rule.boost", np.array([True, False, True]))
+    texts.add("source.popular", np.array([True, True, False]), np.array(["2", "", "9"], object))
+    texts.add("source.knn", np.array([False, True, False]), np.array(["1", "1", "1"], object))
+    assert texts.codes.tolist() == [
+        "rule.boost; source.popular=2",
+        "source.popular; source.knn=1",
+        "rule.boost",
+    ]
+    assert texts.words.tolist() == [
+        "moved by boost; found by popular (place 2)",
+        "found by popular (place )",
+        "moved by boost",
+    ]
