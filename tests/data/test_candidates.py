@@ -210,6 +210,14 @@ def test_retrieved_from_padded_and_back():
 # -- Ragged ----------------------------------------------------------------------------------------
 
 
+def test_the_last_of_each_list_keep_their_order_and_columns():
+    lists = Ragged(np.array([0, 3, 3, 4]), np.array([5, 6, 7, 8]), {"weight": np.array([1.0, 2.0, 3.0, 4.0])})
+    last = lists.last(2)
+    assert last.offsets.tolist() == [0, 2, 2, 3] and last.values.tolist() == [6, 7, 8]
+    assert last.columns["weight"].tolist() == [2.0, 3.0, 4.0]
+    assert lists.last(0).values.tolist() == [] and lists.last(9).values.tolist() == [5, 6, 7, 8]
+
+
 @given(LISTS, st.data())
 def test_ragged_take_and_merge_against_lists(lists, data):
     mine = Ragged.from_lists(lists)

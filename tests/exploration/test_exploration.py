@@ -23,6 +23,7 @@ from recokit.exploration import (
     Statistics,
     ThompsonSampling,
 )
+from recokit.protocols import traits_of
 from recokit.slates import select
 from recokit.testing import toy_dataset
 
@@ -216,6 +217,15 @@ class TestBudget:
         assert (budget.pin()[1].places, twin.pin()[1].places) == (1, 2) and repr(
             twin
         ) == "Budget(9, per='1D')"
+
+
+def test_a_slot_requires_its_column_and_its_parts_names() -> None:
+    assert ExplorationSlot(Softmax()).requires == ()
+    assert ExplorationSlot(Softmax(), eligible="item.is_new").requires == ("item.is_new",)
+    assert ExplorationSlot(Softmax(), eligible="source.explore").requires == ()
+    known = Statistics.empty(3, column="device", labels=["phone"])
+    slot = ExplorationSlot(UCB(known), MMR(0.5), eligible="item.is_new")
+    assert slot.requires == ("item.is_new", "context.device", *traits_of(MMR(0.5)).requires)
 
 
 def test_another_seed_draws_another_list_and_the_same_seed_the_same() -> None:
