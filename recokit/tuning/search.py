@@ -68,7 +68,7 @@ def search(
         Names as :func:`recokit.evaluation.evaluate` takes them; the first decides.
     split : {"holdout", "time"}, default "holdout"
         ``"holdout"`` holds out items of each user, see :func:`recokit.data.sampling.hold_out`: for test parts that were
-        drawn at random. ``"time"`` learns strictly before a cut and is judged by what came after it: for all else.
+        drawn at random. ``"time"`` learns strictly before a cut and evaluates on the events after it: for all else.
     share : float, default 0.2
         For ``"holdout"``: share of each user's items.
     cut, horizon : str or float, optional
@@ -118,11 +118,13 @@ def search(
     for name in {name for setting in settings for name in setting}:
         factory.check(name)
     parts = _parts(dataset, split, share=share, cut=cut, horizon=horizon, seed=random_state)
-    judge = _Judge.of(parts, dataset, metrics, allow_seen=allow_seen, max_users=max_users, seed=random_state)
+    validation = _Validation.of(
+        parts, dataset, metrics, allow_seen=allow_seen, max_users=max_users, seed=random_state
+    )
     options = dict(fit_options or {})
     steps = list(enumerate(settings))
     trials = [
-        _try(number, setting, factory, judge, options)
+        _try(number, setting, factory, validation, options)
         for number, setting in progress_bar(steps, show=progress, label="search", total=len(steps))
     ]
     ranked = _ranked(trials, metrics[0])
@@ -143,7 +145,7 @@ class _Parts:
 
 
 @dataclass(frozen=True, eq=False)
-class _Judge:
+class _Validation:
     """Evaluates fitted models on the validation part."""
 
     parts: _Parts
@@ -164,7 +166,7 @@ class _Judge:
         allow_seen: bool,
         max_users: int | None,
         seed: int,
-    ) -> _Judge:
+    ) -> _Validation:
         train, valid = parts.train, parts.valid
         seen = None if allow_seen else Positives.of(train)
         if seen is not None:
@@ -201,17 +203,21 @@ class _Tried:
 
 
 def _try(
-    number: int, setting: Mapping[str, Any], factory: _Factory, judge: _Judge, options: Mapping[str, Any]
+    number: int,
+    setting: Mapping[str, Any],
+    factory: _Factory,
+    validation: _Validation,
+    options: Mapping[str, Any],
 ) -> _Tried:
     """Fit and evaluate one setting; a failure is part of the trial."""
     trial = Trial(number, setting)
     try:
         started = time.perf_counter()
-        model = _fitted(factory.make(setting), judge.parts.train, options)
+        model = _fitted(factory.make(setting), validation.parts.train, options)
         trial = replace(trial, fit_seconds=time.perf_counter() - started)
-        evaluation, elapsed = judge.evaluate(model)
+        evaluation, elapsed = validation.evaluate(model)
         return _Tried(
-            replace(trial, **_figures(evaluation, judge.metrics), answer_seconds=elapsed), evaluation
+            replace(trial, **_figures(evaluation, validation.metrics), answer_seconds=elapsed), evaluation
         )
     except Exception as error:  # one bad setting must not lose the others
         return _Tried(replace(trial, error=f"{type(error).__name__}: {error}"))
@@ -359,7 +365,7 @@ def _parts(
         horizon = None
     train, valid = dataset.split_at(cut, horizon=horizon)
     log = valid.interactions.timestamp
-    return _Parts(train, valid, f"events before {_day(train.until)}, judged until {_day(float(log[-1]))}")
+    return _Parts(train, valid, f"events before {_day(train.until)}, evaluated until {_day(float(log[-1]))}")
 
 
 def _day(when: float) -> str:

@@ -161,7 +161,7 @@ class TestNothingLeaks:
         for requests in (part for kind, part in Spy.log if kind == "ask"):
             assert (requests.now == cut).all()
             assert requests.lists("history").columns["timestamp"].max() < cut
-        assert "judged until" in found.split
+        assert "evaluated until" in found.split
 
     def test_time_by_cut_and_horizon(self):
         data = make_data()
