@@ -125,6 +125,9 @@ def test_a_source_that_rarely_answers_needs_more_calls() -> None:
 
     # Half of 148 calls are 12 of their standard errors, sqrt(148 / 4 + 1).
     assert [read(0, 147), read(0, 148), read(37, 148), read(36, 148)] == ["cannot tell", "bad", "ok", "bad"]
+    both = {30.0: {"b": (0, 12)}, "total": {"a": (50, 100), "b": (100, 100)}}
+    readings = DeadSource(Windows(answered=both.__getitem__)).read(NOW)
+    assert [(reading.subject, reading.state) for reading in readings] == [("a", "cannot tell"), ("b", "bad")]
     gone = {30.0: {}, "total": {"knn": (50, 100)}}
     assert only(DeadSource(Windows(answered=gone.__getitem__)).read(NOW)).state == "cannot tell"
 
@@ -165,7 +168,11 @@ def test_a_share_is_bad_four_standard_errors_above_its_limit(kind: str, name: st
 def test_a_trouble_that_is_over_is_none_of_the_recent_requests() -> None:
     shares = {
         300.0: {("status", "ok"): (60.0, 60.0)},
-        "total": {("error", "rank"): (9.0, 100.0), ("miss", "store"): (9.0, 100.0)},
+        "total": {
+            ("status", "ok"): (1.0, 1.0),
+            ("miss", "store"): (9.0, 100.0),
+            ("error", "rank"): (9.0, 100.0),
+        },
     }
     readings = {
         reading.subject: reading for reading in ShareAbove(Windows(shares=shares.__getitem__)).read(NOW)
