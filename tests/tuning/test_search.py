@@ -330,7 +330,7 @@ def ratings(data_dir):
 
 
 class TestRatings:
-    """R5: explicit ratings as they are, and thresholded."""
+    """Explicit ratings as they are, and thresholded."""
 
     def test_both_readings(self, ratings):
         likes = ratings.at_least(4)
