@@ -146,7 +146,7 @@ def items_of(window: Window, n_codes: int | None = None) -> IntArray:
     ContractError
         If a code is not below ``n_codes``.
     """
-    item = window.candidates.item[window.index] if len(window.candidates) else window.index
+    item = window.candidates.item[window.index] if window.candidates.item.size else window.index
     if n_codes is not None and item.size and item.max() >= n_codes:
         raise ContractError(f"found item code {item.max()}; expected at most {n_codes - 1}")
     return item

@@ -23,7 +23,7 @@ class BoundObjective(Chooser):
         self.settle = getattr(bounded, "settle", None)
         self.objective = objective
         self.state = objective.start(window) if self.settle is None else bounded.start_bounded(window)
-        scores = window.candidates.score[window.index] if len(window.candidates) else window.relevance
+        scores = window.candidates.score[window.index] if window.candidates.item.size else window.relevance
         finite = np.isfinite(scores)
         self.finite = None if finite.all() else finite
         self.drawn, self.place = drawn, 0

@@ -101,7 +101,7 @@ def select(
     [1, 3]
     """
     k = np.asarray(k, np.int64)
-    placed = np.zeros(candidates.n_rows, np.int64) if placed is None else np.minimum(placed, k)
+    placed = np.zeros(len(k), np.int64) if placed is None else np.minimum(placed, k)
     problem = SlateProblem(
         candidates, k, tuple(limits), placed, objective=objective, order=order, relax=relax
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from recokit._kernels.slate_greedy import Chooser, greedy
 from recokit._kernels.slate_limits import CapArrays, Limits, broken
 from recokit.data import Cap, Window
+from recokit.protocols import DrawsAtRandom
 from recokit.slates.objective import BoundObjective
 from recokit.slates.window import SlateProblem, cap_arrays
 from recokit.typing import BoolArray, FloatArray, IntArray
@@ -126,7 +129,8 @@ class Solver:
         if np.count_nonzero(self.problem.placed):
             place = np.arange(picked.shape[1])
             picked = np.where(place < np.minimum(self.problem.placed, length)[:, None], place, -1)
-        drawn = np.full(picked.shape, np.nan) if self.problem.draws else None
+        kind: Any = type(self.problem.objective)
+        drawn = np.full(picked.shape, np.nan) if _draws(kind) else None
         return Lists(picked, np.zeros(len(picked), np.bool_), drawn)
 
     def standing(self, length: IntArray) -> Lists:
@@ -174,6 +178,12 @@ class Solver:
         if not len(self.window.candidates):
             return []
         return [np.where(self.window.valid, pin.position[self.window.index], 0) for pin in self.problem.pins]
+
+
+@lru_cache(maxsize=64)
+def _draws(objective: type) -> bool:
+    """Tell whether an objective of a class draws its choices."""
+    return issubclass(objective, DrawsAtRandom)
 
 
 def _places(position: IntArray, n_places: int) -> list[int]:

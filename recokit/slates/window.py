@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from recokit._kernels.slate_limits import CapArrays
 from recokit._kernels.sorting import top_by_score
 from recokit._kernels.top_k import sort_key
 from recokit.data import Candidates, Cap, Pin, Window
-from recokit.protocols import DrawsAtRandom, Objective
+from recokit.protocols import Objective
 from recokit.typing import BoolArray, Float32Array, IntArray
 
 __all__ = ["SlateProblem", "cap_arrays", "full_window", "top_window"]
@@ -45,12 +44,6 @@ class SlateProblem:
         """The limits that fix places."""
         return [limit for limit in self.limits if isinstance(limit, Pin)]
 
-    @cached_property
-    def draws(self) -> bool:
-        """Whether the objective draws its choices."""
-        kind: Any = type(self.objective)
-        return _draws(kind)
-
     @property
     def strict(self) -> list[Cap]:
         """The caps that nothing makes yield: the hard ones, or all where none may be relaxed."""
@@ -73,11 +66,6 @@ class SlateProblem:
             order=order,
             placed=self.placed[rows],
         )
-
-
-@lru_cache(maxsize=64)
-def _draws(objective: type) -> bool:
-    return issubclass(objective, DrawsAtRandom)
 
 
 @dataclass(frozen=True, eq=False)
