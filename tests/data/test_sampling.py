@@ -164,7 +164,7 @@ class TestDrawing:
     def test_errors(self):
         with pytest.raises(NotFittedError, match="UniformNegatives before fit"):
             UniformNegatives().sample(np.array([1]), 1)
-        with pytest.raises(NotFittedError, match="unfitted"):
+        with pytest.raises(NotFittedError, match="PopularityNegatives before fit"):
             PopularityNegatives().probability(np.array([1]), np.array([1]))
         for alpha in (-1, np.inf, np.nan):
             with pytest.raises(ConfigurationError, match="alpha"):
