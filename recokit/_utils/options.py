@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from recokit.errors import ConfigurationError, RecokitError, did_you_mean
+from recokit.errors import ConfigurationError, DataError, RecokitError, did_you_mean
+from recokit.typing import AnyArray, BoolArray
 
 __all__ = [
     "Rule",
@@ -24,6 +25,7 @@ __all__ = [
     "one_of",
     "optional",
     "require",
+    "require_rows",
     "share",
     "whole",
 ]
@@ -214,6 +216,24 @@ def require(rule: Rule, **values: Any) -> None:
     """
     for name, value in values.items():
         rule.check(name, value)
+
+
+def require_rows(ok: BoolArray, values: AnyArray, name: str, expected: str) -> None:
+    """Check a column row by row.
+
+    Raises
+    ------
+    DataError
+        With the first value, and the rows, where ``ok`` is not set.
+
+    Examples
+    --------
+    >>> weight = np.array([1.0, 2.0])
+    >>> require_rows(weight >= 0, weight, "weight", "at least 0")
+    """
+    bad = np.flatnonzero(~ok)
+    if len(bad):
+        raise DataError(f"found {name}={values[bad[0]]}; expected {expected}", rows=bad)
 
 
 def _always(hint: str) -> Callable[[Any], str] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import require_rows
 from recokit.data.frames import ALIASES, Frame
 from recokit.data.interactions import EVENT_WEIGHTS, Interactions
 from recokit.data.schema import Schema
@@ -275,9 +276,9 @@ def _interactions(
     latest: float,
 ) -> Interactions:
     timestamp = log.times("timestamp")
-    _require(np.isfinite(timestamp), timestamp, "timestamp", "finite seconds since 1970")
+    require_rows(np.isfinite(timestamp), timestamp, "timestamp", "finite seconds since 1970")
     expected = f"at most {latest:.0f}, seconds since 1970; hint: are these milliseconds?"
-    _require(timestamp <= latest, timestamp, "timestamp", expected)
+    require_rows(timestamp <= latest, timestamp, "timestamp", expected)
     names, event = _events(log, len(timestamp), event_weights)
     order = np.argsort(timestamp, kind="stable")
     return Interactions(
@@ -299,7 +300,7 @@ def _events(log: Frame, n: int, event_weights: Mapping[str, float]) -> tuple[tup
     if "event" not in log:
         return ("purchase",), np.zeros(n, np.int64)
     code, labels = log.labels("event")
-    _require(code > 0, code, "event", "an event type in every row")
+    require_rows(code > 0, code, "event", "an event type in every row")
     found = [str(label) for label in labels.tolist()]
     names = sorted(found, key=lambda name: (event_weights.get(name, 1.0), name))
     by_strength = np.array([names.index(name) for name in found], np.int64)
@@ -312,7 +313,7 @@ def _weights(
     if "weight" not in log:
         return np.array([event_weights.get(name, 1.0) for name in names], np.float32)[event]
     weight = log.number("weight")
-    _require(np.isfinite(weight) & (weight >= 0), weight, "weight", "finite weights of at least 0")
+    require_rows(np.isfinite(weight) & (weight >= 0), weight, "weight", "finite weights of at least 0")
     return weight.astype(np.float32)
 
 
@@ -320,25 +321,19 @@ def _values(log: Frame, n: int) -> Float32Array:
     if "value" not in log:
         return np.full(n, np.nan, np.float32)
     value = log.number("value")
-    _require(~np.isinf(value), value, "value", "finite amounts, NaN where unknown")
+    require_rows(~np.isinf(value), value, "value", "finite amounts, NaN where unknown")
     return value.astype(np.float32)
 
 
 def _positions(log: Frame) -> IntArray:
     position = np.nan_to_num(log.number("position"), posinf=np.inf, neginf=-np.inf)
     ok = np.isfinite(position) & (position >= 0) & (position == np.floor(position))
-    _require(ok, position, "position", "whole numbers from 1, missing where not shown in a list")
+    require_rows(ok, position, "position", "whole numbers from 1, missing where not shown in a list")
     return position.astype(np.int64)
 
 
 def _propensities(log: Frame) -> FloatArray:
     propensity = log.number("propensity")
     ok = np.isnan(propensity) | ((propensity > 0) & (propensity <= 1))
-    _require(ok, propensity, "propensity", "probabilities above 0 and up to 1")
+    require_rows(ok, propensity, "propensity", "probabilities above 0 and up to 1")
     return propensity
-
-
-def _require(ok: AnyArray, values: AnyArray, name: str, expected: str) -> None:
-    bad = np.flatnonzero(~ok)
-    if len(bad):
-        raise DataError(f"found {name}={values[bad[0]]}; expected {expected}", rows=bad)

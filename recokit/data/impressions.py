@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.membership import locate_sorted
-from recokit._utils.options import one_of, require
+from recokit._utils.options import one_of, require, require_rows
 from recokit.data.interactions import Interactions
 from recokit.errors import DataError
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
@@ -58,10 +58,8 @@ class ImpressionLog:
                 raise DataError(
                     f"found {part.name} of shape {column.shape}; expected ({n},), one for each item"
                 )
-        for name in ("position", "label"):
-            bad = np.flatnonzero(~(getattr(self, name) >= 0))
-            if len(bad):
-                raise DataError(f"found {name} {getattr(self, name)[bad[0]]}; expected at least 0", rows=bad)
+        for name, column in (("position", self.position), ("label", self.label)):
+            require_rows(column >= 0, column, name, "at least 0")
         order = np.argsort(self.group, kind="stable")
         group, user = self.group[order], self.user[order]
         bad = order[1:][(group[1:] == group[:-1]) & (user[1:] != user[:-1])]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.segments import gather_segments
+from recokit._utils.options import require_rows
 from recokit.data.schema import Schema
 from recokit.errors import DataError
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
@@ -74,14 +75,9 @@ class RankingData:
             raise DataError(
                 f"found features of shape {self.features.shape}; expected {(n, len(self.feature_names))}"
             )
-        bad = np.flatnonzero(~np.isfinite(self.label))
-        if len(bad):
-            raise DataError(f"found label {self.label[bad[0]]}; expected finite labels", rows=bad)
-        bad = np.flatnonzero(~(np.isfinite(self.weight) & (self.weight >= 0)))
-        if len(bad):
-            raise DataError(
-                f"found weight {self.weight[bad[0]]}; expected finite weights of at least 0", rows=bad
-            )
+        require_rows(np.isfinite(self.label), self.label, "label", "finite labels")
+        ok = np.isfinite(self.weight) & (self.weight >= 0)
+        require_rows(ok, self.weight, "weight", "finite weights of at least 0")
 
     def __len__(self) -> int:
         return len(self.label)

@@ -12,6 +12,7 @@ import numpy as np
 
 from recokit._kernels.hashing import row_seeds
 from recokit._moved import moved_attribute
+from recokit._utils.options import require_rows
 from recokit.data.live import Live
 from recokit.data.ragged import Ragged
 from recokit.errors import ConfigurationError, DataError, did_you_mean
@@ -126,11 +127,7 @@ class Requests:
         """Check every invariant; raise DataError with the value found."""
         if self.k.min(initial=1) < 1:
             raise DataError(f"found k={int(self.k.min())}; expected at least 1")
-        if not np.isfinite(self.now).all():
-            bad = np.flatnonzero(~np.isfinite(self.now))
-            raise DataError(
-                f"found now={self.now[bad[0]]}; expected finite seconds since 1970", rows=bad.tolist()
-            )
+        require_rows(np.isfinite(self.now), self.now, "now", "finite seconds since 1970")
         parts: dict[str, AnyArray | Ragged] = {**self.columns, **self.ragged}
         for name, part in parts.items():
             if len(part) != len(self):
@@ -199,9 +196,7 @@ def _per_row(value: Any, n_rows: int, name: str) -> AnyArray:
 
 
 def _whole(values: AnyArray, name: str) -> IntArray:
-    bad = np.flatnonzero(~np.isfinite(values) | (values != np.floor(values)))
-    if len(bad):
-        raise DataError(f"found {name}={values[bad[0]]}; expected a whole number", rows=bad)
+    require_rows(np.isfinite(values) & (values == np.floor(values)), values, name, "a whole number")
     return values.astype(np.int64)
 
 

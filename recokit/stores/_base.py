@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from recokit._utils.options import require_rows
 from recokit._utils.params import get_params
 from recokit.data.times import seconds
 from recokit.errors import ConfigurationError, DataError, did_you_mean
@@ -225,9 +226,7 @@ def finite(values: Any, n: int, name: str) -> FloatArray:
     if array.shape not in ((), (n,)):
         raise DataError(f"found {name} of shape {array.shape}; expected a number, or one for each of {n}")
     array = np.broadcast_to(array, (n,))
-    rows = np.flatnonzero(~np.isfinite(array))
-    if len(rows):
-        raise DataError(f"found {name}={array[rows[0]]}; expected finite seconds since 1970", rows=rows)
+    require_rows(np.isfinite(array), array, name, "finite seconds since 1970")
     return array
 
 

@@ -237,8 +237,8 @@ def test_a_log_without_impressions_is_an_error(market):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"label": np.array([0.0, -1.0])}, "found label -1.0"),
-        ({"position": np.array([1, -2])}, "found position -2"),
+        ({"label": np.array([0.0, -1.0])}, "found label=-1.0"),
+        ({"position": np.array([1, -2])}, "found position=-2"),
         ({"timestamp": np.zeros(3)}, "found timestamp of shape"),
         ({"user": np.array([1, 2])}, "found list 5 with two users"),
     ],

@@ -129,7 +129,7 @@ def test_a_label_that_is_missing_or_negative(ranker):
     data = make_data(PLAIN)
     label = data.label.copy()
     label[3] = np.nan
-    with pytest.raises(DataError, match=r"label nan.*rows 3"):
+    with pytest.raises(DataError, match=r"label=nan.*rows 3"):
         ranker.fit(replace(data, label=label))
     label[3] = -1.0
     if isinstance(ranker, rankers.MultiObjective):

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from recokit._kernels.membership import locate_sorted
+from recokit._utils.options import require_rows
 from recokit.data.events.index import EventIndex, Known
 from recokit.data.events.keys import identities
 from recokit.data.events.layered import LayeredIndex
@@ -70,14 +71,16 @@ class RawEvents:
         user, item = frame.ids("user_id").copy(), frame.ids("item_id").copy()  # kept: the frame may change
         time = frame.times("timestamp")
         expected = f"finite seconds since 1970, at most {latest:.0f}; hint: are these milliseconds?"
-        _require(np.isfinite(time) & (time <= latest), time, "timestamp", expected)
+        require_rows(np.isfinite(time) & (time <= latest), time, "timestamp", expected)
         n = len(time)
         event = _labelled(frame, "event", n)
         event[~_present(event)] = "purchase"
         weight = np.array([event_weights.get(name, 1.0) for name in event.tolist()], np.float64)
         if "weight" in frame:
             weight = frame.number("weight")
-            _require(np.isfinite(weight) & (weight >= 0), weight, "weight", "finite weights of at least 0")
+            require_rows(
+                np.isfinite(weight) & (weight >= 0), weight, "weight", "finite weights of at least 0"
+            )
         value = frame.number("value") if "value" in frame else np.full(n, np.nan)
         own = _labelled(frame, "event_id", n).tolist()
         content = zip(user.tolist(), item.tolist(), event.tolist(), time.tolist(), strict=True)
@@ -243,9 +246,3 @@ def _labelled(frame: Frame, name: str, n: int) -> AnyArray:
 
 def _present(values: AnyArray) -> BoolArray:
     return np.array([value is not None for value in values.tolist()], np.bool_)
-
-
-def _require(ok: BoolArray, values: AnyArray, name: str, expected: str) -> None:
-    bad = np.flatnonzero(~ok)
-    if len(bad):
-        raise DataError(f"found {name}={values[bad[0]]}; expected {expected}", rows=bad)
