@@ -245,10 +245,13 @@ class Pipeline:
         VocabularyMismatch
             If a code is none of this model's.
         """
+        return self._answer(requests, observe, capture=capture, budget_ms=budget_ms)
+
+    def _answer(self, requests: Requests, observe: bool, **options: Any) -> Recommendations:
         model = self._ready()
         model.check_codes(requests)
         users = model.schema.user_ids.decode(requests.user)
-        answer = model.answer(model.pinned(requests), users, budget_ms=budget_ms, capture=capture)
+        answer = model.answer(model.pinned(requests), users, **options)
         return notify_observers(self.observers, answer) if observe else answer
 
     def complete(
@@ -293,14 +296,8 @@ class Pipeline:
         >>> pipeline.complete(requests, Ragged.from_lists([[7, 2]])).codes(0)[:2].tolist()
         [7, 2]
         """
-        model = self._ready()
-        model.check_codes(requests)
-        model.check_ordered(ordered, len(requests))
-        users = model.schema.user_ids.decode(requests.user)
-        answer = model.answer(
-            model.pinned(requests), users, budget_ms=budget_ms, capture=capture, ordered=ordered
-        )
-        return notify_observers(self.observers, answer) if observe else answer
+        self._ready().check_ordered(ordered, len(requests))
+        return self._answer(requests, observe, capture=capture, budget_ms=budget_ms, ordered=ordered)
 
     def requests(self, users: Sequence[Any] | None = None, k: int = 10, **options: Any) -> Requests:
         """Return the requests that ``recommend`` would run, for tools that run them again; options as there."""

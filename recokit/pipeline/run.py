@@ -358,24 +358,6 @@ class StageRun:
         Why it did not run.
     """
 
-    __slots__ = (
-        "after",
-        "before",
-        "detail",
-        "error",
-        "failed",
-        "kept",
-        "n_in",
-        "n_out",
-        "node",
-        "role",
-        "rows",
-        "run",
-        "seconds",
-        "skipped",
-        "started",
-    )
-
     def __init__(
         self,
         run: Run,
