@@ -55,7 +55,7 @@ class Composed(Configured):
     @property
     def fitted_until_(self) -> float:
         """Latest time that a source has learned from, ``-inf`` where none has."""
-        return max((traits.fitted_until for traits in self._traits()), default=-np.inf)
+        return max(traits.fitted_until for traits in self._traits())
 
     def fit(self, dataset: Dataset) -> Any:
         """Fit every source that learns."""
