@@ -6,8 +6,6 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from recokit._utils.params import Configured
 from recokit.compose.fusion import check_retrieved
 from recokit.compose.step import Step, stage_of
