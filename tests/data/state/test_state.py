@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -409,6 +410,8 @@ def test_modules_outside_recokit_are_not_even_imported():
         {"objects": [], "root": {"$": "unheard of"}},
         {"objects": [], "root": {"$": "ref", "to": 0}},
         {"objects": [{"$": "ref", "to": 0}], "root": None},
+        {"objects": [{"$": "dict", "items": {}}], "root": {"$": "ref", "to": -1}},
+        {"objects": [{"$": "dict", "items": {}}], "root": {"$": "ref", "to": 1}},
         {"objects": [], "root": {"$": "array", "key": "gone"}},
         {"objects": [], "root": {"$": "scalar", "dtype": "O", "hex": "00" * 8}},
         {"objects": [], "root": {"$": "array", "key": "a", "dtype": "O", "shape": [1]}},
@@ -481,6 +484,20 @@ def test_saving_over_a_saved_state_replaces_it(saved):
     assert '"note"' in held.read()  # a reader of the old files is not disturbed
     held.close()
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="names of open files are read from /proc")
+def test_all_files_are_on_disk_before_the_folder_has_its_name(tmp_path, monkeypatch):
+    flushed = []
+
+    def fsync(descriptor):
+        assert not (tmp_path / "model").exists()
+        flushed.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    save_state(tmp_path / "model", [1])
+    assert sorted(flushed) == ["arrays.safetensors", "manifest.json", "state.json"]
+    assert flushed[-1] == "manifest.json"
 
 
 def test_saving_into_an_empty_folder_and_new_parents(tmp_path):
