@@ -184,7 +184,7 @@ class RecommendationDebugger:
             self._scan(
                 requests.take(spread), [users[row] for row in spread], PROBES, np.random.default_rng(0)
             )
-        diagnoses: list[Diagnosis] = []
+        diagnosis_of: dict[int, Diagnosis] = {}
         scale: dict[str, float] = {}
         for rows in _batches(len(users)):
             part = requests.take(np.array(rows))
@@ -194,11 +194,9 @@ class RecommendationDebugger:
                 few = translated(part, some, self.pipeline, reference)
                 scale = feature_scale(replay(reference, few, self.budget_ms / 1e3))
             gathered = self._replayer.evidence(part, some, scan=self.scanned, scale=scale)
-            diagnoses += self._diagnosed(gathered, some)
-        placed = list(diagnoses)
-        for place, row in enumerate(row for rows in _batches(len(users)) for row in rows):
-            placed[row] = diagnoses[place]
-        return PopulationDiagnosis(tuple(placed), self._segments(users, placed, requests, history, by))
+            diagnosis_of |= zip(rows, self._diagnosed(gathered, some), strict=True)
+        diagnoses = tuple(diagnosis_of[row] for row in range(len(users)))
+        return PopulationDiagnosis(diagnoses, self._segments(users, diagnoses, requests, history, by))
 
     @renamed(most="max_requests")
     def watch(self, *, share: float = 0.01, max_requests: int = 1_000) -> TrafficSample:
