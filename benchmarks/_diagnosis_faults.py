@@ -152,7 +152,7 @@ class Workshop:
         value, share = self.some((0.0, -1.0)), self.between(0.5, 1.0)
         return self.broken(
             FEATURES,
-            lambda block: faults.defaulted(block, names, value, share, self.seed),
+            lambda block: faults.defaulted(block, names, value, share=share, seed=self.seed),
             "FEATURES_DEFAULTED",
             detail=f"{', '.join(names)} {share:.0%} {value}",
         )

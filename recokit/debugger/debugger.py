@@ -20,7 +20,7 @@ from recokit.debugger.evidence import Evidence
 from recokit.debugger.item_fate import Answer, depth_of
 from recokit.debugger.population import PopulationDiagnosis
 from recokit.debugger.replay import Replayer, feature_scale, replay, single_request, translated
-from recokit.debugger.scan import Scan, offered_in, probes_of, scan_rankers, scan_source
+from recokit.debugger.scan import Probes, Scan, offered_in, probes_of, scan_rankers, scan_source
 from recokit.debugger.traffic_sample import TrafficSample
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role, Runnable
@@ -282,7 +282,6 @@ class RecommendationDebugger:
     def _scan(
         self, requests: Requests, some: Sequence[Any], probes: int, random: np.random.Generator
     ) -> Scan:
-        schema = self.pipeline.schema
         budget = self.budget_ms / 1e3
         trace, usual = replay(self.pipeline, requests, budget), None
         stages, usual_stages = {node.name: node.stage for node in self.pipeline}, {}
@@ -297,10 +296,10 @@ class RecommendationDebugger:
             offered = offered_in(usual) if codes is None else codes[offered_in(usual)]
         items = probes_of(trace, offered, random, probes)
         if self.baseline is not None and codes is not None:
-            theirs = self.baseline.schema.item_ids.encode(schema.item_ids.decode(items))
-        at = float(trace.requests.now[0])
+            theirs = self.baseline.schema.item_ids.encode(self.pipeline.schema.item_ids.decode(items))
+        queries = Probes(items, float(trace.requests.now[0]), pinned, codes, theirs)
         sources = {
-            node.name: scan_source(node.stage, usual_stages.get(node.name), items, at, codes, theirs, pinned)
+            node.name: scan_source(node.stage, usual_stages.get(node.name), queries)
             for node in self.pipeline
             if node.role is Role.SOURCE and not node.name.startswith("fallback.")
         }
@@ -347,7 +346,7 @@ class RecommendationDebugger:
         if location.fate != "not retrieved" or not depth:
             return Answer(location)
         n_items = len(self.pipeline.schema.item_ids)
-        return Answer(location, depth_of(trace, self.pipeline, code, n_items, scan_ms / 1e3))
+        return Answer(location, depth_of(trace, self.pipeline, code, n_items=n_items, seconds=scan_ms / 1e3))
 
     def compare(self, other: Runnable, users: Sequence[Any], *, k: int = 10, **options: Any) -> Comparison:
         """Return at which stage two pipelines first differ, user by user.

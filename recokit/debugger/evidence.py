@@ -111,16 +111,16 @@ class Evidence:
         here = self.place_in(batch)
         n = here.stop - here.start
         return Candidates(
-            self.requests,
-            np.array([0, n]),
-            np.zeros(n, np.int64),
-            batch.item[here],
-            batch.score[here],
-            batch.sources[here],
-            batch.source_names,
-            {name: column[here] for name, column in batch.columns.items()},
-            batch.features[here],
-            batch.feature_names,
+            requests=self.requests,
+            offsets=np.array([0, n]),
+            row=np.zeros(n, np.int64),
+            item=batch.item[here],
+            score=batch.score[here],
+            sources=batch.sources[here],
+            source_names=batch.source_names,
+            columns={name: column[here] for name, column in batch.columns.items()},
+            features=batch.features[here],
+            feature_names=batch.feature_names,
         )
 
     def events(self, *roles: str) -> list[StageEvent]:
@@ -458,4 +458,4 @@ class FeaturePair:
         both: BoolArray = np.logical_and(there, there_usual)
         with np.errstate(invalid="ignore"):
             changed: BoolArray = both & (np.abs(here - usual) > 1e-4 * (np.abs(usual) + 1e-6))
-        return cls(names, here, usual, there, there_usual, both, changed)
+        return cls(names, here, usual, there=there, there_usual=there_usual, both=both, changed=changed)

@@ -83,7 +83,7 @@ class Answer:
         return f"never retrieved; nearest source {self.nearest} would need k={self.depths[self.nearest]:,}"
 
 
-def depth_of(trace: Trace, nodes: Any, item: int, n_items: int, seconds: float) -> dict[str, int]:
+def depth_of(trace: Trace, nodes: Any, item: int, *, n_items: int, seconds: float) -> dict[str, int]:
     """Return the rank of an item in each source's whole answer; sources not reached within the time are left out.
 
     Ranks are those of the source after the items that it excludes. A source that fails here is left out.

@@ -180,7 +180,14 @@ def single_request(requests: Requests, row: int) -> Requests:
     """
     one = requests.take(np.array([row]))
     return Requests(
-        one.user, one.k, one.now, one.seed, one.columns, one.ragged, one.from_caller, pinned=requests.pinned
+        user=one.user,
+        k=one.k,
+        now=one.now,
+        seed=one.seed,
+        columns=one.columns,
+        ragged=one.ragged,
+        from_caller=one.from_caller,
+        pinned=requests.pinned,
     )
 
 

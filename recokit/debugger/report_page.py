@@ -201,7 +201,7 @@ class RequestPage:
         funnel = bars("Candidates left after each stage", names, left, notes)
         times = [f"{step['ms']:.2f} ms" for step in self.steps]
         start, length = ([step[key] for step in self.steps] for key in ("start_ms", "ms"))
-        waterfall = spans("When each stage ran, and for how long", names, start, length, times)
+        waterfall = spans("When each stage ran, and for how long", names, start, length, notes=times)
         rows = [
             (s["name"], s["role"], s["n_in"], s["n_out"], f"{s['ms']:.2f}", s["note"]) for s in self.steps
         ]
@@ -334,7 +334,7 @@ def bars(title: str, names: Sequence[str], values: Sequence[float], notes: Seque
 
 
 def spans(
-    title: str, names: Sequence[str], start: Sequence[float], length: Sequence[float], notes: Sequence[str]
+    title: str, names: Sequence[str], start: Sequence[float], length: Sequence[float], *, notes: Sequence[str]
 ) -> str:
     """Return one bar a name, from its start to its end: a waterfall."""
     end = max((a + b for a, b in zip(start, length, strict=True)), default=0.0) or 1.0

@@ -22,6 +22,7 @@ from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, BoolArray, IntArray
 
 __all__ = [
+    "Probes",
     "RankerScan",
     "Scan",
     "SourceScan",
@@ -211,32 +212,33 @@ def _importance(stage: Explainer, event: StageEvent) -> dict[str, float]:
     return dict(zip(stage.feature_names_, (share / max(float(share.sum()), 1e-30)).tolist(), strict=True))
 
 
-def scan_source(
-    stage: Any,
-    usual: Any,
-    items: IntArray,
-    now: float,
-    codes: IntArray | None,
-    usual_items: IntArray | None,
-    pinned: Mapping[int, Any],
-) -> SourceScan:
-    """Scan one source.
+@dataclass(frozen=True, eq=False)
+class Probes:
+    """Items to query the sources with, each as a history of its own.
 
     Parameters
     ----------
-    stage, usual : object
-        The source, and the baseline's, or None.
     items : ndarray of int64
-        Codes to query with.
+        Their codes.
     now : float
-        Time of the probes.
+        Time of the queries.
+    pinned : mapping
+        Live values.
     codes : ndarray of int64, optional
         Code here of each of the baseline's items, if the vocabularies differ.
     usual_items : ndarray of int64, optional
-        The baseline's codes of ``items``.
-    pinned : mapping
-        Live values.
+        The baseline's codes of the items, then.
     """
+
+    items: IntArray
+    now: float
+    pinned: Mapping[int, Any] = field(default_factory=dict)
+    codes: IntArray | None = None
+    usual_items: IntArray | None = None
+
+
+def scan_source(stage: Any, usual: Any, probes: Probes) -> SourceScan:
+    """Scan one source beside the baseline's, which may be None."""
     started = time.perf_counter()
     traits = traits_of(stage)
     until = traits.fitted_until if traits.fitted_until > -np.inf else np.inf
@@ -245,24 +247,26 @@ def scan_source(
     base: dict[str, Any] = {"vectors": vectors, "usual_vectors": usual_vectors, "until": until}
     if "history" not in traits.requires:
         return SourceScan(**base, seconds=time.perf_counter() - started)
-    mine = _answer(stage, items, now, pinned)
-    theirs_items = items if usual_items is None else usual_items
-    theirs = None if usual is None else _answer(usual, theirs_items, now, pinned)
+    mine = _answer(stage, probes.items, probes)
+    usual_items = probes.items if probes.usual_items is None else probes.usual_items
+    theirs = None if usual is None else _answer(usual, usual_items, probes)
     figures: dict[str, Any] = {}
     if mine is not None:
-        figures = {"probes": len(items), "answered": float(np.mean(np.diff(mine.offsets) > 0))}
+        figures = {"probes": len(probes.items), "answered": float(np.mean(np.diff(mine.offsets) > 0))}
         if theirs is not None:
-            there = theirs.item if codes is None else codes[theirs.item]
+            there = theirs.item if probes.codes is None else probes.codes[theirs.item]
             figures |= _compared(mine, theirs.offsets, there)
     return SourceScan(**base, **figures, seconds=time.perf_counter() - started)
 
 
-def _answer(stage: Any, items: IntArray, now: float, pinned: Mapping[int, Any]) -> Retrieved | None:
+def _answer(stage: Any, items: IntArray, probes: Probes) -> Retrieved | None:
     requests = Requests.build(
-        np.zeros(len(items), np.int64), now=now, ragged={"history": Ragged(np.arange(len(items) + 1), items)}
+        np.zeros(len(items), np.int64),
+        now=probes.now,
+        ragged={"history": Ragged(np.arange(len(items) + 1), items)},
     )
     try:
-        answer: Retrieved = stage.retrieve(replace(requests, pinned=dict(pinned)), DEEP)
+        answer: Retrieved = stage.retrieve(replace(requests, pinned=dict(probes.pinned)), DEEP)
     except Exception:  # it asks for more than a history: nothing to compare by
         return None
     return answer

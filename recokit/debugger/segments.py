@@ -14,6 +14,8 @@ from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 __all__ = ["Segment", "find_segment"]
 
+#: How much more a segment must explain for each further dimension.
+FURTHER = 1.05
 #: Segments of one dimension that are looked at, the largest first.
 MAX_LABELS = 50
 
@@ -116,7 +118,7 @@ def find_segment(
     if len(value) < 2 * min_users or np.ptp(value) == 0:
         return None
     cells = list(_cells(segments, len(value), depth, min_users))
-    differing: list[tuple[float, int, Segment]] = []
+    differing: list[tuple[float, Segment]] = []
     for where, inside in cells:
         here, there = float(value[inside].mean()), float(value[~inside].mean())
         if here <= there:
@@ -125,11 +127,11 @@ def find_segment(
         n = int(inside.sum())
         if p <= alpha:
             explained = n * (len(value) - n) / len(value) * (here - there) ** 2
-            differing.append((explained, len(where), Segment(where, n, here, there, p, len(cells))))
+            segment = Segment(where, n, here, there, p_value=p, looked_at=len(cells))
+            differing.append((explained / FURTHER ** (len(where) - 1), segment))
     if not differing:
         return None
-    # Each further dimension has to explain 5% more.
-    return max(differing, key=lambda one: (one[0] / 1.05 ** (one[1] - 1), -one[1]))[2]
+    return max(differing, key=lambda pair: (pair[0], -len(pair[1].where)))[1]
 
 
 def _cells(

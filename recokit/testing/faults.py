@@ -248,7 +248,7 @@ def drifted(block: T, names: Sequence[str], shift: Sequence[float]) -> T:
     return _columns(block, names, lambda values: values + np.asarray(shift, np.float32))
 
 
-def defaulted(block: T, names: Sequence[str], value: float, share: float, seed: int) -> T:
+def defaulted(block: T, names: Sequence[str], value: float, *, share: float, seed: int) -> T:
     """Return a copy that has a default in place of a share of the values of these features, by item."""
     hit = _hit_items(share, seed)
 

@@ -11,7 +11,15 @@ import pytest
 
 import recokit as rk
 from recokit.data import Candidates, Ragged, Requests, Retrieved
-from recokit.debugger.scan import SourceScan, offered_in, probes_of, scan_rankers, scan_source, vectors_of
+from recokit.debugger.scan import (
+    Probes,
+    SourceScan,
+    offered_in,
+    probes_of,
+    scan_rankers,
+    scan_source,
+    vectors_of,
+)
 from recokit.testing import make_candidates
 
 
@@ -33,8 +41,7 @@ class Lists:
 
 
 def scan(here: Any, usual: Any, n: int = 4, **options: Any) -> SourceScan:
-    extra = {"codes": None, "usual_items": None, "pinned": {}, **options}
-    return scan_source(here, usual, np.arange(1, n + 1), 100.0, **extra)
+    return scan_source(here, usual, Probes(np.arange(1, n + 1), 100.0, **options))
 
 
 def test_equal_sources_share_all_and_lose_nothing() -> None:

@@ -14,7 +14,7 @@ from recokit.data import Retrieved
 from recokit.datasets import make_marketplace
 from recokit.debugger import Finding, Severity
 from recokit.debugger.diagnosis import ranked_findings
-from recokit.debugger.scan import scan_source
+from recokit.debugger.scan import Probes, scan_source
 from recokit.testing import faults
 
 HEALTHY = "NO_OBVIOUS_ISSUE"
@@ -270,7 +270,7 @@ def test_items_that_come_and_go_are_no_lost_items(share: float) -> None:
     random = np.random.default_rng(1)
     kind = random.choice(["both", "old", "new"], 401, p=[0.66, 0.17, 0.17])
     here = (kind != "old") & ~(random.random(401) < share)
-    found = scan_source(Neighbours(here), Neighbours(kind != "new"), np.arange(1, 301), 0.0, None, None, {})
+    found = scan_source(Neighbours(here), Neighbours(kind != "new"), Probes(np.arange(1, 301), 0.0))
     assert found.vanished > 0.15
     assert found.lost == pytest.approx(share, abs=0.06)
 

@@ -145,7 +145,7 @@ def test_features_are_dropped_scaled_shifted_and_swapped_by_name():
 
 
 def test_a_default_stands_for_a_share_of_the_items_in_all_rows():
-    broken = faults.defaulted(Block(), ["b"], -1.0, 0.4, 2).featurize(BATCH)
+    broken = faults.defaulted(Block(), ["b"], -1.0, share=0.4, seed=2).featurize(BATCH)
     hit = broken[:, 1] == -1.0
     by_item = {item: set(hit[BATCH.item == item].tolist()) for item in set(BATCH.item.tolist())}
     assert all(len(kinds) == 1 for kinds in by_item.values())
