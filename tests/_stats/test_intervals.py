@@ -124,3 +124,19 @@ def test_intervals_of_few_values():
 def test_confidence_is_a_share(confidence):
     with pytest.raises(ConfigurationError, match="above 0 and below 1"):
         mean_interval(np.ones(3), confidence)
+
+
+def test_two_hundred_users_of_whom_fifteen_differ_are_not_few():
+    values = np.zeros(200)
+    values[:15] = 1.0
+    assert not Mean.of(values).few
+    assert Mean.of(values[:-1]).few
+    values[0] = 0.0
+    assert Mean.of(values).few
+
+
+def test_needed_users_grow_with_the_square():
+    found = Mean.of(np.random.default_rng(0).normal(size=50))
+    assert found.needed(found.detectable(0.9, 0.8), 0.9, 0.8) == pytest.approx(50, abs=1)
+    assert np.isnan(Mean.of(np.ones(1)).needed(0.1, 0.9, 0.8))
+    assert Mean.of(np.random.default_rng(0).normal(5, 1, 30)).p_value(5.0) > 0.05

@@ -490,3 +490,20 @@ def test_rating_errors_by_user():
     assert rmse(guess, rating) == pytest.approx(math.sqrt(np.mean((guess - rating)[known] ** 2)))
     with pytest.raises(DataError, match=r"predictions of shape \(2,\), ratings of \(1,\)"):
         rmse([1.0, 2.0], [1.0])
+
+
+def test_items_without_events_are_not_popular():
+    counts = {"a": 3, "b": 0}
+    assert Unexpectedness(2, n_popular=5)([["a", "b"]], popularity=counts, history=[[]]) == 0.5
+
+
+def test_exposure_counts_the_lists_that_have_an_item():
+    matched = MatchedLists.from_lists([["a"], [], ["b", "a"]], n_items=3)
+    for metric in (Gini(2), Personalization(2)):
+        assert metric.exposure(matched).n_lists == 2
+    assert Gini(1).exposure(matched).counts[1:].tolist() == [1.0, 1.0]
+
+
+def test_rows_of_one_weight_are_shared_out_evenly():
+    assert reliability([0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1], bins=2).count.tolist() == [2, 2]
+    assert reliability([0.1, 0.2, 0.3], [0, 0, 1], bins=3).count.tolist() == [1, 1, 1]
