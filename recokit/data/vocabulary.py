@@ -45,6 +45,7 @@ class Vocabulary:
     def __init__(self, ids: Sequence[Any] | AnyArray) -> None:
         self.ids = as_ids(ids).copy()
         self.ids.flags.writeable = False
+        self._fingerprint = ""  # made when it is first asked for
         if self.kind == "int":
             self._order = np.argsort(self.ids, kind="stable")
             self._sorted = self.ids[self._order]
@@ -87,7 +88,7 @@ class Vocabulary:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the ids in order, as 16 hex digits: equal content, equal fingerprint."""
-        if not hasattr(self, "_fingerprint"):
+        if not self._fingerprint:
             content = self.ids.tobytes() if self.kind == "int" else json.dumps(self.ids.tolist()).encode()
             self._fingerprint = hashlib.sha256(self.kind.encode() + content).hexdigest()[:16]
         return self._fingerprint
