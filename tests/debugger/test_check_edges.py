@@ -17,7 +17,7 @@ from recokit.debugger.checks.features import FeatureCoverage, FeatureFreshness, 
 from recokit.debugger.checks.lists import HardRules, ListChanges, RuleChanges
 from recokit.debugger.checks.ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
 from recokit.debugger.checks.serving import Outcome, Snapshot, StageErrors, StageTimes
-from recokit.debugger.diagnosis import ranked_findings
+from recokit.debugger.diagnosis import funnel_of, gaps_of, ranked_findings
 from recokit.debugger.evidence import FeaturePair
 from recokit.protocols import Role
 from recokit.trace import Status
@@ -754,3 +754,43 @@ def test_a_difference_after_a_cause_is_a_symptom(cause: Severity, severity: Seve
     assert {one.code: one.severity for one in own}["LATER"] == Severity.CRITICAL
     slow = ranked_findings([a("STAGE_SLOW", Severity.CRITICAL, "first"), later], place_of)
     assert {one.code: one.severity for one in slow}["LATER"] == Severity.CRITICAL
+
+
+def test_a_rule_that_removed_nothing_does_not_hide_the_next() -> None:
+    kept = np.arange(30) >= 9
+    later = ruled(kept, np.ones(30, np.bool_))
+    first = event("idle", "filter", before=batch(range(1, 31)), kept=np.ones(30, np.bool_), n_in=30, n_out=30)
+    few = event("few", "filter", before=batch(range(1, 31)), kept=np.arange(30) >= 2, n_in=30, n_out=28)
+    rule, usual = later.trace.events[0], later.baseline.trace.events[0]
+    same = [replaced(usual, name) for name in ("idle", "few")]
+    evidence = seen(first, few, rule, baseline=seen(*same, usual), schema=later.schema)
+    assert [one.stage for one in RuleChanges().look(evidence)] == ["rule"]
+
+
+def replaced(one: Any, name: str) -> Any:
+    return SimpleNamespace(**{**vars(one), "name": name})
+
+
+def test_the_funnel_of_one_row_of_many_is_its_own() -> None:
+    two = batch(range(1, 6))
+    two = replace(two, offsets=np.array([0, 2, 5]), row=np.array([0, 0, 1, 1, 1]))
+    kept = np.array([True, True, False, True, False])
+    rule = event("rule", "filter", before=two, after=two, kept=kept, n_in=5, n_out=3, seconds=0.002)
+    source = event("merge.one", "source", n_out=9)
+    broken = event("rank", "scorer", before=two, after=two, error="x", skipped="late")
+    many = seen(source, rule, broken, alone=False, row=1, candidate_sources={"one": 4})
+    found = [(step["n_in"], step["n_out"], step["removed"], step["ms"]) for step in funnel_of(many)]
+    assert found == [(0, 4, 0, 0.0), (3, 1, 2, 2.0), (3, 3, 0, 0.0)]
+    assert [(step["error"], step["skipped"]) for step in funnel_of(many)][2] == ("x", "late")
+    alone = seen(source, rule)
+    assert [(step["n_in"], step["n_out"]) for step in funnel_of(alone)] == [(0, 9), (5, 3)]
+
+
+def test_gaps_name_the_checks_that_could_not_run() -> None:
+    bare = seen(has_scorer=False, alone=False, ranked=batch([1], None, [[1.0]], ("a",)))
+    assert [gap.partition(":")[0] for gap in gaps_of(bare)] == [
+        "recall of the candidates", "changes of sources, features, scores and rules", "self-test of the indexes",
+        "freshness of features", "spread of the scores", "times",
+    ]  # fmt: skip
+    scan = Scan({"merge.one": SourceScan()})
+    assert gaps_of(seen(has_scorer=True, baseline=seen(), scan=scan, known_good=np.array([1]))) == ()

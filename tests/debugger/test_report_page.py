@@ -13,7 +13,7 @@ import pytest
 
 import recokit as rk
 from recokit import candidates, features, rankers, rules
-from recokit.debugger import RequestPage
+from recokit.debugger import RequestPage, report_page
 from recokit.errors import ConfigurationError, DataError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -142,3 +142,40 @@ def test_a_browser_shows_it_without_errors_or_requests(
     not_selected = sum(one["fate"] == "not selected" for one in shown.items)
     assert told["left"] == not_selected > 0 and told["only"]
     assert "What happened for user" in done.stdout and shown.diagnosis.verdict in done.stdout  # type: ignore[union-attr]
+
+
+def marks(svg: str) -> list[tuple[float, float]]:
+    """Return where each bar starts, and how long it is."""
+    return [
+        (float(x), float(width))
+        for x, width in re.findall(r'<rect x="([\d.]+)" y="\d+" width="([\d.]+)"', svg)
+    ]
+
+
+def test_bars_and_spans_are_drawn_to_scale() -> None:
+    drawn = report_page.spans("t", ["a", "b"], [0.0, 3.0], [1.0, 9.0], notes=["", ""])
+    assert marks(drawn) == [(210.0, 35.0), (315.0, 315.0)]
+    assert marks(report_page.bars("t", ["a", "b", "c"], [2.0, 4.0, np.nan], [""] * 3)) == [
+        (210.0, 210.0), (210.0, 420.0), (210.0, 1.0),
+    ]  # fmt: skip
+    assert marks(report_page.bars("t", ["a", "b"], [-2.0, 4.0], [""] * 2)) == [(315.0, 105.0), (420.0, 210.0)]
+    drawn = report_page.points("t", np.array([1.0, 3.0]), np.array([True, False]))
+    dots = re.findall(r'class="(\w+)" cx="([\d.]+)" cy="([\d.]+)" r="(\d)"', drawn)
+    assert dots == [("other", "60.0", "10.0", "2"), ("hit", "730.0", "170.0", "4")]
+
+
+def test_features_differ_by_the_means_of_shown_items_in_standard_deviations(shown: RequestPage) -> None:
+    told = shown.to_dict()
+    batch = shown.trace.of("logistic_regression")[-1].after
+    assert batch is not None and f"{1e3 * shown.trace.seconds:.1f} ms" in shown.to_html()
+    row = slice(0, int(batch.offsets[1]))
+    chosen = np.isin(batch.item[row], shown.trace.selected.item[: shown.trace.selected.offsets[1]])
+    for column, one in enumerate(told["features"]):
+        values = batch.features[row, column].astype(np.float64)
+        known = np.isfinite(values)
+        assert one["coverage"] == pytest.approx(known.mean())
+        if known[chosen].any() and known[~chosen].any() and values[known].std() > 0:
+            gap = values[known & chosen].mean() - values[known & ~chosen].mean()
+            assert one["difference"] == pytest.approx(gap / values[known].std(), rel=1e-4, abs=1e-6)
+        else:
+            assert one["difference"] is None
