@@ -84,6 +84,16 @@ def test_a_window_forgets_and_the_popular_items_of_all_serve_who_is_new() -> Non
     assert lists(source.retrieve(ask([], [8], [6]), 2)) == [[8, 6], [8, 6], [6, 5]]
 
 
+def test_events_without_weight_are_of_no_category() -> None:
+    source = PopularInCategory(half_life=None).fit(DATA)
+    history = Ragged(np.array([0, 2]), np.array([1, 5]), {"weight": np.array([0.0, 1.0])})
+    requests = Requests.build(np.array([0]), ragged={"history": history})
+    assert lists(source.retrieve(requests, 9)) == lists(source.retrieve(ask([5]), 9))
+    history = Ragged(np.array([0, 1]), np.array([1]), {"weight": np.array([0.0])})
+    requests = Requests.build(np.array([0]), ragged={"history": history})
+    assert lists(source.retrieve(requests, 9)) == lists(source.retrieve(ask([]), 9))
+
+
 def test_what_is_saved_answers_the_same() -> None:
     source = PopularInCategory("item.category").fit(DATA)
     assert source.requires == ("history", "item.category")
