@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Rule:
-    """What an option must be.
+    """A rule that the value of an option keeps.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ class OutcomeMonitor(Monitor):
     Parameters
     ----------
     catalog : Catalog
-        What is known of items and users.
+        Segments of items and users.
     group : str, default "group"
         Context column of requests with the experiment group; requests without it are of the group ``"all"``.
     visitor : str, default "visitor_id"
@@ -247,7 +247,7 @@ class OutcomeMonitor(Monitor):
         timestamp : float
             Seconds since 1970.
         value : float, default 0
-            What a purchase brought.
+            Value of a purchase.
         """
         if event not in (self.click, self.purchase):
             return False

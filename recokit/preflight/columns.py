@@ -1,4 +1,4 @@
-"""What is known of each item: values by item code, from a column of the item table, an array or a list of ids."""
+"""Attributes of items: values by item code, from a column of the item table, an array or a list of ids."""
 
 from __future__ import annotations
 

@@ -81,11 +81,11 @@ def preflight(
     pipeline : Pipeline
         Fitted; what is to be launched.
     train : Dataset
-        What it learned from.
+        The data that it learned from.
     test : Dataset, optional
         A later part of the same data.
     baseline : Pipeline, optional
-        What serves now, or the simplest thing that would do.
+        The one that serves now, or the simplest that would do.
     now : str or float, optional
         Time of launch; the cut of train by default, else just after its last event.
     profile : ReferenceProfile, optional

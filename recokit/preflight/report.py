@@ -1,4 +1,4 @@
-"""PreflightReport: the launch checklist, judged."""
+"""PreflightReport: the verdicts on the launch checklist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["PreflightReport"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PreflightReport(CheckReport):
-    """What :func:`preflight` found: one check for each item of the checklist, in its order.
+    """One check for each item of the launch checklist, in its order.
 
     ``report["serving.latency"]`` is one item; printing gives all, and a notebook shows them as a table. Something not
     checked is no pass: see ``unchecked``, and ``exit_code(strict=True)``.

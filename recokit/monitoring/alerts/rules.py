@@ -40,7 +40,7 @@ class SlowStage(Configured):
     Parameters
     ----------
     monitor : LatencyMonitor
-        With a baseline; without one nothing can be told.
+        With a baseline, without which there is no reading.
     factor : float, default 2.0
         An alert is taken back below three quarters of it.
     window : float, default 60

@@ -79,7 +79,7 @@ def skew(
     Parameters
     ----------
     log : LoggedRequests, FeatureLog or path
-        What was served; of a FeatureLog, what it has written.
+        The served requests; of a FeatureLog, those that it has written.
     pipeline : Pipeline
         The one that served, or another one that training would use.
     dataset : Dataset

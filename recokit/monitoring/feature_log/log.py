@@ -289,7 +289,7 @@ class FeatureLog:
         """Return all requests that were written.
 
         Parts of several models go together as long as their features have the same names: a value that was served is
-        true whatever model asked for it. ``model`` tells them apart.
+        true whatever model served it. ``model`` distinguishes them.
 
         Parameters
         ----------
@@ -338,7 +338,7 @@ def _keys(trace: Trace) -> UInt64Array:
     user = np.frombuffer(b"".join(digests), np.uint64)
     now = np.ascontiguousarray(trace.requests.now).view(np.uint64)
     key = mix(user ^ mix(now))
-    # Anonymous users who ask at one time are told apart by their place among the equals.
+    # Anonymous users with requests at one time differ by their place among the equals.
     order = np.argsort(key, kind="stable")
     same = np.concatenate([[False], key[order][1:] == key[order][:-1]])
     start = np.maximum.accumulate(np.where(same, 0, np.arange(len(key))))

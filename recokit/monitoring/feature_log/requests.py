@@ -39,7 +39,7 @@ class LoggedRequests:
     seed : ndarray of uint64, shape (B,)
         Seeds of the requests.
     k : ndarray of int64, shape (B,)
-        Length asked for.
+        Length of the list that was requested.
     given : ndarray of object, shape (B,)
         Context and lists of each request, as its caller gave them: a dict with ``"context"`` (name to value) and
         ``"lists"`` (such as ``"session"``, to item ids).
@@ -174,8 +174,8 @@ class LoggedRequests:
         validation_from : str or float, optional
             Requests from this moment on are the validation part.
         incomplete : {"drop", "raise"}, default "drop"
-            What to do about requests whose window reaches beyond the end of ``outcomes``: their labels are not
-            known yet.
+            Treatment of requests whose window reaches beyond the end of ``outcomes``: their labels are not known
+            yet.
 
         Returns
         -------
