@@ -160,6 +160,8 @@ def test_the_funnel_counts_leaves_rules_and_relaxed_limits() -> None:
     assert figures["sources"]["merge.b"] == {"calls": 1, "answered": 0.0, "candidates": 0}
     assert figures["rules"]["g"] == {"candidates": 4, "removed": 0}
     assert (figures["relaxed"], figures["ranked"], figures["items"]) == ({"cap": 2}, 3, 2)
+    nothing = funnel.figures(Counters())
+    assert nothing == {"sources": {}, "rules": {}, "relaxed": {}, "ranked": 0, "items": 0}
 
 
 # -- latency
@@ -168,7 +170,7 @@ def test_the_funnel_counts_leaves_rules_and_relaxed_limits() -> None:
 def test_a_run_is_slow_above_twice_the_p95_of_its_baseline() -> None:
     baseline = {"a": {"p95": 0.01}, "b": {"p50": 0.01}, "total": {"p95": 0.02}}
     latency = monitoring.LatencyMonitor(baseline=baseline)
-    edge = run(event("a", seconds=0.02), event("b", seconds=9.0, skipped="no time"), seconds=0.04)
+    edge = run(event("b", seconds=9.0, skipped="no time"), event("a", seconds=0.02), seconds=0.04)
     assert ("slow_runs", "a") not in counted(latency, edge)
     counts = counted(latency, run(event("a", seconds=0.0201), event("b", seconds=1.0), seconds=0.0401))
     assert {key: n for key, n in counts.items() if key[0] == "slow_runs"} == {
@@ -177,6 +179,11 @@ def test_a_run_is_slow_above_twice_the_p95_of_its_baseline() -> None:
     }
     quantiles = latency.quantiles(latency.total())
     assert (quantiles["a"]["n"], quantiles["b"]["n"], quantiles["total"]["n"]) == (2, 1, 2)
+    assert quantiles["b"] == pytest.approx({"n": 1, "p50": 1.0, "p95": 1.0, "p99": 1.0}, rel=0.01)
+    spread = monitoring.LatencyMonitor()
+    counted(spread, *(run(seconds=n / 1000) for n in range(1, 1001)))
+    shown = {name: spread.quantiles(spread.total())["total"][name] for name in ("p50", "p95", "p99")}
+    assert shown == pytest.approx({"p50": 0.5, "p95": 0.95, "p99": 0.99}, rel=0.01)
     assert latency.gauges(0.0) == {
         ("recokit_baseline_duration_seconds", "a", "p95"): 0.01,
         ("recokit_baseline_duration_seconds", "b", "p50"): 0.01,

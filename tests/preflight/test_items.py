@@ -164,6 +164,9 @@ def test_blocked_ids_leave_the_unknown_item_unknown():
     ]
     assert values[1:].sum() == 1 and values.shape == (61,)
     assert blocked_values(TRAIN, None) is None
+    assert blocked_values(TRAIN, ["item-1"] * 60)[1:].sum() == 1
+    with pytest.raises(ConfigurationError, match="expected item ids, which are fewer"):
+        blocked_values(TRAIN, ["item-1"] * 61)
 
 
 # -- rules
@@ -689,6 +692,13 @@ def test_options_reach_the_launch(contexts: list[LaunchContext]) -> None:
         with pytest.raises(ConfigurationError, match="expected a whole number of at least 1"):
             rk.preflight(object(), early, **options)
     rk.preflight(object(), early, n_users=1, n_requests=1)
+
+
+def test_limits_are_changed_by_name_and_no_other() -> None:
+    changed = PreflightLimits().changed(margin=0.5, users=3)
+    assert (changed.margin, changed.validation.users, changed.max_share) == (0.5, 3, 0.4)
+    with pytest.raises(ConfigurationError, match="found limit 'margn'; did you mean 'margin'"):
+        PreflightLimits().changed(margn=0.5)
 
 
 def test_an_error_of_ours_fails_its_item_and_any_other_is_raised(contexts: list[LaunchContext]) -> None:
