@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -186,7 +186,7 @@ class Model:
     def similar(self, items: Sequence[Any], k: int) -> Recommendations:
         """Return the items most similar to each given one; see ``Pipeline.similar_items``."""
         whole(1).check("k", k, DataError)
-        if isinstance(items, str | bytes) or not hasattr(items, "__len__"):
+        if isinstance(items, str | bytes) or not isinstance(items, Sized):
             raise DataError(f"found items={items!r}; expected a list of ids; hint: [{items!r}]")
         ids = np.empty(len(items), object)
         ids[:] = list(items)

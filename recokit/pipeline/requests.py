@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import replace
 from typing import Any
 
@@ -92,7 +92,7 @@ def _times(now: Any, clock: Callable[[], float], n: int) -> FloatArray:
 def _context(context: Mapping[str, Any], n: int) -> dict[str, AnyArray]:
     columns = {}
     for name, value in context.items():
-        scalar = isinstance(value, str) or not hasattr(value, "__len__")
+        scalar = isinstance(value, str) or not isinstance(value, Sized)
         columns[name] = np.full(n, value) if scalar else np.asarray(value)
     return columns
 
@@ -101,14 +101,14 @@ def _encode_lists(
     name: str, lists: ItemLists, item_ids: Vocabulary, times: FloatArray
 ) -> tuple[Ragged, BoolArray]:
     """Encode one list of item ids for each row. Only known items can be ranked; a history keeps others as code 0."""
-    if isinstance(lists, str) or not hasattr(lists, "__len__"):
+    if isinstance(lists, str) or not isinstance(lists, Sized):
         raise DataError(f"found {name}={lists!r}; expected one list of item ids (or None) for each user")
     if len(lists) != len(times):
         raise DataError(f"found {len(lists)} lists in {name}; expected {len(times)}, one for each user")
     given = np.array([row is not None for row in lists], np.bool_)
     rows = []
     for row in lists:
-        if isinstance(row, str) or (row is not None and not hasattr(row, "__len__")):
+        if isinstance(row, str) or (row is not None and not isinstance(row, Sized)):
             raise DataError(
                 f"found {row!r} in {name}; expected a list of item ids for each user; hint: [{row!r}]"
             )
