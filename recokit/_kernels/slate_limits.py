@@ -222,7 +222,7 @@ class SlidingCaps(_Layers):
         super().__init__(caps, start.shape[1])
         self.reach = self.ends - 1
         self.layer = np.arange(len(self.ends))
-        self.most = np.where(self.groups >= 0, self.maximum[:, :, None], _UNLIMITED)
+        self.limit = np.where(self.groups >= 0, self.maximum[:, :, None], _UNLIMITED)
         self.count = np.zeros(self.groups.shape, np.int32)
         self.stands: BoolArray = np.asarray((start >= 0).any(axis=0))
         for other in np.flatnonzero(self.stands).tolist():
@@ -233,7 +233,7 @@ class SlidingCaps(_Layers):
 
     def open(self) -> BoolArray:
         """Return what the places before and what stands in those after allow at this one, (B, W)."""
-        return np.asarray((self.count < self.most).all(axis=0))
+        return np.asarray((self.count < self.limit).all(axis=0))
 
     def add(self, place: int, chosen: IntArray, active: BoolArray | None) -> None:
         """Count the candidates chosen and move on by one place: some come into reach, some leave it."""
@@ -298,10 +298,10 @@ class Quotas:
                 continue
             lost |= now & (left < 1)
             serves = np.sum([(self.lack[i] > 0).sum(axis=0) for i in due], axis=0)
-            most = np.where(allowed, serves, 0).max(axis=1, initial=0)
+            largest = np.where(allowed, serves, 0).max(axis=1, initial=0)
             # At its last place a minimum has to be met; early, what serves nothing may come where nothing serves it.
-            enough = np.where(left <= 1, np.maximum(most, lacking), np.maximum(most, 1))
-            enough = np.where((lacking < left) & (most == 0), 0, enough)
+            enough = np.where(left <= 1, np.maximum(largest, lacking), np.maximum(largest, 1))
+            enough = np.where((lacking < left) & (largest == 0), 0, enough)
             allowed = np.where(now[:, None], allowed & (serves >= enough[:, None]), allowed)
         return allowed, lost
 

@@ -19,8 +19,8 @@ from recokit.typing import AnyArray, BoolArray, FloatArray
 
 __all__ = ["Condition", "Truth"]
 
-_LONGEST = 1_000
-_DEEPEST = 50
+_MAX_LENGTH = 1_000
+_MAX_DEPTH = 50
 _ENTITIES = ("item", "user", "request")
 _ARITHMETIC: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -69,9 +69,9 @@ def parse(text: str) -> ast.expr:
         raise ConfigurationError(
             f"found expression {text!r}; expected text such as 'item.min_age <= request.age'"
         )
-    if len(text) > _LONGEST:
+    if len(text) > _MAX_LENGTH:
         raise ConfigurationError(
-            f"found an expression of {len(text)} characters; expected at most {_LONGEST}"
+            f"found an expression of {len(text)} characters; expected at most {_MAX_LENGTH}"
         )
     try:
         tree = ast.parse(text.strip(), mode="eval").body
@@ -86,8 +86,10 @@ def parse(text: str) -> ast.expr:
 
 
 def _check(node: ast.AST, text: str, depth: int = 0) -> None:
-    if depth > _DEEPEST:
-        raise ConfigurationError(f"found an expression nested deeper than {_DEEPEST}; expected a simpler one")
+    if depth > _MAX_DEPTH:
+        raise ConfigurationError(
+            f"found an expression nested deeper than {_MAX_DEPTH}; expected a simpler one"
+        )
     allowed = (
         isinstance(node, ast.BoolOp)
         or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub))

@@ -123,9 +123,9 @@ class Reasons(Configured):
         for place in range(order.shape[1]):
             column = order[:, place]
             value: FloatArray = np.take_along_axis(parts, order[:, place : place + 1], axis=1)[:, 0]
-            shown = np.char.mod("%+.3g", value)
+            text = np.char.mod("%+.3g", value)
             for feature in np.unique(column).tolist():
-                texts.add(f"feature.{names[feature]}", (column == feature) & (value > 0), shown)
+                texts.add(f"feature.{names[feature]}", (column == feature) & (value > 0), text)
 
 
 class _Texts:
@@ -141,14 +141,14 @@ class _Texts:
         if not len(rows):
             return
         kind, _, name = code.partition(".")
-        shown = np.full(len(rows), "", object) if value is None else value[rows].astype(object)
-        equals = np.where(shown == "", "", "=").astype(object)
-        _append(self.codes, rows, code + equals + shown)
+        text = np.full(len(rows), "", object) if value is None else value[rows].astype(object)
+        equals = np.where(text == "", "", "=").astype(object)
+        _append(self.codes, rows, code + equals + text)
         template = self._templates.get(code, self._templates[kind]).replace("{name}", name)
         if template:
             before, marked, after = template.partition("{value}")
             _append(
-                self.words, rows, before + shown + after if marked else np.full(len(rows), template, object)
+                self.words, rows, before + text + after if marked else np.full(len(rows), template, object)
             )
 
 

@@ -34,13 +34,13 @@ def length_bound(caps: Sequence[CapArrays], valid: BoolArray, k: int) -> int:
             continue
         codes = cap.groups[0][0, valid]
         counts = np.unique(codes[codes >= 0], return_counts=True)[1]
-        free, most = int((codes < 0).sum()), int(cap.maximum[0])
+        free, maximum = int((codes < 0).sum()), int(cap.maximum[0])
         if cap.sliding:
             assert cap.within is not None
-            while bound and free + np.minimum(counts, most * -(-bound // cap.within)).sum() < bound:
+            while bound and free + np.minimum(counts, maximum * -(-bound // cap.within)).sum() < bound:
                 bound -= 1
         else:
-            total = free + int(np.minimum(counts, most).sum())
+            total = free + int(np.minimum(counts, maximum).sum())
             if cap.within is None or total < cap.within:
                 bound = min(bound, total)
     return bound
@@ -72,7 +72,7 @@ def best_stages(
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_array
 
-    counted = [cap for given in caps for cap in _counted(given, k)]
+    counted = [cap for limit in caps for cap in _counted(limit, k)]
     items = np.flatnonzero(valid)
     n = len(items)
     ends = sorted({k, *(cap.within for cap in counted if cap.within is not None and cap.within < k)})
@@ -98,19 +98,19 @@ def best_stages(
     matrix = csr_array(
         (program.values, (program.rows, program.columns)), shape=(program.n_rows, program.n_variables)
     )
-    found = milp(
+    solution = milp(
         -gain,
         constraints=LinearConstraint(matrix, program.low, program.high),
         integrality=np.ones(program.n_variables),
         bounds=Bounds(lower, upper),
         options={"node_limit": MAX_NODES, "mip_rel_gap": 0.4 / (k + 1)},
     )
-    if found.x is None:
+    if solution.x is None:
         return None
     stages = []
     for stage, end in enumerate(ends):
         members = np.zeros(len(valid), np.bool_)
-        members[items[found.x[stage * n : (stage + 1) * n] > 0.5]] = True
+        members[items[solution.x[stage * n : (stage + 1) * n] > 0.5]] = True
         stages.append((end, members))
     return stages
 

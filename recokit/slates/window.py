@@ -112,7 +112,7 @@ def full_window(problem: SlateProblem, width: IntArray) -> Window:
     return _window(problem.candidates, _best(ranked, width, also), np.diff(ranked.offsets), weighed=True)
 
 
-def _first(ranked: _Ranked, of: IntArray, codes: Sequence[IntArray], most: IntArray) -> IntArray:
+def _first(ranked: _Ranked, of: IntArray, codes: Sequence[IntArray], max_each: IntArray) -> IntArray:
     """Return which elements, of the candidates ``of``, are among the first so many of their row with their codes."""
     rank = np.full(int(max(ranked.index.max(initial=-1), of.max(initial=-1))) + 1, -1, np.int64)
     rank[ranked.index] = np.arange(len(ranked.index))
@@ -125,7 +125,7 @@ def _first(ranked: _Ranked, of: IntArray, codes: Sequence[IntArray], most: IntAr
     new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys[1:]], axis=0)
     starts = np.flatnonzero(new)
     within = np.arange(len(order)) - starts[np.cumsum(new) - 1]
-    return np.asarray(there[order[within < most[keys[-1][order]]]])
+    return np.asarray(there[order[within < max_each[keys[-1][order]]]])
 
 
 def _best(ranked: _Ranked, width: IntArray, also: BoolArray) -> _Ranked:
