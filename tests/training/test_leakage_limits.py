@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recokit.training._statistics import LabelCounts
-from recokit.training.leakage import detect_leakage, leaking_features
+from recokit.training.leakage import _has_order, detect_leakage, leaking_features
 from tests.training.test_leakage_edges import NOW, TestAllTime as AllTime, log_of, rows
 
 
@@ -86,3 +86,8 @@ def test_few_groups_or_single_rows_are_no_encoding() -> None:
     user = np.arange(60) % 3 + 1
     names = [part.name for part in label_counts(rows({"x": label}, label, user=user, item=user), None)]
     assert names == ["item", "user"]
+
+
+def test_twenty_different_pairs_have_an_order() -> None:
+    values = np.repeat(np.arange(20.0), 3)
+    assert _has_order(values, values) and not _has_order(values[:-3], values[:-3])
