@@ -134,3 +134,16 @@ def test_values_wait_until_there_are_some() -> None:
     for value in range(1, 258):
         sketch.add(float(value))
     assert (sketch.count, sketch.sum) == (257, 257 * 258 / 2)
+
+
+@pytest.mark.parametrize("options", [{"lowest": 0.0}, {"lowest": 1.0, "highest": 1.0}, {"highest": math.inf}])
+def test_a_range_starts_above_zero_and_ends(options) -> None:
+    with pytest.raises(ConfigurationError, match="expected 0 < lowest < highest"):
+        QuantileSketch(**options)
+
+
+def test_a_state_that_lacks_a_count_is_refused() -> None:
+    sketch = QuantileSketch()
+    sketch.add_many([0.1, 0.2])
+    with pytest.raises(ValueError, match="zip"):
+        sketch.load_state({**sketch.state(), "n": [1]})
