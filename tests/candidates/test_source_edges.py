@@ -144,3 +144,11 @@ def test_the_weights_of_labels_are_those_of_their_scores() -> None:
 def test_customary_dimensions_change_at_the_sizes_said() -> None:
     sizes = (99_999, 100_000, 10_000_000, 10_000_001)
     assert [customary_dimension(n) for n in sizes] == [64, 128, 128, 256]
+
+
+def test_text_weighs_as_much_as_all_labels_together() -> None:
+    words = np.array(["alpha", "alpha", "beta"], object)
+    items = {"item_id": [1, 2, 3], "a": ["x", "y", "z"], "b": ["p", "q", "r"], "plot": words}
+    data = Dataset.from_frame(None, items=items)
+    content = Content(attributes=["a", "b"], text=["plot"]).fit(data)
+    assert scores(content.retrieve(asks([1], exclude=[1]), 9)) == {2: 2.0}
