@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,22 @@ def test_a_boost_without_a_bound_in_the_way_is_a_share_of_the_range() -> None:
     assert moved(batch, bonus, 9, up=True).tolist() == [8.0, 6.0, 6.0, 0.0, 5.0, 5.5]
 
 
+@pytest.mark.parametrize("max_places", [1, 2, 3])
+@pytest.mark.parametrize("start", range(7))
+def test_a_strong_boost_moves_an_item_by_exactly_as_many_places_as_it_may(
+    start: int, max_places: int
+) -> None:
+    lists = [[1, 2, 3], [1, 2, 3, 4, 5, 6, 7]]
+    batch = Candidates.from_lists(lists, scores=[[3.0, 2.0, 1.0], [7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]])
+    bonus = np.zeros(10)
+    bonus[3 + start] = 50.0
+    risen = ranks(batch, moved(batch, bonus, max_places, up=True))
+    sunk = ranks(batch, moved(batch, bonus, max_places, up=False))
+    assert risen[1][start] == max(start - max_places, 0)
+    assert sunk[1][start] == min(start + max_places, 6)
+    assert risen[0].tolist() == sunk[0].tolist() == [0, 1, 2]
+
+
 def boosted(rule: Any, scores: list[float], **options: Any) -> list[int]:
     requests = Requests.build(np.array([1]), **options)
     batch = Candidates.from_lists([list(range(1, len(scores) + 1))], scores=[scores], requests=requests)
@@ -99,6 +116,47 @@ class TestWhatIsTouched:
         batch = Candidates.from_lists([[1, 2, 3]], scores=[[0.2, 0.4, 1.2]])
         np.testing.assert_allclose(rule.score(batch), [0.7, 0.4, 1.2])
         assert rule.touches(batch).tolist() == [True, False, False]
+
+    def test_the_column_that_scales_is_clipped_to_0_and_1_and_0_where_missing(self) -> None:
+        column = np.full(len(SCHEMA.item_ids) + 1, np.nan, np.float32)
+        column[1:6] = [0.25, 3.0, -1.0, np.nan, 1.0]
+        items = replace(
+            SCHEMA.items,
+            numeric=np.column_stack([SCHEMA.items.numeric, column]),
+            numeric_names=(*SCHEMA.items.numeric_names, "margin"),
+        )
+        batch = Candidates.from_lists([[1, 2, 3, 4, 5, 6]], scores=[[0.0, 0.0, 0.0, 0.0, 0.0, 1.0]])
+        rule = rules.Boost(IDS[1:6], strength=0.5, max_places=9, by="margin")
+        bound = rule.bind(replace(SCHEMA, items=items))
+        np.testing.assert_allclose(bound.score(batch), [0.125, 0.5, 0.0, 0.0, 0.5, 1.0])
+        assert bound.touches(batch).tolist() == [True, True, False, False, True, False]
+        assert rule.requires == ("item.margin",)
+
+    def test_an_unknown_id_touches_nothing_and_the_last_item_counts(self) -> None:
+        batch = Candidates.from_lists([[1, 2, DATA.n_items]])
+        for build in (rules.Boost, rules.Bury):
+            rule = build([IDS[-1], 10**9]).bind(SCHEMA)
+            assert rule.touches(batch).tolist() == [False, False, True]
+
+    def test_options_left_out_are_as_documented(self) -> None:
+        boost, bury, new = rules.Boost([IDS[1]]), rules.Bury([IDS[1]]), rules.FreshnessBoost()
+        for rule in (boost, bury, new):
+            assert (rule.strength, rule.max_places) == (0.1, 5)
+        assert (boost.by, boost.label, boost.requires) == (None, "boosted", ())
+        assert (bury.by, bury.label) == (None, None)
+        assert (new.label, new.requires) == ("new", ("item.launched_at",))
+
+    def test_an_item_is_new_from_its_launch_until_the_end_of_its_window(self) -> None:
+        day = 86_400.0
+        rule = rules.FreshnessBoost().bind(SCHEMA)
+        rule.launched_ = day * np.array([np.nan, 6.0, 6.01, 20.0, 20.01, 13.0])
+        requests = Requests.build(np.array([1]), now=20 * day)
+        batch = Candidates.from_lists(
+            [[1, 2, 3, 4, 5]], scores=[[0.0, 0.0, 0.0, 0.0, 0.0]], requests=requests
+        )
+        assert rule.touches(batch).tolist() == [False, True, True, False, True]
+        # Without a range of scores, a bonus is a share of 1.
+        np.testing.assert_allclose(rule.score(batch)[[0, 2, 3, 4]], [0.0, 0.1, 0.0, 0.05], rtol=1e-6)
 
     def test_new_items_rise_less_every_day(self) -> None:
         rule = rules.FreshnessBoost(window="10D", strength=1.0, max_places=9).bind(SCHEMA)

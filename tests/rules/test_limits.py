@@ -10,7 +10,7 @@ import pytest
 
 import recokit as rk
 from recokit import candidates, rules
-from recokit.data import Cap, Pin
+from recokit.data import Candidates, Cap, Pin
 from recokit.errors import ConfigurationError
 from recokit.slates import conflicts
 
@@ -43,6 +43,55 @@ def served(
     data = shop(n)
     pipeline = rk.Pipeline([candidates.Popular(half_life=None), *stages], **options).fit(data)
     return pipeline.recommend([None], k=k, now=data.until, capture=capture)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda **options: rules.MaxShare("seller", 0.5, **options),
+        lambda **options: rules.MaxPerGroup("seller", 2, **options),
+        lambda **options: rules.MinPerGroup("seller", 2, **options),
+        lambda **options: rules.OnePer("family", **options),
+        lambda **options: rules.Spacing("seller", 2, **options),
+        lambda **options: rules.Exclusive([[1, 2]], **options),
+    ],
+)
+def test_limits_yield_unless_they_are_hard_and_with_the_first_unless_told_when(build: Any) -> None:
+    schema, batch = shop().schema, Candidates.from_lists([[1, 2, 3]])
+    soft = build().bind(schema).limit(batch)[0]
+    assert not soft.hard and soft.relax_order == 0
+    hard = build(hard=True, relax_order=3).bind(schema).limit(batch)[0]
+    assert hard.hard and hard.relax_order == 3
+
+
+def bounds(rule: Any) -> tuple[Any, ...]:
+    cap = rule.bind(shop().schema).limit(Candidates.from_lists([[1, 2, 3]]))[0]
+    return cap.maximum, cap.minimum, cap.share, cap.within, cap.sliding
+
+
+def test_each_limit_bounds_what_it_says() -> None:
+    nothing, one = bounds(rules.MaxShare("seller", 0.5)), bounds(rules.OnePer("family", within=4))
+    assert nothing == (None, 0, 0.5, None, False)
+    assert bounds(rules.MaxShare("seller", 1.0, within=1)) == (None, 0, 1.0, 1, False)
+    assert bounds(rules.MaxPerGroup("seller", 2)) == (2, 0, None, None, False)
+    assert bounds(rules.MaxPerGroup("seller", 1, within=5, sliding=True)) == (1, 0, None, 5, True)
+    assert bounds(rules.MinPerGroup("seller", 3, within=3)) == (None, 3, None, 3, False)
+    assert one == (1, 0, None, 4, False)
+    assert bounds(rules.Spacing("seller", 2)) == (1, 0, None, 2, True)
+
+
+def test_a_pin_of_an_unknown_id_is_no_pin_and_the_last_item_can_be_pinned() -> None:
+    schema = shop().schema
+    rule = rules.Pinned({24: 1, 99: 2}).bind(schema)
+    assert rule.limit(Candidates.from_lists([[1, 2, 24]]))[0].position.tolist() == [0, 0, 1]
+
+
+def test_slots_are_for_flagged_items_by_default() -> None:
+    rule = rules.Slots("item.sponsored", [3, 7])
+    assert rule.requires == ("item.sponsored",)
+    pins = rule.bind(shop().schema).limit(Candidates.from_lists([[1, 2, 3, 4, 5]]))
+    assert [pin.name for pin in pins] == ["slots(sponsored)@3", "slots(sponsored)@7"]
+    assert [pin.position.tolist() for pin in pins] == [[0, 3, 0, 3, 0], [0, 7, 0, 7, 0]]
 
 
 def test_without_limits_the_lowest_numbers_lead() -> None:

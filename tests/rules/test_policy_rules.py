@@ -14,6 +14,7 @@ import recokit as rk
 from recokit import candidates, rules
 from recokit.data import Candidates, Dataset, Live, LiveEvents, Ragged, Requests, Schema
 from recokit.errors import ConfigurationError, ContractError, DataError, NotFittedError
+from recokit.protocols import traits_of
 from recokit.testing import toy_dataset
 from recokit.trace import Status
 
@@ -232,6 +233,23 @@ class TestFrequencyCap:
             True,
             True,
         ]
+
+    def test_three_impressions_in_seven_days_are_enough_by_default(self) -> None:
+        day = 86_400.0
+        times, events = [1.0, 2.0, 3.0, 3.0], ["impression", "impression", "impression", "click"]
+        log = {"user_id": [1] * 4, "item_id": [7] * 4, "timestamp": times, "event": events}
+        rule = rules.FrequencyCap().fit(Dataset.from_frame(log))
+        batches = [
+            Candidates.from_lists([[1]], requests=Requests.build(np.array([1]), now=now))
+            for now in (3.0, 4.0, 7 * day + 0.5, 7 * day + 1.5)
+        ]
+        assert [rule.keep(batch).tolist() for batch in batches] == [[True], [False], [False], [True]]
+        assert rule.requires == () and rule.fitted_until_ == 3.0
+
+    def test_it_looks_at_the_time_of_each_request_so_it_may_learn_from_later_data(self) -> None:
+        rule = rules.FrequencyCap(1, 100.0)
+        assert traits_of(rule).as_of
+        assert self.keep(rule.fit(self.log), 15.0) == [False, True, True, True, True, True]
 
     def test_several_types_count_together(self) -> None:
         rule = rules.FrequencyCap(3, 100.0, events=["impression", "click"]).fit(self.log)

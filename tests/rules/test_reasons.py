@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import recokit as rk
 from recokit import candidates, features, rankers, rules
+from recokit.data import Candidates
 from recokit.errors import ConfigurationError
 from recokit.rules.reasons import REASON_TEMPLATES, _Texts
 
@@ -128,6 +131,64 @@ def test_words_come_from_templates_and_a_saved_pipeline_gives_the_same(
     again = rk.Pipeline.load(f"{tmp_path}/model").recommend([None], k=3, now=train.until)
     assert again.columns["reasons"].tolist() == result.columns["reasons"].tolist()
     assert again.columns["explanation"].tolist() == result.columns["explanation"].tolist()
+
+
+@pytest.mark.parametrize(("n_features", "named"), [(0, ""), (1, "=+5"), (2, "=+5 =+3"), (3, "=+5 =+3 =+1")])
+def test_as_many_features_are_named_as_asked_for_the_strongest_first(n_features: int, named: str) -> None:
+    class Given:
+        """A ranker whose features add fixed numbers."""
+
+        feature_names_ = ("f", "g", "h", "i", "j")
+
+        def score(self, candidates: Candidates) -> np.ndarray:
+            return np.zeros(len(candidates), np.float32)
+
+        def contributions(self, candidates: Candidates) -> np.ndarray:
+            return np.array([[1.0, 5.0, 0.0, 3.0, -9.0], [0.0, -1.0, 2.0, 0.0, 0.0]])
+
+    rule = rules.Reasons(n_features=n_features)
+    rule._scorers = {"first": rankers.Weighted({"x": 1.0}), "given": Given()}
+    texts = rule.annotate(Candidates.from_lists([[1], [2]]))["reasons"].tolist()
+    best = [f"feature.{name}" for name in "gif"]
+    expected = "; ".join(name + value for name, value in zip(best, named.split(), strict=False))
+    assert texts == [expected, "feature.h=+2" if n_features else ""]
+
+
+def test_three_features_by_default_and_never_fewer_than_none() -> None:
+    assert rules.Reasons().n_features == 3
+    with pytest.raises(ConfigurationError, match="n_features=-1"):
+        rules.Reasons(n_features=-1)
+
+
+def test_reasons_need_a_source_to_name() -> None:
+    schema = rk.testing.toy_dataset().schema
+    with pytest.raises(ConfigurationError, match="found no source before Reasons"):
+        rules.Reasons().bind(schema)
+
+
+def test_places_and_labels_are_named_item_by_item() -> None:
+    found = replace(
+        Candidates.from_lists([[1, 2, 3]]),
+        sources=np.array([2, 3, 2], np.uint64),
+        source_names=("item_knn", "popular"),
+    )
+    batch = found.with_columns(
+        {
+            "popular_rank": np.array([2.0, np.nan, 11.0]),
+            "labels": np.array(["new,ad", "", "ad"], object),
+        }
+    )
+    texts = rules.Reasons().annotate(batch)
+    assert texts["reasons"].tolist() == [
+        "source.popular=2; label.ad; label.new",
+        "source.item_knn; source.popular",
+        "source.popular=11; label.ad",
+    ]
+    assert texts["explanation"].tolist() == [
+        "found by popular (place 2); ad; new",
+        "found by item_knn (place ); found by popular (place )",
+        "found by popular (place 11); ad",
+    ]
 
 
 def test_a_template_for_nothing_is_refused() -> None:

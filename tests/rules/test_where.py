@@ -88,6 +88,13 @@ def test_requests_bring_columns_of_their_own(condition: str, context: Any, expec
     assert kept(condition, **context) == expected
 
 
+def test_a_list_of_one_value_is_a_list() -> None:
+    columns = Where("item.price in (5,)"), Where("item.price not in (5,)")
+    assert kept("item.price in (5,)") == kept("item.price == 5")
+    assert kept("item.price not in (5,)") == kept("item.price != 5")
+    assert all(rule.requires == ("item.price",) for rule in columns)
+
+
 def test_an_unknown_user_knows_nothing_of_itself() -> None:
     assert kept("item.min_age <= user.age", user=0) == []
     assert kept("item.min_age <= user.age", user=2) == []
