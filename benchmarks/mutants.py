@@ -84,6 +84,9 @@ class Mutant:
         )
 
 
+#: Line and column, as the parser counts them.
+Position = tuple[int, int]
+
 # -- drawing ---------------------------------------------------------------------------------------
 
 
@@ -128,7 +131,7 @@ def code_lines(path: Path) -> list[int]:
     return sorted(lines)
 
 
-def _not_code(path: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+def _not_code(path: Path) -> list[tuple[Position, Position]]:
     """Return the spans of annotations, which never run."""
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     parts = [getattr(node, name, None) for node in nodes for name in ("annotation", "returns")]
@@ -139,12 +142,26 @@ def _not_code(path: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     ]
 
 
+def _binary_operators(path: Path) -> list[tuple[Position, Position]]:
+    """Return the gaps between the sides of arithmetic: the `*` of a signature or a call is no operator."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [
+        (
+            (node.left.end_lineno or 0, node.left.end_col_offset or 0),
+            (node.right.lineno, node.right.col_offset),
+        )
+        for node in nodes
+        if isinstance(node, ast.BinOp)
+    ]
+
+
 @functools.cache
 def mutants_of(path: Path) -> dict[int, dict[str, list[Mutant]]]:
     """Return every mutant of a file, by line and family of operator."""
     from cosmic_ray.ast import ast_nodes, get_ast
 
     tree, spans, runs = get_ast(path.read_text(encoding="utf-8")), _not_code(path), set(code_lines(path))
+    gaps = _binary_operators(path)
     nodes = list(ast_nodes(tree))
     found: dict[int, dict[str, list[Mutant]]] = {}
     for family, names in _operators().items():
@@ -153,7 +170,8 @@ def mutants_of(path: Path) -> dict[int, dict[str, list[Mutant]]]:
             for node in nodes:
                 for start, _ in _operator(name).mutation_positions(node):
                     typed = any(first <= start < last for first, last in spans)
-                    if start[0] in runs and not typed:
+                    other = family == "ReplaceBinaryOperator" and not any(a <= start < b for a, b in gaps)
+                    if start[0] in runs and not typed and not other:
                         mutant = Mutant(path.relative_to(ROOT).as_posix(), start[0], name, occurrence)
                         found.setdefault(start[0], {}).setdefault(family, []).append(mutant)
                     occurrence += 1

@@ -340,6 +340,12 @@ class TestSplit:
 
         return detect_leakage(part(train), part(test))
 
+    def test_parts_have_names_and_options_have_nothing_but_names(self) -> None:
+        train, test = rows({"x": np.zeros(40)}), rows({"x": np.zeros(40)}, now=np.full(40, NOW - 1.0))
+        assert detect_leakage(train=train, test=test)["leak.time_overlap"].status == "fail"
+        with pytest.raises(TypeError, match="positional"):
+            detect_leakage(train, test, None)  # type: ignore[misc]
+
     def test_a_test_row_at_the_end_of_train_is_not_older(self) -> None:
         report = self.parts([(1, 1, 1.0), (2, 2, 5.0)], [(1, 2, 5.0), (2, 1, 6.0)])
         assert report["leak.time_overlap"].status == "pass"
