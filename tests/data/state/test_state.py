@@ -90,6 +90,16 @@ def test_memory_layout_is_kept(array):
             assert loaded.flags.f_contiguous
 
 
+def test_only_columns_that_lie_together_are_loaded_as_such():
+    whole = np.arange(24.0).reshape(4, 6)
+    for array, order in ((whole, "C"), (whole.T, "F"), (whole[::2, ::2], "C"), (np.arange(5), "C")):
+        (stored,) = to_state(array)[0]["objects"]
+        assert stored.get("order", "C") == order
+        loaded = again(array)
+        assert same(array, loaded)
+        assert loaded.flags[f"{order}_CONTIGUOUS"]
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -286,6 +296,25 @@ class Colour(enum.Enum):
     RED = 1
 
 
+class Indexed:
+    """As if it were recokit's own: its constructor builds what is private."""
+
+    __module__ = "recokit.candidates.indexed"
+
+    def __init__(self, size):
+        self.size = size
+        self._lock = threading.Lock()
+
+
+class Bare:
+    """Recokit's own as well, without an option that says what it holds."""
+
+    __module__ = "recokit.candidates.indexed"
+
+    def __init__(self):
+        self._count = 1
+
+
 def keep_adults(requests):
     return requests
 
@@ -299,6 +328,22 @@ def test_a_stage_is_its_options_and_its_fitted_attributes():
     assert loaded.inner[0].codes_.tolist() == [1, 2]
     assert loaded.inner[0].names_ == ("a", "b")
     assert not hasattr(loaded.inner[0], "_scratch")
+
+
+def test_private_parts_of_recokits_own_classes_are_built_by_their_constructors():
+    index = Indexed(3)
+    index.codes_ = np.array([4, 5])
+    loaded = again(index, [Indexed])
+    assert (loaded.size, loaded.codes_.tolist()) == (3, [4, 5])
+    assert loaded._lock is not index._lock
+    index.grown = (
+        7  # what is neither private nor an option, nobody builds: all is stored, and a lock cannot be
+    )
+    with pytest.raises(ConfigurationError, match=r"lock at Indexed\._lock"):
+        to_state(index)
+    bare = Bare()
+    bare._count = 5
+    assert again(bare, [Bare])._count == 5
 
 
 def test_other_objects():
