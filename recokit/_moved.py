@@ -14,19 +14,6 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, TypeVar
 
-__all__ = [
-    "MOVED",
-    "SAVED_CLASSES",
-    "SAVED_MODULES",
-    "SAVED_NAMES",
-    "moved_attribute",
-    "moved_from",
-    "renamed",
-    "saved_class",
-    "saved_names",
-    "stand_in",
-]
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

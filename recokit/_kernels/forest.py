@@ -19,8 +19,6 @@ import numpy as np
 
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["MAX_LEAVES", "ZERO", "Boxes", "Forest", "Tree"]
-
 #: Leaves of one tree: one bit each.
 MAX_LEAVES = 64
 #: Trees whose masks are looked up together.

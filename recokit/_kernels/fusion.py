@@ -12,8 +12,6 @@ from recokit._kernels.segments import counts_to_offsets, multi_arange, offsets_t
 from recokit._kernels.sorting import bits_for, require_bits, sort_packed
 from recokit.typing import Float32Array, IntArray, UInt64Array
 
-__all__ = ["RRF_K", "Fused", "Fusion", "fuse_lists"]
-
 Fusion: TypeAlias = Literal["interleave", "rrf", "quota"]
 
 #: Constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009).

@@ -6,8 +6,6 @@ import numpy as np
 
 from recokit.typing import FloatArray, IntArray, UInt64Array
 
-__all__ = ["mix", "row_seeds", "uniform"]
-
 
 def mix(values: UInt64Array) -> UInt64Array:
     """Return the SplitMix64 finaliser of each value (Steele, Lea and Flood, 2014)."""

@@ -7,9 +7,6 @@ import numpy as np
 from recokit._kernels.segments import offsets_to_rows
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = ["locate_sorted", "pairs_in_sets", "search"]
-
-
 #: Up to so many pairs of a row and an item, a table of them all is cheaper than a sort.
 _DENSE = 1 << 17
 

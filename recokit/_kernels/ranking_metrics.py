@@ -17,20 +17,6 @@ from recokit._kernels.segments import (
 )
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = [
-    "Hits",
-    "average_precision",
-    "cascade_gain",
-    "discount",
-    "discounted_gain",
-    "distinct_truth",
-    "find_hits",
-    "hit_counts",
-    "ideal_order",
-    "misses_above",
-    "reciprocal_rank",
-]
-
 _LARGEST_KEY = 2**62
 #: Knuth's multiplicative hash: the golden ratio of 2**64, made odd.
 _HASH = np.uint64(0x9E3779B97F4A7C15)

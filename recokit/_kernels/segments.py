@@ -6,18 +6,6 @@ import numpy as np
 
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "counts_to_offsets",
-    "gather_segments",
-    "multi_arange",
-    "offsets_to_rows",
-    "rank_in_row",
-    "rows_to_offsets",
-    "segment_sum",
-    "spans",
-    "stable_order",
-]
-
 
 def counts_to_offsets(counts: AnyArray) -> IntArray:
     """Turn row lengths (B,) into CSR offsets (B + 1,)."""

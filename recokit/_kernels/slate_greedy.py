@@ -12,8 +12,6 @@ from recokit._kernels.slate_limits import CapArrays, Limits
 from recokit._kernels.slate_order import MAX_PLACES, choose_in_order
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = ["Chooser", "best_allowed", "greedy"]
-
 _LOWEST = np.float32(-3e38)
 
 

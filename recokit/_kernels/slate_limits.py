@@ -9,8 +9,6 @@ import numpy as np
 
 from recokit.typing import BoolArray, IntArray
 
-__all__ = ["CapArrays", "Limits", "broken"]
-
 
 @dataclass(frozen=True, eq=False)
 class CapArrays:

@@ -12,8 +12,6 @@ import numpy as np
 from recokit._kernels.slate_limits import CapArrays
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["MAX_PLACES", "choose_in_order"]
-
 #: Longer lists are not for this: what is compared grows with the square of their length.
 MAX_PLACES = 256
 #: Place at which a candidate opens that never does.

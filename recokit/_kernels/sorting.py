@@ -10,8 +10,6 @@ from recokit._kernels.segments import counts_to_offsets, offsets_to_rows
 from recokit.errors import DataError
 from recokit.typing import AnyArray, Float32Array, IntArray
 
-__all__ = ["Pairs", "bits_for", "group_pairs", "require_bits", "sort_packed", "top_by_score"]
-
 _SCORE_BITS = 32
 _SIGN = np.uint32(0x8000_0000)
 _ALL = np.uint32(0xFFFF_FFFF)

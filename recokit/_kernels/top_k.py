@@ -11,8 +11,6 @@ from recokit.typing import AnyArray, Float32Array, IntArray
 #: Groups of columns for each wanted one in the first pass of top_k_dense: fewer make it faster, its floor lower.
 _GROUPS_FOR_EACH = 8
 
-__all__ = ["order_by_score", "sort_key", "top_k", "top_k_dense"]
-
 
 def sort_key(score: AnyArray) -> AnyArray:
     """Return a key that sorts ascending into the order of recommendations.

@@ -19,8 +19,6 @@ import numpy as np
 from recokit._kernels.forest import Boxes, Forest
 from recokit.typing import Float32Array, FloatArray
 
-__all__ = ["contributions_of", "expected_score"]
-
 #: Rows explained at once, and rows times features of leaves: their arrays stay in cache.
 _BLOCK_ROWS, _BLOCK_SIZE = 16, 2**15
 

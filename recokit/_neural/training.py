@@ -22,22 +22,6 @@ from recokit.typing import AnyArray, FloatArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "TRAINING",
-    "Arrays",
-    "Checkpoint",
-    "Trained",
-    "Training",
-    "Weights",
-    "device_of",
-    "dropout",
-    "generator",
-    "threads",
-    "to_arrays",
-    "to_tensors",
-    "train",
-]
-
 Weights: TypeAlias = "dict[str, torch.Tensor]"
 Arrays: TypeAlias = dict[str, AnyArray]
 

@@ -11,17 +11,6 @@ from recokit._utils.options import require, share
 from recokit.errors import DataError
 from recokit.typing import FloatArray
 
-__all__ = [
-    "FEW_USERS",
-    "Mean",
-    "holm",
-    "mean_interval",
-    "quantile_interval",
-    "student_quantile",
-    "unskewed",
-]
-
-
 #: Below so many users, an interval may hold the truth less often than it says.
 FEW_USERS = 200
 

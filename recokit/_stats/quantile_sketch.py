@@ -15,8 +15,6 @@ from recokit._utils.params import Configured
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray
 
-__all__ = ["QuantileSketch"]
-
 _LOWEST, _HIGHEST = 1e-6, 1e3
 #: Values that wait to be counted together.
 _PENDING = 256

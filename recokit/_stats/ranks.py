@@ -7,17 +7,6 @@ import numpy as np
 from recokit._kernels.segments import rank_in_row, rows_to_offsets
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "Correlations",
-    "area_under_curve",
-    "areas_under_curve",
-    "distinct_pairs",
-    "mid_ranks",
-    "rank_correlation",
-    "spread_rows",
-]
-
-
 #: Rows that rank correlations are taken of: at 0.97 their standard error is below 0.001.
 _MAX_ROWS = 5_000
 

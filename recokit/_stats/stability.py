@@ -13,8 +13,6 @@ import numpy as np
 
 from recokit.typing import AnyArray, FloatArray
 
-__all__ = ["chance_of_index", "population_stability_index", "quantile_edges", "stability_index"]
-
 
 def population_stability_index(
     reference: AnyArray, current: AnyArray, *, n_bins: int = 10, reference_weight: AnyArray | None = None

@@ -11,8 +11,6 @@ from typing import Any
 
 from recokit._moved import moved_from
 
-__all__ = ["lazy_face"]
-
 
 def lazy_face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` for a package whose names load when they are used.

@@ -13,23 +13,6 @@ import numpy as np
 from recokit.errors import ConfigurationError, DataError, RecokitError, did_you_mean
 from recokit.typing import AnyArray, BoolArray
 
-__all__ = [
-    "Rule",
-    "above",
-    "at_least",
-    "between",
-    "check_options",
-    "finite",
-    "identifier",
-    "names",
-    "one_of",
-    "optional",
-    "require",
-    "require_rows",
-    "share",
-    "whole",
-]
-
 
 @dataclass(frozen=True)
 class Rule:

@@ -9,8 +9,6 @@ import numpy as np
 
 from recokit.errors import ConfigurationError, NotFittedError
 
-__all__ = ["Configured", "clone", "get_params", "is_fitted", "require_fitted"]
-
 T = TypeVar("T")
 
 

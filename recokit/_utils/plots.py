@@ -10,8 +10,6 @@ import numpy as np
 from recokit.errors import ConfigurationError
 from recokit.typing import FloatArray
 
-__all__ = ["axes", "draw_intervals", "draw_reliability"]
-
 
 def axes(ax: Any, width: float, height: float) -> Any:
     """Return the axes of the caller, or those of a new figure.

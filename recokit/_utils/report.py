@@ -11,20 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = [
-    "Content",
-    "Report",
-    "Table",
-    "grid",
-    "json_number",
-    "json_ready",
-    "markdown",
-    "page",
-    "table",
-    "text",
-]
-
-
 _STYLE = """<style>
 .rk{font:13px/1.5 system-ui,sans-serif;color:light-dark(#1b1f24,#e6e8eb)}
 .rk{color-scheme:light dark;max-width:72em;overflow-x:auto}

@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 
 from recokit.errors import SourceTimeout
 
-__all__ = ["Bulkhead", "limited_threads", "map_parts"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -21,8 +21,6 @@ from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["NEIGHBORS", "Neighbors", "row_costs"]
-
 #: Products of one block in fit: bounds its memory to a few hundred MB.
 _FIT_BLOCK = 1 << 24
 #: Neighbours looked at in one block of requests: sort keys of small blocks fit into 32 bits and the cache.

@@ -14,16 +14,6 @@ from recokit._utils.threads import map_parts
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = [
-    "best_of_rows",
-    "cost_blocks",
-    "joined",
-    "retrieve_nearest",
-    "retrieve_scored",
-    "similar_by_history",
-    "similar_directions",
-]
-
 #: Scores in memory at once, of each thread: 32 MB as float32. The best of 8 to 64 MB for 41,000 items.
 _BLOCK = 1 << 23
 #: Scores that are sorted together.

@@ -19,16 +19,6 @@ from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = [
-    "HISTORY",
-    "FromHistory",
-    "codes_of",
-    "counted_events",
-    "decay",
-    "distinct_history",
-    "with_decay",
-]
-
 #: The rules of the options that all sources from a history have.
 HISTORY = {"half_life": optional(duration), "max_history": optional(whole(1))}
 

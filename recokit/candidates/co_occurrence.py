@@ -15,8 +15,6 @@ from recokit.data.times import Duration, duration
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["CoOccurrence"]
-
 _OPTIONS = {
     "gap": Rule(f"{duration.expected}, or 0", lambda value: value == 0 or duration.holds(value)),
     "normalization": one_of("cosine", "lift", "none"),

@@ -17,8 +17,6 @@ from recokit.errors import ConfigurationError
 from recokit.protocols import Source, bound
 from recokit.typing import IntArray
 
-__all__ = ["ColdStart"]
-
 
 class ColdStart(Composed):
     """Source that answers by one of several, by the number of events in the history.

@@ -20,8 +20,6 @@ from recokit.typing import Float32Array, IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Content", "TextEncoder", "encoded", "one_hot", "text_of", "tf_idf"]
-
 _OPTIONS = {
     "attributes": names,
     "text": names,

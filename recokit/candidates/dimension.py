@@ -17,8 +17,6 @@ from recokit.data.events.user_history import UserHistory
 from recokit.data.sampling import hold_out
 from recokit.errors import ConfigurationError, DataError
 
-__all__ = ["DimensionAdvice", "advise_dimension", "customary_dimension"]
-
 
 @dataclass(frozen=True)
 class DimensionAdvice(Report):

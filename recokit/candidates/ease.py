@@ -16,8 +16,6 @@ from recokit.data.times import Duration
 from recokit.errors import DataError
 from recokit.typing import Float32Array, IntArray
 
-__all__ = ["EASE"]
-
 #: Elements of the item-item matrix that one step works on: 64 MB as float32.
 _BLOCK = 1 << 24
 #: Rows of the matrix inverted at a time.

@@ -14,8 +14,6 @@ from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved, timestamp
 from recokit.errors import ConfigurationError, DataError
 
-__all__ = ["Editorial"]
-
 
 class Editorial(Configured):
     """Source of a fixed list of items, in its order, while it is valid.

@@ -12,8 +12,6 @@ from recokit.candidates._retrieve import retrieve_scored
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["Explore"]
-
 #: One of the streams of random numbers that a request's seed has.
 _STREAM = 11
 

@@ -16,8 +16,6 @@ from recokit.data import Ragged, Requests, Retrieved
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import IntArray
 
-__all__ = ["FromFunction"]
-
 
 class FromFunction(Configured):
     """Source from a function of the requests and a limit.

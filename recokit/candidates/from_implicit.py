@@ -27,8 +27,6 @@ from recokit.typing import Float32Array, IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["FromImplicit", "ItemSide"]
-
 
 @dataclass(frozen=True, eq=False)
 class ItemSide:

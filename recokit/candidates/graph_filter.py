@@ -19,8 +19,6 @@ from recokit.typing import Float32Array, IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["GraphFilter"]
-
 _OPTIONS = {
     **dict.fromkeys(("user_exponent", "item_exponent", "target_exponent"), finite()),
     "response": Rule(

@@ -17,8 +17,6 @@ from recokit.data.events.user_history import check_events, events_of
 from recokit.data.times import Duration, duration
 from recokit.typing import IntArray
 
-__all__ = ["History"]
-
 
 class History(Configured):
     """Source of the items that the user had before, by decayed weight: repeat purchases, or "continue watching".

@@ -20,8 +20,6 @@ from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["IALS", "padded_cells", "row_blocks", "solve_rows"]
-
 #: Elements of the batched systems of one step: some 16 MB as float32, one thread's share of the cache and a bit.
 _BLOCK = 1 << 22
 

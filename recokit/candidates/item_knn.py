@@ -16,8 +16,6 @@ from recokit.typing import Float32Array, FloatArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["ItemKNN"]
-
 #: How soon a weight saturates, and how far an item's length counts, in BM25.
 _K1, _B = 1.2, 0.75
 

@@ -16,8 +16,6 @@ from recokit.data.events.user_history import check_events
 from recokit.data.times import Duration, duration
 from recokit.typing import Float32Array, FloatArray, IntArray
 
-__all__ = ["Popular"]
-
 #: The least length of a segment's list, where the catalogue allows: far above any limit in use.
 _DEPTH = 10_000
 

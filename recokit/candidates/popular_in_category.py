@@ -26,8 +26,6 @@ from recokit.data.events.user_history import check_events
 from recokit.data.times import Duration, duration
 from recokit.typing import Float32Array, FloatArray, IntArray
 
-__all__ = ["PopularInCategory"]
-
 #: Items looked at in one block of requests.
 _BLOCK = 1 << 20
 

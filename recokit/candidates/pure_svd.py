@@ -17,8 +17,6 @@ from recokit.typing import Float32Array, FloatArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["PureSVD", "degree_power", "item_basis", "scaled"]
-
 
 class PureSVD(FromHistory):
     """Source of the items nearest to the history in the space of the leading singular vectors.

@@ -12,8 +12,6 @@ from recokit.data import Dataset, Live, Requests, Retrieved
 from recokit.errors import ConfigurationError, VocabularyMismatch
 from recokit.protocols import Source, Trainable, bound, traits_of
 
-__all__ = ["Refreshed"]
-
 
 class Refreshed(Configured):
     """Source that is fitted anew on the side and then replaced at once, between pipelines' own retrainings.

@@ -17,8 +17,6 @@ from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.events.user_history import check_events, events_of
 from recokit.typing import FloatArray, IntArray
 
-__all__ = ["Repurchase"]
-
 
 class Repurchase(Configured):
     """Source of the items of the history whose time has come, by each user's own cadence.

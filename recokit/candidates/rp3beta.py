@@ -15,8 +15,6 @@ from recokit.data.times import Duration
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["RP3beta"]
-
 
 class RP3beta(Neighbors):
     """Source of where random walks end that start at the history: item, user, item.

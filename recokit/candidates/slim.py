@@ -20,8 +20,6 @@ from recokit.typing import Float32Array, FloatArray, IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["SLIM"]
-
 #: Cells of the matrix and elements of the systems in one step, of each thread.
 _BLOCK = 1 << 21
 

@@ -26,9 +26,6 @@ from recokit.errors import ConfigurationError, DataError, VocabularyMismatch, di
 from recokit.protocols import Role, bound, role_of, traits_of
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["ALL", "FUSED", "HEAD", "TOGETHER", "SourceFigures", "SourceReport", "report"]
-
-
 #: The segment of all users.
 ALL = "all"
 #: The rows of all sources together, and of the lists that a Merge fuses of theirs.

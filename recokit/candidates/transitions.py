@@ -17,8 +17,6 @@ from recokit.typing import FloatArray, IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Transitions"]
-
 
 class Transitions(Neighbors):
     """Source of the items that followed the last ones of the history: a Markov chain of first order.

@@ -14,8 +14,6 @@ from recokit.data import Dataset, Requests, Retrieved, seconds
 from recokit.data.events.user_history import check_events, events_of
 from recokit.data.times import Duration, duration
 
-__all__ = ["Trending"]
-
 
 class Trending(Configured):
     """Source of the items with the surest growth: a window of time against the one before.

@@ -16,8 +16,6 @@ from recokit.data.schema import Schema
 from recokit.errors import ConfigurationError
 from recokit.protocols import Source, bound
 
-__all__ = ["Unseen"]
-
 
 class Unseen(Composed):
     """Source that passes over what the user already has, so that its limit is filled with what is new.

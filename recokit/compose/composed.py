@@ -16,8 +16,6 @@ from recokit.data.schema import Schema
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role, Trainable, Traits, bound, role_of, traits_of
 
-__all__ = ["Composed", "ask", "require_sources"]
-
 
 class Composed(Configured):
     """Base of sources made of sources: they learn, bind and require as their parts do."""

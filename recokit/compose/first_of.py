@@ -17,8 +17,6 @@ from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import IntArray
 
-__all__ = ["FirstOf"]
-
 
 class FirstOf(Composed):
     """Source that asks the next of its sources only for the requests that are still short of items.

@@ -17,9 +17,6 @@ from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = ["MAX_SOURCES", "check_retrieved", "first_allowed", "fuse", "retrieve_allowed"]
-
-
 _DENSE = 1 << 17
 
 

@@ -14,9 +14,6 @@ from recokit.data.candidates import Retrieved
 from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
 
-__all__ = ["Merge", "first_repeated", "leaves"]
-
-
 _OPTIONS = {
     "by": one_of("interleave", "rrf", "quota"),
     "limit": whole(1),

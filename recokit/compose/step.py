@@ -12,8 +12,6 @@ from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError
 from recokit.typing import BoolArray
 
-__all__ = ["Condition", "Step", "leaf_name", "snake_case", "stage_of"]
-
 Condition: TypeAlias = str | Callable[[Requests], BoolArray]
 
 

@@ -13,8 +13,6 @@ from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
 
-__all__ = ["Candidates", "Retrieved"]
-
 
 @dataclass(frozen=True, eq=False)
 class Retrieved:

@@ -19,8 +19,6 @@ from recokit.data.vocabulary import Vocabulary, factorize
 from recokit.errors import DataError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Dataset", "require_dataset"]
-
 _LOG_COLUMNS = {*ALIASES, "event", "value", "session_id", "impression_id", "position", "propensity"}
 
 

@@ -15,8 +15,6 @@ from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import DataError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["ALIASES", "Frame"]
-
 #: Column names of both camps, mapped to recokit's own.
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "user_id": ("user_id", "user"),

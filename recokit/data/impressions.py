@@ -14,8 +14,6 @@ from recokit.data.interactions import Interactions
 from recokit.errors import DataError
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["ImpressionLog"]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImpressionLog:

@@ -15,8 +15,6 @@ from recokit.typing import Float32Array, FloatArray, IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["EVENT_WEIGHTS", "Interactions"]
-
 #: Strength of implicit signals: purchase over add-to-cart over click over view. Only the order counts.
 EVENT_WEIGHTS: Mapping[str, float] = {"purchase": 1.0, "add_to_cart": 0.5, "click": 0.2, "view": 0.1}
 

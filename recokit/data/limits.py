@@ -8,8 +8,6 @@ from recokit._kernels.segments import gather_segments
 from recokit.data.candidates import Candidates
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["Cap", "Pin", "Window"]
-
 
 @dataclass(frozen=True, eq=False)
 class Cap:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Live"]
-
 T = TypeVar("T")
 
 

@@ -12,8 +12,6 @@ from recokit._moved import renamed
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = ["Ragged"]
-
 
 @dataclass(frozen=True, eq=False)
 class Ragged:

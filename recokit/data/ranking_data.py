@@ -14,8 +14,6 @@ from recokit.data.schema import Schema
 from recokit.errors import DataError
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["RankingData"]
-
 
 @dataclass(frozen=True, eq=False)
 class RankingData:

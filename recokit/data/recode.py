@@ -12,8 +12,6 @@ from recokit.data.table import Categorical, Table
 from recokit.data.vocabulary import Vocabulary
 from recokit.typing import IntArray
 
-__all__ = ["recoded"]
-
 
 def recoded(dataset: Dataset, schema: Schema) -> Dataset:
     """Return a dataset in a model's codes, so that the model's stages may read it.

@@ -18,9 +18,6 @@ from recokit.data.ragged import Ragged
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray, UInt64Array
 
-__all__ = ["Hydrated", "Requests"]
-
-
 T = TypeVar("T")
 
 

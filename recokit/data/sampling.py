@@ -24,18 +24,6 @@ from recokit.data.dataset import Dataset
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
 
-__all__ = [
-    "NegativeSampler",
-    "PopularityNegatives",
-    "Positives",
-    "Sampled",
-    "UniformNegatives",
-    "accidental_hits",
-    "draws",
-    "hold_out",
-    "log_q",
-]
-
 #: Total mass that popularity is scaled to: integers, so that what is left beside the positives is exact.
 _TOTAL_MASS = float(1 << 48)
 _STREAM = 17

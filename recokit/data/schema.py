@@ -11,8 +11,6 @@ from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray
 
-__all__ = ["Schema"]
-
 
 @dataclass(frozen=True, eq=False)
 class Schema:

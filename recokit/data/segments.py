@@ -15,17 +15,6 @@ from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = [
-    "ACTIVITY",
-    "NOVELTY",
-    "activity_levels",
-    "activity_segments",
-    "item_segments",
-    "item_segments_by",
-    "segments_by",
-]
-
-
 #: Names of the activity segments, codes 1 to 3.
 ACTIVITY = ("cold-start", "casual", "power")
 

@@ -21,8 +21,6 @@ from recokit.data.times import seconds, timestamp
 from recokit.errors import DataError, LeakageWarning
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Split", "cold_items", "cold_users", "expanding", "k_core", "last_n", "rolling"]
-
 
 @dataclass(frozen=True, eq=False)
 class Split:

@@ -12,8 +12,6 @@ from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Categorical", "Table"]
-
 _FEW_LABELS = 20
 
 

@@ -12,8 +12,6 @@ import numpy as np
 from recokit._utils.options import Rule
 from recokit.errors import DataError
 
-__all__ = ["DAY", "Duration", "duration", "seconds", "timestamp"]
-
 Duration: TypeAlias = str | float | dt.timedelta
 
 DAY = 86_400.0

@@ -12,8 +12,6 @@ import numpy as np
 from recokit.errors import DataError
 from recokit.typing import AnyArray, IntArray
 
-__all__ = ["Vocabulary", "as_ids", "factorize"]
-
 
 class Vocabulary:
     """A frozen, two-way map between external ids and codes 1..n; code 0 means unknown.

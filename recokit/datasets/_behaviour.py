@@ -11,8 +11,6 @@ from recokit.data import DAY, EVENT_WEIGHTS, Interactions, Table
 from recokit.datasets._world import CATEGORIES, Stock, Truth
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["Policy", "Shown", "draw_events", "draw_sessions", "draw_shown"]
-
 EVENTS = ("view", "click", "add_to_cart", "purchase")
 #: Chance that a click leads to a cart, and a cart to a purchase at a seller rated 5.
 _CART, _PURCHASE = 0.4, 0.8

@@ -20,9 +20,6 @@ from recokit.data import Dataset
 from recokit.errors import DataError
 from recokit.typing import AnyArray
 
-__all__ = ["cache_folder", "fetch_zip", "with_names"]
-
-
 _TIMEOUT = 30.0
 
 

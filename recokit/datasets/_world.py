@@ -9,8 +9,6 @@ import numpy as np
 from recokit.data import DAY, Categorical, Table, Vocabulary
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["CATEGORIES", "Stock", "Truth", "draw_items", "draw_sellers", "draw_truth", "draw_users"]
-
 _COUNTRIES = {"DE": 0.35, "FR": 0.25, "US": 0.25, "BR": 0.10, "JP": 0.05}
 _DEVICES = {"mobile": 0.6, "desktop": 0.3, "tablet": 0.1}
 #: Category: median price, whether it is consumable, whether it is restricted to adults.

@@ -16,8 +16,6 @@ from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["complete_journey_flags", "load_complete_journey"]
-
 #: An item that sold on at least this many days has a pace that can be told.
 _MIN_SALE_DAYS = 5
 #: Sale days missed at an item's own pace that make it out of stock: by chance in fewer than 1 of 100 items (e**-5).

@@ -12,8 +12,6 @@ from recokit.datasets._behaviour import Policy, draw_events, draw_sessions, draw
 from recokit.datasets._world import Stock, Truth, draw_items, draw_sellers, draw_truth, draw_users
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Impressions", "Marketplace", "Sellers", "make_marketplace"]
-
 #: How examination falls with the position: position ** -0.7.
 _POSITION_BIAS = 0.7
 

@@ -15,8 +15,6 @@ from recokit.datasets._download import fetch_zip, with_names
 from recokit.errors import DataError, did_you_mean
 from recokit.typing import AnyArray
 
-__all__ = ["load_movielens"]
-
 #: Name: address, MD5 as published by GroupLens beside it, folder inside the archive.
 _ARCHIVES = {
     "100k": (

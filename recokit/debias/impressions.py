@@ -16,8 +16,6 @@ from recokit.protocols import Runnable
 from recokit.training.two_stage import CHUNK_ROWS, assemble, require_fitted_before
 from recokit.typing import FloatArray
 
-__all__ = ["ImpressionReport", "ImpressionSet", "impression_rows"]
-
 
 @dataclass(frozen=True)
 class ImpressionReport(Report):

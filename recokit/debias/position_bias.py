@@ -12,8 +12,6 @@ from recokit._utils.report import Content, Report, Table
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["Clicks", "PositionBias"]
-
 
 class Clicks(Protocol):
     """Impressions with their places and clicks: equally long columns, such as those of an impression log."""

@@ -17,16 +17,6 @@ from recokit.debias.position_bias import Clicks, PositionBias
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "Cells",
-    "PositionModel",
-    "intervention_harvest",
-    "most_likely",
-    "pairs_of_cells",
-    "propensity_from_swaps",
-]
-
-
 By = Literal["item", "pair", "score"]
 
 

@@ -19,8 +19,6 @@ from recokit.debias.position_bias import PositionBias
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
-__all__ = ["UnbiasedSet", "WeightReport", "doubly_robust", "inverse_propensity"]
-
 Corrects = Literal["clicks", "rows"]
 Propensity = PositionBias | str | FloatArray
 Prediction = str | FloatArray

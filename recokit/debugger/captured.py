@@ -18,18 +18,6 @@ from recokit.slates import select
 from recokit.trace import Trace
 from recokit.typing import IntArray
 
-__all__ = [
-    "Captured",
-    "captured_rows",
-    "listed",
-    "load_trace",
-    "n_missing",
-    "n_shared",
-    "ranked_batch",
-    "retrieved_batch",
-    "save_trace",
-]
-
 
 @dataclass(frozen=True, eq=False)
 class Captured:

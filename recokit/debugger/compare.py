@@ -11,8 +11,6 @@ import numpy as np
 from recokit.data import Candidates, Vocabulary
 from recokit.trace import StageEvent, Trace
 
-__all__ = ["Comparison", "first_difference"]
-
 
 @dataclass(frozen=True)
 class Comparison:

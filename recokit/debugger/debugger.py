@@ -27,8 +27,6 @@ from recokit.protocols import Role, Runnable
 from recokit.trace import Trace
 from recokit.typing import IntArray
 
-__all__ = ["RecommendationDebugger"]
-
 #: Users of one batch in ``diagnose_many``: bounds its memory.
 BATCH = 64
 #: Users of a sample whose requests run alone, so that their times are those of a request.

@@ -15,9 +15,6 @@ from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.trace import StageEvent
 
-__all__ = ["HEALTHY", "Diagnosis", "figures_of", "funnel_of", "gaps_of", "ranked_findings"]
-
-
 #: The verdict where no check found a cause or a symptom.
 HEALTHY = "NO_OBVIOUS_ISSUE"
 

@@ -15,9 +15,6 @@ from recokit.debugger.scan import Scan
 from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["MIN_VALUES", "TOP", "Evidence", "FeaturePair", "share_tied"]
-
-
 #: Items from the top that the checks look at.
 TOP = 20
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal
 
-__all__ = ["Finding", "Origin", "Place", "Severity"]
-
 #: First question: candidates or ranking? ``"list"`` is the work of rules, limits and diversity on the ranking;
 #: ``"serving"`` concerns the run as a whole.
 Place = Literal["candidates", "ranking", "list", "serving"]

@@ -13,8 +13,6 @@ from recokit.data import Candidates, Requests
 from recokit.protocols import Role
 from recokit.trace import Location, Trace
 
-__all__ = ["Answer", "depth_of"]
-
 
 @dataclass(frozen=True)
 class Answer:

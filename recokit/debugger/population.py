@@ -15,8 +15,6 @@ from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.segments import Segment, find_segment
 from recokit.typing import BoolArray
 
-__all__ = ["PopulationDiagnosis"]
-
 #: Share of the users from which on a finding concerns everyone.
 EVERYONE = 0.8
 #: Weight below which a slow stage is left out: fewer than about a third of the runs timed.

@@ -17,8 +17,6 @@ from recokit.protocols import Runnable
 from recokit.trace import Trace
 from recokit.typing import IntArray
 
-__all__ = ["Replayer", "feature_scale", "replay", "single_request", "translated"]
-
 #: Times that a request which looks slow runs again: at most, and where no run of the baseline was as slow.
 AGAIN, SURE = 12, 5
 #: How many times a request's budget the debugger waits for a run of its own, and for such a run and its repetitions.

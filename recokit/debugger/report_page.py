@@ -19,9 +19,6 @@ from recokit.errors import ConfigurationError, DataError
 from recokit.trace import Status, Trace
 from recokit.typing import BoolArray, FloatArray
 
-__all__ = ["RequestPage", "bars", "points", "spans"]
-
-
 #: Features in the plot: those in which shown items differ most from the rest.
 _FEATURES = 15
 

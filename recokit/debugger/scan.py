@@ -21,19 +21,6 @@ from recokit.protocols import Explainer, traits_of
 from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = [
-    "Probes",
-    "RankerScan",
-    "Scan",
-    "SourceScan",
-    "Vectors",
-    "offered_in",
-    "probes_of",
-    "scan_rankers",
-    "scan_source",
-    "vectors_of",
-]
-
 #: Answers of one source in the self-test, and how far down the other's may have them.
 DEPTH, DEEP = 20, 100
 #: Items of each user whose contributions are read.

@@ -12,8 +12,6 @@ from recokit._moved import renamed
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["Segment", "find_segment"]
-
 #: How much more a segment must explain for each further dimension.
 FURTHER = 1.05
 #: Segments of one dimension that are looked at, the largest first.

@@ -16,8 +16,6 @@ from recokit.data import Requests
 from recokit.debugger.replay import single_request
 from recokit.trace import Trace
 
-__all__ = ["Sampled", "TrafficSample"]
-
 
 @dataclass(frozen=True, eq=False)
 class Sampled:

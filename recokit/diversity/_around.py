@@ -12,8 +12,6 @@ from recokit.data import Schema
 from recokit.diversity.top_k import TopK
 from recokit.protocols import Bindable, Objective, traits_of
 
-__all__ = ["Around"]
-
 
 class Around(Configured):
     """An objective around another, relevance alone by default. Abstract."""

@@ -17,8 +17,6 @@ from recokit.diversity._similarity import OBJECTIVE_OPTIONS, check_codes, items_
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Aspected", "Aspects", "InWindow"]
-
 
 @dataclass(frozen=True, eq=False)
 class Aspects:

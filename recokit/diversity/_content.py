@@ -9,8 +9,6 @@ import numpy as np
 
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = ["Content", "Known", "Labels", "Pairs", "Vectors", "unit_vectors"]
-
 
 def unit_vectors(vectors: AnyArray) -> Float32Array:
     """Return vectors of length one, so that a cosine is a product; a row of zeros stays one."""

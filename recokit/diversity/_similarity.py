@@ -16,18 +16,6 @@ from recokit.diversity._content import Content, Labels, Pairs, Vectors, unit_vec
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = [
-    "OBJECTIVE_OPTIONS",
-    "Compared",
-    "Front",
-    "GainState",
-    "Incremental",
-    "check_codes",
-    "items_of",
-    "weighted",
-]
-
-
 #: Options of all objectives that weigh relevance against something.
 OBJECTIVE_OPTIONS = {"trade_off": between(0, 1), "pool": whole(1)}
 

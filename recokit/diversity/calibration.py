@@ -12,8 +12,6 @@ from recokit.data import Window
 from recokit.diversity._aspects import Aspected, InWindow
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Calibration"]
-
 
 @dataclass(frozen=True, eq=False)
 class _State:

@@ -13,8 +13,6 @@ from recokit.diversity._content import Content, Vectors
 from recokit.diversity._similarity import Front, GainState, Incremental, weighted
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = ["DPP"]
-
 #: What is left of a variance of one when nothing is left: float32 knows no less.
 FLOOR = np.float32(1e-6)
 #: A length to divide by where there is none: zeros stay zeros.

@@ -15,8 +15,6 @@ from recokit.data import Candidates, Dataset, Live, Vocabulary, load_state, save
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["Exposed", "ExposureLedger"]
-
 
 @dataclass(frozen=True, eq=False)
 class Exposed:

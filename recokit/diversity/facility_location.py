@@ -11,8 +11,6 @@ from recokit.diversity._content import Content
 from recokit.diversity._similarity import Compared, weighted
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["FacilityLocation"]
-
 
 @dataclass(frozen=True, eq=False)
 class _State:

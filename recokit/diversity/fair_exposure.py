@@ -18,8 +18,6 @@ from recokit.errors import ConfigurationError
 from recokit.protocols import DrawsAtRandom, Objective
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["FairExposure"]
-
 
 @dataclass(frozen=True, eq=False)
 class _State:

@@ -17,8 +17,6 @@ from recokit.errors import ConfigurationError
 from recokit.protocols import Objective
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["FairTopK", "fair_minimum"]
-
 
 def fair_minimum(k: int, share: float, *, alpha: float = 0.1, adjust: bool = True) -> IntArray:
     """Return how many protected items each prefix of a fair list has at least: FA*IR's table.

@@ -9,8 +9,6 @@ from recokit.diversity._content import Vectors
 from recokit.diversity._similarity import Front, GainState, Incremental, weighted
 from recokit.typing import BoolArray, IntArray
 
-__all__ = ["MMR"]
-
 #: After so many choices all candidates have a bound that is worth something.
 COMPARED_WITH_ALL = 6
 

@@ -8,8 +8,6 @@ from recokit.data import Window
 from recokit.diversity._similarity import Front, GainState, Incremental, weighted
 from recokit.typing import BoolArray, IntArray
 
-__all__ = ["MSD"]
-
 
 class MSD(Incremental):
     """Objective of max-sum dispersion (Gollapudi and Sharma, 2009; Borodin, Lee and Ye, 2012).

@@ -6,8 +6,6 @@ from recokit._utils.params import Configured
 from recokit.data import Window
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["TopK"]
-
 
 class TopK(Configured):
     """Objective that takes the candidates in the order of their scores; what a pipeline without an objective does.

@@ -10,8 +10,6 @@ from recokit.data import Window
 from recokit.diversity._aspects import Aspected, InWindow
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["XQuAD"]
-
 
 @dataclass(frozen=True, eq=False)
 class _State:

@@ -15,9 +15,6 @@ from recokit.errors import ConfigurationError, did_you_mean
 from recokit.evaluation.report import ALL, Evaluation, notes_of, plot_scores, rows_of, title_of
 from recokit.typing import AnyArray
 
-__all__ = ["Comparison", "Difference", "Evaluations", "compare", "compare_all"]
-
-
 #: Chance to find a true difference of the size that is called detectable.
 POWER = 0.8
 

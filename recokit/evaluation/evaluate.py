@@ -26,8 +26,6 @@ from recokit.result import Recommendations
 from recokit.trace import Status
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["evaluate"]
-
 #: Metrics of the offline baseline: the first places, what candidates hold, and all ranks between.
 BASELINE = ("NDCG@10", "Recall@50", "MAP@10")
 

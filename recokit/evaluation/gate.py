@@ -19,8 +19,6 @@ from recokit.evaluation.evaluate import BASELINE
 from recokit.evaluation.report import Evaluation
 from recokit.typing import AnyArray
 
-__all__ = ["Condition", "Gate", "GateResult", "Verdict"]
-
 #: Share of the baseline's mean that a candidate may lose: a drop of 2% is too much.
 MARGIN = 0.02
 #: Share of a segment's baseline mean that a candidate may lose there.

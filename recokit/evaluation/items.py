@@ -20,8 +20,6 @@ from recokit.protocols import Bindable
 from recokit.result import Recommendations
 from recokit.typing import AnyArray, IntArray
 
-__all__ = ["evaluate_items"]
-
 #: Quality, and coverage: whether new items are shown at all.
 VIEWS = ("NDCG@10", "Recall@50", "CatalogCoverage@10")
 

@@ -15,8 +15,6 @@ from recokit.result import Recommendations
 from recokit.trace import Status
 from recokit.typing import IntArray
 
-__all__ = ["MISSING", "Chunk", "ListSource", "source_of"]
-
 #: Status of a user without any row in the recommendations.
 MISSING = max(Status) + 1
 
@@ -74,6 +72,7 @@ class StoredLists:
         self.n_outside = len(stored) - len(rows)
 
     def chunk(self, start: int, stop: int) -> Chunk:
+        """Return the stored lists of these users."""
         rows = self._row[start:stop]
         return Chunk(self._lists.take(rows), self._status[rows], self._stored.item_ids)
 
@@ -88,6 +87,7 @@ class ServedLists:
         self._options: dict[str, Any] = {} if now is None else {"now": now}
 
     def chunk(self, start: int, stop: int) -> Chunk:
+        """Ask for the lists of these users."""
         users = self._users[start:stop]
         made = self._pipeline.recommend(users, k=self._k, seed=self._seed, **self._options)
         if not isinstance(made, Recommendations) or len(made) != len(users):

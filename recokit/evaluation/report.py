@@ -19,9 +19,6 @@ from recokit.data import Vocabulary
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["ALL", "Evaluation", "Score", "notes_of", "plot_scores", "rows_of", "title_of"]
-
-
 _SAMPLED = (
     "WARNING: every list holds all that is relevant, as sampled candidates do; figures of them are not those of full "
     "lists, and may order recommenders otherwise"

@@ -16,8 +16,6 @@ from recokit.evaluation.comparison import POWER
 from recokit.evaluation.report import Evaluation
 from recokit.typing import FloatArray
 
-__all__ = ["Advice", "RollingQuality", "TrainingAdvice"]
-
 #: Drop between retrains that asks for more frequent training.
 DROP = 0.02
 

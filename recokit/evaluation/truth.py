@@ -14,8 +14,6 @@ from recokit.errors import DataError
 from recokit.metrics.matched_lists import canonical, flatten, gains_of
 from recokit.typing import AnyArray
 
-__all__ = ["Truth"]
-
 
 @dataclass(frozen=True, eq=False)
 class Truth:

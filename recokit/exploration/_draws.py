@@ -16,20 +16,6 @@ from recokit.errors import ConfigurationError
 from recokit.protocols import DrawsAtRandom, Role, bound, role_of, traits_of
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
 
-__all__ = [
-    "POOL",
-    "Around",
-    "AroundState",
-    "Draws",
-    "Policy",
-    "checked_objective",
-    "gumbel",
-    "row_draws",
-    "share_of_allowed",
-    "window_items",
-]
-
-
 #: The rule of the option that all policies have.
 POOL = {"pool": whole(1)}
 

@@ -14,8 +14,6 @@ from recokit.data import Live, seconds
 from recokit.data.times import duration
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Budget", "Spent"]
-
 
 @dataclass(frozen=True)
 class Spent:

@@ -10,8 +10,6 @@ from recokit._utils.options import between, check_options
 from recokit.exploration._draws import POOL, Around, AroundState, checked_objective
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["EpsilonGreedy", "is_best"]
-
 _COIN, _CANDIDATE = 20, 21
 
 

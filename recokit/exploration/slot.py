@@ -19,8 +19,6 @@ from recokit.exploration.epsilon_greedy import is_best
 from recokit.protocols import DrawsAtRandom, Role, bound, role_of, traits_of
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["ExplorationSlot"]
-
 _COIN = 25
 
 

@@ -10,8 +10,6 @@ from recokit._utils.options import above, check_options
 from recokit.exploration._draws import POOL, Around, AroundState, checked_objective, gumbel, share_of_allowed
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Softmax"]
-
 _CANDIDATE = 22
 
 

@@ -13,8 +13,6 @@ from recokit.errors import ConfigurationError, DataError
 from recokit.exploration._draws import window_items
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["Statistics", "checked_statistics", "context_of"]
-
 
 @dataclass(frozen=True, eq=False)
 class Statistics:

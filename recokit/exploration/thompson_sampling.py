@@ -14,8 +14,6 @@ from recokit.exploration._draws import POOL, Draws, Policy, gumbel, share_of_all
 from recokit.exploration.statistics import Statistics, checked_statistics, context_of
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["ThompsonSampling"]
-
 _CANDIDATE = 24
 #: Steps of the numerical integral over success rates.
 _STEPS = 64

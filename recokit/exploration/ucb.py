@@ -13,8 +13,6 @@ from recokit.exploration._draws import POOL, Draws, Policy
 from recokit.exploration.statistics import Statistics, checked_statistics, context_of
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["UCB"]
-
 _CANDIDATE = 23
 _LAST = np.iinfo(np.int64).max
 

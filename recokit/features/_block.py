@@ -20,19 +20,6 @@ from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.features.table import Feature, FeatureTable
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = [
-    "Block",
-    "Context",
-    "Duration",
-    "IndexBlock",
-    "Items",
-    "View",
-    "bound_copy",
-    "durations",
-    "ratio",
-    "window_label",
-]
-
 T = TypeVar("T")
 Index = EventIndex | LayeredIndex
 View = AsOf | LayeredAsOf

@@ -9,9 +9,9 @@ import numpy as np
 from recokit.data import DAY
 from recokit.data.events.keyed import Keyspace
 from recokit.data.segments import activity_levels
+from recokit.data.times import Duration
 from recokit.features._block import (
     Context,
-    Duration,
     IndexBlock,
     counted,
     durations,
@@ -21,8 +21,6 @@ from recokit.features._block import (
     window_label,
 )
 from recokit.typing import Float32Array, FloatArray, IntArray
-
-__all__ = ["HALF_LIFE", "WINDOWS", "ItemActivity", "UserActivity"]
 
 #: Defaults of the blocks; Standard takes windows from the span of the data.
 WINDOWS = ("1D", "7D", "30D")

@@ -8,9 +8,9 @@ import numpy as np
 
 from recokit.data import DAY
 from recokit.data.events.keyed import Keyspace
+from recokit.data.times import Duration
 from recokit.features._block import (
     Context,
-    Duration,
     IndexBlock,
     counted,
     durations,
@@ -21,8 +21,6 @@ from recokit.features._block import (
 )
 from recokit.features.activity import HALF_LIFE, WINDOWS
 from recokit.typing import Float32Array
-
-__all__ = ["ItemCategory", "UserCategory", "UserItem"]
 
 
 class UserItem(IndexBlock):

@@ -19,8 +19,6 @@ from recokit.features.table import FeatureTable, table_of
 from recokit.protocols import FeatureFreshness, Role, Trainable, bound, role_of, traits_of
 from recokit.typing import Float32Array
 
-__all__ = ["Assemble"]
-
 
 class Assemble(Configured):
     """Several feature blocks as one.

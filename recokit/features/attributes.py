@@ -14,8 +14,6 @@ from recokit.errors import ConfigurationError, did_you_mean
 from recokit.features._block import Block, Context, bound_copy
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Calendar", "Item", "SourceScores", "User"]
-
 
 class _Attributes(Block):
     """Numeric columns of a table, by entity code."""

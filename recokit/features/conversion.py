@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from recokit._utils.options import at_least, check_options
 from recokit.data.events.keyed import Keyspace
+from recokit.data.times import Duration
 from recokit.errors import ConfigurationError
-from recokit.features._block import Context, Duration, IndexBlock, View, durations, ratio, window_label
+from recokit.features._block import Context, IndexBlock, View, durations, ratio, window_label
 from recokit.typing import Float32Array
-
-__all__ = ["Conversion"]
 
 
 class Conversion(IndexBlock):

@@ -15,8 +15,6 @@ from recokit.features._block import Block, Context, bound_copy
 from recokit.stores import FeatureRows, FeatureStore
 from recokit.typing import Float32Array, IntArray
 
-__all__ = ["FromStore"]
-
 
 @runtime_checkable
 class _KeepsLastRead(Protocol):

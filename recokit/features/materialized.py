@@ -10,13 +10,12 @@ import numpy as np
 
 from recokit._utils.params import Configured, clone
 from recokit.data import Candidates, Dataset, Live, Requests, Schema
+from recokit.data.times import Duration
 from recokit.errors import ConfigurationError
-from recokit.features._block import Duration, bound_copy, durations
+from recokit.features._block import bound_copy, durations
 from recokit.features.table import FeatureTable, table_of
 from recokit.protocols import FeatureFreshness, Role, Trainable, bound, role_of, traits_of
 from recokit.typing import Float32Array, FloatArray, IntArray
-
-__all__ = ["Materialized"]
 
 
 @dataclass(frozen=True, eq=False)

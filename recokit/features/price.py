@@ -11,8 +11,6 @@ from recokit.data.events.keys import price_bands
 from recokit.features._block import Context, IndexBlock, View, ratio
 from recokit.typing import Float32Array, FloatArray
 
-__all__ = ["Price"]
-
 #: A spread below this share of the mean is rounding.
 _LEAST_SPREAD = 1e-4
 

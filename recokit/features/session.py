@@ -10,10 +10,9 @@ from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import counts_to_offsets, multi_arange
 from recokit._utils.params import require_fitted
 from recokit.data import Dataset, Ragged, Requests, Schema
-from recokit.features._block import Block, Context, Duration, bound_copy, durations, ratio, window_label
+from recokit.data.times import Duration
+from recokit.features._block import Block, Context, bound_copy, durations, ratio, window_label
 from recokit.typing import Float32Array, IntArray
-
-__all__ = ["Session"]
 
 
 class Session(Block):

@@ -11,8 +11,6 @@ from recokit.errors import ConfigurationError
 from recokit.features._block import Block, Context
 from recokit.typing import Float32Array
 
-__all__ = ["Similarity"]
-
 
 class Similarity(Block):
     """Cosine of the item's embedding with the items that the user had before.

@@ -24,8 +24,6 @@ from recokit.features.session import Session
 from recokit.features.table import FeatureTable
 from recokit.typing import Float32Array, IntArray
 
-__all__ = ["Standard"]
-
 #: Windows to choose from; the longest that fit three times into the data's span are taken.
 _WINDOWS = ("1h", "6h", "1D", "7D", "30D", "90D")
 _WINDOWS_TAKEN = 3

@@ -8,8 +8,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from recokit._utils.report import Content, Report, Table
 
-__all__ = ["Described", "Feature", "FeatureTable", "table_of"]
-
 
 @dataclass(frozen=True)
 class Feature:

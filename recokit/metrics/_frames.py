@@ -15,8 +15,6 @@ from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import DataError
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["Ties", "read_frames"]
-
 Ties = Literal["position", "id"]
 
 #: Whole numbers that are no further apart are sorted in one key with the user, several times faster.

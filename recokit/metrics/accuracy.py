@@ -24,8 +24,6 @@ from recokit.metrics.base import RelevanceMetric
 from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import FloatArray, IntArray
 
-__all__ = ["MAP", "MRR", "NDCG", "HitRate", "Precision", "RPrecision", "Recall"]
-
 Gains = Literal["binary", "linear", "exponential"]
 Discount = Literal["shifted", "clipped"]
 Over = Literal["relevant", "reachable", "k", "list"]

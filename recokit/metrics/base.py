@@ -17,8 +17,6 @@ from recokit.errors import ConfigurationError
 from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["CatalogueMetric", "Exposure", "Metric", "RelevanceMetric", "SizedMetric", "UserMetric", "mean_of"]
-
 
 class Metric(Configured, ABC):
     """A metric of the first k places of each list.

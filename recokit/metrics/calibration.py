@@ -13,8 +13,6 @@ from recokit._utils.report import Content, Report, Table
 from recokit.errors import DataError
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["Reliability", "expected_calibration_error", "reliability"]
-
 Bins = Literal["quantile", "uniform"]
 
 

@@ -13,8 +13,6 @@ from recokit.metrics.base import RelevanceMetric, SizedMetric
 from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import FloatArray
 
-__all__ = ["AUC", "ERR", "RBP"]
-
 
 class RBP(RelevanceMetric):
     """Rank-biased precision: the rate of relevant items seen by a user who goes on with a fixed probability.

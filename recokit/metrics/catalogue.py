@@ -7,8 +7,6 @@ import numpy as np
 from recokit.metrics.base import CatalogueMetric, Exposure, SizedMetric
 from recokit.metrics.matched_lists import MatchedLists
 
-__all__ = ["CatalogCoverage", "Entropy", "Gini", "Personalization"]
-
 
 class CatalogCoverage(SizedMetric, CatalogueMetric):
     """Share of the catalogue that stands in the first k places of at least one list.

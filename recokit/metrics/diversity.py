@@ -20,15 +20,6 @@ from recokit.metrics.base import Metric, UserMetric
 from recokit.metrics.matched_lists import MatchedLists, flatten
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = [
-    "IntraListDiversity",
-    "ItemMetric",
-    "Miscalibration",
-    "UserCoverage",
-    "history_of",
-    "require_labels",
-]
-
 
 class UserCoverage(UserMetric):
     """Share of users who get a list of at least so many items.

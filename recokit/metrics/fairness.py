@@ -17,8 +17,6 @@ from recokit.metrics.diversity import ItemMetric, require_labels
 from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["ExposureGap", "exposure_by_group", "exposure_gap"]
-
 Merit = Literal["relevant", "items"]
 
 

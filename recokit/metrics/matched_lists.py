@@ -18,8 +18,6 @@ from recokit.errors import DataError
 from recokit.metrics._frames import Ties, read_frames
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["MatchedLists", "flatten"]
-
 
 @dataclass(frozen=True, eq=False)
 class MatchedLists:

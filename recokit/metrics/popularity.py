@@ -17,17 +17,6 @@ from recokit.metrics.diversity import history_of
 from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "APLT",
-    "ARP",
-    "Novelty",
-    "PopularityLift",
-    "RepeatShare",
-    "Serendipity",
-    "Staleness",
-    "Unexpectedness",
-]
-
 
 class ListMean(UserMetric):
     """The mean of a value over the items in the first k places; undefined for an empty list."""

@@ -30,9 +30,6 @@ from recokit.metrics.popularity import (
     Unexpectedness,
 )
 
-__all__ = ["PRESETS", "Preset", "parse", "parse_all", "preset"]
-
-
 _KNOWN: dict[str, type[Metric]] = {
     kind.__name__: kind
     for kind in (

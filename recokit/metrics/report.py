@@ -15,8 +15,6 @@ from recokit.metrics.matched_lists import MatchedLists
 from recokit.metrics.registry import parse_all
 from recokit.typing import FloatArray
 
-__all__ = ["Figure", "Report", "Stream", "report"]
-
 
 @dataclass(frozen=True)
 class Figure:

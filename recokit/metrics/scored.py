@@ -13,8 +13,6 @@ from recokit.errors import DataError
 from recokit.metrics.base import mean_of
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["auc", "auc_per_user", "error_per_user", "gauc", "mae", "rmse"]
-
 Numbers = AnyArray | list[float] | list[int] | list[bool]
 
 

@@ -13,8 +13,6 @@ from recokit._stats.quantile_sketch import QuantileSketch
 from recokit.data.times import DAY
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
-__all__ = ["Counters", "Key", "MetricSpec", "Timeline"]
-
 #: Name of a metric and the values of its labels.
 Key = tuple[str, ...]
 

@@ -19,8 +19,6 @@ from recokit.protocols import FeatureFreshness
 from recokit.trace import Trace
 from recokit.typing import Float32Array
 
-__all__ = ["FeatureMonitor"]
-
 _ROWS = MetricSpec(
     "recokit_feature_rows", "counter", "Candidates whose features were looked at.", ("feature",)
 )

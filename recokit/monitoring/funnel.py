@@ -8,8 +8,6 @@ from recokit.monitoring.counters import Counters, MetricSpec
 from recokit.monitoring.monitor import Monitor
 from recokit.trace import Trace
 
-__all__ = ["FunnelMonitor"]
-
 _CALLS = MetricSpec("recokit_source_calls", "counter", "Runs in which a source was called.", ("source",))
 _ANSWERS = MetricSpec(
     "recokit_source_answers", "counter", "Runs in which a source found at least one candidate.", ("source",)

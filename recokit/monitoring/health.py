@@ -10,8 +10,6 @@ from recokit.monitoring.counters import Counters, Key, MetricSpec
 from recokit.monitoring.monitor import Monitor
 from recokit.trace import Status, Trace
 
-__all__ = ["HealthMonitor"]
-
 _REQUESTS = MetricSpec("recokit_requests", "counter", "Requests by how they were answered.", ("status",))
 _RUNS = MetricSpec("recokit_runs", "counter", "Runs, of one request or a batch.")
 _ERRORS = MetricSpec(

@@ -13,8 +13,6 @@ from recokit.monitoring.counters import Counters, Key, MetricSpec
 from recokit.monitoring.monitor import Monitor
 from recokit.trace import Trace
 
-__all__ = ["LatencyMonitor"]
-
 #: Where histogram buckets end, seconds: the budgets of the phases among them.
 EDGES = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,

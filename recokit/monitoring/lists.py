@@ -17,9 +17,6 @@ from recokit.monitoring.monitor import Monitor
 from recokit.trace import Trace
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Catalog", "ListMonitor"]
-
-
 _LISTS = MetricSpec("recokit_lists", "counter", "Lists with at least one item.", ("users",))
 
 

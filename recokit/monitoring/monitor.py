@@ -15,8 +15,6 @@ from recokit.errors import ConfigurationError
 from recokit.monitoring.counters import Counters, Key, MetricSpec, Timeline
 from recokit.trace import Trace
 
-__all__ = ["Monitor", "when"]
-
 #: Distinct values of one label; further ones share ``"other"``.
 MAX_VALUES = 100
 #: Seconds of a slot, and how many are kept: five minutes to judge by.

@@ -21,8 +21,6 @@ from recokit.monitoring.rates import BUCKETS, Rates
 from recokit.trace import Trace
 from recokit.typing import FloatArray
 
-__all__ = ["OutcomeMonitor"]
-
 _By: TypeAlias = Literal["group", "users", "items"]
 _BY: tuple[_By, ...] = ("group", "users", "items")
 #: Of the NDCG of a list, which is no sum over kinds of items.

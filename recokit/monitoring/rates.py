@@ -12,8 +12,6 @@ import numpy as np
 from recokit._utils.report import json_ready
 from recokit.typing import FloatArray
 
-__all__ = ["BUCKETS", "Rates", "difference"]
-
 #: Random groups of users that a standard error is estimated from.
 BUCKETS = 32
 

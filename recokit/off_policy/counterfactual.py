@@ -21,8 +21,6 @@ from recokit.off_policy.support import Support
 from recokit.protocols import Runnable
 from recokit.typing import IntArray
 
-__all__ = ["counterfactual", "replayed_rounds"]
-
 
 def counterfactual(
     pipeline: Runnable,

@@ -24,8 +24,6 @@ from recokit.off_policy.rounds import LoggedRounds
 from recokit.off_policy.slates import IIPS, RIPS, SNIIPS, SNRIPS, CascadeDR, PseudoInverse
 from recokit.off_policy.support import Overlap, Support, overlap_of
 
-__all__ = ["ESTIMATORS", "as_estimators", "estimate"]
-
 #: Estimators by name, with their default options.
 ESTIMATORS: Mapping[str, type[Estimator]] = {
     kind.__name__: kind

@@ -12,8 +12,6 @@ from recokit.off_policy.intervals import Parts
 from recokit.off_policy.rounds import LoggedRounds
 from recokit.typing import FloatArray
 
-__all__ = ["DM", "DR", "IPS", "SNDR", "SNIPS", "ClippedIPS", "DRos", "Estimator", "SwitchDR"]
-
 
 class Estimator(Configured, ABC):
     """An estimator of what the target policy is worth: the mean over rounds of their summed reward.

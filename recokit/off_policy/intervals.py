@@ -13,8 +13,6 @@ from recokit._utils.options import one_of, require, share, whole
 from recokit.errors import ConfigurationError
 from recokit.typing import FloatArray, IntArray
 
-__all__ = ["Interval", "IntervalOptions", "Parts", "bernstein", "bootstrap", "hall", "student"]
-
 Interval = Literal["hall", "student", "bootstrap", "bernstein"]
 
 #: Resamples of the bootstrap that are counted at a time.

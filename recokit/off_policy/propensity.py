@@ -8,8 +8,6 @@ from recokit._utils.options import above, require, whole
 from recokit.errors import DataError
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["frequency_propensity", "logistic_propensity"]
-
 
 def frequency_propensity(
     item: AnyArray, *, position: AnyArray | None = None, by: AnyArray | None = None

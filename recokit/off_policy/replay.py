@@ -20,8 +20,6 @@ from recokit.trace import Status
 from recokit.training import require_fitted_before
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Replay", "replay"]
-
 #: Lists that are replayed at a time.
 CHUNK_ROWS = 1024
 

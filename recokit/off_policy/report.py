@@ -12,8 +12,6 @@ from recokit.errors import ConfigurationError, SupportError, did_you_mean
 from recokit.off_policy.intervals import Interval
 from recokit.off_policy.support import Overlap
 
-__all__ = ["Estimate", "OffPolicyReport"]
-
 
 @dataclass(frozen=True)
 class Estimate:

@@ -12,8 +12,6 @@ from recokit._utils.params import Configured, require_fitted
 from recokit.data.impressions import ImpressionLog
 from recokit.typing import FloatArray, IntArray
 
-__all__ = ["ItemReward", "RewardModel"]
-
 
 class RewardModel(Protocol):
     """What predicts rewards: it learns from what was shown, and is asked about what another policy would show."""

@@ -11,8 +11,6 @@ import numpy as np
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["LoggedRounds"]
-
 #: What a sum of probabilities may exceed 1 by after rounding.
 _ROUNDING = 1e-9
 

@@ -14,8 +14,6 @@ from recokit.off_policy.report import Estimate, OffPolicyReport
 from recokit.off_policy.rounds import LoggedRounds
 from recokit.off_policy.support import Support
 
-__all__ = ["Choice", "slope"]
-
 #: How far the interval of a wider estimator counts: section 4 of the paper.
 _WIDER = np.sqrt(6.0) - 1.0
 

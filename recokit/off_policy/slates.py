@@ -9,8 +9,6 @@ from recokit.off_policy.intervals import Parts
 from recokit.off_policy.rounds import LoggedRounds
 from recokit.typing import FloatArray
 
-__all__ = ["IIPS", "RIPS", "SNIIPS", "SNRIPS", "CascadeDR", "PseudoInverse"]
-
 
 class _Places(Estimator):
     def weights(self, rounds: LoggedRounds) -> FloatArray:

@@ -11,8 +11,6 @@ from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError
 from recokit.typing import FloatArray, IntArray
 
-__all__ = ["Overlap", "Support", "overlap_of", "tail_index"]
-
 #: Fewer large weights than this tell nothing of a tail.
 _MIN_TAIL = 5
 

@@ -14,18 +14,6 @@ from recokit.pipeline.plan import Node, Plan
 from recokit.protocols import Discloses, MovesItems, Role
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = [
-    "check_disclosed",
-    "checked_columns",
-    "checked_features",
-    "checked_hydrated",
-    "checked_limits",
-    "checked_mask",
-    "checked_order",
-    "checked_score",
-    "checked_verdict",
-]
-
 
 def check_disclosed(plan: Plan) -> None:
     """Check that items which scorers move are labelled in the end.

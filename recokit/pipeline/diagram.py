@@ -6,8 +6,6 @@ from recokit._utils.report import page, text
 from recokit.pipeline.plan import Node, Plan
 from recokit.protocols import Role
 
-__all__ = ["diagram"]
-
 
 def diagram(plan: Plan, *, fitted: bool) -> str:
     """Return the stages as boxes in order of execution, sources and fallback as groups."""

@@ -21,8 +21,6 @@ from recokit.protocols import Role
 from recokit.trace import Status
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["Lists", "finish"]
-
 
 @dataclass(frozen=True, eq=False)
 class Lists:

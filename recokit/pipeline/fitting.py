@@ -29,8 +29,6 @@ from recokit.training import (
 )
 from recokit.training.leakage import leaking_features
 
-__all__ = ["fit_plan", "training_rows", "with_events"]
-
 #: Users run again after the refit, to measure how far their features moved.
 SHIFT_SAMPLE = 256
 

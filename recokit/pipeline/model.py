@@ -31,9 +31,6 @@ from recokit.typing import AnyArray, IntArray
 if TYPE_CHECKING:
     from recokit.training import TrainingReport
 
-__all__ = ["Capture", "Model", "load_parts", "notify_observers", "save_model", "wants_ranked"]
-
-
 Capture = Literal["summary", "full"]
 
 

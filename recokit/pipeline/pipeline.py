@@ -24,8 +24,6 @@ from recokit.typing import AnyArray
 if TYPE_CHECKING:
     from recokit.training import Negatives, TrainingReport, TrainingSet
 
-__all__ = ["Pipeline"]
-
 
 class Pipeline:
     """A funnel of stages: hydrators, sources, filters, features, scorers, limits, objective, annotators.

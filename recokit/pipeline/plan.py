@@ -26,9 +26,6 @@ from recokit.protocols import (
     traits_of,
 )
 
-__all__ = ["EXCLUDE", "Group", "Node", "Plan", "bind_plan", "compile_plan"]
-
-
 #: Fields of the requests that the caller may give; a stage may require them without a stage that provides them.
 CALLER_FIELDS = frozenset({"session", "items", "exclude", "cart"})
 

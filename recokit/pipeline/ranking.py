@@ -16,8 +16,6 @@ from recokit.protocols import Role
 from recokit.trace import Status
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = ["decide", "exclude", "featurize", "keep", "none_pass", "rank"]
-
 _MISSING = np.float32(np.nan)
 
 

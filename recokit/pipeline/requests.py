@@ -12,8 +12,6 @@ from recokit.data import Ragged, Requests, Schema, Vocabulary, timestamp
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
-__all__ = ["ItemLists", "Query"]
-
 #: One list of item ids for each user, None for users whose own holds.
 ItemLists = Sequence[Sequence[Any] | None]
 

@@ -18,8 +18,6 @@ from recokit.pipeline.session import session_into_history
 from recokit.trace import Status
 from recokit.typing import IntArray
 
-__all__ = ["retrieve"]
-
 _ONE = np.zeros(1, np.int64)
 
 

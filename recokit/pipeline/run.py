@@ -21,19 +21,6 @@ from recokit.pipeline.plan import Node, Plan
 from recokit.trace import StageEvent, Status, Trace
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = [
-    "NO_ROWS",
-    "PROGRAMMERS_ERRORS",
-    "Outcome",
-    "Run",
-    "Settings",
-    "StageRun",
-    "applies_to",
-    "attempt",
-    "describe",
-    "put",
-]
-
 T = TypeVar("T")
 
 #: Errors of the code, not of the data: they always raise.

@@ -15,14 +15,6 @@ from recokit.data.requests import Hydrated
 from recokit.pipeline.run import Outcome, put
 from recokit.typing import AnyArray, BoolArray
 
-__all__ = [
-    "join_columns",
-    "join_hydrated",
-    "join_retrieved",
-    "masked",
-    "without",
-]
-
 
 def masked(answer: Retrieved, mask: BoolArray) -> Retrieved:
     """Return the answer with empty lists in rows where the mask (B,) is not set."""

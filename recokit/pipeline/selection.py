@@ -19,8 +19,6 @@ from recokit.slates import conflicts, select
 from recokit.trace import Status
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Selected", "choose", "in_fusion_order", "join_selected", "listed_order"]
-
 
 @dataclass(frozen=True, eq=False)
 class Selected:

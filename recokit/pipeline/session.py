@@ -11,8 +11,6 @@ from recokit.data import Ragged, Requests
 from recokit.data.candidates import missing
 from recokit.typing import AnyArray, BoolArray
 
-__all__ = ["session_into_history"]
-
 
 def session_into_history(requests: Requests) -> Requests:
     """Append each row's session to its history, the newest events last: sources answer from the history.

@@ -15,8 +15,6 @@ from recokit.protocols import Runnable
 from recokit.result import Recommendations
 from recokit.typing import AnyArray
 
-__all__ = ["NonProfiling", "PipelineSource"]
-
 
 class PipelineSource:
     """A fitted pipeline as one source of another; the source retrieves its list.

@@ -11,8 +11,6 @@ from recokit.data import Dataset
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import FloatArray
 
-__all__ = ["blocked_values", "item_values", "read_columns"]
-
 
 def read_columns(
     train: Dataset, options: Mapping[str, Any], defaults: Mapping[str, Any]

@@ -23,9 +23,6 @@ from recokit.result import Recommendations
 from recokit.trace import Trace
 from recokit.typing import FloatArray, IntArray
 
-__all__ = ["QUALITY", "Item", "K", "LaunchContext"]
-
-
 #: Length of the lists that are looked at, and the metric that they are compared by.
 K, QUALITY = 10, "NDCG@10"
 

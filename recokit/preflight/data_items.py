@@ -12,8 +12,6 @@ from recokit.monitoring import DriftMonitor
 from recokit.preflight.context import Item, LaunchContext
 from recokit.training import audit
 
-__all__ = ["amount", "drift", "duplicates", "event_weights", "negatives", "training_data"]
-
 #: Ages and counts move in any log that grows: a change of distribution alone asks for a look.
 _WARNING_ONLY = ("drift.psi", "drift.new_labels")
 #: Tests of drift that need columns which not every model has.

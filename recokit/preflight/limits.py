@@ -11,8 +11,6 @@ from recokit.data.validation.limits import ValidationLimits
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.evaluation.gate import MARGIN, SEGMENT_TOLERANCE
 
-__all__ = ["PreflightLimits"]
-
 
 @dataclass(frozen=True)
 class PreflightLimits:

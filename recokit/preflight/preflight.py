@@ -21,8 +21,6 @@ from recokit.preflight.limits import PreflightLimits
 from recokit.preflight.report import PreflightReport
 from recokit.typing import AnyArray
 
-__all__ = ["CHECKLIST", "preflight"]
-
 #: The items by name, in the order of the report.
 CHECKLIST: Mapping[str, Callable[[LaunchContext], Check]] = {
     "data.valid": data_items.training_data,

@@ -10,8 +10,6 @@ from recokit.evaluation.report import ALL
 from recokit.preflight.context import QUALITY, Item, K, LaunchContext
 from recokit.training import detect_leakage
 
-__all__ = ["against_baseline", "catalogue", "cold_start", "segments"]
-
 #: Items with fewer events are new.
 _NEW = 5
 #: A catalogue of fewer lists' length is shown whole, whatever the pipeline.

@@ -10,8 +10,6 @@ from typing import Any
 from recokit.data.validation.report import CheckReport
 from recokit.errors import DataError
 
-__all__ = ["PreflightReport"]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PreflightReport(CheckReport):

@@ -10,8 +10,6 @@ from recokit.data.validation.report import Check, Status
 from recokit.preflight.context import Item, LaunchContext
 from recokit.typing import BoolArray, IntArray
 
-__all__ = ["categories", "disclosure", "owned", "policy", "removals", "sellers", "stock"]
-
 
 def stock(launch: LaunchContext) -> Check:
     """Check that nothing out of stock is shown; unknown means out."""

@@ -14,8 +14,6 @@ from recokit.protocols import Role
 from recokit.trace import Status as Answered
 from recokit.typing import FloatArray
 
-__all__ = ["errors", "fallback", "latency", "outcomes", "slower"]
-
 #: Failing stages that a message names.
 _NAMED = 3
 

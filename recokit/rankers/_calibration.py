@@ -9,8 +9,6 @@ import numpy as np
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import BoolArray, FloatArray
 
-__all__ = ["METHODS", "Curve", "fit_curve"]
-
 METHODS = ("isotonic", "platt", "temperature", "beta")
 #: Probabilities of 0 and 1 have no log-odds: they count as this far from it.
 _EDGE = 1e-7

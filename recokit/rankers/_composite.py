@@ -14,8 +14,6 @@ from recokit.data import Candidates, RankingData, Requests, Schema
 from recokit.errors import ConfigurationError
 from recokit.protocols import Bindable, RankerTrainable, Role, role_of, traits_of
 
-__all__ = ["as_candidates", "bound_parts", "check_rankers", "fit_held_out", "fit_parts", "requires_of"]
-
 
 def check_rankers(rankers: Sequence[Any], who: str) -> None:
     """Check that there is a ranker, and nothing else."""

@@ -11,8 +11,6 @@ from recokit._utils.options import Rule, optional, whole
 from recokit.data import Schema, Vocabulary
 from recokit.typing import AnyArray, IntArray
 
-__all__ = ["EMBEDDINGS", "EmbeddingIndex"]
-
 
 def _are_embeddings(embeddings: Mapping[str, int]) -> bool:
     return all(

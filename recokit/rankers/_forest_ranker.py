@@ -13,8 +13,6 @@ from recokit.data import Candidates, RankingData
 from recokit.rankers._inputs import NamedFeatures, all_rows, positions_of
 from recokit.typing import Float32Array, FloatArray, IntArray
 
-__all__ = ["RATE", "ForestRanker"]
-
 #: Rule of options that are a share above 0.
 RATE = between(0, 1, open_low=True)
 

@@ -13,8 +13,6 @@ from recokit.rankers._forest_ranker import RATE, ForestRanker
 from recokit.rankers._inputs import FEATURES
 from recokit.typing import AnyArray, Float32Array, FloatArray
 
-__all__ = ["HistogramBoosting", "compile_sklearn"]
-
 _OPTIONS = {
     "n_estimators": whole(1),
     "learning_rate": RATE,

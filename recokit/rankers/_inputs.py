@@ -15,18 +15,6 @@ from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = [
-    "DISTINCT_NAMES",
-    "FEATURES",
-    "NamedFeatures",
-    "Targets",
-    "all_rows",
-    "checked_labels",
-    "positions_of",
-    "require_negatives",
-    "sigmoid",
-]
-
 
 def _distinct(names: Any) -> bool:
     return bool(names) and not isinstance(names, str) and len(set(names)) == len(names)

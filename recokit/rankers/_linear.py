@@ -16,9 +16,6 @@ from recokit.rankers._losses import Groups, Objective, loss_around
 from recokit.rankers._scaling import Transform, sometimes_missing
 from recokit.typing import Float32Array, FloatArray
 
-__all__ = ["LinearModel", "minimise"]
-
-
 #: Rows scored at a time: their features stay in a core's own cache.
 _BLOCK = 4096
 

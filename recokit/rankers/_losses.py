@@ -16,18 +16,6 @@ from recokit.errors import DataError
 from recokit.rankers._inputs import checked_labels, require_negatives
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "LOSSES",
-    "Groups",
-    "Objective",
-    "Pairs",
-    "can_learn",
-    "groups_of",
-    "loss_around",
-    "mean_ndcg",
-    "rows_of",
-]
-
 #: Value and gradient (M,) for scores (M,).
 Objective: TypeAlias = Callable[[FloatArray], tuple[float, FloatArray]]
 

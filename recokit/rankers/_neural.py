@@ -52,8 +52,6 @@ from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Math", "NeuralRanker", "Numpy", "Torch", "layers", "run_layers"]
-
 
 def _are_widths(hidden: Sequence[int]) -> bool:
     return all(whole(1).holds(width) for width in hidden)

@@ -8,8 +8,6 @@ import numpy as np
 
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Transform", "sometimes_missing"]
-
 #: A non-negative feature whose largest value is this many times its mean is counted as heavy-tailed.
 HEAVY_TAIL = 8.0
 

@@ -11,8 +11,6 @@ from recokit.errors import DataError
 from recokit.rankers._losses import Groups, weighted_ranks
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
-__all__ = ["pareto_front", "smallest_multiplier", "top_mean"]
-
 #: Doublings from a millionth of the scale at which both parts of a utility vary alike, and halvings after that.
 _DOUBLINGS, _HALVINGS = 50, 40
 

@@ -26,8 +26,6 @@ from recokit.rankers._linear import minimise
 from recokit.rankers._losses import can_learn, groups_of
 from recokit.typing import Float32Array, FloatArray, IntArray
 
-__all__ = ["Blend"]
-
 
 class Blend(Configured):
     """Rank by a weighted mean of several rankers.

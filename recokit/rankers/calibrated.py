@@ -17,9 +17,6 @@ from recokit.rankers._calibration import METHODS, fit_curve
 from recokit.rankers._composite import as_candidates, bound_parts, check_rankers, fit_parts, requires_of
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Calibrated"]
-
-
 _OPTIONS = {
     "method": one_of(*METHODS),
     "share": between(0, 1, open_low=True),

@@ -15,8 +15,6 @@ from recokit.errors import ConfigurationError
 from recokit.rankers._composite import bound_parts, check_rankers, fit_parts, requires_of
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Cascade"]
-
 
 class Cascade(Configured):
     """Score all candidates cheaply, and only the best of each request again with a better ranker.

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from recokit._neural.training import Weights
 
-__all__ = ["CrossNetwork"]
-
 
 class CrossNetwork(NeuralRanker):
     """Rank by a deep and cross network (DCN-v2; Wang et al., 2021).

@@ -27,8 +27,6 @@ from recokit.rankers._losses import groups_of
 from recokit.rankers.from_function import as_scores
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["FromEstimator"]
-
 #: The most informative first; the last one all have.
 METHODS = ("predict_proba", "decision_function", "predict")
 #: Names under which ``fit`` takes groups: ids of rows, or sizes.

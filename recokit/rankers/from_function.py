@@ -14,8 +14,6 @@ from recokit.errors import ConfigurationError, ContractError
 from recokit.rankers._inputs import FEATURES, NamedFeatures
 from recokit.typing import AnyArray, Float32Array
 
-__all__ = ["FromFunction", "as_scores"]
-
 
 class FromFunction(NamedFeatures):
     """Rank by a function of the candidates, or of their features.

@@ -17,8 +17,6 @@ from recokit.rankers._inputs import DISTINCT_NAMES, NamedFeatures
 from recokit.rankers.from_function import as_scores
 from recokit.typing import AnyArray, Float32Array
 
-__all__ = ["FromOnnx"]
-
 #: Element types of an input that features are given as.
 _INPUTS = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 

@@ -12,8 +12,6 @@ from recokit.rankers._histogram_boosting import HistogramBoosting
 from recokit.rankers._inputs import Targets, sigmoid
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["GradientBoosting"]
-
 
 class GradientBoosting(HistogramBoosting):
     """Rank by the probability that boosted trees give to a positive label.

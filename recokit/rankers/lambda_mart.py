@@ -13,8 +13,6 @@ from recokit.rankers._histogram_boosting import HistogramBoosting
 from recokit.rankers._losses import Groups, Pairs, can_learn, groups_of, ideal_gain, mean_ndcg, weighted_ranks
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["LambdaMART"]
-
 #: First and second derivatives (M,) of the loss at scores (M,).
 Lambdas: TypeAlias = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 

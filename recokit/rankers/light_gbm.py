@@ -16,8 +16,6 @@ from recokit.rankers._inputs import FEATURES, Targets, checked_labels, sigmoid
 from recokit.rankers._losses import can_learn, groups_of
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["LightGBM"]
-
 _OBJECTIVES = ("binary", "lambdarank", "poisson", "rank_xendcg", "regression", "tweedie")
 _OPTIONS = {
     "objective": one_of(*_OBJECTIVES),

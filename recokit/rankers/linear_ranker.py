@@ -14,8 +14,6 @@ from recokit.rankers._linear import LinearModel, minimise
 from recokit.rankers._losses import LOSSES, groups_of
 from recokit.typing import Float32Array, FloatArray
 
-__all__ = ["LinearRanker"]
-
 
 class LinearRanker(LinearModel):
     """Rank by a linear score that was trained on the order within each request.

@@ -13,8 +13,6 @@ from recokit.rankers._inputs import Targets, all_rows, sigmoid
 from recokit.rankers._linear import LinearModel
 from recokit.typing import BoolArray, Float32Array, FloatArray
 
-__all__ = ["LogisticRegression"]
-
 
 class LogisticRegression(LinearModel):
     """Rank by the probability that a logistic regression gives to a positive label.

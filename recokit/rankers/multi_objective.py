@@ -25,8 +25,6 @@ from recokit.rankers._utility import smallest_multiplier, top_mean
 from recokit.rankers.logistic_regression import LogisticRegression
 from recokit.typing import Float32Array, FloatArray
 
-__all__ = ["MultiObjective"]
-
 _PREFIXES = ("item.", "feature.")
 
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from recokit._neural.training import Weights
 
-__all__ = ["NeuralNet"]
-
 
 class NeuralNet(NeuralRanker):
     """Rank by a small fully connected network.

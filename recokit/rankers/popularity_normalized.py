@@ -14,8 +14,6 @@ from recokit.data import Candidates, Dataset, Schema
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray
 
-__all__ = ["PopularityNormalized"]
-
 
 class PopularityNormalized(Configured):
     """Divide the score so far by a power of the item's popularity.

@@ -16,8 +16,6 @@ from recokit.protocols import RankerTrainable, Role, role_of
 from recokit.rankers._composite import bound_parts, fit_parts, requires_of
 from recokit.typing import AnyArray, Float32Array
 
-__all__ = ["PositionAware"]
-
 #: Name of the feature that the ranker gets.
 FEATURE = "log_position"
 

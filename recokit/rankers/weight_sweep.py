@@ -16,8 +16,6 @@ from recokit.errors import ConfigurationError, did_you_mean
 from recokit.rankers._utility import pareto_front, top_mean
 from recokit.rankers.multi_objective import MultiObjective
 
-__all__ = ["UtilityFront", "Weighting", "sweep"]
-
 #: Factors of each weight in turn.
 _FACTORS = (0.0, 0.25, 0.5, 2.0, 4.0)
 

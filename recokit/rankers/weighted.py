@@ -13,8 +13,6 @@ from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import Float32Array
 
-__all__ = ["Weighted"]
-
 
 class Weighted(Configured):
     """Blend named values with fixed weights.

@@ -17,8 +17,6 @@ from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
-__all__ = ["Condition", "Truth"]
-
 _MAX_LENGTH = 1_000
 _MAX_DEPTH = 50
 _ENTITIES = ("item", "user", "request")

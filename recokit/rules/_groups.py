@@ -17,15 +17,6 @@ from recokit.data import Candidates, Cap, Schema
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, IntArray
 
-__all__ = [
-    "ITEM_COLUMN",
-    "GroupLimit",
-    "Only",
-    "groups_by",
-    "item_name",
-    "numeric_column",
-]
-
 Only = str | float | bool | Sequence[Any]
 
 #: The name of an item column, with or without ``"item."`` in front.

@@ -17,9 +17,6 @@ from recokit.rules._expression import Condition
 from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import BoolArray, Float32Array, FloatArray
 
-__all__ = ["Boost", "Bury", "FreshnessBoost"]
-
-
 _LABEL = Rule(
     "text without a comma, or None",
     lambda label: label is None or (isinstance(label, str) and bool(label) and "," not in label),

@@ -9,8 +9,6 @@ from recokit._utils.options import Rule, between, whole
 from recokit.errors import ConfigurationError
 from recokit.rules._groups import GroupLimit, Only
 
-__all__ = ["MaxPerGroup", "MaxShare", "MinPerGroup", "OnePer"]
-
 
 class MaxShare(GroupLimit):
     """Limit on the share of the list that one group may take .

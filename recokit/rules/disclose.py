@@ -16,8 +16,6 @@ from recokit.protocols import MovesItems
 from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import AnyArray, BoolArray
 
-__all__ = ["Disclose"]
-
 
 @dataclass(frozen=True, eq=False)
 class _Marked:

@@ -13,8 +13,6 @@ from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Cap, Schema
 from recokit.errors import ConfigurationError
 
-__all__ = ["Exclusive"]
-
 
 class Exclusive(Configured):
     """Limit of one item of each set: its items exclude each other. An item may be in several sets.

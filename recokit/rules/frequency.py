@@ -18,8 +18,6 @@ from recokit.data.events.recent import layered
 from recokit.errors import ConfigurationError
 from recokit.typing import BoolArray, IntArray
 
-__all__ = ["FrequencyCap"]
-
 
 class FrequencyCap(Configured):
     """Filter of items that the user was shown so often already, within a time before the request.

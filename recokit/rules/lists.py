@@ -14,8 +14,6 @@ from recokit.errors import ConfigurationError
 from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import AnyArray, BoolArray
 
-__all__ = ["Allowed", "Blocked"]
-
 #: The label of the list for requests whose label has none.
 OTHERS = "*"
 

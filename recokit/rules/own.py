@@ -15,8 +15,6 @@ from recokit.errors import ConfigurationError
 from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["NotOwned", "NotSeen"]
-
 
 class NotOwned(Configured):
     """Filter of items that the user has bought, but for consumables.

@@ -14,8 +14,6 @@ from recokit.data import Candidates, Pin, Schema
 from recokit.errors import ConfigurationError
 from recokit.rules._groups import GroupLimit, Only, groups_by, item_name
 
-__all__ = ["Pinned", "Slots", "Spacing"]
-
 
 class Spacing(GroupLimit):
     """Limit of one item of a group in every so many consecutive places.

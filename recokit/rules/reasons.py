@@ -15,8 +15,6 @@ from recokit.errors import ConfigurationError
 from recokit.protocols import Explainer, MovesItems
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
-__all__ = ["REASON_TEMPLATES", "Reasons"]
-
 #: Words for each kind of reason; ``{name}`` and ``{value}`` are filled in.
 REASON_TEMPLATES: Mapping[str, str] = {
     "source": "found by {name} (place {value})",

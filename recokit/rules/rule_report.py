@@ -16,8 +16,6 @@ from recokit.result import Recommendations
 from recokit.trace import StageEvent, Trace
 from recokit.typing import IntArray
 
-__all__ = ["RuleFigures", "RulesReport", "report"]
-
 _HEADER = ("rule", "kind", "rows", "in", "removed", "share", "relaxed", "moved", "most places", "failed rows")
 
 

@@ -15,8 +15,6 @@ from recokit.errors import ConfigurationError, ContractError, DataError
 from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import AnyArray, BoolArray
 
-__all__ = ["InStock"]
-
 
 class InStock(Configured):
     """Filter of items out of stock: unknown means out.

@@ -14,8 +14,6 @@ from recokit.errors import ConfigurationError
 from recokit.rules._expression import Condition
 from recokit.typing import BoolArray
 
-__all__ = ["FromFunction", "Where"]
-
 
 class Where(Configured):
     """Filter of items for which a condition on columns holds; what is unknown is out.

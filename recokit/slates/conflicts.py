@@ -13,8 +13,6 @@ from recokit.slates.select import select
 from recokit.slates.window import SlateProblem
 from recokit.typing import BoolArray, IntArray
 
-__all__ = ["conflicts"]
-
 #: Limits that are tried in all combinations; of more, only so many together.
 MAX_TOGETHER = 6
 

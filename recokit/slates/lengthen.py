@@ -14,8 +14,6 @@ from recokit.slates.milp import Spread, best_stages, length_bound
 from recokit.slates.solver import Lists, Solver
 from recokit.typing import IntArray
 
-__all__ = ["lengthen"]
-
 
 def lengthen(solver: Solver) -> Lists:
     """Choose the lists of rows that the plain greedy choice left short: the longest, with as few limits relaxed."""

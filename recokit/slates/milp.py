@@ -11,8 +11,6 @@ from recokit._kernels.slate_greedy import Chooser
 from recokit._kernels.slate_limits import CapArrays
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = ["Spread", "best_stages", "length_bound"]
-
 #: Branches that the search for a set may take. Two caps need none: their program is integral.
 MAX_NODES = 200
 

@@ -11,8 +11,6 @@ from recokit.data import Window
 from recokit.protocols import Objective
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["BoundObjective"]
-
 
 class BoundObjective(Chooser):
     """An objective with its state. What has no finite score comes last, however different it is."""

@@ -16,8 +16,6 @@ from recokit.slates.solver import Lists, Solver
 from recokit.slates.window import SlateProblem, cap_arrays, full_window, top_window
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Selection", "broken_limits", "select"]
-
 #: Candidates that a list is chosen from, by default the larger of this and five lists' worth.
 POOL = 100
 

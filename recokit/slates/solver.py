@@ -18,8 +18,6 @@ from recokit.slates.objective import BoundObjective
 from recokit.slates.window import SlateProblem, cap_arrays
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Lists", "Solver"]
-
 #: Candidates that are chosen from side by side: what an objective reads at every place stays in the cache.
 BLOCK = 16_000
 

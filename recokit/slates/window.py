@@ -16,8 +16,6 @@ from recokit.data import Candidates, Cap, Pin, Window
 from recokit.protocols import Objective
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["SlateProblem", "cap_arrays", "full_window", "top_window"]
-
 #: A row of more than so many windows' worth of candidates is cut before it is sorted.
 _WORTH_CUTTING = 4
 

@@ -17,8 +17,6 @@ from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.stores._rows import FeatureRows, Packing, as_texts
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray
 
-__all__ = ["BytesStore", "Counts", "Reopened", "Store", "finite", "lifetime"]
-
 Fetched = tuple[Float32Array, FloatArray, BoolArray, str]
 
 

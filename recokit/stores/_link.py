@@ -15,8 +15,6 @@ from typing import Any
 from recokit.errors import ConfigurationError
 from recokit.stores._pool import Breaker, Pool
 
-__all__ = ["Link", "failure_text"]
-
 #: Connections that may be under way at the same time.
 _CONNECTING = 8
 #: Failures in a row after which requests stop asking, and for how many seconds of their clock.

@@ -14,9 +14,6 @@ import numpy as np
 from recokit.data.vocabulary import as_ids
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["SKEW", "UNREAD", "FeatureRows", "FeatureStore", "Packing", "as_texts"]
-
-
 #: Seconds by which the clock of a writer may be ahead of a request's.
 SKEW = 60.0
 

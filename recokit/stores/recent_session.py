@@ -18,8 +18,6 @@ from recokit.errors import ConfigurationError, DataError
 from recokit.stores.sessions import SessionStore
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = ["RecentSession"]
-
 
 class RecentSession(Configured):
     """Hydrator of ``session``: the events of a session store strictly before each request's own time.

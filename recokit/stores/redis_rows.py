@@ -15,8 +15,6 @@ from recokit.stores._link import Link, failure_text
 from recokit.stores._rows import UNREAD
 from recokit.typing import Float32Array, FloatArray
 
-__all__ = ["Redis", "check_prefix", "masked", "write_all"]
-
 #: Commands sent at once by a write.
 _CHUNK = 1000
 

@@ -11,8 +11,6 @@ from recokit.stores.redis_rows import check_prefix, masked, write_all
 from recokit.stores.sessions import Kept, Sessions
 from recokit.typing import FloatArray
 
-__all__ = ["RedisSessions"]
-
 
 class RedisSessions(Sessions):
     """Session store on a Redis or Valkey server.

@@ -12,8 +12,6 @@ import numpy as np
 from recokit.stores._base import Fetched, Store
 from recokit.typing import AnyArray, Float32Array, FloatArray
 
-__all__ = ["Resident"]
-
 
 class Resident(Store):
     """Feature store in memory, for one process and all its threads.

@@ -20,8 +20,6 @@ from recokit.stores._base import Counts, Reopened, finite, lifetime
 from recokit.stores._rows import as_texts
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["ResidentSessions", "SessionRows", "SessionStore", "Sessions"]
-
 #: Events of one session as they are kept: the text of each and its time.
 Kept = list[tuple[str | bytes, float]]
 

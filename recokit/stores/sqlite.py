@@ -18,8 +18,6 @@ from recokit.stores._pool import Pool
 from recokit.stores._rows import UNREAD
 from recokit.typing import Float32Array, FloatArray
 
-__all__ = ["SQLite"]
-
 #: Ids asked for in one statement; fewer are rounded up to a power of two, so that few statements are prepared.
 _CHUNK = 512
 #: Page cache of a connection: reads of 100,000 rows of 50 features take a third less time than with SQLite's 2 MB.

@@ -13,8 +13,6 @@ from recokit.data import Candidates, Cap, Window
 from recokit.protocols import Role
 from recokit.typing import AnyArray, IntArray
 
-__all__ = ["VERBS", "Answer", "answer_of", "call", "difference", "window_of"]
-
 #: The one verb of each role.
 VERBS: Mapping[Role, str] = {
     Role.HYDRATOR: "hydrate",

@@ -23,8 +23,6 @@ from recokit.testing._running import count_line_events, frozen, run_interleaved
 from recokit.testing._subject import Subject
 from recokit.typing import IntArray
 
-__all__ = ["CHECKS", "Check", "applicable"]
-
 
 @dataclass(frozen=True)
 class Check:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ContractFailure", "Skipped", "WrongAnswer"]
-
 
 class ContractFailure(AssertionError):
     """A stage that breaks its protocol's contract.

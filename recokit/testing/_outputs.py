@@ -13,8 +13,6 @@ from recokit.data.requests import Hydrated
 from recokit.protocols import Role
 from recokit.testing._failure import WrongAnswer
 
-__all__ = ["check_gain", "check_output", "check_retrieved"]
-
 
 def check_output(result: Any, role: Role, batch: Candidates, stage: Any) -> None:
     """Raise WrongAnswer if a stage's result is not what its role promises; sources and objectives have their own."""

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["count_line_events", "frozen", "run_interleaved"]
-
 #: Turns of each thread before the two run freely.
 _TURNS = 400
 #: Seconds to wait for a turn before the other thread counts as blocked.

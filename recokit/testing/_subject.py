@@ -21,8 +21,6 @@ from recokit.testing._running import frozen
 from recokit.testing.data import make_candidates, make_requests, toy_dataset
 from recokit.typing import AnyArray
 
-__all__ = ["Subject"]
-
 _LISTS = ("history", "owned", "session", "cart")
 _SOURCES, _FEATURES = ("popular", "item_knn"), ("price", "clicks_7d", "popularity")
 

@@ -12,8 +12,6 @@ from recokit.testing._checks import CHECKS, Check, applicable
 from recokit.testing._failure import ContractFailure, Skipped
 from recokit.testing._subject import Subject
 
-__all__ = ["StageCheck", "check_stage", "parametrize_checks", "stage_checks"]
-
 
 class StageCheck:
     """One check of one stage, to be called; what :func:`stage_checks` returns.

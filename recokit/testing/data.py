@@ -11,8 +11,6 @@ from recokit.data import DAY, Candidates, Dataset, Ragged, Requests, timestamp
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["NOW", "make_candidates", "make_requests", "toy_dataset"]
-
 _START = timestamp("2025-01-01")
 #: Request time of the toy requests' last row: the day after the toy log ends.
 NOW = _START + 60 * DAY

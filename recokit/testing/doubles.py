@@ -15,8 +15,6 @@ from recokit.errors import ConfigurationError
 from recokit.protocols import role_of
 from recokit.testing._answers import VERBS
 
-__all__ = ["FixedSource", "failing", "slow"]
-
 T = TypeVar("T")
 
 

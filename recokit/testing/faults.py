@@ -33,34 +33,6 @@ from recokit.protocols import Refittable, role_of
 from recokit.testing._answers import VERBS
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = [
-    "answering",
-    "changed",
-    "collapsed",
-    "columns_mixed_up",
-    "dead",
-    "defaulted",
-    "delayed",
-    "drifted",
-    "dropped",
-    "flat",
-    "flooding",
-    "inverted",
-    "nan_scores",
-    "nan_vectors",
-    "only_for",
-    "raising",
-    "removing",
-    "scaled",
-    "shuffled",
-    "stale",
-    "swapped",
-    "truncated",
-    "with_attributes",
-    "with_option",
-]
-
-
 T = TypeVar("T")
 
 #: Attributes of fitted sources with the items of each row, and the scores beside them.

@@ -11,8 +11,6 @@ import numpy as np
 from recokit.data import Dataset, Interactions, RankingData
 from recokit.typing import FloatArray, IntArray
 
-__all__ = ["EventStatistic", "LabelCounts", "event_statistics", "label_counts"]
-
 #: Rows of prior by which target means are smoothed.
 _PRIORS = (0.0, 1.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 #: Fewer groups may lie on a line by chance.

@@ -16,8 +16,6 @@ from recokit.data.sampling import NegativeSampler, Positives
 from recokit.errors import DataError
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["SamplerAudit", "audit"]
-
 #: Items are compared in so many groups of equal popularity rank: single items would need far more draws.
 _BINS = 10
 #: Fewer expected hits than this cannot tell a leak from chance.

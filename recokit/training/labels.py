@@ -9,8 +9,6 @@ from recokit._kernels.segments import rows_to_offsets
 from recokit.data import Candidates, Interactions, Ragged, Requests
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["label_candidates", "label_events", "window_events", "window_truth"]
-
 
 def window_truth(requests: Requests, events: Interactions) -> Ragged:
     """Return the items that each request's user took in a window, with their gains.

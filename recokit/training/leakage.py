@@ -15,8 +15,6 @@ from recokit.errors import DataError, did_you_mean
 from recokit.training._statistics import EventStatistic, LabelCounts, event_statistics, label_counts
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["LeakageReport", "detect_leakage", "leaking_features"]
-
 #: Float32 holds times of today to 128 s.
 _TIME_PRECISION = 128.0
 _TEN_YEARS = 10 * 365 * 86_400.0

@@ -16,8 +16,6 @@ from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
 
-__all__ = ["Negatives", "as_negatives", "sample_negatives"]
-
 #: Rounds in which probabilities are capped at 1; each caps at least one more candidate of a row, mostly all at once.
 _ROUNDS = 32
 #: Bits of a probability as an integer.

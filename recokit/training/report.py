@@ -11,9 +11,6 @@ from recokit._stats.stability import population_stability_index
 from recokit._utils.report import Content, Report, Table
 from recokit.data import Candidates, RankingData
 
-__all__ = ["TrainingReport", "WindowReport", "feature_shift"]
-
-
 #: A feature moved from here on (population stability index; the usual reading).
 SHIFTED = 0.25
 

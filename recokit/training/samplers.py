@@ -26,8 +26,6 @@ from recokit.errors import ConfigurationError
 from recokit.protocols import Bindable, Role, Trainable, role_of, traits_of
 from recokit.typing import FloatArray, IntArray
 
-__all__ = ["HardNegatives", "ImpressedNotClicked", "MixedNegatives", "Shown"]
-
 #: Users at a time.
 _CHUNK = 1024
 #: Tells the choice between the parts of a mixture from their own draws.

@@ -23,15 +23,6 @@ from recokit.training.report import TrainingReport, WindowReport
 from recokit.training.windows import TrainingWindow, plan_requests, plan_windows
 from recokit.typing import BoolArray, IntArray, UInt64Array
 
-__all__ = [
-    "FittedPrefix",
-    "TrainingSet",
-    "assemble",
-    "build_training_set",
-    "require_fitted_before",
-    "train_ranker",
-]
-
 #: Share of the requests that validate where there is only one window.
 HELD_OUT = 0.2
 #: Requests run at a time: bounds the memory that all candidates with all features take.

@@ -13,9 +13,6 @@ from recokit.data import Dataset, Interactions, Requests, seconds
 from recokit.errors import DataError
 from recokit.typing import FloatArray, IntArray
 
-__all__ = ["MAX_WINDOWS", "TrainingWindow", "eligible_users", "plan_requests", "plan_windows"]
-
-
 #: Label windows by default, where the data is long enough. On the development data one gave a ranker NDCG@10 .301, two
 #: .305, four .310.
 MAX_WINDOWS = 4

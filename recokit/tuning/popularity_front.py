@@ -16,8 +16,6 @@ from recokit.errors import ConfigurationError
 from recokit.evaluation import Evaluations, evaluate
 from recokit.protocols import Runnable
 
-__all__ = ["PopularityFront", "popularity_front"]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PopularityFront(Report):

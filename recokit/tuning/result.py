@@ -10,8 +10,6 @@ from typing import Any, Literal
 from recokit._utils.report import Content, Report, Table, json_number
 from recokit.errors import ConfigurationError
 
-__all__ = ["SearchResult", "Trial"]
-
 _BACKENDS = ("pandas", "polars", "pyarrow")
 
 

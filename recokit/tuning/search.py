@@ -29,8 +29,6 @@ from recokit.trace import Status
 from recokit.tuning.result import SearchResult, Trial
 from recokit.typing import AnyArray
 
-__all__ = ["search"]
-
 Parameters: TypeAlias = "Mapping[str, Any] | Sequence[Mapping[str, Any]]"
 
 

@@ -12,8 +12,6 @@ from recokit._kernels.top_k import top_k_dense
 from recokit.candidates.ann import _faiss
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["Base", "Visible", "scan"]
-
 #: Scores held at once by a scan: 64 MB.
 _BLOCK = 1 << 24
 #: Vectors compared at once by a scan, and gathered at once by a scan of some of them.

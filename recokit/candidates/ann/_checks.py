@@ -12,18 +12,6 @@ from recokit.typing import AnyArray, Float32Array, IntArray
 
 _BLOCK = 1 << 18
 
-__all__ = [
-    "as_codes",
-    "check_allowed",
-    "check_block",
-    "check_filter",
-    "check_finite",
-    "check_rows",
-    "check_vectors",
-    "require_direction",
-    "shown",
-]
-
 
 def shown(value: Any) -> str:
     """Describe a value in a message."""

@@ -10,17 +10,6 @@ import numpy as np
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
-__all__ = [
-    "build",
-    "bytes_per_item",
-    "default_probe",
-    "from_bytes",
-    "max_probe",
-    "search",
-    "selector",
-    "to_bytes",
-]
-
 #: Fewer points than this for each list make poor centroids (FAISS's own threshold for a warning).
 _MIN_POINTS = 39
 #: Points for each list that k-means learns from.

@@ -11,8 +11,6 @@ from recokit.candidates.ann import _faiss
 from recokit.candidates.ann._snapshot import Snapshot
 from recokit.typing import Float32Array
 
-__all__ = ["Choice", "IndexHealth", "Recall", "choose", "health_of", "measure", "smallest_probe"]
-
 #: Up to so many floats a scan of all vectors takes about a millisecond or two of one core.
 _SCANNED = 50_000 * 64
 #: Queries compared at once: 256 lists of 100.

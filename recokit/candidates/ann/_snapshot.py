@@ -17,9 +17,6 @@ from recokit.data import Ragged
 from recokit.errors import DataError
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["Allowed", "Changes", "Snapshot", "snapshot_from", "state_of"]
-
-
 #: How much further a search looks for rows that came back short.
 _WIDER = 4
 

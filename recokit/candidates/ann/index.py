@@ -29,8 +29,6 @@ from recokit.data import Dataset, Live, Ragged, Requests, Retrieved
 from recokit.errors import ConfigurationError, ContractError, DataError
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-__all__ = ["AnnIndex"]
-
 Query: TypeAlias = "Float32Array | Callable[[Requests], Float32Array]"
 Filter: TypeAlias = "BoolArray | Live[BoolArray] | Callable[[Requests], BoolArray | Ragged]"
 

@@ -19,18 +19,6 @@ from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "Held",
-    "Sequences",
-    "history_weight",
-    "hold_out",
-    "ndcg",
-    "padded",
-    "recent",
-    "rows_at_once",
-    "sequences",
-]
-
 #: Users of one round of validation at most.
 _MAX_USERS = 10_000
 #: Scores in memory at once.

@@ -20,19 +20,6 @@ from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArr
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "CONTEXT",
-    "Columns",
-    "Inputs",
-    "context_codes",
-    "in_batch_softmax",
-    "initial",
-    "item_base",
-    "item_vectors",
-    "pooled",
-    "user_vectors",
-]
-
 #: Columns of the moment of a request, UTC, and how many codes each has, 0 among them.
 CONTEXT = {"hour": 25, "weekday": 8, "month": 13}
 

@@ -21,8 +21,6 @@ from recokit.typing import FloatArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["NetworkSource", "Run"]
-
 #: Options that do not decide what is learned from the data in an epoch.
 _FREE = ("n_epochs", "patience", "checkpoint", "refit", "progress", "n_threads", "device")
 

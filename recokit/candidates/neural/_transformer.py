@@ -10,8 +10,6 @@ from recokit._neural.training import Weights, dropout
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["encode", "full_softmax", "initial", "sampled_softmax"]
-
 #: Scores of one block of the full softmax: small enough to stay in the cache between the passes over them.
 _BLOCK = 1 << 20
 

@@ -23,8 +23,6 @@ from recokit.typing import AnyArray, Float32Array, IntArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SASRec"]
-
 #: Rows encoded at once while serving.
 _ROWS = 256
 #: Batches whose sequences are sorted by length together: little padding, and still mixed batches.

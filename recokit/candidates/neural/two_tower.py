@@ -34,8 +34,6 @@ from recokit.typing import AnyArray, Float32Array, IntArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TwoTower"]
-
 #: Hard negatives are drawn from the best items outside of what the user took; the first few are spared, as likely
 #: positives to come.
 _MINED, _SPARED = 50, 5

@@ -17,8 +17,6 @@ from recokit._kernels.segments import counts_to_offsets, multi_arange, stable_or
 from recokit.errors import ConfigurationError
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["ActiveIntervals", "DistinctCounts", "Meetings", "StepCounts"]
-
 
 @dataclass(frozen=True, eq=False)
 class Meetings:

@@ -19,14 +19,12 @@ from recokit._kernels.segments import counts_to_offsets, stable_order
 from recokit._moved import moved_attribute
 from recokit.data.dataset import Dataset
 from recokit.data.events.distinct import DistinctCounts, Meetings
-from recokit.data.events.keyed import AsOf, Distinct, KeyedEvents, Keyspace, QueryTimes
+from recokit.data.events.keyed import Distinct, KeyedEvents, Keyspace, QueryTimes
 from recokit.data.events.keys import event_codes, identities, part_codes, part_sizes
 from recokit.data.interactions import Interactions
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, FloatArray, IntArray, UInt64Array
-
-__all__ = ["AsOf", "EventIndex", "KeyedEvents", "Keyspace", "Known", "QueryTimes"]
 
 #: Bits of a fixed-point total; one more is the sign, and one is headroom for rounding.
 _TOTAL_BITS = 61

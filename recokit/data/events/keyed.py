@@ -14,8 +14,6 @@ from recokit.data.events.distinct import DistinctCounts
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["SUMS", "AsOf", "Distinct", "KeyedEvents", "Keyspace", "QueryTimes"]
-
 T = TypeVar("T")
 Part = TypeVar("Part")
 

@@ -12,8 +12,6 @@ from recokit.data.interactions import Interactions
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, FloatArray, IntArray, UInt64Array
 
-__all__ = ["N_BANDS", "event_codes", "identities", "part_codes", "part_sizes", "price_bands"]
-
 #: Bands of prices, two to each doubling.
 N_BANDS = 128
 _PLAIN = ("user", "item", "session", "price_band")

@@ -12,8 +12,6 @@ from recokit.data.events.index import EventIndex
 from recokit.data.events.keyed import AsOf, KeyedEvents, QueryTimes
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["LayeredAsOf", "LayeredEvents", "LayeredIndex", "LayeredQueryTimes"]
-
 P = ParamSpec("P")
 Answer = TypeVar("Answer", bound=AnyArray)
 

@@ -18,8 +18,6 @@ from recokit.data.times import DAY, seconds, timestamp
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import BoolArray
 
-__all__ = ["Appended", "LiveEvents"]
-
 
 @dataclass(frozen=True)
 class Appended:

@@ -21,8 +21,6 @@ from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["Encoded", "RawEvents", "RecentEvents", "layered"]
-
 T = TypeVar("T")
 Owner = TypeVar("Owner")
 

@@ -22,8 +22,6 @@ from recokit.data.times import seconds
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["EventLists", "UserHistory", "check_events", "events_of"]
-
 #: The event type that makes an item owned.
 OWNING = "purchase"
 

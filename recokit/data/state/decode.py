@@ -17,8 +17,6 @@ from recokit.data.live import Live
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray
 
-__all__ = ["SPARSE", "Decoder", "class_path"]
-
 #: Classes of scipy.sparse that are stored.
 SPARSE = ("csr_matrix", "csr_array", "csc_matrix", "csc_array")
 

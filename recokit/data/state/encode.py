@@ -33,8 +33,6 @@ from recokit.data.state.decode import SPARSE, Decoder, class_path
 from recokit.errors import ConfigurationError, DataError, RecokitError
 from recokit.typing import AnyArray
 
-__all__ = ["from_state", "to_state"]
-
 _CODE = (
     types.FunctionType,
     types.BuiltinFunctionType,

@@ -12,8 +12,6 @@ from typing import Any
 from recokit.data.state.encode import from_state, to_state
 from recokit.errors import ConfigurationError, DataError
 
-__all__ = ["from_state", "load_state", "save_state", "to_state"]
-
 _FORMAT = 1
 _MANIFEST, _TREE, _ARRAYS = "manifest.json", "state.json", "arrays.safetensors"
 

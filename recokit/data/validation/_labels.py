@@ -15,8 +15,6 @@ from recokit.data.validation.report import Check
 from recokit.errors import DataError
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["IMPRESSIONS", "LABELS", "Shown", "label_quality", "read_impressions"]
-
 #: Event types that follow an impression. A click always does; a conversion may come without one.
 LABELS = ("click", "add_to_cart", "purchase")
 IMPRESSIONS = ("impression", "view", "exposure")

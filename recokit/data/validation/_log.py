@@ -11,8 +11,6 @@ from recokit.data.validation.report import Check, Status
 from recokit.errors import DataError
 from recokit.typing import AnyArray, IntArray
 
-__all__ = ["above", "below", "repeated_ids", "retries", "sufficiency", "unknown_codes"]
-
 
 def above(value: float, warn: float, fail: float) -> Status:
     """Return the verdict on a share that is to be low."""

@@ -11,8 +11,6 @@ from recokit.data.validation.limits import ValidationLimits
 from recokit.data.validation.report import Check
 from recokit.typing import AnyArray, BoolArray
 
-__all__ = ["columns", "coverage"]
-
 _SHOWN = 10
 
 

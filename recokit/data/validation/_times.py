@@ -13,8 +13,6 @@ from recokit.data.validation.limits import ValidationLimits
 from recokit.data.validation.report import Check, Status
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["freshness", "missing_times", "stamps"]
-
 _HOUR = 3600.0
 _UNITS = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 #: With fewer days a missing day cannot be told from the log's usual course.

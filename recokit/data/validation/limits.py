@@ -7,8 +7,6 @@ from typing import Any
 
 from recokit.errors import ConfigurationError, did_you_mean
 
-__all__ = ["ValidationLimits"]
-
 
 @dataclass(frozen=True)
 class ValidationLimits:

@@ -12,8 +12,6 @@ from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import IntArray
 
-__all__ = ["Check", "CheckReport", "Status"]
-
 #: Worst last. "not checked" is no pass: what a check needs was not there.
 Status = Literal["pass", "not checked", "warn", "fail"]
 

@@ -14,8 +14,6 @@ from recokit.data.validation.limits import ValidationLimits
 from recokit.data.validation.report import CheckReport
 from recokit.typing import AnyArray
 
-__all__ = ["ValidationReport", "validate"]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ValidationReport(CheckReport):

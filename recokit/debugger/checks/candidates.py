@@ -14,8 +14,6 @@ from recokit.protocols import traits_of
 from recokit.trace import StageEvent
 from recokit.typing import IntArray
 
-__all__ = ["CandidateRecall", "IndexHealth", "SourceAge", "SourceMix"]
-
 #: Share of the baseline's answers in the self-test from which on the rest of an index is in order.
 SOUND = 0.5
 #: A stale source is critical where fewer than this share of the baseline's first items come first in it.

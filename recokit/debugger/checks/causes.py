@@ -13,8 +13,6 @@ from typing import Any
 
 from recokit.debugger.finding import Finding, Origin, Place, Severity
 
-__all__ = ["CAUSES", "Cause", "finding"]
-
 
 @dataclass(frozen=True)
 class Cause:

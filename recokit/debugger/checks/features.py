@@ -14,16 +14,6 @@ from recokit.debugger.finding import Finding, Severity
 from recokit.protocols import Explainer
 from recokit.typing import BoolArray, FloatArray
 
-__all__ = [
-    "FeatureCoverage",
-    "FeatureFreshness",
-    "FeatureValues",
-    "contributed",
-    "features_finding",
-    "named",
-    "stage_of",
-]
-
 #: Share of its values that must differ for a feature to have changed.
 CHANGED = 0.2
 #: Share of its values that must be another feature's for the two to have changed places.

@@ -12,8 +12,6 @@ from recokit.protocols import Role
 from recokit.trace import StageEvent
 from recokit.typing import IntArray
 
-__all__ = ["HardRules", "ListChanges", "RuleChanges"]
-
 #: Items that a rule must remove for a difference, or a group, to count.
 MIN_GROUP = 3
 #: Share of the removed items that a group must hold to be named.

@@ -17,9 +17,6 @@ from recokit.debugger.finding import Finding
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["Calibration", "FeatureSkew", "Served"]
-
-
 _BELOW_ONE = between(0, 1, open_high=True)
 #: Features whose first difference the evidence shows.
 FIRST = 5

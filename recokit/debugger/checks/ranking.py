@@ -15,8 +15,6 @@ from recokit.debugger.finding import Finding, Severity
 from recokit.trace import StageEvent
 from recokit.typing import AnyArray
 
-__all__ = ["RankerInputs", "ScoreOrder", "ScoreSpread", "Scores"]
-
 #: Cosine of the shares of features from which on two rankers go by the same.
 SAME_MODEL = 0.5
 #: Share of scores that are not finite above which they spoil the list.

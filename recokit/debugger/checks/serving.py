@@ -7,9 +7,6 @@ from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.trace import Status
 
-__all__ = ["Outcome", "Snapshot", "StageErrors", "StageTimes"]
-
-
 #: The answer while a stage of a role fails, see docs/errors.md.
 _UNTIL = {
     "source": "the other sources serve alone",

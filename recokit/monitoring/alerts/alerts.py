@@ -9,8 +9,6 @@ from typing import Any, Literal, Protocol
 from recokit._utils.params import Configured
 from recokit.errors import ConfigurationError
 
-__all__ = ["Alert", "AlertRule", "Alerts", "Reading"]
-
 State = Literal["ok", "bad", "between", "cannot tell"]
 
 

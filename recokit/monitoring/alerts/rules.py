@@ -23,9 +23,6 @@ from recokit.monitoring.monitor import Monitor
 from recokit.monitoring.outcomes import OutcomeMonitor
 from recokit.monitoring.rates import BUCKETS, Rates, difference
 
-__all__ = ["CoverageDrop", "DeadSource", "FeatureTrouble", "OutcomeDrop", "SegmentDrop", "ShareAbove", "SlowStage",
-           "standard_rules"]  # fmt: skip
-
 #: Requests in a window below which a rule cannot tell.
 _MIN_REQUESTS = 50
 #: Whole days below which a rule cannot tell what is usual.

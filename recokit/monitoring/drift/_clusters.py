@@ -8,8 +8,6 @@ import numpy as np
 
 from recokit.typing import FloatArray, IntArray
 
-__all__ = ["Clusters"]
-
 #: Number of distinct codes, from -1 on.
 _CODES = 64
 

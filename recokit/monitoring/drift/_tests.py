@@ -15,8 +15,6 @@ from recokit.monitoring.drift._clusters import Clusters
 from recokit.monitoring.drift.profile import MAX_LABELS, Batch, CategoryProfile, NumberProfile
 from recokit.typing import AnyArray, FloatArray
 
-__all__ = ["TESTS", "Counts", "DriftLimits", "Test", "count_label", "count_number", "mean_shift", "psi"]
-
 
 @dataclass(frozen=True)
 class DriftLimits:

@@ -24,8 +24,6 @@ from recokit.monitoring.drift._tests import (
 from recokit.monitoring.drift.profile import CategoryProfile, NumberProfile, ReferenceProfile, read_batch
 from recokit.typing import AnyArray
 
-__all__ = ["DriftLimits", "DriftMonitor", "DriftReport"]
-
 _LIMITS = DriftLimits()
 
 

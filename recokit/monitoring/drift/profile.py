@@ -16,8 +16,6 @@ from recokit.errors import DataError, did_you_mean
 from recokit.monitoring.drift._clusters import Clusters
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["Batch", "CategoryProfile", "NumberProfile", "ReferenceProfile", "read_batch"]
-
 #: Quantile bins of a number; with fewer rows there are fewer, so that each holds ten rows of the reference.
 BINS = 10
 _ROWS_PER_BIN = 10

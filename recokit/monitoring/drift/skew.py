@@ -21,8 +21,6 @@ from recokit.monitoring.feature_log.requests import LoggedRequests
 from recokit.protocols import Role, Runnable, traits_of
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["SkewReport", "skew"]
-
 #: Requests computed at a time; bounds memory, changes no result.
 _CHUNK = 256
 #: Differences below this are none, however small the values are.

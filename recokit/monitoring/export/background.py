@@ -10,8 +10,6 @@ from recokit._utils.options import check_options, whole
 from recokit.protocols import Observer
 from recokit.trace import Trace
 
-__all__ = ["Background"]
-
 _LOGGER = logging.getLogger("recokit")
 
 

@@ -10,8 +10,6 @@ from typing import Any
 from recokit.monitoring.export.prometheus import series_names
 from recokit.monitoring.monitor import Monitor
 
-__all__ = ["dashboard", "names_in", "served_by"]
-
 _SERIES = re.compile(r"\brecokit_[a-z_]+\b")
 _WIDTH, _HEIGHT, _COLUMNS = 8, 8, 24
 

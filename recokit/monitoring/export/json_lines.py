@@ -13,8 +13,6 @@ import numpy as np
 from recokit.monitoring.monitor import when
 from recokit.trace import Status, Trace
 
-__all__ = ["JsonLines"]
-
 
 class JsonLines:
     """Append a line for each run to a file: time, duration, answers by status, reasons, the funnel.

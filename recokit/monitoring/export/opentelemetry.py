@@ -7,8 +7,6 @@ from typing import Any
 from recokit.monitoring.monitor import when
 from recokit.trace import Status, Trace
 
-__all__ = ["Spans"]
-
 #: Nanoseconds of a second.
 _NS = 1e9
 

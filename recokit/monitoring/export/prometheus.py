@@ -12,8 +12,6 @@ from recokit.monitoring.counters import Counters, MetricSpec
 from recokit.monitoring.latency import EDGES
 from recokit.monitoring.monitor import Monitor
 
-__all__ = ["PrometheusCollector", "series_names"]
-
 
 class PrometheusCollector:
     """A collector of ``prometheus_client`` over monitors. Needs the extra ``monitoring``.

@@ -10,8 +10,6 @@ from recokit.monitoring.alerts.rules import ShareAbove
 from recokit.monitoring.export.grafana import names_in, served_by
 from recokit.monitoring.monitor import Monitor
 
-__all__ = ["prometheus_rules"]
-
 
 @dataclass(frozen=True)
 class _Rule:

@@ -21,19 +21,6 @@ from recokit.typing import AnyArray, BoolArray, IntArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = [
-    "LISTS",
-    "NUMBERS",
-    "Format",
-    "choose_format",
-    "part_files",
-    "read_parquet",
-    "read_part",
-    "write_parquet",
-    "write_part",
-]
-
-
 Format = Literal["parquet", "npz"]
 
 

@@ -26,8 +26,6 @@ from recokit.monitoring.feature_log.requests import LoggedRequests
 from recokit.trace import Trace
 from recokit.typing import AnyArray, BoolArray, IntArray, UInt64Array
 
-__all__ = ["FeatureLog"]
-
 _LOGGER = logging.getLogger("recokit")
 #: Of draws, so that the sample is independent of negatives and exploration.
 _STREAM = 23

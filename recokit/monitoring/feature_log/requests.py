@@ -15,8 +15,6 @@ from recokit.data import Dataset, RankingData, seconds, timestamp
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
 
-__all__ = ["LoggedRequests"]
-
 _LOGGER = logging.getLogger("recokit")
 
 
