@@ -52,6 +52,7 @@ class Merge(Composed):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from recokit.candidates import FromFunction
     >>> def liked(requests, limit):
     ...     return [[3, 1]] * len(requests)

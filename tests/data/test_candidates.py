@@ -395,9 +395,9 @@ def test_ranking_data_has_a_length():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"label": np.array([0, np.nan], np.float32)}, r"label nan; .*\(rows 1\)"),
-        ({"weight": np.array([-1, 1], np.float32)}, r"weight -1.0; .*\(rows 0\)"),
-        ({"weight": np.array([1, np.inf], np.float32)}, "weight inf"),
+        ({"label": np.array([0, np.nan], np.float32)}, r"label=nan; .*\(rows 1\)"),
+        ({"weight": np.array([-1, 1], np.float32)}, r"weight=-1.0; .*\(rows 0\)"),
+        ({"weight": np.array([1, np.inf], np.float32)}, "weight=inf"),
         ({"item": np.array([1])}, "item for 1 rows; expected 2"),
         ({"offsets": np.array([0, 3])}, "offsets for 3 rows"),
         ({"feature_names": ("a", "b")}, r"features of shape \(2, 1\)"),
