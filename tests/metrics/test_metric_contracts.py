@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recokit.errors import ConfigurationError, DataError
 from recokit.metrics import (
     APLT,
     ARP,
@@ -39,10 +40,13 @@ from recokit.metrics import (
     UserCoverage,
     UserMetric,
     expected_calibration_error,
+    exposure_by_group,
+    exposure_gap,
     reliability,
     report,
 )
 from recokit.metrics.base import Exposure, mean_of
+from recokit.metrics.popularity import at
 
 LABELS = np.array(["", "a", "b"])
 INF = math.inf
@@ -192,3 +196,42 @@ def test_one_user_has_a_value_and_no_spread() -> None:
     nobody = report(MatchedLists.from_lists([["a"]], [[]]), ["MRR@2"])
     assert math.isnan(nobody["MRR@2"].value) and nobody["MRR@2"].n_undefined == 1
     assert str(nobody).splitlines()[2].split()[:4] == ["MRR@2", "-", "0", "1"]
+
+
+def test_nothing_is_known_of_unknown_items_and_those_beyond_the_end() -> None:
+    assert at(np.array([5.0, 1.0, 7.0]), np.array([0, 1, 2, 3])).tolist() == [0.0, 1.0, 7.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", [Unexpectedness, Serendipity])
+def test_at_least_one_item_is_popular(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match="n_popular=0"):
+        kind(3, n_popular=0)
+    assert kind(3, n_popular=1).name == f"{kind.__name__}@3:n_popular=1"
+
+
+def test_nobody_looks_beyond_the_last_place_with_an_examination() -> None:
+    group = np.array([0, 1, 2])
+    found = exposure_by_group([[1, 2, 1, 1], []], group, examination=np.array([1.0, 0.5]))
+    assert found.tolist() == [0.0, 1.0, 0.5]
+    found = exposure_by_group([[2], [1, 2]], group)
+    np.testing.assert_allclose(found, [0.0, 1.0, 1.0 + 1 / np.log2(3)])
+    assert exposure_by_group([[2]], group).shape == (3,)
+    with pytest.raises(DataError, match="found item code 3; expected at most 2"):
+        exposure_by_group([[3]], group)
+
+
+def test_a_gap_is_a_part_of_what_is_due_and_nothing_is_due_to_some() -> None:
+    gap = exposure_gap([2.0, 0.0, 2.0], [3.0, 1.0, 0.0])
+    np.testing.assert_allclose(gap, [0.5 / 0.75 - 1, -1.0, np.nan])
+    for shown, due in (([-1.0, 1.0], [1.0, 1.0]), ([1.0, 1.0], [1.0, -1.0])):
+        with pytest.raises(DataError, match="below 0"):
+            exposure_gap(shown, due)
+    for shown, due in (([1.0], [1.0, 1.0]), ([[1.0]], [[1.0]])):
+        with pytest.raises(DataError, match="one value a group"):
+            exposure_gap(shown, due)
+
+
+def test_ids_of_two_kinds_are_named_by_their_first_rows() -> None:
+    lists, truth = {"user": [1, 2], "item": [1, 2]}, {"user": ["ann", "bob"], "item": [1, 2]}
+    with pytest.raises(DataError, match=r"as 'ann'"):
+        MatchedLists.from_frames(lists, truth)
