@@ -140,6 +140,17 @@ def test_nothing_but_comparisons_is_let_in(condition: Any) -> None:
         Where(condition)
 
 
+def test_a_condition_has_a_thousand_characters_and_fifty_levels_at_most() -> None:
+    condition = "item.price > 1"
+    Where(condition.ljust(1_000))
+    with pytest.raises(ConfigurationError, match="1001 characters; expected at most 1000"):
+        Where(condition.ljust(1_001))
+    # A column under a comparison under 49 negations stands on level 50 below the first.
+    Where("not " * 49 + condition)
+    with pytest.raises(ConfigurationError, match="nested deeper than 50"):
+        Where("not " * 50 + condition)
+
+
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
