@@ -188,6 +188,21 @@ class TestAllTime:
 
 
 class TestTargetMean:
+    def test_a_mean_that_is_explained_is_as_sure_as_can_be(self) -> None:
+        rng = np.random.default_rng(5)
+        item, label = rng.integers(1, 40, 600), rng.random(600) < 0.3
+        mean = np.array([label[item == code].mean() for code in item])
+        check = detect_leakage(rows({"x": mean}, label, item=item))["leak.target_mean"]
+        assert check.evidence == {"by": "item", "correlation": 1.0}
+        assert "(rank correlation 1.000)" in check.message
+
+    def test_labels_of_0_and_below_are_of_one_kind(self) -> None:
+        label = np.where(np.arange(200) >= 100, 1.0, np.where(np.arange(200) % 2, 0.0, -1.0))
+        report = detect_leakage(rows({"x": np.arange(200.0)}, label))
+        assert report["leak.auc"].evidence == {"auc": pytest.approx(1.0), "by": "value"}
+        (counts,) = label_counts(rows({"x": label}, label, user=np.ones(200, np.int64)), None)
+        assert counts.hits.sum() == 100
+
     def test_few_labels_of_a_kind_are_not_checked(self) -> None:
         for n, status in ((19, "not checked"), (20, "pass")):
             label = np.arange(200) < n

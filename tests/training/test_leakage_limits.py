@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recokit.training._statistics import LabelCounts
-from recokit.training.leakage import _has_order, detect_leakage, leaking_features
+from recokit._stats.ranks import Correlations
+from recokit.training._statistics import EventStatistic, LabelCounts
+from recokit.training.leakage import _has_order, _statistic_followed, detect_leakage, leaking_features
 from tests.training.test_leakage_edges import NOW, TestAllTime as AllTime, log_of, rows
 
 
@@ -22,6 +23,30 @@ from tests.training.test_leakage_edges import NOW, TestAllTime as AllTime, log_o
 )
 def test_times_lie_within_ten_years(values: Any, status: str) -> None:
     assert detect_leakage(rows({"x": values}))["leak.future"].status == status
+
+
+@pytest.mark.parametrize(("moment", "status"), [(3.2e8, "fail"), (3.2e8 - 32, "pass")])
+def test_numbers_of_the_first_ten_years_are_no_times(moment: float, status: str) -> None:
+    data = rows({"x": np.full(300, moment)}, now=np.full(300, 3.1e8))  # float32 tells numbers 32 apart here
+    assert detect_leakage(data)["leak.future"].status == status
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_a_column_without_a_known_time_is_none(value: float) -> None:
+    data = rows({"x": np.full(300, value)}, now=np.full(300, -1e6))
+    assert detect_leakage(data)["leak.future"].status == "pass"
+
+
+def test_a_statistic_that_few_rows_have_hides_no_other() -> None:
+    rng = np.random.default_rng(6)
+    ever = rng.permutation(200).astype(float)
+    unknown = np.where(np.arange(200) < 49, ever, np.nan)
+    rare = EventStatistic("rate", unknown, unknown)
+    count = EventStatistic("count", rng.permutation(200).astype(float), ever)
+    for statistics in ([rare, count], [count, rare]):
+        found = _statistic_followed("x", ever, statistics, Correlations())
+        assert found is not None and (found.name, found.ever) == ("count", pytest.approx(1.0))
+    assert _statistic_followed("x", ever, [rare], Correlations()) is None
 
 
 @pytest.mark.parametrize(("n", "sampled"), [(20_000, 20_000), (40_000, 20_000), (40_002, 13_334)])

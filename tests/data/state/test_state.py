@@ -346,6 +346,20 @@ def test_private_parts_of_recokits_own_classes_are_built_by_their_constructors()
     assert again(bare, [Bare])._count == 5
 
 
+class SaysItsState:
+    """Has a method of that name, and none that takes it back."""
+
+    def __init__(self):
+        self.stock = 3
+
+    def state(self):
+        return {"stock": 9}
+
+
+def test_who_cannot_load_a_state_is_stored_by_attributes():
+    assert again(SaysItsState(), [SaysItsState]).stock == 3
+
+
 def test_other_objects():
     assert again(Plain(3).grow(), [Plain]).__dict__ == {"size": 3, "_double": 7}
     assert again(Record("a", math.nan), [Record]).built == 3
