@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,61 @@ def test_each_limit_bounds_what_it_says() -> None:
     assert bounds(rules.MinPerGroup("seller", 3, within=3)) == (None, 3, None, 3, False)
     assert one == (1, 0, None, 4, False)
     assert bounds(rules.Spacing("seller", 2)) == (1, 0, None, 2, True)
+
+
+def labelled(**columns: Any) -> Any:
+    """Return the schema of items 1 to 5 with these columns."""
+    import polars as pl
+
+    events = {"user_id": [1] * 5, "item_id": [1, 2, 3, 4, 5], "timestamp": [float(i) for i in range(5)]}
+    items = pl.DataFrame({"item_id": [1, 2, 3, 4, 5], **columns})
+    return rk.Dataset.from_frame(pl.DataFrame(events), items=items).schema
+
+
+def groups(rule: Any, schema: Any) -> list[set[int]]:
+    """Return the groups of each of the five items, without those that are none."""
+    cap = rule.bind(schema).limit(Candidates.from_lists([[1, 2, 3, 4, 5]]))[0]
+    offsets = np.arange(6) if cap.offsets is None else cap.offsets
+    return [{int(g) for g in cap.group[a:b] if g >= 0} for a, b in pairwise(offsets)]
+
+
+def shared(found: list[set[int]]) -> list[tuple[int, int]]:
+    """Return the pairs of items that have a group in common."""
+    return [(i + 1, j + 1) for j in range(5) for i in range(j) if found[i] & found[j]]
+
+
+def free_text(tags: list[str | None]) -> Any:
+    """Return the schema with a column of text that is no label, as longer texts are."""
+    schema = labelled(tags=tags)
+    items = replace(schema.items, categorical={}, other={"tags": np.array([None, *tags], object)})
+    return replace(schema, items=items)
+
+
+@pytest.mark.parametrize("schema_of", [free_text, lambda tags: labelled(tags=tags)])
+def test_text_is_taken_apart_by_a_separator(schema_of: Any) -> None:
+    schema = schema_of(["a|one", "b|two", "a|b|three", None, "four||"])
+    found = groups(rules.MaxPerGroup("tags", 1, separator="|"), schema)
+    assert [len(each) for each in found] == [2, 2, 3, 0, 1]
+    assert shared(found) == [(1, 3), (2, 3)]
+    only = groups(rules.MaxPerGroup("tags", 1, separator="|", only="b"), schema)
+    assert [len(each) for each in only] == [0, 1, 1, 0, 0] and shared(only) == [(2, 3)]
+
+
+def test_free_text_without_a_separator_is_no_group() -> None:
+    with pytest.raises(ConfigurationError, match="found free text in item column 'tags'"):
+        rules.MaxPerGroup("tags", 1).bind(free_text(["a|b"] * 5))
+
+
+def test_numbers_group_by_their_values_and_those_without_one_together_or_not_at_all() -> None:
+    schema = labelled(shelf=[2.0, None, 2.0, None, 0.0])
+    assert shared(groups(rules.MaxPerGroup("shelf", 1), schema)) == [(1, 3), (2, 4)]
+    for alone in (rules.OnePer("shelf"), rules.MinPerGroup("shelf", 1), rules.Spacing("shelf", 2)):
+        found = groups(alone, schema)
+        assert shared(found) == [(1, 3)] and [len(each) for each in found] == [1, 0, 1, 0, 1]
+    only = groups(rules.MaxShare("shelf", 0.5, only=[0.0]), schema)
+    assert [len(each) for each in only] == [0, 0, 0, 0, 1]
+    both = groups(rules.MaxShare("shelf", 0.5, only=(0, 2)), schema)
+    assert shared(both) == [(1, 3)] and [len(each) for each in both] == [1, 0, 1, 0, 1]
 
 
 def test_a_pin_of_an_unknown_id_is_no_pin_and_the_last_item_can_be_pinned() -> None:
