@@ -188,7 +188,7 @@ def _paired(name: str, values: Numbers, other: str, others: Numbers) -> tuple[Fl
 
 
 def _users(user: Any, n: int) -> tuple[IntArray, AnyArray]:
-    ids = as_ids(user if isinstance(user, np.ndarray) else list(user), "users")
+    ids = as_ids(user, "users")
     if len(ids) != n:
         raise DataError(f"found {len(ids)} users for {n} rows; expected one for each row")
     code, users = factorize(ids)

@@ -42,6 +42,7 @@ from recokit.metrics import (
     expected_calibration_error,
     exposure_by_group,
     exposure_gap,
+    gauc,
     reliability,
     report,
 )
@@ -52,33 +53,45 @@ LABELS = np.array(["", "a", "b"])
 INF = math.inf
 
 #: Metrics of a user, with the smallest and largest possible value.
-BOUNDS = [
-    *(
-        (kind(3), 0.0, 1.0)
-        for kind in (NDCG, Recall, Precision, RPrecision, MAP, MRR, HitRate, RBP, ERR, AUC)
-    ),
-    *(
-        (kind(3), 0.0, 1.0)
-        for kind in (APLT, Unexpectedness, Serendipity, RepeatShare, Staleness, UserCoverage)
-    ),
-    (Novelty(3), 0.0, INF),
-    (ARP(3), 0.0, INF),
-    (PopularityLift(3), -1.0, INF),
-    (IntraListDiversity(3, by=LABELS), 0.0, 2.0),
-    (Miscalibration(3, by=LABELS), 0.0, INF),
-]
-OF_CATALOGUE = [CatalogCoverage(3), Gini(3), Entropy(3), Personalization(3), ExposureGap(3, by=LABELS)]
+BOUNDS: dict[type[UserMetric], tuple[float, float]] = {
+    **dict.fromkeys((NDCG, Recall, Precision, RPrecision, MAP, MRR, HitRate, RBP, ERR, AUC), (0.0, 1.0)),
+    **dict.fromkeys((APLT, Unexpectedness, Serendipity, RepeatShare, Staleness, UserCoverage), (0.0, 1.0)),
+    Novelty: (0.0, INF),
+    ARP: (0.0, INF),
+    PopularityLift: (-1.0, INF),
+    IntraListDiversity: (0.0, 2.0),
+    Miscalibration: (0.0, INF),
+}
+OF_CATALOGUE = (CatalogCoverage, Gini, Entropy, Personalization, ExposureGap)
 READ_THE_PAST = (Novelty, ARP, APLT, PopularityLift, Unexpectedness, Serendipity, RepeatShare, Miscalibration)
+OF_LABELS = (IntraListDiversity, Miscalibration, ExposureGap)
 
 
-@pytest.mark.parametrize(("metric", "low", "high"), BOUNDS, ids=lambda part: getattr(part, "name", str(part)))
-def test_intervals_of_a_metric_stay_within_its_bounds(metric: UserMetric, low: float, high: float) -> None:
-    assert metric.bounds == (low, high)
+def made(kind: Any) -> Any:
+    return kind(3, by=LABELS) if kind in OF_LABELS else kind(3)
 
 
-def test_metrics_that_need_the_past_say_so() -> None:
-    metrics: list[Any] = [*(metric for metric, _, _ in BOUNDS), *OF_CATALOGUE]
-    assert {type(m) for m in metrics if m.needs_history} == set(READ_THE_PAST)
+@pytest.mark.parametrize("kind", BOUNDS)
+def test_intervals_of_a_metric_stay_within_its_bounds(kind: type[UserMetric]) -> None:
+    metric = made(kind)
+    assert metric.bounds == BOUNDS[kind]
+    # Whatever it says of a list lies there.
+    lists, truth = [[1, 2]], [[2]]
+    past = {"history": [[1]], "popularity": {1: 2, 2: 1}, "previous": [[2]], "n_items": 5}
+    matched = MatchedLists.from_lists(lists, truth, **past)  # type: ignore[arg-type]
+    assert metric.bounds[0] <= metric.value(matched) <= metric.bounds[1]
+
+
+@pytest.mark.parametrize("kind", [*BOUNDS, *OF_CATALOGUE])
+def test_metrics_that_need_the_past_say_so_and_no_others_do(kind: Any) -> None:
+    metric = made(kind)
+    assert metric.needs_history == (kind in READ_THE_PAST)
+    matched = MatchedLists.from_lists([[1, 2]], [[2]], previous=[[2]], n_items=5)
+    if metric.needs_history:
+        with pytest.raises(ConfigurationError, match=r"found no (history|popularity)"):
+            metric.value(matched)
+    else:
+        metric.value(matched)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +171,7 @@ def test_exposures_add_up_whatever_their_lengths() -> None:
 
 def test_an_exposure_among_some_items_keeps_its_lists() -> None:
     whole = Exposure(np.array([1.0, 2.0, 3.0]), 4, np.array([1.0, 1.0, 1.0, 6.0]))
-    part = whole.of(np.array([2, 3, 9]))
+    part = whole.of(np.array([2, 3, 4, 9]))
     assert (part.counts.tolist(), part.merit.tolist(), part.n_lists) == ([0, 0, 3], [0, 0, 1, 6], 4)
 
 
@@ -235,3 +248,12 @@ def test_ids_of_two_kinds_are_named_by_their_first_rows() -> None:
     lists, truth = {"user": [1, 2], "item": [1, 2]}, {"user": ["ann", "bob"], "item": [1, 2]}
     with pytest.raises(DataError, match=r"as 'ann'"):
         MatchedLists.from_frames(lists, truth)
+
+
+def test_users_may_come_in_any_sequence_but_as_one_text() -> None:
+    expected = gauc(["a", "a", "b", "b"], [2, 1, 1, 2], [1, 0, 1, 0])
+    assert expected == 0.5
+    for users in (("a", "a", "b", "b"), np.array(["a", "a", "b", "b"]), [7, 7, 3, 3], np.array([7, 7, 3, 3])):
+        assert gauc(users, [2, 1, 1, 2], [1, 0, 1, 0]) == expected
+    with pytest.raises(DataError, match="found 'aabb' for a sequence of ids"):
+        gauc("aabb", [2, 1, 1, 2], [1, 0, 1, 0])
