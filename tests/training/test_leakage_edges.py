@@ -117,11 +117,13 @@ class TestStatistics:
         assert found["user's number of view events"] == ([1, 0, 0], [3, 0, 0])
         assert found["user's number of buy events"] == ([0, 1, 2], [1, 2, 2])
         order = data.interactions.event_names
-        name = f"item's rate of {order[1]} by {order[0]}"
-        part, whole = (found[f"item's number of {event} events"] for event in (order[1], order[0]))
-        for when in (0, 1):
-            expected = [p / w if w else np.nan for p, w in zip(part[when], whole[when], strict=True)]
-            np.testing.assert_allclose(found[name][when], expected)
+        for entity in ("item", "user"):  # two requests come from a user without a view
+            name = f"{entity}'s rate of {order[1]} by {order[0]}"
+            part, whole = (found[f"{entity}'s number of {event} events"] for event in (order[1], order[0]))
+            for when in (0, 1):
+                expected = [p / w if w else np.nan for p, w in zip(part[when], whole[when], strict=True)]
+                np.testing.assert_allclose(found[name][when], expected)
+        assert np.isnan(found["user's rate of buy by view"][0]).sum() == 2
         assert len(found) == 8
 
     def test_one_type_of_event_needs_no_total_and_few_types_are_paired(self) -> None:
