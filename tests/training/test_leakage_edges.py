@@ -199,9 +199,10 @@ class TestTargetMean:
         assert "(rank correlation 1.000)" in check.message
 
     def test_labels_of_0_and_below_are_of_one_kind(self) -> None:
-        label = np.where(np.arange(200) >= 100, 1.0, np.where(np.arange(200) % 2, 0.0, -1.0))
-        report = detect_leakage(rows({"x": np.arange(200.0)}, label))
-        assert report["leak.auc"].evidence == {"auc": pytest.approx(1.0), "by": "value"}
+        for low in (np.full(200, -1.0), np.arange(200) % 2 - 1.0):
+            label = np.where(np.arange(200) >= 100, 1.0, low)
+            report = detect_leakage(rows({"x": np.arange(200.0)}, label))
+            assert report["leak.auc"].evidence == {"auc": pytest.approx(1.0), "by": "value"}
         (counts,) = label_counts(rows({"x": label}, label, user=np.ones(200, np.int64)), None)
         assert counts.hits.sum() == 100
 
