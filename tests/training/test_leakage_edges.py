@@ -126,6 +126,14 @@ class TestStatistics:
         assert np.isnan(found["user's rate of buy by view"][0]).sum() == 2
         assert len(found) == 8
 
+    def test_nobody_has_no_events(self) -> None:
+        log = log_of([1, 2, 2], [1, 1, 2], [1.0, 2.0, 3.0])
+        requests = rows({"x": np.zeros(2)}, user=np.array([0, 2]), item=np.array([0, 1]), now=np.full(2, 2.5))
+        found = {
+            s.name: (s.then.tolist(), s.ever.tolist()) for s in event_statistics(requests, log.interactions)
+        }
+        assert list(found.values()) == [([0, 2], [0, 2]), ([0, 1], [0, 2])]  # the item's, the user's
+
     def test_one_type_of_event_needs_no_total_and_few_types_are_paired(self) -> None:
         one = log_of([1, 2], [1, 2], [1.0, 2.0])
         names = [s.name for s in event_statistics(rows({"x": np.zeros(2)}), one.interactions)]
