@@ -48,8 +48,9 @@ MOVED = {
     **_names(
         "recokit.data.events",
         "recokit.data.events.index",
-        "AsOf EventIndex KeyedEvents Keyspace Known",
+        "EventIndex KeyedEvents Keyspace Known",
     ),
+    "recokit.data.events.AsOf": "recokit.data.events.keyed.AsOf",
     "recokit.data.events.Moments": "recokit.data.events.index.QueryTimes",
     **_names("recokit.data.state", "recokit.data", "from_state load_state save_state to_state"),
     **_names("recokit.data.validation", "recokit.data", "ValidationLimits ValidationReport validate"),

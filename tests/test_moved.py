@@ -9,8 +9,11 @@ import warnings
 import numpy as np
 import pytest
 
+from recokit import compose, metrics, off_policy, slates
 from recokit._moved import MOVED, renamed
 from recokit.data import Ragged, Requests
+from recokit.data.events.user_history import EventLists
+from recokit.metrics import MatchedLists
 
 #: Public names of the release before this one that are not where they were, as a comparison of every package's
 #: ``__all__`` found them. A name leaves this list with its entry in ``MOVED``, one release after it moved.
@@ -112,3 +115,36 @@ def test_an_option_keeps_its_old_name() -> None:
     assert list(inspect.signature(Stage).parameters) == ["name", "max_items"]
     with pytest.raises(TypeError, match="fewest"):
         Stage("a", fewest=1)
+
+
+LISTS = MatchedLists.from_lists([[1, 2]], [[1]])
+
+
+@pytest.mark.parametrize(
+    ("call", "options", "old", "new"),
+    [
+        (metrics.report, {"metrics": ["NDCG@2"]}, "judged", "matched"),
+        (metrics.Stream(["NDCG@2"]).add, {}, "judged", "matched"),
+        (metrics.NDCG(2).value, {}, "judged", "matched"),
+        (metrics.Gini(2, n_items=3).value, {}, "judged", "matched"),
+    ],
+)
+def test_lists_are_found_by_their_old_name(call, options, old, new) -> None:
+    with pytest.warns(DeprecationWarning, match=f"^{old}= is called {new}= now"):
+        call(**options, **{old: LISTS})
+
+
+@pytest.mark.parametrize(
+    ("function", "old"),
+    [
+        (compose.fusion.first_allowed, "found"),
+        (off_policy.replayed_rounds, "found"),
+        (slates.broken_limits, "found"),
+        (EventLists.before, "most"),
+    ],
+)
+def test_arguments_keep_their_old_names(function, old) -> None:
+    """The old name is known, which an unknown one is not, however the call ends."""
+    with pytest.warns(DeprecationWarning, match=f"^{old}= is called"), pytest.raises(TypeError) as refused:
+        function(**{old: None}, nothing=1)
+    assert old not in str(refused.value)

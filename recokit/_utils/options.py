@@ -43,11 +43,18 @@ class Rule:
         if not self.holds(value):
             more = "" if self.hint is None else self.hint(value)
             raise error(
-                f"found {name}={_shown(value)}; expected {self.expected}" + (f"; {more}" if more else "")
+                f"found {name}={shown(value)}; expected {self.expected}" + (f"; {more}" if more else "")
             )
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as messages have it: short, and numpy's scalars like Python's.
+
+    Examples
+    --------
+    >>> shown(np.int64(1)), shown("a")
+    ('1', "'a'")
+    """
     plain = value.item() if isinstance(value, np.generic) else value
     text = repr(plain)
     return text if len(text) <= 80 else f"{text[:77]}..."
@@ -158,8 +165,8 @@ def one_of(*names: str) -> Rule:
     >>> one_of("last", "time").expected
     "'last' or 'time'"
     """
-    shown = [repr(name) for name in names]
-    expected = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
+    quoted = [repr(name) for name in names]
+    expected = quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
     def suggest(value: Any) -> str:
         near = did_you_mean(value, names) if isinstance(value, str) else ""

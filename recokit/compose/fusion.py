@@ -11,6 +11,7 @@ from recokit._kernels.fusion import Fusion, fuse_lists
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import offsets_to_rows, rank_in_row, rows_to_offsets
 from recokit._kernels.sorting import bits_for
+from recokit._moved import renamed
 from recokit.data.candidates import Candidates, Retrieved
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Requests
@@ -170,6 +171,7 @@ def _broken(name: str, found: str, expected: str) -> None:
     raise ContractError(f"found {found} from {name}.retrieve; expected {expected}")
 
 
+@renamed(found="answer")
 def first_allowed(answer: Retrieved, requests: Requests, k: int) -> Retrieved:
     """Return the first k items of each row of a ready answer that the list ``exclude`` of the requests lacks."""
     exclude = requests.ragged.get("exclude")

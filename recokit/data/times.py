@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from recokit._utils.options import Rule
+from recokit._utils.options import Rule, shown
 from recokit.errors import DataError
 
 Duration: TypeAlias = str | float | dt.timedelta
@@ -51,7 +51,7 @@ def seconds(duration: str | float | dt.timedelta | np.timedelta64) -> float:
     elif isinstance(duration, int | float | np.number):
         value = float(duration)
     if not (math.isfinite(value) and value > 0):
-        raise DataError(f"found duration {duration!r}; expected a positive, finite number of seconds")
+        raise DataError(f"found duration {shown(duration)}; expected a positive, finite number of seconds")
     return value
 
 
@@ -100,5 +100,5 @@ def timestamp(when: str | float | dt.date | np.datetime64) -> float:
     elif isinstance(when, int | float | np.number):
         value = float(when)
     if not math.isfinite(value):
-        raise DataError(f"found time {when!r}; expected a moment, or finite seconds since 1970")
+        raise DataError(f"found time {shown(when)}; expected a moment, or finite seconds since 1970")
     return value

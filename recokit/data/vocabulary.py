@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from recokit._utils.options import shown
 from recokit.errors import DataError
 from recokit.typing import AnyArray, IntArray
 
@@ -58,7 +59,7 @@ class Vocabulary:
                 repeated = np.flatnonzero(last != np.arange(len(self.ids)))
         if len(repeated):
             raise DataError(
-                f"found id {self.ids[repeated[0]]!r} more than once; expected distinct ids",
+                f"found id {shown(self.ids[repeated[0]])} more than once; expected distinct ids",
                 rows=repeated.tolist(),
             )
 
@@ -105,7 +106,7 @@ class Vocabulary:
         kind = "int" if found.dtype.kind == "i" else "str"
         if len(self) and kind != self.kind:
             raise DataError(
-                f"found {kind} ids such as {found[0]!r}; expected {self.kind} ids such as {self.ids[0]!r}; "
+                f"found {kind} ids such as {shown(found[0])}; expected {self.kind} ids such as {shown(self.ids[0])}; "
                 f"hint: convert them with {self.kind}() before the call"
             )
         if not len(self):

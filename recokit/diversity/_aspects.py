@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.options import check_options
+from recokit._utils.options import check_options, shown
 from recokit._utils.params import Configured, require_fitted
 from recokit.data import Schema, Window
 from recokit.diversity._content import Known
@@ -125,9 +125,9 @@ class Aspected(Configured):
         pool: int = 100,
     ) -> None:
         named = isinstance(by, str) and by.removeprefix("item.")
-        if not named and np.ndim(by) != 1:
+        if not named and getattr(by, "ndim", 0) != 1:
             raise ConfigurationError(
-                f"found by={by!r}; expected the name of an item column, or labels (n_items + 1,)"
+                f"found by={shown(by)}; expected the name of an item column, or labels (n_items + 1,)"
             )
         if separator == "":
             raise ConfigurationError("found separator=''; expected what stands between labels, such as '|'")

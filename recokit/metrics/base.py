@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recokit._kernels.segments import segment_sum
+from recokit._moved import renamed
 from recokit._utils.options import optional, require, whole
 from recokit._utils.params import Configured
 from recokit.errors import ConfigurationError
@@ -81,6 +82,7 @@ class UserMetric(Metric):
     def per_user(self, matched: MatchedLists) -> FloatArray:
         """Return the metric of each list, (U,) float64, NaN where it is undefined."""
 
+    @renamed(judged="matched")
     def value(self, matched: MatchedLists) -> float:
         """Return the mean over users where the metric is defined; NaN if there is none."""
         return mean_of(self.per_user(matched))
@@ -175,6 +177,7 @@ class CatalogueMetric(Metric):
     def from_exposure(self, exposure: Exposure, n_items: int | None) -> float:
         """Return the metric of the exposure, in a catalogue of ``n_items``."""
 
+    @renamed(judged="matched")
     def value(self, matched: MatchedLists) -> float:
         """Return the metric of all lists together."""
         return self.from_exposure(self.exposure(matched), matched.n_items)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recokit._moved import renamed
 from recokit._utils import report as _report
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.metrics.base import CatalogueMetric, Exposure, Metric, UserMetric
@@ -105,6 +106,7 @@ class Stream:
             _Mean(metric) if isinstance(metric, UserMetric) else _Catalogue(metric) for metric in self.metrics
         ]
 
+    @renamed(judged="matched")
     def add(self, matched: MatchedLists) -> None:
         """Count a chunk of users, each of whom must be in one chunk only.
 
@@ -163,6 +165,7 @@ class _Catalogue:
         return Figure(self.metric.name, self.metric.definition, value, math.nan, self.n, 0)
 
 
+@renamed(judged="matched")
 def report(matched: MatchedLists, metrics: Sequence[str | Metric]) -> Report:
     """Return several metrics of matched lists, which are matched once.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._moved import renamed
 from recokit._utils.params import clone
 from recokit.debias import ImpressionLog
 from recokit.errors import DataError
@@ -97,6 +98,7 @@ def counterfactual(
     )
 
 
+@renamed(found="answers")
 def replayed_rounds(answers: Replay, rewards: RewardModel | None = None) -> LoggedRounds:
     """Return the rounds of a replay, for :func:`estimate`, with the predictions of a reward model.
 

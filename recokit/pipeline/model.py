@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from recokit._utils.options import Rule, one_of, whole
+from recokit._utils.options import Rule, one_of, shown, whole
 from recokit._utils.progress import progress_bar
 from recokit._utils.threads import Bulkhead
 from recokit.budget import Deadline
@@ -184,7 +184,7 @@ class Model:
         """Return the items most similar to each given one; see ``Pipeline.similar_items``."""
         whole(1).check("k", k, DataError)
         if isinstance(items, str | bytes) or not isinstance(items, Sized):
-            raise DataError(f"found items={items!r}; expected a list of ids; hint: [{items!r}]")
+            raise DataError(f"found items={shown(items)}; expected a list of ids; hint: [{shown(items)}]")
         ids = np.empty(len(items), object)
         ids[:] = list(items)
         codes = self.schema.item_ids.encode(ids)

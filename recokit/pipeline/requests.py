@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import shown
 from recokit.data import Ragged, Requests, Schema, Vocabulary, timestamp
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray
@@ -73,7 +74,7 @@ def _user_array(users: Any, lists: Sequence[ItemLists | None]) -> AnyArray:
             )
         users = [None] * lengths[0]
     if isinstance(users, str | bytes) or not hasattr(users, "__len__"):
-        raise DataError(f"found users={users!r}; expected a list of ids; hint: [{users!r}]")
+        raise DataError(f"found users={shown(users)}; expected a list of ids; hint: [{shown(users)}]")
     array = np.empty(len(users), object)
     array[:] = users.tolist() if isinstance(users, np.ndarray) else list(users)
     return array

@@ -13,7 +13,7 @@ from recokit.typing import AnyArray, IntArray
 
 
 def _are_embeddings(embeddings: Mapping[str, int]) -> bool:
-    return all(
+    return isinstance(embeddings, Mapping) and all(
         name.partition(".")[0] in ("user", "item") and whole(1).holds(width)
         for name, width in embeddings.items()
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.top_k import order_by_score
-from recokit._utils.options import Rule, above, check_options, whole
+from recokit._utils.options import Rule, above, check_options, shown, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Schema, seconds
 from recokit.errors import ConfigurationError
@@ -41,7 +41,9 @@ class _Chosen(_Moved):
     def _set_items(self, items: Sequence[Any] | str, by: str | None) -> None:
         self._condition = Condition(items) if isinstance(items, str) else None
         if self._condition is None and not isinstance(items, Sized):
-            raise ConfigurationError(f"found items={items!r}; expected a list of item ids, or a condition")
+            raise ConfigurationError(
+                f"found items={shown(items)}; expected a list of item ids, or a condition"
+            )
         if by is not None:
             item_name(by)
         self.items, self.by = items, by

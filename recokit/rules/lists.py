@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import shown
 from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Live, Schema, Vocabulary
 from recokit.errors import ConfigurationError
@@ -32,7 +33,7 @@ class _Listed(Configured):
             item_name(items)
         elif not isinstance(value, Sized) or isinstance(value, str | bytes):
             raise ConfigurationError(
-                f"found items={value!r}; expected a list of item ids, or the name of an item column"
+                f"found items={shown(value)}; expected a list of item ids, or the name of an item column"
             )
         if isinstance(value, Mapping) != (by is not None):
             raise ConfigurationError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments, rows_to_offsets
 from recokit._kernels.slate_limits import broken
+from recokit._moved import renamed
 from recokit.data import Candidates, Cap, Pin
 from recokit.protocols import Objective
 from recokit.slates.lengthen import lengthen
@@ -152,6 +153,7 @@ def _merged(problem: SlateProblem, found: Selection, rows: IntArray, part: Selec
     )
 
 
+@renamed(found="selection")
 def broken_limits(
     candidates: Candidates, selection: Selection, limits: Sequence[Cap]
 ) -> dict[str, BoolArray]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from recokit._utils.options import require_rows
+from recokit._utils.options import require_rows, shown
 from recokit._utils.params import get_params
 from recokit.data.times import seconds
 from recokit.errors import ConfigurationError, DataError, did_you_mean
@@ -215,7 +215,9 @@ def lifetime(ttl: Any) -> float:
     try:
         return seconds(ttl)
     except DataError as error:
-        raise ConfigurationError(f"found ttl={ttl!r}; expected a duration such as '1D', or None") from error
+        raise ConfigurationError(
+            f"found ttl={shown(ttl)}; expected a duration such as '1D', or None"
+        ) from error
 
 
 def finite(values: Any, n: int, name: str) -> FloatArray:

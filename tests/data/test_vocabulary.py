@@ -126,3 +126,10 @@ def test_contains_repr_pickle():
     assert "z" not in vocabulary
     assert repr(vocabulary) == "Vocabulary(2 str ids)"
     assert pickle.loads(pickle.dumps(vocabulary)) == vocabulary
+
+
+def test_ids_in_messages_look_as_they_were_given() -> None:
+    with pytest.raises(DataError, match="found int ids such as 7; expected str ids such as 'a'"):
+        Vocabulary(["a"]).encode(np.array([7]))
+    with pytest.raises(DataError, match="found id 7 more than once"):
+        Vocabulary([7, 8, 7])

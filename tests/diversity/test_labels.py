@@ -178,6 +178,9 @@ def test_columns_of_any_kind_are_labels() -> None:
     ("options", "message"),
     [
         ({"by": ""}, "found by=''"),
+        ({"by": [1, 1]}, r"found by=\[1, 1\]; expected the name of an item column, or labels"),
+        ({"by": []}, "expected the name of an item column, or labels"),
+        ({"by": np.int64(3)}, "found by=3; expected the name of an item column, or labels"),
         ({"by": np.ones((3, 2))}, "expected the name of an item column, or labels"),
         ({"by": "category", "trade_off": 2.0}, "trade_off=2.0"),
         ({"by": "category", "pool": 0}, "pool=0"),

@@ -215,6 +215,8 @@ class TestEmbeddings:
             NeuralNet(embeddings={"item.kinds": 4}).fit(make_data(10))
         with pytest.raises(ConfigurationError, match=r"embeddings=\{'price': 4\}; expected 'user'"):
             NeuralNet(embeddings={"price": 4})
+        with pytest.raises(ConfigurationError, match=r"embeddings=\[\]; expected 'user'"):
+            NeuralNet(embeddings=[])
         assert NETS[0].requires == ("item.kind",) and NeuralNet().requires == ()
 
     def test_in_a_pipeline(self):

@@ -64,6 +64,7 @@ class EventLists:
             {name: column[order] for name, column in columns.items()},
         )
 
+    @renamed(most="max_events")
     def before(
         self, user: IntArray, now: FloatArray, names: Sequence[str], max_events: int | None = None
     ) -> Ragged:
