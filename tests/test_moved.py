@@ -9,10 +9,11 @@ import warnings
 import numpy as np
 import pytest
 
-from recokit import compose, metrics, off_policy, slates
+from recokit import LiveEvents, compose, features, metrics, off_policy, rules, slates
 from recokit._moved import MOVED, renamed
+from recokit._utils.params import clone
 from recokit.data import Ragged, Requests
-from recokit.data.events.user_history import EventLists
+from recokit.data.events.user_history import EventLists, UserHistory
 from recokit.metrics import MatchedLists
 
 #: Public names of the release before this one that are not where they were, as a comparison of every package's
@@ -117,6 +118,7 @@ def test_an_option_keeps_its_old_name() -> None:
         Stage("a", fewest=1)
 
 
+EVENTS = LiveEvents()
 LISTS = MatchedLists.from_lists([[1, 2]], [[1]])
 
 
@@ -148,3 +150,21 @@ def test_arguments_keep_their_old_names(function, old) -> None:
     with pytest.warns(DeprecationWarning, match=f"^{old}= is called"), pytest.raises(TypeError) as refused:
         function(**{old: None}, nothing=1)
     assert old not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        features.Assemble([features.ItemActivity()], live_events=EVENTS),
+        features.Standard(live_events=EVENTS),
+        rules.FrequencyCap(2, "1h", live_events=EVENTS),
+        UserHistory(live_events=EVENTS),
+    ],
+)
+def test_the_live_log_of_a_stage_keeps_its_old_name(stage) -> None:
+    name = type(stage).__name__
+    with pytest.warns(DeprecationWarning, match=f"{name}.tail has moved; write {name}.live_events "):
+        assert stage.tail is stage.live_events is EVENTS
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "tail" not in repr(clone(stage))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._moved import renamed
+from recokit._moved import moved_attribute, renamed
 from recokit._utils.params import Configured, clone
 from recokit.data import Candidates, Dataset, LiveEvents, Schema, seconds
 from recokit.data.events.index import EventIndex
@@ -49,6 +49,8 @@ class Assemble(Configured):
     #: After ``fit`` the fitted clones of the blocks, and the index that they share.
     blocks_: Sequence[Any] | None = None
     index_: EventIndex | None = None
+
+    tail = moved_attribute("live_events")
 
     @renamed(tail="live_events")
     def __init__(self, blocks: Sequence[Any], *, live_events: LiveEvents | None = None) -> None:

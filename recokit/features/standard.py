@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._moved import renamed
+from recokit._moved import moved_attribute, renamed
 from recokit._utils.options import check_options, names
 from recokit._utils.params import Configured, clone, is_fitted, require_fitted
 from recokit.data import Candidates, Dataset, LiveEvents, Requests, Schema, Table, UserHistory, seconds
@@ -58,6 +58,8 @@ class Standard(Configured):
     as_of = True
 
     names_: tuple[str, ...] = ()
+
+    tail = moved_attribute("live_events")
 
     @renamed(tail="live_events")
     def __init__(self, *, exclude: Sequence[str] = (), live_events: LiveEvents | None = None) -> None:

@@ -27,8 +27,20 @@ def test_a_planted_fault_is_named_with_its_stage(world: worlds.World, kind: str)
     assert found.right, found
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SMALL)
+def test_a_planted_fault_is_named_for_more_users(world: worlds.World, kind: str) -> None:
+    found = benchmark.case(world, kind, 0, n=10, new=5)
+    assert found.right, found
+
+
 def test_healthy_users_have_no_finding(world: worlds.World) -> None:
     assert benchmark.healthy_users(world, 12) == []
+
+
+@pytest.mark.slow
+def test_more_healthy_users_have_no_finding(world: worlds.World) -> None:
+    assert benchmark.healthy_users(world, 25) == []
 
 
 def test_the_confusion_matrix_tells_what_was_said(world: worlds.World) -> None:
