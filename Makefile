@@ -24,7 +24,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and
 PIP = -m pip --disable-pip-version-check install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint types contracts tests test-slow test-browser test-numpy1 accuracy mutants bench docs format clean
+.PHONY: help quickstart test lint types contracts tests test-slow test-long test-browser test-numpy1 accuracy mutants bench docs format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -45,16 +45,19 @@ contracts: $(DEV)  ## the layers of the package
 	$(BIN)/lint-imports --no-logo
 
 tests: $(DEV)  ## the tests and doctests, with coverage
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not browser" --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser" --cov --cov-report=term
 
 test-slow: $(DEV)  ## the slow tests: simulations and long statistics
 	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -m "slow and not browser"
+
+test-long: $(DEV)  ## the long tests: thousands of replays and slates
+	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -m long
 
 test-browser: $(DEV)  ## the pages in headless Chromium, which must be installed
 	$(BIN)/python -m pytest tests -m browser
 
 test-numpy1: $(NUMPY1)  ## the tests again, on numpy 1.26
-	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not browser"
+	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser"
 
 mutants: $(MUTANTS)  ## lines broken at random, and whether a test notices: SEED=7 N=300, 8 minutes a call, again to go on
 	$(BIN)/python -m benchmarks.mutants recokit -n $(or $(N),300) --seed $(or $(SEED),0) --all-tests --jobs $(WORKERS)

@@ -227,7 +227,7 @@ class Coverage:
         command = [sys.executable, "-m", "pytest", *targets, "-q", "-p", "no:cacheprovider"]
         command += [
             "-m",
-            "not slow and not browser",
+            "not slow and not long and not browser",
             f"--junitxml={report}",
             "--cov=recokit",
             "--cov-report=",

@@ -16,22 +16,27 @@ from recokit.typing import IntArray
 
 
 def lengthen(solver: Solver) -> Lists:
-    """Choose the lists of rows that the plain greedy choice left short: the longest, with as few limits relaxed."""
+    """Choose the lists of rows that the plain greedy choice left short: the longest, with as few limits relaxed.
+
+    The longest length is tried first; rows without a list of that length try the next shorter one.
+    """
     problem = solver.problem
     length = target = np.minimum(problem.k, solver.window.valid.sum(axis=1))
     lists = _longest(solver, problem.strict, length, target)
     # Shares, pins and minimums depend on the length: a list that is shorter is chosen for its own.
-    fixed = not problem.pins and all(cap.share is None and not cap.minimum for cap in problem.caps)
+    independent_of_length = not problem.pins and all(
+        cap.share is None and not cap.minimum for cap in problem.caps
+    )
     while (shorter := np.flatnonzero(lists.length < length)).size:
         length = _next_length(lists.picked, solver.standing(length).picked, length)
         wanted = (length if problem.relax else target)[shorter]
         again = _longest(solver.rows(shorter), problem.strict, length[shorter], wanted)
         lists = lists.replace(shorter, again)
-        if not fixed:
+        if not independent_of_length:
             lists = lists.without_draws(shorter)
     if problem.relax and len(problem.strict) < len(problem.caps):
         lists = _relaxed(solver, length, lists)
-        if not fixed:
+        if not independent_of_length:
             lists = lists.without_draws(length < target)
     return lists
 
@@ -64,11 +69,14 @@ def _next_length(picked: IntArray, standing: IntArray, length: IntArray) -> IntA
 def _relaxed(solver: Solver, length: IntArray, strictly: Lists) -> Lists:
     """Return lists of the given lengths under as many soft limits as can hold; what stands under more of them stays."""
     caps = solver.problem.caps
+    # Of equal order the later one yields first.
     soft = sorted((cap.relax_order, -c) for c, cap in enumerate(caps) if not cap.hard)
     standing = solver.standing(length)
     # Pins that the hard limits had no list with have yielded already.
-    held = ((standing.picked < 0) | (standing.picked == strictly.picked)).all(axis=1)
-    lists = solver.placed(length).replace(np.flatnonzero(held), standing.take(np.flatnonzero(held)))
+    pins_stand = ((standing.picked < 0) | (standing.picked == strictly.picked)).all(axis=1)
+    lists = solver.placed(length).replace(
+        np.flatnonzero(pins_stand), standing.take(np.flatnonzero(pins_stand))
+    )
     for level in range(len(soft) + 1):
         short = np.flatnonzero(lists.length < length)
         if not len(short):
@@ -77,7 +85,8 @@ def _relaxed(solver: Solver, length: IntArray, strictly: Lists) -> Lists:
         kept = [cap for c, cap in enumerate(caps) if c not in given_up]
         lists = lists.replace(short, _filled(solver.rows(short), kept, length[short], lists.take(short)))
     short = np.flatnonzero(lists.length < length)
-    return lists.without_draws(~held).replace(short, strictly.take(short))
+    # Where even the hard limits have no list of that length, the strict one stays.
+    return lists.without_draws(~pins_stand).replace(short, strictly.take(short))
 
 
 def _filled(solver: Solver, caps: Sequence[Cap], length: IntArray, start: Lists) -> Lists:
@@ -97,7 +106,7 @@ def _repaired(one: Solver, caps: tuple[CapArrays, ...], k: int, start: Lists, li
     minimums = [cap for cap in caps if cap.minimum]
     best = lists
     for other in chain([lists], _other_lists(one, caps, k, start, lists.picked)):
-        # Where a cap slides, an item of the set can miss its stage: then later ones fill places that a minimum needs.
+        # Where a cap slides, an item of the set can miss its part: then later ones fill places that a minimum needs.
         if other.length > best.length and not any(
             broken(other.picked, one.window.valid, cap)[0] for cap in minimums
         ):
@@ -115,22 +124,22 @@ def _other_lists(
     wanted, sliding = np.array([k]), [cap for cap in caps if cap.sliding]
     if any(cap.minimum for cap in caps):
         yield one.run(caps, wanted, start, early=k)
-    stages = best_stages(caps, valid[0], one.window.relevance[0], k, start.picked[0])
-    if stages is not None:
-        for chooser in (None, Spread(sliding, stages[-1][1][None])) if sliding else (None,):
-            # The set keeps the minimums; its stages, the caps on the first places.
+    prefix_sets = best_stages(caps, valid[0], one.window.relevance[0], k, start.picked[0])
+    if prefix_sets is not None:
+        for chooser in (None, Spread(sliding, prefix_sets[-1][1][None])) if sliding else (None,):
+            # The set keeps the minimums; its parts, the caps on the first places.
             maximums = [replace(cap, minimum=0) for cap in caps if cap.maximum is not None]
-            found = start
-            for end, members in stages:
-                inside = np.where(places < end, np.maximum(found.picked, start.picked), start.picked)
-                found = one.run(
+            lists = start
+            for end, members in prefix_sets:
+                inside = np.where(places < end, np.maximum(lists.picked, start.picked), start.picked)
+                lists = one.run(
                     maximums,
                     np.array([end]),
                     replace(start, picked=inside),
                     valid=members[None],
                     chooser=chooser,
                 )
-            yield found
+            yield lists
     if sliding:
         length, back = int((picked >= 0).sum()), 1
         while back < 2 * length:

@@ -20,14 +20,14 @@ def test_tests_of_nothing_find_something_in_one_of_twenty(population):
     assert rejected(NULLS[population], 200, 800) == pytest.approx(0.05, abs=0.03)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("n", [200, 500, 2000])
 @pytest.mark.parametrize("population", LEVELS)
 def test_intervals_hold_the_mean_in_ten_thousand_samples(population, n):
     assert held(LEVELS[population], n, 10_000) == pytest.approx(0.95, abs=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("n", [200, 500, 2000])
 @pytest.mark.parametrize("population", NULLS)
 def test_tests_keep_their_level_in_ten_thousand_samples(population, n):

@@ -111,7 +111,7 @@ def test_lists_come_as_often_as_their_logged_probabilities_say(policy: str, limi
     check_frequencies(*log(POLICIES[policy], 500 if limits == "relaxed" else 4_000, 3, LIMITS[limits]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("limits", LIMITS)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_so_they_do_over_100_000_draws(policy: str, limits: str) -> None:

@@ -202,7 +202,7 @@ def test_a_thousand_slates_are_exact_for_laminar_caps_and_nearly_so_for_others()
     assert failures <= 0.01 * n_general
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 def test_twenty_thousand_slates(seed: int) -> None:
     failures, n_general = run(1_000, seed=100 + seed)

@@ -124,7 +124,7 @@ def test_lists_of_random_pipelines() -> None:
     assert sum(check(seed, data) for seed in range(12)) >= 200
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_many_lists_of_random_pipelines() -> None:
     data = rk.testing.toy_dataset()
     assert sum(check(1_000 + seed, data) for seed in range(250)) >= 5_000

@@ -111,7 +111,7 @@ def test_clean_replays_do_not_alarm(market: tuple[RankingData, Dataset]) -> None
     assert not alarms(8, lambda _: (resampled(market[0], rng), market[1]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_clean_replays() -> None:
     made: dict[int, tuple[RankingData, Dataset]] = {}
 

@@ -58,7 +58,7 @@ def test_clean_replays_do_not_alarm() -> None:
     assert not alarms(40, market)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_clean_replays() -> None:
     found = alarms(1_000, market)
     print(dict(found))
@@ -71,7 +71,7 @@ def journey() -> Dataset:
     return load_complete_journey()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_three_hundred_samples_of_households(journey: Dataset) -> None:
     found = alarms(300, lambda seed: household_sample(journey, 300, seed), closed=[CHRISTMAS])
     print(dict(found))

@@ -86,7 +86,7 @@ def test_clean_replays_do_not_alarm(monitor: DriftMonitor) -> None:
     assert max(clean_alarms(monitor, 60).values()) <= 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_clean_replays(monitor: DriftMonitor) -> None:
     assert max(clean_alarms(monitor, 1000).values()) <= 10
 

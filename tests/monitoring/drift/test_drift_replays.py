@@ -48,7 +48,7 @@ def test_clean_replays_do_not_alarm() -> None:
     assert not alarms(data, 40, 0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_clean_replays() -> None:
     found: Counter[str] = Counter()
     for seed in range(20):

@@ -293,7 +293,7 @@ def test_the_report_is_readable(toy: Dataset, cut: float, tmp_path: Path) -> Non
     assert "item_price" in report._repr_html_() and "FAIL" in str(report)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 def test_clean_replays_of_a_marketplace(seed: int, tmp_path: Path) -> None:
     data = make_marketplace(300, 150, days=60, seed=seed).dataset
