@@ -119,7 +119,7 @@ class Forest:
         self.baseline, self.zero_is_missing = baseline, zero_is_missing
         self._thresholds, self._offsets = _thresholds_by_feature(nodes, n_features)
         first, last, self._leaves = _leaf_spans(nodes, roots)
-        masks = _masks(nodes, roots, first, last, self._thresholds, self._offsets)
+        masks = _masks(nodes, roots, first, last, thresholds=self._thresholds, offsets=self._offsets)
         starts = range(0, len(roots), _BLOCK_TREES)
         self._masks = [np.ascontiguousarray(masks[:, start : start + _BLOCK_TREES]) for start in starts]
         self._used = np.flatnonzero(np.diff(self._offsets)).tolist()

@@ -75,7 +75,7 @@ class Mean:
         one_sided = defined.min() >= 0 or defined.max() <= 0
         skewness, clear = _skewness((defined - mean) / spread, noise=0.0 if one_sided else _NOISE)
         skew, unclear = clear * skewness / np.sqrt(n), (1.0 - clear) * skewness**2 / n
-        return cls(mean, float(spread / np.sqrt(n)), float(skew), n, apart, float(unclear))
+        return cls(mean, float(spread / np.sqrt(n)), float(skew), n=n, n_apart=apart, unclear=float(unclear))
 
     @property
     def few(self) -> bool:

@@ -103,7 +103,14 @@ class Dataset:
         latest = time.time() + DAY if now is None else now
         session, session_ids = log.labels("session_id") if "session_id" in log else (None, None)
         return cls(
-            _interactions(log, user_ids.encode(user), item_ids.encode(item), session, event_weights, latest),
+            _interactions(
+                log,
+                user_ids.encode(user),
+                item_ids.encode(item),
+                session,
+                event_weights=event_weights,
+                latest=latest,
+            ),
             user_ids,
             item_ids,
             _table(user_frame, user_ids, "user_id", categorical),

@@ -145,7 +145,14 @@ class _Mean:
     def figure(self) -> Figure:
         value = self.mean if self.n else math.nan
         std = math.sqrt(self.squares / (self.n - 1)) if self.n > 1 else math.nan
-        return Figure(self.metric.name, self.metric.definition, value, std, self.n, self.n_undefined)
+        return Figure(
+            self.metric.name,
+            self.metric.definition,
+            value,
+            std=std,
+            n=self.n,
+            n_undefined=self.n_undefined,
+        )
 
 
 class _Catalogue:
@@ -162,7 +169,7 @@ class _Catalogue:
 
     def figure(self) -> Figure:
         value = self.metric.from_exposure(self.total, self.n_items)
-        return Figure(self.metric.name, self.metric.definition, value, math.nan, self.n, 0)
+        return Figure(self.metric.name, self.metric.definition, value, std=math.nan, n=self.n, n_undefined=0)
 
 
 @renamed(judged="matched")

@@ -138,7 +138,12 @@ def replay(
         target=np.where(unexplained, drawn, target),
         drawn=drawn,
         shown=ImpressionLog(
-            log.user, item, log.timestamp, log.position, np.zeros(len(log), np.float32), log.group
+            log.user,
+            item,
+            log.timestamp,
+            log.position,
+            label=np.zeros(len(log), np.float32),
+            group=log.group,
         ),
         not_shown=len(impressions) - len(log),
         skipped=live,

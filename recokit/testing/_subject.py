@@ -189,9 +189,17 @@ class Subject:
         columns: dict[str, AnyArray] = {"position": rank_in_row(batch.row, batch.offsets) + 1}
         columns |= {f"event.{name}": label & (batch.item % i == 0) for i, name in enumerate(_EVENTS, 1)}
         return RankingData(
-            batch.features, batch.feature_names, label.astype(np.float32), np.ones(n, np.float32), batch.offsets,
-            batch.user, batch.item, batch.now, columns=columns, schema=self.schema,
-        )  # fmt: skip
+            features=batch.features,
+            feature_names=batch.feature_names,
+            label=label.astype(np.float32),
+            weight=np.ones(n, np.float32),
+            offsets=batch.offsets,
+            user=batch.user,
+            item=batch.item,
+            now=batch.now,
+            columns=columns,
+            schema=self.schema,
+        )
 
     def guard(self, function: Any, *args: Any) -> Any:
         """Call a method of the stage; what it raises is a failure of the running check."""

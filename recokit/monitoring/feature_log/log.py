@@ -212,7 +212,9 @@ class FeatureLog:
         if len(rows) < len(recorded):
             position = position[recorded[batch.row]]
             batch, impression, users = batch.take_rows(rows), impression[rows], users[rows]
-        return _Piece(impression, users, _light(batch), position, trace.fingerprint, trace.item_ids)
+        return _Piece(
+            impression, users, _light(batch), position, model=trace.fingerprint, item_ids=trace.item_ids
+        )
 
     def _keep(self, piece: _Piece) -> bool:
         """Take a piece into memory, if there is room, and tell whether it is time to write."""
