@@ -7,8 +7,8 @@ when it is first used: ``import recokit`` loads the standard library only.
 
 from typing import TYPE_CHECKING
 
-from recokit._moved import stand_in
 from recokit._utils.faces import lazy_face
+from recokit._utils.moved import stand_in
 
 if TYPE_CHECKING:
     from recokit import (

@@ -1,6 +1,6 @@
 """Composition: sources made of sources, and a stage's options in its place."""
 
-from recokit._moved import moved_from
+from recokit._utils.moved import moved_from
 
 __all__: list[str] = []
 

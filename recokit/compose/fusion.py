@@ -11,7 +11,7 @@ from recokit._kernels.fusion import Fusion, fuse_lists
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import offsets_to_rows, rank_in_row, rows_to_offsets
 from recokit._kernels.sorting import bits_for
-from recokit._moved import renamed
+from recokit._utils.moved import renamed
 from recokit.data.candidates import Candidates, Retrieved
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Requests

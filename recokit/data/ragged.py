@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments, multi_arange, offsets_to_rows
-from recokit._moved import renamed
+from recokit._utils.moved import renamed
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, IntArray
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 
 from recokit._kernels.hashing import row_seeds
-from recokit._moved import moved_attribute
+from recokit._utils.moved import moved_attribute
 from recokit._utils.options import require_rows
 from recokit.data.live import Live
 from recokit.data.ragged import Ragged

@@ -4,7 +4,7 @@
 :class:`Diagnosis` ranks their :class:`Finding` objects.
 """
 
-from recokit._moved import moved_from
+from recokit._utils.moved import moved_from
 from recokit.debugger.captured import load_trace, save_trace
 from recokit.debugger.checks import CHECKS, Check
 from recokit.debugger.checks.candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix

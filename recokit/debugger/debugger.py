@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._moved import renamed
+from recokit._utils.moved import renamed
 from recokit._utils.options import above, require
 from recokit.data import Dataset, Requests
 from recokit.data.segments import segments_by

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recokit._moved import renamed
+from recokit._utils.moved import renamed
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.hashing import row_seeds
-from recokit._moved import renamed
+from recokit._utils.moved import renamed
 from recokit._utils.options import between, check_options, whole
 from recokit.data import Requests
 from recokit.debugger.replay import single_request

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._moved import moved_attribute, renamed
+from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.params import Configured, clone
 from recokit.data import Candidates, Dataset, LiveEvents, Schema, seconds
 from recokit.data.events.index import EventIndex

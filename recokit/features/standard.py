@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._moved import moved_attribute, renamed
+from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import check_options, names
 from recokit._utils.params import Configured, clone, is_fitted, require_fitted
 from recokit.data import Candidates, Dataset, LiveEvents, Requests, Schema, Table, UserHistory, seconds

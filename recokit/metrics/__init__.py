@@ -15,7 +15,7 @@ are by position, and relevant items outside the catalogue count in the denominat
 :class:`RelevanceMetric`, :class:`UserMetric` or :class:`CatalogueMetric`.
 """
 
-from recokit._moved import moved_from
+from recokit._utils.moved import moved_from
 from recokit.metrics.accuracy import MAP, MRR, NDCG, HitRate, Precision, Recall, RPrecision
 from recokit.metrics.base import CatalogueMetric, Exposure, Metric, RelevanceMetric, UserMetric
 from recokit.metrics.calibration import Reliability, expected_calibration_error, reliability

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recokit._kernels.segments import segment_sum
-from recokit._moved import renamed
+from recokit._utils.moved import renamed
 from recokit._utils.options import optional, require, whole
 from recokit._utils.params import Configured
 from recokit.errors import ConfigurationError

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recokit._moved import renamed
 from recokit._utils import report as _report
+from recokit._utils.moved import renamed
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.metrics.base import CatalogueMetric, Exposure, Metric, UserMetric
 from recokit.metrics.matched_lists import MatchedLists

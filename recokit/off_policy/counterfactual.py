@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._moved import renamed
+from recokit._utils.moved import renamed
 from recokit._utils.params import clone
 from recokit.debias import ImpressionLog
 from recokit.errors import DataError

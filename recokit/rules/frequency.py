@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._moved import moved_attribute, renamed
+from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import check_options, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Dataset, LiveEvents, seconds

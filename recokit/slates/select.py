@@ -9,7 +9,7 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments, rows_to_offsets
 from recokit._kernels.slate_limits import broken
-from recokit._moved import renamed
+from recokit._utils.moved import renamed
 from recokit.data import Candidates, Cap, Pin
 from recokit.protocols import Objective
 from recokit.slates.lengthen import lengthen

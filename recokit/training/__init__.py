@@ -8,8 +8,8 @@ features that know the labels. Options are searched in :mod:`recokit.tuning`, cl
 :mod:`recokit.debias`; both stand on this package.
 """
 
-from recokit._moved import moved_from
 from recokit._stats.stability import population_stability_index
+from recokit._utils.moved import moved_from
 from recokit.training.audit import SamplerAudit, audit
 from recokit.training.labels import label_candidates, label_events, window_events, window_truth
 from recokit.training.leakage import LeakageReport, detect_leakage

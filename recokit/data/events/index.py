@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, stable_order
-from recokit._moved import moved_attribute
+from recokit._utils.moved import moved_attribute
 from recokit.data.dataset import Dataset
 from recokit.data.events.distinct import DistinctCounts, Meetings
 from recokit.data.events.keyed import Distinct, KeyedEvents, Keyspace, QueryTimes

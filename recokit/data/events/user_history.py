@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, spans
-from recokit._moved import moved_attribute, renamed
+from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import require, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.data.dataset import Dataset

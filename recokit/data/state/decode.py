@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._moved import saved_class, saved_names
+from recokit._utils.moved import saved_class, saved_names
 from recokit.data.live import Live
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray

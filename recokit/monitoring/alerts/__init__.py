@@ -1,5 +1,5 @@
 """Alerts: rules over what monitors count."""
 
-from recokit._moved import moved_from
+from recokit._utils.moved import moved_from
 
 __getattr__ = moved_from(__name__)

@@ -1,5 +1,5 @@
 """Drift: whether what is served still looks like what was trained on."""
 
-from recokit._moved import moved_from
+from recokit._utils.moved import moved_from
 
 __getattr__ = moved_from(__name__)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import recokit as rk
-from recokit._moved import SAVED_CLASSES, SAVED_MODULES, saved_class
+from recokit._utils.moved import SAVED_CLASSES, SAVED_MODULES, saved_class
 from recokit.data.state.decode import class_path
 from recokit.data.state.encode import from_state
 from recokit.debugger import load_trace

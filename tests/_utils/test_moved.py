@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recokit import LiveEvents, compose, features, metrics, off_policy, rules, slates
-from recokit._moved import MOVED, renamed
+from recokit._utils.moved import MOVED, renamed
 from recokit._utils.params import clone
 from recokit.data import Ragged, Requests
 from recokit.data.events.user_history import EventLists, UserHistory

@@ -104,7 +104,7 @@ def _warn(old: str, new: str, frames: int) -> None:
 
 def stand_in(module: str) -> None:
     """Let ``from module import name`` go on working for a module that is no more."""
-    old = ModuleType(module, f"{module} has moved; see :data:`recokit._moved.MOVED`.")
+    old = ModuleType(module, f"{module} has moved; see :data:`recokit._utils.moved.MOVED`.")
     old.__dict__["__getattr__"] = moved_from(module)
     sys.modules.setdefault(module, old)
 
