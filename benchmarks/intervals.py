@@ -135,7 +135,7 @@ def evaluation(
     return Evaluation(
         name=name,
         scores=tuple(
-            Score.of("NDCG@10", label, values[of], 0.95, (0.0, 1.0))
+            Score.of("NDCG@10", label, values[of], 0.95, bounds=(0.0, 1.0))
             for label, of in zip(segments, rows, strict=True)
         ),
         users=Vocabulary(np.arange(1, len(values) + 1)),

@@ -144,7 +144,9 @@ def _ndcg(score: Any, gain: FloatArray, rows: RankingData) -> float:
     order = np.lexsort(
         (-np.asarray(score, np.float64), np.repeat(np.arange(len(rows.offsets) - 1), np.diff(rows.offsets)))
     )
-    matched = MatchedLists.from_arrays(rows.offsets, rows.item[order], rows.offsets, rows.item, gain)
+    matched = MatchedLists.from_arrays(
+        rows.offsets, rows.item[order], rows.offsets, rows.item, truth_gains=gain
+    )
     return NDCG(K, gains="linear").value(matched)
 
 

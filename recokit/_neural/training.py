@@ -143,6 +143,7 @@ def train(
     steps: Callable[[int], Iterator[float]],
     score: Callable[[], float] | None,
     training: Training,
+    *,
     checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train epoch by epoch, keep the best weights, stop when no epoch of the last ``patience`` was better.

@@ -73,7 +73,7 @@ class Correlations:
     def __init__(self) -> None:
         self._ranked: dict[tuple[str, bytes], FloatArray] = {}
 
-    def between(self, a: str, x: FloatArray, b: str, y: FloatArray, rows: BoolArray) -> float:
+    def between(self, a: str, x: FloatArray, b: str, y: FloatArray, *, rows: BoolArray) -> float:
         """Return the correlation over the rows (n,) where the mask is set; 0 where one is constant."""
         key = rows.tobytes()
         for name, values in ((a, x), (b, y)):

@@ -142,7 +142,7 @@ def cost_blocks(cost: AnyArray, budget: int, n_codes: int) -> Iterator[tuple[int
 
 
 def best_of_rows(
-    offsets: IntArray, score: Float32Array, item: IntArray, limit: int, n_codes: int
+    offsets: IntArray, score: Float32Array, item: IntArray, limit: int, *, n_codes: int
 ) -> Retrieved:
     """Return the ``limit`` best of each row, ties by code, whatever the number of rows and of codes."""
     parts = []

@@ -106,7 +106,7 @@ class Repurchase(Configured):
         offsets = rows_to_offsets(of[due], len(requests))
         lists = Retrieved(offsets, item[pairs.first][due], score[due].astype(np.float32))
         allowed = first_allowed(lists, requests, len(item))
-        return best_of_rows(allowed.offsets, allowed.score, allowed.item, limit, len(self.cadence_))
+        return best_of_rows(allowed.offsets, allowed.score, allowed.item, limit, n_codes=len(self.cadence_))
 
     def _due(
         self, item: IntArray, first: FloatArray, last: FloatArray, number: FloatArray, now: FloatArray

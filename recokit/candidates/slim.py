@@ -146,4 +146,4 @@ def _turned(near: ItemKNN, weight: Float32Array) -> Retrieved:
     source, item, weight = near.neighbor_[kept].astype(np.int64), of[kept], weight[kept]
     order = np.argsort(source, kind="stable")
     offsets = rows_to_offsets(source[order], len(near.offsets_) - 1)
-    return best_of_rows(offsets, weight[order], item[order], len(weight), len(offsets))
+    return best_of_rows(offsets, weight[order], item[order], len(weight), n_codes=len(offsets))

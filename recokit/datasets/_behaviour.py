@@ -54,7 +54,9 @@ class Policy:
     bounds: IntArray
 
     @classmethod
-    def build(cls, items: Table, popularity: FloatArray, stock: Stock, began: float, n_days: int) -> Policy:
+    def build(
+        cls, items: Table, popularity: FloatArray, stock: Stock, began: float, *, n_days: int
+    ) -> Policy:
         """Cumulate popularity (n + 1,) of the items in stock at the start of each day."""
         category = items.column("category")
         order = 1 + np.argsort(category[1:], kind="stable")
@@ -101,7 +103,7 @@ class Policy:
 
 
 def draw_sessions(
-    rng: np.random.Generator, n_users: int, mean: float, began: float, days: float
+    rng: np.random.Generator, n_users: int, mean: float, began: float, *, days: float
 ) -> tuple[IntArray, FloatArray]:
     """Return user and start of each session, in time order; few users are busy, 1 in 50 never comes."""
     activity = np.exp(rng.normal(0, 0.8, n_users)) * (rng.random(n_users) > 0.02)

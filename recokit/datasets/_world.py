@@ -112,6 +112,7 @@ def draw_items(
     n: int,
     sellers: tuple[FloatArray, FloatArray, FloatArray],
     began: float,
+    *,
     days: float,
 ) -> tuple[Table, Float32Array, Float32Array]:
     """Return the item table, factors (n + 1, F) and quality (n + 1,)."""

@@ -173,15 +173,15 @@ def make_marketplace(
     require(above(0), sessions_per_user=sessions_per_user)
     rng, began = np.random.default_rng(seed), timestamp(start)
     sellers = draw_sellers(rng, n_sellers)
-    items, item_factors, quality = draw_items(rng, n_items, sellers, began, days)
+    items, item_factors, quality = draw_items(rng, n_items, sellers, began, days=days)
     users, user_factors = draw_users(rng, n_users)
     truth = draw_truth(rng, (users, user_factors), (items, item_factors), quality)
     stock = Stock.draw(rng, items.column("launched_at"))
     # Popular is what is good, what happened to catch on, and what is paid for.
     liked = np.exp(0.7 * quality + rng.normal(0, 0.5, n_items + 1))
     popularity = liked * np.where(items.column("sponsored") == 1.0, 3.0, 1.0)
-    policy = Policy.build(items, popularity, stock, began, int(np.ceil(days)))
-    visitor, visited = draw_sessions(rng, n_users, sessions_per_user, began, days)
+    policy = Policy.build(items, popularity, stock, began, n_days=int(np.ceil(days)))
+    visitor, visited = draw_sessions(rng, n_users, sessions_per_user, began, days=days)
     favourite = 1 + np.argmax(truth.taste[:, 1:], axis=1)
     shown = draw_shown(rng, policy, favourite, (visitor, visited), began=began, length=positions)
     bias: FloatArray = np.arange(1, positions + 1, dtype=np.float64) ** -_POSITION_BIAS

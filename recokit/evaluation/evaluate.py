@@ -293,7 +293,7 @@ class _Figures:
             value = metric.from_exposure(exposure, len(self._items))
             return Score(metric.name, segment, value, np.nan, np.nan, n=int(users.sum()))
         values = self._per_user[users, column]
-        return Score.of(metric.name, segment, values, self._setting.confidence, metric.bounds)
+        return Score.of(metric.name, segment, values, self._setting.confidence, bounds=metric.bounds)
 
 
 def _past_of(past: Dataset, users: Vocabulary, items: Vocabulary) -> tuple[Ragged, FloatArray]:

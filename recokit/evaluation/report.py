@@ -56,7 +56,7 @@ class Score:
 
     @classmethod
     def of(
-        cls, metric: str, segment: str, values: AnyArray, confidence: float, bounds: tuple[float, float]
+        cls, metric: str, segment: str, values: AnyArray, confidence: float, *, bounds: tuple[float, float]
     ) -> Score:
         """Return the score of each user's values, see :func:`mean_interval`."""
         mean = Mean.of(values)

@@ -193,7 +193,7 @@ class Unexpectedness(ListMean):
         return f"share of items outside the history and the {self.n_popular} most popular"
 
     def _of_items(self, matched: MatchedLists, row: IntArray, item: IntArray) -> BoolArray:
-        return unexpected(self, matched, row, item, self.n_popular)
+        return unexpected(self, matched, row, item, n_popular=self.n_popular)
 
 
 class Serendipity(RelevanceMetric):
@@ -233,7 +233,7 @@ class Serendipity(RelevanceMetric):
     def _per_user(self, matched: MatchedLists) -> FloatArray:
         hits: Hits = matched.hits.within(self.k)
         item = matched.lists.values[matched.lists.offsets[hits.row] + hits.rank - 1]
-        surprise = unexpected(self, matched, hits.row, item, self.n_popular)
+        surprise = unexpected(self, matched, hits.row, item, n_popular=self.n_popular)
         return segment_sum(surprise, hits.row, len(matched)) / self.k
 
 
@@ -289,7 +289,7 @@ class Staleness(ListMean):
 
 
 def unexpected(
-    metric: UserMetric, matched: MatchedLists, row: IntArray, item: IntArray, n_popular: int
+    metric: UserMetric, matched: MatchedLists, row: IntArray, item: IntArray, *, n_popular: int
 ) -> BoolArray:
     """Tell which items, one for each row index, the user does not expect."""
     counts = popularity_of(metric, matched)

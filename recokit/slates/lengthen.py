@@ -124,7 +124,7 @@ def _other_lists(
     wanted, sliding = np.array([k]), [cap for cap in caps if cap.sliding]
     if any(cap.minimum for cap in caps):
         yield one.run(caps, wanted, start, early=k)
-    prefix_sets = best_stages(caps, valid[0], one.window.relevance[0], k, start.picked[0])
+    prefix_sets = best_stages(caps, valid[0], one.window.relevance[0], k, start=start.picked[0])
     if prefix_sets is not None:
         for chooser in (None, Spread(sliding, prefix_sets[-1][1][None])) if sliding else (None,):
             # The set keeps the minimums; its parts, the caps on the first places.

@@ -45,7 +45,7 @@ def length_bound(caps: Sequence[CapArrays], valid: BoolArray, k: int) -> int:
 
 
 def best_stages(
-    caps: Sequence[CapArrays], valid: BoolArray, relevance: Float32Array, k: int, start: IntArray
+    caps: Sequence[CapArrays], valid: BoolArray, relevance: Float32Array, k: int, *, start: IntArray
 ) -> list[tuple[int, BoolArray]] | None:
     """Choose the items of the longest list, of these the most relevant, by a mixed-integer program.
 
@@ -146,7 +146,7 @@ class _Program:
         return np.concatenate(self._columns)
 
     def add(
-        self, values: AnyArray, columns: IntArray, low: float, high: float, row: AnyArray | None = None
+        self, values: AnyArray, columns: IntArray, low: float, high: float, *, row: AnyArray | None = None
     ) -> None:
         """Add one row, or with ``row`` several of the same bounds."""
         row = np.zeros(len(columns), np.int64) if row is None else row
@@ -172,7 +172,7 @@ class _Program:
         """Let what stands before an end stand before the next one too."""
         n, each = self.n_items, np.arange(self.n_items)
         columns = np.concatenate([each + stage * n, each + (stage + 1) * n])
-        self.add(np.repeat([-1.0, 1.0], n), columns, 0, np.inf, np.tile(each, 2))
+        self.add(np.repeat([-1.0, 1.0], n), columns, 0, np.inf, row=np.tile(each, 2))
 
     def count(self, stage: int, layers: Sequence[IntArray], cap: CapArrays) -> None:
         """Bound the items of every group."""
@@ -183,7 +183,7 @@ class _Program:
         item, code = np.unique(np.stack([item, code]), axis=1)  # a code that an item has twice counts once
         high = np.inf if cap.maximum is None else float(cap.maximum[0])
         row = np.unique(code, return_inverse=True)[1]
-        self.add(np.ones(len(item)), item + stage * self.n_items, float(cap.minimum), high, row)
+        self.add(np.ones(len(item)), item + stage * self.n_items, float(cap.minimum), high, row=row)
 
 
 class Spread(Chooser):

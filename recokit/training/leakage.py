@@ -268,8 +268,8 @@ def _statistic_followed(
         known = np.isfinite(values) & np.isfinite(ever) & np.isfinite(then)
         if known.sum() < _MIN_ROWS:
             continue
-        with_then = correlations.between(feature, values, f"{name}, then", then, known)
-        with_ever = correlations.between(feature, values, f"{name}, ever", ever, known)
+        with_then = correlations.between(feature, values, f"{name}, then", then, rows=known)
+        with_ever = correlations.between(feature, values, f"{name}, ever", ever, rows=known)
         explained_then = max(explained_then, abs(with_then))
         if abs(with_ever) > max(abs(best.ever), _SAME) and _has_order(values[known], ever[known]):
             best = _Followed(name, with_ever, with_then)
@@ -297,7 +297,7 @@ def _features_of_labels(data: RankingData, counts: Sequence[LabelCounts]) -> Ite
         best = next(((1.0, part.name) for part in counts if part.explain(column)), (0.0, ""))
         known = np.isfinite(values)
         for number, (name, mean) in enumerate(means if known.sum() >= _MIN_ROWS else ()):
-            alike = abs(correlations.between(feature, values, f"{name} {number}", mean, known))
+            alike = abs(correlations.between(feature, values, f"{name} {number}", mean, rows=known))
             if alike > max(best[0], _SAME_TARGET) and _is_mean(values[known], mean[known]):
                 best = (alike, name)
         alike, by = best

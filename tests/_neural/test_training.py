@@ -60,7 +60,7 @@ class Memory:
 
 def test_the_best_epoch_is_kept_and_patience_counts_from_it() -> None:
     line, memory = Line([1, 5, 5, 4, 2, 9]), Memory()
-    trained = train(line.weights, line.steps, line.score, options(), memory)
+    trained = train(line.weights, line.steps, line.score, options(), checkpoint=memory)
     assert line.epochs == [
         0,
         1,
@@ -98,8 +98,8 @@ def test_an_interrupted_training_ends_as_one_that_was_not() -> None:
     whole, memory = Line(script), Memory()
     straight = train(whole.weights, whole.steps, whole.score, options(n_epochs=5))
     first, second = Line(script), Line(script[2:])
-    train(first.weights, first.steps, first.score, options(n_epochs=2), memory)
-    resumed = train(second.weights, second.steps, second.score, options(n_epochs=5), memory)
+    train(first.weights, first.steps, first.score, options(n_epochs=2), checkpoint=memory)
+    resumed = train(second.weights, second.steps, second.score, options(n_epochs=5), checkpoint=memory)
     assert second.epochs == [2, 3, 4]
     assert resumed.weights["w"] == straight.weights["w"]
     assert (resumed.best_epoch, resumed.scores.tolist()) == (straight.best_epoch, script)

@@ -83,19 +83,19 @@ def test_correlations_of_named_columns_over_rows():
     for rows in (np.ones(40, np.bool_), rng.random(40) < 0.5):
         for a, left, b, right in (("x", x, "y", y), ("x", x, "z", z), ("z", z, "y", y)):
             expected = stats.spearmanr(left[rows], right[rows]).statistic
-            assert correlations.between(a, left, b, right, rows) == pytest.approx(expected)
+            assert correlations.between(a, left, b, right, rows=rows) == pytest.approx(expected)
     every = np.ones(40, np.bool_)
-    assert correlations.between("x", x, "flat", np.ones(40), every) == 0.0
-    assert correlations.between("x", x, "y", y, np.zeros(40, np.bool_)) == 0.0
+    assert correlations.between("x", x, "flat", np.ones(40), rows=every) == 0.0
+    assert correlations.between("x", x, "y", y, rows=np.zeros(40, np.bool_)) == 0.0
 
 
 def test_a_column_is_ranked_once_for_the_same_rows():
     every = np.ones(10, np.bool_)
     correlations = Correlations()
     x = np.arange(10.0)
-    correlations.between("x", x, "y", x, every)
-    assert correlations.between("x", -x, "y", -x, every) == pytest.approx(1.0)
-    assert correlations.between("x", -x, "other", x, every) == pytest.approx(1.0)
+    correlations.between("x", x, "y", x, rows=every)
+    assert correlations.between("x", -x, "y", -x, rows=every) == pytest.approx(1.0)
+    assert correlations.between("x", -x, "other", x, rows=every) == pytest.approx(1.0)
 
 
 def test_spread_rows():

@@ -16,7 +16,9 @@ def evaluation(
     values = np.asarray(values, np.float32).reshape(len(values), -1)
     segment = np.zeros(len(values), np.int64) if segment is None else np.asarray(segment)
     scores = tuple(
-        Score.of(metric, label, values[segment == code if code else slice(None), column], 0.95, (0.0, 1.0))
+        Score.of(
+            metric, label, values[segment == code if code else slice(None), column], 0.95, bounds=(0.0, 1.0)
+        )
         for code, label in enumerate(segments)
         for column, metric in enumerate(metrics)
     )

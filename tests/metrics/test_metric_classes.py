@@ -118,11 +118,11 @@ def test_bad_input_says_what_was_found():
     with pytest.raises(DataError, match=r"item codes.*from -1.*from_lists"):
         MatchedLists.from_arrays([0, 1], [-1], [0, 1], [1])
     with pytest.raises(DataError, match="found gain nan"):
-        MatchedLists.from_arrays([0, 1], [1], [0, 1], [1], [np.nan])
+        MatchedLists.from_arrays([0, 1], [1], [0, 1], [1], truth_gains=[np.nan])
     with pytest.raises(DataError, match="found gain -1"):
         MatchedLists.from_lists([["a"]], [{"a": -1.0}])
     with pytest.raises(DataError, match=r"gains of shape \(1,\)"):
-        MatchedLists.from_arrays([0, 1], [1], [0, 2], [1, 2], [1.0])
+        MatchedLists.from_arrays([0, 1], [1], [0, 2], [1, 2], truth_gains=[1.0])
     with pytest.raises(DataError, match="expected all integers or all text"):
         MatchedLists.from_lists([["a"]], [[1]])
 

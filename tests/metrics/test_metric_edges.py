@@ -274,7 +274,7 @@ def test_bad_gains_and_ids_are_the_same_error_everywhere():
         with pytest.raises(DataError, match="found gain"):
             evaluate(made([["a"]]), {"user0": {"a": gain}}, ["NDCG@3"])
         with pytest.raises(DataError, match="found gain"):
-            MatchedLists.from_arrays([0, 1], [1], [0, 1], [1], [gain])
+            MatchedLists.from_arrays([0, 1], [1], [0, 1], [1], truth_gains=[gain])
         codes = Ragged(np.array([0, 1]), np.array([1]), {"gain": np.array([gain])})
         with pytest.raises(DataError, match="found gain"):
             evaluate(made([["a"]]), codes, ["NDCG@3"])

@@ -75,7 +75,11 @@ def matched_of(rows):
     truth_offsets, relevant = csr([[item for item, _ in row[1]] for row in rows])
     gains = csr([[gain for _, gain in row[1]] for row in rows])[1]
     return MatchedLists.from_arrays(
-        list_offsets, shown.astype(np.int64), truth_offsets, relevant.astype(np.int64), gains.astype(float)
+        list_offsets,
+        shown.astype(np.int64),
+        truth_offsets,
+        relevant.astype(np.int64),
+        truth_gains=gains.astype(float),
     )
 
 

@@ -119,9 +119,9 @@ class Base:
         probe = min(int(np.ceil(n_probe * share)), self.max_probe)
         chosen = None if visible.mask is None else _faiss.selector(visible.mask)
         if self.kind != "pq":
-            return _faiss.search(self.index, queries, k, probe, chosen)
+            return _faiss.search(self.index, queries, k, probe, chosen=chosen)
         wanted = min(_RERANKED * k + _RERANKED_MORE, visible.count)
-        position, _ = _faiss.search(self.index, queries, wanted, probe, chosen)
+        position, _ = _faiss.search(self.index, queries, wanted, probe, chosen=chosen)
         return self._rerank(queries, position, k)
 
     def _rerank(self, queries: Float32Array, position: IntArray, k: int) -> tuple[IntArray, Float32Array]:

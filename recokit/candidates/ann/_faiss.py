@@ -135,7 +135,7 @@ def selector(visible: BoolArray) -> Any:
 
 
 def search(
-    index: Any, queries: Float32Array, k: int, n_probe: int, chosen: Any = None
+    index: Any, queries: Float32Array, k: int, n_probe: int, *, chosen: Any = None
 ) -> tuple[IntArray, Float32Array]:
     """Return positions and scores (B, min(k, n)), best first; position -1 where fewer were found.
 

@@ -90,7 +90,7 @@ class IndexHealth:
     changed: float
 
 
-def choose(kind: str, n: int, width: int, memory: int | None, recall: float | None) -> Choice:
+def choose(kind: str, n: int, width: int, memory: int | None, *, recall: float | None) -> Choice:
     """Choose an index by the size of the catalogue, the memory and the recall, unless its kind is named."""
 
     def chosen(kind: str, reason: str) -> Choice:

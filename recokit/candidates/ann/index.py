@@ -428,7 +428,7 @@ class AnnIndex(Configured):
     def _build(self, codes: IntArray | None, vectors: Float32Array) -> Base:
         """Choose and build the index of vectors."""
         n, width = vectors.shape
-        self.choice_ = choose(self.kind, n, width, self.memory, self.recall)
+        self.choice_ = choose(self.kind, n, width, self.memory, recall=self.recall)
         kind = self.choice_.kind
         index = None if kind == "exact" else _faiss.build(vectors, kind, self.n_lists)
         return Base(codes, vectors, kind, index)

@@ -126,7 +126,7 @@ class Inputs:
 
 
 def initial(
-    n_codes: int, n_factors: int, hidden: Sequence[int], inputs: Inputs, random: torch.Generator
+    n_codes: int, n_factors: int, hidden: Sequence[int], inputs: Inputs, *, random: torch.Generator
 ) -> Weights:
     """Return random weights; the last layer of both towers is 0, so that they start as the mean of the history."""
     import torch
@@ -221,7 +221,7 @@ def pooled(base: torch.Tensor, history: Ragged, weight: Float32Array) -> torch.T
 
 
 def user_vectors(
-    weights: Weights, mean: torch.Tensor, columns: Columns, user: IntArray, context: Mapping[str, IntArray]
+    weights: Weights, mean: torch.Tensor, columns: Columns, user: IntArray, *, context: Mapping[str, IntArray]
 ) -> torch.Tensor:
     """Return the vectors of requests, (B, D), of length 1, from the mean of the history, user columns and context."""
     import torch

@@ -111,7 +111,7 @@ class NetworkSource(Configured):
             label=type(self).__name__,
         )
         score = None if held is None else lambda: run.score(held)
-        return train(run.weights, run.steps, score, training, checkpoint)
+        return train(run.weights, run.steps, score, training, checkpoint=checkpoint)
 
 
 class _Folder:

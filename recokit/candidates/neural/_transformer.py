@@ -15,7 +15,7 @@ _BLOCK = 1 << 20
 
 
 def initial(
-    n_codes: int, n_factors: int, n_blocks: int, max_history: int, random: torch.Generator
+    n_codes: int, n_factors: int, n_blocks: int, max_history: int, *, random: torch.Generator
 ) -> Weights:
     """Return random weights; row 0 of the items, and all biases, are 0."""
     import torch
@@ -53,6 +53,7 @@ def encode(
     items: torch.Tensor,
     n_heads: int,
     share: float = 0.0,
+    *,
     random: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Return a vector for every position of sequences, from the items up to it.

@@ -232,7 +232,7 @@ class _Run:
         self.starts, self.lengths = _windows(events, model.max_history)
         random = generator(device, model.random_state)
         self.weights = _transformer.initial(
-            n_codes, model.n_factors, model.n_blocks, model.max_history, random
+            n_codes, model.n_factors, model.n_blocks, model.max_history, random=random
         )
 
     @property
@@ -262,7 +262,7 @@ class _Run:
             real = np.arange(block.shape[1]) < lengths[:, None]
             block[real] = self.events.item[index]
             states = _transformer.encode(
-                self.weights, self._tensor(block), model.n_heads, model.dropout, random
+                self.weights, self._tensor(block), model.n_heads, model.dropout, random=random
             )
             vectors, target = states[self._tensor(real)], self._tensor(self.events.item[index + 1])
             weight = self._tensor(weights[index + 1])

@@ -271,7 +271,7 @@ class TwoTower(NetworkSource):
         with torch.inference_mode():
             weights = to_tensors(self.weights_)
             mean = _towers.pooled(to_tensors({"base": self.base_})["base"], history, weight)
-            queries = _towers.user_vectors(weights, mean, self.users_, user, context)
+            queries = _towers.user_vectors(weights, mean, self.users_, user, context=context)
             vectors: Float32Array = queries.numpy()
         vectors[~known] = 0.0
         return vectors
@@ -329,7 +329,9 @@ class _Run:
         self.positives = _positives(events, dataset.n_items)
         self.mined = np.zeros((0, 0), np.int64)
         random = generator(device, model.random_state)
-        self.weights = _towers.initial(dataset.n_items + 1, model.n_factors, model.hidden, inputs, random)
+        self.weights = _towers.initial(
+            dataset.n_items + 1, model.n_factors, model.hidden, inputs, random=random
+        )
 
     @property
     def n_examples(self) -> int:
@@ -361,7 +363,7 @@ class _Run:
         """Return the vectors of users at times, from histories whose values are rows of the base."""
         mean = _towers.pooled(base, history, history_weight(history, now, self.model.half_life))
         context = _towers.context_codes(self.inputs.context, now)
-        return _towers.user_vectors(weights, mean, self.inputs.users, user, context)
+        return _towers.user_vectors(weights, mean, self.inputs.users, user, context=context)
 
     def _before(self, event: IntArray) -> Ragged:
         """Return the events before each one in its user's sequence."""

@@ -58,6 +58,7 @@ def label_quality(
     shown: Shown | None,
     label_events: tuple[str, ...],
     impression_events: tuple[str, ...],
+    *,
     limits: ValidationLimits,
 ) -> tuple[Check, ...]:
     """Check, for each type of label, what share joins to an impression, and that none comes before it.

@@ -111,7 +111,7 @@ def validate(
         *times.missing_times(log, moment, {timestamp(day) for day in closed}, limits),
         log_checks.repeated_ids(log, event_ids, limits),
         log_checks.retries(log, seconds(limits.retry_window), limits),
-        *labels.label_quality(log, shown, tuple(label_events), tuple(impression_events), limits),
+        *labels.label_quality(log, shown, tuple(label_events), tuple(impression_events), limits=limits),
         *log_checks.unknown_codes(log, limits),
         *tables.coverage(dataset, limits),
         *tables.columns(dataset, limits),
