@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -60,11 +61,12 @@ class Content:
     good: bool | None = None
 
 
-class Report:
+class Report(ABC):
     """Mixin of reports: a subclass gives its content once, and has it as text, Markdown and HTML."""
 
+    @abstractmethod
     def _content(self) -> Content:
-        raise NotImplementedError
+        """Return the content, from which every form is made."""
 
     def __str__(self) -> str:
         content = self._content()
