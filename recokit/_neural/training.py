@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from recokit._kernels.hashing import mix
-from recokit._utils.options import above, between, finite, one_of, optional, whole
+from recokit._utils.options import above, check_options, finite, whole
+from recokit._utils.params import Configured
 from recokit._utils.progress import progress_bar
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, FloatArray
@@ -25,16 +26,12 @@ if TYPE_CHECKING:
 Weights: TypeAlias = "dict[str, torch.Tensor]"
 Arrays: TypeAlias = dict[str, AnyArray]
 
-#: The rules of the options that all networks have.
-TRAINING = {
+_OPTIONS = {
     "n_epochs": whole(1),
     "patience": whole(1),
     "batch_size": whole(1),
-    "n_threads": whole(1),
     "learning_rate": above(0),
     "weight_decay": finite(0),
-    "validation": optional(one_of("last", "time")),
-    "validation_share": between(0, 1, open_low=True),
 }
 
 
@@ -117,16 +114,21 @@ class Checkpoint(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Training:
-    """How long and how fast to train, and how to show it."""
+@dataclass(kw_only=True, eq=False, repr=False)
+class NetworkOptions(Configured):
+    """The options that all networks have: how long and how fast to train, from which seed, and how to show it."""
 
-    n_epochs: int
-    patience: int
-    learning_rate: float
-    weight_decay: float
-    progress: bool
-    label: str
+    n_epochs: int = 30
+    patience: int = 3
+    batch_size: int = 1024
+    learning_rate: float = 0.001
+    weight_decay: float = 0.0
+    refit: bool = False
+    random_state: int = 0
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        check_options(self, _OPTIONS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +144,9 @@ def train(
     weights: Weights,
     steps: Callable[[int], Iterator[float]],
     score: Callable[[], float] | None,
-    training: Training,
+    options: NetworkOptions,
     *,
+    n_epochs: int | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train epoch by epoch, keep the best weights, stop when no epoch of the last ``patience`` was better.
@@ -157,7 +160,9 @@ def train(
         batch.
     score : callable, optional
         Returns the score of the weights, higher is better. Without it all epochs are run and the last one is kept.
-    training : Training
+    options : NetworkOptions
+    n_epochs : int, optional
+        In place of that of the options.
     checkpoint : Checkpoint, optional
         Where the state is kept; one that holds a state is gone on from.
 
@@ -172,22 +177,22 @@ def train(
         tensor.requires_grad_(True)
     # Fused: one pass over the embeddings for each step instead of ten.
     optimizer = torch.optim.AdamW(
-        list(weights.values()), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+        list(weights.values()), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
     )
     best, scores, best_epoch = to_arrays(weights), list[float](), 0
     state = None if checkpoint is None else checkpoint.load()
     if state is not None:
         _restore(state, weights, optimizer)
         best, scores, best_epoch = state["best"], list(state["scores"]), int(state["best_epoch"])
-    epochs = range(len(scores), training.n_epochs)
-    for epoch in progress_bar(epochs, show=training.progress, label=training.label):
-        if score is not None and epoch - best_epoch >= training.patience:
+    epochs = range(len(scores), options.n_epochs if n_epochs is None else n_epochs)
+    for epoch in progress_bar(epochs, show=options.progress, label=type(options).__name__):
+        if score is not None and epoch - best_epoch >= options.patience:
             break
         for loss in steps(epoch):
             if not np.isfinite(loss):
                 raise ConfigurationError(
                     f"found a loss of {loss} in epoch {epoch + 1}; expected a finite one; "
-                    f"hint: a learning_rate below {training.learning_rate}"
+                    f"hint: a learning_rate below {options.learning_rate}"
                 )
             optimizer.step()
             optimizer.zero_grad()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -16,15 +17,15 @@ import numpy as np
 
 from recokit._neural.training import (
     Arrays,
+    NetworkOptions,
     Trained,
-    Training,
     Weights,
     dropout,
     generator,
     threads,
     train,
 )
-from recokit._utils.options import Rule, above, between, check_options, finite, one_of, whole
+from recokit._utils.options import Rule, between, check_options, one_of, whole
 from recokit._utils.params import require_fitted
 from recokit._utils.threads import limited_threads
 from recokit.data import Candidates, RankingData, Schema
@@ -63,11 +64,6 @@ _OPTIONS = {
     "embeddings": EMBEDDINGS,
     "min_rows": whole(1),
     "dropout": between(0, 1, open_high=True),
-    "n_epochs": whole(1),
-    "patience": whole(1),
-    "batch_size": whole(1),
-    "learning_rate": above(0),
-    "weight_decay": finite(0),
     "features": FEATURES,
 }
 
@@ -173,36 +169,32 @@ class _Rows:
     groups: Groups
 
 
-class NeuralRanker(NamedFeatures, ABC):
+@dataclass(kw_only=True, eq=False, repr=False)
+class RankerOptions(NetworkOptions):
+    """The options of every ranker made of a network."""
+
+    hidden: Sequence[int] = (64, 32)
+    loss: Literal["log", "softmax", "bpr", "lambdarank"] = "log"
+    embeddings: Mapping[str, int] | None = None
+    min_rows: int = 10
+    dropout: float = 0.1
+    batch_size: int = 512
+    learning_rate: float = 0.002
+    weight_decay: float = 0.0001
+    refit: bool = True
+    features: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_options(self, _OPTIONS)
+
+
+class NeuralRanker(RankerOptions, NamedFeatures, ABC):
     """A network; subclasses say what it computes."""
 
     weights_: Arrays
     transform_: Transform
     levels_: tuple[EmbeddingIndex, ...] = ()
-
-    def __init__(
-        self,
-        hidden: Sequence[int] = (64, 32),
-        *,
-        loss: Literal["log", "softmax", "bpr", "lambdarank"] = "log",
-        embeddings: Mapping[str, int] | None = None,
-        min_rows: int = 10,
-        dropout: float = 0.1,
-        n_epochs: int = 30,
-        patience: int = 3,
-        batch_size: int = 512,
-        learning_rate: float = 0.002,
-        weight_decay: float = 0.0001,
-        refit: bool = True,
-        random_state: int = 0,
-        features: Sequence[str] | None = None,
-        progress: bool = False,
-    ) -> None:
-        self.hidden, self.loss, self.embeddings, self.min_rows = hidden, loss, embeddings, min_rows
-        self.dropout, self.n_epochs, self.patience = dropout, n_epochs, patience
-        self.batch_size, self.learning_rate, self.weight_decay = batch_size, learning_rate, weight_decay
-        self.refit, self.random_state, self.features, self.progress = refit, random_state, features, progress
-        check_options(self, _OPTIONS)
 
     @abstractmethod
     def _initial(self, n_inputs: int, random: torch.Generator) -> Weights:
@@ -322,14 +314,6 @@ class NeuralRanker(NamedFeatures, ABC):
         }
         n_inputs = rows.inputs.shape[1] + sum(table.shape[1] for table in weights.values())
         weights |= self._initial(n_inputs, random)
-        training = Training(
-            n_epochs=self.n_epochs if n_epochs is None else n_epochs,
-            patience=self.patience,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            progress=self.progress,
-            label=type(self).__name__,
-        )
 
         def judge() -> float:
             assert held is not None
@@ -338,9 +322,8 @@ class NeuralRanker(NamedFeatures, ABC):
                 return mean_ndcg(held.groups, score)
             return -loss_around(self.loss, held.groups, score)(score)[0] / len(held.groups)
 
-        return train(
-            weights, lambda epoch: self._steps(weights, rows, epoch), judge if held else None, training
-        )
+        steps = partial(self._steps, weights, rows)
+        return train(weights, steps, judge if held else None, self, n_epochs=n_epochs)
 
     def _steps(self, weights: Weights, rows: _Rows, epoch: int) -> Iterator[float]:
         import torch

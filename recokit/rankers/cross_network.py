@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from recokit._utils.options import check_options, one_of, whole
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from recokit._neural.training import Weights
 
 
+@dataclass(eq=False, repr=False)
 class CrossNetwork(NeuralRanker):
     """Rank by a deep and cross network (DCN-v2; Wang et al., 2021).
 
@@ -57,44 +59,13 @@ random_state, features, progress
     [True, True, False, False]
     """
 
-    def __init__(
-        self,
-        n_layers: int = 2,
-        *,
-        hidden: Sequence[int] = (64, 32),
-        structure: Literal["parallel", "stacked"] = "parallel",
-        loss: Literal["log", "softmax", "bpr", "lambdarank"] = "log",
-        embeddings: Mapping[str, int] | None = None,
-        min_rows: int = 10,
-        dropout: float = 0.1,
-        n_epochs: int = 30,
-        patience: int = 3,
-        batch_size: int = 512,
-        learning_rate: float = 0.002,
-        weight_decay: float = 0.0001,
-        refit: bool = True,
-        random_state: int = 0,
-        features: Sequence[str] | None = None,
-        progress: bool = False,
-    ) -> None:
-        self.n_layers, self.structure = n_layers, structure
+    n_layers: int = 2
+    _: KW_ONLY
+    structure: Literal["parallel", "stacked"] = "parallel"
+
+    def __post_init__(self) -> None:
         check_options(self, {"n_layers": whole(1), "structure": one_of("parallel", "stacked")})
-        super().__init__(
-            hidden,
-            loss=loss,
-            embeddings=embeddings,
-            min_rows=min_rows,
-            dropout=dropout,
-            n_epochs=n_epochs,
-            patience=patience,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            refit=refit,
-            random_state=random_state,
-            features=features,
-            progress=progress,
-        )
+        super().__post_init__()
 
     def _initial(self, n_inputs: int, random: torch.Generator) -> Weights:
         weights = layers((n_inputs, *self.hidden), random)

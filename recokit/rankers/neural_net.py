@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recokit.rankers._neural import Math, NeuralRanker, layers, run_layers
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from recokit._neural.training import Weights
 
 
+@dataclass(eq=False, repr=False)
 class NeuralNet(NeuralRanker):
     """Rank by a small fully connected network.
 
@@ -88,6 +90,8 @@ class NeuralNet(NeuralRanker):
     >>> bool(high > 0.8 > 0.2 > max(low, low_again))
     True
     """
+
+    hidden: Sequence[int] = (64, 32)
 
     def _initial(self, n_inputs: int, random: torch.Generator) -> Weights:
         widths = (n_inputs, *self.hidden)

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from recokit._neural.training import (
-    TRAINING,
-    Training,
+    NetworkOptions,
     device_of,
     dropout,
     generator,
@@ -23,8 +22,8 @@ from recokit._neural.training import (
 from recokit.errors import ConfigurationError
 
 
-def options(n_epochs: int = 8, patience: int = 3, learning_rate: float = 0.1) -> Training:
-    return Training(n_epochs, patience, learning_rate, weight_decay=0.0, progress=False, label="test")
+def options(n_epochs: int = 8, patience: int = 3, learning_rate: float = 0.1) -> NetworkOptions:
+    return NetworkOptions(n_epochs=n_epochs, patience=patience, learning_rate=learning_rate)
 
 
 class Line:
@@ -164,14 +163,11 @@ def test_a_device_that_torch_lacks() -> None:
         ("n_epochs", 1, 0),
         ("patience", 1, 0),
         ("batch_size", 1, 0.5),
-        ("n_threads", 1, 0),
         ("learning_rate", 1e-9, 0.0),
         ("weight_decay", 0.0, -1e-9),
-        ("validation", None, "random"),
-        ("validation_share", 1.0, 0.0),
     ],
 )
 def test_rules_of_the_options(name: str, good: Any, bad: Any) -> None:
-    TRAINING[name].check(name, good)
+    assert getattr(NetworkOptions(**{name: good}), name) == good
     with pytest.raises(ConfigurationError, match=f"found {name}="):
-        TRAINING[name].check(name, bad)
+        NetworkOptions(**{name: bad})

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from recokit._neural.training import TRAINING, Arrays, Trained, Training, Weights, device_of, threads, train
-from recokit._utils.options import check_options
-from recokit._utils.params import Configured, get_params
+from recokit._neural.training import Arrays, NetworkOptions, Trained, Weights, device_of, threads, train
+from recokit._utils.options import between, check_options, one_of, optional, whole
+from recokit._utils.params import get_params
 from recokit.candidates.neural._sequences import Held, Sequences, hold_out
 from recokit.data import Dataset
 from recokit.data.state.folder import load_state, save_state
+from recokit.data.times import Duration, duration
 from recokit.errors import ConfigurationError
 from recokit.typing import FloatArray
 
 if TYPE_CHECKING:
     import torch
+
+_OPTIONS = {
+    "n_factors": whole(1),
+    "max_history": whole(1),
+    "half_life": optional(duration),
+    "validation": optional(one_of("last", "time")),
+    "validation_share": between(0, 1, open_low=True),
+    "n_threads": whole(1),
+}
 
 #: Options that do not decide what is learned from the data in an epoch.
 _FREE = ("n_epochs", "patience", "checkpoint", "refit", "progress", "n_threads", "device")
@@ -47,34 +58,35 @@ class Run(Protocol):
 R = TypeVar("R", bound=Run)
 
 
-class NetworkSource(Configured):
-    """Source that learns a network, until held-out events say to stop. Abstract."""
+@dataclass(kw_only=True, eq=False, repr=False)
+class SourceOptions(NetworkOptions):
+    """The options of every source that learns a network."""
 
-    n_epochs: int
-    patience: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    validation: str | None
-    validation_share: float
-    refit: bool
-    checkpoint: str | None
-    random_state: int
-    device: str
-    n_threads: int
-    progress: bool
+    n_factors: int = 64
+    max_history: int = 50
+    half_life: Duration | None = None
+    validation: Literal["last", "time"] | None = "time"
+    validation_share: float = 0.1
+    checkpoint: str | None = None
+    device: str = "cpu"
+    n_threads: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_options(self, _OPTIONS)
+        if self.validation == "time" and self.validation_share == 1:
+            raise ConfigurationError(
+                "found validation_share=1 with validation='time'; expected a share above 0 and below 1"
+            )
+
+
+class NetworkSource(SourceOptions):
+    """Source that learns a network, until held-out events say to stop. Abstract."""
 
     weights_: Arrays
     scores_: FloatArray
     best_epoch_: int
     fitted_until_: float
-
-    def _check_training(self) -> None:
-        check_options(self, TRAINING)
-        if self.validation == "time" and self.validation_share == 1:
-            raise ConfigurationError(
-                "found validation_share=1 with validation='time'; expected a share above 0 and below 1"
-            )
 
     def _learn(self, dataset: Dataset, events: Sequences, start: Callable[[Sequences, torch.device], R]) -> R:
         """Train on the events that are not held out, then once more on all of them where ``refit`` says so.
@@ -102,16 +114,8 @@ class NetworkSource(Configured):
     def _trained(self, run: Run, held: Held | None, n_epochs: int, checkpoint: _Folder | None) -> Trained:
         if not run.n_examples:
             n_epochs, held, checkpoint = 0, None, None
-        training = Training(
-            n_epochs=n_epochs,
-            patience=self.patience,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            progress=self.progress,
-            label=type(self).__name__,
-        )
         score = None if held is None else lambda: run.score(held)
-        return train(run.weights, run.steps, score, training, checkpoint=checkpoint)
+        return train(run.weights, run.steps, score, self, n_epochs=n_epochs, checkpoint=checkpoint)
 
 
 class _Folder:

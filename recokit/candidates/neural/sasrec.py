@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, multi_arange
 from recokit._neural.training import generator, to_tensors
-from recokit._utils.options import between, check_options, one_of, optional, whole
+from recokit._utils.options import between, check_options, one_of, whole
 from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_nearest
 from recokit.candidates.neural import _transformer
 from recokit.candidates.neural._sequences import Held, Sequences, ndcg, padded, recent, sequences
 from recokit.candidates.neural._training import NetworkSource
 from recokit.data import Dataset, Requests, Retrieved
-from recokit.data.times import Duration, duration
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, Float32Array, IntArray
 
@@ -29,13 +29,13 @@ _ROWS = 256
 _SORTED_TOGETHER = 16
 
 _OPTIONS = {
-    **dict.fromkeys(("n_factors", "n_blocks", "n_heads", "max_history", "n_negatives"), whole(1)),
+    **dict.fromkeys(("n_blocks", "n_heads", "n_negatives"), whole(1)),
     "dropout": between(0, 1, open_high=True),
     "loss": one_of("softmax", "sampled"),
-    "half_life": optional(duration),
 }
 
 
+@dataclass(eq=False, repr=False)
 class SASRec(NetworkSource):
     """Source of the items that come next, by self-attention over the history in its order.
 
@@ -120,44 +120,24 @@ class SASRec(NetworkSource):
 
     requires = ("history",)
 
-    def __init__(
-        self,
-        n_factors: int = 64,
-        *,
-        n_blocks: int = 2,
-        n_heads: int = 2,
-        max_history: int = 50,
-        dropout: float = 0.2,
-        loss: Literal["softmax", "sampled"] = "softmax",
-        n_negatives: int = 1024,
-        half_life: Duration | None = None,
-        n_epochs: int = 100,
-        patience: int = 5,
-        batch_size: int = 128,
-        learning_rate: float = 0.001,
-        weight_decay: float = 0.0,
-        validation: Literal["last", "time"] | None = "last",
-        validation_share: float = 0.1,
-        refit: bool = False,
-        checkpoint: str | None = None,
-        random_state: int = 0,
-        device: str = "cpu",
-        n_threads: int = 2,
-        progress: bool = False,
-    ) -> None:
-        self.n_factors, self.n_blocks, self.n_heads = n_factors, n_blocks, n_heads
-        self.max_history, self.dropout, self.half_life = max_history, dropout, half_life
-        self.loss, self.n_negatives = loss, n_negatives
-        self.n_epochs, self.patience, self.batch_size = n_epochs, patience, batch_size
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.validation, self.validation_share, self.refit = validation, validation_share, refit
-        self.checkpoint, self.random_state = checkpoint, random_state
-        self.device, self.n_threads, self.progress = device, n_threads, progress
+    n_factors: int = 64
+    _: KW_ONLY
+    n_blocks: int = 2
+    n_heads: int = 2
+    dropout: float = 0.2
+    loss: Literal["softmax", "sampled"] = "softmax"
+    n_negatives: int = 1024
+    n_epochs: int = 100
+    patience: int = 5
+    batch_size: int = 128
+    validation: Literal["last", "time"] | None = "last"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_options(self, _OPTIONS)
-        self._check_training()
-        if n_factors % n_heads:
+        if self.n_factors % self.n_heads:
             raise ConfigurationError(
-                f"found n_factors={n_factors} and n_heads={n_heads}; expected a multiple of n_heads"
+                f"found n_factors={self.n_factors} and n_heads={self.n_heads}; expected a multiple of n_heads"
             )
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, multi_arange
 from recokit._neural.training import Weights, generator, threads, to_tensors
-from recokit._utils.options import above, between, check_options, names, optional, whole
+from recokit._utils.options import above, between, check_options, names, whole
 from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_nearest
 from recokit.candidates._weights import decay
@@ -27,7 +28,6 @@ from recokit.candidates.neural._towers import CONTEXT, Columns, Inputs
 from recokit.candidates.neural._training import NetworkSource
 from recokit.data import Dataset, Ragged, Requests, Retrieved, Table
 from recokit.data.sampling import Positives, accidental_hits
-from recokit.data.times import Duration, duration
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, IntArray
 
@@ -39,19 +39,17 @@ if TYPE_CHECKING:
 _MINED, _SPARED = 50, 5
 
 _OPTIONS = {
-    "n_factors": whole(1),
     "user_features": names,
     "item_features": names,
     "context": names,
     "temperature": above(0),
-    "max_history": whole(1),
-    "half_life": optional(duration),
     "uniform_negatives": whole(0),
     "hard_negatives": whole(0),
     "id_dropout": between(0, 1, open_high=True),
 }
 
 
+@dataclass(eq=False, repr=False)
 class TwoTower(NetworkSource):
     """Source of the items whose vectors are nearest to the request's: two small networks and a common space.
 
@@ -150,49 +148,23 @@ class TwoTower(NetworkSource):
     [1, 2, 3, 4]
     """
 
-    def __init__(
-        self,
-        n_factors: int = 64,
-        *,
-        user_features: Sequence[str] = (),
-        item_features: Sequence[str] = (),
-        context: Sequence[str] = (),
-        hidden: Sequence[int] = (128,),
-        temperature: float = 0.1,
-        max_history: int = 50,
-        half_life: Duration | None = None,
-        uniform_negatives: int = 512,
-        hard_negatives: int = 0,
-        id_dropout: float = 0.1,
-        n_epochs: int = 30,
-        patience: int = 3,
-        batch_size: int = 1024,
-        learning_rate: float = 0.001,
-        weight_decay: float = 0.0,
-        validation: str | None = "time",
-        validation_share: float = 0.1,
-        refit: bool = False,
-        checkpoint: str | None = None,
-        random_state: int = 0,
-        device: str = "cpu",
-        n_threads: int = 2,
-        progress: bool = False,
-    ) -> None:
-        self.n_factors, self.user_features, self.item_features = n_factors, user_features, item_features
-        self.context, self.hidden, self.temperature = context, hidden, temperature
-        self.max_history, self.half_life = max_history, half_life
-        self.uniform_negatives, self.hard_negatives = uniform_negatives, hard_negatives
-        self.id_dropout = id_dropout
-        self.n_epochs, self.patience, self.batch_size = n_epochs, patience, batch_size
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.validation, self.validation_share, self.refit = validation, validation_share, refit
-        self.checkpoint, self.random_state = checkpoint, random_state
-        self.device, self.n_threads, self.progress = device, n_threads, progress
+    n_factors: int = 64
+    _: KW_ONLY
+    user_features: Sequence[str] = ()
+    item_features: Sequence[str] = ()
+    context: Sequence[str] = ()
+    hidden: Sequence[int] = (128,)
+    temperature: float = 0.1
+    uniform_negatives: int = 512
+    hard_negatives: int = 0
+    id_dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_options(self, _OPTIONS)
-        self._check_training()
-        for width in hidden:
+        for width in self.hidden:
             whole(1).check("a width in hidden", width)
-        for name in context:
+        for name in self.context:
             if name not in CONTEXT:
                 raise ConfigurationError(f"found no context {name!r}; {did_you_mean(name, CONTEXT)}")
 

@@ -270,6 +270,12 @@ class TestEdges:
         with pytest.raises(ConfigurationError, match="found"):
             SASRec(**options)
 
+    def test_options_at_their_edge(self) -> None:
+        ones = dict.fromkeys(("n_factors", "n_heads", "max_history", "n_epochs", "patience", "n_threads"), 1)
+        model = SASRec(**ones, validation="last", validation_share=1.0, half_life="1s", dropout=0.0)
+        assert (model.n_factors, model.n_threads, model.validation_share) == (1, 1, 1.0)
+        assert SASRec(validation=None).validation is None
+
     def test_a_device_that_is_not_there(self) -> None:
         with pytest.raises(ConfigurationError, match="device='abacus'"):
             SASRec(device="abacus").fit(ring(10))
