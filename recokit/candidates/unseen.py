@@ -20,7 +20,7 @@ from recokit.protocols import Source, bound
 class Unseen(Composed):
     """Source that passes over what the user already has, so that its limit is filled with what is new.
 
-    The history joins the list ``exclude`` of the requests, which recokit's sources heed while they look for the
+    The history, and what it leaves out of a long one, joins the list ``exclude`` of the requests, which recokit's sources heed while they look for the
     best; a source that does not gets a larger limit, by as many as it may lose.
 
     Parameters
@@ -61,8 +61,8 @@ class Unseen(Composed):
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """The history, and what the source requires."""
-        return tuple(dict.fromkeys(("history", *super().requires)))
+        """The history, what it leaves out, and what the source requires."""
+        return tuple(dict.fromkeys(("history", "earlier", *super().requires)))
 
     def bind(self, schema: Schema) -> Unseen:
         """Return a copy with the source bound to the schema."""
@@ -73,6 +73,8 @@ class Unseen(Composed):
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:
         """Return the source's ``limit`` best items of each row that are neither in its history nor excluded."""
         lists = _joined(requests.lists("history"), requests.lists("exclude"))
+        if len(requests.lists("earlier").values):
+            lists = _joined(lists, requests.lists("earlier"))
         return retrieve_allowed(
             self.source, replace(requests, ragged={**requests.ragged, "exclude": lists}), limit
         )

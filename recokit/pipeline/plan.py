@@ -439,7 +439,7 @@ def _check_chooser(nodes: Sequence[Node]) -> None:
 
 def _with_history(nodes: Sequence[Node]) -> tuple[Node, ...]:
     """Return the nodes after a history of their own, where one needs it and no hydrator provides it."""
-    needed = {name for node in nodes for name in node.traits.requires} & {"history", "owned"}
+    needed = {name for node in nodes for name in node.traits.requires} & set(UserHistory.provides)
     if needed <= {name for node in nodes if node.role is Role.HYDRATOR for name in node.traits.provides}:
         return tuple(nodes)
     # Stages that see live events must not see a history without them.

@@ -120,7 +120,7 @@ def _among(candidates: Candidates, owned: Ragged, counted: BoolArray | None) -> 
 
 
 class NotSeen(Configured):
-    """Filter of items in the user's history, whatever the event.
+    """Filter of items in the user's history, whatever the event and however long ago.
 
     Examples
     --------
@@ -131,9 +131,13 @@ class NotSeen(Configured):
     [True, False]
     """
 
-    requires = ("history",)
+    requires = ("history", "earlier")
 
     def keep(self, candidates: Candidates) -> BoolArray:
-        """Tell which items are not in the history, (N,) bool."""
-        history = candidates.requests.lists("history")
-        return ~pairs_in_sets(candidates.row, candidates.item, history.offsets, history.values)
+        """Tell which items are neither in the history nor in what it leaves out, (N,) bool."""
+        kept = np.ones(len(candidates), np.bool_)
+        for name in self.requires:
+            seen = candidates.requests.lists(name)
+            if len(seen.values):
+                kept &= ~pairs_in_sets(candidates.row, candidates.item, seen.offsets, seen.values)
+        return kept

@@ -79,17 +79,24 @@ class EventLists:
         max_events : int, optional
             Keep this many of the most recent events of each row.
         """
-        wanted = user * (len(self.times) + 1) + self.times.searchsorted(now)
-        end = self.key.searchsorted(wanted)
-        start = self.offsets[user]
+        start, end = self._span(user, now)
         if max_events is not None:
             start = np.maximum(start, end - max_events)
         offsets, index = spans(start, end - start)
         return Ragged(offsets, self.item[index], {name: self.columns[name][index] for name in names})
 
+    def count(self, user: IntArray, now: FloatArray) -> IntArray:
+        """Return how many events each user has strictly before a time, (B,) int64."""
+        start, end = self._span(user, now)
+        return np.asarray(end - start)
+
+    def _span(self, user: IntArray, now: FloatArray) -> tuple[IntArray, IntArray]:
+        wanted = user * (len(self.times) + 1) + self.times.searchsorted(now)
+        return self.offsets[user], self.key.searchsorted(wanted)
+
 
 class UserHistory(Configured):
-    """Hydrator of ``history`` and ``owned`` as of each request's own time.
+    """Hydrator of ``history``, ``owned`` and ``earlier`` as of each request's own time.
 
     A pipeline inserts it by itself where a stage requires either. An event at exactly the request's time is not
     part of the history.
@@ -97,7 +104,7 @@ class UserHistory(Configured):
     Parameters
     ----------
     max_events : int, default 1000
-        The most recent events that ``history`` keeps of each row.
+        The most recent events that ``history`` keeps of each row, for sources and features to read.
     events : sequence of str, optional
         Event types that ``history`` holds; all of them by default.
     live_events : LiveEvents, optional
@@ -113,12 +120,14 @@ class UserHistory(Configured):
     ``history`` holds items oldest first with the columns ``timestamp`` (float64 seconds), ``weight`` (float32) and
     ``event`` (int64, code in ``Interactions.event_names``). ``owned`` holds the items of all events of type
     ``"purchase"``, whatever ``events`` and ``max_events`` say, with the column ``timestamp``: one entry for each
-    purchase, so an item may stand there more than once. In data without purchases nobody owns anything.
+    purchase, so an item may stand there more than once. In data without purchases nobody owns anything. ``earlier``
+    holds what ``history`` leaves out because of ``events`` or ``max_events``, for rules that must know everything that a
+    user has seen; it is empty in rows where nothing is left out, and where the caller gave the history.
 
     Attributes
     ----------
-    history_, owned_ : EventLists
-        The events by user.
+    history_, owned_, all_ : EventLists
+        The events by user: those of ``events``, purchases, and all.
     fitted_until_ : float
         Time up to which events are known.
 
@@ -133,7 +142,10 @@ class UserHistory(Configured):
     """
 
     as_of = True
-    provides = ("history", "owned")
+    provides = ("history", "owned", "earlier")
+
+    #: None in a model that an older version saved.
+    all_: EventLists | None = None
 
     tail = moved_attribute("live_events")
 
@@ -153,6 +165,7 @@ class UserHistory(Configured):
         """Index the events by user and time."""
         log = dataset.interactions
         self.history_ = EventLists.build(events_of(log, self.events), dataset.n_users)
+        self.all_ = self.history_ if self.events is None else EventLists.build(log, dataset.n_users)
         same = self.events is None and log.event_names == (OWNING,)
         self.owned_ = self.history_ if same else EventLists.build(log.of(OWNING), dataset.n_users)
         self.fitted_until_ = dataset.until
@@ -172,21 +185,43 @@ class UserHistory(Configured):
         names = ("timestamp", "weight", "event")
         history = self.history_.before(requests.user, requests.now, names, self.max_events)
         owned = self.owned_.before(requests.user, requests.now, ("timestamp",))
+        earlier = self._earlier(requests, None)
         recent = None if self.live_events is None else requests.read(self.live_events)
         if recent is not None and len(recent):
-            new_history, new_owned = recent.made(self, _recent_lists)
+            new_history, new_owned, new = recent.made(self, _recent_lists)
             history = history.then(
                 new_history.before(requests.user, requests.now, names), "timestamp", self.max_events
             )
             owned = owned.then(new_owned.before(requests.user, requests.now, ("timestamp",)), "timestamp")
-        return Hydrated(ragged={"history": history, "owned": owned})
+            earlier = self._earlier(requests, new)
+        return Hydrated(ragged={"history": history, "owned": owned, "earlier": earlier})
+
+    def _earlier(self, requests: Requests, new: EventLists | None) -> Ragged:
+        """Return everything that a user did, in rows where the history leaves some of it out."""
+        user, now = requests.user, requests.now
+        known = self.history_ if self.all_ is None else self.all_
+        left_out = np.ones(len(user), np.bool_)
+        if self.events is None:
+            count = known.count(user, now) + (0 if new is None else new.count(user, now))
+            left_out = count > self.max_events
+        if "history" in requests.from_caller:
+            left_out &= ~requests.from_caller["history"]
+        if not left_out.any():
+            return Ragged.empty(len(user))
+        whose = np.where(left_out, user, 0)
+        lists = known.before(whose, now, ("timestamp",))
+        return lists if new is None else lists.then(new.before(whose, now, ("timestamp",)), "timestamp")
 
 
-def _recent_lists(recent: RecentEvents, stage: UserHistory) -> tuple[EventLists, EventLists]:
+def _recent_lists(recent: RecentEvents, stage: UserHistory) -> tuple[EventLists, EventLists, EventLists]:
     encoded = recent.encoded(stage.known_)
     n_users = len(stage.known_.user_ids)
     log = encoded.log if stage.events is None else encoded.log.of(*stage.events)
-    return EventLists.build(log, n_users), EventLists.build(encoded.log.of(OWNING), n_users)
+    return (
+        EventLists.build(log, n_users),
+        EventLists.build(encoded.log.of(OWNING), n_users),
+        EventLists.build(encoded.log, n_users),
+    )
 
 
 def check_events(events: Sequence[str] | None) -> None:

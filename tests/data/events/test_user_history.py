@@ -90,7 +90,9 @@ def test_rows_that_the_caller_gave_are_kept():
 
 def test_is_a_hydrator_that_may_be_fitted_on_later_data():
     stage = UserHistory()
-    assert role_of(stage) is Role.HYDRATOR and stage.as_of and stage.provides == ("history", "owned")
+    assert (
+        role_of(stage) is Role.HYDRATOR and stage.as_of and stage.provides == ("history", "owned", "earlier")
+    )
     data = dataset([(1, 1, 5, "view")])
     assert stage.fit(data).fitted_until_ == 5.0
     assert isinstance(stage.hydrate(Requests.build(np.array([1]))), Hydrated)
