@@ -20,8 +20,8 @@ from recokit.protocols import Source, bound
 class Unseen(Composed):
     """Source that passes over what the user already has, so that its limit is filled with what is new.
 
-    The history, and what it leaves out of a long one, joins the list ``exclude`` of the requests, which recokit's sources heed while they look for the
-    best; a source that does not gets a larger limit, by as many as it may lose.
+    The history, and what it leaves out of a long one, joins the list ``exclude`` of the requests, which recokit's
+    sources heed while they look for the best; a source that does not gets a larger limit, by as many as it may lose.
 
     Parameters
     ----------

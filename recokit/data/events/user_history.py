@@ -121,7 +121,7 @@ class UserHistory(Configured):
     ``event`` (int64, code in ``Interactions.event_names``). ``owned`` holds the items of all events of type
     ``"purchase"``, whatever ``events`` and ``max_events`` say, with the column ``timestamp``: one entry for each
     purchase, so an item may stand there more than once. In data without purchases nobody owns anything. ``earlier``
-    holds what ``history`` leaves out because of ``events`` or ``max_events``, for rules that must know everything that a
+    holds what ``history`` leaves out because of ``events`` or ``max_events``, for rules that must know all that a
     user has seen; it is empty in rows where nothing is left out, and where the caller gave the history.
 
     Attributes
