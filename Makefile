@@ -14,6 +14,7 @@ NUMPY1 := $(VENV_NUMPY1)/.installed
 VENV_RECTOOLS := .venv-rectools
 RECTOOLS := $(VENV_RECTOOLS)/.installed
 VENV_PEERS := .venv-peers
+NATIVE := recokit/_native/lib/.built
 MUTANTS := $(VENV)/.installed-mutants
 METRIC_PEERS := $(VENV_PEERS)/.installed
 BENCHMARKS := $(sort $(filter-out _% mutants,$(basename $(notdir $(wildcard benchmarks/*.py)))))
@@ -24,7 +25,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and
 PIP = -m pip --disable-pip-version-check install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint types contracts tests test-slow test-long test-browser test-numpy1 accuracy mutants bench docs format clean
+.PHONY: help quickstart test lint types contracts tests test-slow test-long test-browser test-numpy1 accuracy mutants bench docs format native wheels clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -44,10 +45,10 @@ types: $(DEV)  ## mypy, strict
 contracts: $(DEV)  ## the layers of the package
 	$(BIN)/lint-imports --no-logo
 
-tests: $(DEV)  ## the tests and doctests, with coverage
+tests: $(DEV) $(NATIVE)  ## the tests and doctests, with coverage
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser" --cov --cov-report=term
 
-test-slow: $(DEV)  ## the slow tests: simulations and long statistics
+test-slow: $(DEV) $(NATIVE)  ## the slow tests: simulations and long statistics
 	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -m "slow and not browser"
 
 test-long: $(DEV)  ## the long tests: thousands of replays and slates
@@ -56,7 +57,7 @@ test-long: $(DEV)  ## the long tests: thousands of replays and slates
 test-browser: $(DEV)  ## the pages in headless Chromium, which must be installed
 	$(BIN)/python -m pytest tests -m browser
 
-test-numpy1: $(NUMPY1)  ## the tests again, on numpy 1.26
+test-numpy1: $(NUMPY1) $(NATIVE)  ## the tests again, on numpy 1.26
 	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser"
 
 mutants: $(MUTANTS)  ## lines broken at random, and whether a test notices: SEED=7 N=300, 8 minutes a call, again to go on
@@ -81,6 +82,14 @@ format: $(DEV)  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+native: $(NATIVE)  ## compile the C kernels again, where their sources changed
+
+wheels: $(BIN)/python  ## a wheel for each platform, cross-compiled, into dist/
+	$(BIN)/python $(PIP) build
+	@set -e; for tag in $$($(BIN)/python -c "import runpy; print(*runpy.run_path('recokit/_native/compile.py')['TARGETS'])"); do \
+		RECOKIT_WHEEL=$$tag $(BIN)/python -m build --wheel --outdir dist .; done
+	$(BIN)/python -m build --sdist --outdir dist .
+
 clean:  ## remove what the other targets made, the environments too
 	rm -rf $(VENV) $(VENV_NUMPY1) $(VENV_RECTOOLS) docs/api site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutants
 	rm -rf .import_linter_cache
@@ -93,6 +102,11 @@ $(BIN)/python:
 $(VENV_NUMPY1)/bin/python:
 	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV_NUMPY1)
+
+# A machine without a compiler goes on without: the kernels' numpy form answers the same.
+$(NATIVE): $(wildcard recokit/_native/c/*) recokit/_native/compile.py | $(BIN)/python
+	$(BIN)/python recokit/_native/compile.py || echo "WARNING: no compiled kernels"
+	@mkdir -p $(dir $@) && touch $@
 
 $(QUICKSTART): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[datasets,rich]"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         training as training,
         tuning as tuning,
     )
+    from recokit._utils.versions import show_versions as show_versions
     from recokit.data.candidates import Candidates as Candidates, Retrieved as Retrieved
     from recokit.data.dataset import Dataset as Dataset
     from recokit.data.events.live_events import LiveEvents as LiveEvents

@@ -1,0 +1,82 @@
+"""The compiled kernels: found, matched to the processor and loaded when first used.
+
+``RECOKIT_NATIVE`` decides: ``0`` never loads them (the numpy form of each kernel runs), ``require`` makes their absence
+an error. Otherwise they are used where they are.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from recokit._native.compile import LEVELS, library_suffix, machine
+from recokit.errors import ConfigurationError
+
+_HERE = Path(__file__).parent
+
+
+@cache
+def kernels() -> Any:
+    """Return the loaded library, whose attributes are the functions of ``kernels.h``, or None without one.
+
+    Raises
+    ------
+    ConfigurationError
+        ``RECOKIT_NATIVE`` is ``require`` and there is no library for this machine, or it has another value.
+    """
+    wish = os.environ.get("RECOKIT_NATIVE", "")
+    if wish not in ("", "0", "1", "require"):
+        raise ConfigurationError(
+            f"found RECOKIT_NATIVE={wish!r}; expected 0 (numpy only), require (compiled or an error) or nothing"
+        )
+    library = None if wish == "0" else _load()
+    if library is None and wish == "require":
+        raise ConfigurationError(
+            f"RECOKIT_NATIVE=require, and found no compiled kernels for {machine()} in {_HERE / 'lib'}; "
+            "hint: install a wheel for this platform, or run python -m recokit._native.compile with a C compiler"
+        )
+    return library
+
+
+@cache
+def ffi() -> Any:
+    """Return the declarations of the kernels, read once."""
+    from cffi import FFI
+
+    declarations = FFI()
+    declarations.cdef((_HERE / "c" / "kernels.h").read_text())
+    return declarations
+
+
+def level() -> str:
+    """Return what runs: a level such as ``x86_64_v3``, or ``numpy``."""
+    return "numpy" if kernels() is None else _levels()[-1]
+
+
+def check(status: int) -> None:
+    """Raise the error that a kernel's status stands for."""
+    if status == -1:
+        raise MemoryError("a compiled kernel found no memory for its scratch space")
+    if status:
+        raise IndexError(f"a compiled kernel found an index outside its array (status {status})")
+
+
+def _load() -> Any:
+    levels = _levels()
+    return ffi().dlopen(str(_path(levels[-1]))) if levels else None
+
+
+@cache
+def _levels() -> tuple[str, ...]:
+    """Return the levels that are built and that this processor runs, the best last."""
+    built = [level for level in LEVELS.get(machine(), ()) if _path(level).exists()]
+    if machine() != "x86_64" or not built:
+        return tuple(built)
+    supported = ffi().dlopen(str(_path(built[0]))).rk_cpu_level()
+    return tuple(level for level in built if int(level[-1]) <= supported)
+
+
+def _path(level: str) -> Path:
+    return _HERE / "lib" / f"kernels_{level}{library_suffix()}"

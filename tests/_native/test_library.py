@@ -1,0 +1,69 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from recokit._native import compile as compiling, library
+
+#: No compiler and no wheel: the machine that the numpy form of each kernel is for.
+needs_kernels = pytest.mark.skipif(library.kernels() is None, reason="no compiled kernels on this machine")
+
+
+def in_a_process(wish, code):
+    environment = {**os.environ, "RECOKIT_NATIVE": wish}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+
+
+@needs_kernels
+def test_the_level_is_one_that_was_compiled():
+    assert library.level() in compiling.LEVELS[compiling.machine()]
+
+
+def test_zero_runs_numpy_alone():
+    answer = in_a_process(
+        "0", "from recokit._native import library; print(library.level(), library.kernels())"
+    )
+    assert answer.stdout.split() == ["numpy", "None"]
+
+
+@needs_kernels
+def test_require_is_content_with_compiled_kernels():
+    answer = in_a_process("require", "from recokit._native import library; print(library.level())")
+    assert answer.stdout.strip() == library.level()
+
+
+def test_require_without_compiled_kernels_is_an_error():
+    code = "from recokit._native import library; library._levels = lambda: (); library.kernels()"
+    answer = in_a_process("require", code)
+    assert "ConfigurationError: RECOKIT_NATIVE=require, and found no compiled kernels for" in answer.stderr
+
+
+def test_another_value_is_an_error():
+    answer = in_a_process("yes", "from recokit._native import library; library.kernels()")
+    assert "ConfigurationError: found RECOKIT_NATIVE='yes'" in answer.stderr
+
+
+@pytest.mark.parametrize(("status", "error"), [(-1, MemoryError), (-2, IndexError)])
+def test_a_status_of_a_kernel_is_an_error(status, error):
+    with pytest.raises(error):
+        library.check(status)
+
+
+@pytest.mark.skipif(compiling.own_compiler() is None, reason="no C compiler on this machine")
+def test_compiling_makes_one_library_a_level(tmp_path):
+    libraries = compiling.compile_kernels(tmp_path, compiling.own_compiler(), flags=["-O0"])
+    assert [path.name.split(".")[0] for path in libraries] == [
+        f"kernels_{level}" for level in compiling.LEVELS[compiling.machine()]
+    ]
+    assert sorted(tmp_path.iterdir()) == sorted(libraries)
+
+
+def test_every_function_of_the_header_is_in_the_library():
+    lib = library.kernels()
+    if lib is None:
+        pytest.skip("no compiled kernels on this machine")
+    declared = [name for name in dir(lib) if name.startswith("rk_")]
+    assert declared
+    for name in declared:
+        assert callable(getattr(lib, name))
