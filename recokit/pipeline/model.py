@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from recokit._utils.options import Rule, one_of, shown, whole
+from recokit._utils.options import Rule, one_of
 from recokit._utils.progress import progress_bar
 from recokit._utils.threads import Bulkhead
 from recokit.budget import Deadline
-from recokit.compose.fusion import check_retrieved
-from recokit.data import Candidates, Live, Ragged, Requests, Retrieved, Schema, load_state, save_state
-from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
+from recokit.data import Candidates, Live, Ragged, Requests, Schema, load_state, save_state
+from recokit.errors import DataError, VocabularyMismatch
 from recokit.pipeline.finish import finish
-from recokit.pipeline.plan import Plan, live_values
+from recokit.pipeline.plan import Plan, bind_plan, live_values
 from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve
 from recokit.pipeline.run import Run, Settings
-from recokit.protocols import Observer, SimilarItems, WantsRanked
+from recokit.pipeline.similar import similar_lists, similar_plan
+from recokit.protocols import Observer, WantsRanked
 from recokit.result import Recommendations
-from recokit.trace import Status
 from recokit.typing import AnyArray, IntArray
 
 if TYPE_CHECKING:
@@ -180,36 +180,28 @@ class Model:
             rows = np.arange(start, min(start + CHUNK_ROWS, len(requests)))
             yield self.answer(requests.take(rows), users[rows], **options)
 
-    def similar(self, items: Sequence[Any], k: int) -> Recommendations:
+    @cached_property
+    def alike(self) -> Settings:
+        """The settings of the runs for similar items."""
+        plan = bind_plan(similar_plan(self.plan), self.schema)
+        return replace(self.settings, plan=plan, bulkheads={})
+
+    def similar(self, items: Sequence[Any], requests: Requests) -> Recommendations:
         """Return the items most similar to each given one; see ``Pipeline.similar_items``."""
-        whole(1).check("k", k, DataError)
-        if isinstance(items, str | bytes) or not isinstance(items, Sized):
-            raise DataError(f"found items={shown(items)}; expected a list of ids; hint: [{shown(items)}]")
+        codes = self.schema.item_ids.encode(items)
+        run, shown = similar_lists(self.alike, self.pinned(requests), codes)
         ids = np.empty(len(items), object)
         ids[:] = list(items)
-        codes = self.schema.item_ids.encode(ids)
-        node = next((node for node in self.plan.sources if isinstance(node.stage, SimilarItems)), None)
-        if node is None:
-            names = ", ".join(self.plan.source_names)
-            raise ConfigurationError(
-                f"found no source with similar() among {names}; hint: candidates.ItemKNN()"
-            )
-        similar: Retrieved = node.stage.similar(codes, k)
-        check_retrieved(similar, len(codes), len(self.schema.item_ids), node.name, limit=k)
-        empty = np.diff(similar.offsets) == 0
-        why = np.where(codes > 0, "no similar item", "unknown item").tolist()
-        return Recommendations(
-            users=ids,
-            offsets=similar.offsets,
-            item=similar.item,
-            score=similar.score,
-            columns={},
-            sources=((node.leaf,),) * len(similar.item),
-            status=np.where(empty, Status.EMPTY, Status.OK),
-            reasons=tuple((reason,) if bare else () for reason, bare in zip(why, empty, strict=True)),
-            item_ids=self.schema.item_ids,
+        trace = run.trace(
+            shown,
+            versions={live.name: run.requests.pinned[key][0] for key, live in self.live.items()},
             fingerprint=self.fingerprint,
+            ranked=None,
+            users=ids,
+            item_ids=self.schema.item_ids,
+            user_ids=self.schema.user_ids,
         )
+        return Recommendations.from_candidates(shown, ids, self.schema.item_ids, trace)
 
 
 def check_range(name: str, codes: IntArray, lowest: int, highest: int) -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from recokit.data import Candidates, Dataset, Live, Ragged, Requests, Schema
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
-from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
+from recokit.errors import ConfigurationError, DataError, NotFittedError, did_you_mean
 from recokit.pipeline.contracts import check_disclosed
 from recokit.pipeline.diagram import diagram
 from recokit.pipeline.model import Capture, Model, load_parts, notify_observers, save_model, wants_ranked
 from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
-from recokit.pipeline.requests import ItemLists, Query
+from recokit.pipeline.requests import ItemLists, Query, check_items
 from recokit.pipeline.views import NonProfiling, PipelineSource
 from recokit.protocols import Discloses, Observer, role_of
 from recokit.result import Recommendations
@@ -306,12 +306,47 @@ class Pipeline:
         self._ready().check_codes(requests)
         return self._ready().candidates(requests)
 
-    def similar_items(self, items: Sequence[Any], k: int = 10) -> Recommendations:
-        """Return the items most similar to each given item, by the first source with ``similar(items, k)``.
+    def similar_items(
+        self,
+        items: Sequence[Any],
+        k: int = 10,
+        *,
+        users: Sequence[Any] | AnyArray | None = None,
+        context: Mapping[str, Any] | None = None,
+        exclude: ItemLists | None = None,
+        now: Any = None,
+        seed: int = 0,
+    ) -> Recommendations:
+        """Return the items most similar to each given one, by the first source with ``similar(items, k)``.
 
-        Raises ConfigurationError if there is none, DataError for k below 1, or ids of the wrong kind.
+        Filters, hard limits, annotators and checks on labels hold as for any list. Rankers, boosts, soft limits, places
+        and the objective play no part: the likeness decides.
+
+        Parameters
+        ----------
+        items : sequence of ids
+            External item ids; an unknown one has an empty list.
+        k : int, default 10
+            List length.
+        users : sequence of ids, optional
+            Who sees each list, for rules such as ``rules.NotOwned``; nobody in particular by default.
+        context, exclude, now, seed
+            As for :meth:`recommend`, one value or list for each item.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such source.
+        DataError
+            For k below 1, or ids of the wrong kind.
         """
-        return self._ready().similar(items, k)
+        model = self._ready()
+        check_items(items)
+        people = [None] * len(items) if users is None else users
+        query = Query(people, k, context=context, exclude=exclude, now=now, seed=seed)
+        if len(query.users) != len(items):
+            raise DataError(f"found {len(query.users)} users; expected {len(items)}, one for each item")
+        return model.similar(items, query.encode(model.schema, self.clock))
 
     def _ready(self) -> Model:
         if self._model is None:

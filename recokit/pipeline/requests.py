@@ -65,6 +65,12 @@ class Query:
         return replace(requests, from_caller={name: given for name, (_, given) in encoded.items()})
 
 
+def check_items(items: Any) -> None:
+    """Raise DataError for item ids that are no sequence, such as a bare id."""
+    if isinstance(items, str | bytes) or not isinstance(items, Sized):
+        raise DataError(f"found items={shown(items)}; expected a list of ids; hint: [{shown(items)}]")
+
+
 def _user_array(users: Any, lists: Sequence[ItemLists | None]) -> AnyArray:
     if users is None:
         lengths = [len(part) for part in lists if part is not None]

@@ -91,6 +91,8 @@ class Pinned(Configured):
     [0, 0, 1]
     """
 
+    hard = False
+
     def __init__(self, places: Mapping[Any, int]) -> None:
         if not places:
             raise ConfigurationError(
@@ -146,6 +148,8 @@ class Slots(Configured):
     >>> [pin.name for pin in rule.limit(Candidates.from_lists([[1, 2, 3]]))]
     ['slots(category)@2']
     """
+
+    hard = False
 
     def __init__(self, column: str, places: Sequence[int], *, only: Only = 1) -> None:
         item_name(column)
