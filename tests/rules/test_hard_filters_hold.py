@@ -141,7 +141,7 @@ def pipelines(shop: Dataset) -> dict[str, rk.Pipeline]:
     knn, popular = candidates.ItemKNN(), candidates.Popular(half_life=None)
     direct = rk.Pipeline([candidates.Merge([knn, popular]), *RULES]).fit(shop)
     empty = candidates.FromFunction(lambda requests, limit: [[]] * len(requests))
-    found = {way: direct for way in WAYS[:5]}
+    found = dict.fromkeys(WAYS[:5], direct)
     found["fallback"] = rk.Pipeline([empty, *RULES], fallback=popular).fit(shop)
     found["as_source"] = rk.Pipeline([direct.as_source()]).fit(shop)
     found["fallback as source"] = rk.Pipeline([empty], fallback=direct.as_source()).fit(shop)
