@@ -15,6 +15,7 @@ VENV_RECTOOLS := .venv-rectools
 RECTOOLS := $(VENV_RECTOOLS)/.installed
 VENV_PEERS := .venv-peers
 NATIVE := recokit/_native/lib/.built
+SANITIZED := $(CURDIR)/build/sanitized
 MUTANTS := $(VENV)/.installed-mutants
 METRIC_PEERS := $(VENV_PEERS)/.installed
 BENCHMARKS := $(sort $(filter-out _% mutants,$(basename $(notdir $(wildcard benchmarks/*.py)))))
@@ -25,7 +26,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and
 PIP = -m pip --disable-pip-version-check install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint types contracts tests test-slow test-long test-browser test-numpy1 accuracy mutants bench docs format native wheels clean
+.PHONY: help quickstart test lint types contracts tests test-slow test-long test-browser test-numpy1 accuracy mutants bench docs format native wheels sanitize test-fallback clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -85,13 +86,21 @@ format: $(DEV)  ## mend what ruff can mend
 native: $(NATIVE)  ## compile the C kernels again, where their sources changed
 
 wheels: $(BIN)/python  ## a wheel for each platform, cross-compiled, into dist/
-	$(BIN)/python $(PIP) build
 	@set -e; for tag in $$($(BIN)/python -c "import runpy; print(*runpy.run_path('recokit/_native/compile.py')['TARGETS'])"); do \
-		RECOKIT_WHEEL=$$tag $(BIN)/python -m build --wheel --outdir dist .; done
-	$(BIN)/python -m build --sdist --outdir dist .
+		RECOKIT_WHEEL=$$tag $(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps -w dist .; done
+	@ls -l dist
+
+test-fallback: $(DEV)  ## the packages that use compiled kernels, without them
+	RECOKIT_NATIVE=0 $(BIN)/python -m pytest tests/_native tests/_kernels tests/slates tests/diversity tests/rankers tests/candidates \
+		-n $(WORKERS) --dist worksteal -m "not slow and not long and not browser"
+
+sanitize: $(DEV)  ## the kernels' tests on libraries that check memory and arithmetic
+	$(BIN)/python recokit/_native/compile.py --folder $(SANITIZED) -- -g -fsanitize=address,undefined -fno-sanitize-recover
+	RECOKIT_NATIVE=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$(cc -print-file-name=libasan.so) \
+		$(BIN)/python -m pytest tests/_native tests/_kernels -q -p no:cacheprovider
 
 clean:  ## remove what the other targets made, the environments too
-	rm -rf $(VENV) $(VENV_NUMPY1) $(VENV_RECTOOLS) docs/api site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutants
+	rm -rf $(VENV) $(VENV_NUMPY1) $(VENV_RECTOOLS) docs/api site dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutants
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -20,7 +19,6 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ZIG = "ziglang>=0.13"
-ZIG_PLATFORMS = ("linux", "darwin", "win32")
 
 
 def _compile_module(root: str) -> ModuleType:
@@ -42,28 +40,25 @@ class CustomBuildHook(BuildHookInterface):
         if self.target_name != "wheel" or os.environ.get("RECOKIT_NATIVE") == "0":
             return []
         kernels = _compile_module(self.root)
-        cross = "RECOKIT_WHEEL" in os.environ
-        exists = sys.platform.startswith(ZIG_PLATFORMS) and kernels.machine() in kernels.LEVELS
-        return [ZIG] if exists and (cross or kernels.own_compiler() is None) else []
+        needed = "RECOKIT_WHEEL" in os.environ or not kernels.own_compiler()
+        return [ZIG] if needed and kernels.zig_tag() else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and name the wheel after its platform."""
         if self.target_name != "wheel" or os.environ.get("RECOKIT_NATIVE") == "0":
             return
         kernels = _compile_module(self.root)
-        tag = os.environ.get("RECOKIT_WHEEL", "")
-        target, arch = kernels.TARGETS[tag] if tag else ("", kernels.machine())
-        compiler = kernels.zig() if tag else kernels.own_compiler() or kernels.zig()
-        if compiler is None or arch not in kernels.LEVELS:
+        tag = os.environ.get("RECOKIT_WHEEL") or ("" if kernels.own_compiler() else kernels.zig_tag())
+        if kernels.machine() not in kernels.LEVELS or not (tag or kernels.own_compiler()):
             self.app.display_warning(
-                f"recokit is built without compiled kernels: no C compiler, or {arch} is unknown"
+                "recokit is built without compiled kernels: found no C compiler for this platform"
             )
             return
         if version == "editable":
-            kernels.compile_kernels(Path(self.root) / "recokit" / "_native" / "lib", compiler)
+            kernels.compile_kernels(Path(self.root) / "recokit" / "_native" / "lib", tag)
             return
         self._folder = tempfile.mkdtemp()
-        libraries = kernels.compile_kernels(Path(self._folder), compiler, arch=arch, target=target)
+        libraries = kernels.compile_kernels(Path(self._folder), tag)
         build_data["force_include"].update(
             {str(path): f"recokit/_native/lib/{path.name}" for path in libraries}
         )

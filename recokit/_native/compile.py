@@ -13,17 +13,15 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).parent
-#: Compiler options of each level. Levels differ in the width of their vectors only: sums are never regrouped and
-#: never fused, so that every level gives the same bits.
-LEVELS: dict[str, dict[str, list[str]]] = {
-    "x86_64": {"x86_64_v2": ["-march=x86-64-v2"], "x86_64_v3": ["-march=x86-64-v3"]},
-    "aarch64": {"aarch64": []},
-}
-FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror=implicit"]
+#: The levels of each architecture, the best last. They differ in the width of their vectors only: sums are never
+#: regrouped and never fused, so that every level gives the same bits.
+LEVELS = {"x86_64": ("x86_64_v2", "x86_64_v3"), "aarch64": ("aarch64",)}
+FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-ffp-contract=off", "-Wall", "-Wextra"]
 #: The platforms of `make wheels`: tag of the wheel, target of zig, machine.
 TARGETS = {
     "manylinux_2_17_x86_64": ("x86_64-linux-gnu.2.17", "x86_64"),
@@ -55,6 +53,23 @@ def zig() -> list[str] | None:
     return [sys.executable, "-m", "ziglang", "cc"] if importlib.util.find_spec("ziglang") else None
 
 
+def zig_tag() -> str:
+    """Return the platform tag, one of TARGETS, of a wheel that zig compiles for this machine, or an empty string."""
+    arch = machine()
+    if sys.platform == "linux":
+        libc = (
+            "musllinux_1_2" if "musl" in str(sysconfig.get_config_var("HOST_GNU_TYPE")) else "manylinux_2_17"
+        )
+        tag = f"{libc}_{arch}"
+    else:
+        tag = {
+            ("darwin", "aarch64"): "macosx_11_0_arm64",
+            ("darwin", "x86_64"): "macosx_11_0_x86_64",
+            ("win32", "x86_64"): "win_amd64",
+        }.get((sys.platform, arch), "")
+    return tag if tag in TARGETS else ""
+
+
 def library_suffix(target: str = "") -> str:
     """Return the ending of a shared library's name on the target, by default on this machine."""
     system = target or sys.platform
@@ -63,58 +78,50 @@ def library_suffix(target: str = "") -> str:
     return ".dylib" if "macos" in system or system == "darwin" else ".so"
 
 
-def compile_kernels(
-    folder: Path,
-    compiler: Sequence[str],
-    *,
-    arch: str | None = None,
-    target: str = "",
-    flags: Iterable[str] = (),
-) -> list[Path]:
-    """Compile the kernels of one architecture, one library a level, and return their paths.
+def compile_kernels(folder: Path, tag: str = "", flags: Iterable[str] = ()) -> list[Path]:
+    """Compile the kernels, one library a level, and return their paths.
 
     Parameters
     ----------
     folder : Path
         Where the libraries go; it is made when it is missing.
-    compiler : sequence of str
-        The compiler's command.
-    arch : str, optional
-        One of LEVELS, by default this machine's.
-    target : str, default ""
-        A target of zig.
+    tag : str, default ""
+        A platform of TARGETS, compiled for with zig; by default this machine, with its own compiler.
     flags : iterable of str
         Further options, such as ``-fsanitize=address``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    sources = sorted(str(path) for path in (HERE / "c").glob("*.c"))
+    compiler = zig() if tag else own_compiler()
+    if compiler is None:
+        raise FileNotFoundError(
+            "found no C compiler; expected cc, gcc or clang on the path, or the package ziglang"
+        )
+    target, arch = TARGETS.get(tag, ("", machine()))
     suffix = library_suffix(target)
-    position = [] if suffix == ".dll" else ["-fPIC"]
+    sources = sorted(str(path) for path in (HERE / "c").glob("*.c"))
+    rest = [*flags, "-shared", *sources, *(["-fPIC", "-lm"] if suffix != ".dll" else [])]
+    folder.mkdir(parents=True, exist_ok=True)
     libraries = []
-    for level, options in LEVELS.get(arch or machine(), {}).items():
+    for level in LEVELS.get(arch, ()):
         library = folder / f"kernels_{level}{suffix}"
         # Under its own name only when it is whole: another process may be loading it.
         draft = library.with_name(f".{os.getpid()}_{library.name}")
-        where = ["-target", target] if target else []
-        command = [
-            *compiler,
-            *where,
-            *FLAGS,
-            *options,
-            *position,
-            *flags,
-            "-shared",
-            *sources,
-            "-o",
-            str(draft),
-        ]
         try:
-            subprocess.run([*command, *([] if suffix == ".dll" else ["-lm"])], check=True)
+            subprocess.run(
+                [*compiler, *FLAGS, *_level_options(level, target), *rest, "-o", str(draft)], check=True
+            )
             draft.replace(library)
         finally:
             draft.unlink(missing_ok=True)
         libraries.append(library)
     return libraries
+
+
+def _level_options(level: str, target: str) -> list[str]:
+    if target:
+        # zig names levels its own way, and checks for undefined behaviour unless told not to.
+        cpu = [f"-mcpu={level}"] if level.startswith("x86_64") else []
+        return ["-target", target, *cpu, "-fno-sanitize=undefined"]
+    return [f"-march={level.replace('_', '-')}"] if level.startswith("x86_64") else []
 
 
 def main() -> None:
@@ -123,10 +130,7 @@ def main() -> None:
     parser.add_argument("flags", nargs="*", help="further options of the compiler, after --")
     parser.add_argument("--folder", type=Path, default=HERE / "lib")
     options = parser.parse_args()
-    compiler = own_compiler() or zig()
-    if compiler is None:
-        sys.exit("found no C compiler; expected cc, gcc or clang on the path, or the package ziglang")
-    for library in compile_kernels(options.folder, compiler, flags=options.flags):
+    for library in compile_kernels(options.folder, "" if own_compiler() else zig_tag(), options.flags):
         print(library)
 
 

@@ -1,7 +1,8 @@
 """The compiled kernels: found, matched to the processor and loaded when first used.
 
 ``RECOKIT_NATIVE`` decides: ``0`` never loads them (the numpy form of each kernel runs), ``require`` makes their absence
-an error. Otherwise they are used where they are.
+an error, and so does a folder, which holds other libraries than the package's own, such as sanitized ones. Without it
+they are used where they are.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ def kernels() -> Any:
     Raises
     ------
     ConfigurationError
-        ``RECOKIT_NATIVE`` is ``require`` and there is no library for this machine, or it has another value.
+        ``RECOKIT_NATIVE`` is ``require`` or a folder, and there is no library for this machine.
     """
     wish = os.environ.get("RECOKIT_NATIVE", "")
-    if wish not in ("", "0", "1", "require"):
+    if wish == "0":
+        return None
+    levels = _levels()
+    if levels:
+        return ffi().dlopen(str(_path(levels[-1])))
+    if wish:
         raise ConfigurationError(
-            f"found RECOKIT_NATIVE={wish!r}; expected 0 (numpy only), require (compiled or an error) or nothing"
-        )
-    library = None if wish == "0" else _load()
-    if library is None and wish == "require":
-        raise ConfigurationError(
-            f"RECOKIT_NATIVE=require, and found no compiled kernels for {machine()} in {_HERE / 'lib'}; "
+            f"RECOKIT_NATIVE={wish}, and found no compiled kernels for {machine()} in {_folder()}; "
             "hint: install a wheel for this platform, or run python -m recokit._native.compile with a C compiler"
         )
-    return library
+    return None
 
 
 @cache
@@ -63,9 +64,9 @@ def check(status: int) -> None:
         raise IndexError(f"a compiled kernel found an index outside its array (status {status})")
 
 
-def _load() -> Any:
-    levels = _levels()
-    return ffi().dlopen(str(_path(levels[-1]))) if levels else None
+def _folder() -> Path:
+    wish = os.environ.get("RECOKIT_NATIVE", "")
+    return _HERE / "lib" if wish in ("", "0", "require") else Path(wish)
 
 
 @cache
@@ -79,4 +80,4 @@ def _levels() -> tuple[str, ...]:
 
 
 def _path(level: str) -> Path:
-    return _HERE / "lib" / f"kernels_{level}{library_suffix()}"
+    return _folder() / f"kernels_{level}{library_suffix()}"

@@ -39,9 +39,9 @@ def test_require_without_compiled_kernels_is_an_error():
     assert "ConfigurationError: RECOKIT_NATIVE=require, and found no compiled kernels for" in answer.stderr
 
 
-def test_another_value_is_an_error():
-    answer = in_a_process("yes", "from recokit._native import library; library.kernels()")
-    assert "ConfigurationError: found RECOKIT_NATIVE='yes'" in answer.stderr
+def test_a_folder_without_libraries_is_an_error(tmp_path):
+    answer = in_a_process(str(tmp_path), "from recokit._native import library; library.kernels()")
+    assert f"found no compiled kernels for {compiling.machine()} in {tmp_path}" in answer.stderr
 
 
 @pytest.mark.parametrize(("status", "error"), [(-1, MemoryError), (-2, IndexError)])
@@ -52,11 +52,13 @@ def test_a_status_of_a_kernel_is_an_error(status, error):
 
 @pytest.mark.skipif(compiling.own_compiler() is None, reason="no C compiler on this machine")
 def test_compiling_makes_one_library_a_level(tmp_path):
-    libraries = compiling.compile_kernels(tmp_path, compiling.own_compiler(), flags=["-O0"])
+    libraries = compiling.compile_kernels(tmp_path, flags=["-O1", "-Werror"])
     assert [path.name.split(".")[0] for path in libraries] == [
         f"kernels_{level}" for level in compiling.LEVELS[compiling.machine()]
     ]
     assert sorted(tmp_path.iterdir()) == sorted(libraries)
+    answer = in_a_process(str(tmp_path), "from recokit._native import library; print(library.level())")
+    assert answer.stdout.strip() in compiling.LEVELS[compiling.machine()]
 
 
 def test_every_function_of_the_header_is_in_the_library():
