@@ -72,7 +72,7 @@ def require_fitted(stage: Any, attribute: str, hint: str = "", *, step: str = "f
     NotFittedError
         Where it is absent.
     """
-    if not is_fitted(stage, attribute):
+    if not hasattr(stage, attribute):
         name = type(stage).__name__
         more = hint or f"call {name}.{step}, or fit the pipeline around it"
         raise NotFittedError(f"found {name} before {step}; expected {step} first; hint: {more}")

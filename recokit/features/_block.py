@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -148,9 +148,10 @@ class Context:
         self.candidates = candidates
         self._index = index
         self._views: dict[tuple[str, ...], View] = {}
+        self._rates: dict[tuple[str, str, float | None], FloatArray] = {}
         self._cells: dict[str, tuple[IntArray, IntArray, IntArray]] = {}
 
-    @property
+    @cached_property
     def index(self) -> Index:
         """The event index."""
         if self._index is None:
@@ -167,6 +168,16 @@ class Context:
         """Request times, (B,)."""
         return self.index.query_times(self.candidates.requests.now)
 
+    @cached_property
+    def when_of_candidates(self) -> QueryTimes | LayeredQueryTimes:
+        """Request time of each candidate, (N,)."""
+        return self.when.of(self.candidates.row)
+
+    @cached_property
+    def when_of_items(self) -> QueryTimes | LayeredQueryTimes:
+        """Request time of each distinct item, (U,)."""
+        return self.when.of(self.items.moment)
+
     def users(self, name: str) -> View:
         """Return the events of each request's user, (B,)."""
         return self._view(("user", name), self.when, self.candidates.requests.user)
@@ -174,42 +185,49 @@ class Context:
     def of_items(self, name: str, column: str = "") -> View:
         """Return the events of each distinct item, or of its label in a column, (U,)."""
         code = self.index.codes[column][self.items.code] if column else self.items.code
-        return self._view(("item", name), self.when.of(self.items.moment), code)
+        return self._view(("item", name), self.when_of_items, code)
 
     def all_events(self, name: str) -> View:
         """Return all events before each request, (B,)."""
-        return self._view(("all", name), self.when, np.ones(self.candidates.n_rows, np.int64))
+        return self._view(("all", name), self.when, np.ones_like(self.candidates.requests.user))
+
+    def rate(self, part: str, whole: str, window: float | None) -> FloatArray:
+        """Return how many events of one keyspace there were for each of another before each request, (B,)."""
+        key = part, whole, window
+        if key not in self._rates:
+            counts = (self.all_events(name).count(window) for name in (part, whole))
+            self._rates[key] = ratio(*counts)
+        return self._rates[key]
 
     def pairs(self, name: str) -> View:
         """Return the events of each candidate's user with its item, (N,)."""
         candidates = self.candidates
-        return self._view(("pair", name), self.when.of(candidates.row), candidates.user, candidates.item)
+        return self._view(("pair", name), self.when_of_candidates, candidates.user, candidates.item)
 
-    def cells(self, name: str, column: str) -> View:
-        """Return the events of users with the labels of their candidates, (C,) distinct (row, label) pairs."""
+    def cells(self, name: str, column: str) -> tuple[View, IntArray]:
+        """Return the events of users with the labels of their candidates, and the request row of each.
+
+        There is one for each of the C distinct (row, label) pairs.
+        """
         row, label, _ = self._cell(column)
-        return self._view(("cell", name), self.when.of(row), self.candidates.requests.user[row], label)
-
-    def cell_rows(self, column: str) -> IntArray:
-        """Return the request row of each distinct (row, label) pair, (C,)."""
-        return self._cell(column)[0]
+        user = self.candidates.requests.user[row]
+        return self._view(("cell", name), self.when.of(row), user, label), row
 
     def with_users(self, name: str, code: IntArray) -> View:
         """Return the events of each candidate's user with a code for each candidate, (N,)."""
-        candidates = self.candidates
-        return self._view(("own", name), self.when.of(candidates.row), candidates.user, code)
+        return self._view(("own", name), self.when_of_candidates, self.candidates.user, code)
 
-    def by_row(self, values: AnyArray) -> Float32Array:
-        """Spread values of requests (B,) over candidates (N,)."""
-        return values.astype(np.float32)[self.candidates.row]
+    def by_row(self, *values: AnyArray) -> Float32Array:
+        """Spread columns of requests (B,) over candidates (N,)."""
+        return _spread(values, self.candidates.row)
 
-    def by_item(self, values: AnyArray) -> Float32Array:
-        """Spread values of distinct items (U,) over candidates (N,)."""
-        return values.astype(np.float32)[self.items.inverse]
+    def by_item(self, *values: AnyArray) -> Float32Array:
+        """Spread columns of distinct items (U,) over candidates (N,)."""
+        return _spread(values, self.items.inverse)
 
-    def by_cell(self, values: AnyArray, column: str) -> Float32Array:
-        """Spread values of distinct (row, label) pairs (C,) over candidates (N,)."""
-        return values.astype(np.float32)[self._cell(column)[2]]
+    def by_cell(self, column: str, *values: AnyArray) -> Float32Array:
+        """Spread columns of distinct (row, label) pairs (C,) over candidates (N,)."""
+        return _spread(values, self._cell(column)[2])
 
     def _view(self, key: tuple[str, ...], when: Any, first: IntArray, second: IntArray | None = None) -> View:
         if key not in self._views:
@@ -226,10 +244,17 @@ class Context:
         return self._cells[column]
 
 
-class Block(Configured, ABC):
-    """A featurizer whose columns a fused matrix takes one by one.
+def _spread(columns: Sequence[AnyArray], place: IntArray) -> Float32Array:
+    """Return the columns (F, M) at places (N,) of them, (F, N)."""
+    # Rows of a transposed copy: each candidate's values lie together, as in the matrix that they go into.
+    spread: Float32Array = np.array(columns, np.float32).T[place].T
+    return spread
 
-    A subclass has ``names`` and yields that many columns (N,) in that order from ``_columns``.
+
+class Block(Configured, ABC):
+    """A featurizer whose columns go into a matrix that it may share with others.
+
+    A subclass has ``names`` and returns that many columns (N,) in that order from ``_columns``.
     """
 
     as_of = True
@@ -250,8 +275,8 @@ class Block(Configured, ABC):
     updated_at_: float = np.inf
 
     @abstractmethod
-    def _columns(self, context: Context) -> Iterator[AnyArray]:
-        """Yield the columns, in the order of the names."""
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
+        """Return the columns, in the order of the names."""
 
     def _context(self, candidates: Candidates) -> Context:
         return Context(candidates, None)
@@ -281,15 +306,8 @@ class Block(Configured, ABC):
         NotFittedError
             If the block learns from data and ``fit`` was not called.
         """
-        out = np.empty((len(candidates), len(self.names)), np.float32)
-        self._fill(self._context(candidates), out, range(out.shape[1]))
-        return out
-
-    def _fill(self, context: Context, out: Float32Array, places: Sequence[int]) -> None:
-        """Write each column to its place in a wider matrix; a negative place drops it."""
-        for place, values in zip(places, self._columns(context), strict=True):
-            if place >= 0:
-                out[:, place] = values
+        columns = np.asarray(self._columns(self._context(candidates)), np.float32)
+        return np.ascontiguousarray(columns.reshape(len(self.names), len(candidates)).T)
 
 
 class IndexBlock(Block):

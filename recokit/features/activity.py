@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from recokit.features._block import (
     ratio,
     window_label,
 )
-from recokit.typing import Float32Array, FloatArray, IntArray
+from recokit.typing import AnyArray, FloatArray, IntArray
 
 #: Defaults of the blocks; Standard takes windows from the span of the data.
 WINDOWS = ("1D", "7D", "30D")
@@ -90,22 +90,21 @@ class ItemActivity(IndexBlock):
         distinct = (("user", None), *((("user", max(self._widths)),) if self._widths else ()))
         self.keyspaces = (Keyspace(("item",), event, (self._half_life,), distinct=distinct),)
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         items = context.of_items(self.keyspaces[0].name)
-        counts = {width: items.count(width) for width in self._widths}
-        for count in counts.values():
-            yield context.by_item(count)
-        yield context.by_item(items.decayed(self._half_life))
-        yield context.by_item(items.recency() / DAY)
-        yield context.by_item(items.age() / DAY)
-        if len(counts) > 1:
-            yield context.by_item(_trend(counts))
-        if counts:
-            yield context.by_item(items.distinct("user", max(counts)))
-        users = items.distinct("user")
-        yield context.by_item(users)
-        total = items.count()
-        yield context.by_item(ratio(total - users, total))
+        total, users, counts = items.count(), items.distinct("user"), items.counts(self._widths)
+        in_windows: list[AnyArray] = [] if len(counts) < 2 else [_trend(self._widths, counts)]
+        if self._widths:
+            in_windows.append(items.distinct("user", max(self._widths)))
+        return context.by_item(
+            *counts,
+            items.decayed(self._half_life),
+            items.recency() / DAY,
+            items.age() / DAY,
+            *in_windows,
+            users,
+            ratio(total - users, total),
+        )
 
 
 class UserActivity(IndexBlock):
@@ -158,23 +157,25 @@ class UserActivity(IndexBlock):
         distinct = (("item", None), ("session", None))
         self.keyspaces = (Keyspace(("user",), event, (self._half_life,), distinct=distinct),)
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         users = context.users(self.keyspaces[0].name)
-        for width in self._widths:
-            yield context.by_row(users.count(width))
-        yield context.by_row(users.decayed(self._half_life))
         total, items, sessions = users.count(), users.distinct("item"), users.distinct("session")
         recency, age = users.recency(), users.age()
-        yield context.by_row(recency / DAY)
-        yield context.by_row(age / DAY)
-        yield context.by_row(ratio((age - recency) / DAY, total - 1))
-        yield context.by_row(items)
-        yield context.by_row(ratio(total - items, total))
-        yield context.by_row(activity_levels(total))
-        yield context.by_row(sessions)
-        yield context.by_row(ratio(total, sessions))
+        return context.by_row(
+            *users.counts(self._widths),
+            users.decayed(self._half_life),
+            recency / DAY,
+            age / DAY,
+            ratio((age - recency) / DAY, total - 1),
+            items,
+            ratio(total - items, total),
+            activity_levels(total),
+            sessions,
+            ratio(total, sessions),
+        )
 
 
-def _trend(counts: dict[float, IntArray]) -> FloatArray:
-    short, long = min(counts), max(counts)
-    return np.log((counts[short] + 1.0) / (counts[long] + 1.0) * (long / short))
+def _trend(widths: Sequence[float], counts: IntArray) -> FloatArray:
+    short, long = int(np.argmin(widths)), int(np.argmax(widths))
+    rate: FloatArray = (counts[short] + 1.0) / (counts[long] + 1.0)
+    return np.log(rate * (widths[long] / widths[short]))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from recokit.data import DAY
 from recokit.data.events.keyed import Keyspace
@@ -20,7 +18,7 @@ from recokit.features._block import (
     window_label,
 )
 from recokit.features.activity import HALF_LIFE, WINDOWS
-from recokit.typing import Float32Array
+from recokit.typing import AnyArray
 
 
 class UserItem(IndexBlock):
@@ -78,23 +76,17 @@ class UserItem(IndexBlock):
         entities = (("user", "item"), ("user",))
         self.keyspaces = tuple(Keyspace(entity, event, self._half_lives) for entity in entities)
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         pair_space, user_space = self.keyspaces
         pairs = context.pairs(pair_space.name)
-        count = pairs.count()
-        yield count.astype(np.float32)
-        for width in self._widths:
-            yield pairs.count(width).astype(np.float32)
-        users = context.users(user_space.name)
+        users, row = context.users(user_space.name), context.candidates.row
+        columns: list[AnyArray] = [pairs.count(), *pairs.counts(self._widths)]
         for half_life in self._half_lives:
             decayed = pairs.decayed(half_life)
-            yield decayed.astype(np.float32)
-            yield ratio(decayed, users.decayed(half_life)[context.candidates.row]).astype(np.float32)
+            columns += [decayed, ratio(decayed, users.decayed(half_life)[row])]
         recency = pairs.recency()
-        yield (recency / DAY).astype(np.float32)
-        gap = ratio(pairs.age() - recency, count - 1)
-        yield (gap / DAY).astype(np.float32)
-        yield ratio(recency, gap).astype(np.float32)
+        gap = ratio(pairs.age() - recency, columns[0] - 1)
+        return [*columns, recency / DAY, gap / DAY, ratio(recency, gap)]
 
 
 class UserCategory(IndexBlock):
@@ -136,16 +128,18 @@ class UserCategory(IndexBlock):
         entities = (("user", *self.requires), ("user",))
         self.keyspaces = tuple(Keyspace(entity, event, (self._half_life,)) for entity in entities)
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         cell_space, user_space = self.keyspaces
         (column,), half_life = self.requires, self._half_life
-        cells, users = context.cells(cell_space.name, column), context.users(user_space.name)
-        row = context.cell_rows(column)
+        (cells, row), users = context.cells(cell_space.name, column), context.users(user_space.name)
         count = cells.count()
-        yield context.by_cell(count, column)
-        yield context.by_cell(ratio(count, users.count()[row]), column)
-        yield context.by_cell(ratio(cells.decayed(half_life), users.decayed(half_life)[row]), column)
-        yield context.by_cell(cells.recency() / DAY, column)
+        return context.by_cell(
+            column,
+            count,
+            ratio(count, users.count()[row]),
+            ratio(cells.decayed(half_life), users.decayed(half_life)[row]),
+            cells.recency() / DAY,
+        )
 
 
 class ItemCategory(IndexBlock):
@@ -182,8 +176,8 @@ class ItemCategory(IndexBlock):
         self.names = tuple(self.meanings)
         self.keyspaces = (Keyspace(self.requires, event), Keyspace(("item",), event))
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         label_space, item_space = self.keyspaces
         label = context.of_items(label_space.name, self.requires[0]).count(self._width)
-        yield context.by_item(label)
-        yield context.by_item(ratio(context.of_items(item_space.name).count(self._width), label))
+        item = context.of_items(item_space.name).count(self._width)
+        return context.by_item(label, ratio(item, label))

@@ -17,7 +17,7 @@ from recokit.errors import ConfigurationError, ContractError
 from recokit.features._block import Block, Context, IndexBlock, bound_copy
 from recokit.features.table import FeatureTable, table_of
 from recokit.protocols import FeatureFreshness, Role, Trainable, bound, role_of, traits_of
-from recokit.typing import Float32Array
+from recokit.typing import BoolArray, Float32Array
 
 
 class Assemble(Configured):
@@ -146,24 +146,25 @@ class Assemble(Configured):
         ContractError
             If a block of your own returns another shape or dtype.
         """
-        return self._selected(candidates, range(len(self.names)), len(self.names))
+        return self._selected(candidates, np.ones(len(self.names), np.bool_))
 
-    def _selected(self, candidates: Candidates, places: Sequence[int], width: int) -> Float32Array:
-        """Return a matrix (N, width) with each feature at its place; negative places are left out."""
-        out = np.empty((len(candidates), width), np.float32)
+    def _selected(self, candidates: Candidates, kept: BoolArray) -> Float32Array:
+        """Return the matrix of the features kept, in their order; blocks without any are not asked."""
+        out = np.empty((len(candidates), np.count_nonzero(kept)), np.float32)
         index: EventIndex | LayeredIndex | None = self.index_
         if self.live_events is not None and self.index_ is not None:
             index = layered(self.index_, candidates.requests.read(self.live_events))
         context = Context(candidates, index)
-        start = 0
+        start = filled = 0
         for block in self._parts:
-            n = len(block.names)
-            own = places[start : start + n]
-            start += n
-            if isinstance(block, Block):
-                block._fill(context, out, own)
-            else:
-                _copy_block(block, candidates, out, own)
+            own = kept[start : start + len(block.names)]
+            start += len(own)
+            n = int(np.count_nonzero(own))
+            if n:
+                own_block = isinstance(block, Block)
+                columns = block._columns(context) if own_block else _features_of(block, candidates).T
+                out[:, filled : filled + n] = np.asarray(columns, np.float32)[own].T
+                filled += n
         return out
 
 
@@ -171,12 +172,10 @@ def _names(blocks: Sequence[Any]) -> tuple[str, ...]:
     return tuple(name for block in blocks for name in block.names)
 
 
-def _copy_block(block: Any, candidates: Candidates, out: Float32Array, places: Sequence[int]) -> None:
+def _features_of(block: Any, candidates: Candidates) -> Float32Array:
     values = block.featurize(candidates)
     shape = (len(candidates), len(block.names))
     if not isinstance(values, np.ndarray) or values.shape != shape or values.dtype != np.float32:
         form = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
         raise ContractError(f"found {form} from {block!r}.featurize; expected float32 {shape}")
-    for column, place in enumerate(places):
-        if place >= 0:
-            out[:, place] = values[:, column]
+    return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -107,8 +107,8 @@ class Item(_Attributes):
         """Return the rows of the item table, (N, F) float32: one visit to memory for each item."""
         return np.asarray(self._table_block()[candidates.item])
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
-        yield from self.featurize(context.candidates).T
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
+        return self.featurize(context.candidates).T
 
 
 class User(_Attributes):
@@ -138,10 +138,8 @@ class User(_Attributes):
         """
         return bound_copy(self, **self._bound(schema.users))
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
-        block = self._table_block()
-        for column in range(block.shape[1]):
-            yield context.by_row(block[context.candidates.requests.user, column])
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
+        return self._table_block()[context.candidates.user].T
 
 
 class SourceScores(Block):
@@ -181,8 +179,9 @@ class SourceScores(Block):
         """Return a copy bound to the sources."""
         return bound_copy(self, sources_=schema.source_names)
 
-    def _columns(self, context: Context) -> Iterator[AnyArray]:
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         candidates = context.candidates
+        columns: list[AnyArray] = []
         count = np.zeros(len(candidates), np.float32)
         for source in self.sources_:
             rank = candidates.column(f"{source}_rank")
@@ -190,10 +189,8 @@ class SourceScores(Block):
             count += ~missing
             inverse = 1.0 / rank
             inverse[missing] = 0.0
-            yield inverse
-            yield _scaled(candidates.column(f"{source}_score"), candidates.offsets)
-        if len(self.sources_) > 1:
-            yield count
+            columns += [inverse, _scaled(candidates.column(f"{source}_score"), candidates.offsets)]
+        return [*columns, count] if len(self.sources_) > 1 else columns
 
 
 class Calendar(Block):
@@ -211,10 +208,9 @@ class Calendar(Block):
     )
     names = tuple(meanings)
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         now = context.candidates.requests.now
-        yield context.by_row(now // 3600 % 24)
-        yield context.by_row((now // DAY + 3) % 7)  # 1970-01-01 was a Thursday
+        return context.by_row(now // 3600 % 24, (now // DAY + 3) % 7)  # 1970-01-01 was a Thursday
 
 
 def _scaled(score: Float32Array, offsets: IntArray) -> FloatArray:

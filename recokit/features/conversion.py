@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from recokit._utils.options import at_least, check_options
 from recokit.data.events.keyed import Keyspace
 from recokit.data.times import Duration
 from recokit.errors import ConfigurationError
 from recokit.features._block import Context, IndexBlock, View, durations, ratio, window_label
-from recokit.typing import Float32Array
+from recokit.typing import AnyArray, FloatArray
 
 
 class Conversion(IndexBlock):
@@ -69,18 +69,14 @@ class Conversion(IndexBlock):
         self.names = tuple(self.meanings)
         self.keyspaces = tuple(Keyspace(of, event) for of in ((entity,), ()) for event in (to, per))
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
-        strong, weak, all_strong, all_weak = (space.name for space in self.keyspaces)
-        width = self._width
-        overall = ratio(
-            context.all_events(all_strong).count(width), context.all_events(all_weak).count(width)
-        )
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
+        strong, weak, all_strong, all_weak = self.keyspaces
+        width, column = self._width, "" if self.entity == "item" else self.entity
+        rate = context.rate(all_strong.name, all_weak.name, width)
+        if self.entity == "user":
+            return context.by_row(self._smoothed(context.users(strong.name), context.users(weak.name), rate))
+        items = context.of_items(strong.name, column), context.of_items(weak.name, column)
+        return context.by_item(self._smoothed(*items, rate[context.items.moment]))
 
-        def view(name: str) -> View:
-            if self.entity == "user":
-                return context.users(name)
-            return context.of_items(name, "" if self.entity == "item" else self.entity)
-
-        rate = overall if self.entity == "user" else overall[context.items.moment]
-        smoothed = ratio(view(strong).count(width) + self.prior * rate, view(weak).count(width) + self.prior)
-        yield context.by_row(smoothed) if self.entity == "user" else context.by_item(smoothed)
+    def _smoothed(self, strong: View, weak: View, rate: FloatArray) -> FloatArray:
+        return ratio(strong.count(self._width) + self.prior * rate, weak.count(self._width) + self.prior)

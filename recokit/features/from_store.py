@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,7 +13,7 @@ from recokit.data import Candidates, Requests, Schema, Vocabulary
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.features._block import Block, Context, bound_copy
 from recokit.stores import FeatureRows, FeatureStore
-from recokit.typing import Float32Array, IntArray
+from recokit.typing import AnyArray, Float32Array, IntArray
 
 
 @runtime_checkable
@@ -127,8 +127,8 @@ class FromStore(Block):
             return self._rows(requests, candidates.item, candidates.row)
         return self._rows(requests, requests.user, np.arange(len(requests)))[candidates.row]
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
-        yield from self.featurize(context.candidates).T
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
+        return self.featurize(context.candidates).T
 
     def _rows(self, requests: Requests, code: IntArray, row: IntArray) -> Float32Array:
         """Return the features of codes, each asked for by a row of the requests: one read for the distinct ones."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 
 from recokit.data.events.keyed import Keyspace
 from recokit.data.events.keys import price_bands
 from recokit.features._block import Context, IndexBlock, View, ratio
-from recokit.typing import Float32Array, FloatArray
+from recokit.typing import AnyArray, FloatArray
 
 #: A spread below this share of the mean is rounding.
 _LEAST_SPREAD = 1e-4
@@ -52,21 +52,24 @@ class Price(IndexBlock):
             *(Keyspace((entity,), sums=sums) for entity in ("item", *self.requires)),
         )
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         users = context.users("user")
         item, user = _mean_value(context.of_items("item")), _mean_value(users)
         row, spread = context.candidates.row, _spread(users, user)
         each_item, each_user = item[context.items.inverse], user[row]
-        yield each_item.astype(np.float32)
-        yield each_user.astype(np.float32)
-        yield ratio(each_item, each_user).astype(np.float32)
-        yield ((each_item - each_user) / spread[row]).astype(np.float32)
         band = price_bands(item)[context.items.inverse]
         valued = users.sum("valued")[row]
         share = ratio(context.with_users("user*price_band", band).count(), valued)
-        yield np.where(band > 0, share, np.nan).astype(np.float32)
+        columns = [
+            each_item,
+            each_user,
+            ratio(each_item, each_user),
+            (each_item - each_user) / spread[row],
+            np.where(band > 0, share, np.nan),
+        ]
         for column in self.requires:
-            yield context.by_item(ratio(item, _mean_value(context.of_items(column, column))))
+            columns += list(context.by_item(ratio(item, _mean_value(context.of_items(column, column)))))
+        return columns
 
 
 def _mean_value(view: View) -> FloatArray:

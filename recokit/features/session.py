@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import counts_to_offsets, multi_arange
 from recokit._utils.params import require_fitted
-from recokit.data import Dataset, Ragged, Requests, Schema
+from recokit.data import Candidates, Dataset, Ragged, Requests, Schema
 from recokit.data.times import Duration
 from recokit.features._block import Block, Context, bound_copy, durations, ratio, window_label
-from recokit.typing import Float32Array, IntArray
+from recokit.typing import AnyArray, IntArray
 
 
 class Session(Block):
@@ -76,7 +76,7 @@ class Session(Block):
         schema.items.labels(self.column.removeprefix("item."))
         return bound_copy(self, labels_=schema.item_column(self.column))
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         candidates = context.candidates
         session = self._session(candidates.requests)
         counts, filled = session.counts, np.flatnonzero(session.counts)
@@ -84,17 +84,12 @@ class Session(Block):
         time, last = session.columns.get("timestamp", np.zeros(0)), session.offsets[1:][filled] - 1
         minutes[filled] = (time[last] - time[session.offsets[:-1][filled]]) / 60
         idle[filled] = (candidates.requests.now[filled] - time[last]) / 60
-        yield context.by_row(counts)
-        yield context.by_row(minutes)
-        yield context.by_row(idle)
         inside = pairs_in_sets(candidates.row, candidates.item, session.offsets, session.values)
-        yield inside.astype(np.float32)
-        if self.column is not None:
-            yield from self._label_columns(context, session)
+        own = () if self.column is None else self._label_columns(candidates, session)
+        return [*context.by_row(counts, minutes, idle), inside, *own]
 
-    def _label_columns(self, context: Context, session: Ragged) -> Iterator[Float32Array]:
+    def _label_columns(self, candidates: Candidates, session: Ragged) -> Sequence[AnyArray]:
         labels: IntArray = require_fitted(self, "labels_", step="bind")
-        candidates = context.candidates
         wanted, width = labels[candidates.item], int(labels.max(initial=0)) + 1
         label = labels[session.values]
         present, n = np.unique(session.rows[label > 0] * width + label[label > 0], return_counts=True)
@@ -102,11 +97,10 @@ class Session(Block):
         place = np.minimum(np.searchsorted(present, key), max(len(present) - 1, 0))
         there = (present[place] == key) if len(present) else np.zeros(len(key), np.bool_)
         share = ratio(np.where(there, n[place] if len(n) else 0, 0), session.counts[candidates.row])
-        yield share.astype(np.float32)
         last = np.zeros(len(session), np.int64)
         filled = np.flatnonzero(session.counts)
         last[filled] = label[session.offsets[1:][filled] - 1]
-        yield ((wanted > 0) & (last[candidates.row] == wanted)).astype(np.float32)
+        return share, (wanted > 0) & (last[candidates.row] == wanted)
 
     def _session(self, requests: Requests) -> Ragged:
         """Return the last run of each row's history, empty where it is over."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 
 from recokit._utils.options import check_options, whole
 from recokit.errors import ConfigurationError
 from recokit.features._block import Block, Context
-from recokit.typing import Float32Array
+from recokit.typing import AnyArray, Float32Array
 
 
 class Similarity(Block):
@@ -61,7 +61,7 @@ class Similarity(Block):
         }
         self.names = tuple(self.meanings)
 
-    def _columns(self, context: Context) -> Iterator[Float32Array]:
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         candidates = context.candidates
         history = candidates.requests.lists("history")
         recent = history.last(self.max_history)
@@ -73,7 +73,8 @@ class Similarity(Block):
         filled = np.flatnonzero(history.counts)
         last[filled] = self._unit[history.values[history.offsets[1:][filled] - 1]]
         empty = history.counts[candidates.row] == 0
-        for profile in (mean, last):
-            cosine = np.einsum("nd,nd->n", profile[candidates.row], self._unit[candidates.item])
-            cosine[empty] = np.nan
-            yield cosine
+        cosine = np.empty((2, len(candidates)), np.float32)
+        for place, profile in enumerate((mean, last)):
+            cosine[place] = np.einsum("nd,nd->n", profile[candidates.row], self._unit[candidates.item])
+        cosine[:, empty] = np.nan
+        return cosine

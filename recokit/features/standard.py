@@ -135,7 +135,7 @@ class Standard(Configured):
             If ``fit`` and ``bind`` were not called.
         """
         places = require_fitted(self, "places_", "Standard().fit(data).bind(data.schema)", step="bind")
-        return self._assembled()._selected(candidates, places, len(self.names))
+        return self._assembled()._selected(candidates, np.array(places) >= 0)
 
     def _assembled(self) -> Assemble:
         assemble: Assemble = require_fitted(self, "assemble_")

@@ -308,7 +308,7 @@ class _Indexing:
         events = Meetings(rows.entity[met], other[met], time, time)
         reach = np.inf if window is None else window
         if base is not None and rows.codes is not None:
-            known = base.entities_of(rows.codes)[events.entity - 1]
+            known = base.entities(rows.codes)[events.entity - 1]
             return base.distinct_counts[distinct].with_events(
                 events, known, window=reach, n_entities=rows.n_entities
             )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from recokit._kernels.membership import locate_sorted, search
 from recokit.data.events.distinct import DistinctCounts
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import BoolArray, FloatArray, IntArray
-
-T = TypeVar("T")
-Part = TypeVar("Part")
 
 #: What a keyspace can sum.
 SUMS = ("value", "valued", "value_squared", "weight")
@@ -62,7 +59,7 @@ class Keyspace:
         if unknown:
             raise ConfigurationError(f"found no sum {unknown[0]!r}; {did_you_mean(unknown[0], SUMS)}")
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The key in the index, such as ``"user*item"`` or ``"item:purchase"``."""
         return ("*".join(self.entity) or "all") + (f":{self.event}" if self.event is not None else "")
@@ -91,7 +88,7 @@ class QueryTimes:
         other._ranks = self._ranks  # each is looked up once for all of them
         return other
 
-    @property
+    @cached_property
     def each(self) -> FloatArray:
         """Time of each query, (N,) float64."""
         return self.now if self.row is None else self.now[self.row]
@@ -150,12 +147,7 @@ class KeyedEvents:
 
     def entities(self, first: IntArray, second: IntArray | None = None) -> IntArray:
         """Return the entity of each code, or pair of codes, (N,) int64; 0 where there are no events at all."""
-        if second is None:
-            return self.entities_of(first)
-        return self.entities_of(np.where(second < self.width, first * self.width + second, 0))
-
-    def entities_of(self, code: IntArray) -> IntArray:
-        """Return the entity of each code as ``codes`` has them, (N,) int64; 0 where there are no events at all."""
+        code = first if second is None else np.where(second < self.width, first * self.width + second, 0)
         if self.codes is None:
             return np.where(code < len(self.offsets) - 1, code, 0)
         position, found = locate_sorted(self.codes, code)
@@ -211,7 +203,14 @@ class AsOf:
 
     def count(self, window: float | None = None) -> IntArray:
         """Return the number of events, (N,) int64; in the last ``window`` seconds, if given."""
-        return self._stop - self._since(window)
+        return self._stop - (self._start if window is None else self._first_from(self._when.rank(window)))
+
+    def counts(self, windows: Sequence[float]) -> IntArray:
+        """Return the number of events in each of several windows, (W, N) int64."""
+        ranks = np.zeros((len(windows), len(self._start)), np.int64)
+        for place, window in enumerate(windows):
+            ranks[place] = self._when.rank(window)
+        return self._stop - self._first_from(ranks)
 
     def last(self) -> FloatArray:
         """Return the time of the last event, (N,) float64; NaN if there was none."""
@@ -235,13 +234,18 @@ class AsOf:
 
     def sum(self, name: str, window: float | None = None) -> FloatArray:
         """Return a declared sum, (N,) float64; over the last ``window`` seconds, if given."""
-        prefix = _declared(self._events.sums, name, "sum")
-        total = prefix[self._stop] - prefix[self._since(window)]
+        if name not in self._events.sums:
+            raise _undeclared(self._events.sums, name, "sum")
+        prefix = self._events.sums[name]
+        start = self._start if window is None else self._first_from(self._when.rank(window))
+        total = prefix[self._stop] - prefix[start]
         return np.ldexp(total.astype(np.float64), -self._events.exponents[name])
 
     def distinct(self, of: str, window: float | None = None) -> IntArray:
         """Return the number of declared distinct ones, (N,) int64; in the last ``window`` seconds, if given."""
-        counts = _declared(self._events.distinct_counts, (of, window), "distinct count")
+        if (of, window) not in self._events.distinct_counts:
+            raise _undeclared(self._events.distinct_counts, (of, window), "distinct count")
+        counts = self._events.distinct_counts[of, window]
         when = self._when
         if counts.times is not self._events.times:
             when = QueryTimes(counts.times, when.now, when.row)
@@ -249,14 +253,13 @@ class AsOf:
 
     def decayed(self, half_life: float) -> FloatArray:
         """Return the sum of weights halved every ``half_life`` seconds, (N,) float64."""
-        state = _declared(self._events.decays, half_life, "half-life")
-        decayed = np.zeros(len(self))
+        if half_life not in self._events.decays:
+            raise _undeclared(self._events.decays, half_life, "half-life")
+        state = self._events.decays[half_life]
+        decayed = np.zeros(len(self._start))
         present = self._present
         decayed[present] = state[self._stop[present]] * np.exp2(-self._recency[present] / half_life)
         return decayed
-
-    def _since(self, window: float | None) -> IntArray:
-        return self._start if window is None else self._first_from(self._when.rank(window))
 
     def _time(self, position: IntArray) -> FloatArray:
         present = self._present
@@ -265,20 +268,25 @@ class AsOf:
         return time
 
     def _first_from(self, rank: IntArray) -> IntArray:
-        """Return the position of each entity's first event of at least that time rank, at most the current stop."""
-        wanted = self._base + rank
-        position = self._stop.copy()
+        """Return the position of each entity's first event of at least that time rank, at most the current stop.
+
+        Ranks are (N,), or (W, N) of several windows.
+        """
+        present, keys = self._present, self._events.keys
+        wanted = (self._base + rank)[..., present]
         # Most entities have no event in a short window, or none at all: only the others are worth a search.
-        late = self._present
-        late = late[self._events.keys[self._stop[late] - 1] >= wanted[late]]
-        position[late] = search(self._events.keys, wanted[late])
+        late = keys[self._stop[present] - 1] >= wanted
+        first = np.empty(wanted.shape, np.int64)
+        first[...] = self._stop[present]
+        first[late] = search(keys, wanted[late])
+        position = np.empty(rank.shape, np.int64)
+        position[...] = self._stop
+        position[..., present] = first
         return position
 
 
-def _declared(parts: Mapping[T, Part], name: T, what: str) -> Part:
-    if name not in parts:
-        hint = did_you_mean(str(name), map(str, parts))
-        raise ConfigurationError(
-            f"found no {what} {name!r} in this keyspace; {hint}; it must be declared when built"
-        )
-    return parts[name]
+def _undeclared(parts: Iterable[object], name: object, what: str) -> ConfigurationError:
+    hint = did_you_mean(str(name), map(str, parts))
+    return ConfigurationError(
+        f"found no {what} {name!r} in this keyspace; {hint}; it must be declared when built"
+    )

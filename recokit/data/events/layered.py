@@ -96,6 +96,7 @@ class LayeredAsOf:
         return self.base.any | self.added.any
 
     count = _both(AsOf.count, np.add)
+    counts = _both(AsOf.counts, np.add)
     sum = _both(AsOf.sum, np.add)
     distinct = _both(AsOf.distinct, np.add)
     decayed = _both(AsOf.decayed, np.add)

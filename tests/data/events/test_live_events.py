@@ -69,7 +69,7 @@ def answers(index, t):
             view = index[space.name].as_of(
                 when, first[space.entity[0]], second[space.entity[1]] if pair else None
             )
-        whole = [view.count(), view.count(7.0), view.any, view.last(), view.first()]
+        whole = [view.count(), view.count(7.0), *view.counts((1.0, 7.0)), view.any, view.last(), view.first()]
         whole += [view.distinct(*distinct) for distinct in space.distinct]
         near = [view.recency(), view.age(), *(view.sum(name) for name in space.sums)]
         near += [view.sum(name, 7.0) for name in space.sums]
