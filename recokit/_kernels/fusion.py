@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from recokit._kernels.segments import counts_to_offsets, multi_arange, offsets_to_rows, rank_in_row
-from recokit._kernels.sorting import bits_for, require_bits, sort_packed
+from recokit._kernels.segments import offsets_to_rows, rank_in_row, rows_to_offsets
+from recokit._native import arrays
+from recokit._native.library import check, ffi, kernels
 from recokit.typing import Float32Array, IntArray, UInt64Array
 
 Fusion: TypeAlias = Literal["interleave", "rrf", "quota"]
@@ -18,6 +19,7 @@ Fusion: TypeAlias = Literal["interleave", "rrf", "quota"]
 RRF_K = 60
 #: Reciprocal ranks are summed in fixed point, so that the order of the lists cannot change a tie.
 _FIXED_POINT = float(1 << 40)
+_ALL = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,154 +68,157 @@ def fuse_lists(
 
     Raises
     ------
-    DataError
-        If row, item, list and rank need more than 63 bits together.
+    IndexError
+        If offsets do not ascend from 0 to the number of items.
     """
-    if len(offsets) == 1:
-        return _one_list(offsets[0], item[0], score[0], limit)
-    counts = np.concatenate([part[1:] - part[:-1] for part in offsets])
-    n_rows, n_lists, items = len(offsets[0]) - 1, len(offsets), np.concatenate(item)
-    if not len(items):
-        return _nothing(n_rows, n_lists)
-    bits = PackedKey.of(items, counts, n_rows, n_lists)
-    starts = counts_to_offsets(counts)[:-1]
-    key = bits.sorted_keys(items, counts, starts, n_rows)
-    pair = key >> bits.low
-    new = np.ones(len(key), np.bool_)
-    np.not_equal(pair[1:], pair[:-1], out=new[1:])
-    first = np.flatnonzero(new)
-    row = pair[first] >> bits.item
-    source, rank = bits.source_of(key), bits.rank_of(key)
+    within = np.full(len(offsets), _ALL, np.int64)
+    if by == "quota":
+        within = np.floor(limit * np.asarray(shares) + 1e-9).astype(np.int64)
+    form = _fused_by_numpy if kernels() is None else _fused_natively
+    return form(offsets, item, score, within=within, by_ranks=by == "rrf", limit=max(limit, 0))
 
-    order = _fusion_order(bits, row, source=source, rank=rank, first=first, by=by, limit=limit, shares=shares)
-    found = np.bincount(row, minlength=n_rows)
-    kept = np.minimum(found, limit)
-    if (found > limit).any():
-        order = order[multi_arange(counts_to_offsets(found)[:-1], kept)]
 
-    # Where each element goes in the fused lists; what was cut goes to one more column, which is dropped.
-    n_kept = len(order)
-    place = np.full(len(first), n_kept, np.int64)
-    place[order] = np.arange(n_kept)
-    cell = place[np.cumsum(new) - 1] + source * (n_kept + 1)
-    ranks, scores = np.full((2, n_lists * (n_kept + 1)), np.nan, np.float32)
-    ranks[cell] = rank + 1
-    scores[cell] = np.concatenate(score)[starts[source * n_rows + (pair >> bits.item)] + rank]
-    rank_of, score_of = ranks.reshape(n_lists, -1)[:, :n_kept], scores.reshape(n_lists, -1)[:, :n_kept]
-    flags = np.uint64(1) << np.arange(n_lists, dtype=np.uint64)
+def _fused_natively(
+    offsets: Sequence[IntArray],
+    item: Sequence[IntArray],
+    score: Sequence[Float32Array],
+    *,
+    within: IntArray,
+    by_ranks: bool,
+    limit: int,
+) -> Fused:
+    lists = [
+        (arrays.int64.ready(offsets[i]), arrays.int64.ready(item[i]), arrays.float32.ready(score[i]))
+        for i in range(len(offsets))
+    ]
+    n_rows, n_lists = len(offsets[0]) - 1, len(lists)
+    lengths = [len(codes) for _, codes, _ in lists]
+    if any(len(starts) != n_rows + 1 or len(codes) != len(scores) for starts, codes, scores in lists):
+        raise IndexError("found lists of different lengths; expected one offset a row, one score an item")
+    limit = min(limit, sum(lengths))
+    capacity = min(sum(lengths), n_rows * limit)
+    whole = np.empty((2, capacity), np.int64)
+    known = np.empty((2, n_lists, capacity), np.float32)
+    row, found, rank, score_of = whole[0], whole[1], known[0], known[1]
+    kept, sources = np.empty(n_rows + 1, np.int64), np.empty(capacity, np.uint64)
+    new = ffi().new
+    check(
+        kernels().rk_fuse(
+            n_rows,
+            n_lists,
+            new("int64_t *[]", [arrays.int64(starts) for starts, _, _ in lists]),
+            new("int64_t *[]", [arrays.int64(codes) for _, codes, _ in lists]),
+            new("float *[]", [arrays.float32(scores) for _, _, scores in lists]),
+            new("int64_t[]", lengths),
+            by_ranks,
+            _FIXED_POINT,
+            RRF_K,
+            arrays.int64(within),
+            limit,
+            capacity,
+            arrays.int64.out(kept),
+            arrays.int64.out(row),
+            arrays.int64.out(found),
+            arrays.uint64.out(sources),
+            arrays.float32.out(rank),
+            arrays.float32.out(score_of),
+        )
+    )
+    n = int(kept[-1])
+    return Fused(kept, row[:n], found[:n], sources[:n], rank[:, :n], score_of[:, :n])
+
+
+def _fused_by_numpy(
+    offsets: Sequence[IntArray],
+    item: Sequence[IntArray],
+    score: Sequence[Float32Array],
+    *,
+    within: IntArray,
+    by_ranks: bool,
+    limit: int,
+) -> Fused:
+    n_rows, n_lists = len(offsets[0]) - 1, len(offsets)
+    rows = [offsets_to_rows(starts) for starts in offsets]
+    row, items = np.concatenate(rows), np.concatenate(item)
+    rank = np.concatenate([rank_in_row(*part) for part in zip(rows, offsets, strict=True)])
+    source = np.repeat(np.arange(n_lists), [len(part) for part in rows])
+    # The best element of each item first: its priority is the item's.
+    order = np.lexsort((source, rank, rank >= within[source], items, row))
+    new = np.ones(len(order), np.bool_)
+    new[1:] = (np.diff(items[order]) != 0) | (np.diff(row[order]) != 0)
+    best, entry = order[new], np.empty(len(order), np.int64)
+    entry[order] = np.cumsum(new) - 1
+    gain = np.zeros(len(best), np.int64)
+    if by_ranks:
+        np.add.at(gain, entry, np.rint(_FIXED_POINT / (RRF_K + 1 + rank)).astype(np.int64))
+    by_place = np.lexsort((source[best], rank[best], (rank >= within[source])[best], -gain, row[best]))
+    fused_rows = row[best][by_place]
+    kept = rank_in_row(fused_rows, rows_to_offsets(fused_rows, n_rows)) < limit
+    by_place = by_place[kept]
+    place = np.full(len(best), -1)
+    place[by_place] = np.arange(len(by_place))
+    cell = (source, place[entry])
+    inside = cell[1] >= 0
+    # One column more, for what was cut.
+    ranks, scores = np.full((2, n_lists, len(by_place) + 1), np.nan, np.float32)
+    ranks[cell], scores[cell] = rank + 1, np.concatenate(score)
+    sources = np.zeros(len(by_place), np.uint64)
+    np.bitwise_or.at(sources, cell[1][inside], np.uint64(1) << source[inside].astype(np.uint64))
     return Fused(
-        offsets=counts_to_offsets(kept),
-        row=row[order],
-        item=pair[first[order]] & ((1 << bits.item) - 1),
-        sources=np.bitwise_or.reduce(np.where(np.isnan(rank_of), np.uint64(0), flags[:, None]), axis=0),
-        rank=rank_of,
-        score=score_of,
+        rows_to_offsets(fused_rows[kept], n_rows),
+        fused_rows[kept],
+        items[best][by_place],
+        sources,
+        rank=ranks[:, :-1],
+        score=scores[:, :-1],
     )
 
 
-@dataclass(frozen=True)
-class PackedKey:
-    """Bits of the parts of a sort key: an element's row, item, list and rank, from the highest to the lowest.
+def lists_hold(offsets: IntArray, item: IntArray, *, highest: int, limit: int) -> bool:
+    """Tell whether the lists of a source keep its contract.
 
     Parameters
     ----------
-    item, source, rank : int
-    position : int
-        Of an element among all, in keys of the fusion order.
-    total : int
-        Of the widest key.
+    offsets : ndarray of int64, shape (B + 1,)
+        They must ascend from 0 to the number of items.
+    item : ndarray of int64, shape (N,)
+        Codes from 1 to ``highest``, none twice in a row.
+    highest : int
+        The largest code.
+    limit : int
+        Most items of a row.
+
+    Examples
+    --------
+    >>> lists_hold(np.array([0, 2]), np.array([4, 2]), highest=9, limit=2)
+    True
+    >>> lists_hold(np.array([0, 2]), np.array([4, 4]), highest=9, limit=2)
+    False
     """
-
-    item: int
-    source: int
-    rank: int
-    position: int
-    total: int
-
-    @classmethod
-    def of(cls, items: IntArray, counts: IntArray, n_rows: int, n_lists: int) -> PackedKey:
-        """Return the widths for the lists of so many rows.
-
-        Raises
-        ------
-        DataError
-            If a key needs more than 63 bits.
-        """
-        item, source, rank = bits_for(items.max()), bits_for(n_lists - 1), bits_for(counts.max() - 1)
-        position = bits_for(len(items))
-        total = bits_for(n_rows - 1) + source + rank + max(item, position + 1)
-        require_bits(total, f"{len(items)} items of {n_lists} sources in {n_rows} rows")
-        return cls(item, source, rank, position, total)
-
-    @property
-    def low(self) -> int:
-        """Bits of list and rank together."""
-        return self.source + self.rank
-
-    def sorted_keys(self, items: IntArray, counts: IntArray, starts: IntArray, n_rows: int) -> IntArray:
-        """Return the keys of all elements, sorted: the lists that have an item stand together."""
-        segment = np.arange(len(counts))
-        row, source = segment % n_rows, segment // n_rows
-        key = np.repeat((row << (self.item + self.low)) + (source << self.rank) - starts, counts)
-        key += np.arange(len(items))
-        key += items << self.low
-        return sort_packed(key, self.total)
-
-    def source_of(self, key: IntArray) -> IntArray:
-        """Return the list of each key."""
-        return (key >> self.rank) & ((1 << self.source) - 1)
-
-    def rank_of(self, key: IntArray) -> IntArray:
-        """Return the 0-based rank of each key."""
-        return key & ((1 << self.rank) - 1)
-
-
-def _fusion_order(
-    bits: PackedKey,
-    row: IntArray,
-    *,
-    source: IntArray,
-    rank: IntArray,
-    first: IntArray,
-    by: Fusion,
-    limit: int,
-    shares: Sequence[float],
-) -> IntArray:
-    """Return the order of the distinct items of each row, whose elements begin at ``first``."""
-    priority = (rank << bits.source) | source
-    if by == "quota":
-        within = np.floor(limit * np.asarray(shares) + 1e-9).astype(np.int64)
-        priority |= (rank >= within[source]).astype(np.int64) << bits.low
-    best = np.minimum.reduceat(priority, first)
-    if by == "rrf":
-        gain = np.rint(_FIXED_POINT / (RRF_K + 1 + rank)).astype(np.int64)
-        return np.lexsort((best, -np.add.reduceat(gain, first), row))
-    by_priority = (((row << (bits.low + 1)) | best) << bits.position) | np.arange(len(first))
-    return sort_packed(by_priority, bits.total) & ((1 << bits.position) - 1)
-
-
-def _one_list(offsets: IntArray, item: IntArray, score: Float32Array, limit: int) -> Fused:
-    """Return a list by itself, as a copy: by any rule its own order holds."""
-    counts = offsets[1:] - offsets[:-1]
-    if counts.max(initial=0) > limit:
-        kept = np.minimum(counts, limit)
-        index = multi_arange(offsets[:-1], kept)
-        offsets, item, score = counts_to_offsets(kept), item[index], score[index]
-    else:
-        offsets, item, score = offsets.copy(), item.copy(), score.copy()
-    row = offsets_to_rows(offsets)
-    rank = (rank_in_row(row, offsets) + 1).astype(np.float32)
-    return Fused(offsets, row, item, sources=np.ones(len(row), np.uint64), rank=rank[None], score=score[None])
-
-
-def _nothing(n_rows: int, n_lists: int) -> Fused:
-    none = np.zeros(0, np.int64)
-    blank = np.zeros((n_lists, 0), np.float32)
-    return Fused(
-        np.zeros(n_rows + 1, np.int64),
-        none,
-        none,
-        sources=none.astype(np.uint64),
-        rank=blank,
-        score=blank,
+    if not len(offsets):
+        return False
+    native = kernels()
+    if native is None:
+        return _hold_by_numpy(offsets, item, highest, limit)
+    offsets, item = arrays.int64.ready(offsets), arrays.int64.ready(item)
+    held: int = native.rk_lists_hold(
+        arrays.int64(offsets),
+        len(offsets) - 1,
+        arrays.int64(item),
+        len(item),
+        min(highest, _ALL),
+        min(limit, _ALL),
     )
+    check(min(held, 0))
+    return held == 1
+
+
+def _hold_by_numpy(offsets: IntArray, item: IntArray, highest: int, limit: int) -> bool:
+    counts = np.diff(offsets)
+    if offsets[0] != 0 or offsets[-1] != len(item) or counts.min(initial=0) < 0:
+        return False
+    if counts.max(initial=0) > limit or (len(item) and (item.min() < 1 or item.max() > highest)):
+        return False
+    row = offsets_to_rows(offsets)
+    order = np.lexsort((item, row))
+    return not ((np.diff(item[order]) == 0) & (np.diff(row[order]) == 0)).any()

@@ -49,6 +49,12 @@ class Pointer:
             raise self._refused(array)
         return self._from_buffer(array)
 
+    def ready(self, array: AnyArray) -> AnyArray:
+        """Return the array if a kernel can read it, else a copy of its values that it can."""
+        if array.dtype == self._dtype and array.flags.num & _IN_ORDER == _IN_ORDER:
+            return array
+        return np.array(array, self._dtype, order="C")
+
     def _bind(self, array: AnyArray) -> Any:
         # The declarations are read when the first kernel runs, not when this module is imported.
         declarations = ffi()

@@ -7,19 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from recokit._kernels.fusion import Fusion, fuse_lists
+from recokit._kernels.fusion import Fusion, fuse_lists, lists_hold
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import offsets_to_rows, rank_in_row, rows_to_offsets
-from recokit._kernels.sorting import bits_for
 from recokit._utils.moved import renamed
 from recokit.data.candidates import Candidates, Retrieved
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import AnyArray, BoolArray, IntArray
-
-_DENSE = 1 << 17
-
 
 #: One bit of a uint64 for each source.
 MAX_SOURCES = 64
@@ -56,8 +52,6 @@ def fuse(
     ------
     ConfigurationError
         For more than 64 sources.
-    DataError
-        If the batch is too large to be sorted by packed keys.
 
     Examples
     --------
@@ -128,43 +122,29 @@ def check_retrieved(retrieved: Any, n_rows: int, n_items: int | None, name: str,
         _broken(name, f"{len(offsets)} offsets", f"{n_rows + 1}, for {n_rows} requests")
     if len(score) != len(item):
         _broken(name, f"{len(item)} items and {len(score)} scores", "one score for each item")
+    highest = np.iinfo(np.int64).max if n_items is None else n_items
+    if not lists_hold(offsets, item, highest=highest, limit=limit):
+        _tell_breach(name, offsets, item, highest, limit)
+
+
+def _tell_breach(name: str, offsets: IntArray, item: IntArray, highest: int, limit: int) -> None:
+    """Raise the ContractError of lists that break their contract."""
     counts = np.diff(offsets)
     if offsets[0] != 0 or offsets[-1] != len(item) or counts.min(initial=0) < 0:
         _broken(name, "offsets that do not ascend from 0 to the number of items", "CSR offsets")
     if counts.max(initial=0) > limit:
         row = int(counts.argmax())
         _broken(name, f"{counts[row]} items in row {row}", f"at most {limit}, the limit it was given")
-    if not len(item):
-        return
-    lowest, highest = int(item.min()), int(item.max())
-    if lowest < 1 or (n_items is not None and highest > n_items):
-        bad = lowest if lowest < 1 else highest
+    outside = item[(item < 1) | (item > highest)]
+    if len(outside):
+        known = highest if highest < np.iinfo(np.int64).max else "the number of items"
         _broken(
-            name,
-            f"item code {bad}",
-            f"codes from 1 to {n_items or 'the number of items'}; hint: codes of another vocabulary?",
+            name, f"item code {outside[0]}", f"codes from 1 to {known}; hint: codes of another vocabulary?"
         )
-    _check_distinct(name, counts, offsets, item)
-
-
-def _check_distinct(name: str, counts: IntArray, offsets: IntArray, item: IntArray) -> None:
-    width, n_codes = int(counts[0]), int(item.max()) + 1
-    if len(counts) * n_codes <= _DENSE:
-        # Where a table of all rows and codes is small, as for one request, nothing is faster.
-        seen = np.zeros((len(counts), n_codes), np.bool_)
-        seen.reshape(-1)[item if len(counts) == 1 else offsets_to_rows(offsets) * n_codes + item] = True
-        again = seen.sum(axis=1) < counts
-    elif (counts == width).all():  # full lists, the usual case: many short sorts beat a long one
-        sorted_items = np.sort(item.reshape(len(counts), width), axis=1)
-        again = (sorted_items[:, 1:] == sorted_items[:, :-1]).any(axis=1)
-    else:
-        key = np.sort((offsets_to_rows(offsets) << bits_for(item.max())) | item)
-        again = np.zeros(len(counts), np.bool_)
-        again[key[1:][key[1:] == key[:-1]] >> bits_for(item.max())] = True
-    if again.any():
-        row = int(again.argmax())
-        codes, times = np.unique(item[offsets[row] : offsets[row + 1]], return_counts=True)
-        _broken(name, f"item code {codes[times.argmax()]} twice in row {row}", "distinct items")
+    row = offsets_to_rows(offsets)
+    order = np.lexsort((item, row))
+    again = order[1:][(np.diff(item[order]) == 0) & (np.diff(row[order]) == 0)][0]
+    _broken(name, f"item code {item[again]} twice in row {row[again]}", "distinct items")
 
 
 def _broken(name: str, found: str, expected: str) -> None:

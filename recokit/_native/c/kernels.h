@@ -12,3 +12,17 @@ int rk_cpu_level(void);
  * scores (rows, stride) of which the first width columns count; column, score (rows, k); count (rows). */
 int rk_top_k_rows(const float *scores, int64_t rows, int64_t width, int64_t stride, int64_t k,
                   int64_t *column, float *score, int64_t *count);
+
+/* fusion.c: 1 where every list of one source keeps its contract: offsets ascend from 0 to n, at most limit items a
+ * row, codes from 1 to highest, none twice in a row; 0 where one does not, -1 out of memory.
+ * offsets (rows + 1); item (n). */
+int rk_lists_hold(const int64_t *offsets, int64_t rows, const int64_t *item, int64_t n, int64_t highest,
+                  int64_t limit);
+
+/* fusion.c: the lists of up to 64 sources fused. offsets, item, score, n: one of each for each list. Elements whose
+ * rank is below within[list] come first. by_ranks: order by summed reciprocal ranks, fixed_point / (constant + rank).
+ * out_offsets (rows + 1); out_row, out_item, sources (capacity); out_rank, out_score (n_lists, capacity). */
+int rk_fuse(int64_t rows, int64_t n_lists, const int64_t **offsets, const int64_t **item, const float **score,
+            const int64_t *n, int by_ranks, double fixed_point, int64_t constant, const int64_t *within,
+            int64_t limit, int64_t capacity, int64_t *out_offsets, int64_t *out_row, int64_t *out_item,
+            uint64_t *sources, float *out_rank, float *out_score);
