@@ -23,6 +23,12 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "weight": ("weight", "rating"),
 }
 
+#: Whole numbers up to here are exact as float64.
+LARGEST = 2**53
+
+#: For ids that come as floats: whole numbers below are exact in them.
+_EXACT_BELOW = {2: 2.0**11, 4: 2.0**24, 8: 2.0**53}
+
 _NUMBERS = (int, float, np.number, np.bool_, Decimal)
 
 
@@ -178,6 +184,18 @@ class Frame:
         column[~missing] = present
         return kind, column
 
+    def has_large_whole_numbers(self, name: str) -> bool:
+        """Tell whether a column holds whole numbers beyond 2**53, which floats cannot tell apart."""
+        values, _ = self._read(name)
+        if values.dtype.kind in "iu":
+            return bool(len(values)) and bool(int(values.max()) > LARGEST or int(values.min()) < -LARGEST)
+        if values.dtype.kind != "O":
+            return False
+        objects = values.tolist()
+        return all(isinstance(value, int | np.integer | Decimal) for value in objects) and any(
+            abs(value) > LARGEST and value == int(value) for value in objects
+        )
+
     def is_flag(self, name: str) -> bool:
         """Tell whether a column holds truth values, and none but these."""
         values, _ = self._read(name)
@@ -233,11 +251,16 @@ def _text(values: list[Any]) -> AnyArray:
 def _as_ids(values: AnyArray, name: str) -> AnyArray:
     if values.dtype.kind == "f":
         # Integers become floats where a library has no other way to mark a missing one.
-        bad = np.flatnonzero(
-            ~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2.0**53))
-        )
+        bad = np.flatnonzero(~(np.isfinite(values) & (values == np.floor(values))))
         if len(bad):
             raise DataError(f"found id {values[bad[0]]} in {name!r}; expected integers or text", rows=bad)
+        bad = np.flatnonzero(np.abs(values) >= _EXACT_BELOW.get(values.dtype.itemsize, 2.0**53))
+        if len(bad):
+            raise DataError(
+                f"found id {values[bad[0]]:.0f} in {name!r} as {values.dtype}, which cannot tell ids of that size "
+                "apart; expected integers or text; hint: read the column as int64 or text",
+                rows=bad,
+            )
         return values.astype(np.int64)
     return as_ids(values, name)
 

@@ -70,5 +70,6 @@ def _table(table: Table, rows: IntArray, like: Table) -> Table:
         numeric=table.numeric[rows],
         categorical=categorical,
         other={name: values[rows] for name, values in table.other.items()},
+        exact={name: values[rows] for name, values in table.exact.items()},
         updated_at=None if table.updated_at is None else table.updated_at[rows],
     )

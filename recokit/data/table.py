@@ -51,6 +51,9 @@ class Table:
         When each row was last written. Beside the columns, never a feature.
     flags : tuple of str
         Names of the numeric columns that are true or false.
+    exact : mapping of str to ndarray of float64 (n + 1,)
+        The numeric columns that a float32 cannot hold: large whole numbers, prices, times. Rules, groups and
+        expressions read these, features the float32 block.
     """
 
     n: int
@@ -60,6 +63,7 @@ class Table:
     other: Mapping[str, AnyArray] = field(default_factory=dict)
     updated_at: FloatArray | None = None
     flags: tuple[str, ...] = ()
+    exact: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, n: int) -> Table:
@@ -74,7 +78,8 @@ class Table:
 
         Text columns become categorical unless nearly every value differs (more than half of the rows, and
         more than 20 labels), which makes them free text. Other columns of ids, whose names end with ``_id``,
-        are categorical too: a float32 cannot tell large ids apart. Dates become float64 seconds. A column
+        are categorical too, and so are whole numbers beyond 2**53, which no float tells apart. Other numbers
+        keep their values as float64 where a float32 would change one. Dates become float64 seconds. A column
         ``updated_at`` goes beside the table.
 
         Parameters
@@ -97,6 +102,7 @@ class Table:
         _require_one_row_each(codes, id_column)
         n = len(vocabulary)
         numeric: dict[str, Float32Array] = {}
+        exact: dict[str, FloatArray] = {}
         labelled: dict[str, Categorical] = {}
         other: dict[str, AnyArray] = {}
         updated_at: FloatArray | None = None
@@ -106,12 +112,15 @@ class Table:
             if name == "updated_at":
                 updated_at = _by_code(frame.times(name), codes, n, -np.inf)
                 continue
-            if name in categorical or name.endswith("_id"):
+            if name in categorical or name.endswith("_id") or frame.has_large_whole_numbers(name):
                 labelled[name] = _categorical(frame, name, codes, n)
                 continue
             kind, values = frame.column(name)
             if kind == "number":
-                numeric[name] = _by_code(values.astype(np.float32), codes, n, np.nan)
+                column = _by_code(values, codes, n, np.nan)
+                numeric[name] = _float32(column, name)
+                if not np.array_equal(numeric[name], column, equal_nan=True):
+                    exact[name] = column
             elif kind == "time":
                 other[name] = _by_code(values, codes, n, np.nan)
             elif _is_free_text(values):
@@ -127,6 +136,7 @@ class Table:
             other,
             updated_at=updated_at,
             flags=tuple(name for name in numeric if frame.is_flag(name)),
+            exact=exact,
         )
 
     @property
@@ -135,7 +145,9 @@ class Table:
         return (*self.numeric_names, *self.categorical, *self.other)
 
     def column(self, name: str) -> AnyArray:
-        """Return a column (n + 1,): float32, label codes (int64), text (object), or float64 seconds."""
+        """Return a column (n + 1,): float32, float64 where that changes a value or for seconds, label codes, text."""
+        if name in self.exact:
+            return self.exact[name]
         if name in self.numeric_names:
             return self.numeric[:, self.numeric_names.index(name)]
         if name in self.categorical:
@@ -171,6 +183,14 @@ def _by_code(values: AnyArray, codes: IntArray, n: int, default: object) -> AnyA
     present = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), np.bool_)
     column[codes[present]] = values[present]
     return column
+
+
+def _float32(column: FloatArray, name: str) -> Float32Array:
+    with np.errstate(over="ignore"):
+        single = column.astype(np.float32)
+    if (np.isinf(single) & np.isfinite(column)).any():
+        raise DataError(f"found {np.nanmax(np.abs(column)):g} in {name!r}; expected numbers below 3.4e38")
+    return single
 
 
 def _categorical(frame: Frame, name: str, codes: IntArray, n: int) -> Categorical:

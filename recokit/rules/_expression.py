@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from recokit.data import Candidates, Schema
+from recokit.data.frames import LARGEST
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
@@ -162,7 +163,7 @@ class Condition:
         return all(name.startswith("item.") for name in self.names)
 
     def columns(self, schema: Schema) -> dict[str, AnyArray]:
-        """Return its columns of items and users by code, numbers as float64 and labels as text.
+        """Return its columns by code: numbers as float64, labels as text, larger whole numbers as they are (object).
 
         Raises
         ------
@@ -170,9 +171,9 @@ class Condition:
             For a column that does not exist, or text where there must be numbers.
         """
         columns = {name: _column(name, schema) for name in self.names if not name.startswith("request.")}
-        text = {name for name, column in columns.items() if column.dtype.kind == "O"}
+        kinds = {name: _kind_of(column) for name, column in columns.items()}
         for node in ast.walk(self.tree):
-            _check_kinds(node, text)
+            _check_kinds(node, kinds)
         return columns
 
     def of_items(self, columns: Mapping[str, AnyArray]) -> Truth:
@@ -201,17 +202,26 @@ def _column(name: str, schema: Schema) -> AnyArray:
     values = schema.item_column(column) if entity == "item" else schema.user_column(column)
     table = schema.items if entity == "item" else schema.users
     if column in table.categorical:
-        return np.array([None, *table.labels(column).ids.tolist()], object)[values]
+        ids = table.labels(column).ids
+        if ids.dtype.kind == "i" and np.abs(ids).max(initial=0) <= LARGEST:
+            return np.array([np.nan, *ids.tolist()])[values]
+        return np.array([None, *ids.tolist()], object)[values]
     return values.astype(np.float64) if values.dtype.kind in "iuf" else values
+
+
+def _kind_of(column: AnyArray) -> str:
+    if column.dtype.kind != "O":
+        return "number"
+    return "large" if any(isinstance(value, int) for value in column.tolist()) else "text"
 
 
 def _of_request(candidates: Candidates, name: str) -> AnyArray:
     requests = candidates.requests
     own = {"now": requests.now, "k": requests.k}
     column = np.asarray(own[name] if name in own else requests.column(name))
-    return (column.astype(np.float64) if column.dtype.kind in "biuf" else column.astype(object))[
-        candidates.row
-    ]
+    large = column.dtype.kind in "iu" and any(abs(value) > LARGEST for value in column.tolist())
+    numbers = column.dtype.kind in "biuf" and not large
+    return column.astype(np.float64 if numbers else object)[candidates.row]
 
 
 def _name(node: ast.Attribute) -> str:
@@ -219,33 +229,52 @@ def _name(node: ast.Attribute) -> str:
     return f"{node.value.id}.{node.attr}"
 
 
-def _check_kinds(node: ast.AST, text: set[str]) -> None:
-    """Refuse text in arithmetic, order and logic, and text against a number."""
+def _check_kinds(node: ast.AST, kinds_of: Mapping[str, str]) -> None:
+    """Refuse text in arithmetic, order and logic, text against a number, and what floats could not compare."""
 
     def kind(part: ast.AST) -> str:
         if isinstance(part, ast.Constant):
-            return "text" if isinstance(part.value, str) else "number"
+            return "text" if isinstance(part.value, str) else "large" if _is_large(part.value) else "number"
         if isinstance(part, ast.Attribute):
             name = ast.unparse(part)
-            return "any" if name.startswith("request.") else "text" if name in text else "number"
+            return "any" if name.startswith("request.") else kinds_of[name]
         if isinstance(part, ast.Tuple | ast.List):
-            return kind(part.elts[0])
+            return kind(max(part.elts, key=lambda one: kind(one) == "large"))
         return "number"
 
     if not isinstance(node, ast.BoolOp | ast.UnaryOp | ast.BinOp | ast.Compare):
         return
     kinds = {kind(part) for part in _operands(node)} - {"any"}
     ordered = not isinstance(node, ast.Compare) or any(type(op) in _ORDER for op in node.ops)
-    if kinds == {"text", "number"} or (ordered and "text" in kinds):
+    if (len(kinds) > 1 and "text" in kinds) or (ordered and "text" in kinds):
         raise ConfigurationError(
             f"found text in {ast.unparse(node)!r}; expected numbers, or text compared with text by == or in"
         )
+    if ordered and "large" in kinds and not _only_negated(node):
+        raise ConfigurationError(
+            f"found whole numbers beyond 2**53 in {ast.unparse(node)!r}; expected them compared by ==, != or in only, "
+            "since a float cannot hold them"
+        )
+
+
+def _is_large(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) > LARGEST
+
+
+def _only_negated(node: ast.AST) -> bool:
+    """Tell whether it is a constant with a sign, which stays a whole number."""
+    return (
+        isinstance(node, ast.UnaryOp)
+        and isinstance(node.op, ast.USub)
+        and isinstance(node.operand, ast.Constant)
+    )
 
 
 def _value(node: ast.expr, read: Read) -> Any:
     """Return a Truth, numbers (float64, NaN unknown) or text (object, None unknown)."""
     if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else float(node.value)  # type: ignore[arg-type]
+        whole = isinstance(node.value, str) or _is_large(node.value)
+        return node.value if whole else float(node.value)  # type: ignore[arg-type]
     if isinstance(node, ast.Attribute):
         return read(_name(node))
     if isinstance(node, ast.BoolOp):
@@ -254,6 +283,8 @@ def _value(node: ast.expr, read: Read) -> Any:
         )
     if isinstance(node, ast.UnaryOp):
         if isinstance(node.op, ast.USub):
+            if isinstance(node.operand, ast.Constant) and _is_large(node.operand.value):
+                return -node.operand.value  # type: ignore[operator]
             return -_numbers(_value(node.operand, read), node)
         truth = _truth(_value(node.operand, read), node)
         return Truth(~truth.holds, truth.known)
@@ -305,7 +336,9 @@ def _numbers(value: Any, node: ast.expr) -> FloatArray:
         return np.where(value.known, value.holds, np.nan).astype(np.float64)
     array = np.asarray(value)
     try:
-        return array.astype(np.float64)  # None becomes NaN
+        numbers = array.astype(np.float64)  # None becomes NaN
+        # A whole number that a float does not hold is not known where floats are compared.
+        return np.where(np.abs(numbers) > LARGEST, np.nan, numbers) if array.dtype.kind == "O" else numbers
     except (TypeError, ValueError) as error:
         raise DataError(f"found text in {ast.unparse(node)!r}; expected numbers") from error
 
@@ -320,7 +353,8 @@ def _equal(a: Any, b: Any, node: ast.expr) -> Truth:
 
 
 def _is_text(value: Any) -> bool:
-    return not isinstance(value, Truth) and np.asarray(value).dtype.kind in "OU"
+    """Tell whether a value is compared as it is: text, or whole numbers beyond what a float holds."""
+    return not isinstance(value, Truth) and (_is_large(value) or np.asarray(value).dtype.kind in "OU")
 
 
 def _present(value: AnyArray) -> BoolArray:
