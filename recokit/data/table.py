@@ -65,6 +65,15 @@ class Table:
     flags: tuple[str, ...] = ()
     exact: Mapping[str, FloatArray] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # Whoever replaces the block means its numbers: what disagrees with them is of before.
+        agreeing = {name: column for name, column in self.exact.items() if self._agrees(name, column)}
+        object.__setattr__(self, "exact", agreeing)
+
+    def _agrees(self, name: str, column: FloatArray) -> bool:
+        block = self.numeric[:, self.numeric_names.index(name)]
+        return np.array_equal(column.astype(np.float32), block, equal_nan=True)
+
     @classmethod
     def empty(cls, n: int) -> Table:
         """Return a table without columns for n entities."""

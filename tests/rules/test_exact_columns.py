@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -145,3 +146,10 @@ def test_features_read_the_same_numbers_as_float32() -> None:
     block = features.Item().bind(dataset.schema).featurize(Candidates.from_lists([ITEMS]))
     assert block.dtype == np.float32
     assert np.allclose(block[:, 1], [0.1 * item for item in ITEMS])
+
+
+def test_numbers_put_in_place_of_others_hold() -> None:
+    table = data(price=[0.1 * item for item in ITEMS]).items
+    doubled = replace(table, numeric=2 * table.numeric)
+    assert np.array_equal(doubled.column("price"), doubled.numeric[:, 0], equal_nan=True)
+    assert np.array_equal(table.column("price")[1:], [0.1 * item for item in ITEMS])
