@@ -11,7 +11,7 @@ from recokit._kernels.segments import rows_to_offsets
 from recokit._kernels.sorting import group_pairs
 from recokit._utils.options import optional, whole
 from recokit._utils.params import Configured
-from recokit.data import Dataset, Interactions, Requests, seconds
+from recokit.data import Dataset, Interactions, Requests, event_types, seconds
 from recokit.data.events.user_history import events_of
 from recokit.data.times import Duration, duration
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
@@ -164,6 +164,4 @@ def _from_end(row: IntArray, kept: BoolArray, n_rows: int) -> AnyArray:
 
 def codes_of(names: Sequence[str], events: Sequence[str] | None) -> IntArray | None:
     """Return the codes of the named event types, None for all."""
-    if events is None:
-        return None
-    return np.array([names.index(name) for name in events if name in names], np.int64)
+    return None if events is None else event_types.codes_of(names, events)

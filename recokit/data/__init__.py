@@ -15,9 +15,15 @@ from recokit._utils.faces import lazy_face
 if TYPE_CHECKING:
     from recokit.data.candidates import Candidates as Candidates, Retrieved as Retrieved
     from recokit.data.dataset import Dataset as Dataset
+    from recokit.data.event_types import (
+        EVENT_WEIGHTS as EVENT_WEIGHTS,
+        EventType as EventType,
+        event_weights as event_weights,
+        kind_of as kind_of,
+    )
     from recokit.data.events.live_events import Appended as Appended, LiveEvents as LiveEvents
     from recokit.data.events.user_history import UserHistory as UserHistory
-    from recokit.data.interactions import EVENT_WEIGHTS as EVENT_WEIGHTS, Interactions as Interactions
+    from recokit.data.interactions import Interactions as Interactions
     from recokit.data.limits import Cap as Cap, Pin as Pin, Window as Window
     from recokit.data.live import Live as Live
     from recokit.data.ragged import Ragged as Ragged

@@ -5,21 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from recokit._utils.options import require_rows
-from recokit.data.frames import ALIASES, Frame
-from recokit.data.interactions import EVENT_WEIGHTS, Interactions
+from recokit.data import reading
+from recokit.data.event_types import EventType, event_types
+from recokit.data.interactions import Interactions
 from recokit.data.schema import Schema
 from recokit.data.table import Table
 from recokit.data.times import DAY, seconds, timestamp
-from recokit.data.vocabulary import Vocabulary, factorize
-from recokit.errors import DataError, did_you_mean
-from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
-
-_LOG_COLUMNS = {*ALIASES, "event", "value", "session_id", "impression_id", "position", "propensity"}
+from recokit.data.vocabulary import Vocabulary
+from recokit.errors import DataError
+from recokit.typing import AnyArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +58,7 @@ class Dataset:
         users: Any = None,
         items: Any = None,
         columns: Mapping[str, str] | None = None,
-        event_weights: Mapping[str, float] = EVENT_WEIGHTS,
+        event_weights: Mapping[str, float] | None = None,
         categorical: Collection[str] = (),
         now: float | None = None,
     ) -> Dataset:
@@ -76,8 +75,11 @@ class Dataset:
             interaction stay part of the catalogue.
         columns : mapping of str to str, optional
             recokit's name to your column name, in whichever of the frames it stands.
-        event_weights : mapping of str to float
-            Weight of each event type where there is no weight column; ``EVENT_WEIGHTS`` by default, 1 for other types.
+        event_weights : mapping of str to float, optional
+            Weights of event types, 0 for what is no signal. Others weigh what ``EVENT_WEIGHTS`` has for their kind, by
+            their name or a common one for it, such as ``"addToCart"`` or ``"transaction"``; a name that is not common
+            has to be given. Where there is a weight column it counts, but for events that were only shown, or that
+            speak against an item.
         categorical : collection of str
             User and item columns of labels that look like numbers, such as integer codes of sellers. Text,
             and columns whose names end with ``_id``, are categorical anyway.
@@ -87,34 +89,35 @@ class Dataset:
         Raises
         ------
         DataError
-            For missing columns, mixed-type ids, NaN or future timestamps, negative or non-finite weights.
+            For missing columns, mixed-type ids, NaN or future timestamps, negative or non-finite weights, and event
+            types of unknown weight.
 
         Examples
         --------
         >>> log = {"user_id": ["ann", "bob"], "item_id": [10, 20], "timestamp": [1.5e9, 1.6e9]}
         >>> data = Dataset.from_frame(log)
         >>> data
-        Dataset(2 interactions, 2 users, 2 items)
+        Dataset(2 interactions, 2 users, 2 items; purchase 1 (signal))
         """
-        log, user_frame, item_frame = _frames(interactions, users, items, columns or {})
+        log, user_frame, item_frame = reading.frames(interactions, users, items, columns or {})
         user, item = log.ids("user_id"), log.ids("item_id")
-        user_ids = _vocabulary(user, user_frame, "user_id")
-        item_ids = _vocabulary(item, item_frame, "item_id")
+        user_ids = reading.vocabulary(user, user_frame, "user_id")
+        item_ids = reading.vocabulary(item, item_frame, "item_id")
         latest = time.time() + DAY if now is None else now
         session, session_ids = log.labels("session_id") if "session_id" in log else (None, None)
         return cls(
-            _interactions(
+            reading.interactions(
                 log,
                 user_ids.encode(user),
                 item_ids.encode(item),
                 session,
-                event_weights=event_weights,
+                given=event_weights,
                 latest=latest,
             ),
             user_ids,
             item_ids,
-            _table(user_frame, user_ids, "user_id", categorical),
-            _table(item_frame, item_ids, "item_id", categorical),
+            reading.table(user_frame, user_ids, "user_id", categorical),
+            reading.table(item_frame, item_ids, "item_id", categorical),
             session_ids=session_ids,
         )
 
@@ -135,13 +138,21 @@ class Dataset:
             return self.cut
         return float(self.interactions.timestamp[-1]) if len(self.interactions) else -np.inf
 
+    @cached_property
+    def event_types(self) -> tuple[EventType, ...]:
+        """The types of events in the log, weakest first, with what they weigh and tell."""
+        log = self.interactions
+        return event_types(log.event_names, log.event, log.weight)
+
     @property
     def schema(self) -> Schema:
         """The names that stages may bind to."""
         return Schema(self.item_ids, self.user_ids, self.items, self.users)
 
     def __repr__(self) -> str:
-        return f"Dataset({len(self.interactions)} interactions, {self.n_users} users, {self.n_items} items)"
+        types = "; ".join(map(str, self.event_types))
+        counts = f"{len(self.interactions)} interactions, {self.n_users} users, {self.n_items} items"
+        return f"Dataset({counts}{'; ' if types else ''}{types})"
 
     def with_interactions(self, interactions: Interactions, *, cut: float | None = None) -> Dataset:
         """Return the same users and items with other events."""
@@ -162,7 +173,7 @@ class Dataset:
         --------
         >>> log = {"user": [1, 1, 2], "item": [7, 8, 7], "rating": [5, 2, 4], "timestamp": [10, 20, 30]}
         >>> Dataset.from_frame(log).at_least(4)
-        Dataset(2 interactions, 2 users, 2 items)
+        Dataset(2 interactions, 2 users, 2 items; purchase 1 (signal))
         """
         log = self.interactions
         kept = log.take(np.flatnonzero(log.weight >= weight))
@@ -222,123 +233,3 @@ def require_dataset(found: Any, name: str) -> None:
         raise DataError(
             f"found {type(found).__name__} for {name}; expected a Dataset; hint: Dataset.from_frame(...) builds one"
         )
-
-
-def _frames(
-    interactions: Any, users: Any, items: Any, columns: Mapping[str, str]
-) -> tuple[Frame, Frame | None, Frame | None]:
-    """Read the frames. A mapped name must stand in at least one; log columns are not mapped in the tables."""
-    log = Frame(
-        {name: [] for name in ("user_id", "item_id", "timestamp")} if interactions is None else interactions
-    )
-    tables = {
-        "user_id": None if users is None else Frame(users),
-        "item_id": None if items is None else Frame(items),
-    }
-    known = [name for frame in (log, *tables.values()) if frame is not None for name in frame.original]
-    for ours, theirs in columns.items():
-        if theirs not in known:
-            raise DataError(f"found no column {theirs!r} (for {ours!r}); {did_you_mean(theirs, known)}")
-    read: dict[str, Frame | None] = {}
-    for id_column, frame in tables.items():
-        allowed = {
-            ours: theirs for ours, theirs in columns.items() if ours == id_column or ours not in _LOG_COLUMNS
-        }
-        aliases = {id_column: ALIASES[id_column]}
-        read[id_column] = None if frame is None else frame.renamed(_present(allowed, frame), aliases)
-    return log.renamed(_present(columns, log), ALIASES), read["user_id"], read["item_id"]
-
-
-def _present(columns: Mapping[str, str], frame: Frame) -> dict[str, str]:
-    return {ours: theirs for ours, theirs in columns.items() if theirs in frame.original}
-
-
-def _vocabulary(ids: AnyArray, frame: Frame | None, name: str) -> Vocabulary:
-    from_log = Vocabulary(factorize(ids)[1])
-    if frame is None:
-        return from_log
-    table = Vocabulary(factorize(frame.ids(name))[1])
-    if len(from_log) and len(table) and from_log.kind != table.kind:
-        raise DataError(
-            f"found {name} as {from_log.kind} in the interactions and as {table.kind} in the table; "
-            f"expected one kind; hint: convert one of them with {table.kind}() or {from_log.kind}()"
-        )
-    return table.extend(from_log.ids)
-
-
-def _table(frame: Frame | None, vocabulary: Vocabulary, name: str, categorical: Collection[str]) -> Table:
-    if frame is None:
-        return Table.empty(len(vocabulary))
-    return Table.from_frame(frame, vocabulary, name, categorical=categorical)
-
-
-def _interactions(
-    log: Frame,
-    user: IntArray,
-    item: IntArray,
-    session: IntArray | None,
-    event_weights: Mapping[str, float],
-    latest: float,
-) -> Interactions:
-    timestamp = log.times("timestamp")
-    require_rows(np.isfinite(timestamp), timestamp, "timestamp", "finite seconds since 1970")
-    expected = f"at most {latest:.0f}, seconds since 1970; hint: are these milliseconds?"
-    require_rows(timestamp <= latest, timestamp, "timestamp", expected)
-    names, event = _events(log, len(timestamp), event_weights)
-    order = np.argsort(timestamp, kind="stable")
-    return Interactions(
-        user=user[order],
-        item=item[order],
-        timestamp=timestamp[order],
-        event=event[order],
-        weight=_weights(log, names, event, event_weights)[order],
-        value=_values(log, len(event))[order],
-        event_names=names,
-        session=None if session is None else session[order],
-        impression=log.labels("impression_id")[0][order] if "impression_id" in log else None,
-        position=_positions(log)[order] if "position" in log else None,
-        propensity=_propensities(log)[order] if "propensity" in log else None,
-    )
-
-
-def _events(log: Frame, n: int, event_weights: Mapping[str, float]) -> tuple[tuple[str, ...], IntArray]:
-    if "event" not in log:
-        return ("purchase",), np.zeros(n, np.int64)
-    code, labels = log.labels("event")
-    require_rows(code > 0, code, "event", "an event type in every row")
-    found = [str(label) for label in labels.tolist()]
-    names = sorted(found, key=lambda name: (event_weights.get(name, 1.0), name))
-    by_strength = np.array([names.index(name) for name in found], np.int64)
-    return tuple(names) or ("purchase",), by_strength[code - 1] if n else np.zeros(0, np.int64)
-
-
-def _weights(
-    log: Frame, names: tuple[str, ...], event: IntArray, event_weights: Mapping[str, float]
-) -> Float32Array:
-    if "weight" not in log:
-        return np.array([event_weights.get(name, 1.0) for name in names], np.float32)[event]
-    weight = log.number("weight")
-    require_rows(np.isfinite(weight) & (weight >= 0), weight, "weight", "finite weights of at least 0")
-    return weight.astype(np.float32)
-
-
-def _values(log: Frame, n: int) -> Float32Array:
-    if "value" not in log:
-        return np.full(n, np.nan, np.float32)
-    value = log.number("value")
-    require_rows(~np.isinf(value), value, "value", "finite amounts, NaN where unknown")
-    return value.astype(np.float32)
-
-
-def _positions(log: Frame) -> IntArray:
-    position = np.nan_to_num(log.number("position"), posinf=np.inf, neginf=-np.inf)
-    ok = np.isfinite(position) & (position >= 0) & (position == np.floor(position))
-    require_rows(ok, position, "position", "whole numbers from 1, missing where not shown in a list")
-    return position.astype(np.int64)
-
-
-def _propensities(log: Frame) -> FloatArray:
-    propensity = log.number("propensity")
-    ok = np.isnan(propensity) | ((propensity > 0) & (propensity <= 1))
-    require_rows(ok, propensity, "propensity", "probabilities above 0 and up to 1")
-    return propensity

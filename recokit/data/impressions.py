@@ -10,6 +10,7 @@ import numpy as np
 
 from recokit._kernels.membership import locate_sorted
 from recokit._utils.options import one_of, require, require_rows
+from recokit.data.event_types import names_of
 from recokit.data.interactions import Interactions
 from recokit.errors import DataError
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
@@ -135,7 +136,8 @@ class ImpressionLog:
         for name, column in required.items():
             if column is None:
                 raise DataError(f"found no {name} in the interactions; expected a column {name}")
-        seen, wanted = log.of(shown), [name for name in log.event_names if name != shown]
+        seen = log.of(shown)
+        wanted = [name for name in log.event_names if name not in names_of(log.event_names, shown)]
         if not len(seen):
             raise DataError(f"found no event {shown!r}; expected one of {', '.join(log.event_names)}")
         followed = log.of(*(wanted if labels is None else labels))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,13 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
+from recokit.data.event_types import codes_of
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-
-#: Strength of implicit signals: purchase over add-to-cart over click over view. Only the order counts.
-EVENT_WEIGHTS: Mapping[str, float] = {"purchase": 1.0, "add_to_cart": 0.5, "click": 0.2, "view": 0.1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +68,13 @@ class Interactions:
         return self.take(slice(int(first), int(last)))
 
     def of(self, *events: str) -> Interactions:
-        """Return the events of the named types."""
-        codes = [self.event_names.index(name) for name in events if name in self.event_names]
-        return self.take(np.flatnonzero(np.isin(self.event, codes)))
+        """Return the events of the named types, or of the kinds that the names stand for; none where there are none."""
+        return self.take(np.flatnonzero(np.isin(self.event, codes_of(self.event_names, events))))
+
+    @cached_property
+    def signals(self) -> Interactions:
+        """The events that are a signal: those of a weight above 0. The others only say what a user has seen."""
+        return self if (self.weight > 0).all() else self.take(np.flatnonzero(self.weight > 0))
 
     @cached_property
     def by_user(self) -> tuple[IntArray, IntArray]:

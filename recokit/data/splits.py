@@ -213,7 +213,7 @@ def k_core(dataset: Dataset, k: int = 5, *, per: Literal["both", "user", "item"]
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")
     ...     k_core(Dataset.from_frame(log), 2)
-    Dataset(4 interactions, 3 users, 2 items)
+    Dataset(4 interactions, 3 users, 2 items; purchase 1 (signal))
     """
     require(whole(1), k=k)
     require(one_of("both", "user", "item"), per=per)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit.data import Dataset, Live, Window
+from recokit.data.event_types import names_of
 from recokit.errors import ConfigurationError, DataError
 from recokit.exploration._draws import window_items
 from recokit.typing import AnyArray, FloatArray, IntArray
@@ -82,7 +83,7 @@ class Statistics:
         """
         log = dataset.interactions
         for name in (success, trial):
-            if name not in log.event_names:
+            if not names_of(log.event_names, name):
                 raise DataError(f"found no event {name!r}; expected one of {', '.join(log.event_names)}")
         n = dataset.n_items + 1
         successes, trials = (

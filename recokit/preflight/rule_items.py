@@ -24,11 +24,11 @@ def owned(launch: LaunchContext) -> Check:
     """Check that nothing already bought is shown, but for consumables."""
     item = Item("rules.owned", "nothing bought already, but for consumables", "rules.NotOwned")
     log = launch.train.interactions
-    if "purchase" not in log.event_names:
+    purchases = log.of("purchase")
+    if not len(purchases):
         return item.unchecked("the log has no purchases")
-    purchases = log.event == log.event_names.index("purchase")
     width = launch.train.n_items + 1
-    bought = log.user[purchases] * width + log.item[purchases]
+    bought = purchases.user * width + purchases.item
     user = launch.train.user_ids.encode(launch.served.users)[launch.row]
     again = np.isin(user * width + launch.item, bought) & (user > 0)
     consumable = launch.columns["consumable"]

@@ -12,6 +12,7 @@ from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import check_options, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Dataset, LiveEvents, seconds
+from recokit.data.event_types import names_of
 from recokit.data.events.index import EventIndex
 from recokit.data.events.keyed import Keyspace
 from recokit.data.events.recent import layered
@@ -90,7 +91,7 @@ class FrequencyCap(Configured):
             If the data has no event of these types, and there are no live events that may bring some.
         """
         log = dataset.interactions
-        missing = [event for event in self.events if event not in log.event_names]
+        missing = [event for event in self.events if not names_of(log.event_names, event)]
         if len(missing) == len(self.events) and self.live_events is None:
             raise ConfigurationError(
                 f"found no event type {', '.join(missing)}; expected one of {', '.join(log.event_names)}, "

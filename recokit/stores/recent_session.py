@@ -12,8 +12,9 @@ import numpy as np
 from recokit._kernels.segments import counts_to_offsets
 from recokit._utils.options import optional, require, whole
 from recokit._utils.params import Configured, require_fitted
-from recokit.data import EVENT_WEIGHTS, Dataset, Ragged, Requests, Schema, Vocabulary, seconds
+from recokit.data import Dataset, Ragged, Requests, Schema, Vocabulary, seconds
 from recokit.data.requests import Hydrated
+from recokit.data.event_types import usual_weights
 from recokit.errors import ConfigurationError, DataError
 from recokit.stores.sessions import SessionStore
 from recokit.typing import AnyArray, BoolArray, IntArray
@@ -36,7 +37,8 @@ class RecentSession(Configured):
     max_events : int, optional
         The most recent events that ``session`` keeps; all that the store keeps by default.
     weights : mapping of str to float, optional
-        Weight of each event type; by default ``recokit.data.EVENT_WEIGHTS``. A type that is not there weighs 1.
+        Weights of event types; the others weigh what they do in the data of ``fit``, or what their kind does. A type
+        that is none of these is no signal: it weighs 0.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class RecentSession(Configured):
     item_ids_: Vocabulary
     user_ids_: Vocabulary
     event_names_: tuple[str, ...] = ()
+    event_weights_: Mapping[str, float] = {}
 
     def __init__(
         self,
@@ -101,6 +104,9 @@ class RecentSession(Configured):
     def fit(self, dataset: Dataset) -> RecentSession:
         """Note the codes of the event types."""
         self.event_names_ = tuple(dataset.interactions.event_names)
+        self.event_weights_ = {
+            one.name: one.highest for one in dataset.event_types if one.lowest == one.highest
+        }
         return self
 
     def bind(self, schema: Schema) -> RecentSession:
@@ -159,10 +165,11 @@ class RecentSession(Configured):
 
     def _kinds(self, events: AnyArray) -> tuple[AnyArray, IntArray]:
         """Return the weight and the code of each event type, (M,)."""
-        weights = EVENT_WEIGHTS if self.weights is None else self.weights
+        given = {**self.event_weights_, **(self.weights or {})}
         names = self.event_names_
         kinds, inverse = np.unique(events.astype(str), return_inverse=True)
-        weight = np.array([weights.get(kind, 1.0) for kind in kinds.tolist()], np.float64)
+        weights = usual_weights(kinds.tolist(), given)
+        weight = np.array([weights.get(kind, 0.0) for kind in kinds.tolist()], np.float64)
         code = [names.index(kind) if kind in names else len(names) for kind in kinds.tolist()]
         return weight[inverse], np.array(code, np.int64)[inverse]
 

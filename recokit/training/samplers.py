@@ -20,6 +20,7 @@ from recokit._utils.options import require, whole
 from recokit._utils.params import Configured, clone, require_fitted
 from recokit.compose.fusion import retrieve_allowed
 from recokit.data import Dataset, Ragged, Requests
+from recokit.data.event_types import names_of
 from recokit.data.events.user_history import UserHistory
 from recokit.data.sampling import NegativeSampler, Positives, Sampled, draws
 from recokit.errors import ConfigurationError
@@ -182,7 +183,7 @@ class ImpressedNotClicked(Configured):
         log = dataset.interactions
         if self.shown is None:
             shown: Shown = log.of(self.event)
-            others = [name for name in log.event_names if name != self.event]
+            others = [name for name in log.event_names if name not in names_of(log.event_names, self.event)]
             taken = Positives.of(dataset.with_interactions(log.of(*others), cut=dataset.cut))
         else:
             shown, taken = self.shown, Positives.of(dataset)

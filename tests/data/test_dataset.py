@@ -20,7 +20,7 @@ LOG = {
     "user_id": ["bob", "ann", "bob", "cid"],
     "item_id": [30, 10, 20, 10],
     "timestamp": [3.0, 1.0, 2.0, 3.0],
-    "event": ["view", "purchase", "purchase", "teleport"],
+    "event": ["view", "purchase", "purchase", "order"],
 }
 ITEMS = {
     "item_id": [10, 20, 40],
@@ -43,7 +43,7 @@ def test_events_are_sorted_by_time_and_keep_their_order_within_a_moment(data):
     assert data.user_ids.decode(events.user).tolist() == ["ann", "bob", "bob", "cid"]
     assert data.item_ids.decode(events.item).tolist() == [10, 20, 30, 10]
     assert events.timestamp.tolist() == [1, 2, 3, 3]
-    assert [events.event_names[code] for code in events.event] == ["purchase", "purchase", "view", "teleport"]
+    assert [events.event_names[code] for code in events.event] == ["purchase", "purchase", "view", "order"]
     assert events.weight.tolist() == pytest.approx([1.0, 1.0, EVENT_WEIGHTS["view"], 1.0])
     assert events.event_names[0] == "view"  # weakest first
     assert np.isnan(events.value).all()

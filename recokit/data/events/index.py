@@ -18,6 +18,7 @@ import numpy as np
 from recokit._kernels.segments import counts_to_offsets, stable_order
 from recokit._utils.moved import moved_attribute
 from recokit.data.dataset import Dataset
+from recokit.data.event_types import codes_of, require_types
 from recokit.data.events.distinct import DistinctCounts, Meetings
 from recokit.data.events.keyed import Distinct, KeyedEvents, Keyspace, QueryTimes
 from recokit.data.events.keys import event_codes, identities, part_codes, part_sizes
@@ -142,9 +143,8 @@ class EventIndex:
         spaces = _merge(keyspaces)
         log = dataset.interactions
         for space in spaces.values():
-            if space.event is not None and space.event not in log.event_names:
-                hint = did_you_mean(space.event, log.event_names)
-                raise ConfigurationError(f"found no event type {space.event!r}; {hint}")
+            if space.event is not None:
+                require_types(log.event_names, [space.event])
         codes = part_codes(dataset, _parts(spaces.values()))
         index = cls(
             keyed={},
@@ -294,8 +294,7 @@ class _Indexing:
         for part in space.entity:
             known &= self.columns[part] > 0
         if space.event is not None:
-            code = self.event_names.index(space.event) if space.event in self.event_names else -1
-            known &= self.log.event == code
+            known &= np.isin(self.log.event, codes_of(self.event_names, [space.event]))
         return np.flatnonzero(known)
 
     def _distinct_counts(

@@ -12,7 +12,6 @@ import numpy as np
 
 from recokit._utils.options import require, whole
 from recokit.data.events.recent import RawEvents, RecentEvents
-from recokit.data.interactions import EVENT_WEIGHTS
 from recokit.data.live import Live
 from recokit.data.times import DAY, seconds, timestamp
 from recokit.errors import ConfigurationError, DataError
@@ -56,8 +55,8 @@ class LiveEvents(Live[RecentEvents]):
         own and leaves it out. Models remember 8 bytes for each event of their last ``horizon``.
     max_events : int, default 100_000
         The most events held; the oldest beyond it are dropped, and counted.
-    event_weights : mapping of str to float
-        Weight of each event type where there is no weight column; as in :meth:`Dataset.from_frame`.
+    event_weights : mapping of str to float, optional
+        Weights of event types; as in :meth:`Dataset.from_frame`.
     name : str, default "events"
         How traces name it.
 
@@ -90,7 +89,7 @@ class LiveEvents(Live[RecentEvents]):
         *,
         horizon: str | float = "7D",
         max_events: int = 100_000,
-        event_weights: Mapping[str, float] = EVENT_WEIGHTS,
+        event_weights: Mapping[str, float] | None = None,
         name: str = "events",
     ) -> None:
         require(whole(1), max_events=max_events)

@@ -17,6 +17,7 @@ from recokit.data.events.keys import identities
 from recokit.data.events.layered import LayeredIndex
 from recokit.data.frames import ALIASES, Frame
 from recokit.data.interactions import Interactions
+from recokit.data.reading import weights_of
 from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
@@ -55,7 +56,7 @@ class RawEvents:
 
     @classmethod
     def from_frame(
-        cls, events: Any, columns: Mapping[str, str] | None, event_weights: Mapping[str, float], latest: float
+        cls, events: Any, columns: Mapping[str, str] | None, given: Mapping[str, float] | None, latest: float
     ) -> RawEvents:
         """Read and check a frame.
 
@@ -73,18 +74,14 @@ class RawEvents:
         n = len(time)
         event = _labelled(frame, "event", n)
         event[~_present(event)] = "purchase"
-        weight = np.array([event_weights.get(name, 1.0) for name in event.tolist()], np.float64)
-        if "weight" in frame:
-            weight = frame.number("weight")
-            require_rows(
-                np.isfinite(weight) & (weight >= 0), weight, "weight", "finite weights of at least 0"
-            )
+        names, code = np.unique(event.astype(str), return_inverse=True)
+        weight = weights_of(frame, names.tolist(), code, given)
         value = frame.number("value") if "value" in frame else np.full(n, np.nan)
         own = _labelled(frame, "event_id", n).tolist()
         content = zip(user.tolist(), item.tolist(), event.tolist(), time.tolist(), strict=True)
         key = np.empty(n, object)
         key[:] = [same if id_ is None else id_ for id_, same in zip(own, content, strict=True)]
-        single = (weight.astype(np.float32), value.astype(np.float32))
+        single = (weight, value.astype(np.float32))
         return cls(user, item, time, event, _labelled(frame, "session_id", n), *single, key)
 
     def take(self, index: IntArray | BoolArray) -> RawEvents:

@@ -12,6 +12,7 @@ from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import require, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.data.dataset import Dataset
+from recokit.data.event_types import codes_of, require_types
 from recokit.data.events.index import Known
 from recokit.data.events.live_events import LiveEvents
 from recokit.data.events.recent import RecentEvents
@@ -19,10 +20,10 @@ from recokit.data.interactions import Interactions
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Hydrated, Requests
 from recokit.data.times import seconds
-from recokit.errors import ConfigurationError, did_you_mean
+from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-#: The event type that makes an item owned.
+#: The kind of event that makes an item owned.
 OWNING = "purchase"
 
 
@@ -118,7 +119,7 @@ class UserHistory(Configured):
     Notes
     -----
     ``history`` holds items oldest first with the columns ``timestamp`` (float64 seconds), ``weight`` (float32) and
-    ``event`` (int64, code in ``Interactions.event_names``). ``owned`` holds the items of all events of type
+    ``event`` (int64, code in ``Interactions.event_names``). ``owned`` holds the items of all events of the kind
     ``"purchase"``, whatever ``events`` and ``max_events`` say, with the column ``timestamp``: one entry for each
     purchase, so an item may stand there more than once. In data without purchases nobody owns anything. ``earlier``
     holds what ``history`` leaves out because of ``events`` or ``max_events``, for rules that must know all that a
@@ -166,7 +167,7 @@ class UserHistory(Configured):
         log = dataset.interactions
         self.history_ = EventLists.build(events_of(log, self.events), dataset.n_users)
         self.all_ = self.history_ if self.events is None else EventLists.build(log, dataset.n_users)
-        same = self.events is None and log.event_names == (OWNING,)
+        same = self.events is None and len(codes_of(log.event_names, [OWNING])) == len(log.event_names)
         self.owned_ = self.history_ if same else EventLists.build(log.of(OWNING), dataset.n_users)
         self.fitted_until_ = dataset.until
         if self.live_events is not None:
@@ -242,7 +243,6 @@ def events_of(log: Interactions, events: Sequence[str] | None) -> Interactions:
     """
     if events is None:
         return log
-    for name in events:
-        if len(log) and name not in log.event_names:
-            raise ConfigurationError(f"found no event type {name!r}; {did_you_mean(name, log.event_names)}")
+    if len(log):
+        require_types(log.event_names, events)
     return log.of(*events)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit.data.event_types import codes_of, kind_of
 from recokit.data.interactions import Interactions
 from recokit.data.validation._log import above, below
 from recokit.data.validation.limits import ValidationLimits
@@ -66,9 +67,10 @@ def label_quality(
     Ids join where both sides have them, and must agree on user and item; else an impression of the same user and
     item joins, wherever in time. A conversion without an impression id is organic, and does not count.
     """
-    labels = [name for name in log.event_names if name in label_events and name not in impression_events]
+    of_labels, of_impressions = (codes_of(log.event_names, names) for names in (label_events, impression_events))
+    labels = [log.event_names[code] for code in of_labels if code not in of_impressions]
     if shown is None:
-        at = np.isin(log.event, [log.event_names.index(n) for n in impression_events if n in log.event_names])
+        at = np.isin(log.event, of_impressions)
         ids = np.zeros(len(log), np.int64) if log.impression is None else log.impression
         shown = Shown(log.user[at], log.item[at], log.timestamp[at], ids[at])
     if not labels or not len(shown.user):
@@ -83,7 +85,7 @@ def label_quality(
     for name in labels:
         of_type = log.event == log.event_names.index(name)
         organic = np.zeros(len(log), np.bool_)
-        if by_id and name not in _ALWAYS_SHOWN and log.impression is not None:
+        if by_id and kind_of(name) not in _ALWAYS_SHOWN and log.impression is not None:
             organic = of_type & (log.impression == 0)
         joined.append(_joined(name, of_type, organic, np.isfinite(shown_at), limits))
         order.append(_order(name, of_type, log.timestamp, shown_at, limits))

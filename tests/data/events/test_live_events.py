@@ -38,7 +38,7 @@ EVENT = st.tuples(
     st.integers(1, 3),
     st.integers(1, 4),
     st.integers(0, 60).map(lambda t: t / 2),
-    st.sampled_from(["buy", "see"]),
+    st.sampled_from(["buy", "view"]),
     st.one_of(st.just(math.nan), st.floats(2**-7, 1e4, width=32)),
     st.sampled_from(["s", "t", "u"]),
 )
@@ -84,7 +84,7 @@ def answers(index, t):
     st.integers(0, 64).map(lambda t: t / 2),
 )
 def test_events_that_come_later_shuffled_and_twice_change_nothing(events, data, t):
-    events = [(1, 1, 0.0, "buy", 1.0, "s"), (1, 1, 0.0, "see", 1.0, "s"), *[e for e in events if e[2] > 0]]
+    events = [(1, 1, 0.0, "buy", 1.0, "s"), (1, 1, 0.0, "view", 1.0, "s"), *[e for e in events if e[2] > 0]]
     in_base = data.draw(st.lists(st.booleans(), min_size=len(events), max_size=len(events)))
     base = [event for event, here in zip(events, in_base, strict=True) if here or event[2] == 0]
     later = [event for event in events if event not in base]
