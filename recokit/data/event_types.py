@@ -48,7 +48,7 @@ _SYNONYMS: Mapping[str, str] = {
     "checkoutstarted",
     "like": "like liked likes love loved heart favorite favorites favorited favourite favourites favourited fav "
     "faved wishlist wishlisted wishlistadd addtowishlist addedtowishlist addtofavorites addtofavourites "
-    "addedtofavorites addedtofavourites save saved bookmark bookmarked thumbsup thumbup upvote upvoted share "
+    "addedtofavorites addedtofavourites save saved wish bookmark bookmarked thumbsup thumbup upvote upvoted share "
     "shared follow followed subscribe subscribed pin pinned",
     "play": "play played plays playback listen listened listens watch watched watches stream streamed streams read "
     "reads download downloaded downloads install installed installs consume consumed complete completed finish "
@@ -111,6 +111,12 @@ def codes_of(names: Sequence[str], wanted: Iterable[str]) -> IntArray:
     """Return the codes, ascending, of all names of a log that the wanted ones mean."""
     codes = {names.index(meant) for name in wanted for meant in names_of(names, name)}
     return np.array(sorted(codes), np.int64)
+
+
+def shown_names(names: Iterable[str]) -> str:
+    """Return names as messages have them: short, and not too many."""
+    listed = [_short(name) for name in names]
+    return ", ".join(listed[:_TYPES_SHOWN]) + (", ..." if len(listed) > _TYPES_SHOWN else "")
 
 
 def require_types(names: Sequence[str], wanted: Iterable[str]) -> None:

@@ -49,6 +49,7 @@ def _present(columns: Mapping[str, str], frame: Frame) -> dict[str, str]:
 
 
 def vocabulary(ids: AnyArray, frame: Frame | None, name: str) -> Vocabulary:
+    """Return the vocabulary of a table's ids, then those that only the log has."""
     from_log = Vocabulary(factorize(ids)[1])
     if frame is None:
         return from_log
@@ -62,6 +63,7 @@ def vocabulary(ids: AnyArray, frame: Frame | None, name: str) -> Vocabulary:
 
 
 def table(frame: Frame | None, vocabulary: Vocabulary, name: str, categorical: Collection[str]) -> Table:
+    """Return a frame as a table by code; a table without columns where there is no frame."""
     if frame is None:
         return Table.empty(len(vocabulary))
     return Table.from_frame(frame, vocabulary, name, categorical=categorical)
@@ -75,6 +77,7 @@ def interactions(
     given: Mapping[str, float] | None,
     latest: float,
 ) -> Interactions:
+    """Return the log's columns, checked, in the order of time."""
     timestamp = log.times("timestamp")
     require_rows(np.isfinite(timestamp), timestamp, "timestamp", "finite seconds since 1970")
     expected = f"at most {latest:.0f}, seconds since 1970; hint: are these milliseconds?"

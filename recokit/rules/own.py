@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import numpy as np
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import rows_to_offsets
 from recokit._utils.params import Configured, require_fitted
-from recokit.data import DAY, Candidates, Ragged, Schema, seconds
+from recokit.data import DAY, Candidates, Dataset, Ragged, Requests, Schema, seconds
+from recokit.data.event_types import codes_of, shown_names
+from recokit.data.events.user_history import OWNING, EventLists, check_events
 from recokit.errors import ConfigurationError
 from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import BoolArray, FloatArray, IntArray
@@ -21,6 +24,8 @@ class NotOwned(Configured):
 
     Parameters
     ----------
+    events : sequence of str, optional
+        Event types that make an item owned, such as ``("rental", "gift")``; by default those that mean a purchase.
     except_for : str, optional
         Item column that flags consumables: those may be bought again. An item whose flag is missing is none.
     window : str or float, optional
@@ -33,7 +38,8 @@ class NotOwned(Configured):
     Raises
     ------
     ConfigurationError
-        If ``again_after`` stands without ``except_for``, or there is no such column.
+        If ``again_after`` stands without ``except_for``, there is no such column, or the data of ``fit`` has no event
+        of these types.
 
     Examples
     --------
@@ -44,9 +50,12 @@ class NotOwned(Configured):
     [True, False]
     """
 
+    as_of = True
+
     def __init__(
         self,
         *,
+        events: Sequence[str] | None = None,
         except_for: str | None = None,
         window: str | float | None = None,
         again_after: str | float | None = None,
@@ -61,14 +70,36 @@ class NotOwned(Configured):
             )
         if again_after is not None and not _is_column(again_after):
             seconds(again_after)
-        self.except_for, self.window, self.again_after = except_for, window, again_after
+        check_events(events)
+        self.events, self.except_for, self.window, self.again_after = events, except_for, window, again_after
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """Owned items, and the column of consumables."""
+        """Owned items, the history that has the latest of them, and the column of consumables."""
         columns = [item_name(self.except_for)] if self.except_for is not None else []
         columns += [str(self.again_after)] if _is_column(self.again_after) else []
-        return ("owned", *columns)
+        return ("owned", *(() if self.events is None else ("history",)), *columns)
+
+    def fit(self, dataset: Dataset) -> NotOwned:
+        """Find the events that make an item owned.
+
+        Raises
+        ------
+        ConfigurationError
+            If the log has events, and none that can be of these types.
+        """
+        log = dataset.interactions
+        events = (OWNING,) if self.events is None else self.events
+        if len(log) and not len(codes_of(log.event_names, events)):
+            raise ConfigurationError(
+                f"found no event type {shown_names(events)} in the log, so that nothing would ever be owned; expected "
+                f"some of {shown_names(log.event_names)}; hint: NotOwned(events=[...]) names what makes an item owned"
+            )
+        if self.events is not None:
+            self.event_codes_ = codes_of(log.event_names, events)
+            self.owned_ = EventLists.build(log.of(*events), dataset.n_users)
+        self.fitted_until_ = dataset.until
+        return self
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows the consumables."""
@@ -81,7 +112,7 @@ class NotOwned(Configured):
 
     def keep(self, candidates: Candidates) -> BoolArray:
         """Tell which items the user may be shown, (N,) bool."""
-        owned = candidates.requests.lists("owned")
+        owned = self._owned(candidates.requests)
         counted = None if self.window is None else ~(_age(candidates, owned) > seconds(self.window))
         kept = ~_among(candidates, owned, counted)
         if self.except_for is not None:
@@ -91,6 +122,20 @@ class NotOwned(Configured):
                 exempt = exempt & ~_among(candidates, owned, ~back)
             kept |= exempt
         return kept
+
+    def _owned(self, requests: Requests) -> Ragged:
+        """Return the items that each row owns: by the data of ``fit``, and by the history that goes on from there."""
+        if self.events is None or "owned" in requests.from_caller:
+            return requests.lists("owned")
+        bought: EventLists = require_fitted(self, "owned_")
+        owned = bought.before(requests.user, requests.now, ("timestamp",))
+        history = requests.lists("history")
+        if "event" not in history.columns or "timestamp" not in history.columns:
+            return owned
+        kept = np.isin(history.columns["event"], self.event_codes_)
+        offsets = rows_to_offsets(history.rows[kept], len(history))
+        times = {"timestamp": history.columns["timestamp"][kept]}
+        return owned.then(Ragged(offsets, history.values[kept], times), "timestamp")
 
     def _lasts(self, item: IntArray) -> FloatArray:
         """Return for how many seconds each purchase lasts, NaN where nobody knows."""

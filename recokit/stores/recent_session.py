@@ -13,8 +13,8 @@ from recokit._kernels.segments import counts_to_offsets
 from recokit._utils.options import optional, require, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.data import Dataset, Ragged, Requests, Schema, Vocabulary, seconds
-from recokit.data.requests import Hydrated
 from recokit.data.event_types import usual_weights
+from recokit.data.requests import Hydrated
 from recokit.errors import ConfigurationError, DataError
 from recokit.stores.sessions import SessionStore
 from recokit.typing import AnyArray, BoolArray, IntArray

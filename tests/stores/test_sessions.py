@@ -283,7 +283,7 @@ def test_the_session_has_codes_times_weights_and_event_codes(data):
     assert session.counts.tolist() == [0, 3]
     assert data.item_ids.decode(session.values).tolist() == [4, None, 2]  # unknown to the model, yet an event
     assert session.columns["timestamp"].tolist() == [now - 120, now - 60, now - 30]
-    np.testing.assert_allclose(session.columns["weight"], [1 / 4, 0.1 / 2, 1 / np.sqrt(2)], rtol=1e-6)
+    np.testing.assert_allclose(session.columns["weight"], [1 / 4, 0.1 / 2, 0.5 / np.sqrt(2)], rtol=1e-6)
     assert session.columns["weight"].dtype == np.float32
     names = data.interactions.event_names
     assert session.columns["event"].tolist() == [names.index("purchase"), names.index("view"), len(names)]
@@ -291,11 +291,11 @@ def test_the_session_has_codes_times_weights_and_event_codes(data):
 
 def test_options_of_the_hydrator(data):
     store = stores.ResidentSessions()
-    store.extend(["ann"] * 3, [1, 2, 3], events=["view", "wish", "view"], at=[T, T + 1, T + 2])
+    store.extend(["ann"] * 3, [1, 2, 3], events=["view", "teleport", "view"], at=[T, T + 1, T + 2])
     stage = stores.RecentSession(store, max_events=2, weights={"view": 3.0})
     session = session_of(stage, data, ["ann"], np.array([T + 5]))
     assert data.item_ids.decode(session.values).tolist() == [2, 3]
-    assert session.columns["weight"].tolist() == [1.0, 3.0]
+    assert session.columns["weight"].tolist() == [0.0, 3.0]
     assert stage.fit(data).bind(data.schema).max_events == 2
 
 

@@ -67,7 +67,9 @@ def label_quality(
     Ids join where both sides have them, and must agree on user and item; else an impression of the same user and
     item joins, wherever in time. A conversion without an impression id is organic, and does not count.
     """
-    of_labels, of_impressions = (codes_of(log.event_names, names) for names in (label_events, impression_events))
+    of_labels, of_impressions = (
+        codes_of(log.event_names, names) for names in (label_events, impression_events)
+    )
     labels = [log.event_names[code] for code in of_labels if code not in of_impressions]
     if shown is None:
         at = np.isin(log.event, of_impressions)

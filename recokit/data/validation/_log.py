@@ -83,6 +83,25 @@ def _repeats(log: Interactions, window: float) -> IntArray:
     return np.sort(after[same])
 
 
+def event_roles(dataset: Dataset) -> Check:
+    """Say what each type of event weighs and is taken for; a log without a signal teaches nothing."""
+    types = dataset.event_types
+    evidence = {
+        one.name: {"role": one.role, "weight": [one.lowest, one.highest], "n": one.n_events} for one in types
+    }
+    message = "; ".join(map(str, types)) or "the log has no events"
+    good = not types or any(one.role == "signal" for one in types)
+    hint = "" if good else "Dataset.from_frame(..., event_weights={...})"
+    return Check(
+        "events.types",
+        "pass" if good else "fail",
+        message,
+        "some events of a weight above 0",
+        hint,
+        evidence=evidence,
+    )
+
+
 def unknown_codes(log: Interactions, limits: ValidationLimits) -> tuple[Check]:
     """Check for events whose user or item has no code."""
     bad = (log.user == 0) | (log.item == 0)

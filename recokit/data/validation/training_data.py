@@ -77,7 +77,8 @@ def validate(
     -------
     ValidationReport
         The checks ``time.units``, ``time.future``, ``time.past``, ``freshness``, ``time.days``, ``time.gaps``,
-        ``duplicates.event_id``, ``duplicates.retries``, ``labels.joined``, ``labels.order``, ``codes.unknown``,
+        ``duplicates.event_id``, ``duplicates.retries``, ``labels.joined``, ``labels.order``, ``events.types``,
+        ``codes.unknown``,
         ``coverage.users``, ``coverage.items``, ``columns.constant``, ``columns.empty`` and ``sufficiency``.
 
     Raises
@@ -112,6 +113,7 @@ def validate(
         log_checks.repeated_ids(log, event_ids, limits),
         log_checks.retries(log, seconds(limits.retry_window), limits),
         *labels.label_quality(log, shown, tuple(label_events), tuple(impression_events), limits=limits),
+        log_checks.event_roles(dataset),
         *log_checks.unknown_codes(log, limits),
         *tables.coverage(dataset, limits),
         *tables.columns(dataset, limits),
