@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from recokit._kernels.hashing import mix
-from recokit._utils.options import above, check_options, finite, whole
+from recokit._utils.options import above, finite, rules, whole
 from recokit._utils.params import Configured
 from recokit._utils.progress import progress_bar
 from recokit.errors import ConfigurationError
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
 
 Weights: TypeAlias = "dict[str, torch.Tensor]"
 Arrays: TypeAlias = dict[str, AnyArray]
-
-_OPTIONS = {
-    "n_epochs": whole(1),
-    "patience": whole(1),
-    "batch_size": whole(1),
-    "learning_rate": above(0),
-    "weight_decay": finite(0),
-}
 
 
 def device_of(name: str) -> torch.device:
@@ -118,6 +110,12 @@ class Checkpoint(Protocol):
 class NetworkOptions(Configured):
     """The options that all networks have: how long and how fast to train, from which seed, and how to show it."""
 
+    _OPTIONS = rules(
+        **dict.fromkeys(("n_epochs", "patience", "batch_size"), whole(1)),
+        learning_rate=above(0),
+        weight_decay=finite(0),
+    )
+
     n_epochs: int = 30
     patience: int = 3
     batch_size: int = 1024
@@ -126,9 +124,6 @@ class NetworkOptions(Configured):
     refit: bool = False
     random_state: int = 0
     progress: bool = False
-
-    def __post_init__(self) -> None:
-        check_options(self, _OPTIONS)
 
 
 @dataclass(frozen=True, eq=False)

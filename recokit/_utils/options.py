@@ -180,7 +180,12 @@ def optional(rule: Rule) -> Rule:
     return Rule(f"{rule.expected}, or None", lambda value: value is None or rule.holds(value), rule.hint)
 
 
-def check_options(stage: Any, rules: Mapping[str, Rule]) -> None:
+def rules(**options: Rule) -> Mapping[str, Rule]:
+    """Return the rules of options by their names, for ``_OPTIONS`` of a class."""
+    return options
+
+
+def check_options(stage: Any, options: Mapping[str, Rule]) -> None:
     """Check the options of an object, which it holds as attributes of the same names.
 
     Raises
@@ -188,7 +193,7 @@ def check_options(stage: Any, rules: Mapping[str, Rule]) -> None:
     ConfigurationError
         For the first that breaks its rule.
     """
-    for name, rule in rules.items():
+    for name, rule in options.items():
         rule.check(name, getattr(stage, name))
 
 

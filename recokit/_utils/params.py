@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from recokit._utils.options import Rule, check_options
 from recokit.errors import ConfigurationError, NotFittedError
 
 T = TypeVar("T")
@@ -87,7 +89,18 @@ def _short(value: Any) -> str:
 
 
 class Configured:
-    """Mixin for shipped stages: a repr that shows the options that differ from their defaults."""
+    """Mixin for shipped stages: a repr that shows the options that differ from their defaults, and their rules.
+
+    A stage that is a dataclass, ``@dataclass(eq=False, repr=False)``, declares each option once, as a field, and what
+    it must be in ``_OPTIONS``; the bases' rules hold too.
+    """
+
+    _OPTIONS: ClassVar[Mapping[str, Rule]] = {}
+
+    def __post_init__(self) -> None:
+        """Check the options of a dataclass."""
+        for cls in reversed(type(self).__mro__):
+            check_options(self, vars(cls).get("_OPTIONS", {}))
 
     def __repr__(self) -> str:
         signature = inspect.signature(type(self)).parameters

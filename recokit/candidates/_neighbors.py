@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,11 +11,11 @@ import numpy as np
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import counts_to_offsets, multi_arange, offsets_to_rows, rows_to_offsets
 from recokit._kernels.sorting import group_pairs, top_by_score
-from recokit._utils.options import whole
+from recokit._utils.options import rules, whole
 from recokit._utils.params import require_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._retrieve import cost_blocks, joined
-from recokit.candidates._weights import HISTORY, FromHistory
+from recokit.candidates._weights import FromHistory
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 _FIT_BLOCK = 1 << 24
 #: Neighbours looked at in one block of requests: sort keys of small blocks fit into 32 bits and the cache.
 _SERVE_BLOCK = 1 << 14
-
-#: The rules of the options that all models of neighbours have.
-NEIGHBORS = {"n_neighbors": whole(1), **HISTORY}
 
 
 def _nearest(cost: AnyArray, rows_of: Callable[[int, int], csr_matrix], n_neighbors: int) -> Retrieved:
@@ -55,13 +53,13 @@ def row_costs(by_item: csr_matrix, by_user: csr_matrix) -> FloatArray:
     return np.asarray(by_item.astype(np.bool_) @ np.diff(by_user.indptr).astype(np.float64))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Neighbors(FromHistory):
     """Source that adds up, over the history, weight x similarity of each item's neighbours. Abstract."""
 
-    n_neighbors: int
-    offsets_: IntArray
-    neighbor_: IntArray
-    similarity_: Float32Array
+    _OPTIONS = rules(n_neighbors=whole(1))
+
+    n_neighbors: int = 100
 
     def _learn(self, until: float, cost: AnyArray, rows_of: Callable[[int, int], csr_matrix]) -> None:
         """Keep the nearest neighbours of each item.

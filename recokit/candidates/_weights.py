@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recokit._kernels.segments import rows_to_offsets
 from recokit._kernels.sorting import group_pairs
-from recokit._utils.options import optional, whole
+from recokit._utils.options import optional, rules, whole
 from recokit._utils.params import Configured
 from recokit.data import Dataset, Interactions, Requests, event_types, seconds
 from recokit.data.events.user_history import events_of
@@ -19,18 +20,17 @@ from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-#: The rules of the options that all sources from a history have.
-HISTORY = {"half_life": optional(duration), "max_history": optional(whole(1))}
 
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class FromHistory(Configured):
     """Source that answers from the weighted history of each request. Abstract."""
 
     requires = ("history",)
 
-    half_life: Duration | None
-    max_history: int | None
-    fitted_until_: float
+    _OPTIONS = rules(half_life=optional(duration), max_history=optional(whole(1)))
+
+    half_life: Duration | None = None
+    max_history: int | None = None
 
     def _interaction_matrix(self, dataset: Dataset) -> csr_matrix:
         """Return the summed weights of the events that count, without empty cells.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from recokit._utils.options import Rule, check_options, finite, one_of
-from recokit.candidates._neighbors import NEIGHBORS, Neighbors, row_costs
+from recokit._utils.options import Rule, finite, one_of, rules
+from recokit.candidates._neighbors import Neighbors, row_costs
 from recokit.candidates._weights import decay
 from recokit.data import Dataset, seconds
 from recokit.data.times import Duration, duration
@@ -15,14 +16,8 @@ from recokit.data.times import Duration, duration
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-_OPTIONS = {
-    "gap": Rule(f"{duration.expected}, or 0", lambda value: value == 0 or duration.holds(value)),
-    "normalization": one_of("cosine", "lift", "none"),
-    "min_count": finite(0),
-    **NEIGHBORS,
-}
 
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class CoOccurrence(Neighbors):
     """Source of the items taken together with those of the history.
 
@@ -67,19 +62,15 @@ class CoOccurrence(Neighbors):
     [2]
     """
 
-    def __init__(
-        self,
-        *,
-        gap: Duration = "30min",
-        normalization: Literal["cosine", "lift", "none"] = "cosine",
-        n_neighbors: int = 100,
-        min_count: float = 0.0,
-        half_life: Duration | None = None,
-        max_history: int | None = None,
-    ) -> None:
-        self.gap, self.normalization, self.n_neighbors = gap, normalization, n_neighbors
-        self.min_count, self.half_life, self.max_history = min_count, half_life, max_history
-        check_options(self, _OPTIONS)
+    _OPTIONS = rules(
+        gap=Rule(f"{duration.expected}, or 0", lambda value: value == 0 or duration.holds(value)),
+        normalization=one_of("cosine", "lift", "none"),
+        min_count=finite(0),
+    )
+
+    gap: Duration = "30min"
+    normalization: Literal["cosine", "lift", "none"] = "cosine"
+    min_count: float = 0.0
 
     def fit(self, dataset: Dataset) -> CoOccurrence:
         """Cut sessions, and count the pairs of items within them."""

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._utils.options import Rule, check_options, finite, names
+from recokit._utils.options import Rule, finite, names, rules
 from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_scored, similar_by_history
-from recokit.candidates._weights import HISTORY, FromHistory
+from recokit.candidates._weights import FromHistory
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.table import Table
-from recokit.data.times import Duration
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import Float32Array, IntArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-_OPTIONS = {
-    "attributes": names,
-    "text": names,
-    "encoder": Rule(
-        "a function of a list of texts, or a model with encode",
-        lambda value: value is None or callable(value) or hasattr(value, "encode"),
-    ),
-    **HISTORY,
-}
 
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class Content(FromHistory):
     """Source of the items whose attributes and text are most like those of the history.
 
@@ -78,23 +69,26 @@ class Content(FromHistory):
     [1, 2]
     """
 
-    def __init__(
-        self,
-        *,
-        attributes: Sequence[str] | None = None,
-        text: Sequence[str] | None = None,
-        encoder: Any = None,
-        weights: Mapping[str, float] | None = None,
-        half_life: Duration | None = None,
-        max_history: int | None = None,
-    ) -> None:
-        self.attributes, self.text, self.weights = attributes, text, weights
-        self.encoder, self.half_life, self.max_history = encoder, half_life, max_history
-        check_options(self, _OPTIONS)
-        for name, weight in (weights or {}).items():
+    _OPTIONS = rules(
+        attributes=names,
+        text=names,
+        encoder=Rule(
+            "a function of a list of texts, or a model with encode",
+            lambda value: value is None or callable(value) or hasattr(value, "encode"),
+        ),
+    )
+
+    attributes: Sequence[str] | None = None
+    text: Sequence[str] | None = None
+    encoder: Any = None
+    weights: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, weight in (self.weights or {}).items():
             finite(0).check(f"weights[{name!r}]", weight)
-        if encoder is not None and not isinstance(encoder, TextEncoder):
-            self.encoder = TextEncoder(encoder)
+        if self.encoder is not None and not isinstance(self.encoder, TextEncoder):
+            self.encoder = TextEncoder(self.encoder)
 
     def fit(self, dataset: Dataset) -> Content:
         """Turn the item table into vectors.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from recokit._utils.options import Rule, above, check_options, optional
+from recokit._utils.options import Rule, above, optional, rules
 from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_scored
-from recokit.candidates._weights import HISTORY, FromHistory
+from recokit.candidates._weights import FromHistory
 from recokit.data import Dataset, Requests, Retrieved
-from recokit.data.times import Duration
 from recokit.errors import DataError
 from recokit.typing import Float32Array, IntArray
 
@@ -21,13 +21,8 @@ _BLOCK = 1 << 24
 #: Rows of the matrix inverted at a time.
 _INVERTED = 2048
 
-_OPTIONS = {
-    "regularization": above(0),
-    "max_memory": optional(Rule("bytes above 0", lambda value: value > 0)),
-    **HISTORY,
-}
 
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class EASE(FromHistory):
     """Source of what the items in the history predict together, by a linear model in closed form.
 
@@ -70,17 +65,13 @@ class EASE(FromHistory):
     [1]
     """
 
-    def __init__(
-        self,
-        *,
-        regularization: float = 500.0,
-        half_life: Duration | None = None,
-        max_history: int | None = None,
-        max_memory: float | None = None,
-    ) -> None:
-        self.regularization, self.half_life = regularization, half_life
-        self.max_history, self.max_memory = max_history, max_memory
-        check_options(self, _OPTIONS)
+    _OPTIONS = rules(
+        regularization=above(0),
+        max_memory=optional(Rule("bytes above 0", lambda value: value > 0)),
+    )
+
+    regularization: float = 500.0
+    max_memory: float | None = None
 
     def fit(self, dataset: Dataset) -> EASE:
         """Invert the regularised item-item matrix, in its own place.

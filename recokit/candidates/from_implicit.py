@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._utils.options import check_options
 from recokit._utils.params import require_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._retrieve import (
@@ -17,7 +16,7 @@ from recokit.candidates._retrieve import (
     similar_by_history,
     similar_directions,
 )
-from recokit.candidates._weights import HISTORY, FromHistory
+from recokit.candidates._weights import FromHistory
 from recokit.candidates.ials import padded_cells, row_blocks
 from recokit.data import Dataset, Requests, Retrieved, timestamp
 from recokit.data.times import Duration
@@ -134,7 +133,7 @@ class FromImplicit(FromHistory):
             timestamp(until)
         self.model, self.items, self.until = side, items, until
         self.half_life, self.max_history = half_life, max_history
-        check_options(self, HISTORY)
+        self.__post_init__()
 
     def fit(self, dataset: Dataset) -> FromImplicit:
         """Look the model's items up in the catalogue; the model itself learns nothing.

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._utils.options import Rule, check_options, finite, whole
+from recokit._utils.options import Rule, finite, rules, whole
 from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_scored
-from recokit.candidates._weights import HISTORY, FromHistory
+from recokit.candidates._weights import FromHistory
 from recokit.candidates.pure_svd import degree_power, item_basis, scaled
 from recokit.data import Dataset, Requests, Retrieved
-from recokit.data.times import Duration
 from recokit.typing import Float32Array, IntArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-_OPTIONS = {
-    **dict.fromkeys(("user_exponent", "item_exponent", "target_exponent"), finite()),
-    "response": Rule(
-        "finite coefficients", lambda value: bool(np.isfinite(np.asarray(value, np.float64)).all())
-    ),
-    "n_factors": whole(1),
-    **HISTORY,
-}
 
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class GraphFilter(FromHistory):
     """Source by a filter on the graph of items: one hop exactly, the smooth rest through its leading factors.
 
@@ -88,22 +80,20 @@ class GraphFilter(FromHistory):
     [1, 2]
     """
 
-    def __init__(
-        self,
-        *,
-        user_exponent: float = 0.7,
-        item_exponent: float = 0.6,
-        target_exponent: float = 0.2,
-        response: Sequence[float] = (),
-        n_factors: int = 256,
-        half_life: Duration | None = None,
-        max_history: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.user_exponent, self.item_exponent = user_exponent, item_exponent
-        self.target_exponent, self.response, self.n_factors = target_exponent, response, n_factors
-        self.half_life, self.max_history, self.seed = half_life, max_history, seed
-        check_options(self, _OPTIONS)
+    _OPTIONS = rules(
+        **dict.fromkeys(("user_exponent", "item_exponent", "target_exponent"), finite()),
+        response=Rule(
+            "finite coefficients", lambda value: bool(np.isfinite(np.asarray(value, np.float64)).all())
+        ),
+        n_factors=whole(1),
+    )
+
+    user_exponent: float = 0.7
+    item_exponent: float = 0.6
+    target_exponent: float = 0.2
+    response: Sequence[float] = ()
+    n_factors: int = 256
+    seed: int = 0
 
     def fit(self, dataset: Dataset) -> GraphFilter:
         """Normalise the interactions, multiply them out, and find the leading factors if there is a response."""

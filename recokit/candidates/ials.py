@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._utils.options import above, check_options, finite, whole
+from recokit._utils.options import above, finite, rules, whole
 from recokit._utils.params import is_fitted, require_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._retrieve import retrieve_nearest, similar_directions
-from recokit.candidates._weights import HISTORY, FromHistory
+from recokit.candidates._weights import FromHistory
 from recokit.data import Dataset, Requests, Retrieved
-from recokit.data.times import Duration
 from recokit.errors import VocabularyMismatch
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
@@ -23,14 +23,8 @@ if TYPE_CHECKING:
 #: Elements of the batched systems of one step: some 16 MB as float32, one thread's share of the cache and a bit.
 _BLOCK = 1 << 22
 
-_OPTIONS = {
-    **dict.fromkeys(("n_factors", "n_iterations"), whole(1)),
-    **dict.fromkeys(("unobserved_weight", "regularization"), above(0)),
-    "frequency_exponent": finite(),
-    **HISTORY,
-}
 
-
+@dataclass(eq=False, repr=False)
 class IALS(FromHistory):
     """Source by factors of users and items that explain what was taken, with all the rest as weak evidence against.
 
@@ -78,23 +72,19 @@ class IALS(FromHistory):
     [1, 2]
     """
 
-    def __init__(
-        self,
-        n_factors: int = 64,
-        *,
-        unobserved_weight: float = 0.1,
-        regularization: float = 0.003,
-        frequency_exponent: float = 1.0,
-        n_iterations: int = 15,
-        half_life: Duration | None = None,
-        max_history: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.n_factors, self.unobserved_weight = n_factors, unobserved_weight
-        self.regularization, self.frequency_exponent = regularization, frequency_exponent
-        self.n_iterations, self.seed = n_iterations, seed
-        self.half_life, self.max_history = half_life, max_history
-        check_options(self, _OPTIONS)
+    _OPTIONS = rules(
+        **dict.fromkeys(("n_factors", "n_iterations"), whole(1)),
+        **dict.fromkeys(("unobserved_weight", "regularization"), above(0)),
+        frequency_exponent=finite(),
+    )
+
+    n_factors: int = 64
+    _: KW_ONLY
+    unobserved_weight: float = 0.1
+    regularization: float = 0.003
+    frequency_exponent: float = 1.0
+    n_iterations: int = 15
+    seed: int = 0
 
     def fit(self, dataset: Dataset) -> IALS:
         """Alternate from random item factors."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from recokit._kernels.segments import segment_sum
-from recokit._utils.options import between, check_options, finite, one_of
-from recokit.candidates._neighbors import NEIGHBORS, Neighbors, row_costs
+from recokit._utils.options import between, finite, one_of, rules
+from recokit.candidates._neighbors import Neighbors, row_costs
 from recokit.data import Dataset
-from recokit.data.times import Duration
 from recokit.typing import Float32Array, FloatArray
 
 if TYPE_CHECKING:
@@ -19,15 +19,8 @@ if TYPE_CHECKING:
 #: How soon a weight saturates, and how far an item's length counts, in BM25.
 _K1, _B = 1.2, 0.75
 
-_OPTIONS = {
-    "similarity": one_of("cosine", "jaccard"),
-    "asymmetry": between(0, 1),
-    "weighting": one_of("none", "tfidf", "bm25"),
-    "shrinkage": finite(0),
-    **NEIGHBORS,
-}
 
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class ItemKNN(Neighbors):
     """Source of the neighbours of the items in the history, by item-item similarity.
 
@@ -83,21 +76,17 @@ class ItemKNN(Neighbors):
     [1]
     """
 
-    def __init__(
-        self,
-        *,
-        n_neighbors: int = 100,
-        similarity: Literal["cosine", "jaccard"] = "cosine",
-        asymmetry: float = 0.5,
-        weighting: Literal["none", "tfidf", "bm25"] = "none",
-        shrinkage: float = 0.0,
-        half_life: Duration | None = None,
-        max_history: int | None = None,
-    ) -> None:
-        self.n_neighbors, self.similarity, self.shrinkage = n_neighbors, similarity, shrinkage
-        self.asymmetry, self.weighting = asymmetry, weighting
-        self.half_life, self.max_history = half_life, max_history
-        check_options(self, _OPTIONS)
+    _OPTIONS = rules(
+        similarity=one_of("cosine", "jaccard"),
+        asymmetry=between(0, 1),
+        weighting=one_of("none", "tfidf", "bm25"),
+        shrinkage=finite(0),
+    )
+
+    similarity: Literal["cosine", "jaccard"] = "cosine"
+    asymmetry: float = 0.5
+    weighting: Literal["none", "tfidf", "bm25"] = "none"
+    shrinkage: float = 0.0
 
     def fit(self, dataset: Dataset) -> ItemKNN:
         """Find each item's neighbours, a block of items at a time."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, multi_arange, segment_sum
-from recokit._utils.options import check_options, optional
+from recokit._utils.options import optional, rules
 from recokit._utils.params import Configured, require_fitted
 from recokit.candidates._weights import counted_events
 from recokit.compose.fusion import first_allowed
@@ -20,6 +21,7 @@ from recokit.typing import Float32Array, FloatArray, IntArray
 _DEPTH = 10_000
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Popular(Configured):
     """Source of popular items: decayed weights as of the end of the data, ranked once in ``fit``.
 
@@ -63,17 +65,16 @@ class Popular(Configured):
     ([7, 8], [2.0, 1.0])
     """
 
-    def __init__(
-        self,
-        *,
-        half_life: Duration | None = "14D",
-        window: Duration | None = None,
-        by: str | Categorical | None = None,
-        events: Sequence[str] | None = None,
-    ) -> None:
-        self.half_life, self.window, self.by, self.events = half_life, window, by, events
-        check_options(self, {"half_life": optional(duration), "window": optional(duration)})
-        check_events(events)
+    _OPTIONS = rules(half_life=optional(duration), window=optional(duration))
+
+    half_life: Duration | None = "14D"
+    window: Duration | None = None
+    by: str | Categorical | None = None
+    events: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_events(self.events)
 
     @property
     def requires(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from recokit._kernels.segments import (
     segment_sum,
 )
 from recokit._kernels.sorting import group_pairs, top_by_score
-from recokit._utils.options import Rule, check_options, optional
+from recokit._utils.options import Rule, optional, rules
 from recokit._utils.params import Configured, require_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._retrieve import cost_blocks, joined
@@ -29,13 +30,8 @@ from recokit.typing import Float32Array, FloatArray, IntArray
 #: Items looked at in one block of requests.
 _BLOCK = 1 << 20
 
-_OPTIONS = {
-    "by": Rule("the name of an item column of labels", lambda value: isinstance(value, str) and value != ""),
-    "half_life": optional(duration),
-    "window": optional(duration),
-}
 
-
+@dataclass(eq=False, repr=False)
 class PopularInCategory(Configured):
     """Source of the popular items of the categories in the history, in proportion to their weight there.
 
@@ -83,17 +79,21 @@ class PopularInCategory(Configured):
     [1, 3, 2]
     """
 
-    def __init__(
-        self,
-        by: str = "category",
-        *,
-        half_life: Duration | None = "14D",
-        window: Duration | None = None,
-        events: Sequence[str] | None = None,
-    ) -> None:
-        self.by, self.half_life, self.window, self.events = by, half_life, window, events
-        check_options(self, _OPTIONS)
-        check_events(events)
+    _OPTIONS = rules(
+        by=Rule("the name of an item column of labels", lambda value: isinstance(value, str) and value != ""),
+        half_life=optional(duration),
+        window=optional(duration),
+    )
+
+    by: str = "category"
+    _: KW_ONLY
+    half_life: Duration | None = "14D"
+    window: Duration | None = None
+    events: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_events(self.events)
 
     @property
     def requires(self) -> tuple[str, ...]:

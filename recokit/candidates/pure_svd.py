@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._utils.options import check_options, whole
+from recokit._utils.options import rules, whole
 from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_nearest
-from recokit.candidates._weights import HISTORY, FromHistory
+from recokit.candidates._weights import FromHistory
 from recokit.data import Dataset, Requests, Retrieved
-from recokit.data.times import Duration
 from recokit.typing import Float32Array, FloatArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
+@dataclass(eq=False, repr=False)
 class PureSVD(FromHistory):
     """Source of the items nearest to the history in the space of the leading singular vectors.
 
@@ -57,16 +58,11 @@ class PureSVD(FromHistory):
     [1, 2]
     """
 
-    def __init__(
-        self,
-        n_factors: int = 64,
-        *,
-        half_life: Duration | None = None,
-        max_history: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.n_factors, self.half_life, self.max_history, self.seed = n_factors, half_life, max_history, seed
-        check_options(self, {"n_factors": whole(1), **HISTORY})
+    _OPTIONS = rules(n_factors=whole(1))
+
+    n_factors: int = 64
+    _: KW_ONLY
+    seed: int = 0
 
     def fit(self, dataset: Dataset) -> PureSVD:
         """Decompose the matrix of summed weights."""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._utils.options import check_options, finite
-from recokit.candidates._neighbors import NEIGHBORS, Neighbors, row_costs
+from recokit._utils.options import finite, rules
+from recokit.candidates._neighbors import Neighbors, row_costs
 from recokit.candidates.pure_svd import degree_power, scaled
 from recokit.data import Dataset
-from recokit.data.times import Duration
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class RP3beta(Neighbors):
     """Source of where random walks end that start at the history: item, user, item.
 
@@ -59,18 +60,10 @@ class RP3beta(Neighbors):
     [1]
     """
 
-    def __init__(
-        self,
-        *,
-        n_neighbors: int = 100,
-        alpha: float = 1.0,
-        beta: float = 0.6,
-        half_life: Duration | None = None,
-        max_history: int | None = None,
-    ) -> None:
-        self.n_neighbors, self.alpha, self.beta = n_neighbors, alpha, beta
-        self.half_life, self.max_history = half_life, max_history
-        check_options(self, {"alpha": finite(0), "beta": finite(0), **NEIGHBORS})
+    _OPTIONS = rules(alpha=finite(0), beta=finite(0))
+
+    alpha: float = 1.0
+    beta: float = 0.6
 
     def fit(self, dataset: Dataset) -> RP3beta:
         """Multiply the two steps that follow the first, and keep the likeliest ends."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows, rows_to_offsets, segment_sum
 from recokit._kernels.sorting import group_pairs
-from recokit._utils.options import above, check_options
+from recokit._utils.options import above, rules
 from recokit._utils.threads import map_parts
-from recokit.candidates._neighbors import NEIGHBORS, Neighbors
+from recokit.candidates._neighbors import Neighbors
 from recokit.candidates._retrieve import best_of_rows, cost_blocks
 from recokit.candidates.item_knn import ItemKNN
 from recokit.data import Dataset, Retrieved
-from recokit.data.times import Duration
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 21
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class SLIM(Neighbors):
     """Source of what the items in the history predict together, each item by those most like it alone.
 
@@ -66,17 +67,9 @@ class SLIM(Neighbors):
     [1]
     """
 
-    def __init__(
-        self,
-        *,
-        n_neighbors: int = 100,
-        regularization: float = 50.0,
-        half_life: Duration | None = None,
-        max_history: int | None = None,
-    ) -> None:
-        self.n_neighbors, self.regularization = n_neighbors, regularization
-        self.half_life, self.max_history = half_life, max_history
-        check_options(self, {"regularization": above(0), **NEIGHBORS})
+    _OPTIONS = rules(regularization=above(0))
+
+    regularization: float = 50.0
 
     def fit(self, dataset: Dataset) -> SLIM:
         """Find each item's neighbours, and regress it on them."""

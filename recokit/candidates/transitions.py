@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows
-from recokit._utils.options import between, check_options, optional
-from recokit.candidates._neighbors import NEIGHBORS, Neighbors
+from recokit._utils.options import between, optional, rules
+from recokit.candidates._neighbors import Neighbors
 from recokit.candidates._weights import decay
 from recokit.data import Dataset, Requests, seconds
 from recokit.data.times import Duration, duration
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Transitions(Neighbors):
     """Source of the items that followed the last ones of the history: a Markov chain of first order.
 
@@ -61,18 +63,11 @@ class Transitions(Neighbors):
     [2, 3]
     """
 
-    def __init__(
-        self,
-        *,
-        n_neighbors: int = 100,
-        recency: float = 0.5,
-        gap: Duration | None = None,
-        half_life: Duration | None = None,
-        max_history: int | None = 10,
-    ) -> None:
-        self.n_neighbors, self.recency, self.gap = n_neighbors, recency, gap
-        self.half_life, self.max_history = half_life, max_history
-        check_options(self, {"recency": between(0, 1), "gap": optional(duration), **NEIGHBORS})
+    _OPTIONS = rules(recency=between(0, 1), gap=optional(duration))
+
+    recency: float = 0.5
+    gap: Duration | None = None
+    max_history: int | None = 10
 
     def fit(self, dataset: Dataset) -> Transitions:
         """Count who took what after what."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from recokit._utils.options import above, check_options, one_of, require, whole
+from recokit._utils.options import above, one_of, require, rules, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.debias.position_bias import Clicks, PositionBias
 from recokit.errors import ConfigurationError, DataError
@@ -20,15 +20,7 @@ from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 By = Literal["item", "pair", "score"]
 
 
-_OPTIONS = {
-    "by": one_of("item", "pair", "score"),
-    "min_shown": whole(1),
-    "n_bins": whole(1),
-    "max_iterations": whole(1),
-    "tolerance": above(0),
-}
-
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class PositionModel(Configured):
     """Position-based click model, fitted by expectation and maximisation.
 
@@ -72,18 +64,19 @@ class PositionModel(Configured):
     [1.0, 0.6]
     """
 
-    def __init__(
-        self,
-        *,
-        by: By = "item",
-        min_shown: int = 20,
-        n_bins: int = 100,
-        max_iterations: int = 2000,
-        tolerance: float = 1e-7,
-    ) -> None:
-        self.by, self.min_shown, self.n_bins = by, min_shown, n_bins
-        self.max_iterations, self.tolerance = max_iterations, tolerance
-        check_options(self, _OPTIONS)
+    _OPTIONS = rules(
+        by=one_of("item", "pair", "score"),
+        min_shown=whole(1),
+        n_bins=whole(1),
+        max_iterations=whole(1),
+        tolerance=above(0),
+    )
+
+    by: By = "item"
+    min_shown: int = 20
+    n_bins: int = 100
+    max_iterations: int = 2000
+    tolerance: float = 1e-7
 
     def fit(self, impressions: Clicks, *, score: AnyArray | None = None) -> Self:
         """Estimate how much each place is examined.

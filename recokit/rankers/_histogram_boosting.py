@@ -3,46 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from recokit._kernels.forest import MAX_LEAVES, Forest, Tree
-from recokit._utils.options import check_options, finite, whole
+from recokit._utils.options import finite, rules, whole
 from recokit.rankers._forest_ranker import RATE, ForestRanker
 from recokit.rankers._inputs import FEATURES
 from recokit.typing import AnyArray, Float32Array, FloatArray
 
-_OPTIONS = {
-    "n_estimators": whole(1),
-    "learning_rate": RATE,
-    "max_leaf_nodes": whole(2, MAX_LEAVES),
-    "min_samples_leaf": whole(1),
-    "l2_regularization": finite(0),
-    "features": FEATURES,
-}
 
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class HistogramBoosting(ForestRanker):
     """Options of histogram boosting, and the trees that it grows with a given loss."""
 
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 100,
-        learning_rate: float = 0.06,
-        max_leaf_nodes: int = 31,
-        min_samples_leaf: int = 50,
-        l2_regularization: float = 1.0,
-        early_stopping: bool = True,
-        random_state: int = 0,
-        features: Sequence[str] | None = None,
-    ) -> None:
-        self.n_estimators, self.learning_rate = n_estimators, learning_rate
-        self.max_leaf_nodes, self.min_samples_leaf = max_leaf_nodes, min_samples_leaf
-        self.l2_regularization, self.early_stopping = l2_regularization, early_stopping
-        self.random_state, self.features = random_state, features
-        check_options(self, _OPTIONS)
+    _OPTIONS = rules(
+        n_estimators=whole(1),
+        learning_rate=RATE,
+        max_leaf_nodes=whole(2, MAX_LEAVES),
+        min_samples_leaf=whole(1),
+        l2_regularization=finite(0),
+        features=FEATURES,
+    )
+
+    n_estimators: int = 100
+    learning_rate: float = 0.06
+    max_leaf_nodes: int = 31
+    min_samples_leaf: int = 50
+    l2_regularization: float = 1.0
+    early_stopping: bool = True
+    random_state: int = 0
+    features: Sequence[str] | None = None
 
     def _grow(
         self, learner: Any, loss: Any, features: Float32Array, target: AnyArray, n_trees: int

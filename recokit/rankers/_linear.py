@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from recokit._utils.options import check_options, finite
+from recokit._utils.options import finite, rules
 from recokit._utils.params import require_fitted
 from recokit._utils.threads import limited_threads
 from recokit.data import Candidates
@@ -20,23 +21,15 @@ from recokit.typing import Float32Array, FloatArray
 _BLOCK = 4096
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LinearModel(NamedFeatures):
     """A linear ranker; subclasses say how the weights are learned and what the product means."""
 
-    regularization: float
-    missing_indicator: bool
+    _OPTIONS = rules(regularization=finite(0), features=FEATURES)
 
-    transform_: Transform
-    coef_: Float32Array
-    missing_coef_: Float32Array
-    intercept_: float
-
-    def _set_options(
-        self, regularization: float, missing_indicator: bool, features: Sequence[str] | None
-    ) -> None:
-        self.regularization, self.missing_indicator = regularization, missing_indicator
-        self.features = features
-        check_options(self, {"regularization": finite(0), "features": FEATURES})
+    regularization: float = 1.0
+    missing_indicator: bool = True
+    features: Sequence[str] | None = None
 
     def contributions(self, candidates: Candidates) -> Float32Array:
         """Return what each feature adds to the score, (N, F) float32, in the order of ``feature_names_``.

@@ -25,7 +25,7 @@ from recokit._neural.training import (
     threads,
     train,
 )
-from recokit._utils.options import Rule, between, check_options, one_of, whole
+from recokit._utils.options import Rule, between, one_of, rules, whole
 from recokit._utils.params import require_fitted
 from recokit._utils.threads import limited_threads
 from recokit.data import Candidates, RankingData, Schema
@@ -57,15 +57,6 @@ if TYPE_CHECKING:
 def _are_widths(hidden: Sequence[int]) -> bool:
     return all(whole(1).holds(width) for width in hidden)
 
-
-_OPTIONS = {
-    "hidden": Rule("widths of at least 1, such as (64, 32)", _are_widths),
-    "loss": one_of("log", *LOSSES),
-    "embeddings": EMBEDDINGS,
-    "min_rows": whole(1),
-    "dropout": between(0, 1, open_high=True),
-    "features": FEATURES,
-}
 
 #: Inputs are cut off at so many deviations: values farther out than training ever saw must not rule a score.
 LIMIT = 8.0
@@ -173,6 +164,15 @@ class _Rows:
 class RankerOptions(NetworkOptions):
     """The options of every ranker made of a network."""
 
+    _OPTIONS = rules(
+        hidden=Rule("widths of at least 1, such as (64, 32)", _are_widths),
+        loss=one_of("log", *LOSSES),
+        embeddings=EMBEDDINGS,
+        min_rows=whole(1),
+        dropout=between(0, 1, open_high=True),
+        features=FEATURES,
+    )
+
     hidden: Sequence[int] = (64, 32)
     loss: Literal["log", "softmax", "bpr", "lambdarank"] = "log"
     embeddings: Mapping[str, int] | None = None
@@ -183,10 +183,6 @@ class RankerOptions(NetworkOptions):
     weight_decay: float = 0.0001
     refit: bool = True
     features: Sequence[str] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_options(self, _OPTIONS)
 
 
 class NeuralRanker(RankerOptions, NamedFeatures, ABC):

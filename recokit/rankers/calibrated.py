@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
 
 from recokit._kernels.hashing import uniform
-from recokit._utils.options import between, check_options, finite, one_of, whole
+from recokit._utils.options import between, finite, one_of, rules, whole
 from recokit._utils.params import Configured, is_fitted, require_fitted
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError
@@ -17,14 +17,8 @@ from recokit.rankers._calibration import METHODS, fit_curve
 from recokit.rankers._composite import as_candidates, bound_parts, check_rankers, fit_parts, requires_of
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-_OPTIONS = {
-    "method": one_of(*METHODS),
-    "share": between(0, 1, open_low=True),
-    "min_positives": whole(1),
-    "threshold": finite(),
-}
 
-
+@dataclass(eq=False, repr=False)
 class Calibrated(Configured):
     """Turn a ranker's scores into probabilities that hold: of candidates at 3 percent, 3 percent are taken.
 
@@ -85,20 +79,24 @@ class Calibrated(Configured):
     [0.0, 0.1]
     """
 
-    def __init__(
-        self,
-        ranker: Any,
-        method: Literal["isotonic", "platt", "temperature", "beta"] = "isotonic",
-        *,
-        by: str | None = None,
-        share: float = 0.5,
-        min_positives: int = 50,
-        threshold: float = 0.0,
-    ) -> None:
-        check_rankers([ranker], "Calibrated")
-        self.ranker, self.method, self.by = ranker, method, by
-        self.share, self.min_positives, self.threshold = share, min_positives, threshold
-        check_options(self, _OPTIONS)
+    _OPTIONS = rules(
+        method=one_of(*METHODS),
+        share=between(0, 1, open_low=True),
+        min_positives=whole(1),
+        threshold=finite(),
+    )
+
+    ranker: Any
+    method: Literal["isotonic", "platt", "temperature", "beta"] = "isotonic"
+    _: KW_ONLY
+    by: str | None = None
+    share: float = 0.5
+    min_positives: int = 50
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rankers([self.ranker], "Calibrated")
 
     @property
     def requires(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from recokit._utils.options import check_options, one_of, whole
+from recokit._utils.options import one_of, rules, whole
 from recokit.rankers._neural import Math, NeuralRanker, layers, run_layers
 
 if TYPE_CHECKING:
@@ -59,13 +59,11 @@ random_state, features, progress
     [True, True, False, False]
     """
 
+    _OPTIONS = rules(n_layers=whole(1), structure=one_of("parallel", "stacked"))
+
     n_layers: int = 2
     _: KW_ONLY
     structure: Literal["parallel", "stacked"] = "parallel"
-
-    def __post_init__(self) -> None:
-        check_options(self, {"n_layers": whole(1), "structure": one_of("parallel", "stacked")})
-        super().__post_init__()
 
     def _initial(self, n_inputs: int, random: torch.Generator) -> Weights:
         weights = layers((n_inputs, *self.hidden), random)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 Lambdas: TypeAlias = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LambdaMART(HistogramBoosting):
     """Rank by boosted trees that were trained on the order within each request (Burges, 2010).
 
@@ -82,28 +84,7 @@ class LambdaMART(HistogramBoosting):
     True
     """
 
-    def __init__(
-        self,
-        *,
-        n_estimators: int = 100,
-        learning_rate: float = 0.1,
-        max_leaf_nodes: int = 31,
-        min_samples_leaf: int = 50,
-        l2_regularization: float = 1.0,
-        early_stopping: bool = True,
-        random_state: int = 0,
-        features: Sequence[str] | None = None,
-    ) -> None:
-        super().__init__(
-            n_estimators=n_estimators,
-            learning_rate=learning_rate,
-            max_leaf_nodes=max_leaf_nodes,
-            min_samples_leaf=min_samples_leaf,
-            l2_regularization=l2_regularization,
-            early_stopping=early_stopping,
-            random_state=random_state,
-            features=features,
-        )
+    learning_rate: float = 0.1
 
     def _choose_n_trees(self, data: RankingData, columns: IntArray) -> int:
         validation = data.validation

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from recokit._kernels.forest import MAX_LEAVES, ZERO, Forest, Tree
-from recokit._utils.options import check_options, finite, one_of, optional, whole
+from recokit._utils.options import finite, one_of, optional, rules, whole
 from recokit.data import RankingData
 from recokit.errors import ConfigurationError, DataError
 from recokit.rankers._forest_ranker import RATE, ForestRanker
@@ -17,21 +18,6 @@ from recokit.rankers._losses import can_learn, groups_of
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 _OBJECTIVES = ("binary", "lambdarank", "poisson", "rank_xendcg", "regression", "tweedie")
-_OPTIONS = {
-    "objective": one_of(*_OBJECTIVES),
-    "n_estimators": whole(1),
-    "learning_rate": RATE,
-    "num_leaves": whole(2, MAX_LEAVES),
-    "max_depth": whole(-1),
-    "min_child_samples": whole(1),
-    "reg_alpha": finite(0),
-    "reg_lambda": finite(0),
-    "subsample": RATE,
-    "colsample_bytree": RATE,
-    "early_stopping_rounds": optional(whole(1)),
-    "num_threads": whole(0),
-    "features": FEATURES,
-}
 _RANKING = ("lambdarank", "rank_xendcg")
 #: LightGBM's own limit for one group of a ranking objective.
 _MAX_GROUP = 10_000
@@ -41,6 +27,7 @@ _MAX_LEVELS = 31
 _TRIED_ROWS = 256
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class LightGBM(ForestRanker):
     """Rank by boosted trees that LightGBM learns, with its objectives for whole requests.
 
@@ -118,33 +105,41 @@ class LightGBM(ForestRanker):
     True
     """
 
-    def __init__(
-        self,
-        *,
-        objective: str = "binary",
-        n_estimators: int = 300,
-        learning_rate: float = 0.05,
-        num_leaves: int = 31,
-        max_depth: int = -1,
-        min_child_samples: int = 50,
-        reg_alpha: float = 0.0,
-        reg_lambda: float = 1.0,
-        subsample: float = 1.0,
-        colsample_bytree: float = 1.0,
-        early_stopping_rounds: int | None = 30,
-        random_state: int = 0,
-        num_threads: int = 0,
-        params: Mapping[str, Any] | None = None,
-        features: Sequence[str] | None = None,
-    ) -> None:
-        self.objective, self.n_estimators, self.learning_rate = objective, n_estimators, learning_rate
-        self.num_leaves, self.max_depth, self.min_child_samples = num_leaves, max_depth, min_child_samples
-        self.reg_alpha, self.reg_lambda = reg_alpha, reg_lambda
-        self.subsample, self.colsample_bytree = subsample, colsample_bytree
-        self.early_stopping_rounds, self.random_state = early_stopping_rounds, random_state
-        self.num_threads, self.params, self.features = num_threads, params, features
-        check_options(self, _OPTIONS)
-        taken = sorted(set(params or ()) & {*self._settings(), "n_estimators", "random_state"})
+    _OPTIONS = rules(
+        objective=one_of(*_OBJECTIVES),
+        n_estimators=whole(1),
+        learning_rate=RATE,
+        num_leaves=whole(2, MAX_LEAVES),
+        max_depth=whole(-1),
+        min_child_samples=whole(1),
+        reg_alpha=finite(0),
+        reg_lambda=finite(0),
+        subsample=RATE,
+        colsample_bytree=RATE,
+        early_stopping_rounds=optional(whole(1)),
+        num_threads=whole(0),
+        features=FEATURES,
+    )
+
+    objective: str = "binary"
+    n_estimators: int = 300
+    learning_rate: float = 0.05
+    num_leaves: int = 31
+    max_depth: int = -1
+    min_child_samples: int = 50
+    reg_alpha: float = 0.0
+    reg_lambda: float = 1.0
+    subsample: float = 1.0
+    colsample_bytree: float = 1.0
+    early_stopping_rounds: int | None = 30
+    random_state: int = 0
+    num_threads: int = 0
+    params: Mapping[str, Any] | None = None
+    features: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        taken = sorted(set(self.params or ()) & {*self._settings(), "n_estimators", "random_state"})
         if taken:
             raise ConfigurationError(
                 f"found {taken[0]!r} in params; expected other parameters than those that the options set: "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from recokit._utils.options import check_options, one_of
+from recokit._utils.options import one_of, rules
 from recokit.data import Candidates, RankingData
 from recokit.rankers._inputs import all_rows
 from recokit.rankers._linear import LinearModel, minimise
@@ -15,6 +15,7 @@ from recokit.rankers._losses import LOSSES, groups_of
 from recokit.typing import Float32Array, FloatArray
 
 
+@dataclass(eq=False, repr=False)
 class LinearRanker(LinearModel):
     """Rank by a linear score that was trained on the order within each request.
 
@@ -73,17 +74,9 @@ class LinearRanker(LinearModel):
     True
     """
 
-    def __init__(
-        self,
-        loss: str = "softmax",
-        *,
-        regularization: float = 1.0,
-        missing_indicator: bool = True,
-        features: Sequence[str] | None = None,
-    ) -> None:
-        self.loss = loss
-        check_options(self, {"loss": one_of(*LOSSES)})
-        self._set_options(regularization, missing_indicator, features)
+    _OPTIONS = rules(loss=one_of(*LOSSES))
+
+    loss: str = "softmax"
 
     def fit(self, data: RankingData) -> Self:
         """Learn from labelled candidates.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -65,15 +64,6 @@ class LogisticRegression(LinearModel):
     >>> bool(low < 0.5 < high)
     True
     """
-
-    def __init__(
-        self,
-        *,
-        regularization: float = 1.0,
-        missing_indicator: bool = True,
-        features: Sequence[str] | None = None,
-    ) -> None:
-        self._set_options(regularization, missing_indicator, features)
 
     def fit(self, data: RankingData) -> Self:
         """Learn from labelled candidates.

@@ -88,7 +88,7 @@ def test_the_first_score_is_best_whatever_it_is() -> None:
 
 def test_no_epoch_leaves_the_weights() -> None:
     line = Line([])
-    trained = train(line.weights, line.steps, line.score, options(n_epochs=0))
+    trained = train(line.weights, line.steps, line.score, options(), n_epochs=0)
     assert (trained.best_epoch, trained.weights["w"].tolist()) == (0, [0.0])
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 import numpy as np
 
 from recokit._neural.training import Arrays, NetworkOptions, Trained, Weights, device_of, threads, train
-from recokit._utils.options import between, check_options, one_of, optional, whole
+from recokit._utils.options import between, one_of, optional, rules, whole
 from recokit._utils.params import get_params
 from recokit.candidates.neural._sequences import Held, Sequences, hold_out
 from recokit.data import Dataset
@@ -23,14 +23,6 @@ from recokit.typing import FloatArray
 if TYPE_CHECKING:
     import torch
 
-_OPTIONS = {
-    "n_factors": whole(1),
-    "max_history": whole(1),
-    "half_life": optional(duration),
-    "validation": optional(one_of("last", "time")),
-    "validation_share": between(0, 1, open_low=True),
-    "n_threads": whole(1),
-}
 
 #: Options that do not decide what is learned from the data in an epoch.
 _FREE = ("n_epochs", "patience", "checkpoint", "refit", "progress", "n_threads", "device")
@@ -62,6 +54,15 @@ R = TypeVar("R", bound=Run)
 class SourceOptions(NetworkOptions):
     """The options of every source that learns a network."""
 
+    _OPTIONS = rules(
+        n_factors=whole(1),
+        max_history=whole(1),
+        half_life=optional(duration),
+        validation=optional(one_of("last", "time")),
+        validation_share=between(0, 1, open_low=True),
+        n_threads=whole(1),
+    )
+
     n_factors: int = 64
     max_history: int = 50
     half_life: Duration | None = None
@@ -73,7 +74,6 @@ class SourceOptions(NetworkOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, _OPTIONS)
         if self.validation == "time" and self.validation_share == 1:
             raise ConfigurationError(
                 "found validation_share=1 with validation='time'; expected a share above 0 and below 1"

@@ -10,7 +10,7 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, multi_arange
 from recokit._neural.training import generator, to_tensors
-from recokit._utils.options import between, check_options, one_of, whole
+from recokit._utils.options import between, one_of, rules, whole
 from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_nearest
 from recokit.candidates.neural import _transformer
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 _ROWS = 256
 #: Batches whose sequences are sorted by length together: little padding, and still mixed batches.
 _SORTED_TOGETHER = 16
-
-_OPTIONS = {
-    **dict.fromkeys(("n_blocks", "n_heads", "n_negatives"), whole(1)),
-    "dropout": between(0, 1, open_high=True),
-    "loss": one_of("softmax", "sampled"),
-}
 
 
 @dataclass(eq=False, repr=False)
@@ -118,6 +112,12 @@ class SASRec(NetworkSource):
     [3]
     """
 
+    _OPTIONS = rules(
+        **dict.fromkeys(("n_blocks", "n_heads", "n_negatives"), whole(1)),
+        dropout=between(0, 1, open_high=True),
+        loss=one_of("softmax", "sampled"),
+    )
+
     requires = ("history",)
 
     n_factors: int = 64
@@ -134,7 +134,6 @@ class SASRec(NetworkSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, _OPTIONS)
         if self.n_factors % self.n_heads:
             raise ConfigurationError(
                 f"found n_factors={self.n_factors} and n_heads={self.n_heads}; expected a multiple of n_heads"

@@ -10,7 +10,7 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, multi_arange
 from recokit._neural.training import Weights, generator, threads, to_tensors
-from recokit._utils.options import above, between, check_options, names, whole
+from recokit._utils.options import above, between, names, rules, whole
 from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_nearest
 from recokit.candidates._weights import decay
@@ -37,16 +37,6 @@ if TYPE_CHECKING:
 #: Hard negatives are drawn from the best items outside of what the user took; the first few are spared, as likely
 #: positives to come.
 _MINED, _SPARED = 50, 5
-
-_OPTIONS = {
-    "user_features": names,
-    "item_features": names,
-    "context": names,
-    "temperature": above(0),
-    "uniform_negatives": whole(0),
-    "hard_negatives": whole(0),
-    "id_dropout": between(0, 1, open_high=True),
-}
 
 
 @dataclass(eq=False, repr=False)
@@ -148,6 +138,16 @@ class TwoTower(NetworkSource):
     [1, 2, 3, 4]
     """
 
+    _OPTIONS = rules(
+        user_features=names,
+        item_features=names,
+        context=names,
+        temperature=above(0),
+        uniform_negatives=whole(0),
+        hard_negatives=whole(0),
+        id_dropout=between(0, 1, open_high=True),
+    )
+
     n_factors: int = 64
     _: KW_ONLY
     user_features: Sequence[str] = ()
@@ -161,7 +161,6 @@ class TwoTower(NetworkSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, _OPTIONS)
         for width in self.hidden:
             whole(1).check("a width in hidden", width)
         for name in self.context:

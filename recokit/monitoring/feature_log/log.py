@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ def _key(piece: _Piece) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     return piece.model, piece.batch.feature_names, piece.batch.source_names
 
 
+@dataclass(eq=False, repr=False)
 class FeatureLog:
     """Record the features that were served: an observer of a pipeline.
 
@@ -113,26 +114,22 @@ class FeatureLog:
     LoggedRequests(2 requests, 6 candidates, 7 features)
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        sample: float = 1.0,
-        unserved: int | None = 0,
-        part_rows: int = 10_000,
-        max_rows: int = 200_000,
-        write_when_full: bool = True,
-        format: str | None = None,
-    ) -> None:
-        self.path, self.sample, self.unserved = path, sample, unserved
-        self.part_rows, self.max_rows, self.write_when_full = part_rows, max_rows, write_when_full
-        self.format = format
+    path: str | os.PathLike[str]
+    _: KW_ONLY
+    sample: float = 1.0
+    unserved: int | None = 0
+    part_rows: int = 10_000
+    max_rows: int = 200_000
+    write_when_full: bool = True
+    format: str | None = None
+
+    def __post_init__(self) -> None:
         check_options(self, _OPTIONS)
-        require(at_least(part_rows), max_rows=max_rows)
-        self._format = choose_format(format)
+        require(at_least(self.part_rows), max_rows=self.max_rows)
+        self._format = choose_format(self.format)
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._pieces: list[_Piece] = []
-        self._due, self._closed = part_rows, False
+        self._due, self._closed = self.part_rows, False
         self.rows = self.written = self.dropped = self.errors = 0
         self.last_error: Exception | None = None
 
