@@ -60,6 +60,18 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def shortened(value: object, length: int = 200) -> str:
+    r"""Return what a value says in one line of at most so many characters, as messages and reasons quote it.
+
+    Examples
+    --------
+    >>> shortened(ValueError("no\nwhere")), shortened("x" * 9, 5)
+    ('no where', 'xx...')
+    """
+    text = " ".join(str(value).split())
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
 

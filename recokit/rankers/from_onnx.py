@@ -12,6 +12,7 @@ import numpy as np
 
 from recokit._utils.options import require
 from recokit.data import Candidates
+from recokit.data.state.outside import Outside
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.rankers._inputs import DISTINCT_NAMES, NamedFeatures
 from recokit.rankers.from_function import as_scores
@@ -21,7 +22,7 @@ from recokit.typing import AnyArray, Float32Array
 _INPUTS = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 
 
-class FromOnnx(NamedFeatures):
+class FromOnnx(Outside, NamedFeatures):
     """Rank by a model that was trained elsewhere and exported to ONNX, such as by skl2onnx, onnxmltools or torch.
 
     ONNX Runtime (the extra ``onnx``) computes it on one thread of the CPU. The model is held as bytes, so a saved
@@ -65,6 +66,8 @@ class FromOnnx(NamedFeatures):
     >>> ranker.score(batch).tolist()
     [9.0, 2.0]
     """
+
+    places = ("model",)
 
     def __init__(
         self,

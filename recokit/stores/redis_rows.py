@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.options import above, require
+from recokit.data.state.outside import Connection
 from recokit.errors import ConfigurationError, FeatureUnavailable
 from recokit.stores._base import BytesStore
 from recokit.stores._link import Link, failure_text
@@ -19,7 +20,7 @@ from recokit.typing import Float32Array, FloatArray
 _CHUNK = 1000
 
 
-class Redis(BytesStore):
+class Redis(Connection, BytesStore):
     """Feature store on a Redis or Valkey server.
 
     One packed row for each id, all ids of a read in one ``MGET``, which is one round trip. Needs the extra
@@ -63,6 +64,8 @@ class Redis(BytesStore):
     >>> Redis("redis://localhost:6379/0", ["clicks"], prefix="item", ttl="1D")
     Redis(url='redis://localhost:6379/0', names=('clicks',), prefix='item', ttl='1D', ...)
     """
+
+    places = ("url",)
 
     def __init__(
         self,

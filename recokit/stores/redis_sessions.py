@@ -6,13 +6,14 @@ import math
 from typing import Any
 
 from recokit._utils.options import above, require
+from recokit.data.state.outside import Connection
 from recokit.stores._link import Link
 from recokit.stores.redis_rows import check_prefix, masked, write_all
 from recokit.stores.sessions import Kept, Sessions
 from recokit.typing import FloatArray
 
 
-class RedisSessions(Sessions):
+class RedisSessions(Connection, Sessions):
     """Session store on a Redis or Valkey server.
 
     One sorted set for each session, by time; all sessions of a read in one round trip. Every key expires. Needs the
@@ -41,6 +42,8 @@ class RedisSessions(Sessions):
     >>> RedisSessions("redis://localhost:6379/0", ttl="30min")
     RedisSessions(url='redis://localhost:6379/0', prefix='session', max_events=50, ttl='30min', ...)
     """
+
+    places = ("url",)
 
     def __init__(
         self,

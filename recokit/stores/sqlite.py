@@ -8,10 +8,12 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from recokit.data.state.outside import Connection
 from recokit.errors import ConfigurationError, FeatureUnavailable
 from recokit.stores._base import BytesStore
 from recokit.stores._pool import Pool
@@ -24,7 +26,7 @@ _CHUNK = 512
 _CACHE_KIB = 32_768
 
 
-class SQLite(BytesStore):
+class SQLite(Connection, BytesStore):
     """Feature store in a SQLite file, for all processes of one machine.
 
     One row of bytes for each id; write-ahead logging, so that readers and the writer do not wait for each other.
@@ -65,6 +67,8 @@ class SQLite(BytesStore):
     [[3.0], [nan]]
     """
 
+    places = ("path",)
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -90,6 +94,12 @@ class SQLite(BytesStore):
         self._writing = threading.Lock()
         weakref.finalize(self, _close, self._readers, self._writers)
         self._create()
+
+    @classmethod
+    def connection_name(cls, options: Mapping[str, Any]) -> str:
+        """Return the table's name, the file's where the table has none of its own."""
+        table = str(options.get("table", "features"))
+        return Path(str(options.get("path", table))).stem if table == "features" else table
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""

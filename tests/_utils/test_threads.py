@@ -1,5 +1,6 @@
 """Threads: parts on all cores with BLAS limited, and calls that may hang."""
 
+import os
 import pickle
 import threading
 
@@ -7,7 +8,7 @@ import pytest
 
 from recokit._utils import threads
 from recokit._utils.threads import Bulkhead, limited_threads, map_parts
-from recokit.errors import SourceTimeout
+from recokit.errors import SourceTimeout, StageError
 
 
 def blas():

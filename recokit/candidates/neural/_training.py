@@ -16,6 +16,7 @@ from recokit._utils.params import get_params
 from recokit.candidates.neural._sequences import Held, Sequences, hold_out
 from recokit.data import Dataset
 from recokit.data.state.folder import load_state, save_state
+from recokit.data.state.outside import Outside
 from recokit.data.times import Duration, duration
 from recokit.errors import ConfigurationError
 from recokit.typing import FloatArray
@@ -80,8 +81,10 @@ class SourceOptions(NetworkOptions):
             )
 
 
-class NetworkSource(SourceOptions):
+class NetworkSource(Outside, SourceOptions):
     """Source that learns a network, until held-out events say to stop. Abstract."""
+
+    places = ("checkpoint",)
 
     weights_: Arrays
     scores_: FloatArray

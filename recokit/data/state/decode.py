@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import functools
 import importlib
+import inspect
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
 from recokit._utils.moved import saved_class, saved_names
+from recokit._utils.options import shortened
+from recokit._utils.params import Configured
 from recokit.data.live import Live
+from recokit.data.state.outside import Connection, Connections, Outside, is_place
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray
 
 #: Classes of scipy.sparse that are stored.
 SPARSE = ("csr_matrix", "csr_array", "csc_matrix", "csc_array")
+#: Classes of recokit that hold data, and say so neither by their kind nor by a state of their own.
+_HOLDERS = ("recokit.data.vocabulary:Vocabulary", _FOREST := "recokit._kernels.forest:Forest")
 
 
 def class_path(cls: type) -> str:
@@ -32,6 +40,33 @@ class Decoder:
     def __init__(self, arrays: Mapping[str, AnyArray], trusted: Mapping[str, type]) -> None:
         self.objects: list[Any] = []
         self._arrays, self._trusted = arrays, trusted
+        self._connections = Connections(None, {})
+
+    def given_connections(self, given: Mapping[str, Any] | None, nodes: Iterable[Any]) -> None:
+        """Take the caller's connections.
+
+        Raises
+        ------
+        ConfigurationError
+            If they are not those that the nodes name.
+        """
+        needed = {}
+        for node in nodes:
+            found = self._connection_of(node)
+            if found is not None:
+                needed[found[1]] = found[0].__name__
+        self._connections = Connections(given, needed)
+
+    def _connection_of(self, node: Any) -> tuple[type[Connection], str] | None:
+        """Return class and name of the connection that a node stands for; states of old name none."""
+        if not isinstance(node, dict) or node.get("$") not in ("connection", "object"):
+            return None
+        if node["$"] == "object" and not str(node.get("class")).startswith("recokit."):
+            return None
+        cls = self.resolve(node["class"])
+        if not issubclass(cls, Connection):
+            return None
+        return cls, str(node["name"] if "name" in node else cls.connection_name(node["options"]))
 
     def decode(self, node: Any) -> Any:
         """Rebuild a node and everything in it."""
@@ -64,6 +99,10 @@ class Decoder:
             return stored.T if node.get("order") == "F" else stored
         dtype = np.lib.format.descr_to_dtype(_descr(node["dtype"]))
         if not stored.size:
+            if math.prod(node["shape"]) * dtype.itemsize:
+                raise DataError(
+                    f"found nothing for an array of shape {node['shape']}; the state is malformed"
+                )
             return np.zeros(node["shape"], dtype)
         return stored.view(dtype).reshape(node["shape"])
 
@@ -86,24 +125,57 @@ class Decoder:
     def instance(self, node: dict[str, Any]) -> Any:
         """Rebuild an instance of an allowed class."""
         cls = self.resolve(node["class"])
+        if issubclass(cls, Connection):
+            return self.connection(node)
+        self._check_storable(cls, node)
         new = saved_names(class_path(cls))
         if node["options"] is None:
             built = cls.__new__(cls)
         else:
             options = {new.get(name, name): part for name, part in self.named(node["options"]).items()}
-            try:
-                built = cls(**options)
-            except TypeError as error:
-                raise DataError(
-                    f"found saved options {sorted(options)} that {node['class']} does not take ({error}); "
-                    "the state was saved by another version of that class"
-                ) from error
+            built = self._constructed(cls, options, node["class"])
         if "state" in node:
             built.load_state(self.decode(node["state"]))
         else:
-            for name, part in self.named(node["attributes"]).items():
-                object.__setattr__(built, new.get(name, name), part)  # frozen dataclasses too
+            for saved_name, part in self.named(node["attributes"]).items():
+                name = new.get(saved_name, saved_name)
+                _check_attribute(cls, name)
+                if not is_cached(cls, name):
+                    object.__setattr__(built, name, part)  # frozen dataclasses too
         return built
+
+    def _constructed(self, cls: type, options: dict[str, Any], saved_as: str) -> Any:
+        if issubclass(cls, Outside):
+            places = {name for name in cls.places if is_place(options.get(name))}
+            options |= dict.fromkeys(places)
+        try:
+            return cls(**options)
+        except TypeError as error:
+            raise DataError(
+                f"found saved options {sorted(options)} that {saved_as} does not take ({shortened(error)}); "
+                "the state was saved by another version of that class"
+            ) from error
+
+    def _check_storable(self, cls: type, node: dict[str, Any]) -> None:
+        """Check that a class of recokit is one that holds data: others may do more than that when they are made."""
+        path = class_path(cls)
+        if path in self._trusted:
+            return
+        holds = (
+            issubclass(cls, Configured | Enum | tuple) or dataclasses.is_dataclass(cls) or path in _HOLDERS
+        )
+        holds = holds or (_has_method(cls, "state") and _has_method(cls, "load_state"))
+        if not holds or (node["options"] is None and path != _FOREST and "state" not in node):
+            raise DataError(f"found {path} in a saved state; expected a class that is saved as its options")
+
+    def connection(self, node: dict[str, Any]) -> Any:
+        """Return the connection that the caller gave for a node."""
+        found = self._connection_of(node)
+        if found is None:
+            raise DataError(f"found {node['class']!r} for a connection; the state is malformed")
+        cls, name = found
+        options = {key: part for key, part in self.named(node["options"]).items() if key not in cls.places}
+        return self._connections.connect(cls, name, options)
 
     def member(self, node: dict[str, Any]) -> Any:
         """Return a member of an allowed enum."""
@@ -135,6 +207,25 @@ class Decoder:
         return cls
 
 
+def _has_method(cls: type, name: str) -> bool:
+    return inspect.isfunction(inspect.getattr_static(cls, name, None))
+
+
+def is_cached(cls: type, name: str) -> bool:
+    """Tell whether an attribute is a value that the class computes once: it is computed anew, not stored."""
+    return isinstance(inspect.getattr_static(cls, name, None), functools.cached_property)
+
+
+def _check_attribute(cls: type, name: str) -> None:
+    """Check that an attribute of a state stands in place of nothing that the class does."""
+    found = inspect.getattr_static(cls, name, None)
+    if name.startswith("__") or callable(found) or isinstance(found, property | classmethod | staticmethod):
+        raise DataError(
+            f"found attribute {name!r} of {class_path(cls)} in a saved state, which is a method of that class; "
+            "the state is malformed"
+        )
+
+
 def _descr(node: Any) -> Any:
     """Undo what JSON does to a dtype description: fields, titled names and shapes are tuples again."""
     if not isinstance(node, list):
@@ -153,6 +244,7 @@ def _scalar(node: dict[str, Any]) -> Any:
 
 _DECODE: Mapping[str, Callable[[Decoder, dict[str, Any]], Any]] = {
     "array": Decoder.array,
+    "connection": Decoder.connection,
     "date": lambda _, node: dt.date.fromisoformat(node["value"]),
     "datetime": lambda _, node: dt.datetime.fromisoformat(node["value"]),
     "dict": lambda decoder, node: decoder.named(node["items"]),

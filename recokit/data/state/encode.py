@@ -12,6 +12,9 @@ An instance is stored as its class path and
 - its fields, for a dataclass, with attributes that end with ``_`` beside them; else
 - its constructor options, stored under their own names, and its attributes that end with ``_``; else
 - all its attributes.
+
+A connection is stored as its class, a name and its options without the place that it leads to; whoever loads the state
+gives it again. A text in an option that names a place is stored as None.
 """
 
 from __future__ import annotations
@@ -27,9 +30,11 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import shortened
 from recokit._utils.params import Configured, get_params
 from recokit.data.live import Live
-from recokit.data.state.decode import SPARSE, Decoder, class_path
+from recokit.data.state.decode import SPARSE, Decoder, class_path, is_cached
+from recokit.data.state.outside import Connection, Outside, distinct, saved_options, without_places
 from recokit.errors import ConfigurationError, DataError, RecokitError
 from recokit.typing import AnyArray
 
@@ -77,7 +82,12 @@ def to_state(obj: Any) -> tuple[dict[str, Any], dict[str, AnyArray]]:
     return {"objects": encoder.objects, "root": root}, encoder.arrays
 
 
-def from_state(tree: Mapping[str, Any], arrays: Mapping[str, AnyArray], trusted: Iterable[type] = ()) -> Any:
+def from_state(
+    tree: Mapping[str, Any],
+    arrays: Mapping[str, AnyArray],
+    trusted: Iterable[type] = (),
+    connections: Mapping[str, Any] | None = None,
+) -> Any:
     """Rebuild an object from :func:`to_state`'s tree and arrays.
 
     Parameters
@@ -88,24 +98,27 @@ def from_state(tree: Mapping[str, Any], arrays: Mapping[str, AnyArray], trusted:
         The arrays.
     trusted : iterable of type
         Classes outside recokit that the state may be made of.
+    connections : mapping of str to object, optional
+        For each connection that the state names the open store, or its URL or path. A state opens none itself.
 
     Raises
     ------
     ConfigurationError
-        If the state names a class that is neither recokit's nor trusted.
+        If the state names a class that is neither recokit's nor trusted, or a connection that is not given.
     DataError
         If the state is malformed or does not fit this version's classes.
     """
     decoder = Decoder(arrays, {class_path(cls): cls for cls in trusted})
     try:
+        decoder.given_connections(connections, tree["objects"])
         for node in tree["objects"]:
             decoder.objects.append(decoder.decode(node))
         return decoder.decode(tree["root"])
-    except RecokitError:
+    except (RecokitError, ImportError):
         raise
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a constructor says of options that nobody saved
         raise DataError(
-            f"found a saved state that cannot be rebuilt ({type(error).__name__}: {error}); "
+            f"found a saved state that cannot be rebuilt ({type(error).__name__}: {shortened(error)}); "
             "expected one written by save_state of this version of recokit"
         ) from error
 
@@ -123,6 +136,7 @@ class _Encoder:
             Any
         ] = []  # keeps ids unique: a temporary that was freed could lend its id to another object
         self._open: set[int] = set()
+        self._connections: list[str] = []
 
     def encode(self, value: Any, path: str) -> Any:
         kind = type(value)
@@ -198,7 +212,15 @@ class _Encoder:
             return {"$": "sparse", "class": type(value).__name__, "shape": list(value.shape), **parts}
         if type(value) is Live:
             return {"$": "live", "name": value.name, "value": self.encode(value.pin()[1], f"{path}.value")}
+        if isinstance(value, Connection):
+            return self._connection(value, path)
         return self._instance(value, path)
+
+    def _connection(self, value: Connection, path: str) -> dict[str, Any]:
+        name = distinct(type(value).connection_name(get_params(value)), self._connections)
+        self._connections.append(name)
+        options = self._named(saved_options(value), path)
+        return {"$": "connection", "class": class_path(type(value)), "name": name, "options": options}
 
     def _array(self, array: AnyArray, path: str) -> dict[str, Any]:
         if array.dtype.kind == "O":
@@ -239,12 +261,15 @@ class _Encoder:
             given = {field.name for field in dataclasses.fields(value) if field.init}
             rest = {name: part for name, part in (fitted | fields).items() if name not in given}
             fields = {name: part for name, part in fields.items() if name in given}
+            if isinstance(value, Outside):
+                fields = without_places(value, fields)
             return node | {"options": self._named(fields, path), "attributes": self._named(rest, path)}
         options = _options(value)
         if options is not None and _options_suffice(value, options):
             rest = {name: part for name, part in fitted.items() if name not in options}
             return node | {"options": self._named(options, path), "attributes": self._named(rest, path)}
-        return node | {"options": None, "attributes": self._named(attributes, path)}
+        held = {name: part for name, part in attributes.items() if not is_cached(cls, name)}
+        return node | {"options": None, "attributes": self._named(held, path)}
 
     def _named(self, parts: Mapping[str, Any] | None, path: str) -> dict[str, Any] | None:
         if parts is None:
@@ -261,7 +286,8 @@ def _is_fitted(name: str) -> bool:
 
 def _options(value: Any) -> dict[str, Any] | None:
     try:
-        return get_params(value)
+        options = get_params(value)
+        return without_places(value, options) if isinstance(value, Outside) else options
     except (ConfigurationError, ValueError, TypeError):
         if isinstance(value, Configured):
             raise
