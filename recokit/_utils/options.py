@@ -68,8 +68,40 @@ def shortened(value: object, length: int = 200) -> str:
     >>> shortened(ValueError("no\nwhere")), shortened("x" * 9, 5)
     ('no where', 'xx...')
     """
-    text = " ".join(str(value).split())
+    text = str(value)
+    # Nobody writes a line of his own into a log, or moves a terminal's cursor.
+    text = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * length]).split())
     return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def error_text(error: BaseException) -> str:
+    r"""Return the kind of an error and what it says, in one line, for reasons, events and logs.
+
+    Examples
+    --------
+    >>> error_text(ValueError("no stock\nWARNING root: all is well"))
+    'ValueError: no stock WARNING root: all is well'
+    """
+    return f"{type(error).__name__}: {shortened(error, 300)}"
+
+
+def traced(error: BaseException) -> str:
+    """Return the text of an error and the place that raised it, in one line: for logs.
+
+    Examples
+    --------
+    >>> try:
+    ...     {}["a"]
+    ... except KeyError as error:
+    ...     print(traced(error).partition(" (")[0])
+    KeyError: 'a'
+    """
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    if where is None:
+        return error_text(error)
+    return f"{error_text(error)} ({where.tb_frame.f_code.co_filename}:{where.tb_lineno})"
 
 
 def _number(value: Any) -> bool:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from recokit._utils.options import Rule, one_of
+from recokit._utils.options import Rule, one_of, traced
 from recokit._utils.progress import progress_bar
 from recokit._utils.threads import Bulkhead
 from recokit.budget import Deadline
 from recokit.data import Candidates, Live, Ragged, Requests, Schema, load_state, save_state
+from recokit.data.state.digest import digest
 from recokit.errors import DataError, VocabularyMismatch
 from recokit.pipeline.finish import finish
 from recokit.pipeline.plan import Plan, bind_plan, live_values
@@ -55,7 +56,7 @@ class Model:
     until : float
         Time up to which it has seen events.
     fingerprint : str
-        Hash of the stages' options, the item vocabulary and ``until``.
+        Hash of the stages with what they learned, the item vocabulary and ``until``.
     live : mapping of int to Live
         Live values of the stages, by ``id``.
     report : TrainingReport, optional
@@ -79,11 +80,15 @@ class Model:
         validate: bool,
         report: TrainingReport | None = None,
         keep_ranked: bool = False,
+        bulkhead: Bulkhead | None = None,
     ) -> Model:
-        """Prepare a bound plan for serving."""
-        bulkheads = {node.name: Bulkhead() for node in plan.sources if node.io_bound}
+        """Prepare a bound plan for serving, each source that waits behind a bulkhead such as the given one."""
+        like = bulkhead or Bulkhead()
+        bulkheads = {
+            node.name: Bulkhead(like.places, like.patience) for node in plan.sources if node.io_bound
+        }
         settings = Settings(plan, len(schema.item_ids), validate, bulkheads, keep_ranked)
-        content = [(node.name, repr(node.stage)) for node in plan], schema.item_ids.fingerprint, until
+        content = [(node.name, digest(node.stage)) for node in plan], schema.item_ids.fingerprint, until
         fingerprint = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
         return cls(settings, schema, until, fingerprint, live=live_values(plan), report=report)
 
@@ -222,8 +227,8 @@ def notify_observers(observers: Sequence[Observer], answer: Recommendations) -> 
     for observer in observers:
         try:
             observer.observe(answer.trace)
-        except Exception:
-            _LOGGER.warning("observer %s failed", type(observer).__name__, exc_info=True)
+        except Exception as error:
+            _LOGGER.warning("observer %s failed: %s", type(observer).__name__, traced(error))
     return answer
 
 
@@ -232,21 +237,32 @@ def wants_ranked(observers: Sequence[Observer]) -> bool:
     return any(isinstance(observer, WantsRanked) and observer.wants_ranked for observer in observers)
 
 
-def save_model(model: Model, path: str | Path) -> None:
-    """Save the fitted stages as steps, with the model's schema."""
+def save_model(model: Model, path: str | Path, **options: Any) -> None:
+    """Save the fitted stages as steps, with the model's schema and options of its pipeline."""
     stages, fallback = model.plan.to_steps()
     state = {
         "stages": stages,
         "fallback": fallback,
         "schema": model.schema,
         "until": model.until,
-        "validate": model.settings.validate,
+        **options,
     }
     save_state(path, state, {"fingerprint": model.fingerprint})
 
 
-def load_parts(path: str | Path, trusted: Sequence[type]) -> Mapping[str, Any]:
-    """Return the parts of a saved model: stages, fallback, schema, until and validate."""
-    state, _ = load_state(path, trusted=trusted)
+def load_parts(
+    path: str | Path, trusted: Sequence[type], connections: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    """Return the parts of a saved model: stages, fallback, schema, until and options of its pipeline.
+
+    Raises
+    ------
+    DataError
+        If it is another saved state than that of a pipeline.
+    """
+    state, _ = load_state(path, trusted, connections)
+    needed = {"stages", "fallback", "schema", "until"}
+    if not isinstance(state, dict) or needed - set(state):
+        raise DataError(f"found a saved {type(state).__name__} at {path}; expected a pipeline saved by save")
     parts: Mapping[str, Any] = state
     return parts

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from recokit._utils.options import above, require, whole
+from recokit._utils.threads import MAX_HANGING, PATIENCE, Bulkhead
 from recokit.data import Candidates, Dataset, Live, Ragged, Requests, Schema
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
@@ -40,6 +42,10 @@ class Pipeline:
         Gives the request time, seconds since 1970, where a call gives none.
     validate : bool, default False
         Check every invariant of the batch after every stage, and refuse scores that are not finite: for tests.
+    io_timeout : float, default 10.0
+        Seconds that a source which waits for input and output has at most, with or without ``budget_ms``.
+    max_hanging : int, default 8
+        Calls of one such source that may hang before further ones are refused at once.
 
     Raises
     ------
@@ -63,9 +69,14 @@ class Pipeline:
         observers: Sequence[Observer] = (),
         clock: Callable[[], float] = time.time,
         validate: bool = False,
+        io_timeout: float = PATIENCE,
+        max_hanging: int = MAX_HANGING,
     ) -> None:
+        require(above(0), io_timeout=io_timeout)
+        require(whole(1), max_hanging=max_hanging)
         self.stages, self.fallback, self.observers = list(stages), fallback, tuple(observers)
         self.clock, self.validate = clock, validate
+        self.io_timeout, self.max_hanging = io_timeout, max_hanging
         self._plan = compile_plan(self.stages, fallback)
         self._model: Model | None = None
 
@@ -148,7 +159,13 @@ class Pipeline:
         """Make a bound plan the one that serves, in one assignment."""
         kept = wants_ranked(self.observers)
         self._model = Model.build(
-            bound, schema, until, validate=self.validate, report=report, keep_ranked=kept
+            bound,
+            schema,
+            until,
+            validate=self.validate,
+            report=report,
+            keep_ranked=kept,
+            bulkhead=Bulkhead(self.max_hanging, self.io_timeout),
         )
         return self
 
@@ -362,7 +379,7 @@ class Pipeline:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the stages' options, the item vocabulary and the end of the data: equal model, equal fingerprint."""
+        """Hash of stages, with all that they learned, items and the end of the data: equal model, equal fingerprint."""
         return self._ready().fingerprint
 
     @property
@@ -459,7 +476,13 @@ class Pipeline:
         schema, until = (model.schema, model.until) if dataset is None else (dataset.schema, dataset.until)
         stages, fallback = plan.to_steps()
         derived = Pipeline(
-            stages, fallback=fallback, observers=self.observers, clock=self.clock, validate=self.validate
+            stages,
+            fallback=fallback,
+            observers=self.observers,
+            clock=self.clock,
+            validate=self.validate,
+            io_timeout=self.io_timeout,
+            max_hanging=self.max_hanging,
         )
         return derived._adopt(bind_plan(derived._plan, schema), schema, until, model.report)
 
@@ -470,10 +493,18 @@ class Pipeline:
 
         Observers, the clock and functions are not saved. See :mod:`recokit.data.state` for the format.
         """
-        save_model(self._ready(), path)
+        options = {"validate": self.validate, "io_timeout": self.io_timeout, "max_hanging": self.max_hanging}
+        save_model(self._ready(), path, **options)
 
     @classmethod
-    def load(cls, path: str | Path, *, trusted: Sequence[type] = (), **options: Any) -> Pipeline:
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        trusted: Sequence[type] = (),
+        connections: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Pipeline:
         """Load a pipeline that ``save`` wrote.
 
         Parameters
@@ -482,6 +513,9 @@ class Pipeline:
             The folder.
         trusted : sequence of type
             Your own stage classes that may be rebuilt; recokit's own always may.
+        connections : mapping of str to object, optional
+            The stores on servers and in files that the pipeline reads, which a saved state never opens itself: for each
+            Redis prefix or SQLite table the open store, or its URL or path. An error names those that are missing.
         options
             ``observers`` and ``clock``.
 
@@ -490,10 +524,15 @@ class Pipeline:
         DataError
             If a file is missing, altered or of an unknown version.
         ConfigurationError
-            If a class is neither recokit's nor trusted.
+            If a class is neither recokit's nor trusted, or a connection is not given.
         """
-        parts = load_parts(path, trusted)
-        pipeline = cls(parts["stages"], fallback=parts["fallback"], validate=parts["validate"], **options)
+        parts = load_parts(path, trusted, connections)
+        kept = {
+            name: parts[name]
+            for name in ("fallback", "validate", "io_timeout", "max_hanging")
+            if name in parts
+        }
+        pipeline = cls(parts["stages"], **{**kept, **options})
         return pipeline._adopt(bind_plan(pipeline._plan, parts["schema"]), parts["schema"], parts["until"])
 
     def __repr__(self) -> str:

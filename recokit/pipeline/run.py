@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from recokit._kernels.segments import gather_segments
+from recokit._utils.options import error_text
 from recokit._utils.threads import Bulkhead
 from recokit.budget import PHASE_BUDGET_MS, Deadline, overruns
 from recokit.compose.step import Condition
@@ -140,7 +141,7 @@ def _row_by_row(
 
 def describe(error: Exception) -> str:
     """Return an error as reasons and events name it."""
-    return f"{type(error).__name__}: {error}"
+    return error_text(error)
 
 
 def applies_to(name: str, condition: Condition, requests: Requests) -> BoolArray:

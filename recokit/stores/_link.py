@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
+from recokit._utils.options import error_text
 from recokit.errors import ConfigurationError
 from recokit.stores._pool import Breaker, Pool
 
@@ -202,7 +203,7 @@ class Link:
 
 def failure_text(error: BaseException) -> str:
     """Return the kind of an error and what it says."""
-    return f"{type(error).__name__}: {error}"
+    return error_text(error)
 
 
 def _expanded(url: str) -> str:

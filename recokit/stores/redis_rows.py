@@ -34,7 +34,7 @@ class Redis(Connection, BytesStore):
     names : sequence of str
         Features.
     prefix : str
-        Keys are ``{prefix}:{id}``: one prefix for items, another for users.
+        Keys are ``{prefix}:{id}``: one prefix for items, another for users. A colon in the prefix is written ``%3A``.
     ttl : duration, optional
         How long a row counts; for ever by default. The server drops rows after the same time, on its own clock.
     defaults : float or mapping of str to float, default NaN
@@ -85,7 +85,7 @@ class Redis(Connection, BytesStore):
         self.url, self.prefix = url, prefix
         self.timeout, self.connect_timeout, self.write_timeout = timeout, connect_timeout, write_timeout
         self._link = Link(url, connect_timeout)
-        self._start = f"{prefix}:".encode()
+        self._start = key_start(prefix)
 
     def __repr__(self) -> str:
         return masked(super().__repr__(), self.url)
@@ -138,6 +138,18 @@ def check_prefix(prefix: str) -> None:
         raise ConfigurationError(
             f"found prefix={prefix!r}; expected text that no other store uses, such as 'item'"
         )
+
+
+def key_start(prefix: str) -> bytes:
+    """Return how keys of a prefix begin: up to the first colon, so that no two prefixes have a key in common.
+
+    Examples
+    --------
+    >>> key_start("item"), key_start("shop:item")
+    (b'item:', b'shop%3Aitem:')
+    """
+    escaped = prefix.replace("%", "%25").replace(":", "%3A")
+    return f"{escaped}:".encode("utf-8", "surrogatepass")
 
 
 def masked(text: str, url: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from recokit._utils.options import above, require
 from recokit.data.state.outside import Connection
 from recokit.stores._link import Link
-from recokit.stores.redis_rows import check_prefix, masked, write_all
+from recokit.stores.redis_rows import check_prefix, key_start, masked, write_all
 from recokit.stores.sessions import Kept, Sessions
 from recokit.typing import FloatArray
 
@@ -62,6 +63,12 @@ class RedisSessions(Connection, Sessions):
         self.url, self.prefix = url, prefix
         self.timeout, self.connect_timeout, self.write_timeout = timeout, connect_timeout, write_timeout
         self._link = Link(url, connect_timeout)
+        self._start = key_start(prefix)
+
+    @classmethod
+    def connection_name(cls, options: Mapping[str, Any]) -> str:
+        """Return the prefix."""
+        return str(options.get("prefix", "session"))
 
     def __repr__(self) -> str:
         return masked(super().__repr__(), self.url)
@@ -71,7 +78,7 @@ class RedisSessions(Connection, Sessions):
         self._link.close()
 
     def _key(self, key: str) -> bytes:
-        return f"{self.prefix}:{key}".encode("utf-8", "surrogatepass")
+        return self._start + key.encode("utf-8", "surrogatepass")
 
     def _kept(self, keys: list[str], now: float, timeout: float) -> tuple[list[Kept | None], str]:
         commands = [("ZRANGE", self._key(key), -self.max_events, -1, "WITHSCORES") for key in keys]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.options import error_text, shortened
 from recokit.data.state.outside import Connection
 from recokit.errors import ConfigurationError, FeatureUnavailable
 from recokit.stores._base import BytesStore
@@ -122,7 +123,8 @@ class SQLite(Connection, BytesStore):
 
     def _unusable(self, error: Exception) -> ConfigurationError:
         return ConfigurationError(
-            f"found no usable database at {self.path!r} ({error}); expected a file that can be read and written"
+            f"found no usable database at {self.path!r} ({shortened(error)}); "
+            "expected a file that can be read and written"
         )
 
     def _connect(self, timeout: float) -> sqlite3.Connection:
@@ -163,7 +165,7 @@ class SQLite(Connection, BytesStore):
         except Exception as failure:  # a store that fails gives defaults; it never fails a request
             if connection is not None:
                 connection.close()
-            error = f"{type(failure).__name__}: {failure}"
+            error = error_text(failure)
         return [found[key] for key in keys], error
 
     def _chunk(self, connection: sqlite3.Connection, keys: list[bytes]) -> list[tuple[bytes, bytes]]:
@@ -188,7 +190,8 @@ class SQLite(Connection, BytesStore):
                 if not isinstance(error, sqlite3.Error):
                     raise
                 raise FeatureUnavailable(
-                    f"found that {self.path!r} took no rows ({error}); hint: is the disk full, or another writer busy?",
+                    f"found that {self.path!r} took no rows ({shortened(error)}); "
+                    "hint: is the disk full, or another writer busy?",
                     name="SQLite", role="store", cause=error,
                 ) from error  # fmt: skip
 

@@ -309,3 +309,30 @@ def test_a_forked_child_opens_its_own_connections(server, tmp_path):
         capture_output=True, text=True, timeout=50,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+PAIRS = [
+    ("it", "1:2", "it:1", "2"),
+    ("a%3A", "x", "a:", "x"),
+    ("a", ":b", "a:", "b"),
+    ("%", "3A:", "%3A", ""),
+]
+
+
+@pytest.mark.parametrize(("prefix", "key", "other", "another"), PAIRS)
+def test_no_two_prefixes_have_a_key_in_common(prefix, key, other, another):
+    for make in (
+        lambda p: stores.Redis("redis://localhost", ["x"], prefix=p)._keys,
+        lambda p: sessions_keys(p),
+    ):
+        assert make(prefix)([key]) != make(other)([another])
+
+
+def sessions_keys(prefix):
+    store = stores.RedisSessions("redis://localhost", prefix=prefix)
+    return lambda keys: [store._key(key) for key in keys]
+
+
+def test_keys_of_a_plain_prefix_are_prefix_and_id():
+    assert stores.Redis("redis://localhost", ["x"], prefix="item")._keys(["7:8"]) == [b"item:7:8"]
+    assert sessions_keys("session")(["ann"]) == [b"session:ann"]

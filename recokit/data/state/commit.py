@@ -8,7 +8,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 #: Drafts of writers that may live on a machine without locks are left alone for so many seconds.
@@ -28,13 +28,24 @@ def draft_folder(beside: Path, name: str) -> Iterator[Path]:
         How it begins.
     """
     _remove_abandoned(beside, name)
-    draft = beside / f".{name}.{uuid.uuid4().hex}"
-    draft.mkdir()
-    with _locked(draft):
+    draft, lock = _new_draft(beside, name)
+    with lock:
         try:
             yield draft
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _new_draft(beside: Path, name: str) -> tuple[Path, ExitStack]:
+    """Return a new folder and the lock on it."""
+    while True:
+        draft = beside / f".{name}.{uuid.uuid4().hex}"
+        draft.mkdir()
+        # Another writer may take it for abandoned before it is locked.
+        with suppress(FileNotFoundError), ExitStack() as lock:
+            lock.enter_context(_locked(draft))
+            if draft.exists():
+                return draft, lock.pop_all()
 
 
 def drafts(folder: Path, name: str) -> list[Path]:

@@ -140,6 +140,7 @@ class Decoder:
             for saved_name, part in self.named(node["attributes"]).items():
                 name = new.get(saved_name, saved_name)
                 _check_attribute(cls, name)
+                self._check_learned(cls, name)
                 if not is_cached(cls, name):
                     object.__setattr__(built, name, part)  # frozen dataclasses too
         return built
@@ -167,6 +168,16 @@ class Decoder:
         holds = holds or (_has_method(cls, "state") and _has_method(cls, "load_state"))
         if not holds or (node["options"] is None and path != _FOREST and "state" not in node):
             raise DataError(f"found {path} in a saved state; expected a class that is saved as its options")
+
+    def _check_learned(self, cls: type, name: str) -> None:
+        """Check that an attribute of recokit's own class is one that it learns: its constructor makes the others."""
+        path = class_path(cls)
+        fields = {field.name for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+        learned = (name.endswith("_") and not name.startswith("_")) or name in fields
+        if not learned and path not in self._trusted and path != _FOREST:
+            raise DataError(
+                f"found attribute {name!r} of {path} in a saved state; expected what it learns only"
+            )
 
     def connection(self, node: dict[str, Any]) -> Any:
         """Return the connection that the caller gave for a node."""

@@ -77,7 +77,7 @@ def to_state(obj: Any) -> tuple[dict[str, Any], dict[str, AnyArray]]:
     >>> from_state(tree, arrays)
     {'weight': array([1., 2.]), 'half_life': inf}
     """
-    encoder = _Encoder()
+    encoder = Encoder()
     root = encoder.encode(obj, type(obj).__name__)
     return {"objects": encoder.objects, "root": root}, encoder.arrays
 
@@ -127,7 +127,9 @@ def _is_own(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == "recokit"
 
 
-class _Encoder:
+class Encoder:
+    """Turns objects into nodes; ``objects`` are the shared ones, ``arrays`` what nodes name."""
+
     def __init__(self) -> None:
         self.objects: list[Any] = []
         self.arrays: dict[str, AnyArray] = {}
@@ -139,6 +141,7 @@ class _Encoder:
         self._connections: list[str] = []
 
     def encode(self, value: Any, path: str) -> Any:
+        """Return the node of a value, which was found at a path."""
         kind = type(value)
         if value is None or kind in (bool, int, str):
             return value

@@ -12,8 +12,9 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -242,7 +243,7 @@ def _verified(folder: Path, name: str, about: Mapping[str, Any]) -> AnyArray:
         raise DataError(
             f"found no {name} in {folder} that can be read ({shortened(error)}); the saved state is incomplete"
         ) from error
-    if hashlib.sha256(content).hexdigest() != about.get("sha256"):
+    if hashlib.sha256(content.data).hexdigest() != about.get("sha256"):
         raise DataError(f"found a wrong checksum for {path}; the file was changed after it was saved")
     return content
 
@@ -257,7 +258,7 @@ def _named(folder: Path, name: str, about: Mapping[str, Any]) -> str:
     return str(file)
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> BufferedReader:
     """Open a file to read; a pipe or a device in its place is not waited for."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
     if stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 
-from recokit._utils.options import check_options, whole
+from recokit._utils.options import check_options, traced, whole
 from recokit.protocols import Observer
 from recokit.trace import Trace
 
@@ -112,11 +112,11 @@ class Background:
                 return
             try:
                 self.observer.observe(trace)
-            except Exception:
+            except Exception as error:
                 self.errors += 1
                 if self.errors == 1:
                     _LOGGER.warning(
-                        "observer %r failed; further failures are counted", self.observer, exc_info=True
+                        "observer %r failed: %s; further failures are counted", self.observer, traced(error)
                     )
             else:
                 self.seen += 1

@@ -18,7 +18,7 @@ from recokit._kernels.hashing import mix, uniform
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import rank_in_row
 from recokit._kernels.top_k import order_by_score
-from recokit._utils.options import at_least, between, check_options, optional, require, whole
+from recokit._utils.options import at_least, between, check_options, error_text, optional, require, whole
 from recokit.data import Candidates, Dataset, Ragged, RankingData, Requests, Vocabulary
 from recokit.errors import ConfigurationError
 from recokit.monitoring.feature_log._files import choose_format, part_files, read_part, write_part
@@ -228,7 +228,7 @@ class FeatureLog:
         with self._lock:
             self.errors += 1
             self.last_error = error
-        _LOGGER.warning("feature log %s: %s", self.path, error)
+        _LOGGER.warning("feature log %s: %s", self.path, error_text(error))
 
     def _write(self) -> Exception | None:
         """Write a part for each model in memory; what cannot be written stays, and the last error is returned."""
