@@ -259,7 +259,7 @@ class Encoder:
             state = self.encode(value.state(), f"{path}.state()")
             return node | {"options": self._named(options, path), "state": state}
         fitted = {name: part for name, part in attributes.items() if _is_fitted(name)}
-        if dataclasses.is_dataclass(value):
+        if dataclasses.is_dataclass(value) and not isinstance(value, Configured):
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             given = {field.name for field in dataclasses.fields(value) if field.init}
             rest = {name: part for name, part in (fitted | fields).items() if name not in given}
