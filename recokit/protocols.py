@@ -52,6 +52,7 @@ __all__ = [
     "Explainer",
     "FeatureFreshness",
     "Featurizer",
+    "FillsFeatures",
     "Filter",
     "Hydrated",
     "Hydrator",
@@ -307,6 +308,13 @@ class LiveValues(Protocol):
     """A stage made of others, which returns their live values by ``id``."""
 
     def live_values(self) -> Mapping[int, Live[Any]]: ...
+
+
+@runtime_checkable
+class FillsFeatures(Protocol):
+    """A featurizer that can write its features into a C-contiguous matrix (N, W), from a column on."""
+
+    def featurize_into(self, candidates: Candidates, out: Float32Array, start: int) -> None: ...
 
 
 @runtime_checkable

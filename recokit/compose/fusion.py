@@ -141,10 +141,10 @@ def _tell_breach(name: str, offsets: IntArray, item: IntArray, highest: int, lim
         _broken(
             name, f"item code {outside[0]}", f"codes from 1 to {known}; hint: codes of another vocabulary?"
         )
-    row = offsets_to_rows(offsets)
-    order = np.lexsort((item, row))
-    again = order[1:][(np.diff(item[order]) == 0) & (np.diff(row[order]) == 0)][0]
-    _broken(name, f"item code {item[again]} twice in row {row[again]}", "distinct items")
+    of_row = offsets_to_rows(offsets)
+    order = np.lexsort((item, of_row))
+    again = order[1:][(np.diff(item[order]) == 0) & (np.diff(of_row[order]) == 0)][0]
+    _broken(name, f"item code {item[again]} twice in row {of_row[again]}", "distinct items")
 
 
 def _broken(name: str, found: str, expected: str) -> None:

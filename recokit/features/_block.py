@@ -310,6 +310,23 @@ class Block(Configured, ABC):
         return np.ascontiguousarray(columns.reshape(len(self.names), len(candidates)).T)
 
 
+class Filling(Block):
+    """A block that writes its columns straight into a wider matrix. A subclass has ``featurize_into``."""
+
+    @abstractmethod
+    def featurize_into(self, candidates: Candidates, out: Float32Array, start: int) -> None:
+        """Write the features of N candidates into a C-contiguous matrix (N, W), from column ``start`` on."""
+
+    def featurize(self, candidates: Candidates) -> Float32Array:
+        """Return the features, (N, F) float32."""
+        out = np.empty((len(candidates.item), len(self.names)), np.float32)
+        self.featurize_into(candidates, out, 0)
+        return out
+
+    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
+        return self.featurize(context.candidates).T
+
+
 class IndexBlock(Block):
     """A block that reads an event index."""
 

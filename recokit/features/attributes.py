@@ -7,12 +7,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from recokit._kernels.segments import offsets_to_rows
+from recokit._kernels.features import source_features, take_rows
 from recokit._utils.params import require_fitted
 from recokit.data import DAY, Candidates, Dataset, Schema, Table
 from recokit.errors import ConfigurationError, did_you_mean
-from recokit.features._block import Block, Context, bound_copy
-from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+from recokit.features._block import Block, Context, Filling, bound_copy
+from recokit.typing import AnyArray, Float32Array
 
 
 class _Attributes(Block):
@@ -52,9 +52,9 @@ class _Attributes(Block):
                     hint = f"codes of labels are no numbers; hint: features.UserCategory({name!r})"
                 raise ConfigurationError(f"found no numeric {self._entity} column {name!r}; {hint}")
         positions = [table.numeric_names.index(name) for name in columns]
-        block = (
-            table.numeric if positions == list(range(table.numeric.shape[1])) else table.numeric[:, positions]
-        )
+        every = positions == list(range(table.numeric.shape[1]))
+        # Picking columns leaves them one after another in memory; here a row is read at once.
+        block = np.ascontiguousarray(table.numeric if every else table.numeric[:, positions])
         bound: dict[str, object] = {"names_": self._named(columns), "block_": block}
         if table.updated_at is not None and np.isfinite(table.updated_at).any():
             bound["updated_at_"] = float(table.updated_at[np.isfinite(table.updated_at)].max())
@@ -65,7 +65,7 @@ class _Attributes(Block):
         return block
 
 
-class Item(_Attributes):
+class Item(Filling, _Attributes):
     """Numeric columns of the item table, such as ``item_price``.
 
     Attributes are taken as they are: a column of today's state, such as stock, shows a training row its
@@ -103,12 +103,9 @@ class Item(_Attributes):
         """
         return bound_copy(self, **self._bound(schema.items))
 
-    def featurize(self, candidates: Candidates) -> Float32Array:
-        """Return the rows of the item table, (N, F) float32: one visit to memory for each item."""
-        return np.asarray(self._table_block()[candidates.item])
-
-    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
-        return self.featurize(context.candidates).T
+    def featurize_into(self, candidates: Candidates, out: Float32Array, start: int) -> None:
+        """Write the rows of the item table into a C-contiguous matrix (N, W), from column ``start`` on."""
+        take_rows(self._table_block(), candidates.item, out, start)
 
 
 class User(_Attributes):
@@ -142,7 +139,7 @@ class User(_Attributes):
         return self._table_block()[context.candidates.user].T
 
 
-class SourceScores(Block):
+class SourceScores(Filling):
     """How each source ranked the candidate.
 
     Features for each source: ``{source}_rank`` (1 / rank, 0 where the source did not find the item) and
@@ -179,18 +176,11 @@ class SourceScores(Block):
         """Return a copy bound to the sources."""
         return bound_copy(self, sources_=schema.source_names)
 
-    def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
-        candidates = context.candidates
-        columns: list[AnyArray] = []
-        count = np.zeros(len(candidates), np.float32)
-        for source in self.sources_:
-            rank = candidates.column(f"{source}_rank")
-            missing = np.isnan(rank)
-            count += ~missing
-            inverse = 1.0 / rank
-            inverse[missing] = 0.0
-            columns += [inverse, _scaled(candidates.column(f"{source}_score"), candidates.offsets)]
-        return [*columns, count] if len(self.sources_) > 1 else columns
+    def featurize_into(self, candidates: Candidates, out: Float32Array, start: int) -> None:
+        """Write the features into a C-contiguous matrix (N, W), from column ``start`` on."""
+        ranks = [candidates.column(f"{source}_rank") for source in self.sources_]
+        scores = [candidates.column(f"{source}_score") for source in self.sources_]
+        source_features(ranks, scores, candidates.offsets, out, start)
 
 
 class Calendar(Block):
@@ -211,19 +201,3 @@ class Calendar(Block):
     def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         now = context.candidates.requests.now
         return context.by_row(now // 3600 % 24, (now // DAY + 3) % 7)  # 1970-01-01 was a Thursday
-
-
-def _scaled(score: Float32Array, offsets: IntArray) -> FloatArray:
-    """Scale scores to 0..1 within each row; what is not finite has no value."""
-    scaled = score.astype(np.float64)
-    scaled[np.isinf(scaled)] = np.nan
-    filled = np.flatnonzero(np.diff(offsets))
-    if not len(filled):
-        return scaled
-    low, high = np.full((2, len(offsets) - 1), np.nan)
-    low[filled] = np.fmin.reduceat(scaled, offsets[filled])
-    high[filled] = np.fmax.reduceat(scaled, offsets[filled])
-    # Where all scores are equal they are all the best there is.
-    flat = high == low
-    row = offsets_to_rows(offsets)
-    return (scaled - np.where(flat, low - 1.0, low)[row]) / np.where(flat, 1.0, high - low)[row]

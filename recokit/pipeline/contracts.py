@@ -66,10 +66,10 @@ def checked_verdict(node: Node, batch: Candidates) -> BoolArray:
     return mask
 
 
-def checked_features(node: Node, batch: Candidates) -> Float32Array:
+def checked_features(node: Node, batch: Candidates, width: int) -> Float32Array:
     """Return the featurizer's block, one column for each of its names."""
     block = node.stage.featurize(batch)
-    shape = (len(batch.item), len(node.stage.names))
+    shape = (len(batch.item), width)
     if not isinstance(block, np.ndarray) or block.dtype.kind != "f" or block.shape != shape:
         raise ContractError(_breach(node, "featurize", block, f"float32 {shape}, one column for each name"))
     return block.astype(np.float32, copy=False)

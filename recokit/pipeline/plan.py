@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Literal
 
 from recokit._utils.params import Configured
@@ -17,6 +18,7 @@ from recokit.errors import ConfigurationError, ContractError, did_you_mean
 from recokit.protocols import (
     Bindable,
     DrawsAtRandom,
+    FillsFeatures,
     LiveValues,
     Role,
     SeesLiveEvents,
@@ -104,6 +106,11 @@ class Node:
         return isinstance(self.stage, DrawsAtRandom)
 
     @cached_property
+    def fills(self) -> bool:
+        """Whether the featurizer can write into a matrix that it shares with others."""
+        return isinstance(self.stage, FillsFeatures)
+
+    @cached_property
     def phase(self) -> str:
         """The phase whose share of the budget it spends."""
         return PHASE_OF_ROLE.get(self.role, "post")
@@ -124,6 +131,12 @@ class Group:
     def feature_names(self) -> tuple[str, ...]:
         """Names of all features of a group of featurizers."""
         return tuple(name for node in self.nodes for name in node.stage.names)
+
+    @cached_property
+    def spans(self) -> tuple[slice, ...]:
+        """Columns of each featurizer in the matrix of the group."""
+        ends = list(accumulate(len(node.stage.names) for node in self.nodes))
+        return tuple(map(slice, [0, *ends[:-1]], ends))
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,21 +80,25 @@ def decide(stage: StageRun, batch: Candidates) -> BoolArray:
 
 def featurize(run: Run, group: Group, batch: Candidates) -> Candidates:
     """Append the blocks of consecutive featurizers; a failed or skipped block is missing values."""
-    blocks: list[AnyArray] = []
+    features = np.empty((len(batch.item), len(group.feature_names)), np.float32)
     stages: list[StageRun] = []
-    for node in group.nodes:
-        width = len(node.stage.names)
+    for node, span in zip(group.nodes, group.spans, strict=True):
         if run.skips(node, batch):
-            blocks.append(_missing(len(batch.item), width))
+            features[:, span] = _MISSING
             stages.append(run.stages[-1])
             continue
         with run.stage(node, batch) as stage:
-            outcome = stage.on(batch, checked_features, partial(_missing, width=width))
-            blocks.append(outcome.scatter(batch, _MISSING, (width,)))
-            if run.full and blocks[-1].size:
-                stage.detail = {"nan_share": float(np.isnan(blocks[-1]).mean())}
+            outcome = stage.on(
+                batch, partial(_features, whole=batch, out=features, span=span), partial(_missing, span=span)
+            )
+            block = outcome.whole(len(run.everyone))
+            if block is None:
+                features[:, span] = outcome.scatter(batch, _MISSING, (span.stop - span.start,))
+            elif block is not features:
+                features[:, span] = block
+            if run.full and len(features) and span.start < span.stop:
+                stage.detail = {"nan_share": float(np.isnan(features[:, span]).mean())}
         stages.append(stage)
-    features = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
     after = batch.with_features(features, group.feature_names)
     if run.full:
         for stage in stages:
@@ -102,8 +106,18 @@ def featurize(run: Run, group: Group, batch: Candidates) -> Candidates:
     return after
 
 
-def _missing(n: int, width: int) -> Float32Array:
-    return np.full((n, width), _MISSING)
+def _features(
+    node: Node, batch: Candidates, *, whole: Candidates, out: Float32Array, span: slice
+) -> Float32Array:
+    """Return a featurizer's block; the matrix of the whole batch where the block is written into it."""
+    if not node.fills or batch is not whole:
+        return checked_features(node, batch, span.stop - span.start)
+    node.stage.featurize_into(batch, out, span.start)
+    return out
+
+
+def _missing(n: int, span: slice) -> Float32Array:
+    return np.full((n, span.stop - span.start), _MISSING)
 
 
 def score(run: Run, node: Node, batch: Candidates, *, first: bool) -> Candidates:

@@ -26,3 +26,13 @@ int rk_fuse(int64_t rows, int64_t n_lists, const int64_t **offsets, const int64_
             const int64_t *n, int by_ranks, double fixed_point, int64_t constant, const int64_t *within,
             int64_t limit, int64_t capacity, int64_t *out_offsets, int64_t *out_row, int64_t *out_item,
             uint64_t *sources, float *out_rank, float *out_score);
+
+/* features.c: rows of a table (n_rows, width) into columns start to start + width of out (n, stride). */
+int rk_take_rows(const float *table, int64_t n_rows, int64_t width, const int64_t *index, int64_t n, float *out,
+                 int64_t stride, int64_t start);
+
+/* features.c: of each source 1 / rank (0 where it is NaN) and the score scaled to 0..1 within the row, and for two
+ * sources or more how many have a rank, into columns of out (n, stride) from start on.
+ * rank, score (n_sources) of (n); offsets (rows + 1). */
+int rk_source_features(const float **rank, const float **score, int64_t n_sources, const int64_t *offsets,
+                       int64_t rows, int64_t n, float *out, int64_t stride, int64_t start);
