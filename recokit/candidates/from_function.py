@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from recokit._utils.options import check_options, identifier, optional
 from recokit._utils.params import Configured
-from recokit.data import Ragged, Requests, Retrieved
+from recokit.data import Ragged, Requests, RequestsById, Retrieved, Schema, Vocabulary
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import IntArray
 
@@ -23,9 +24,10 @@ class FromFunction(Configured):
     Parameters
     ----------
     function : callable
-        ``function(requests, limit)``, which returns a :class:`Retrieved`, a (B, W) array of item codes padded with
-        0, or a list of B lists of item codes; each row best first, distinct, at most ``limit`` long. It may be an
-        ``async def`` function.
+        ``function(requests, limit)`` gets the requests in external ids (:class:`recokit.data.RequestsById`:
+        ``user_ids``, ``now``, ``lists("history")``, ``column(name)`` and so on) and returns a list of B lists of item
+        ids, or a (B, W) array of them; each row best first, distinct, at most ``limit`` long. Ids that the catalogue
+        lacks are left out, and so are None and other padding. It may be an ``async def`` function.
     name : str, optional
         Name in paths and columns; ``from_function`` by default.
     io_bound : bool, optional
@@ -33,6 +35,9 @@ class FromFunction(Configured):
         an ``async def`` function does and any other does not.
     requires : sequence of str, default ()
         Names it needs, such as ``"history"``.
+    codes : bool, default False
+        Whether the function gets the :class:`Requests` themselves and returns item codes, padded with 0. A
+        :class:`Retrieved` is always in codes.
 
     Raises
     ------
@@ -44,30 +49,45 @@ class FromFunction(Configured):
     A pipeline with a function cannot be saved, since a saved state holds no code: write a small class with a
     ``retrieve`` method instead.
 
+    Used without a pipeline, which would bind it, it gets and returns codes: nothing tells the ids.
+
     Each call of an ``async def`` function has an event loop of its own, so a client that belongs to a loop has to be
     opened inside the function. Where a loop runs already, as in a notebook, the call gets a thread too.
 
     Examples
     --------
+    >>> from recokit.testing import toy_dataset
+    >>> data = toy_dataset()
     >>> def fixed(requests, limit):
-    ...     return np.tile([3, 1, 2], (len(requests), 1))[:, :limit]
-    >>> FromFunction(fixed, name="fixed").retrieve(Requests.build(np.array([0])), limit=2).item.tolist()
-    [3, 1]
+    ...     return [["item-3", "item-1", "item-2"][:limit] for user in requests.user_ids]
+    >>> source = FromFunction(fixed, name="fixed").bind(data.schema)
+    >>> data.item_ids.decode(source.retrieve(Requests.build(np.array([0])), limit=2).item).tolist()
+    ['item-3', 'item-1']
     """
+
+    #: The model's vocabularies, once bound.
+    schema_: Schema | None = None
 
     def __init__(
         self,
-        function: Callable[[Requests, int], Any],
+        function: Callable[[Any, int], Any],
         *,
         name: str | None = None,
         io_bound: bool | None = None,
         requires: Sequence[str] = (),
+        codes: bool = False,
     ) -> None:
         if not callable(function):
             raise ConfigurationError(f"found {function!r}; expected a function of requests and limit")
-        self.function, self.name, self.requires = function, name, requires
+        self.function, self.name, self.requires, self.codes = function, name, requires, codes
         check_options(self, {"name": optional(identifier("new_arrivals"))})
         self.io_bound = _is_async(function) if io_bound is None else io_bound
+
+    def bind(self, schema: Schema) -> FromFunction:
+        """Return a copy that knows the ids."""
+        bound = copy.copy(self)
+        bound.schema_ = schema
+        return bound
 
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:
         """Call the function and give its answer the form of a source's.
@@ -77,16 +97,38 @@ class FromFunction(Configured):
         ContractError
             If the answer is none of the three forms, or not one for each request.
         """
-        answer = self.function(requests, limit)
+        schema = None if self.codes else self.schema_
+        answer = self.function(requests if schema is None else RequestsById(requests, schema), limit)
         if inspect.isawaitable(answer):
             answer = _awaited(answer)
         if isinstance(answer, Retrieved):
             return answer
+        if schema is not None:
+            answer = self._encoded(answer, schema.item_ids, requests)
         if isinstance(answer, np.ndarray):
             return self._from_array(answer, len(requests))
         if isinstance(answer, list | tuple):
             return self._from_lists(answer, len(requests))
         raise ContractError(self._refusal(type(answer).__name__, len(requests)))
+
+    def _encoded(self, answer: Any, item_ids: Vocabulary, requests: Requests) -> list[IntArray]:
+        """Return lists of item ids as codes, without those that the catalogue lacks."""
+        n_rows = len(requests)
+        if not isinstance(answer, list | tuple | np.ndarray) or np.ndim(answer) == 0:
+            raise ContractError(self._refusal(type(answer).__name__, n_rows))
+        if len(answer) != n_rows:
+            raise ContractError(self._refusal(f"{len(answer)} lists", n_rows))
+        lists, found = [], False
+        for row in answer:
+            if isinstance(row, str | bytes) or not isinstance(row, Iterable):
+                raise ContractError(self._refusal(f"{row!r} for a list", n_rows))
+            ids = [item for item in row if item is not None]
+            codes = item_ids.encode(ids) if ids else np.zeros(0, np.int64)
+            found |= bool(ids)
+            lists.append(codes[codes > 0])
+        if found and not any(map(len, lists)):
+            requests.report_degraded(np.arange(n_rows), "no item id that the catalogue has")
+        return lists
 
     def _from_array(self, codes: IntArray, n_rows: int) -> Retrieved:
         if codes.ndim != 2 or len(codes) != n_rows or codes.dtype.kind not in "iu":
@@ -105,9 +147,10 @@ class FromFunction(Configured):
         return Retrieved(ragged.offsets, ragged.values, np.full(len(ragged.values), np.nan, np.float32))
 
     def _refusal(self, found: str, n_rows: int) -> str:
+        kind = "codes" if self.codes or self.schema_ is None else "ids"
         return (
             f"found {found} from the function {getattr(self.function, '__name__', self.function)!r}; expected a "
-            f"Retrieved, a ({n_rows}, W) array of item codes padded with 0, or {n_rows} lists of item codes"
+            f"Retrieved, or {n_rows} lists of item {kind}, also as an array ({n_rows}, W)"
         )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from recokit._utils.faces import lazy_face
 
 if TYPE_CHECKING:
+    from recokit.data.by_id import CandidatesById as CandidatesById, RequestsById as RequestsById
     from recokit.data.candidates import Candidates as Candidates, Retrieved as Retrieved
     from recokit.data.dataset import Dataset as Dataset
     from recokit.data.event_types import (

@@ -63,6 +63,8 @@ class Requests:
         did not fail. The runner marks these rows ``DEGRADED``.
     pinned : mapping of int to (int, object)
         Versions and values of the :class:`Live` objects pinned for this run, by ``id``; read with :meth:`read`.
+    user_ids : ndarray of object, shape (B,), optional
+        External ids as the caller gave them, None for anonymous users: those of newcomers too, whose code is 0.
     """
 
     user: IntArray
@@ -75,6 +77,7 @@ class Requests:
     remaining: Callable[[], float] = _forever
     report_degraded: Callable[[IntArray, str], None] = _unreported
     pinned: Mapping[int, tuple[int, Any]] = field(default_factory=dict)
+    user_ids: AnyArray | None = None
 
     if not TYPE_CHECKING:
         given, degraded = moved_attribute("from_caller"), moved_attribute("report_degraded")
@@ -151,6 +154,7 @@ class Requests:
             ragged={name: ragged.take(rows) for name, ragged in self.ragged.items()},
             from_caller={name: mask[rows] for name, mask in self.from_caller.items()},
             report_degraded=partial(_report_taken, self.report_degraded, rows),
+            user_ids=None if self.user_ids is None else self.user_ids[rows],
         )
 
     def column(self, name: str) -> AnyArray:

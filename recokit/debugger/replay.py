@@ -205,7 +205,7 @@ def translated(requests: Requests, users: Sequence[Any], mine: Runnable, other: 
             name: replace(lists, values=b.item_ids.encode(a.item_ids.decode(lists.values)))
             for name, lists in ragged.items()
         }
-    return replace(requests, user=user, ragged=ragged)
+    return replace(requests, user=user, ragged=ragged, user_ids=None)
 
 
 def feature_scale(trace: Trace) -> dict[str, float]:

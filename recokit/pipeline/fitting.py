@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from recokit._utils.params import clone
 from recokit.budget import Deadline
-from recokit.data import Candidates, Dataset, Requests
+from recokit.data import Candidates, Dataset, Requests, Schema
+from recokit.data.by_id import user_ids_of
 from recokit.data.dataset import require_dataset
 from recokit.errors import ConfigurationError
 from recokit.pipeline.contracts import check_disclosed
@@ -51,7 +52,7 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
     if not learners:
         return bound, None
     prefix = bound.before(learners[-1].name, live=False)
-    now = _collect(prefix, dataset.n_items, _sample(dataset, options["seed"]))
+    now = _collect(prefix, dataset.schema, _sample(dataset, options["seed"]))
     report = training.report.with_shift(feature_shift(training.data, now))
     return bound, report.with_leaks(leaking_features(training.data, dataset))
 
@@ -121,26 +122,27 @@ class _Prefix:
     stages: Mapping[str, Any]
     skipped: tuple[str, ...]
     plan: Plan
-    n_items: int
+    schema: Schema
 
     def run(self, requests: Requests) -> Candidates:
-        return _collect(self.plan, self.n_items, requests)
+        return _collect(self.plan, self.schema, requests)
 
 
 def _prefix_fitter(plan: Plan, skipped: tuple[str, ...]) -> Callable[[Dataset], FittedPrefix]:
     def fit_prefix(before: Dataset) -> FittedPrefix:
         bound = bind_plan(_fitted(plan, before, as_of=False), before.schema)
         stages = {node.name: node.stage for node in (*bound.hydrators, *bound.sources)}
-        return _Prefix(stages, skipped, bound, before.n_items)
+        return _Prefix(stages, skipped, bound, before.schema)
 
     return fit_prefix
 
 
-def _collect(plan: Plan, n_items: int, requests: Requests) -> Candidates:
+def _collect(plan: Plan, schema: Schema, requests: Requests) -> Candidates:
     """Return the candidates of some requests, with features; any failure is raised."""
     # Without bulkheads even waiting sources run inline: threads serve deadlines, and training has none.
-    settings = Settings(plan.raising(), n_items, validate=True, bulkheads={})
-    run = Run(settings, requests, Deadline.after(np.inf))
+    settings = Settings(plan.raising(), len(schema.item_ids), validate=True, bulkheads={})
+    asked = replace(requests, user_ids=user_ids_of(requests, schema.user_ids))
+    run = Run(settings, asked, Deadline.after(np.inf))
     return rank(run, retrieve(run))
 
 

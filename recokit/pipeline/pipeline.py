@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recokit._utils.options import above, require, whole
 from recokit._utils.threads import MAX_HANGING, PATIENCE, Bulkhead
 from recokit.data import Candidates, Dataset, Live, Ragged, Requests, Schema
+from recokit.data.by_id import user_ids_of
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, DataError, NotFittedError, did_you_mean
@@ -265,7 +267,8 @@ class Pipeline:
     def _answer(self, requests: Requests, observe: bool, **options: Any) -> Recommendations:
         model = self._ready()
         model.check_codes(requests)
-        users = model.schema.user_ids.decode(requests.user)
+        users = user_ids_of(requests, model.schema.user_ids)
+        requests = replace(requests, user_ids=users)
         answer = model.answer(model.pinned(requests), users, **options)
         return notify_observers(self.observers, answer) if observe else answer
 

@@ -62,7 +62,8 @@ class Query:
             columns=_context(self.context, len(known)),
             ragged={name: lists for name, (lists, _) in encoded.items()},
         )
-        return replace(requests, from_caller={name: given for name, (_, given) in encoded.items()})
+        given = {name: mask for name, (_, mask) in encoded.items()}
+        return replace(requests, from_caller=given, user_ids=self.users)
 
 
 def check_items(items: Any) -> None:

@@ -128,7 +128,16 @@ class NonProfiling:
         kept = {name: lists for name, lists in requests.ragged.items() if name in _OF_THE_REQUEST}
         given = {name: mask for name, mask in requests.from_caller.items() if name in kept}
         nobody = np.zeros_like(requests.user)
-        return self.pipeline.run(replace(requests, user=nobody, ragged=kept, from_caller=given), **options)
+        return self.pipeline.run(
+            replace(
+                requests,
+                user=nobody,
+                user_ids=np.full(len(nobody), None, object),
+                ragged=kept,
+                from_caller=given,
+            ),
+            **options,
+        )
 
     def __repr__(self) -> str:
         return f"{self.pipeline!r}.non_profiling()"

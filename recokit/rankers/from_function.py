@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from recokit._utils.options import identifier, optional, require
-from recokit.data import Candidates
+from recokit.data import Candidates, CandidatesById, Schema
 from recokit.errors import ConfigurationError, ContractError
 from recokit.rankers._inputs import FEATURES, NamedFeatures
 from recokit.typing import AnyArray, Float32Array
@@ -21,16 +21,19 @@ class FromFunction(NamedFeatures):
     Parameters
     ----------
     function : callable
-        ``function(candidates)``, or ``function(features)`` with a float32 matrix (N, F) if ``features`` are named. It
-        returns (N,) or (N, 1) numbers, higher is better. A torch module in evaluation mode gets and returns tensors,
-        without gradients. So a model that was trained elsewhere serves by its own method, such as
-        ``FromFunction(model.predict, features=[...])``.
+        ``function(candidates)``, with the candidates in external ids (:class:`recokit.data.CandidatesById`:
+        ``item_ids``, ``user_ids``, ``feature(name)``, ``item_column(name)`` and so on), or ``function(features)`` with
+        a float32 matrix (N, F) if ``features`` are named. It returns (N,) or (N, 1) numbers, higher is better. A torch
+        module in evaluation mode gets and returns tensors, without gradients. So a model that was trained elsewhere
+        serves by its own method, such as ``FromFunction(model.predict, features=[...])``.
     name : str, optional
         Name in paths; ``from_function`` by default.
     features : sequence of str, optional
         Features that the function takes, in its order; found by name. It gets the candidates without.
     requires : sequence of str, default ()
         Names it needs, such as ``"item.category"`` or ``"history"``.
+    codes : bool, default False
+        Whether the function gets the :class:`Candidates` themselves, in codes.
 
     Raises
     ------
@@ -41,7 +44,7 @@ class FromFunction(NamedFeatures):
     Notes
     -----
     A pipeline with a function cannot be saved, since a saved state holds no code: write a small class with a
-    ``score`` method instead.
+    ``score`` method instead. Used without a pipeline, which would bind it, it gets codes: nothing tells the ids.
 
     Examples
     --------
@@ -52,6 +55,9 @@ class FromFunction(NamedFeatures):
     [-7.0, -8.0]
     """
 
+    #: The model's vocabularies, once bound.
+    schema_: Schema | None = None
+
     def __init__(
         self,
         function: Callable[[Any], Any],
@@ -59,6 +65,7 @@ class FromFunction(NamedFeatures):
         name: str | None = None,
         features: Sequence[str] | None = None,
         requires: Sequence[str] = (),
+        codes: bool = False,
     ) -> None:
         if not callable(function):
             hint = (
@@ -75,8 +82,15 @@ class FromFunction(NamedFeatures):
                 f"found a torch module {problem}; expected features=[...] in its order, and module.eval()"
             )
         self.function, self.name, self.features, self.requires = function, name, features, requires
+        self.codes = codes
         if features is not None:
             self._use(features)
+
+    def bind(self, schema: Schema) -> Self:
+        """Return a copy that knows the ids and where the features stand; ConfigurationError where one is missing."""
+        bound = super().bind(schema)
+        bound.schema_ = schema
+        return bound
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the function's answer, (N,) float32.
@@ -86,7 +100,9 @@ class FromFunction(NamedFeatures):
         ContractError
             If that is not one number for each candidate.
         """
-        given: Any = candidates if self.features is None else self._select(candidates)
+        given: Any = self._select(candidates) if self.features is not None else candidates
+        if self.features is None and self.schema_ is not None and not self.codes:
+            given = CandidatesById(candidates, self.schema_)
         answer = _run_module(self.function, given) if _is_module(self.function) else self.function(given)
         return as_scores(
             answer, len(candidates), getattr(self.function, "__name__", type(self.function).__name__)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import Configured, is_fitted, require_fitted
 from recokit._utils.threads import Bulkhead
-from recokit.data import Candidates, Live, Schema, seconds
+from recokit.data import Candidates, Live, Schema, Vocabulary, seconds
+from recokit.data.by_id import by_code, is_by_id
 from recokit.errors import ConfigurationError, ContractError, DataError
 from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import AnyArray, BoolArray
@@ -21,15 +22,18 @@ class InStock(Configured):
 
     Parameters
     ----------
-    stock : ndarray (n_items + 1,), Live of one, callable, or str
-        Units, or a flag, by item code; a callable gets item codes (N,) and returns (N,); a name is a column of the item
-        table. An item is in stock where the value is above 0; missing, NaN, zero and negative values are out.
+    stock : mapping, Series, ndarray (n_items + 1,), Live of one, callable, or str
+        Units, or a flag: by external item id as a mapping or a pandas Series with the ids as its index; by item code as
+        an array with row 0 for unknown items; a callable gets item ids (N,) and returns (N,); a name is a column of the
+        item table. An item is in stock where the value is above 0; missing, NaN, zero and negative values are out.
     max_age : duration, optional
         What was known longer ago than that before the request, such as ``"1h"``, is not known: the item is out.
-    updated_at : ndarray (n_items + 1,), Live of one, optional
+    updated_at : mapping, Series, ndarray (n_items + 1,), Live of one, optional
         When each value was known, seconds since 1970; for a column, the item table's own ``updated_at`` by default.
     timeout : float, optional
         Seconds to wait for a callable, at most what is left of the request's budget; by default it is called as it is.
+    codes : bool, default False
+        Whether a callable gets item codes. Used without a pipeline, which would bind it, it gets them anyway.
 
     Raises
     ------
@@ -47,27 +51,36 @@ class InStock(Configured):
     >>> batch = Candidates.from_lists([[1, 2, 3]])
     >>> InStock(np.array([0.0, 5.0, 0.0, np.nan])).keep(batch).tolist()
     [True, False, False]
+    >>> from recokit.testing import toy_dataset
+    >>> data = toy_dataset()
+    >>> InStock({"item-1": 5, "item-3": 0}).bind(data.schema).keep(batch).tolist() == [
+    ...     item == "item-1" for item in data.item_ids.decode([1, 2, 3])
+    ... ]
+    True
     """
 
     live = True
     #: What ``bind`` knows: the number of item codes, and when a column's values were known.
     n_codes_: int | None = None
     updated_: AnyArray | None = None
+    #: Only where something is to be translated, now or with the next value.
+    item_ids_: Vocabulary
 
     def __init__(
         self,
-        stock: AnyArray | Live[AnyArray] | Callable[[AnyArray], AnyArray] | str,
+        stock: Any,
         *,
         max_age: str | float | None = None,
-        updated_at: AnyArray | Live[AnyArray] | None = None,
+        updated_at: Any = None,
         timeout: float | None = None,
+        codes: bool = False,
     ) -> None:
         if isinstance(stock, str):
             item_name(stock)
-        elif not isinstance(stock, np.ndarray | Live) and not callable(stock):
+        elif not (isinstance(stock, np.ndarray | Live) or is_by_id(stock) or callable(stock)):
             raise ConfigurationError(
-                f"found stock of type {type(stock).__name__}; "
-                "expected an array by item code, Live, a callable, or the name of an item column"
+                f"found stock of type {type(stock).__name__}; expected a mapping or Series by item id, an array by "
+                "item code, Live, a callable, or the name of an item column"
             )
         if max_age is not None:
             _check_age(max_age)
@@ -75,11 +88,13 @@ class InStock(Configured):
             raise ConfigurationError(
                 f"found max_age={max_age!r} with updated_at of type {type(updated_at).__name__}; expected both or none"
             )
-        asks = not isinstance(stock, str | np.ndarray | Live)
+        asks = not (isinstance(stock, str | np.ndarray | Live) or is_by_id(stock))
         if timeout is not None and not (asks and timeout > 0):
             raise ConfigurationError(f"found timeout={timeout}; expected seconds above 0, with a callable")
         self.stock, self.max_age, self.updated_at, self.timeout = stock, max_age, updated_at, timeout
+        self.codes = codes
         self._bulkhead = Bulkhead()
+        self._converted: dict[str, tuple[Any, AnyArray]] = {}
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -95,7 +110,13 @@ class InStock(Configured):
                 raise ConfigurationError(
                     f"found {name} of shape {values.shape}; expected ({n_codes},), row 0 for unknown items"
                 )
-        bound.n_codes_ = n_codes
+        bound.n_codes_, bound._converted = n_codes, {}
+        for name, values in (("stock", self.stock), ("updated_at", self.updated_at)):
+            current = values.pin()[1] if isinstance(values, Live) else values
+            if is_by_id(current):  # ids of the wrong kind are found now, not by the first request
+                by_code(current, schema.item_ids, name)
+            if values is not None and not isinstance(values, str | np.ndarray):
+                bound.item_ids_ = schema.item_ids
         if isinstance(self.stock, str):
             bound.stock_ = numeric_column(schema, self.stock)
             if self.max_age is not None and self.updated_at is None:
@@ -122,15 +143,15 @@ class InStock(Configured):
             return available
         updated: Any = self.updated_
         if updated is None:
-            updated = candidates.requests.read(self.updated_at)
+            updated = self._current("updated_at", self.updated_at, candidates)
         age = candidates.now - self._by_item(updated, "updated_at", candidates)
         return np.asarray(available & (age <= seconds(self.max_age)))
 
     def _units(self, candidates: Candidates) -> Any:
         if isinstance(self.stock, str):
             return require_fitted(self, "stock_", step="bind")[candidates.item]
-        stock: Any = candidates.requests.read(self.stock)
-        if not callable(stock):
+        stock: Any = self._current("stock", self.stock, candidates)
+        if isinstance(stock, np.ndarray) or not callable(stock):
             return self._by_item(stock, "stock", candidates)
         units = np.asarray(self._units_of_items(stock, candidates), np.float64)
         if units.shape != (len(candidates),):
@@ -139,10 +160,26 @@ class InStock(Configured):
             )
         return units
 
+    def _current(self, name: str, values: Any, candidates: Candidates) -> Any:
+        """Return values as of this run; those by id as values by code, converted once for each version."""
+        pinned: Any = (0, values)
+        if isinstance(values, Live):
+            pinned = candidates.requests.pinned.get(id(values), values.pin())
+        version, current = pinned
+        if not is_by_id(current):
+            return current
+        converted = self._converted.get(name)
+        if converted is None or converted[0] != version:
+            ids: Any = require_fitted(self, "item_ids_", step="bind")
+            converted = self._converted[name] = (version, by_code(current, ids, name))
+        return converted[1]
+
     def _units_of_items(self, stock: Callable[[AnyArray], AnyArray], candidates: Candidates) -> AnyArray:
+        by_id = is_fitted(self, "item_ids_") and not self.codes
+        items = self.item_ids_.decode(candidates.item) if by_id else candidates.item
         if self.timeout is None:
-            return stock(candidates.item)
-        wait = self._bulkhead.start("stock", lambda: stock(candidates.item))
+            return stock(items)
+        wait = self._bulkhead.start("stock", lambda: stock(items))
         return wait(min(self.timeout, candidates.requests.remaining()))
 
     def _by_item(self, values: Any, name: str, candidates: Candidates) -> AnyArray:

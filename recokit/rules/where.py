@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.params import Configured, require_fitted
-from recokit.data import Candidates, Schema
+from recokit.data import Candidates, CandidatesById, Schema
 from recokit.errors import ConfigurationError
 from recokit.rules._expression import Condition
 from recokit.typing import BoolArray
@@ -82,9 +82,12 @@ class FromFunction(Configured):
     Parameters
     ----------
     function : callable
-        Gets the candidates, returns what to keep, (N,) bool; each candidate by itself.
+        Gets the candidates in external ids (:class:`recokit.data.CandidatesById`: ``item_ids``, ``user_ids``, ``now``,
+        ``item_column(name)``, ``requests`` and so on), returns what to keep, (N,) bool; each candidate by itself.
     requires : sequence of str, optional
         Names that it reads, such as ``"history"`` or ``"context.country"``.
+    codes : bool, default False
+        Whether the function gets the :class:`Candidates` themselves, in codes.
 
     Raises
     ------
@@ -93,22 +96,38 @@ class FromFunction(Configured):
 
     Notes
     -----
-    A function is code, which a saved pipeline cannot hold: to save one, write a class with ``keep``.
+    A function is code, which a saved pipeline cannot hold: to save one, write a class with ``keep``. Used without a
+    pipeline, which would bind it, it gets codes: nothing tells the ids.
 
     Examples
     --------
-    >>> rule = FromFunction(lambda candidates: candidates.item % 2 == 1)
-    >>> rule.keep(Candidates.from_lists([[1, 2, 3]])).tolist()
+    >>> from recokit.testing import toy_dataset
+    >>> data = toy_dataset()
+    >>> rule = FromFunction(lambda candidates: candidates.item_ids != "item-2").bind(data.schema)
+    >>> rule.keep(Candidates.from_lists([data.item_ids.encode(["item-1", "item-2", "item-3"])])).tolist()
     [True, False, True]
     """
 
-    def __init__(self, function: Callable[[Candidates], BoolArray], *, requires: Sequence[str] = ()) -> None:
+    #: The model's vocabularies, once bound.
+    schema_: Schema | None = None
+
+    def __init__(
+        self, function: Callable[[Any], BoolArray], *, requires: Sequence[str] = (), codes: bool = False
+    ) -> None:
         if not callable(function):
             raise ConfigurationError(
                 f"found {function!r}; expected a function; hint: rules.Where for an expression"
             )
-        self.function, self.requires = function, requires
+        self.function, self.requires, self.codes = function, requires, codes
+
+    def bind(self, schema: Schema) -> FromFunction:
+        """Return a copy that knows the ids."""
+        bound = copy.copy(self)
+        bound.schema_ = schema
+        return bound
 
     def keep(self, candidates: Candidates) -> BoolArray:
         """Return the function's answer."""
-        return self.function(candidates)
+        if self.codes or self.schema_ is None:
+            return self.function(candidates)
+        return self.function(CandidatesById(candidates, self.schema_))

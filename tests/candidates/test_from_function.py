@@ -77,7 +77,7 @@ def test_a_pipeline_waits_for_it_in_a_thread_and_not_too_long() -> None:
         await asyncio.sleep(0.5 if requests.user[0] else 0.0)
         return [[5]] * len(requests)
 
-    pipeline = rk.Pipeline([Merge([FromFunction(slow, name="slow"), Popular()])]).fit(data)
+    pipeline = rk.Pipeline([Merge([FromFunction(slow, name="slow", codes=True), Popular()])]).fit(data)
     quick = pipeline.recommend([None], k=3, now=data.until)
     assert quick.codes(0)[0] == 5 and threads == ["recokit-merge.slow"]
     started = time.perf_counter()

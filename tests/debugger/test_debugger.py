@@ -401,7 +401,9 @@ def faults(healthy: rk.Pipeline) -> Iterator[tuple[str, rk.Pipeline]]:
     yield "same", healthy
     yield (
         "merge.popular",
-        healthy.replace("merge.popular", candidates.FromFunction(lambda asked, limit: [[1]] * len(asked))),
+        healthy.replace(
+            "merge.popular", candidates.FromFunction(lambda asked, limit: [[1]] * len(asked), codes=True)
+        ),
     )
     yield "in_stock", healthy.replace("in_stock", rules.InStock(np.arange(151) % 2))
     yield "standard", healthy.replace("standard", Block(healthy["standard"], lambda block: block * 2))
@@ -607,7 +609,9 @@ def test_comparing_goes_by_item_ids_not_by_codes(users: list[Any], market: Any) 
             {"user": users[:1] * len(items), "item": items, "timestamp": [1.0] * len(items)}
         )
         found = data.item_ids.encode(["item-7", "item-9"]).tolist()
-        return rk.Pipeline([candidates.FromFunction(lambda asked, limit: [found] * len(asked))]).fit(data)
+        return rk.Pipeline(
+            [candidates.FromFunction(lambda asked, limit: [found] * len(asked), codes=True)]
+        ).fit(data)
 
     one, other = listed(["item-7", "item-9"]), listed(["item-1", "item-7", "item-9"])
     assert rk.RecommendationDebugger(one).compare(other, users[:1], now=2.0).stage == "same"
@@ -641,7 +645,7 @@ def test_the_scope_of_a_verdict_is_everyone_a_segment_some_or_no_one() -> None:
 
 
 def test_a_list_from_the_fallback_does_not_pass_as_healthy(users: list[Any], market: Any) -> None:
-    few = candidates.FromFunction(lambda asked, limit: [[1]] * len(asked))
+    few = candidates.FromFunction(lambda asked, limit: [[1]] * len(asked), codes=True)
     pipeline = rk.Pipeline([few], fallback=candidates.Popular()).fit(market[0])
     assert diagnose(pipeline, users[0]).verdict == "FALLBACK_SERVED"
 

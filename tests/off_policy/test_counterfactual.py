@@ -165,7 +165,9 @@ def test_a_pipeline_unlike_the_log_is_refused(market, before, cut):
     began = np.full(int(log.group.max()) + 1, np.inf)
     np.minimum.at(began, log.group, log.timestamp)
     log = log.take(began[log.group] >= cut)
-    reverse = candidates.FromFunction(lambda requests, limit: np.tile([3, 7, 11], (len(requests), 1)))
+    reverse = candidates.FromFunction(
+        lambda requests, limit: np.tile([3, 7, 11], (len(requests), 1)), codes=True
+    )
     pipeline = rk.Pipeline([reverse]).fit(before)
     with pytest.raises(SupportError, match=r"found no support in .*IPS: .*effective rounds"):
         counterfactual(pipeline, log, ["IPS", "RIPS"])
@@ -197,7 +199,7 @@ def test_what_is_left_out_is_told(before, explored):
 
 def test_a_list_that_is_shorter_than_the_log_s_shows_nothing_there(before, explored):
     _, log = explored
-    one = candidates.FromFunction(lambda requests, limit: np.ones((len(requests), 1), np.int64))
+    one = candidates.FromFunction(lambda requests, limit: np.ones((len(requests), 1), np.int64), codes=True)
     found = replay(rk.Pipeline([one]).fit(before), log)
     assert (found.shown.item[found.log.position > 1] == 0).all()
     rounds = replayed_rounds(found, ItemReward())

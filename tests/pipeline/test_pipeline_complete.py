@@ -87,7 +87,7 @@ def test_excluded_items_and_those_outside_the_given_ones_are_left_out(plain: rk.
 
 
 def test_a_fallback_fills_what_is_still_short(toy: Dataset) -> None:
-    few = rk.candidates.FromFunction(lambda requests, limit: [[1]] * len(requests), name="few")
+    few = rk.candidates.FromFunction(lambda requests, limit: [[1]] * len(requests), name="few", codes=True)
     pipeline = rk.Pipeline([few], fallback=rk.candidates.Popular(half_life=None)).fit(toy)
     requests = pipeline.requests([None], k=4, now=pipeline.fitted_until)
     answer = pipeline.complete(requests, Ragged.from_lists([[7]]))

@@ -222,7 +222,7 @@ def test_reasons_of_a_row_do_not_depend_on_others_that_are_filled_up(toy: Datase
     ids = toy.item_ids.ids
     pipeline = rk.Pipeline(
         [
-            candidates.FromFunction(lambda requests, limit: [[1]] * len(requests), name="one"),
+            candidates.FromFunction(lambda requests, limit: [[1]] * len(requests), name="one", codes=True),
             rules.MaxPerGroup("category", 1),
         ],
         fallback=candidates.Popular(half_life=None),

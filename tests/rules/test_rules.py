@@ -45,7 +45,7 @@ class TestInStock:
             "callable": lambda item: array[item],
             "column": "units",
         }[kind]
-        rule = InStock(stock).bind(with_column(schema, "units", UNITS))
+        rule = InStock(stock, codes=kind == "callable").bind(with_column(schema, "units", UNITS))
         assert rule.keep(FOUR).tolist() == [True, False, False, False]
 
     def test_it_is_left_out_of_training(self) -> None:

@@ -142,8 +142,8 @@ STAGES = [
     candidates.AnnIndex(VECTORS),
     candidates.AnnIndex(VECTORS, kind="hnsw"),
     candidates.AnnIndex(VECTORS, kind="ivf", n_lists=3, n_probe=3, metric="cosine"),
-    candidates.FromFunction(first_three, name="first_three"),
-    candidates.FromFunction(first_two, name="first_two"),
+    candidates.FromFunction(first_three, name="first_three", codes=True),
+    candidates.FromFunction(first_two, name="first_two", codes=True),
     candidates.FromImplicit(FACTORS),
     candidates.FromImplicit(SIMILARITY, half_life="30D", max_history=20),
     candidates.Merge([candidates.Popular(), candidates.History()], limit=8),
@@ -227,7 +227,7 @@ STAGES = [
     rules.FrequencyCap(2, "30D", events=["click"]),
     rules.FrequencyCap(1, "30D", live_events=LiveEvents(), shown="session"),
     rules.FreshnessBoost(window="30D"),
-    rules.FromFunction(even_items),
+    rules.FromFunction(even_items, codes=True),
     rules.Exclusive(
         [toy_dataset().item_ids.ids[[0, 1, 2]].tolist(), toy_dataset().item_ids.ids[[2, 3]].tolist()]
     ),
@@ -263,7 +263,7 @@ STAGES = [
     rankers.FromEstimator(HistGradientBoostingClassifier(max_iter=5)),
     rankers.FromEstimator(make_pipeline(SimpleImputer(keep_empty_features=True), Ridge())),
     rankers.FromFunction(half_price, features=["price"]),
-    rankers.FromFunction(older_first, name="older_first"),
+    rankers.FromFunction(older_first, name="older_first", codes=True),
     rankers.FromOnnx(DOUBLE_PRICE, features=["price"]),
     rankers.GradientBoosting(n_estimators=20),
     rankers.GradientBoosting(n_estimators=20, features=["price"]),
