@@ -173,3 +173,37 @@ def test_wheel(tmp_path: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"recokit"}
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     assert "License-Expression: Apache-2.0" in metadata
+
+
+def documented_defaults(text: str | None) -> dict[str, str]:
+    """Return what a docstring's Parameters call the default of each, as it is written there."""
+    parts = re.search(
+        r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", inspect.cleandoc(text or ""), re.S | re.M
+    )
+    lines = [
+        re.match(r"([\w, ]+?) : .*default (.+)$", line) for line in (parts[1].splitlines() if parts else ())
+    ]
+    return {name: line[2] for line in lines if line for name in line[1].split(", ")}
+
+
+def test_defaults_are_those_that_the_documentation_names() -> None:
+    compared, wrong = 0, []
+    for found in pkgutil.walk_packages(recokit.__path__, "recokit."):
+        if found.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(found.name)
+        own = [thing for thing in vars(module).values() if getattr(thing, "__module__", "") == found.name]
+        classes = [thing for thing in own if inspect.isclass(thing)]
+        methods = [part for thing in classes for part in vars(thing).values() if inspect.isfunction(part)]
+        for thing in (*classes, *methods, *filter(inspect.isfunction, own)):
+            for name, written in documented_defaults(thing.__doc__).items():
+                try:
+                    value = ast.literal_eval(re.sub(r"(?<=\d),(?=\d{3})", "", written))
+                except (SyntaxError, ValueError):
+                    continue  # in words, such as "7 days"
+                compared += 1
+                default = inspect.signature(thing).parameters[name].default
+                if (value, type(value)) != (default, type(default)) and value != default:
+                    wrong.append((found.name, thing.__qualname__, name, written, default))
+    assert not wrong
+    assert compared > 450

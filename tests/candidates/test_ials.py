@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from hypothesis import given, strategies as st
 
 from recokit.candidates import IALS, ials
-from recokit.candidates.ials import solve_rows
+from recokit.candidates.ials import _padded, solve_rows
 from recokit.data import Dataset, Ragged, Requests
 from recokit.errors import VocabularyMismatch
 
@@ -132,3 +132,11 @@ def test_similar_items_are_of_the_same_taste() -> None:
     assert 5 not in found.item
     assert (found.item <= 12).mean() > 0.6
     assert (found.score <= 1.0001).all()
+
+
+@pytest.mark.parametrize(
+    ("cells", "filled"),
+    [(1, 4), (4, 4), (5, 8), (32, 32), (33, 40), (40, 40), (128, 128), (129, 192), (192, 192), (193, 256)],
+)
+def test_rows_are_filled_up_to_few_sizes(cells: int, filled: int) -> None:
+    assert _padded(cells) == filled

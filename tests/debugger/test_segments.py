@@ -118,3 +118,15 @@ def test_a_further_dimension_explains_a_twentieth_more() -> None:
     half, rare = ["x"] * 80 + ["y"] * 80, ["u"] * 79 + ["v"] + ["u"] * 80
     near = find_segment([1.0] * 79 + [0.0] * 81, {"half": half, "rare": rare})
     assert near is not None and dict(near.where) == {"half": "x"}
+
+
+@pytest.mark.parametrize(("n", "found"), [(9, False), (10, True), (90, True), (91, False)])
+def test_a_segment_has_the_users_asked_for_and_leaves_as_many(n: int, found: bool) -> None:
+    inside = np.arange(100) < n
+    labels = np.where(inside, "in", "out").tolist()
+    segment = find_segment(
+        inside + np.random.default_rng(0).normal(size=100) / 50, {"side": labels}, min_users=10
+    )
+    assert (segment is not None) == found
+    if segment is not None:
+        assert {(dict(segment.where)["side"], segment.n)} <= {("in", n), ("out", 100 - n)}

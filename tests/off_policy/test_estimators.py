@@ -205,3 +205,13 @@ def test_nothing_is_fitted_and_inputs_stay_as_they_were():
     assert {name: cls().parts(rounds).value() for name, cls in ESTIMATORS.items()} == first
     for name, column in before.items():
         np.testing.assert_array_equal(getattr(rounds, name), column)
+
+
+@pytest.mark.parametrize(
+    ("range_", "bounds"), [((-1.0, 2.0), (-3.0, 6.0)), ((0.5, 2.0), (0.0, 6.0)), ((-2.0, -1.0), (-6.0, 0.0))]
+)
+def test_a_clipped_reward_lies_between_zero_and_the_limit_times_the_range(range_, bounds):
+    _, rounds = lists(3)
+    parts = off_policy.ClippedIPS(max_weight=3.0).parts(rounds, range_)
+    assert parts.bounds == bounds
+    assert off_policy.ClippedIPS(max_weight=3.0).parts(rounds).bounds is None

@@ -9,7 +9,7 @@ from scipy import stats
 from recokit import off_policy
 from recokit.errors import ConfigurationError
 from recokit.off_policy import LoggedRounds, estimate
-from recokit.off_policy.intervals import Parts, bernstein, bootstrap, hall, student
+from recokit.off_policy.intervals import Parts, _Totals, bernstein, bootstrap, hall, student
 
 
 @pytest.fixture
@@ -147,3 +147,27 @@ def test_a_skewed_mean_is_covered_where_student_misses_it():
             _, low, high = interval(Parts(value), None, 0.95)
             held[name] += low <= truth <= high
     assert held["student"] < 0.88 * 400 < 0.91 * 400 < held["hall"]
+
+
+@pytest.mark.parametrize("clusters", [None, np.array([0, 1, 0, 2, 1])])
+def test_resamples_of_a_ratio_and_of_a_mean(clusters):
+    rng = np.random.default_rng(0)
+    plain, numerator, denominator = rng.normal(size=5), rng.normal(size=5), rng.random(5)
+    members = [[i] for i in range(5)] if clusters is None else [[0, 2], [1, 4], [3]]
+    times = rng.integers(0, 3, (6, len(members)))
+    times[:, 0] += 1
+    ratio = Parts(plain, numerator=numerator, denominator=denominator)
+    for parts, with_ratio in ((Parts(plain), False), (ratio, True)):
+        found = _Totals.of(parts, clusters).values(times)
+        for value, taken in zip(found, times, strict=True):
+            rows = [row for cluster, n in zip(members, taken, strict=True) for row in cluster * int(n)]
+            expected = plain[rows].mean()
+            if with_ratio:
+                expected += numerator[rows].sum() / denominator[rows].sum()
+            assert value == pytest.approx(expected)
+
+
+def test_a_resample_without_weight_has_no_ratio():
+    parts = Parts(np.zeros(2), numerator=np.array([1.0, 1.0]), denominator=np.array([0.0, 2.0]))
+    found = _Totals.of(parts, None).values(np.array([[2, 0], [1, 1]]))
+    assert np.isnan(found[0]) and found[1] == 1.0

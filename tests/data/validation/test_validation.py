@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from recokit.data import DAY, Dataset
+from recokit.data.validation._times import freshness
 from recokit.data.validation.training_data import ValidationReport, validate
 from recokit.datasets import make_marketplace
 from recokit.errors import ConfigurationError, DataError
@@ -178,3 +179,22 @@ def test_the_marketplace_that_recalls_nothing_is_clean() -> None:
     data = make_marketplace(600, 150, seed=5).dataset
     assert not data.items.column("recalled")[1:].any()
     assert check(data, now=data.until + 3600)["columns.constant"].status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("newest", "status", "hours"),
+    [(-1.0, "pass", "1.0"), (-2.0, "fail", "2.0"), (1.0, "pass", "0.0"), (1.5, "fail", "9.0")],
+)
+def test_the_newest_event_is_younger_than_the_bound_and_not_too_far_ahead(
+    newest: float, status: str, hours: str
+) -> None:
+    hour = 3600.0
+    log = Dataset.from_frame(
+        {"user": [1, 1], "item": [1, 2], "timestamp": [(100 - 9) * hour, (100 + newest) * hour]}
+    ).interactions
+    check = freshness(log, 100 * hour, 2 * hour, hour)
+    assert check.status == status
+    assert check.expected == "an event less than 2 h before training"
+    assert f", {hours} h before training" in check.message
+    nothing = freshness(log, 0.0, 2 * hour, hour)
+    assert (nothing.status, nothing.message) == ("not checked", "found no event before training")
