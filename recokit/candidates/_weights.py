@@ -15,7 +15,7 @@ from recokit._utils.params import Configured
 from recokit.data import Dataset, Interactions, Requests, event_types, seconds
 from recokit.data.events.user_history import events_of
 from recokit.data.times import Duration, duration
-from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -40,10 +40,10 @@ class FromHistory(Configured):
         scipy.sparse.csr_matrix of float32, shape (n_users + 1, n_items + 1)
             Row and column 0 stand for unknown users and items and are empty.
         """
-        log = dataset.interactions
+        log = dataset.interactions.signals
         if self.max_history is not None:
             log = _most_recent(log, self.max_history)
-        weight = with_decay(log, dataset.until, self.half_life).astype(np.float32)
+        weight = _felt(with_decay(log, dataset.until, self.half_life))
         matrix = log.replace(weight=weight).matrix(dataset.n_users, dataset.n_items)
         matrix.eliminate_zeros()
         return matrix
@@ -70,9 +70,19 @@ class FromHistory(Configured):
         from scipy.sparse import csr_matrix
 
         offsets, item, weight = self._history_lists(requests, n_codes)
-        matrix = csr_matrix((weight.astype(np.float32), item, offsets), shape=(len(requests), n_codes))
+        matrix = csr_matrix((_felt(weight), item, offsets), shape=(len(requests), n_codes))
+        matrix.eliminate_zeros()
         matrix.sort_indices()
         return matrix
+
+
+#: What weighs less than this is left out of models: its inverse has to be finite in float32.
+_LEAST = 1e-30
+
+
+def _felt(weight: FloatArray) -> Float32Array:
+    """Return weights as float32, 0 where nothing is left of one."""
+    return np.where(weight < _LEAST, 0.0, weight).astype(np.float32)
 
 
 def decay(age: FloatArray, half_life: Duration | None) -> FloatArray:
@@ -91,7 +101,7 @@ def counted_events(
     dataset: Dataset, events: Sequence[str] | None, window: Duration | None, half_life: Duration | None
 ) -> tuple[Interactions, FloatArray]:
     """Return the events that count for popularity, and their weights as of the end of the data, (M,) float64."""
-    log = events_of(dataset.interactions, events)
+    log = events_of(dataset.interactions, events).signals
     if window is not None:
         log = log.between(dataset.until - seconds(window), np.inf)
     return log, with_decay(log, dataset.until, half_life)
@@ -117,9 +127,10 @@ def distinct_history(
     ----------
     requests : Requests
         With the list ``history``, oldest first; unknown items in it (code 0) are ignored. A missing time counts as
-        now, a missing weight as 1.
+        that of the newest event, a missing weight as 1, and what weighs 0 is no signal.
     half_life : duration, optional
-        Half-life of a weight, as of each request's own time.
+        Half-life of a weight, as of each row's newest event that counts: what a user's events weigh beside each other
+        does not depend on how long the user was away.
     max_history : int, optional
         Only this many of the most recent events of each row.
     events : ndarray of int64, optional
@@ -132,7 +143,7 @@ def distinct_history(
     item : ndarray of int64, shape (N,)
     weight : ndarray of float64, shape (N,)
     """
-    history = requests.lists("history")
+    history = requests.signals()
     row, columns = history.rows, history.columns
     kept = history.values > 0
     if events is not None and "event" in columns:
@@ -146,14 +157,21 @@ def distinct_history(
         stored = columns["weight"][kept].astype(np.float64)
         weight = np.where(np.isnan(stored), 1.0, stored)
     if half_life is not None and "timestamp" in columns:
-        age = requests.now[row] - columns["timestamp"][kept]
-        weight *= decay(np.nan_to_num(age, nan=0.0), half_life)
+        age = _before_newest(columns["timestamp"][kept], rows_to_offsets(row, len(requests)))
+        weight *= decay(age, half_life)
     offsets = rows_to_offsets(row, len(requests))
     pairs = group_pairs(offsets, item)
     # Mirror the positions within each row, so that the last event comes first.
     last = pairs.last
     order = np.argsort(offsets[row[last]] + offsets[row[last] + 1] - last)
     return pairs.offsets, item[last[order]], pairs.sum(weight)[order]
+
+
+def _before_newest(time: FloatArray, offsets: IntArray) -> FloatArray:
+    """Return how long before its row's newest event each event was; 0 where its time is missing."""
+    some = np.flatnonzero(np.diff(offsets))
+    newest = np.fmax.reduceat(time, offsets[some]) if len(some) else time
+    return np.nan_to_num(np.repeat(newest, np.diff(offsets)[some]) - time, nan=0.0)
 
 
 def _from_end(row: IntArray, kept: BoolArray, n_rows: int) -> AnyArray:

@@ -35,7 +35,8 @@ class CoOccurrence(Neighbors):
     min_count : float, default 0
         Fewer common sessions than that are chance; decayed where there is a half-life.
     half_life : duration, optional
-        Half-life of a session in ``fit``, as of the end of the data, and of an event's weight in ``retrieve``.
+        Half-life of a session in ``fit``, as of the end of the data, and of an event's weight in
+        ``retrieve``, as of the user's newest event.
     max_history : int, optional
         Only this many of the most recent events count in ``retrieve``; all by default.
 
@@ -94,7 +95,7 @@ class CoOccurrence(Neighbors):
         """Return sessions by items; the product of two cells is the decayed weight of the session."""
         from scipy.sparse import csr_matrix
 
-        log = dataset.interactions
+        log = dataset.interactions.signals
         _, position = log.by_user
         user, item, when = log.user[position], log.item[position], log.timestamp[position]
         pause = 0.0 if self.gap == 0 else seconds(self.gap)

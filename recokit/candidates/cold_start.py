@@ -28,7 +28,7 @@ class ColdStart(Composed):
     ----------
     stages : sequence of (int, source)
         From how many events on a source answers: ``[(0, Popular()), (1, Content()), (5, ItemKNN())]``. The first is 0,
-        and they ascend. Events on unknown items do not count.
+        and they ascend. Events on unknown items, and those of weight 0, do not count.
 
     Raises
     ------
@@ -75,7 +75,7 @@ class ColdStart(Composed):
 
     def stage_of(self, requests: Requests) -> IntArray:
         """Return the place of the source that answers each row, (B,) int64."""
-        history = requests.lists("history")
+        history = requests.signals()
         counts = np.bincount(history.rows[history.values > 0], minlength=len(requests))
         return np.searchsorted([number for number, _ in self.stages], counts, side="right") - 1
 

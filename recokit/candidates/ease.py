@@ -36,7 +36,8 @@ class EASE(FromHistory):
     regularization : float, default 500.0
         Above 0; the paper's optima lie between 200 and 1,000 for weights of 1.
     half_life : duration, optional
-        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the request.
+        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the
+        user's newest event.
     max_history : int, optional
         Only this many of the most recent events of each user count, in ``fit`` and ``retrieve``; all by default.
     max_memory : float, optional

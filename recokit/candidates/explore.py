@@ -51,7 +51,7 @@ class Explore(Configured):
 
     def fit(self, dataset: Dataset) -> Explore:
         """Look up which items may be drawn."""
-        count = np.bincount(dataset.interactions.item, minlength=dataset.n_items + 1)
+        count = np.bincount(dataset.interactions.signals.item, minlength=dataset.n_items + 1)
         eligible: BoolArray = np.ones(dataset.n_items + 1, np.bool_)
         if self.max_events is not None:
             eligible &= count <= self.max_events

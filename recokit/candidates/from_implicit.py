@@ -74,7 +74,7 @@ class FromImplicit(FromHistory):
         Time of the last event that the model has seen; by default the end of the data given to ``fit``. A pipeline
         that trains a ranker on earlier requests refuses the model then, which has seen their labels.
     half_life : duration, optional
-        Half-life of an event's weight, as of the request.
+        Half-life of an event's weight, as of the user's newest event.
     max_history : int, optional
         Only this many of the most recent events of each user count; all by default.
 

@@ -21,8 +21,8 @@ from recokit.typing import IntArray
 class History(Configured):
     """Source of the items that the user had before, by decayed weight: repeat purchases, or "continue watching".
 
-    The score of an item is the sum over its events of weight x 2^(-age / half-life), as of the request's own time.
-    Equal scores: the item taken last comes first.
+    The score of an item is the sum over its events of weight x 2^(-age / half-life), the age counted from the user's
+    newest event on, so that a user who was away gets the same list. Equal scores: the item taken last comes first.
 
     Parameters
     ----------

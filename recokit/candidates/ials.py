@@ -45,7 +45,8 @@ class IALS(FromHistory):
     n_iterations : int, default 15
         Sweeps over users and items.
     half_life : duration, optional
-        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the request.
+        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the
+        user's newest event.
     max_history : int, optional
         Only this many of the most recent events of each user count, in ``fit`` and ``retrieve``; all by default.
     seed : int, default 0

@@ -46,7 +46,8 @@ class ItemKNN(Neighbors):
     shrinkage : float, default 0.0
         Added to the denominator: similarities that few users support shrink.
     half_life : duration, optional
-        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the request.
+        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the
+        user's newest event.
     max_history : int, optional
         Only this many of the most recent events of each user count, in ``fit`` and ``retrieve``; all by default.
         Bounds the cost of very active users, which grows with the square of their events.

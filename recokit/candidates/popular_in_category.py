@@ -44,7 +44,8 @@ class PopularInCategory(Configured):
     by : str, default "category"
         Item column of labels; ``"item.category"`` means the same.
     half_life : duration or None, default "14D"
-        After this time an event counts half: in ``fit`` as of the end of the data, in ``retrieve`` as of the request.
+        After this time an event counts half: in ``fit`` as of the end of the data, in ``retrieve`` as of the
+        user's newest event.
         None for no decay.
     window : duration, optional
         Popular is what was taken in this time before the end of the data; all of it by default.

@@ -31,7 +31,8 @@ class PureSVD(FromHistory):
     n_factors : int, default 64
         Singular vectors; fewer where there are fewer users or items.
     half_life : duration, optional
-        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the request.
+        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the
+        user's newest event.
     max_history : int, optional
         Only this many of the most recent events of each user count, in ``fit`` and ``retrieve``; all by default.
     seed : int, default 0

@@ -68,7 +68,7 @@ class Repurchase(Configured):
 
     def fit(self, dataset: Dataset) -> Repurchase:
         """Average the times between purchases of one user, by item."""
-        log = events_of(dataset.interactions, self.events)
+        log = events_of(dataset.interactions, self.events).signals
         self.event_codes_ = codes_of(dataset.interactions.event_names, self.events)
         order = np.lexsort((log.timestamp, log.item, log.user))
         user, item, when = log.user[order], log.item[order], log.timestamp[order]
@@ -90,7 +90,7 @@ class Repurchase(Configured):
             Before ``fit``.
         """
         require_fitted(self, "cadence_")
-        history = requests.lists("history")
+        history = requests.signals()
         if "timestamp" not in history.columns:
             return Retrieved.empty(len(requests))
         when = history.columns["timestamp"]

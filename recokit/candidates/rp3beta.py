@@ -33,7 +33,8 @@ class RP3beta(Neighbors):
     beta : float, default 0.6
         At least 0; 0 is P3alpha.
     half_life : duration, optional
-        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the request.
+        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the
+        user's newest event.
     max_history : int, optional
         Only this many of the most recent events of each user count, in ``fit`` and ``retrieve``; all by default.
 

@@ -40,7 +40,8 @@ class SLIM(Neighbors):
     regularization : float, default 50.0
         Above 0.
     half_life : duration, optional
-        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the request.
+        Half-life of an event's weight: in ``fit`` as of the end of the data, in ``retrieve`` as of the
+        user's newest event.
     max_history : int, optional
         Only this many of the most recent events of each user count, in ``fit`` and ``retrieve``; all by default.
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class Transitions(Neighbors):
     """Source of the items that followed the last ones of the history: a Markov chain of first order.
 
-    A transition from one item to another that the same user took next counts once, or as much as ``half_life`` leaves
-    of it; its share of all transitions from the item is its strength. The light sibling of :class:`SASRec`.
+    A transition from one item to another that the same user took next counts as much as the event that it leads to
+    weighs, and as ``half_life`` leaves of it; its share of all transitions from the item is its strength. The light
+    sibling of :class:`SASRec`.
 
     Parameters
     ----------
@@ -73,14 +74,14 @@ class Transitions(Neighbors):
         """Count who took what after what."""
         from scipy.sparse import coo_matrix
 
-        log = dataset.interactions
+        log = dataset.interactions.signals
         _, position = log.by_user
         user, item, when = log.user[position], log.item[position], log.timestamp[position]
         next_to = (user[1:] == user[:-1]) & (item[1:] != item[:-1]) & (item[1:] > 0) & (item[:-1] > 0)
         if self.gap is not None:
             next_to &= when[1:] - when[:-1] <= seconds(self.gap)
         first = np.flatnonzero(next_to)
-        weight = decay(dataset.until - when[first + 1], self.half_life)
+        weight = log.weight[position][first + 1] * decay(dataset.until - when[first + 1], self.half_life)
         n_codes = dataset.n_items + 1
         count = coo_matrix((weight, (item[first], item[first + 1])), shape=(n_codes, n_codes)).tocsr()
         total = np.repeat(np.asarray(count.sum(axis=1)).ravel(), np.diff(count.indptr))

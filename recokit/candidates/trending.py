@@ -60,7 +60,7 @@ class Trending(Configured):
 
     def fit(self, dataset: Dataset) -> Trending:
         """Compare the two windows."""
-        log = events_of(dataset.interactions, self.events)
+        log = events_of(dataset.interactions, self.events).signals
         age = dataset.until - log.timestamp
         length = seconds(self.window)
         sums = []

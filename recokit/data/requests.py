@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 
 from recokit._kernels.hashing import row_seeds
+from recokit._kernels.segments import rows_to_offsets
 from recokit._utils.moved import moved_attribute
 from recokit._utils.options import require_rows
 from recokit.data.live import Live
@@ -164,6 +165,19 @@ class Requests:
         except KeyError:
             hint = did_you_mean(name, self.columns)
             raise ConfigurationError(f"found no context column {name!r} in the requests; {hint}") from None
+
+    def signals(self, name: str = "history") -> Ragged:
+        """Return a list of events without those that are no signal: weight 0 says that an item was seen, not taken.
+
+        A missing weight counts as 1, as :attr:`Interactions.signals` has it for the log.
+        """
+        events = self.lists(name)
+        weight = events.columns.get("weight")
+        if weight is None or not (weight <= 0).any():
+            return events
+        kept = ~(weight <= 0)
+        columns = {column: values[kept] for column, values in events.columns.items()}
+        return Ragged(rows_to_offsets(events.rows[kept], len(events)), events.values[kept], columns)
 
     def lists(self, name: str) -> Ragged:
         """Return a ragged field, empty lists where nothing provides it."""

@@ -151,8 +151,8 @@ def expanding(
 def last_n(dataset: Dataset, n: int = 1) -> Split:
     """Hold out each user's last n events; leave-one-out for n of 1.
 
-    Of events of one moment those that come last in the log are held out. Users with n events or fewer have no training
-    event: they are cold, and stay in the test part.
+    Of events of one moment those that come last in the log are held out; events of weight 0 never are. Users with n
+    events or fewer have no training event: they are cold, and stay in the test part.
 
     Warns
     -----
@@ -168,7 +168,9 @@ def last_n(dataset: Dataset, n: int = 1) -> Split:
     """
     require(whole(1), n=n)
     log = dataset.interactions
-    offsets, order = log.by_user
+    signals = np.flatnonzero(log.weight > 0)
+    offsets, order = log.signals.by_user
+    order = signals[order]
     user = log.user[order]
     from_end = offsets[user + 1] - offsets[user] - rank_in_row(user, offsets)
     held = np.zeros(len(log), np.bool_)

@@ -193,7 +193,7 @@ class Aspected(Configured):
         weight = (window.relevance * window.valid).astype(np.float64).ravel()
         found = aspects.shares(rows, item.ravel(), weight, n_rows)
         if self.target == "history":
-            past = window.candidates.requests.lists("history").take(_request_rows(window))
+            past = window.candidates.requests.signals().take(_request_rows(window))
             inside = np.where(past.values < len(aspects.code), past.values, 0)
             shares = aspects.shares(past.rows, inside, np.ones(len(inside)), n_rows)
             found = np.where(shares.any(axis=1, keepdims=True), shares, found)

@@ -298,7 +298,7 @@ class _Figures:
 
 def _past_of(past: Dataset, users: Vocabulary, items: Vocabulary) -> tuple[Ragged, FloatArray]:
     """Return the users' past items, in time order, and all items' numbers of past events, in the codes of ``items``."""
-    log = past.interactions
+    log = past.interactions.signals
     item = log.item
     if past.item_ids != items:
         item = np.concatenate([[0], items.encode(past.item_ids.ids)])[item]

@@ -104,7 +104,7 @@ class Session(Block):
 
     def _session(self, requests: Requests) -> Ragged:
         """Return the last run of each row's history, empty where it is over."""
-        history = requests.lists("history")
+        history = requests.signals()
         if not len(history.values):
             return history
         time, start, stop = history.columns["timestamp"], history.offsets[:-1].copy(), history.offsets[1:]

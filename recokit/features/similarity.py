@@ -63,7 +63,7 @@ class Similarity(Block):
 
     def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         candidates = context.candidates
-        history = candidates.requests.lists("history")
+        history = candidates.requests.signals()
         recent = history.last(self.max_history)
         mean = np.zeros((len(history), self._unit.shape[1]), np.float32)
         np.add.at(mean, recent.rows, self._unit[recent.values])

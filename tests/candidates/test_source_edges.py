@@ -58,7 +58,8 @@ def test_a_missing_weight_is_one_and_a_later_event_does_not_grow() -> None:
     assert scores(knn.retrieve(asks([1], weight=[np.nan]), 9)) == plain
     assert scores(knn.retrieve(asks([1], weight=[3.0]), 9))[4] == pytest.approx(3 * plain[4], rel=1e-3)
     assert scores(History(half_life="1D").retrieve(asks([1], now=0.0, timestamp=[5 * DAY]), 9)) == {1: 1.0}
-    assert scores(History(half_life="1D").retrieve(asks([1], now=2 * DAY, timestamp=[0.0]), 9)) == {1: 0.25}
+    both = asks([1, 2], now=9 * DAY, timestamp=[0.0, 2 * DAY])
+    assert scores(History(half_life="1D").retrieve(both, 9)) == {1: 0.25, 2: 1.0}
 
 
 def test_a_window_holds_the_event_at_its_start() -> None:

@@ -509,7 +509,7 @@ class AnnIndex(Configured):
             vectors[known] = self.query[requests.user[known]]
         lacking = np.flatnonzero(~vectors.any(axis=1))
         if len(lacking):
-            vectors[lacking] = self._mean_of(requests.lists("history").take(lacking), snapshot)
+            vectors[lacking] = self._mean_of(requests.signals().take(lacking), snapshot)
         return self._scaled(vectors), np.asarray(vectors.any(axis=1))
 
     def _vectors_of(self, items: IntArray, snapshot: Snapshot) -> Float32Array:

@@ -154,10 +154,8 @@ def recent(requests: Requests, usable: BoolArray, n: int) -> Ragged:
 
     Events of weight 0 or below are no events; a missing weight counts as 1. Columns beside the items are kept.
     """
-    history = requests.lists("history")
+    history = requests.signals()
     kept = usable[np.where(history.values < len(usable), history.values, 0)]
-    if "weight" in history.columns:
-        kept = kept & ~(history.columns["weight"] <= 0)
     counts = np.bincount(history.rows[kept], minlength=len(requests))
     columns = {name: column[kept] for name, column in history.columns.items()}
     return Ragged(counts_to_offsets(counts), history.values[kept], columns).last(n)
