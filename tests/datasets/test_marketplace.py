@@ -7,6 +7,7 @@ import pytest
 
 from recokit.data import DAY, timestamp
 from recokit.datasets import make_marketplace
+from recokit.datasets._world import CATEGORIES, draw_items, draw_sellers
 from recokit.errors import ConfigurationError
 
 START = timestamp("2025-01-01")
@@ -173,3 +174,33 @@ def test_some_users_never_come(market):
 def test_impossible_marketplaces(options, message):
     with pytest.raises(ConfigurationError, match=message):
         make_marketplace(**{"n_users": 10, "n_items": 20, **options})
+
+
+def test_the_items_of_the_world_are_drawn_as_it_says():
+    rng = np.random.default_rng(5)
+    sellers = draw_sellers(rng, 50)
+    table, factors, quality = draw_items(rng, 20_000, sellers, 1e9, days=90.0)
+    numeric = dict(zip(table.numeric_names, table.numeric[1:].T, strict=True))
+    age = (1e9 - table.other["launched_at"][1:]) / DAY
+    assert np.mean(numeric["recalled"]) == pytest.approx(0.02, abs=0.004)
+    assert np.mean(numeric["sponsored"]) == pytest.approx(0.05, abs=0.006)
+    assert (quality[1:].mean(), quality[1:].std()) == pytest.approx((0.0, 1.0), abs=0.03)
+    category, seller = (table.categorical[name].codes[1:] for name in ("category", "seller"))
+    share = np.bincount(category)[1:] / len(category)
+    assert share == pytest.approx(np.full(len(CATEGORIES), 1 / len(CATEGORIES)), abs=0.02)
+    for kind, (median, consumable, adult) in enumerate(CATEGORIES.values(), 1):
+        inside = category == kind
+        assert np.median(numeric["price"][inside]) == pytest.approx(median, rel=0.1)
+        assert np.std(np.log(numeric["price"][inside])) == pytest.approx(0.5, abs=0.05)
+        assert set(numeric["consumable"][inside]) == {consumable} and set(
+            numeric["age_restricted"][inside]
+        ) == {adult}
+        # Items of a category lie 0.8 around its centre.
+        assert factors[1:][inside].std(axis=0) == pytest.approx(np.full(factors.shape[1], 0.8), abs=0.08)
+    sold = np.bincount(seller, minlength=51)[1:]
+    weight = 1 / np.arange(1, 51) ** 0.8
+    assert sold / sold.sum() == pytest.approx(weight / weight.sum(), abs=0.01)
+    assert (numeric["seller_rating"] == sellers[0][seller].astype(np.float32)).all()
+    assert not factors[0].any() and quality[0] == 0.0
+    assert np.mean(age < 0) == pytest.approx(0.25, abs=0.02)
+    assert -90 <= age.min() < -89 and 729 < age.max() <= 730

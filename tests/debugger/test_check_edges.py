@@ -794,3 +794,9 @@ def test_gaps_name_the_checks_that_could_not_run() -> None:
     ]  # fmt: skip
     scan = Scan({"merge.one": SourceScan()})
     assert gaps_of(seen(has_scorer=True, baseline=seen(), scan=scan, known_good=np.array([1]))) == ()
+
+
+def test_what_a_filter_that_kept_no_record_removed_is_not_known() -> None:
+    here = event("stock", "filter", n_in=10, n_out=4)
+    usual = event("stock", "filter", n_in=10, n_out=10, before=batch(range(1, 11)), kept=np.ones(10, bool))
+    assert RuleChanges().look(seen(here, baseline=seen(usual))) == []

@@ -505,3 +505,30 @@ def test_options_are_checked(toy: Dataset) -> None:
     ):
         with pytest.raises(ConfigurationError, match=text):
             build()
+
+
+def test_names_of_stages_without_end_are_not_kept(make_trace: Make) -> None:
+    latency = monitoring.LatencyMonitor()
+    trace = make_trace()
+    for i in range(1005):
+        latency.observe(replace(trace, events=(replace(trace.events[0], name=f"stage_{i}"),)))
+    assert len(latency._keys) == 1000
+    figures = latency.quantiles(latency.total())
+    assert figures["total"]["n"] == 1005
+    assert sum(figures[name]["n"] for name in figures if name != "total") == 1005
+
+
+@pytest.mark.parametrize(("hours", "seen"), [(0, 1.0), (23, 1.0), (24, 0.0), (40, 0.0)])
+def test_outcomes_are_kept_by_hours_for_a_day(
+    toy: Dataset, make_trace: Make, hours: int, seen: float
+) -> None:
+    outcomes = monitoring.OutcomeMonitor(monitoring.Catalog.of(toy))
+    outcomes.observe(make_trace(now=START))
+    later = START + hours * 3600.0
+    outcomes.observe(make_trace("user-2", now=later))
+    recent = outcomes.recent(later, 100 * 3600.0)
+    lists = outcomes.rates(recent)["A"].impressions / 8
+    assert lists == 1.0 + seen
+    # An hour is the least that can be told apart.
+    last = outcomes.rates(outcomes.recent(later + 3599.0, 60.0))["A"].impressions / 8
+    assert last == (2.0 if hours == 0 else 1.0)

@@ -17,7 +17,7 @@ from recokit.data.state.encode import from_state, to_state
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.metrics import expected_calibration_error
 from recokit.rankers import Calibrated, GradientBoosting, LogisticRegression, Weighted
-from recokit.rankers._calibration import fit_curve
+from recokit.rankers._calibration import Curve, fit_curve
 from recokit.rankers._composite import as_candidates
 
 METHODS = ("isotonic", "platt", "temperature", "beta")
@@ -313,3 +313,18 @@ def test_a_ranker_that_learns_nothing_is_calibrated_as_it_is():
     part = with_validation(rows(score, np.random.default_rng(0).random(1_000) < score / 10))
     found = Calibrated(Weighted({"score": 2.0}), "platt", share=1.0).fit(part).score(as_candidates(part))
     assert found.min() < 0.2 and found.max() > 0.8
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1.0, 0.0), (2.0, -1.0)])
+def test_a_curve_on_any_scores_is_a_logistic_function(slope: float, intercept: float) -> None:
+    score = np.array([-2.0, 0.0, 3.0])
+    curve = Curve("platt", slope=np.array([slope]), **({"intercept": intercept} if intercept else {}))
+    np.testing.assert_allclose(curve(score), 1 / (1 + np.exp(-(slope * score + intercept))), rtol=1e-6)
+    assert np.isnan(curve(np.array([np.nan]))).all()
+
+
+def test_a_curve_on_probabilities_is_one_of_their_log_odds() -> None:
+    score = np.array([0.1, 0.5, 0.8])
+    odds = np.log(score / (1 - score))
+    curve = Curve("temperature", log_odds=True, slope=np.array([0.5]))
+    np.testing.assert_allclose(curve(score), 1 / (1 + np.exp(-0.5 * odds)), rtol=1e-6)

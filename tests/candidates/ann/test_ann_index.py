@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from recokit.candidates import AnnIndex
+from recokit.candidates.ann._base import Visible, scan
 from recokit.data import Dataset, Live, Ragged, Requests, Retrieved, from_state, to_state
 from recokit.errors import ConfigurationError, ContractError, DataError, NotFittedError
 
@@ -269,3 +270,18 @@ def test_errors_do_not_depend_on_assertions() -> None:
         [sys.executable, "-O", "-c", code], capture_output=True, text=True, cwd=root, check=True
     )
     assert done.stdout.split() == ["refused", "(0,)"]
+
+
+@pytest.mark.parametrize("n_visible", [0, 2, 5])
+def test_a_scan_says_where_there_are_no_more(n_visible: int) -> None:
+    vectors = np.eye(5, 3, dtype=np.float32) + np.arange(5, dtype=np.float32)[:, None] / 10
+    mask = np.arange(5) >= 5 - n_visible
+    queries = np.array([[1.0, 2.0, 3.0], [-1.0, 0.0, 1.0]], np.float32)
+    position, score = scan(vectors, queries, 4, Visible.of(mask))
+    assert position.shape == score.shape == (2, 4)
+    exact = queries @ vectors.T
+    for row in range(2):
+        best = sorted(np.flatnonzero(mask), key=lambda i: (-exact[row, i], i))[:4]
+        assert position[row].tolist() == [*best, *[-1] * (4 - len(best))]
+        np.testing.assert_allclose(score[row, : len(best)], exact[row, best], rtol=1e-5)
+        assert (score[row, len(best) :] == -np.inf).all()

@@ -359,6 +359,59 @@ class TestParts:
         for user in range(1, 81):
             assert not set(mined[user].tolist()) & set(run.events.item[run.events.user == user].tolist())
 
+    def test_an_epoch_takes_every_example_once_and_mines_from_the_second_on(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = tastes()
+        model = TwoTower(8, **SMALL, n_epochs=1, hard_negatives=2, random_state=-3).fit(data)
+        run = self._run(model, data)
+        batches: list[np.ndarray] = []
+
+        def loss(event: Any, numbers: Any, random: Any) -> torch.Tensor:
+            batches.append(event)
+            return torch.zeros(1, requires_grad=True).sum()
+
+        monkeypatch.setattr(run, "_loss", loss)
+        monkeypatch.setattr(run, "_mine", lambda: np.ones((83, 5), np.int64))
+        for epoch in (0, 1):
+            batches.clear()
+            assert len(list(run.steps(epoch))) == -(-run.n_examples // 128)
+            seen = np.concatenate(batches)
+            assert sorted(seen.tolist()) == run.examples.tolist() != seen.tolist()
+            assert {len(batch) for batch in batches[:-1]} <= {128}
+            assert run.mined.shape[1] == 5 * epoch
+
+    def test_a_batch_sees_what_came_before_and_masks_what_the_user_took(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = tastes()
+        options: dict[str, Any] = {**SMALL, "n_epochs": 1, "max_history": 3}
+        model = TwoTower(8, **options, half_life="1D").fit(data)
+        run = self._run(model, data)
+        event = run.examples[[0, 5, 200, 301]]
+        before = run._before(event)
+        for row, index in enumerate(event.tolist()):
+            start = run.events.offsets[run.user[index]]
+            own = slice(before.offsets[row], before.offsets[row + 1])
+            assert before.values[own].tolist() == run.events.item[max(start, index - 3) : index].tolist()
+        given: dict[str, Any] = {}
+
+        def softmax(users: torch.Tensor, items: torch.Tensor, **parts: Any) -> torch.Tensor:
+            given.update(parts, n_items=len(items))
+            return users.sum()
+
+        monkeypatch.setattr(two_tower._towers, "in_batch_softmax", softmax)
+        run._loss(event, np.random.default_rng(0), torch.Generator())
+        drawn = run.catalogue[np.random.default_rng(0).integers(0, len(run.catalogue), 16)]
+        pool = [*run.events.item[event].tolist(), *drawn.tolist()]
+        for row, index in enumerate(event.tolist()):
+            taken = set(run.events.item[run.user == run.user[index]].tolist())
+            expected = [item in taken and place != row for place, item in enumerate(pool)]
+            assert np.asarray(given["hits"])[row].tolist() == expected
+        age = (data.until - run.events.timestamp[event]) / DAY
+        np.testing.assert_allclose(given["weight"], run.events.weight[event] * 0.5**age, rtol=1e-5)
+        assert given["n_items"] == len(pool) and given["temperature"] == 0.1
+
     def test_pooling_is_a_weighted_mean(self) -> None:
         base = torch.arange(8.0).reshape(4, 2)
         history = Ragged.from_lists([[1, 3], [], [2]])

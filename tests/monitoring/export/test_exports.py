@@ -472,3 +472,26 @@ def test_lines_are_json_without_ids(make_trace: Make, tmp_path: Path) -> None:
     assert [line["time"] for line in read] == [START, START]
     assert read[0]["stages"][0].keys() >= {"name", "role", "n_in", "n_out", "seconds", "error"}
     assert "user-1" not in lines.path.read_text()
+
+
+def test_a_span_names_what_was_skipped_and_nothing_else(make_trace: Make) -> None:
+    started: list[dict[str, Any]] = []
+
+    class Span:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            return lambda *args, **options: None
+
+    class Tracer:
+        def start_span(self, name: str, **options: Any) -> Span:
+            started.append(options["attributes"])
+            return Span()
+
+    trace = make_trace()
+    first = trace.events[0].name
+    skipped = replace(trace, events=(replace(trace.events[0], skipped="no time"), *trace.events[1:]))
+    for observed, expected in ((trace, {}), (skipped, {first: "no time"})):
+        started.clear()
+        monitoring.Spans(Tracer()).observe(observed)
+        found = {one["recokit.stage"]: one["recokit.skipped"] for one in started if "recokit.skipped" in one}
+        assert found == expected
+        assert started[0]["recokit.requests"] == 1 and started[0]["recokit.items"] == 8
