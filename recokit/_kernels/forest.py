@@ -1,11 +1,7 @@
-"""Forest: boosted trees as plain arrays, scored with numpy by bit vectors.
+"""Forest: boosted trees as plain arrays, and what they make of rows.
 
-Every leaf of a tree is one bit, leftmost leaf first. A split that sends a row right rules out the leaves of its left
-subtree, so for each feature and each interval between two thresholds the surviving leaves of every tree are a constant
-mask. Scoring is then one table row for each feature, ANDed together; the lowest bit left is the leaf (QuickScorer;
-Lucchese et al., 2015, with the masks tabulated by interval). No split is followed one by one, so a block of rows and
-trees costs few numpy calls, and a row's score cannot depend on its neighbours. What bounds it is memory: blocks are of
-a size at which the masks of the rows stay in a core's own cache, and the tables of few trees nearly do.
+The compiled kernel scores by bit vectors (see ``quick_scorer.py``). Without it every row walks every tree, all rows of
+a block one step at a time.
 """
 
 from __future__ import annotations
@@ -13,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
+from recokit._kernels.quick_scorer import QuickScorer
+from recokit._native.library import kernels
+from recokit.errors import ContractError, DataError
+from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
-#: Leaves of one tree: one bit each.
+#: Leaves of one tree.
 MAX_LEAVES = 64
-#: Trees whose masks are looked up together.
-_BLOCK_TREES = 64
-#: Masks of a block of rows and trees: two such blocks stay in a core's own cache.
-_BLOCK_BYTES = 2**18
+#: Rows that walk together.
+_BLOCK_ROWS = 1024
 #: LightGBM counts values this close to 0 as 0.
 ZERO = np.float32(1e-35)
 #: A branch that no training row took has a share all the same, so that no product of shares is 0.
@@ -90,12 +87,12 @@ class Boxes:
 
 
 class Forest:
-    """Trees compiled to masks.
+    """Trees that score rows.
 
     Parameters
     ----------
     nodes : Tree
-        All trees, one after the other; children are positions in these arrays.
+        All trees, one after the other; children are positions in these arrays, after their parents.
     roots : ndarray of int64, shape (T,)
         Where each tree begins.
     n_features : int
@@ -104,6 +101,12 @@ class Forest:
         Score before the first tree.
     zero_is_missing : bool, default False
         Whether a value of 0 counts as missing.
+
+    Raises
+    ------
+    DataError
+        If the arrays are no trees: a child before its parent or outside its tree, a feature outside the rows, a
+        threshold that is not a number, or more than 64 leaves.
     """
 
     def __init__(
@@ -117,15 +120,19 @@ class Forest:
     ) -> None:
         self.nodes, self.roots, self.n_features = nodes, roots, n_features
         self.baseline, self.zero_is_missing = baseline, zero_is_missing
-        self._thresholds, self._offsets = _thresholds_by_feature(nodes, n_features)
-        first, last, self._leaves = _leaf_spans(nodes, roots)
-        masks = _masks(nodes, roots, first, last, thresholds=self._thresholds, offsets=self._offsets)
-        starts = range(0, len(roots), _BLOCK_TREES)
-        self._masks = [np.ascontiguousarray(masks[:, start : start + _BLOCK_TREES]) for start in starts]
-        self._used = np.flatnonzero(np.diff(self._offsets)).tolist()
-        # What the exponent of a leaf's bit is off from the leaf's place among all leaves.
-        first_leaf = np.arange(len(roots)) * self._leaves.shape[1] - 127
-        self._first_leaf = [first_leaf[start : start + _BLOCK_TREES] for start in starts]
+        _check_trees(nodes, roots, n_features)
+        self._threshold = round_down(nodes.threshold)
+        self._quick = None
+        if kernels() is not None and len(roots):
+            self._quick = QuickScorer.of(
+                roots,
+                feature=nodes.feature,
+                threshold=self._threshold,
+                left=nodes.left,
+                right=nodes.right,
+                missing_left=nodes.missing_left,
+                value=nodes.value,
+            )
 
     @classmethod
     def compile(
@@ -172,12 +179,16 @@ class Forest:
         )
 
     def raw_score(self, features: Float32Array) -> FloatArray:
-        """Return the sum of the baseline and all trees' leaves, (N,) float64, for features (N, F)."""
-        score = np.full(len(features), self.baseline)
-        for block in self.blocks(len(features)):
-            for added in self._leaf_values(features[block]):
-                score[block] += added.sum(axis=1)
-        return score
+        """Return the baseline and then all trees' leaves, added in their order, (N,) float64, for features (N, F)."""
+        total = np.full(len(features), self.baseline)
+        self._add_leaves(features, total, None)
+        return total
+
+    def leaf_values(self, features: Float32Array) -> FloatArray:
+        """Return what every tree adds, (N, T) float64: for a block of rows."""
+        values = np.empty((len(features), self.n_trees))
+        self._add_leaves(features, np.zeros(len(features)), values)
+        return values
 
     def staged_log_loss(self, features: Float32Array, positive: BoolArray, weight: FloatArray) -> FloatArray:
         """Return the weighted log loss after each tree, (T,) float64."""
@@ -190,58 +201,47 @@ class Forest:
         return mean
 
     def blocks(self, n_rows: int) -> Iterator[slice]:
-        """Return slices of rows whose masks stay in cache."""
-        step = _BLOCK_BYTES // (_BLOCK_TREES * self._masks[0].dtype.itemsize)
-        return (slice(start, start + step) for start in range(0, n_rows, step))
+        """Return slices of rows of which each tree's leaf fits into memory."""
+        return (slice(start, start + _BLOCK_ROWS) for start in range(0, n_rows, _BLOCK_ROWS))
 
-    def leaf_values(self, features: Float32Array) -> FloatArray:
-        """Return what every tree adds, (N, T) float64: for a block of rows."""
-        return np.concatenate(list(self._leaf_values(features)), axis=1)
+    def _add_leaves(self, features: Float32Array, total: FloatArray, values: FloatArray | None) -> None:
+        """Add every tree's leaf to the rows' totals (N,), and write the leaves to ``values`` (N, T) where given."""
+        features = self.rows(features)
+        if self._quick is not None:
+            self._quick.add_leaves(features, total, values)
+            return
+        for block in self.blocks(len(features)):
+            leaves = self.nodes.value[self._walk(features[block])]
+            for leaf in leaves.T:
+                total[block] += leaf
+            if values is not None:
+                values[block] = leaves
 
-    def _leaf_values(self, features: Float32Array) -> Iterator[FloatArray]:
-        """Yield what the trees of each block add, (N, up to 64) float64."""
-        columns = np.ascontiguousarray(self.with_missing(features).T)
-        intervals = [self._intervals(columns[f], f) for f in self._used]
-        for masks, first_leaf in zip(self._masks, self._first_leaf, strict=True):
-            surviving = _no_masks((len(features), masks.shape[1]), masks.dtype)
-            rows = np.empty_like(surviving)
-            for interval in intervals:
-                if len(interval) == 1:
-                    surviving &= masks[interval]
-                else:
-                    np.take(masks, interval, axis=0, out=rows, mode="clip")
-                    surviving &= rows
-            # The lowest bit alone is a power of two: exact in floating point, and its exponent is the leaf.
-            lowest = np.negative(surviving, out=rows)
-            lowest &= surviving
-            leaf = lowest.astype(np.float32).view(np.int32) >> 23
-            yield self._leaves.ravel().take(leaf + first_leaf, mode="clip")
+    def _walk(self, features: Float32Array) -> IntArray:
+        """Return the leaf that every row comes to in every tree, (N, T)."""
+        nodes, row = self.nodes, np.arange(len(features))[:, None]
+        at: IntArray = np.tile(self.roots, (len(features), 1))
+        while (inside := nodes.left[at] > 0).any():
+            value = features[row, nodes.feature[at]]
+            goes_left = np.where(np.isnan(value), nodes.missing_left[at], value <= self._threshold[at])
+            at = np.where(inside, np.where(goes_left, nodes.left[at], nodes.right[at]), at)
+        return at
 
-    def with_missing(self, features: Float32Array) -> Float32Array:
-        """Return features (N, F) with NaN where the trees take a value for missing."""
-        if not self.zero_is_missing:
-            return features
-        return np.where(np.abs(features) <= ZERO, np.float32(np.nan), features)
+    def rows(self, features: Float32Array) -> Float32Array:
+        """Return features (N, F), checked, in order, with NaN where the trees take a value for missing."""
+        if features.dtype != np.float32 or features.ndim != 2 or features.shape[1] != self.n_features:
+            raise ContractError(
+                f"found features of shape {features.shape}, {features.dtype}; "
+                f"expected (N, {self.n_features}), float32"
+            )
+        if self.zero_is_missing:
+            features = np.where(np.abs(features) <= ZERO, np.float32(np.nan), features)
+        return np.require(features, requirements=["C", "ALIGNED"])
 
     @cached_property
     def boxes(self) -> list[Boxes]:
         """Leaves as boxes, those with equally many features together: made at the first use."""
         return _leaf_boxes(self.nodes, self.roots)
-
-    def _intervals(self, values: Float32Array, f: int) -> IntArray:
-        """Return the row of the masks for each value of a feature; one where all are of the same."""
-        first, last = int(self._offsets[f]), int(self._offsets[f + 1])
-        # A value equal to the threshold goes left, hence side="left"; NaN sorts last: the interval after the last.
-        interval = self._thresholds[first:last].searchsorted(values, side="left")
-        interval += np.isnan(values)
-        interval += first + 2 * f
-        # A feature of the user or the request is the same in all rows.
-        return interval[:1] if (interval == interval[:1]).all() else interval
-
-
-def _no_masks(shape: tuple[int, int], dtype: Any) -> AnyArray:
-    """Return masks that rule out no leaf."""
-    return ~np.zeros(shape, dtype)
 
 
 def round_down(threshold: FloatArray) -> Float32Array:
@@ -252,79 +252,31 @@ def round_down(threshold: FloatArray) -> Float32Array:
     return lower
 
 
-def _thresholds_by_feature(nodes: Tree, n_features: int) -> tuple[Float32Array, IntArray]:
-    """Return each feature's distinct thresholds, ascending, and where each feature's begin, (F + 1,)."""
-    split = np.flatnonzero(nodes.left)
-    pairs = np.unique(np.stack([nodes.feature[split], round_down(nodes.threshold[split])]), axis=1)
-    offsets = np.zeros(n_features + 1, np.int64)
-    np.cumsum(np.bincount(pairs[0].astype(np.int64), minlength=n_features), out=offsets[1:])
-    return pairs[1].astype(np.float32), offsets
-
-
-def _leaf_spans(nodes: Tree, roots: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
-    """Return each node's span of leaves, counted left to right in its tree, and the leaf values (T, L)."""
-    first, last = np.zeros(len(nodes.value), np.int64), np.zeros(len(nodes.value), np.int64)
-    left, right, value = nodes.left.tolist(), nodes.right.tolist(), nodes.value
-    ordered: list[list[int]] = []
-    for root in roots.tolist():
-        leaves: list[int] = []
-        stack = [(root, False)]
-        while stack:
-            node, children_done = stack.pop()
-            if children_done:
-                last[node] = len(leaves)
-                continue
-            first[node] = len(leaves)
-            stack.append((node, True))
-            if left[node]:
-                stack += [(right[node], False), (left[node], False)]
-            else:
-                leaves.append(node)
-        ordered.append(leaves)
-    values = np.zeros((len(roots), max(map(len, ordered))))
-    for t, leaves in enumerate(ordered):
-        values[t, : len(leaves)] = value[leaves]
-    return first, last, values
-
-
-def _masks(
-    nodes: Tree, roots: IntArray, first: IntArray, last: IntArray, thresholds: Float32Array, offsets: IntArray
-) -> AnyArray:
-    """Return the surviving leaves of every tree, (intervals, T) uint32 or uint64.
-
-    Each feature has its intervals in order and then one row for missing values; feature ``f`` begins at row
-    ``offsets[f] + 2 * f``.
-    """
-    kind = np.uint32 if last[roots].max() <= 32 else np.uint64
-    masks = _no_masks((len(thresholds) + 2 * (len(offsets) - 1), len(roots)), kind)
-    split = np.flatnonzero(nodes.left)
+def _check_trees(nodes: Tree, roots: IntArray, n_features: int) -> None:
+    """Raise DataError where the arrays are no trees."""
+    n = len(nodes.value)
+    whole = (
+        all(len(getattr(nodes, part.name)) == n for part in fields(Tree))
+        and (roots[:1] == 0).all()
+        and (np.diff(roots, append=n) > 0).all()
+    )
+    split = np.flatnonzero(nodes.left) if whole else np.zeros(0, np.int64)
     tree = np.searchsorted(roots, split, side="right") - 1
-    below = nodes.left[split]
-    span = (np.uint64(1) << (last[below] - first[below]).astype(np.uint64)) - np.uint64(1)
-    survivors = np.invert(span << first[below].astype(np.uint64)).astype(kind)
-    f = nodes.feature[split]
-    at = _positions(f, round_down(nodes.threshold[split]), thresholds, offsets)
-    np.bitwise_and.at(masks, (at + 2 * f + 1, tree), survivors)
-    # What one threshold rules out, every later interval rules out as well.
-    for g in np.flatnonzero(np.diff(offsets)).tolist():
-        rows = slice(offsets[g] + 2 * g, offsets[g + 1] + 2 * g + 1)
-        np.bitwise_and.accumulate(masks[rows], axis=0, out=masks[rows])
-    goes_right = ~nodes.missing_left[split]
-    missing = offsets[f + 1] + 2 * f + 1
-    np.bitwise_and.at(masks, (missing[goes_right], tree[goes_right]), survivors[goes_right])
-    return masks
-
-
-def _positions(
-    feature: IntArray, threshold: Float32Array, thresholds: Float32Array, offsets: IntArray
-) -> IntArray:
-    """Return where each threshold stands among all."""
-    place = np.empty(len(feature), np.int64)
-    for f in np.unique(feature).tolist():
-        of_it = feature == f
-        first, last = offsets[f], offsets[f + 1]
-        place[of_it] = first + np.searchsorted(thresholds[first:last], threshold[of_it])
-    return place
+    end = np.append(roots[1:], n)[tree]
+    children = np.concatenate([nodes.left[split], nodes.right[split]])
+    later = (nodes.left[split] > split) & (nodes.right[split] > split)
+    within = (nodes.left[split] < end) & (nodes.right[split] < end)
+    asked = (nodes.feature[split] >= 0) & (nodes.feature[split] < n_features)
+    if not (
+        whole
+        and (later & within & asked & ~np.isnan(nodes.threshold[split])).all()
+        and np.array_equal(np.sort(children), np.delete(np.arange(n), roots))
+        and (np.bincount(tree, minlength=1) < MAX_LEAVES).all()
+    ):
+        raise DataError(
+            f"found arrays that are no trees; expected splits on features 0 to {n_features - 1} with a threshold, "
+            f"every node after its one parent, and at most {MAX_LEAVES} leaves a tree"
+        )
 
 
 def _leaf_boxes(nodes: Tree, roots: IntArray) -> list[Boxes]:

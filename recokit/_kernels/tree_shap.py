@@ -17,26 +17,24 @@ from functools import cache
 import numpy as np
 
 from recokit._kernels.forest import Boxes, Forest
+from recokit._native import arrays
+from recokit._native.library import check, kernels
 from recokit.typing import Float32Array, FloatArray
-
-#: Rows explained at once, and rows times features of leaves: their arrays stay in cache.
-_BLOCK_ROWS, _BLOCK_SIZE = 16, 2**15
 
 
 def contributions_of(forest: Forest, features: Float32Array) -> FloatArray:
     """Return what each feature adds to the raw score of each row, (N, F) float64."""
-    features = forest.with_missing(features)
+    features = forest.rows(features)
     parts = np.zeros(features.shape)
     for boxes in forest.boxes:
-        d, n_leaves = boxes.feature.shape
-        if d == 0:  # trees that never split
+        if len(boxes.feature) == 0:  # trees that never split
             continue
-        # The same leaves are summed together however many rows there are: a batch equals its rows alone.
-        step = max(1, _BLOCK_SIZE // (d * _BLOCK_ROWS))
-        for start in range(0, len(features), _BLOCK_ROWS):
-            rows = slice(start, start + _BLOCK_ROWS)
-            for first in range(0, n_leaves, step):
-                parts[rows] += _of_leaves(boxes, slice(first, first + step), features[rows])
+        if kernels() is not None:
+            _add_native(boxes, features, parts)
+            continue
+        # Row by row: a batch equals its rows alone.
+        for row in range(len(features)):
+            parts[row] += _of_leaves(boxes, features[row])
     return parts
 
 
@@ -45,30 +43,32 @@ def expected_score(forest: Forest) -> float:
     return forest.baseline + sum(float(boxes.value @ boxes.share.prod(axis=0)) for boxes in forest.boxes)
 
 
-def _of_leaves(boxes: Boxes, leaves: slice, features: Float32Array) -> FloatArray:
-    n_rows, n_features = features.shape
-    feature, share = boxes.feature[:, leaves], boxes.share[:, leaves]
-    values = features.take(feature.ravel(), axis=1).reshape(n_rows, *feature.shape)
+def _of_leaves(boxes: Boxes, row: Float32Array) -> FloatArray:
+    values = row[boxes.feature]
     # No lower bound is NaN, hence "not at most".
-    inside = ~(values <= boxes.above[:, leaves]) & (values <= boxes.at_most[:, leaves])
-    inside |= np.isnan(values) & boxes.missing[:, leaves]
-    there = inside.astype(np.float64)
-    total, factor = np.zeros(there.shape), np.empty(there.shape)
-    for t, weight in _quadrature((len(feature) + 1) // 2):
-        np.multiply(there, t, out=factor)
-        factor += share * (1.0 - t)
-        product = factor.prod(axis=1, keepdims=True) * weight
-        total += np.divide(product, factor, out=factor)
-    there -= share
-    there *= boxes.value[leaves]
-    total *= there
-    place = np.arange(n_rows)[:, None] * n_features + feature.ravel()
-    summed = np.bincount(place.ravel(), weights=total.ravel(), minlength=n_rows * n_features)
-    return summed.astype(np.float64, copy=False).reshape(n_rows, n_features)
+    inside = ~(values <= boxes.above) & (values <= boxes.at_most)
+    inside |= np.isnan(values) & boxes.missing
+    total = np.zeros(inside.shape)
+    for t, weight in zip(*_quadrature((len(values) + 1) // 2), strict=True):
+        factor = t * inside + (1.0 - t) * boxes.share
+        total += weight * factor.prod(axis=0) / factor
+    total *= (inside - boxes.share) * boxes.value
+    return np.asarray(np.bincount(boxes.feature.ravel(), weights=total.ravel(), minlength=len(row)))
+
+
+def _add_native(boxes: Boxes, features: Float32Array, parts: FloatArray) -> None:
+    points, weights = _quadrature((len(boxes.feature) + 1) // 2)
+    arguments = (
+        *(arrays.float32(features), *features.shape, *boxes.feature.shape),
+        *(arrays.int64(boxes.feature), arrays.float32(boxes.above), arrays.float32(boxes.at_most)),
+        *(arrays.boolean(boxes.missing), arrays.float64(boxes.share), arrays.float64(boxes.value)),
+        *(arrays.float64(points), arrays.float64(weights), len(points), arrays.float64.out(parts)),
+    )
+    check(kernels().rk_tree_shap(*arguments))
 
 
 @cache
-def _quadrature(n_points: int) -> list[tuple[float, float]]:
+def _quadrature(n_points: int) -> tuple[FloatArray, FloatArray]:
     """Return the points and weights of Gauss-Legendre quadrature on (0, 1)."""
     points, weights = np.polynomial.legendre.leggauss(n_points)
-    return list(zip(((1.0 + points) / 2.0).tolist(), (weights / 2.0).tolist(), strict=True))
+    return (1.0 + points) / 2.0, weights / 2.0

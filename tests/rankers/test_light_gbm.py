@@ -11,6 +11,7 @@ import lightgbm
 import numpy as np
 import pytest
 
+from recokit._native import library
 from recokit._utils.params import clone
 from recokit._utils.threads import limited_threads
 from recokit.data import Candidates, RankingData
@@ -288,6 +289,7 @@ def test_params_reach_lightgbm():
     assert abs(steep.score(batch).mean() - plain.score(batch).mean()) < 0.02
 
 
+@pytest.mark.skipif(library.kernels() is None, reason="no compiled kernels on this machine")
 def test_one_request_is_faster_than_lightgbm():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(20_000, 30)).astype(np.float32)
@@ -300,7 +302,7 @@ def test_one_request_is_faster_than_lightgbm():
         theirs = min(
             _seconds(lambda: booster.predict(rows, raw_score=True, num_threads=1)) for _ in range(10)
         )
-    assert ours < 0.7 * theirs  # about 0.15 on a free core
+    assert ours < 0.3 * theirs  # about 0.08 on a free core
 
 
 def _seconds(call) -> float:
