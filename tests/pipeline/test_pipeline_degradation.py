@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 import time
 from typing import Any
 
@@ -206,13 +207,27 @@ def test_a_waiting_source_that_fails_degrades_only_the_rows_of_its_condition(toy
 
 
 def test_hung_calls_hold_a_few_places_and_no_more(toy: Dataset) -> None:
-    pipeline = rk.Pipeline([candidates.Merge([slow(Waiting([5]), 0.8), FixedSource([1])])]).fit(toy)
-    answers = [pipeline.recommend([None], now=toy.until, budget_ms=40) for _ in range(10)]
-    errors = [answer.trace.of("merge.slow_waiting")[0].error for answer in answers]
+    answers_now = threading.Event()
+
+    class Hung(Waiting):
+        """A source that answers once it is let to."""
+
+        def retrieve(self, requests: Requests, limit: int) -> Retrieved:
+            answers_now.wait(60)
+            return super().retrieve(requests, limit)
+
+    pipeline = rk.Pipeline([candidates.Merge([Hung([5]), FixedSource([1])])]).fit(toy)
+    answers = [pipeline.recommend([None], now=toy.until, budget_ms=100) for _ in range(10)]
+    errors = [answer.trace.of("merge.hung")[0].error for answer in answers]
     assert "refused" in errors[-1] and "no answer" in errors[0]
     assert all(answer.codes(0).tolist() == [1] for answer in answers)
-    time.sleep(0.8)
-    assert pipeline.recommend([None], now=toy.until).codes(0).tolist() == [5, 1]
+    answers_now.set()
+    until = time.monotonic() + 30  # the places are free as soon as the threads have run on
+    while (last := pipeline.recommend([None], now=toy.until).codes(0).tolist()) == [
+        1
+    ] and time.monotonic() < until:
+        time.sleep(0.01)
+    assert last == [5, 1]
 
 
 def test_optional_stages_go_first_and_only_under_a_budget(toy: Dataset) -> None:

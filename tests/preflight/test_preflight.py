@@ -220,7 +220,14 @@ PLANTS: dict[str, Plant] = {
         "baseline": None,
         "n_requests": 1,
     },
-    "serving.slower": lambda w: {"pipeline": w.pipeline.replace("in_stock", Slow(0.25)), "in_stock": None},
+    # A second more, twice the baseline's: a baseline that a busy machine holds up for half of it changes nothing.
+    "serving.slower": lambda w: {
+        "pipeline": w.pipeline.replace("in_stock", Slow(1.0)),
+        "in_stock": None,
+        "slower": 2,
+        "budget_ms": 60_000,
+        "n_requests": 1,
+    },
     "serving.fallback": lambda w: {"pipeline": w.pipeline.without("fallback.popular")},
     "rules.stock": lambda w: {"pipeline": w.pipeline.without("in_stock")},
     "rules.owned": lambda w: {"pipeline": w.pipeline.without("not_owned")},
