@@ -54,6 +54,7 @@ __all__ = [
     "Featurizer",
     "FillsFeatures",
     "Filter",
+    "HoldsRules",
     "Hydrated",
     "Hydrator",
     "LiveValues",
@@ -282,7 +283,10 @@ class Explainer(Protocol):
 
 @runtime_checkable
 class MovesItems(Protocol):
-    """A scorer that lifts or lowers items for the business, and which it touches, (N,) bool; ``label`` discloses it."""
+    """A scorer or limit that lifts or lowers items for the business, and which it touches, (N,) bool.
+
+    ``label`` discloses it; None where nothing is to be disclosed.
+    """
 
     label: str | None
 
@@ -291,9 +295,26 @@ class MovesItems(Protocol):
 
 @runtime_checkable
 class Discloses(Protocol):
-    """An annotator that puts labels on items which a scorer of that ``label`` moved."""
+    """An annotator that puts ``labels`` on items that rules moved or an item column flags."""
 
     labels: tuple[str, ...]
+
+    def discloses(self, part: Any) -> bool:
+        """Tell whether it labels what this rule touches, or this item column (``"item.sponsored"``) flags."""
+        ...
+
+    def disclosing(self, old: Any, new: Any) -> Any:
+        """Return one that labels what another rule touches, in place of an old one."""
+        ...
+
+
+@runtime_checkable
+class HoldsRules(Protocol):
+    """A source whose lists rules have moved already, such as another pipeline."""
+
+    def moving_rules(self) -> tuple[Any, ...]:
+        """Return these rules, each with its ``label``."""
+        ...
 
 
 @runtime_checkable

@@ -52,6 +52,23 @@ def _clone_value(value: Any) -> Any:
     return clone(value) if learns or isinstance(value, Configured) else value
 
 
+def same(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal: arrays by their numbers, configured objects by class and options."""
+    if one is other:
+        return True
+    if isinstance(one, Configured) and isinstance(other, Configured):
+        return type(one) is type(other) and same(get_params(one), get_params(other))
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
 def is_fitted(stage: Any, attribute: str) -> bool:
     """Tell whether a stage has an attribute that its ``fit`` or ``bind`` sets."""
     return hasattr(stage, attribute)

@@ -7,32 +7,59 @@ from typing import Any
 
 import numpy as np
 
+from recokit.compose.composed import Composed
+from recokit.compose.step import stage_of
 from recokit.data import Candidates, Cap, Pin, Ragged, Requests
 from recokit.data.requests import Hydrated
 from recokit.errors import ConfigurationError, ContractError
 from recokit.pipeline.plan import Node, Plan
-from recokit.protocols import Discloses, MovesItems, Role
+from recokit.protocols import Discloses, HoldsRules, MovesItems
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 
 def check_disclosed(plan: Plan) -> None:
-    """Check that items which scorers move are labelled in the end.
+    """Check that items which rules move are labelled in the end.
 
     Raises
     ------
     ConfigurationError
-        If a scorer moves items (``touches``) under a ``label``, and no annotator discloses it.
+        If a scorer or limit moves items (``touches``) under a ``label``, here or in a pipeline that is a source here,
+        and no annotator discloses that very rule.
     """
-    disclosed = {
-        label for node in plan.annotators if isinstance(node.stage, Discloses) for label in node.stage.labels
+    disclosing = [node.stage for node in plan.annotators if isinstance(node.stage, Discloses)]
+    for node in plan:
+        for rule in _moving_rules(node.stage):
+            if rule.label is not None and not any(stage.discloses(rule) for stage in disclosing):
+                raise ConfigurationError(
+                    f"found {node.name}, which moves items, and nothing that labels them {rule.label!r}; "
+                    "expected an annotator that does; hint: rules.Disclose(the same rule)"
+                )
+
+
+def with_disclosed(plan: Plan, old: Any, new: Any) -> dict[str, Any]:
+    """Return the annotators that label what an old rule touches, by path, with a new rule in its place."""
+    if not (isinstance(old, MovesItems) and isinstance(new, MovesItems) and new.label is not None):
+        return {}
+    return {
+        node.name: node.stage.disclosing(old, new)
+        for node in plan.annotators
+        if isinstance(node.stage, Discloses) and node.stage.discloses(old)
     }
-    for node in plan.of(Role.SCORER):
-        label = node.stage.label if isinstance(node.stage, MovesItems) else None
-        if label is not None and label not in disclosed:
-            raise ConfigurationError(
-                f"found {node.name}, which moves items, and nothing that labels them {label!r}; "
-                "expected an annotator that does; hint: rules.Disclose(the same rule)"
-            )
+
+
+def moving_rules(plan: Plan) -> tuple[Any, ...]:
+    """Return the rules of a plan that move items, those inside its sources too."""
+    return tuple(rule for node in plan for rule in _moving_rules(node.stage))
+
+
+def _moving_rules(stage: Any) -> tuple[Any, ...]:
+    if isinstance(stage, MovesItems):
+        return (stage,)
+    if isinstance(stage, HoldsRules):
+        return stage.moving_rules()
+    if isinstance(stage, Composed):
+        return tuple(rule for part in stage.sources for rule in _moving_rules(stage_of(part)))
+    return ()
 
 
 def checked_hydrated(node: Node, requests: Requests) -> Hydrated:

@@ -12,9 +12,10 @@ from recokit.compose.fusion import check_retrieved, fuse
 from recokit.data import Candidates, Retrieved
 from recokit.data.candidates import missing
 from recokit.pipeline.contracts import checked_columns, checked_verdict
+from recokit.pipeline.paid import labelled
 from recokit.pipeline.plan import Node
 from recokit.pipeline.ranking import decide, exclude, featurize, keep, none_pass
-from recokit.pipeline.run import NO_ROWS, Run
+from recokit.pipeline.run import NO_ROWS, PROGRAMMERS_ERRORS, Run
 from recokit.pipeline.scatter import join_columns, join_retrieved, without
 from recokit.pipeline.selection import Selected, choose
 from recokit.protocols import Role
@@ -105,13 +106,10 @@ def _select_until_verified(
     """
     while True:
         selected = choose(run, pool, placed, relax=relax)
-        plain = shown = pool.take(selected.offsets, selected.index)
+        plain = shown = labelled(pool.take(selected.offsets, selected.index), run.settings.paid)
         if run.plan.chooser is not None and run.plan.chooser.draws:
             plain = shown = _with_propensity(plain, selected.propensity, drawn)
-        refused: list[IntArray] = []
-        for node in run.plan.annotators:
-            shown, positions = _annotate(run, node, pool, selected, shown)
-            refused.append(positions)
+        shown, refused = _annotated(run, pool, selected, shown)
         if run.plan.late:
             refused += [selected.index[~_checked_late(run, node, shown)] for node in run.plan.late]
         failed = run.status == Status.FAILED
@@ -125,6 +123,37 @@ def _select_until_verified(
         placed = placed - np.bincount(pool.row[lost], minlength=pool.n_rows)
         drawn = drawn & (np.bincount(pool.row[gone], minlength=pool.n_rows) == 0)
         pool = pool.compress(~gone)
+
+
+def _annotated(
+    run: Run, pool: Candidates, selected: Selected, listed: Candidates
+) -> tuple[Candidates, list[IntArray]]:
+    """Return the lists with the columns of all annotators, and the positions in the pool that checks refuse.
+
+    Where an annotator writes over the columns of one with a check, that one has the last word.
+    """
+    refused: list[IntArray] = []
+    checked: list[tuple[Node, Candidates]] = []
+    for node in run.plan.annotators:
+        listed, positions = _annotate(run, node, pool, selected, listed)
+        refused.append(positions)
+        if node.verifies:
+            checked.append((node, listed))
+    for node, left in checked:
+        if left is not listed and not _holds(node, listed):
+            listed, positions = _annotate(run, node, pool, selected, listed)
+            refused.append(positions)
+    return labelled(listed, run.settings.paid), refused
+
+
+def _holds(node: Node, listed: Candidates) -> bool:
+    """Tell whether a check still lets everything through."""
+    try:
+        return bool(checked_verdict(node, listed).all())
+    except PROGRAMMERS_ERRORS:
+        raise
+    except Exception:
+        return False
 
 
 def _with_propensity(listed: Candidates, propensity: FloatArray | None, drawn: BoolArray) -> Candidates:

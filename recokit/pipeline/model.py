@@ -20,6 +20,7 @@ from recokit.data import Candidates, Live, Ragged, Requests, Schema, load_state,
 from recokit.data.state.digest import digest
 from recokit.errors import DataError, VocabularyMismatch
 from recokit.pipeline.finish import finish
+from recokit.pipeline.paid import paid_items
 from recokit.pipeline.plan import Plan, bind_plan, live_values
 from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve
@@ -87,7 +88,8 @@ class Model:
         bulkheads = {
             node.name: Bulkhead(like.places, like.patience) for node in plan.sources if node.io_bound
         }
-        settings = Settings(plan, len(schema.item_ids), validate, bulkheads, keep_ranked)
+        paid = paid_items(plan, schema)
+        settings = Settings(plan, len(schema.item_ids), validate, bulkheads, keep_ranked, paid)
         content = [(node.name, digest(node.stage)) for node in plan], schema.item_ids.fingerprint, until
         fingerprint = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
         return cls(settings, schema, until, fingerprint, live=live_values(plan), report=report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from recokit.data.by_id import user_ids_of
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, DataError, NotFittedError, did_you_mean
-from recokit.pipeline.contracts import check_disclosed
+from recokit.pipeline.contracts import check_disclosed, with_disclosed
 from recokit.pipeline.diagram import diagram
 from recokit.pipeline.model import Capture, Model, load_parts, notify_observers, save_model, wants_ranked
 from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
@@ -52,7 +53,8 @@ class Pipeline:
     Raises
     ------
     ConfigurationError
-        For a stage without exactly one verb, stages out of order, no source or several bare ones, or equal names.
+        For a stage without exactly one verb, stages out of order, no source or several bare ones, equal names, or a
+        rule that moves items under a label where no annotator discloses it.
 
     Examples
     --------
@@ -80,6 +82,7 @@ class Pipeline:
         self.clock, self.validate = clock, validate
         self.io_timeout, self.max_hanging = io_timeout, max_hanging
         self._plan = compile_plan(self.stages, fallback)
+        check_disclosed(self._plan)
         self._model: Model | None = None
 
     # -- training ----------------------------------------------------------------------------------
@@ -421,7 +424,8 @@ class Pipeline:
     def replace(self, name: str, stage: Any) -> Pipeline:
         """Return a pipeline with another stage in one place and all others shared: a hot swap.
 
-        The new stage must be fitted already, or need no fitting.
+        The new stage must be fitted already, or need no fitting. Where it moves items, ``rules.Disclose`` labels what
+        it touches in place of what the old one touched.
 
         Raises
         ------
@@ -432,7 +436,8 @@ class Pipeline:
         role, expected = role_of(stage), {node.name: node.role for node in self}[name]
         if role is not expected:
             raise ConfigurationError(f"found a {role.value} for {name}; expected a {expected.value}")
-        derived = self._derived(self._current.with_stages({name: stage}))
+        moved = with_disclosed(self._current, self[name], stage)
+        derived = self._derived(self._current.with_stages({name: stage, **moved}))
         check_disclosed(derived._current)
         return derived
 
@@ -478,15 +483,9 @@ class Pipeline:
         model = self._ready()
         schema, until = (model.schema, model.until) if dataset is None else (dataset.schema, dataset.until)
         stages, fallback = plan.to_steps()
-        derived = Pipeline(
-            stages,
-            fallback=fallback,
-            observers=self.observers,
-            clock=self.clock,
-            validate=self.validate,
-            io_timeout=self.io_timeout,
-            max_hanging=self.max_hanging,
-        )
+        derived = copy.copy(self)
+        derived.stages, derived.fallback = list(stages), fallback
+        derived._plan = compile_plan(derived.stages, fallback)
         return derived._adopt(bind_plan(derived._plan, schema), schema, until, model.report)
 
     # -- saving and showing ------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from recokit.budget import PHASE_BUDGET_MS, Deadline, overruns
 from recokit.compose.step import Condition
 from recokit.data import Candidates, Ragged, Requests
 from recokit.errors import ConfigurationError, ContractError, NotFittedError, StageError
+from recokit.pipeline.paid import Paid
 from recokit.pipeline.plan import Node, Plan
 from recokit.trace import StageEvent, Status, Trace
 from recokit.typing import AnyArray, BoolArray, IntArray
@@ -180,6 +181,8 @@ class Settings:
     bulkheads: Mapping[str, Bulkhead]
     #: Whether traces keep the candidates as they stood before selection, for an observer that records them.
     keep_ranked: bool = False
+    #: What the catalogue flags as paid for, and no stage labels.
+    paid: tuple[Paid, ...] = ()
 
 
 class _Notes(list[tuple[IntArray, str]]):

@@ -11,7 +11,7 @@ import numpy as np
 from recokit.data import Live, Requests, Retrieved, Schema
 from recokit.errors import VocabularyMismatch
 from recokit.pipeline.requests import ItemLists, Query
-from recokit.protocols import Runnable
+from recokit.protocols import HoldsRules, MovesItems, Runnable
 from recokit.result import Recommendations
 from recokit.typing import AnyArray
 
@@ -50,6 +50,15 @@ class PipelineSource:
     def live_values(self) -> Mapping[int, Live[Any]]:
         """Return the inner pipeline's live values, which the outer run pins too."""
         return self.pipeline.live_values()
+
+    def moving_rules(self) -> tuple[Any, ...]:
+        """Return the rules that moved items in the inner pipeline, whose lists come without its labels."""
+        return tuple(
+            rule
+            for node in self.pipeline
+            for rule in (node.stage.moving_rules() if isinstance(node.stage, HoldsRules) else (node.stage,))
+            if isinstance(rule, MovesItems)
+        )
 
     def bind(self, schema: Schema) -> PipelineSource:
         """Check that both pipelines mean the same by a code.

@@ -25,6 +25,12 @@ ITEM_COLUMN = Rule(
     lambda value: isinstance(value, str) and bool(value.removeprefix("item.")),
 )
 
+#: What discloses that items were moved for the business.
+LABEL = Rule(
+    "text without a comma, or None",
+    lambda label: label is None or (isinstance(label, str) and bool(label) and "," not in label),
+)
+
 
 class GroupLimit(Configured, ABC):
     """A limit on the groups that an item column makes; subclasses say its :meth:`_bounds`. Abstract."""

@@ -9,19 +9,15 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.top_k import order_by_score
-from recokit._utils.options import Rule, above, check_options, shown, whole
+from recokit._utils.options import above, check_options, shown, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Schema, seconds
 from recokit.errors import ConfigurationError
 from recokit.rules._expression import Condition
-from recokit.rules._groups import item_name, numeric_column
+from recokit.rules._groups import LABEL, item_name, numeric_column
 from recokit.typing import BoolArray, Float32Array, FloatArray
 
-_LABEL = Rule(
-    "text without a comma, or None",
-    lambda label: label is None or (isinstance(label, str) and bool(label) and "," not in label),
-)
-_OPTIONS = {"strength": above(0), "max_places": whole(1), "label": _LABEL}
+_OPTIONS = {"strength": above(0), "max_places": whole(1), "label": LABEL}
 
 
 class _Moved(Configured):

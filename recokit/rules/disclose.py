@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import Configured, require_fitted, same
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError
 from recokit.protocols import MovesItems
@@ -78,6 +78,17 @@ class Disclose(Configured):
     def labels(self) -> tuple[str, ...]:
         """The labels that it puts and checks."""
         return tuple(self._label(part) for part in self._parts)
+
+    def discloses(self, part: Any) -> bool:
+        """Tell whether it labels what a rule of the same class and options touches, or an item column flags."""
+        if isinstance(part, str):
+            return any(isinstance(mine, str) and item_name(mine) == item_name(part) for mine in self._parts)
+        return any(not isinstance(mine, str) and same(mine, part) for mine in self._parts)
+
+    def disclosing(self, old: Any, new: Any) -> Disclose:
+        """Return one that labels what a new rule touches in place of an old one."""
+        parts = [new if not isinstance(mine, str) and same(mine, old) else mine for mine in self._parts]
+        return Disclose(parts if isinstance(self.column, list | tuple) else parts[0], label=self.label)
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows what is sponsored, with its rules bound."""

@@ -12,7 +12,8 @@ from recokit._utils.options import Rule, require, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.data import Candidates, Pin, Schema
 from recokit.errors import ConfigurationError
-from recokit.rules._groups import GroupLimit, Only, groups_by, item_name
+from recokit.rules._groups import LABEL, GroupLimit, Only, groups_by, item_name
+from recokit.typing import BoolArray
 
 
 class Spacing(GroupLimit):
@@ -76,11 +77,14 @@ class Pinned(Configured):
     places : mapping of item id to int
         1-based places, each for one item. A place beyond the end of a list is none, and ids that the catalogue lacks
         match nothing.
+    label : str, optional
+        For places that are paid for: the label that these items carry, such as ``"sponsored"``. Hand the rule to
+        :class:`Disclose` too; a pipeline without is refused.
 
     Raises
     ------
     ConfigurationError
-        If there are no places, or a place is below 1 or has two items.
+        If there are no places, a place is below 1 or has two items, or the label is empty or holds a comma.
 
     Examples
     --------
@@ -93,7 +97,9 @@ class Pinned(Configured):
 
     hard = False
 
-    def __init__(self, places: Mapping[Any, int]) -> None:
+    requires: tuple[str, ...] = ()
+
+    def __init__(self, places: Mapping[Any, int], *, label: str | None = None) -> None:
         if not places:
             raise ConfigurationError(
                 "found no places; expected items with their places, such as {'item-7': 1}"
@@ -106,7 +112,12 @@ class Pinned(Configured):
                     f"found {at[place]!r} and {item!r} pinned to place {place}; expected one item a place"
                 )
             at[place] = item
-        self.places = places
+        require(LABEL, label=label)
+        self.places, self.label = places, label
+
+    def touches(self, candidates: Candidates) -> BoolArray:
+        """Tell which items are pinned, (N,) bool."""
+        return np.asarray(require_fitted(self, "position_", step="bind")[candidates.item] > 0)
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows the items' codes."""
@@ -135,6 +146,9 @@ class Slots(Configured):
         1-based, distinct. A place beyond the end of a list is none.
     only : value or sequence of values, default 1
         The values of the column that make the kind.
+    label : str, optional
+        For slots that are paid for: the label that these items carry. Hand the rule to :class:`Disclose` too; a
+        pipeline without is refused. Items of a column such as ``"sponsored"`` are labelled anyway.
 
     Raises
     ------
@@ -151,13 +165,16 @@ class Slots(Configured):
 
     hard = False
 
-    def __init__(self, column: str, places: Sequence[int], *, only: Only = 1) -> None:
+    def __init__(
+        self, column: str, places: Sequence[int], *, only: Only = 1, label: str | None = None
+    ) -> None:
         item_name(column)
         if not len(places) or len(set(places)) != len(places):
             raise ConfigurationError(f"found places={places!r}; expected distinct ones, such as [3, 7]")
         for place in places:
             require(whole(1), place=place)
-        self.column, self.places, self.only = column, places, only
+        require(LABEL, label=label)
+        self.column, self.places, self.only, self.label = column, places, only, label
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -169,6 +186,10 @@ class Slots(Configured):
         bound: Any = copy.copy(self)
         bound.member_ = groups_by(schema, self.column, only=self.only)[0] >= 0
         return bound
+
+    def touches(self, candidates: Candidates) -> BoolArray:
+        """Tell which items are of the kind, (N,) bool."""
+        return np.asarray(require_fitted(self, "member_", step="bind")[candidates.item])
 
     def limit(self, candidates: Candidates) -> tuple[Pin, ...]:
         """Return one pin for each place, to which all items of the kind are candidates."""
