@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from functools import cached_property
+from typing import Any, overload
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, BoolArray, IntArray
 
-__all__ = ["Location", "StageEvent", "Status", "Trace"]
+__all__ = ["Events", "Location", "StageEvent", "Status", "Trace"]
 
 _SELECTING = frozenset({"selection", "objective", "reranker"})
 _HEADER = ("stage", "role", "in", "out", "removed", "ms", "trouble")
@@ -87,6 +88,39 @@ class StageEvent:
         return max(self.n_in - self.n_out, 0)
 
 
+class Events(Sequence[StageEvent]):
+    """Events that are made when the first is read: most traces are dropped unread.
+
+    Parameters
+    ----------
+    make : callable
+        Gives all of them.
+    """
+
+    def __init__(self, make: Callable[[], Iterable[StageEvent]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> tuple[StageEvent, ...]:
+        return tuple(self._make())
+
+    @overload
+    def __getitem__(self, place: int) -> StageEvent: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[StageEvent, ...]: ...
+    def __getitem__(self, place: int | slice) -> StageEvent | tuple[StageEvent, ...]:
+        return self._made[place]
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __iter__(self) -> Iterator[StageEvent]:
+        return iter(self._made)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tuple, (self._made,)
+
+
 @dataclass(frozen=True)
 class Location:
     """Where one item is in one user's run: the answer to "why was it not shown".
@@ -138,7 +172,7 @@ class Trace(Report):
     ----------
     requests : Requests
         The requests, hydrated.
-    events : tuple of StageEvent
+    events : sequence of StageEvent
         In order of execution; a stage that ran again for back-fill has one event for each time.
     status : ndarray of int64, shape (B,)
         :class:`Status` of each row.
@@ -165,7 +199,7 @@ class Trace(Report):
     """
 
     requests: Requests
-    events: tuple[StageEvent, ...]
+    events: Sequence[StageEvent]
     status: IntArray
     reasons: tuple[tuple[str, ...], ...]
     seconds: float

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments, offsets_to_rows
+from recokit._utils.copies import with_fields
 from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
@@ -187,6 +188,8 @@ class Candidates:
     def compress(self, mask: BoolArray) -> Candidates:
         """Return the candidates where the mask (N,) is set."""
         index = mask.nonzero()[0]
+        if len(index) == len(self.item):
+            return self
         return self._pick(index, index.searchsorted(self.offsets))
 
     def take(self, offsets: IntArray, index: IntArray) -> Candidates:
@@ -215,17 +218,17 @@ class Candidates:
 
     def with_score(self, score: Float32Array) -> Candidates:
         """Return the same candidates with another score (N,)."""
-        return replace(self, score=score)
+        return with_fields(self, score=score)
 
     def with_columns(self, columns: Mapping[str, AnyArray]) -> Candidates:
         """Return the same candidates with columns added or replaced."""
-        return replace(self, columns={**self.columns, **columns})
+        return with_fields(self, columns={**self.columns, **columns}) if columns else self
 
     def with_features(self, features: Float32Array, names: tuple[str, ...]) -> Candidates:
         """Return the same candidates with a feature block (N, F) appended."""
         if self.features.shape[1]:
             features = np.concatenate([self.features, features], axis=1)
-        return replace(self, features=features, feature_names=self.feature_names + names)
+        return with_fields(self, features=features, feature_names=self.feature_names + names)
 
     def append(self, other: Candidates) -> Candidates:
         """Return each row's own candidates followed by the other batch's candidates of that row.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from recokit._kernels.hashing import row_seeds
 from recokit._kernels.segments import rows_to_offsets
+from recokit._utils.copies import with_fields
 from recokit._utils.moved import moved_attribute
 from recokit._utils.options import require_rows
 from recokit.data.live import Live
@@ -145,7 +146,7 @@ class Requests:
 
     def take(self, rows: IntArray) -> Requests:
         """Return the given rows, in the given order."""
-        return replace(
+        return with_fields(
             self,
             user=self.user[rows],
             k=self.k[rows],
@@ -190,7 +191,7 @@ class Requests:
             if name in self.from_caller:
                 lists = lists.merge(self.ragged[name], self.from_caller[name])
             merged[name] = lists
-        return replace(self, columns={**columns, **self.columns}, ragged=merged)
+        return with_fields(self, columns={**columns, **self.columns}, ragged=merged)
 
     @overload
     def read(self, value: Live[T]) -> T: ...
@@ -207,10 +208,12 @@ def _per_row(value: Any, n_rows: int, name: str) -> AnyArray:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf" or array.shape not in ((), (n_rows,)):
         raise DataError(f"found {name}={value!r}; expected a number, or one for each of {n_rows} users")
-    return np.broadcast_to(array, (n_rows,))
+    return array if array.ndim else np.repeat(array, n_rows)
 
 
 def _whole(values: AnyArray, name: str) -> IntArray:
+    if values.dtype == np.int64:
+        return values.copy()
     require_rows(np.isfinite(values) & (values == np.floor(values)), values, name, "a whole number")
     return values.astype(np.int64)
 

@@ -56,7 +56,9 @@ def keep(run: Run, group: Group, batch: Candidates) -> Candidates:
         with run.stage(node, batch) as stage:
             kept = decide(stage, batch)
         decided.append((stage, kept))
-    total = decided[0][1] if len(decided) == 1 else np.logical_and.reduce([kept for _, kept in decided])
+    total = decided[0][1]
+    for _, kept in decided[1:]:
+        total = total & kept
     after = batch.compress(total)
     if run.full:
         kept_by = {stage.node.name: kept for stage, kept in decided}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from recokit._utils.copies import with_fields
 from recokit._utils.options import shown
 from recokit.data import Ragged, Requests, Schema, Vocabulary, timestamp
 from recokit.errors import DataError
-from recokit.typing import AnyArray, BoolArray, FloatArray
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 #: One list of item ids for each user, None for users whose own holds.
 ItemLists = Sequence[Sequence[Any] | None]
@@ -47,10 +47,8 @@ class Query:
 
     def encode(self, schema: Schema, clock: Callable[[], float]) -> Requests:
         """Return the requests in a model's codes; the clock gives the time where the call gives none."""
-        known = np.array([user is not None for user in self.users.tolist()], np.bool_)
-        user = np.zeros(len(known), np.int64)
-        user[known] = schema.user_ids.encode(self.users[known])
-        times = _times(self.now, clock, len(known))
+        user = _user_codes(self.users, schema.user_ids)
+        times = _times(self.now, clock, len(user))
         encoded = {
             name: _encode_lists(name, lists, schema.item_ids, times) for name, lists in self.lists.items()
         }
@@ -59,17 +57,28 @@ class Query:
             k=np.asarray(self.k),
             now=times,
             seed=self.seed,
-            columns=_context(self.context, len(known)),
+            columns=_context(self.context, len(user)),
             ragged={name: lists for name, (lists, _) in encoded.items()},
         )
         given = {name: mask for name, (_, mask) in encoded.items()}
-        return replace(requests, from_caller=given, user_ids=self.users)
+        return with_fields(requests, from_caller=given, user_ids=self.users)
 
 
 def check_items(items: Any) -> None:
     """Raise DataError for item ids that are no sequence, such as a bare id."""
     if isinstance(items, str | bytes) or not isinstance(items, Sized):
         raise DataError(f"found items={shown(items)}; expected a list of ids; hint: [{shown(items)}]")
+
+
+def _user_codes(users: AnyArray, user_ids: Vocabulary) -> IntArray:
+    """Return the code of each user, 0 for None."""
+    anonymous = [user is None for user in users.tolist()]
+    if not any(anonymous):
+        return user_ids.encode(users)
+    known = ~np.array(anonymous)
+    user = np.zeros(len(known), np.int64)
+    user[known] = user_ids.encode(users[known])
+    return user
 
 
 def _user_array(users: Any, lists: Sequence[ItemLists | None]) -> AnyArray:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from recokit._kernels.segments import gather_segments
+from recokit._utils.copies import with_fields
 from recokit._utils.options import error_text
 from recokit._utils.threads import Bulkhead
 from recokit.budget import PHASE_BUDGET_MS, Deadline, overruns
@@ -20,7 +21,7 @@ from recokit.data import Candidates, Ragged, Requests
 from recokit.errors import ConfigurationError, ContractError, NotFittedError, StageError
 from recokit.pipeline.paid import Paid
 from recokit.pipeline.plan import Node, Plan
-from recokit.trace import StageEvent, Status, Trace
+from recokit.trace import Events, StageEvent, Status, Trace
 from recokit.typing import AnyArray, BoolArray, IntArray
 
 T = TypeVar("T")
@@ -221,7 +222,7 @@ class Run:
         self.plan, self.settings, self.deadline = settings.plan, settings, deadline
         self.full, self.ordered = full, ordered
         self.notes = _Notes()
-        self.requests = replace(requests, remaining=deadline.remaining, report_degraded=self.notes)
+        self.requests = with_fields(requests, remaining=deadline.remaining, report_degraded=self.notes)
         self.everyone = np.arange(len(requests.user))
         # No list is longer than the catalogue, however long k is.
         self.k = np.minimum(requests.k, max(settings.n_items, 1))
@@ -288,27 +289,7 @@ class Run:
         explained = tuple([tuple(reasons.get(row, ())) for row in self.everyone.tolist()])
         return Trace(
             requests=self.requests,
-            events=tuple(
-                [
-                    StageEvent(
-                        name=stage.node.name,
-                        role=str(stage.role),
-                        started=stage.started - self.deadline.started,
-                        seconds=stage.seconds,
-                        n_in=stage.n_in,
-                        n_out=stage.n_out,
-                        n_rows=len(stage.rows),
-                        error=stage.error,
-                        failed_rows=stage.failed,
-                        skipped=stage.skipped,
-                        detail=stage.detail,
-                        before=stage.before,
-                        after=stage.after,
-                        kept=stage.kept,
-                    )
-                    for stage in self.stages
-                ]
-            ),
+            events=Events(partial(_events, self.stages, self.deadline.started)),
             status=self.status,
             reasons=explained,
             seconds=seconds,
@@ -316,6 +297,26 @@ class Run:
             overruns={} if budget == np.inf else overruns(self.spent, seconds, budget),
             selected=selected,
             **about,
+        )
+
+
+def _events(stages: Sequence[StageRun], started: float) -> Iterator[StageEvent]:
+    for stage in stages:
+        yield StageEvent(
+            name=stage.node.name,
+            role=str(stage.role),
+            started=stage.started - started,
+            seconds=stage.seconds,
+            n_in=stage.n_in,
+            n_out=stage.n_out,
+            n_rows=len(stage.rows),
+            error=stage.error,
+            failed_rows=stage.failed,
+            skipped=stage.skipped,
+            detail=stage.detail or {},
+            before=stage.before,
+            after=stage.after,
+            kept=stage.kept,
         )
 
 
@@ -349,6 +350,13 @@ class StageRun:
         Why it did not run.
     """
 
+    before: Candidates | None = None
+    after: Candidates | None = None
+    kept: BoolArray | None = None
+    detail: Mapping[str, Any] = MappingProxyType({})
+    error = skipped = ""
+    failed = NO_ROWS
+
     def __init__(
         self,
         run: Run,
@@ -362,12 +370,9 @@ class StageRun:
         if rows is None:
             rows = run.everyone if node.when is None else run.rows(node)
         self.rows = rows
-        self.before: Candidates | None = before if run.full else None
-        self.after: Candidates | None = None
-        self.kept: BoolArray | None = None
         self.n_in = self.n_out = 0 if before is None else len(before.item)
-        self.detail: Mapping[str, Any] = {}
-        self.error, self.failed, self.skipped = "", NO_ROWS, ""
+        if run.full:
+            self.before = before
 
     def __enter__(self) -> StageRun:
         self.started = perf_counter()
@@ -409,11 +414,12 @@ class StageRun:
             outcome = self._attempt_where_available(compute, stand_in)
         else:
             outcome = attempt(node, self.rows, compute, stand_in)
-        for rows, reason in run.notes:
-            run.mark(np.unique(rows), Status.DEGRADED, f"{node.name}: {reason}")
-        run.notes.clear()
-        self.error, self.failed = outcome.error, outcome.failed
+        if run.notes:
+            for rows, reason in run.notes:
+                run.mark(np.unique(rows), Status.DEGRADED, f"{node.name}: {reason}")
+            run.notes.clear()
         if outcome.error:
+            self.error, self.failed = outcome.error, outcome.failed
             run.mark(outcome.failed, failure, f"{node.name}: {outcome.error}")
         return outcome
 
@@ -456,12 +462,12 @@ class StageRun:
         failure : Status
             Status of the rows that failed.
         """
-        counts = np.diff(batch.offsets)
+        n_rows = len(batch.offsets) - 1
 
         def compute(rows: IntArray) -> T:
-            return check(self.node, batch if len(rows) == len(counts) else batch.take_rows(rows))
+            return check(self.node, batch if len(rows) == n_rows else batch.take_rows(rows))
 
         def without_answer(rows: IntArray, _: Exception) -> T:
-            return stand_in(int(counts[rows].sum()))
+            return stand_in(int(batch.counts[rows].sum()))
 
         return self.attempt(compute, without_answer, failure=failure)
