@@ -358,6 +358,14 @@ class Recommender(Protocol):
     def recommend(self, users: Any, k: Any = 10, *, now: Any = None, seed: int = 0) -> Recommendations: ...
 
 
+@runtime_checkable
+class Dated(Protocol):
+    """A model that tells until when it has seen events."""
+
+    @property
+    def fitted_until(self) -> float: ...
+
+
 class Runnable(Recommender, Protocol):
     """A fitted pipeline as tools see it: they run it, look at its stages, and run it again with others."""
 

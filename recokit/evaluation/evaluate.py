@@ -17,6 +17,7 @@ from recokit.data.segments import segments_by
 from recokit.errors import ConfigurationError, VocabularyMismatch
 from recokit.evaluation.comparison import Evaluations
 from recokit.evaluation.list_sources import MISSING, ListSource, source_of
+from recokit.evaluation.overlap import overlap_of, require_no_overlap
 from recokit.evaluation.report import ALL, Evaluation, Score
 from recokit.evaluation.truth import Truth
 from recokit.metrics import CatalogueMetric, Exposure, MatchedLists, Metric, UserMetric
@@ -44,6 +45,7 @@ class _Options(TypedDict, total=False):
     confidence: float
     chunk_size: int
     seed: int
+    allow_overlap: bool
     progress: bool
 
 
@@ -74,6 +76,7 @@ def evaluate(
     confidence: float = 0.95,
     chunk_size: int = 1024,
     seed: int = 0,
+    allow_overlap: bool = False,
     progress: bool = False,
 ) -> Evaluation | Evaluations:
     """Evaluate recommendations against what happened.
@@ -116,6 +119,9 @@ def evaluate(
         Users at a time.
     seed : int, default 0
         For stochastic stages.
+    allow_overlap : bool, default False
+        Evaluate also a model that has seen events from the time of the truth on, as after a split that is none in time;
+        the report says so. Refused by default: such figures are those of a model that knows the answers.
     progress : bool, default False
         Show a bar.
 
@@ -126,7 +132,8 @@ def evaluate(
     Raises
     ------
     DataError
-        If the history is no Dataset, no user has a relevant item, a user has two lists, or ids are of the wrong kind.
+        If the history is no Dataset, no user has a relevant item, a user has two lists, ids are of the wrong kind, or
+        a model or the history has seen what it is evaluated on.
     ConfigurationError
         For unknown metrics, segments or columns, or impossible options.
 
@@ -159,12 +166,16 @@ def evaluate(
         schema = item_tables.schema
         measured = [one.bind(schema) if isinstance(one, Bindable) else one for one in measured]
     now = _request_time(now, history, relevant)
+    past = history if history is None or now is None else history.before(now)
+    overlap = {name: overlap_of(one, truth, past) for name, one in subjects.items()}
+    if not allow_overlap:
+        require_no_overlap(overlap)
     setting = _Setting(
         truth=relevant,
         metrics=measured,
         segments=_segments(by, relevant.users, history=history, tables=item_tables, now=now),
         item_tables=item_tables,
-        history=history if history is None or now is None else history.before(now),
+        history=past,
         k=_length(k, measured),
         now=now,
         confidence=confidence,
@@ -176,7 +187,7 @@ def evaluate(
         steps = range(0, len(relevant), chunk_size)
         for start in progress_bar(steps, show=progress, label=f"evaluate {name}", total=len(steps)):
             figures.add(lists, start, min(start + chunk_size, len(relevant)))
-        parts[name] = figures.evaluation(name, lists.n_outside)
+        parts[name] = figures.evaluation(name, lists.n_outside, overlap[name])
     return Evaluations(parts) if isinstance(subject, Mapping) else next(iter(parts.values()))
 
 
@@ -260,7 +271,7 @@ class _Figures:
         enough = self._n_listed >= FEW_USERS and SAMPLE <= places < len(self._items) / 2
         return enough and self._n_complete == self._n_listed
 
-    def evaluation(self, name: str, n_outside: int) -> Evaluation:
+    def evaluation(self, name: str, n_outside: int, overlap: str) -> Evaluation:
         setting = self._setting
         statuses = {status.name: int(self._statuses[status]) for status in Status}
         return Evaluation(
@@ -283,6 +294,7 @@ class _Figures:
             now=setting.now,
             confidence=setting.confidence,
             sampled=self._sampled(),
+            overlap=overlap,
         )
 
     def _score(self, code: int, column: int) -> Score:

@@ -108,6 +108,8 @@ class Evaluation(Report):
         Of the intervals.
     sampled : bool
         Whether the lists look like candidates sampled around the relevant items, see :func:`evaluate`.
+    overlap : str
+        What of the truth the model had seen, where that was allowed; empty if nothing.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Evaluation(Report):
     now: float | None
     confidence: float
     sampled: bool = False
+    overlap: str = ""
 
     def __len__(self) -> int:
         """Return the number of evaluated users."""
@@ -195,6 +198,7 @@ class Evaluation(Report):
             "n_without_truth": self.n_without_truth,
             "n_outside": self.n_outside,
             "sampled": self.sampled,
+            "overlap": self.overlap,
             "definitions": dict(self.definitions),
         }
 
@@ -303,6 +307,9 @@ def notes_of(parts: Sequence[Evaluation]) -> list[str]:
         )
         notes += [f"{part.name}: {', '.join(odd)}"] if odd else []
         notes += [f"{part.name}: {_SAMPLED}"] if part.sampled else []
+        notes += (
+            [f"{part.name}: {part.overlap}: no figures of a model that goes live"] if part.overlap else []
+        )
     return notes
 
 
