@@ -18,7 +18,6 @@ NATIVE := recokit/_native/lib/.built
 SANITIZED := $(CURDIR)/build/sanitized
 MUTANTS := $(VENV)/.installed-mutants
 METRIC_PEERS := $(VENV_PEERS)/.installed
-BENCHMARKS := $(sort $(filter-out _% mutants,$(basename $(notdir $(wildcard benchmarks/*.py)))))
 
 # Run before every installation: one clear sentence instead of a resolver's complaint.
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
@@ -26,7 +25,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and
 PIP = -m pip --disable-pip-version-check install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint types contracts tests test-slow test-long test-browser test-numpy1 accuracy mutants bench docs format native wheels sanitize test-fallback clean
+.PHONY: help quickstart test lint types contracts tests test-slow test-long test-browser test-numpy1 accuracy mutants bench bench-smoke results docs format native wheels sanitize test-fallback clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -67,10 +66,17 @@ mutants: $(MUTANTS)  ## lines broken at random, and whether a test notices: SEED
 accuracy: $(DEV)  ## sources against the published table of citeulike-a
 	$(BIN)/python -m benchmarks.accuracy --data citeulike-a
 
-bench: $(DEV) $(RECTOOLS) $(METRIC_PEERS)  ## the benchmarks, one after the other, with the peers that they run against
+bench: $(DEV) $(RECTOOLS) $(METRIC_PEERS)  ## the benchmarks, or NAMES="request rules", with their peers; keeps the results
 	$(BIN)/python $(PIP) -r benchmarks/requirements-peers.txt
-	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; \
-		RECOKIT_PEERS_PYTHON=$(VENV_PEERS)/bin/python $(BIN)/python -m benchmarks.$$name; done
+	RECOKIT_PEERS_PYTHON=$(VENV_PEERS)/bin/python $(BIN)/python -m benchmarks run $(NAMES)
+	$(BIN)/python -m benchmarks table
+
+bench-smoke: $(DEV)  ## the benchmarks at a small size: does each still run to its end?
+	$(BIN)/python $(PIP) -q -r benchmarks/requirements-peers.txt
+	$(BIN)/python -m benchmarks smoke $(NAMES)
+
+results: $(DEV)  ## benchmarks/RESULTS.md from the kept last lines of benchmarks
+	$(BIN)/python -m benchmarks table
 
 # The reference goes below docs/ first, so that the pages' links into it are checked like all others.
 docs: $(DOCS)  ## pages and API reference, into site/

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recokit._native import library
+
 __all__ = ["Check", "machine", "measure", "percentiles", "pin_to_core", "report"]
 
 
@@ -114,6 +116,7 @@ def machine() -> dict[str, Any]:
         "cores_used": usable,
         "system": platform.system(),
         "python": platform.python_version(),
+        "kernels": library.level(),
         **{name: version(name) for name in ("numpy", "scipy", "scikit-learn", "faiss-cpu", "torch")},
     }
 

@@ -6,6 +6,7 @@ confidence and regularisation the best of six on the validation part, recokit's 
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 import warnings
@@ -114,12 +115,15 @@ def compared(split: _data.Split) -> list[Check]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", choices=["gowalla", "citeulike-a"], default="gowalla")
+    data = parser.parse_args().data
     try:
         import implicit  # noqa: F401
     except ImportError:
         sys.exit("implicit is not installed; hint: pip install -r benchmarks/requirements-peers.txt")
     warnings.simplefilter("ignore")
-    report("candidates", compared(_data.gowalla()))
+    report("candidates", compared(_data.read(data)))
 
 
 if __name__ == "__main__":

@@ -188,6 +188,16 @@ def compared(task: Task, options: Mapping[str, Any], python: Path) -> list[Check
     ]  # fmt: skip
 
 
+def alone(task: Task, options: Mapping[str, Any]) -> list[Check]:
+    """Fit and judge recokit's side only: no goals."""
+    answer = ours(task, options)
+    ndcg = rk.evaluate({"recokit": answer.found}, task.test, ["NDCG@10"])["recokit"]["NDCG@10"].mean
+    return [
+        Check.info(f"{task.name}: NDCG@10", ndcg),
+        Check.info(f"{task.name}: seconds", answer.seconds, "s"),
+    ]
+
+
 def warm_up() -> None:
     """Load what a fit loads: the other side loads its libraries before its seconds too."""
     data = rk.testing.toy_dataset()
@@ -202,10 +212,14 @@ def main() -> None:
     parser.add_argument("--data", choices=list(TASKS), nargs="*", default=list(TASKS))
     parser.add_argument("--sources", choices=OPTIONS["sources"], nargs="*", default=OPTIONS["sources"])
     parser.add_argument("--rectools", type=Path, default=ROOT / ".venv-rectools" / "bin" / "python")
+    parser.add_argument("--alone", action="store_true", help="without RecTools")
     given = parser.parse_args()
+    options = {**OPTIONS, "sources": given.sources}
+    if given.alone:
+        report("two_stage", [check for name in given.data for check in alone(TASKS[name](), options)])
+        return
     if not given.rectools.exists():
         sys.exit(f"found no {given.rectools}; expected an interpreter with RecTools:\n{parser.description}")
-    options = {**OPTIONS, "sources": given.sources}
     checks = [check for name in given.data for check in compared(TASKS[name](), options, given.rectools)]
     report("two_stage", checks, {"sources": given.sources})
 
