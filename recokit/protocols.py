@@ -406,6 +406,8 @@ class Runnable(Recommender, Protocol):
 
     def with_events(self, dataset: Dataset) -> Any: ...
 
+    def with_context(self, context: Mapping[str, Any] | None) -> Any: ...
+
 
 class Completer(Protocol):
     """A fitted pipeline that applies its rules to lists made elsewhere: interleaved, or out of a cache."""

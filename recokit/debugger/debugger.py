@@ -58,6 +58,8 @@ class RecommendationDebugger:
         Recokit's own by default.
     budget_ms : float, default 100
         Time that a request may take.
+    context : mapping of str to value, optional
+        Context columns of the requests that are made: a value for all, or a mapping of user id to value.
 
     Examples
     --------
@@ -77,7 +79,11 @@ class RecommendationDebugger:
         baseline: Runnable | None = None,
         checks: Sequence[Check] = CHECKS,
         budget_ms: float = 100.0,
+        context: Mapping[str, Any] | None = None,
     ) -> None:
+        if context is not None:
+            pipeline = pipeline.with_context(context)
+            baseline = None if baseline is None else baseline.with_context(context)
         require(above(0), budget_ms=budget_ms)
         self.pipeline, self.known_good, self.baseline = pipeline, known_good, baseline
         self.checks, self.budget_ms = tuple(checks), budget_ms

@@ -12,6 +12,7 @@ from recokit._stats.intervals import FEW_USERS
 from recokit._utils.options import require, share, whole
 from recokit._utils.progress import progress_bar
 from recokit.data import Categorical, Dataset, Ragged, Vocabulary, timestamp
+from recokit.data.context import Declared, checked_context
 from recokit.data.dataset import require_dataset
 from recokit.data.segments import segments_by
 from recokit.errors import ConfigurationError, VocabularyMismatch
@@ -42,6 +43,7 @@ class _Options(TypedDict, total=False):
     users: Iterable[Any] | None
     k: int | None
     now: str | float | None
+    context: Declared | None
     confidence: float
     chunk_size: int
     seed: int
@@ -73,6 +75,7 @@ def evaluate(
     users: Iterable[Any] | None = None,
     k: int | None = None,
     now: str | float | None = None,
+    context: Declared | None = None,
     confidence: float = 0.95,
     chunk_size: int = 1024,
     seed: int = 0,
@@ -113,6 +116,8 @@ def evaluate(
         shown are 10 long.
     now : str or float, optional
         Request time. By default the history's cut, else the first event of the truth.
+    context : mapping of str to value, optional
+        Context columns of the requests: a value for all, or a mapping of user id to value, unknown for other users.
     confidence : float, default 0.95
         Of the intervals, see :func:`mean_interval`.
     chunk_size : int, default 1024
@@ -182,7 +187,7 @@ def evaluate(
     )
     parts = {}
     for name, one in subjects.items():
-        lists = source_of(one, relevant, k=setting.k, now=now, seed=seed)
+        lists = source_of(one, relevant, k=setting.k, now=now, seed=seed, context=checked_context(context))
         figures = _Figures(setting)
         steps = range(0, len(relevant), chunk_size)
         for start in progress_bar(steps, show=progress, label=f"evaluate {name}", total=len(steps)):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from recokit.data import Ragged, Vocabulary
+from recokit.data.context import Declared, context_columns
 from recokit.errors import ContractError, DataError
 from recokit.evaluation.truth import Truth
 from recokit.protocols import Recommender
@@ -82,14 +83,27 @@ class ServedLists:
 
     n_outside = 0
 
-    def __init__(self, pipeline: Recommender, truth: Truth, k: int, now: float | None, seed: int) -> None:
+    def __init__(
+        self,
+        pipeline: Recommender,
+        truth: Truth,
+        k: int,
+        now: float | None,
+        *,
+        seed: int,
+        context: Declared,
+    ) -> None:
+        self._context = context
         self._pipeline, self._users, self._k, self._seed = pipeline, truth.users.ids, k, seed
         self._options: dict[str, Any] = {} if now is None else {"now": now}
 
     def chunk(self, start: int, stop: int) -> Chunk:
         """Ask for the lists of these users."""
         users = self._users[start:stop]
-        made = self._pipeline.recommend(users, k=self._k, seed=self._seed, **self._options)
+        options = dict(self._options)
+        if self._context:
+            options["context"] = context_columns(self._context, users.tolist())
+        made = self._pipeline.recommend(users, k=self._k, seed=self._seed, **options)
         if not isinstance(made, Recommendations) or len(made) != len(users):
             found = f"{len(made)} lists" if isinstance(made, Recommendations) else type(made).__name__
             raise ContractError(
@@ -99,7 +113,9 @@ class ServedLists:
         return Chunk(Ragged(made.offsets, made.item), made.status, made.item_ids)
 
 
-def source_of(subject: Any, truth: Truth, *, k: int, now: float | None, seed: int) -> ListSource:
+def source_of(
+    subject: Any, truth: Truth, *, k: int, now: float | None, seed: int, context: Declared
+) -> ListSource:
     """Return the lists of recommendations, or of anything with ``recommend``.
 
     Raises
@@ -110,7 +126,7 @@ def source_of(subject: Any, truth: Truth, *, k: int, now: float | None, seed: in
     if isinstance(subject, Recommendations):
         return StoredLists(subject, truth)
     if not isinstance(subject, type) and callable(getattr(subject, "recommend", None)):
-        return ServedLists(subject, truth, k, now, seed)
+        return ServedLists(subject, truth, k, now, seed=seed, context=context)
     raise DataError(
         f"found {subject!r} to evaluate; expected a pipeline, Recommendations, or a mapping of names to these"
     )

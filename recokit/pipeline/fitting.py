@@ -52,7 +52,8 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
     if not learners:
         return bound, None
     prefix = bound.before(learners[-1].name, live=False)
-    now = _collect(prefix, dataset.schema, _sample(dataset, options["seed"]))
+    context = options.get("context", {})
+    now = _collect(prefix, dataset.schema, _sample(dataset, options["seed"]), context)
     report = training.report.with_shift(feature_shift(training.data, now))
     return bound, report.with_leaks(leaking_features(training.data, dataset))
 
@@ -112,7 +113,8 @@ def _rows_for(node: Node, plan: Plan, dataset: Dataset, options: Mapping[str, An
     prefix = plan.before(node.name, live=False)
     kept = {part.name for part in prefix}
     skipped = tuple(part.name for part in plan.before(node.name) if part.name not in kept)
-    return build_training_set(_prefix_fitter(prefix, skipped), dataset, **options)
+    rest = {name: value for name, value in options.items() if name != "context"}
+    return build_training_set(_prefix_fitter(prefix, skipped, options.get("context", {})), dataset, **rest)
 
 
 @dataclass(eq=False)
@@ -123,24 +125,27 @@ class _Prefix:
     skipped: tuple[str, ...]
     plan: Plan
     schema: Schema
+    context: Mapping[str, Any]
 
     def run(self, requests: Requests) -> Candidates:
-        return _collect(self.plan, self.schema, requests)
+        return _collect(self.plan, self.schema, requests, self.context)
 
 
-def _prefix_fitter(plan: Plan, skipped: tuple[str, ...]) -> Callable[[Dataset], FittedPrefix]:
+def _prefix_fitter(
+    plan: Plan, skipped: tuple[str, ...], context: Mapping[str, Any]
+) -> Callable[[Dataset], FittedPrefix]:
     def fit_prefix(before: Dataset) -> FittedPrefix:
         bound = bind_plan(_fitted(plan, before, as_of=False), before.schema)
         stages = {node.name: node.stage for node in (*bound.hydrators, *bound.sources)}
-        return _Prefix(stages, skipped, bound, before.schema)
+        return _Prefix(stages, skipped, bound, before.schema, context)
 
     return fit_prefix
 
 
-def _collect(plan: Plan, schema: Schema, requests: Requests) -> Candidates:
+def _collect(plan: Plan, schema: Schema, requests: Requests, context: Mapping[str, Any]) -> Candidates:
     """Return the candidates of some requests, with features; any failure is raised."""
     # Without bulkheads even waiting sources run inline: threads serve deadlines, and training has none.
-    settings = Settings(plan.raising(), len(schema.item_ids), validate=True, bulkheads={})
+    settings = Settings(plan.raising(), len(schema.item_ids), validate=True, bulkheads={}, context=context)
     asked = replace(requests, user_ids=user_ids_of(requests, schema.user_ids))
     run = Run(settings, asked, Deadline.after(np.inf))
     return rank(run, retrieve(run))

@@ -25,7 +25,6 @@ from recokit.pipeline.plan import Plan, bind_plan, live_values
 from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve
 from recokit.pipeline.run import Run, Settings
-from recokit.pipeline.similar import similar_lists, similar_plan
 from recokit.protocols import Observer, WantsRanked
 from recokit.result import Recommendations
 from recokit.typing import AnyArray, IntArray
@@ -82,6 +81,7 @@ class Model:
         report: TrainingReport | None = None,
         keep_ranked: bool = False,
         bulkhead: Bulkhead | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> Model:
         """Prepare a bound plan for serving, each source that waits behind a bulkhead such as the given one."""
         like = bulkhead or Bulkhead()
@@ -89,7 +89,15 @@ class Model:
             node.name: Bulkhead(like.places, like.patience) for node in plan.sources if node.io_bound
         }
         paid = paid_items(plan, schema)
-        settings = Settings(plan, len(schema.item_ids), validate, bulkheads, keep_ranked, paid)
+        settings = Settings(
+            plan,
+            len(schema.item_ids),
+            validate,
+            bulkheads,
+            keep_ranked=keep_ranked,
+            paid=paid,
+            context=context or {},
+        )
         content = [(node.name, digest(node.stage)) for node in plan], schema.item_ids.fingerprint, until
         fingerprint = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
         return cls(settings, schema, until, fingerprint, live=live_values(plan), report=report)
@@ -190,11 +198,15 @@ class Model:
     @cached_property
     def alike(self) -> Settings:
         """The settings of the runs for similar items."""
+        from recokit.pipeline.similar import similar_plan  # lists of product pages only
+
         plan = bind_plan(similar_plan(self.plan), self.schema)
         return replace(self.settings, plan=plan, bulkheads={})
 
     def similar(self, items: Sequence[Any], requests: Requests) -> Recommendations:
         """Return the items most similar to each given one; see ``Pipeline.similar_items``."""
+        from recokit.pipeline.similar import similar_lists
+
         codes = self.schema.item_ids.encode(items)
         run, shown = similar_lists(self.alike, self.pinned(requests), codes)
         ids = np.empty(len(items), object)

@@ -13,6 +13,7 @@ from recokit._utils.options import above, require, whole
 from recokit._utils.threads import MAX_HANGING, PATIENCE, Bulkhead
 from recokit.data import Candidates, Dataset, Live, Ragged, Requests, Schema
 from recokit.data.by_id import user_ids_of
+from recokit.data.context import Declared, checked_context
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, DataError, NotFittedError, did_you_mean
@@ -43,6 +44,10 @@ class Pipeline:
         See the trace of every run; they cannot change or fail it.
     clock : callable
         Gives the request time, seconds since 1970, where a call gives none.
+    context : mapping of str to value, optional
+        Context columns declared once, for calls that do not give them, in ``fit``, evaluation and tools too: a value
+        for all requests, or values by user id. A column that neither a call nor this knows is unknown: what a rule must
+        know to let an item pass keeps it out.
     validate : bool, default False
         Check every invariant of the batch after every stage, and refuse scores that are not finite: for tests.
     io_timeout : float, default 10.0
@@ -72,6 +77,7 @@ class Pipeline:
         fallback: Any = None,
         observers: Sequence[Observer] = (),
         clock: Callable[[], float] = time.time,
+        context: Declared | None = None,
         validate: bool = False,
         io_timeout: float = PATIENCE,
         max_hanging: int = MAX_HANGING,
@@ -79,7 +85,7 @@ class Pipeline:
         require(above(0), io_timeout=io_timeout)
         require(whole(1), max_hanging=max_hanging)
         self.stages, self.fallback, self.observers = list(stages), fallback, tuple(observers)
-        self.clock, self.validate = clock, validate
+        self.clock, self.validate, self.context = clock, validate, checked_context(context)
         self.io_timeout, self.max_hanging = io_timeout, max_hanging
         self._plan = compile_plan(self.stages, fallback)
         check_disclosed(self._plan)
@@ -98,6 +104,7 @@ class Pipeline:
         negatives: Negatives | NegativeSampler | Literal["default"] | None = "default",
         validation: bool = True,
         max_requests: int | None = None,
+        context: Declared | None = None,
         seed: int = 0,
         progress: bool = False,
     ) -> Pipeline:
@@ -111,6 +118,8 @@ class Pipeline:
             Length of the windows whose events are the labels, such as ``"7D"``; needed where a ranker learns.
         windows, gap, requests_at, negatives, validation, max_requests, seed
             See :func:`recokit.training.build_training_set`.
+        context : mapping, optional
+            Context of the requests that rankers learn from, as in the constructor; that of the pipeline by default.
         progress : bool, default False
             Whether to show progress bars.
 
@@ -140,7 +149,8 @@ class Pipeline:
         }
         if negatives != "default":
             options["negatives"] = negatives
-        fitted, report = fit_plan(self._plan, dataset, options)
+        declared = self.context if context is None else checked_context(context)
+        fitted, report = fit_plan(self._plan, dataset, {**options, "context": declared})
         self._adopt(fitted, dataset.schema, dataset.until, report)
         return self
 
@@ -156,7 +166,7 @@ class Pipeline:
         """
         from recokit.pipeline.fitting import training_rows
 
-        return training_rows(self._plan, dataset, options)
+        return training_rows(self._plan, dataset, {"context": self.context, **options})
 
     def _adopt(
         self, bound: Plan, schema: Schema, until: float, report: TrainingReport | None = None
@@ -170,6 +180,7 @@ class Pipeline:
             validate=self.validate,
             report=report,
             keep_ranked=kept,
+            context=self.context,
             bulkhead=Bulkhead(self.max_hanging, self.io_timeout),
         )
         return self
@@ -469,6 +480,14 @@ class Pipeline:
         known = recoded(dataset, self.schema)
         return self._derived(with_events(self._ready().plan, known), known)
 
+    def with_context(self, context: Declared | None) -> Pipeline:
+        """Return this fitted pipeline with other context columns declared for calls that do not give them."""
+        changed = copy.copy(self)
+        changed.context = {**self.context, **checked_context(context)}
+        model = self._ready()
+        changed._model = replace(model, settings=replace(model.settings, context=changed.context))
+        return changed
+
     def as_source(self) -> PipelineSource:
         """Return this fitted pipeline as a source of another one."""
         self._ready()
@@ -495,7 +514,8 @@ class Pipeline:
 
         Observers, the clock and functions are not saved. See :mod:`recokit.data.state` for the format.
         """
-        options = {"validate": self.validate, "io_timeout": self.io_timeout, "max_hanging": self.max_hanging}
+        kept = ("validate", "io_timeout", "max_hanging", "context")
+        options = {name: getattr(self, name) for name in kept}
         save_model(self._ready(), path, **options)
 
     @classmethod
@@ -531,7 +551,7 @@ class Pipeline:
         parts = load_parts(path, trusted, connections)
         kept = {
             name: parts[name]
-            for name in ("fallback", "validate", "io_timeout", "max_hanging")
+            for name in ("fallback", "validate", "io_timeout", "max_hanging", "context")
             if name in parts
         }
         pipeline = cls(parts["stages"], **{**kept, **options})

@@ -217,6 +217,15 @@ class Plan:
         """The selection as a stage: its event has the name of the objective or reranker."""
         return Node("selection" if self.chooser is None else self.chooser.name, Role.RERANKER, None)
 
+    @cached_property
+    def context(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Context columns that stages read: those that no hydrator provides, and those that one does."""
+        required = {name for node in self for name in node.traits.requires if name.startswith("context.")}
+        names = {name.removeprefix("context.") for name in required}
+        names |= {node.when for node in self if isinstance(node.when, str)}
+        hydrated = {name.removeprefix("context.") for node in self.hydrators for name in node.traits.provides}
+        return frozenset(names - hydrated), frozenset(names & hydrated)
+
     # -- other plans -------------------------------------------------------------------------------
 
     def with_nodes(self, nodes: Iterable[Node]) -> Plan:

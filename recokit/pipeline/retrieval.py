@@ -9,7 +9,9 @@ import numpy as np
 from recokit._kernels.membership import pairs_in_sets
 from recokit.compose.fusion import check_retrieved, fuse
 from recokit.data import Candidates, Ragged, Requests, Retrieved
+from recokit.data.context import with_context, with_unknown
 from recokit.data.requests import Hydrated
+from recokit.errors import did_you_mean
 from recokit.pipeline.contracts import checked_hydrated
 from recokit.pipeline.plan import Node
 from recokit.pipeline.run import Outcome, Run, StageRun, attempt, describe
@@ -48,7 +50,13 @@ def retrieve(run: Run) -> Candidates:
 
 
 def _hydrate(run: Run) -> None:
-    """Complete the requests with facts about the users."""
+    """Complete the requests with facts about the users; a context column that nobody gave is there, and unknown."""
+    outside, hydrated = run.plan.context
+    if outside:
+        run.requests = with_context(run.requests, run.settings.context)
+        for name in sorted(outside - run.requests.columns.keys()):
+            run.explain(run.everyone, f"{name} is unknown: {did_you_mean(name, run.requests.columns)}")
+        run.requests = with_unknown(run.requests, outside)
     for node in run.plan.hydrators:
         with run.stage(node) as stage:
 
@@ -60,6 +68,8 @@ def _hydrate(run: Run) -> None:
             if outcome.error:
                 _note_unavailable(run, node, outcome.failed)
             run.complete(run.requests.hydrated(joined.columns, joined.ragged))
+    if hydrated:
+        run.complete(with_unknown(run.requests, hydrated))
     if "session" in run.requests.ragged:
         run.requests = session_into_history(run.requests)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from types import MappingProxyType, TracebackType
@@ -21,6 +21,7 @@ from recokit.data import Candidates, Ragged, Requests
 from recokit.errors import ConfigurationError, ContractError, NotFittedError, StageError
 from recokit.pipeline.paid import Paid
 from recokit.pipeline.plan import Node, Plan
+from recokit.protocols import Role
 from recokit.trace import Events, StageEvent, Status, Trace
 from recokit.typing import AnyArray, BoolArray, IntArray
 
@@ -146,8 +147,8 @@ def describe(error: Exception) -> str:
     return error_text(error)
 
 
-def applies_to(name: str, condition: Condition, requests: Requests) -> BoolArray:
-    """Return which rows a stage with a condition applies to, (B,) bool.
+def applies_to(name: str, condition: Condition, requests: Requests, *, unknown: bool = False) -> BoolArray:
+    """Return which rows a stage with a condition applies to, (B,) bool; ``unknown`` decides where nobody knows.
 
     Raises
     ------
@@ -157,7 +158,7 @@ def applies_to(name: str, condition: Condition, requests: Requests) -> BoolArray
         If it names a context column that the requests do not have.
     """
     if isinstance(condition, str):
-        mask = requests.column(condition)
+        mask = _known_flags(requests.column(condition), unknown=unknown)
     else:
         try:
             mask = np.asarray(condition(requests))
@@ -172,6 +173,16 @@ def applies_to(name: str, condition: Condition, requests: Requests) -> BoolArray
     return mask
 
 
+def _known_flags(column: AnyArray, *, unknown: bool) -> AnyArray:
+    """Return a context column of flags as bool, where it holds nothing but these and None; else as it is."""
+    if column.dtype.kind != "O":
+        return column
+    values = column.tolist()
+    if not all(value is None or isinstance(value, bool | np.bool_) for value in values):
+        return column
+    return np.array([unknown if value is None else bool(value) for value in values], np.bool_)
+
+
 @dataclass(frozen=True, eq=False)
 class Settings:
     """The circumstances that all runs of one pipeline share."""
@@ -184,6 +195,8 @@ class Settings:
     keep_ranked: bool = False
     #: What the catalogue flags as paid for, and no stage labels.
     paid: tuple[Paid, ...] = ()
+    #: Context columns declared once, for requests that do not give them.
+    context: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Notes(list[tuple[IntArray, str]]):
@@ -241,7 +254,10 @@ class Run:
         if node.when is None:
             return self.everyone
         if node.name not in self._applies:
-            self._applies[node.name] = np.flatnonzero(applies_to(node.name, node.when, self.requests))
+            # Whether a hard rule applies to a row that lacks the flag, nobody knows: then it does.
+            hard = node.role is Role.FILTER or (node.role is Role.CONSTRAINT and node.traits.hard)
+            applies = applies_to(node.name, node.when, self.requests, unknown=hard or node.verifies)
+            self._applies[node.name] = np.flatnonzero(applies)
         return self._applies[node.name]
 
     def complete(self, requests: Requests) -> None:

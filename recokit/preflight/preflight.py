@@ -55,6 +55,7 @@ def preflight(
     *,
     baseline: Any = None,
     now: str | float | None = None,
+    context: Mapping[str, Any] | None = None,
     profile: ReferenceProfile | None = None,
     negatives: Any = None,
     in_stock: str | AnyArray | None = "in_stock",
@@ -86,6 +87,8 @@ def preflight(
         The one that serves now, or the simplest that would do.
     now : str or float, optional
         Time of launch; the cut of train by default, else just after its last event.
+    context : mapping of str to value, optional
+        Context columns of the requests that are made: a value for all, or a mapping of user id to value.
     profile : ReferenceProfile, optional
         Of the features that the ranker learned from.
     negatives : NegativeSampler, or pair of ndarray of int64, optional
@@ -135,6 +138,9 @@ def preflight(
     require_dataset(train, "train")
     if test is not None:
         require_dataset(test, "test")
+    if context is not None:
+        pipeline = pipeline.with_context(context)
+        baseline = None if baseline is None else baseline.with_context(context)
     if now is None:
         now = train.cut if train.cut is not None else float(np.nextafter(train.until, np.inf))
     columns = {

@@ -63,7 +63,9 @@ class _Listed(Configured):
             lists = [self.items[OTHERS]] if OTHERS in self.items else []
             bound.known_ = np.array([bool(lists), *[True] * len(self.items)])
             lists = [*(lists or [[]]), *self.items.values()]
-            bound.listed_ = np.stack([_mask(schema.item_ids, ids) for ids in lists])
+            masks = np.stack([_mask(schema.item_ids, ids) for ids in lists])
+            bound.listed_ = np.concatenate([masks, [self._of_any(masks)]])
+            bound.known_ = np.append(bound.known_, OTHERS in self.items)
         else:
             bound.listed_ = _mask(schema.item_ids, self.items)
         return bound
@@ -81,12 +83,18 @@ class _Listed(Configured):
         which = np.zeros(len(labels), np.int64)
         for place, label in enumerate(self.items, 1):
             which[labels == label] = place
+        # An unknown label may be any: what one of the lists forbids is forbidden.
+        which[np.array([label is None or label != label for label in labels.tolist()], np.bool_)] = -1
         row = which[candidates.row]
         known_lists: Any = require_fitted(self, "known_", step="bind")
         return np.asarray(listed[row, candidates.item]), np.asarray(known_lists[row])
 
     def _flagged(self, column: AnyArray) -> BoolArray:
         return np.asarray(column > 0)
+
+    def _of_any(self, masks: BoolArray) -> BoolArray:
+        """Return the list for requests whose label nobody knows."""
+        return np.asarray(masks.all(axis=0))
 
 
 def _mask(item_ids: Vocabulary, ids: Sequence[Any]) -> BoolArray:
@@ -104,7 +112,8 @@ class Allowed(_Listed):
     ----------
     items : sequence of ids, Live of one, mapping or str
         External item ids; or the name of an item column that flags them. A missing flag is not allowed. With ``by``,
-        the ids for each label; ``"*"`` stands for other labels, which else see nothing.
+        the ids for each label; ``"*"`` stands for other labels, which else see nothing. Who has no label sees what all
+        lists allow.
     by : str, optional
         Context column whose labels choose the list, such as ``"country"``.
 
@@ -135,7 +144,8 @@ class Blocked(_Listed):
     ----------
     items : sequence of ids, Live of one, mapping or str
         External item ids; or the name of an item column that flags them. A missing flag is blocked: unknown is unsafe.
-        With ``by``, the ids for each label; ``"*"`` stands for other labels, for which else everything is blocked.
+        With ``by``, the ids for each label; ``"*"`` stands for other labels, for which else everything is blocked. For
+        who has no label, what any list blocks is.
     by : str, optional
         Context column whose labels choose the list, such as ``"country"``.
 
@@ -160,3 +170,6 @@ class Blocked(_Listed):
 
     def _flagged(self, column: AnyArray) -> BoolArray:
         return np.asarray(~(column <= 0))
+
+    def _of_any(self, masks: BoolArray) -> BoolArray:
+        return np.asarray(masks.any(axis=0))

@@ -1,0 +1,69 @@
+"""Context: columns of requests that a call does not give, from what was declared once; unknown where nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from recokit._utils.options import shown
+from recokit.data.requests import Requests
+from recokit.errors import ConfigurationError
+from recokit.typing import AnyArray
+
+#: A value for all requests, or one for each user by external id.
+Declared: TypeAlias = Mapping[str, Any]
+
+
+def checked_context(context: Declared | None) -> dict[str, Any]:
+    """Return declared context columns.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no mapping of names to a value for all requests or to values by user id.
+    """
+    if context is None:
+        return {}
+    if not isinstance(context, Mapping) or not all(isinstance(name, str) for name in context):
+        raise ConfigurationError(
+            f"found context={shown(context)}; expected a mapping, such as {{'country': 'DE'}}"
+        )
+    for name, value in context.items():
+        if not isinstance(value, Mapping) and np.ndim(value):
+            raise ConfigurationError(
+                f"found context {name}={shown(value)}; expected one value for all requests, or a mapping of user id "
+                "to value"
+            )
+    return dict(context)
+
+
+def context_columns(context: Declared, user_ids: Collection[Any]) -> dict[str, AnyArray]:
+    """Return declared columns for some users, (B,) each; None where a mapping has no value for a user."""
+    columns: dict[str, AnyArray] = {}
+    for name, value in context.items():
+        if isinstance(value, Mapping):
+            columns[name] = np.fromiter((value.get(user) for user in user_ids), object, len(user_ids))
+        else:
+            columns[name] = np.full(len(user_ids), value)
+    return columns
+
+
+def with_context(requests: Requests, context: Declared) -> Requests:
+    """Return requests with declared columns where the call gives none."""
+    lacking = {name: value for name, value in context.items() if name not in requests.columns}
+    if not lacking:
+        return requests
+    users = requests.user.tolist() if requests.user_ids is None else requests.user_ids.tolist()
+    return replace(requests, columns={**requests.columns, **context_columns(lacking, users)})
+
+
+def with_unknown(requests: Requests, names: Collection[str]) -> Requests:
+    """Return requests in which each of these context columns is there; nobody knows the values of a lacking one."""
+    lacking = [name for name in names if name not in requests.columns]
+    if not lacking:
+        return requests
+    unknown = np.full(len(requests), None, object)
+    return replace(requests, columns={**requests.columns, **dict.fromkeys(lacking, unknown)})
