@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from recokit._native import arrays
+from recokit._native.library import kernels
 from recokit.typing import FloatArray, IntArray, UInt64Array
+
+_64_BITS = 0xFFFF_FFFF_FFFF_FFFF
 
 
 def mix(values: UInt64Array) -> UInt64Array:
@@ -20,7 +24,12 @@ def row_seeds(seed: int, user: IntArray) -> UInt64Array:
 
     Two rows of one user get the same seed, so that arrival order and batch composition change nothing.
     """
-    base = mix(np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64))
+    native = kernels()
+    if native is not None:
+        user, seeds = arrays.int64.ready(user), np.empty(len(user), np.uint64)
+        native.rk_row_seeds(seed & _64_BITS, arrays.int64(user), len(user), arrays.uint64.out(seeds))
+        return seeds
+    base = mix(np.array([seed & _64_BITS], np.uint64))
     return mix(base ^ mix(user.astype(np.uint64)))
 
 
@@ -34,6 +43,14 @@ def uniform(seed: UInt64Array, counter: IntArray, stream: int = 0) -> FloatArray
     stream : int, default 0
         Independent draws for different purposes.
     """
+    native = kernels()
+    if native is not None and seed.shape == counter.shape:
+        seed, counter = arrays.uint64.ready(seed), arrays.int64.ready(counter)
+        draw = np.empty(counter.shape)
+        native.rk_uniform(
+            arrays.uint64(seed), arrays.int64(counter), counter.size, stream, arrays.float64.out(draw)
+        )
+        return draw
     salted = mix(counter.astype(np.uint64) ^ (np.uint64(stream) << np.uint64(48)))
     bits = mix(seed ^ salted) >> np.uint64(
         12

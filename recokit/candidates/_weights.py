@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recokit._kernels.history import weighted_items
 from recokit._kernels.segments import rows_to_offsets
-from recokit._kernels.sorting import group_pairs
 from recokit._utils.options import optional, rules, whole
 from recokit._utils.params import Configured
 from recokit.data import Dataset, Interactions, Requests, event_types, seconds
@@ -144,34 +144,21 @@ def distinct_history(
     weight : ndarray of float64, shape (N,)
     """
     history = requests.signals()
-    row, columns = history.rows, history.columns
-    kept = history.values > 0
-    if events is not None and "event" in columns:
-        from_caller = requests.from_caller.get("history", np.zeros(len(requests), np.bool_))
-        kept &= np.isin(columns["event"], events) | from_caller[row]
-    if max_history is not None:
-        kept &= _from_end(row, kept, len(requests)) <= max_history
-    row, item = row[kept], history.values[kept]
-    weight = np.ones(len(item))
-    if "weight" in columns:
-        stored = columns["weight"][kept].astype(np.float64)
-        weight = np.where(np.isnan(stored), 1.0, stored)
-    if half_life is not None and "timestamp" in columns:
-        age = _before_newest(columns["timestamp"][kept], rows_to_offsets(row, len(requests)))
-        weight *= decay(age, half_life)
-    offsets = rows_to_offsets(row, len(requests))
-    pairs = group_pairs(offsets, item)
-    # Mirror the positions within each row, so that the last event comes first.
-    last = pairs.last
-    order = np.argsort(offsets[row[last]] + offsets[row[last] + 1] - last)
-    return pairs.offsets, item[last[order]], pairs.sum(weight)[order]
-
-
-def _before_newest(time: FloatArray, offsets: IntArray) -> FloatArray:
-    """Return how long before its row's newest event each event was; 0 where its time is missing."""
-    some = np.flatnonzero(np.diff(offsets))
-    newest = np.fmax.reduceat(time, offsets[some]) if len(some) else time
-    return np.nan_to_num(np.repeat(newest, np.diff(offsets)[some]) - time, nan=0.0)
+    offsets, item, columns = history.offsets, history.values, history.columns
+    weight, time = columns.get("weight"), columns.get("timestamp")
+    if max_history is not None or (events is not None and "event" in columns):
+        row, kept = history.rows, item > 0
+        if events is not None and "event" in columns:
+            from_caller = requests.from_caller.get("history", np.zeros(len(requests), np.bool_))
+            kept &= np.isin(columns["event"], events) | from_caller[row]
+        if max_history is not None:
+            kept &= _from_end(row, kept, len(requests)) <= max_history
+        offsets, item = rows_to_offsets(row[kept], len(requests)), item[kept]
+        weight = None if weight is None else weight[kept]
+        time = None if time is None else time[kept]
+    return weighted_items(
+        offsets, item, weight=weight, time=time, half_life=None if half_life is None else seconds(half_life)
+    )
 
 
 def _from_end(row: IntArray, kept: BoolArray, n_rows: int) -> AnyArray:

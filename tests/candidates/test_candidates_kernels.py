@@ -140,20 +140,6 @@ def test_reciprocal_ranks_do_not_depend_on_the_order_of_the_lists(found):
         assert (np.diff(row) <= 1e-12).all()
 
 
-def test_a_batch_too_large_for_packed_keys_is_refused():
-    offsets = np.zeros(2**20 + 1, np.int64)
-    offsets[1:] = 1
-    with pytest.raises(DataError, match="smaller batches"):
-        fuse_lists(
-            [offsets] * 2,
-            [np.array([2**42])] * 2,
-            [np.zeros(1, np.float32)] * 2,
-            by="interleave",
-            limit=5,
-            shares=[0.5, 0.5],
-        )
-
-
 def test_a_thread_of_map_parts_starts_no_team_of_its_own():
     import torch
 

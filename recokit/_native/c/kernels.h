@@ -54,3 +54,20 @@ int rk_tree_shap(const float *rows, int64_t n_rows, int64_t n_features, int64_t 
                  const int64_t *feature, const float *above, const float *at_most, const _Bool *missing,
                  const double *share, const double *value, const double *point, const double *weight,
                  int64_t n_points, double *parts);
+
+/* hashing.c: a seed for each user from a run's seed; a uniform draw in (0, 1) for each seed and counter.
+ * user, seed, counter, out (n). */
+void rk_row_seeds(uint64_t seed, const int64_t *user, int64_t n, uint64_t *out);
+void rk_uniform(const uint64_t *seed, const int64_t *counter, int64_t n, int64_t stream, double *out);
+
+/* history.c: the distinct items above 0 of each row, the last taken first, with their summed weights, which are left
+ * of `weight` (1 where it is NaN or NULL) after the time since the row's newest event; half_life 0: all of it.
+ * offsets, out_offsets (rows + 1); item, weight, time, out_item, out_weight (n). */
+int rk_weighted_items(const int64_t *offsets, int64_t rows, int64_t n, const int64_t *item, const float *weight,
+                      const double *time, double half_life, int64_t *out_offsets, int64_t *out_item,
+                      double *out_weight);
+
+/* history.c: the k best of each row: score descending, not finite last and NaN, ties by code ascending.
+ * offsets, out_offsets (rows + 1); score, code, out_code, out_score (n). */
+int rk_top_by_score(const int64_t *offsets, int64_t rows, int64_t n, const float *score, const int64_t *code,
+                    int64_t k, int64_t *out_offsets, int64_t *out_code, float *out_score);

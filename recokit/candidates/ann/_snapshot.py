@@ -181,6 +181,8 @@ class Snapshot:
         """
         visible, tail = self._visible(allowed)
         k = min(k, visible.count + len(tail))
+        if exclude is None and not len(tail):
+            return _in_order(*self._search_base(queries, k, 0, visible, None, exact=exact))
         item = np.zeros((len(queries), k), np.int64)
         score = np.full(item.shape, -np.inf, np.float32)
         for rows, extra in _by_extra(exclude, len(queries)):
@@ -257,11 +259,21 @@ def _search_tail(
 def _without(item: IntArray, score: Float32Array, exclude: Ragged | None) -> tuple[IntArray, Float32Array]:
     """Blank what a row must not get, and what is no item."""
     hidden = item <= 0
+    if exclude is None and not hidden.any():
+        return item, score.astype(np.float32, copy=False)
     if exclude is not None and item.size:
         row = np.repeat(np.arange(len(item)), item.shape[1])
         excluded = pairs_in_sets(row, np.maximum(item, 0).ravel(), exclude.offsets, exclude.values)
         hidden |= excluded.reshape(item.shape)
     return np.where(hidden, 0, item), np.where(hidden, -np.inf, score).astype(np.float32)
+
+
+def _in_order(item: IntArray, score: Float32Array) -> tuple[IntArray, Float32Array]:
+    """Return lists that come best first with their ties in the order of codes."""
+    if (score[:, 1:] < score[:, :-1]).all():
+        return item, score
+    order = np.lexsort((item, -score), axis=1)
+    return np.take_along_axis(item, order, axis=1), np.take_along_axis(score, order, axis=1)
 
 
 def _merge(
