@@ -14,6 +14,7 @@ from recokit._utils.threads import MAX_HANGING, PATIENCE, Bulkhead
 from recokit.data import Candidates, Dataset, Live, Ragged, Requests, Schema
 from recokit.data.by_id import user_ids_of
 from recokit.data.context import Declared, checked_context
+from recokit.data.query import ItemLists, Query, check_items
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, DataError, NotFittedError, did_you_mean
@@ -21,7 +22,6 @@ from recokit.pipeline.contracts import check_disclosed, with_disclosed
 from recokit.pipeline.diagram import diagram
 from recokit.pipeline.model import Capture, Model, load_parts, notify_observers, save_model, wants_ranked
 from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
-from recokit.pipeline.requests import ItemLists, Query, check_items
 from recokit.pipeline.views import NonProfiling, PipelineSource
 from recokit.protocols import Discloses, Observer, role_of
 from recokit.result import Recommendations

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from recokit.data import Live, Requests, Retrieved, Schema
+from recokit.data.query import ItemLists, Query
 from recokit.errors import VocabularyMismatch
-from recokit.pipeline.requests import ItemLists, Query
 from recokit.protocols import HoldsRules, MovesItems, Runnable
 from recokit.result import Recommendations
 from recokit.typing import AnyArray

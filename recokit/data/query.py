@@ -9,7 +9,11 @@ import numpy as np
 
 from recokit._utils.copies import with_fields
 from recokit._utils.options import shown
-from recokit.data import Ragged, Requests, Schema, Vocabulary, timestamp
+from recokit.data.ragged import Ragged
+from recokit.data.requests import Requests
+from recokit.data.schema import Schema
+from recokit.data.times import timestamp
+from recokit.data.vocabulary import Vocabulary
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
