@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from recokit._kernels.hashing import mix
+from recokit._utils.forks import prepare_forks
 from recokit._utils.options import above, finite, rules, whole
 from recokit._utils.params import Configured
 from recokit._utils.progress import progress_bar
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Weights: TypeAlias = "dict[str, torch.Tensor]"
 Arrays: TypeAlias = dict[str, AnyArray]
+
+prepare_forks()
 
 
 def device_of(name: str) -> torch.device:

@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from recokit._utils.forks import prepare_forks
 from recokit.errors import SourceTimeout, StageError
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+prepare_forks()
 
 #: Calls of one source that may hang at the same time before further ones are refused at once.
 MAX_HANGING = 8

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.forks import prepare_forks
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
@@ -26,6 +27,8 @@ _PQ_DIMENSIONS = 4
 _ID_BYTES = 8
 #: FAISS's limit on what it reads is one for the whole process.
 _READING = threading.Lock()
+
+prepare_forks()
 
 
 def _module() -> Any:
