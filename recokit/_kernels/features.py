@@ -8,7 +8,7 @@ import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows
 from recokit._native import arrays
-from recokit._native.library import check, ffi, kernels
+from recokit._native.library import check, kernels
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 
@@ -37,13 +37,12 @@ def take_rows(table: Float32Array, index: IntArray, out: Float32Array, start: in
             raise IndexError(f"found row {index.min()}; expected rows from 0")
         out[:, start : start + width] = table.take(index, axis=0)
         return
-    index = arrays.int64.ready(index)
     check(
         native.rk_take_rows(
             arrays.float32(table),
             len(table),
             width,
-            arrays.int64(index),
+            arrays.int64.of(index),
             len(index),
             arrays.float32.out(out),
             out.shape[1],
@@ -85,14 +84,13 @@ def source_features(
     if native is None:
         _source_features_by_numpy(rank, score, offsets, out, start)
         return
-    rank, score = list(map(arrays.float32.ready, rank)), list(map(arrays.float32.ready, score))
-    offsets = arrays.int64.ready(offsets)
+    ranks, scores = arrays.float32.each(rank), arrays.float32.each(score)
     check(
         native.rk_source_features(
-            ffi().new("float *[]", list(map(arrays.float32, rank))),
-            ffi().new("float *[]", list(map(arrays.float32, score))),
+            ranks[0],
+            scores[0],
             n_sources,
-            arrays.int64(offsets),
+            arrays.int64.of(offsets),
             len(offsets) - 1,
             n,
             arrays.float32.out(out),

@@ -10,7 +10,7 @@ import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows, rank_in_row, rows_to_offsets
 from recokit._native import arrays
-from recokit._native.library import check, ffi, kernels
+from recokit._native.library import check, kernels
 from recokit.typing import Float32Array, IntArray, UInt64Array
 
 Fusion: TypeAlias = Literal["interleave", "rrf", "quota"]
@@ -87,29 +87,24 @@ def _fused_natively(
     by_ranks: bool,
     limit: int,
 ) -> Fused:
-    lists = [
-        (arrays.int64.ready(offsets[i]), arrays.int64.ready(item[i]), arrays.float32.ready(score[i]))
-        for i in range(len(offsets))
-    ]
-    n_rows, n_lists = len(offsets[0]) - 1, len(lists)
-    lengths = [len(codes) for _, codes, _ in lists]
-    if any(len(starts) != n_rows + 1 or len(codes) != len(scores) for starts, codes, scores in lists):
+    n_rows, n_lists = len(offsets[0]) - 1, len(offsets)
+    lengths = list(map(len, item))
+    if set(map(len, offsets)) != {n_rows + 1} or list(map(len, score)) != lengths:
         raise IndexError("found lists of different lengths; expected one offset a row, one score an item")
     limit = min(limit, sum(lengths))
     capacity = min(sum(lengths), n_rows * limit)
-    whole = np.empty((2, capacity), np.int64)
-    known = np.empty((2, n_lists, capacity), np.float32)
-    row, found, rank, score_of = whole[0], whole[1], known[0], known[1]
+    row, found = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
     kept, sources = np.empty(n_rows + 1, np.int64), np.empty(capacity, np.uint64)
-    new = ffi().new
+    rank, score_of = np.empty((2, n_lists, capacity), np.float32)
+    starts, codes, scores = arrays.int64.each(offsets), arrays.int64.each(item), arrays.float32.each(score)
     check(
         kernels().rk_fuse(
             n_rows,
             n_lists,
-            new("int64_t *[]", [arrays.int64(starts) for starts, _, _ in lists]),
-            new("int64_t *[]", [arrays.int64(codes) for _, codes, _ in lists]),
-            new("float *[]", [arrays.float32(scores) for _, _, scores in lists]),
-            new("int64_t[]", lengths),
+            starts[0],
+            codes[0],
+            scores[0],
+            lengths,
             by_ranks,
             _FIXED_POINT,
             RRF_K,
@@ -200,11 +195,10 @@ def lists_hold(offsets: IntArray, item: IntArray, *, highest: int, limit: int) -
     native = kernels()
     if native is None:
         return _hold_by_numpy(offsets, item, highest, limit)
-    offsets, item = arrays.int64.ready(offsets), arrays.int64.ready(item)
     held: int = native.rk_lists_hold(
-        arrays.int64(offsets),
+        arrays.int64.of(offsets),
         len(offsets) - 1,
-        arrays.int64(item),
+        arrays.int64.of(item),
         len(item),
         min(highest, _ALL),
         min(limit, _ALL),

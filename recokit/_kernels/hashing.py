@@ -26,8 +26,8 @@ def row_seeds(seed: int, user: IntArray) -> UInt64Array:
     """
     native = kernels()
     if native is not None:
-        user, seeds = arrays.int64.ready(user), np.empty(len(user), np.uint64)
-        native.rk_row_seeds(seed & _64_BITS, arrays.int64(user), len(user), arrays.uint64.out(seeds))
+        seeds = np.empty(len(user), np.uint64)
+        native.rk_row_seeds(seed & _64_BITS, arrays.int64.of(user), len(user), arrays.uint64.out(seeds))
         return seeds
     base = mix(np.array([seed & _64_BITS], np.uint64))
     return mix(base ^ mix(user.astype(np.uint64)))
@@ -45,10 +45,9 @@ def uniform(seed: UInt64Array, counter: IntArray, stream: int = 0) -> FloatArray
     """
     native = kernels()
     if native is not None and seed.shape == counter.shape:
-        seed, counter = arrays.uint64.ready(seed), arrays.int64.ready(counter)
         draw = np.empty(counter.shape)
         native.rk_uniform(
-            arrays.uint64(seed), arrays.int64(counter), counter.size, stream, arrays.float64.out(draw)
+            arrays.uint64.of(seed), arrays.int64.of(counter), counter.size, stream, arrays.float64.out(draw)
         )
         return draw
     salted = mix(counter.astype(np.uint64) ^ (np.uint64(stream) << np.uint64(48)))

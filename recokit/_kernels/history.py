@@ -59,18 +59,15 @@ def weighted_items(
     if native is None:
         return _weighted_items_by_numpy(offsets, item, weight, time, half_life)
     n, null = len(item), arrays.null()
-    offsets, item = arrays.int64.ready(offsets), arrays.int64.ready(item)
-    weight = None if weight is None else arrays.float32.ready(weight)
-    time = None if time is None else arrays.float64.ready(time)
     kept, found, left = np.empty(len(offsets), np.int64), np.empty(n, np.int64), np.empty(n)
     check(
         native.rk_weighted_items(
-            arrays.int64(offsets),
+            arrays.int64.of(offsets),
             len(offsets) - 1,
             n,
-            arrays.int64(item),
-            null if weight is None else arrays.float32(weight),
-            null if time is None else arrays.float64(time),
+            arrays.int64.of(item),
+            null if weight is None else arrays.float32.of(weight),
+            null if time is None else arrays.float64.of(time),
             half_life or 0.0,
             arrays.int64.out(kept),
             arrays.int64.out(found),

@@ -159,15 +159,15 @@ def top_by_score(
     native = kernels()
     if native is None or len(code) > _SHORT or not len(offsets) or len(score) != len(code):
         return _top_by_numpy(offsets, score, code, k)
-    offsets, code, score = arrays.int64.ready(offsets), arrays.int64.ready(code), arrays.float32.ready(score)
-    ends, best, value = np.empty_like(offsets), np.empty_like(code), np.empty_like(score)
+    ends, best = np.empty(len(offsets), np.int64), np.empty(len(code), np.int64)
+    value = np.empty(len(code), np.float32)
     check(
         native.rk_top_by_score(
-            arrays.int64(offsets),
+            arrays.int64.of(offsets),
             len(offsets) - 1,
             len(code),
-            arrays.float32(score),
-            arrays.int64(code),
+            arrays.float32.of(score),
+            arrays.int64.of(code),
             min(k, len(code)),
             arrays.int64.out(ends),
             arrays.int64.out(best),

@@ -14,6 +14,7 @@ recokit.errors.ContractError: found an array of float64; expected float32, ...
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -49,16 +50,24 @@ class Pointer:
             raise self._refused(array)
         return self._from_buffer(array)
 
-    def ready(self, array: AnyArray) -> AnyArray:
-        """Return the array if a kernel can read it, else a copy of its values that it can."""
+    def of(self, array: AnyArray) -> Any:
+        """Return the address of an array of any layout, for reading: of a copy, which it keeps, where it must be."""
         if array.dtype == self._dtype and array.flags.num & _IN_ORDER == _IN_ORDER:
-            return array
-        return np.array(array, self._dtype, order="C")
+            return self._from_buffer(array)
+        return self._from_buffer(np.array(array, self._dtype, order="C"))
+
+    def each(self, arrays: Iterable[AnyArray]) -> tuple[Any, list[Any]]:
+        """Return the addresses of several arrays as one argument, and the pointers to hold during the call."""
+        pointers = [self.of(array) for array in arrays]
+        return ffi().new(f"{self._ctype} *[]", pointers), pointers
 
     def _bind(self, array: AnyArray) -> Any:
         # The declarations are read when the first kernel runs, not when this module is imported.
         declarations = ffi()
-        self._from_buffer = partial(declarations.from_buffer, declarations.typeof(f"{self._ctype}[]"))
+        kind = declarations.typeof(f"{self._ctype}[]")
+        self._from_buffer = partial(
+            declarations._backend.from_buffer, kind
+        )  # without the text form of a type
         return self._from_buffer(array)
 
     def _refused(self, array: AnyArray) -> ContractError:

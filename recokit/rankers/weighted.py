@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
 
+from recokit._kernels.weighted import weighted_sums
 from recokit._utils.params import Configured
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError, did_you_mean
-from recokit.typing import Float32Array
+from recokit.typing import Float32Array, IntArray
 
 
 class Weighted(Configured):
@@ -61,6 +63,10 @@ class Weighted(Configured):
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the weighted sum, (N,) float32."""
+        places = _places(candidates.feature_names, tuple(self.weights))
+        if places is not None:
+            weights = np.fromiter(self.weights.values(), np.float32, len(places))
+            return weighted_sums(candidates.features, places, weights)
         total: Float32Array = self.contributions(candidates).sum(axis=1, dtype=np.float32)
         return total
 
@@ -82,6 +88,15 @@ class Weighted(Configured):
         parts *= np.fromiter(self.weights.values(), np.float32, len(names))
         parts[np.isnan(parts)] = 0.0
         return parts
+
+
+@lru_cache(maxsize=64)
+def _places(features: tuple[str, ...], names: tuple[str, ...]) -> IntArray | None:
+    """Return the column of each name among the features, None where one is not there."""
+    place = {name: i for i, name in enumerate(features)}
+    if any(name not in place for name in names):
+        return None
+    return np.array([place[name] for name in names], np.int64)
 
 
 def _column(candidates: Candidates, name: str) -> Float32Array:

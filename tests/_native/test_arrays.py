@@ -48,3 +48,17 @@ def test_a_pointer_reads_and_writes_the_array_itself():
 def test_an_empty_array_has_a_pointer_too(pointer, dtype):
     pointer(np.zeros(0, dtype))
     pointer.out(np.zeros((3, 0), dtype))
+
+
+@pytest.mark.parametrize(
+    "array", [np.arange(8.0)[::2], np.arange(4), np.arange(4.0, dtype=np.float32), unaligned()]
+)
+def test_an_array_of_any_layout_is_read_through_a_copy(array):
+    pointer = arrays.float32.of(array)
+    assert [pointer[i] for i in range(len(array))] == array.tolist()
+
+
+def test_several_arrays_are_one_argument():
+    addresses, held = arrays.int64.each([np.arange(3), np.arange(6)[::2]])
+    assert len(held) == 2
+    assert [[addresses[i][j] for j in range(3)] for i in range(2)] == [[0, 1, 2], [0, 2, 4]]

@@ -71,3 +71,8 @@ int rk_weighted_items(const int64_t *offsets, int64_t rows, int64_t n, const int
  * offsets, out_offsets (rows + 1); score, code, out_code, out_score (n). */
 int rk_top_by_score(const int64_t *offsets, int64_t rows, int64_t n, const float *score, const int64_t *code,
                     int64_t k, int64_t *out_offsets, int64_t *out_code, float *out_score);
+
+/* weighted.c: the weighted sum of some columns of each row, where a product that is NaN counts 0.
+ * rows (n, width); place, weight (n_weights); out (n). */
+int rk_weighted_sums(const float *rows, int64_t n, int64_t width, const int64_t *place, const float *weight,
+                     int64_t n_weights, float *out);
