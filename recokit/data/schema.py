@@ -28,6 +28,9 @@ class Schema:
         Features that stages before this one provide.
     provided : frozenset of str
         Other names that stages before this one provide, such as ``"history"``.
+    live_columns : frozenset of str
+        Columns such as ``"item.qty"`` that live rules of the pipeline read: they hold today's state, which training rows
+        must not see.
     scorers : mapping of str to scorer
         Bound scorers that stand before this stage, by the last part of their paths, for stages that explain them.
     """
@@ -40,6 +43,7 @@ class Schema:
     feature_names: tuple[str, ...] = ()
     provided: frozenset[str] = frozenset()
     scorers: Mapping[str, Any] = field(default_factory=dict)
+    live_columns: frozenset[str] = frozenset()
 
     def item_column(self, name: str) -> AnyArray:
         """Return an item column by item code, (n_items + 1,); ``"item.category"`` is ``"category"``.

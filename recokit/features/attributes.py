@@ -43,8 +43,9 @@ class _Attributes(Block):
     def _named(self, columns: Sequence[str]) -> tuple[str, ...]:
         return tuple(f"{self._entity}_{column}" for column in columns)
 
-    def _bound(self, table: Table) -> dict[str, object]:
-        columns = self._short or table.numeric_names
+    def _bound(self, table: Table, live: frozenset[str]) -> dict[str, object]:
+        today = {name.removeprefix(f"{self._entity}.") for name in live if name.startswith(self._entity)}
+        columns = self._short or tuple(name for name in table.numeric_names if name not in today)
         for name in columns:
             if name not in table.numeric_names:
                 hint = did_you_mean(name, table.numeric_names)
@@ -74,7 +75,7 @@ class Item(Filling, _Attributes):
     Parameters
     ----------
     columns : str or sequence of str
-        Numeric columns; all by default, and then named once bound.
+        Numeric columns; by default all but those that live rules of the pipeline read, and then named once bound.
 
     Examples
     --------
@@ -101,7 +102,7 @@ class Item(Filling, _Attributes):
         ConfigurationError
             If a column is not there or not numeric.
         """
-        return bound_copy(self, **self._bound(schema.items))
+        return bound_copy(self, **self._bound(schema.items, schema.live_columns))
 
     def featurize_into(self, candidates: Candidates, out: Float32Array, start: int) -> None:
         """Write the rows of the item table into a C-contiguous matrix (N, W), from column ``start`` on."""
@@ -133,7 +134,7 @@ class User(_Attributes):
         ConfigurationError
             If a column is not there or not numeric.
         """
-        return bound_copy(self, **self._bound(schema.users))
+        return bound_copy(self, **self._bound(schema.users, schema.live_columns))
 
     def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         return self._table_block()[context.candidates.user].T

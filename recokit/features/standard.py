@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,9 @@ class Standard(Configured):
     ``user_tenure_days``: a ranker that learned from older windows would meet values that it never saw. ``names`` is
     empty before ``fit``; features of sources come with ``bind``. ``table()`` has the meaning of each feature.
 
+    Columns that a live rule of the pipeline reads, such as the stock of ``rules.InStock("qty")``, are left out too, and
+    so is what ``exclude`` names; ``left_out_`` lists all of these with the reason.
+
     Flags (numeric columns with one or two distinct values) are left out: they hold today's state, which a training row
     must not see. Add :class:`Item` for those that never change.
 
@@ -82,7 +85,7 @@ class Standard(Configured):
         bound = unbound.bind(dataset.schema)
         self.assemble_ = unbound
         self.left_out_ = _left_out(bound, dataset)
-        self.names_ = self._kept(bound)
+        self.names_ = self._kept(bound, self.left_out_)
         self.updated_at_ = dataset.until
         return self
 
@@ -108,13 +111,14 @@ class Standard(Configured):
             raise ConfigurationError(
                 f"found no feature {unknown[0]!r} to exclude; {did_you_mean(unknown[0], assemble.names)}"
             )
-        names = self._kept(assemble)
+        left_out = {**self.left_out_, **_live(assemble, schema)}
+        names = self._kept(assemble, left_out)
         places = [names.index(name) if name in names else -1 for name in assemble.names]
-        return bound_copy(self, assemble_=assemble, names_=names, places_=tuple(places))
+        left_out |= dict.fromkeys(self.exclude, "excluded")
+        return bound_copy(self, assemble_=assemble, names_=names, places_=tuple(places), left_out_=left_out)
 
-    def _kept(self, assemble: Assemble) -> tuple[str, ...]:
-        left_out = {*self.left_out_, *self.exclude}
-        return tuple(name for name in assemble.names if name not in left_out)
+    def _kept(self, assemble: Assemble, left_out: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(name for name in assemble.names if name not in left_out and name not in self.exclude)
 
     def table(self) -> FeatureTable:
         """Return the meaning of each feature."""
@@ -188,6 +192,14 @@ def _measured(table: Table) -> tuple[str, ...]:
         if len(np.unique(values[~np.isnan(values)])) > 2:
             names.append(name)
     return tuple(names)
+
+
+def _live(assemble: Assemble, schema: Schema) -> dict[str, str]:
+    """Return the features that are columns of today's state."""
+    today = {name.replace(".", "_", 1): name for name in schema.live_columns}
+    return {
+        name: f"today's state: a live rule reads {today[name]}" for name in assemble.names if name in today
+    }
 
 
 def _left_out(bound: Assemble, dataset: Dataset) -> dict[str, str]:

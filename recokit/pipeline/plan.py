@@ -146,6 +146,8 @@ class Plan:
     nodes: tuple[Node, ...]
     merge: Merge
     merge_name: str
+    #: Columns that live rules read, also for a part of the plan that lacks these rules.
+    live_columns: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
@@ -311,7 +313,7 @@ def compile_plan(stages: Sequence[Any], fallback: Any) -> Plan:
         *(replace(node, part="late") for node in late),
         *(() if fallback is None else (_fallback(_as_step(fallback)),)),
     ]
-    plan = Plan(_with_history(nodes), merge, merge_name)
+    plan = Plan(_with_history(nodes), merge, merge_name, _live_columns(nodes))
     _check_names(plan)
     return plan
 
@@ -336,6 +338,7 @@ def bind_plan(plan: Plan, schema: Schema) -> Plan:
             feature_names=tuple(features),
             provided=frozenset(provided if node.role is Role.SOURCE else provided | ranks),
             scorers=dict(scorers),
+            live_columns=plan.live_columns,
         )
         for name in node.traits.requires:
             _check_required(node, name, known)
@@ -457,6 +460,11 @@ def _check_chooser(nodes: Sequence[Node]) -> None:
         raise ConfigurationError(
             f"found {len(nodes)} objectives or rerankers ({names}); expected at most one"
         )
+
+
+def _live_columns(nodes: Sequence[Node]) -> frozenset[str]:
+    required = (name for node in nodes if node.live for name in node.traits.requires)
+    return frozenset(name for name in required if name.startswith(("item.", "user.")))
 
 
 def _with_history(nodes: Sequence[Node]) -> tuple[Node, ...]:
