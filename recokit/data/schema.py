@@ -29,8 +29,8 @@ class Schema:
     provided : frozenset of str
         Other names that stages before this one provide, such as ``"history"``.
     live_columns : frozenset of str
-        Columns such as ``"item.qty"`` that live rules of the pipeline read: they hold today's state, which training rows
-        must not see.
+        Columns such as ``"item.qty"`` that live rules of the pipeline read: they hold today's state, which training
+        rows must not see.
     scorers : mapping of str to scorer
         Bound scorers that stand before this stage, by the last part of their paths, for stages that explain them.
     """

@@ -13,6 +13,7 @@ from recokit.data import Candidates, Retrieved
 from recokit.data.candidates import missing
 from recokit.pipeline.contracts import checked_columns, checked_verdict
 from recokit.pipeline.paid import labelled
+from recokit.pipeline.placement import with_placement
 from recokit.pipeline.plan import Node
 from recokit.pipeline.ranking import decide, exclude, featurize, keep, none_pass
 from recokit.pipeline.run import NO_ROWS, PROGRAMMERS_ERRORS, Run
@@ -109,6 +110,7 @@ def _select_until_verified(
         plain = shown = labelled(pool.take(selected.offsets, selected.index), run.settings.paid)
         if run.plan.chooser is not None and run.plan.chooser.draws:
             plain = shown = _with_propensity(plain, selected.propensity, drawn)
+        plain = shown = with_placement(run, pool, selected, plain)
         shown, refused = _annotated(run, pool, selected, shown)
         if run.plan.late:
             refused += [selected.index[~_checked_late(run, node, shown)] for node in run.plan.late]

@@ -31,6 +31,9 @@ from recokit.protocols import (
 #: Fields of the requests that the caller may give; a stage may require them without a stage that provides them.
 CALLER_FIELDS = frozenset({"session", "items", "exclude", "cart"})
 
+#: Columns that the pipeline itself gives to annotators that require them.
+OWN_COLUMNS = frozenset({"placement"})
+
 
 _PLACE = {
     Role.HYDRATOR: 0,
@@ -336,7 +339,7 @@ def bind_plan(plan: Plan, schema: Schema) -> Plan:
             schema,
             source_names=plan.source_names,
             feature_names=tuple(features),
-            provided=frozenset(provided if node.role is Role.SOURCE else provided | ranks),
+            provided=frozenset(provided | _given_to(node.role, ranks)),
             scorers=dict(scorers),
             live_columns=plan.live_columns,
         )
@@ -349,6 +352,13 @@ def bind_plan(plan: Plan, schema: Schema) -> Plan:
         if node.role is Role.SCORER:
             scorers[node.leaf] = stage
     return plan.with_stages(stages)
+
+
+def _given_to(role: Role, ranks: set[str]) -> set[str]:
+    """Return the columns that the pipeline itself provides to stages of a role."""
+    if role is Role.SOURCE:
+        return set()
+    return ranks | OWN_COLUMNS if role is Role.ANNOTATOR else ranks
 
 
 def _bound(node: Node, schema: Schema) -> Any:

@@ -17,6 +17,7 @@ from recokit.typing import AnyArray, BoolArray, FloatArray
 
 #: Words for each kind of reason; ``{name}`` and ``{value}`` are filled in.
 REASON_TEMPLATES: Mapping[str, str] = {
+    "place": "put there by {name}",
     "source": "found by {name} (place {value})",
     "feature": "{name} ({value})",
     "rule": "moved by {name}",
@@ -27,7 +28,9 @@ REASON_TEMPLATES: Mapping[str, str] = {
 class Reasons(Configured):
     """Annotator of reasons why each item is recommended, from what the pipeline did: no model is asked.
 
-    The column ``reasons`` holds codes with their numbers, joined by ``"; "``: ``source.item_knn=3`` (found by that
+    The column ``reasons`` holds codes with their numbers, joined by ``"; "``. What put the item into its place comes
+    first, where that is not its score: ``place.pinned``, ``place.slots(is_new)@2``, ``place.explored``,
+    ``place.limits`` (caps held back what scored more), ``place.mmr``. Then come ``source.item_knn=3`` (found by that
     source, at its place 3), ``feature.price=+0.42`` (what that feature added to the score), ``rule.boost`` (a rule that
     moves items touched it), ``label.sponsored``. The column ``explanation`` says the same in words. It stands last.
 
@@ -62,6 +65,7 @@ class Reasons(Configured):
     (['source.popular=1'], ['many people like it (place 1)'])
     """
 
+    requires = ("placement",)
     provides = ("reasons", "explanation")
 
     def __init__(self, *, n_features: int = 3, templates: Mapping[str, str] | None = None) -> None:
@@ -93,6 +97,9 @@ class Reasons(Configured):
     def annotate(self, candidates: Candidates) -> Mapping[str, AnyArray]:
         """Return the columns ``reasons`` and ``explanation``, (N,) object: text, empty where there is no reason."""
         texts = _Texts(len(candidates), {**REASON_TEMPLATES, **(self.templates or {})})
+        placement = candidates.columns.get("placement", np.full(len(candidates), "", object)).astype(str)
+        for place in sorted({*placement.tolist()} - {""}):
+            texts.add(f"place.{place}", placement == place)
         self._sources(candidates, texts)
         self._features(candidates, texts)
         for name, scorer in self._scorers.items():
