@@ -9,13 +9,15 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
 from recokit._kernels.sorting import bits_for, top_by_score
-from recokit._kernels.top_k import top_k_dense
+from recokit._kernels.top_k import top_k_dense, top_k_products
 from recokit._utils.threads import map_parts
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 #: Scores in memory at once, of each thread: 32 MB as float32. The best of 8 to 64 MB for 41,000 items.
 _BLOCK = 1 << 23
+#: Queries of one part of a product.
+_QUERIES = 768
 #: Scores that are sorted together.
 _SORT_BLOCK = 1 << 20
 
@@ -46,24 +48,17 @@ def retrieve_scored(
     usable : ndarray of bool, shape (n_codes,), optional
         Items that can be returned, False for code 0; all by default.
     """
-    never = np.zeros(1, np.int64) if usable is None else np.flatnonzero(~usable)
+    usable = _usable(n_codes, usable)
     rows = np.flatnonzero(known)
     exclude = requests.ragged.get("exclude")
 
     def best(here: IntArray) -> tuple[IntArray, IntArray, Float32Array]:
-        scores = score(here)
-        scores[:, never] = -np.inf
-        if exclude is not None:
-            out = exclude.take(here)
-            inside = out.values < n_codes
-            scores[out.rows[inside], out.values[inside]] = -np.inf
-        return top_k_dense(scores, limit)
+        return top_k_dense(score(here), limit, usable=usable, exclude=_lists(exclude, here))
 
     step = max(_BLOCK // n_codes, 1)
-    lists = joined(map_parts(best, [rows[i : i + step] for i in range(0, len(rows), step)]))
-    counts = np.zeros(len(requests), np.int64)
-    counts[rows] = np.diff(lists.offsets)
-    return Retrieved(counts_to_offsets(counts), lists.item, lists.score)
+    return _spread(
+        len(requests), rows, map_parts(best, [rows[i : i + step] for i in range(0, len(rows), step)])
+    )
 
 
 def retrieve_nearest(
@@ -90,10 +85,37 @@ def retrieve_nearest(
     if known is None:
         known = np.asarray(queries.any(axis=1))
 
-    def score(rows: IntArray) -> Float32Array:
-        return np.asarray(queries[rows] @ vectors.T)
+    usable = _usable(len(vectors), usable)
+    rows = np.flatnonzero(known)
+    exclude = requests.ragged.get("exclude")
+    vectors = np.asarray(vectors, np.float32)
 
-    return retrieve_scored(requests, limit, len(vectors), score, known=known, usable=usable)
+    def best(here: IntArray) -> tuple[IntArray, IntArray, Float32Array]:
+        wanted = np.asarray(queries[here], np.float32)
+        return top_k_products(wanted, vectors, limit, usable=usable, exclude=_lists(exclude, here))
+
+    parts = [rows[i : i + _QUERIES] for i in range(0, len(rows), _QUERIES)]
+    return _spread(len(requests), rows, map_parts(best, parts))
+
+
+def _usable(n_codes: int, usable: BoolArray | None) -> BoolArray:
+    """Return the items that can be returned; code 0 by default is none."""
+    return np.arange(n_codes) > 0 if usable is None else usable
+
+
+def _lists(exclude: Ragged | None, rows: IntArray) -> tuple[IntArray, IntArray] | None:
+    if exclude is None:
+        return None
+    out = exclude.take(rows)
+    return out.offsets, out.values
+
+
+def _spread(n: int, rows: IntArray, parts: list[tuple[IntArray, IntArray, Float32Array]]) -> Retrieved:
+    """Return the answers of some of n rows; the others have none."""
+    lists = joined(parts)
+    counts = np.zeros(n, np.int64)
+    counts[rows] = np.diff(lists.offsets)
+    return Retrieved(counts_to_offsets(counts), lists.item, lists.score)
 
 
 def similar_directions(vectors: Float32Array, items: IntArray, k: int) -> Retrieved:

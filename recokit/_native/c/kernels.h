@@ -8,10 +8,13 @@
 /* cpu.c: 1 to 3, the x86-64 level that processor and operating system support together; 0 on other machines. */
 int rk_cpu_level(void);
 
-/* top_k.c: the k largest finite scores of each row, best first, ties to the smaller column.
- * scores (rows, stride) of which the first width columns count; column, score (rows, k); count (rows). */
-int rk_top_k_rows(const float *scores, int64_t rows, int64_t width, int64_t stride, int64_t k,
-                  int64_t *column, float *score, int64_t *count);
+/* top_k.c: a tile of scores, columns start to start + width of all, offered to the k best of each row: finite ones, of
+ * usable columns (a null pointer: all) that are not among the row's items (out_offsets (rows + 1), n_out items in all;
+ * a null pointer: none; else the tile is written to). After the last tile best first, ties to the smaller column.
+ * scores (rows, width); column, score (rows, k); size (rows), 0 before the first tile. */
+int rk_top_k_tile(float *scores, int64_t rows, int64_t width, int64_t start, const _Bool *usable,
+                  const int64_t *out_offsets, const int64_t *out_item, int64_t n_out, int64_t k, int last,
+                  int64_t *column, float *score, int64_t *size);
 
 /* fusion.c: 1 where every list of one source keeps its contract: offsets ascend from 0 to n, at most limit items a
  * row, codes from 1 to highest, none twice in a row; 0 where one does not, -1 out of memory.

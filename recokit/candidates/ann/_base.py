@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from recokit._kernels.top_k import top_k_dense
+from recokit._kernels.top_k import top_k_products
 from recokit.candidates.ann import _faiss
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-#: Scores held at once by a scan: 64 MB.
+#: Numbers of vectors gathered at once: 64 MB.
 _BLOCK = 1 << 24
-#: Vectors compared at once by a scan, and gathered at once by a scan of some of them.
-_SCAN, _GATHER = 1 << 18, 1 << 16
 #: So few visible vectors are scanned, whatever the index: no more than about 3 ms of one core at 64 dimensions.
 _SCANNED = 1 << 15
 #: Codes are re-ranked among so many times as many, and at least so many more.
@@ -145,38 +142,11 @@ def scan(
     vectors: Float32Array, queries: Float32Array, k: int, visible: Visible
 ) -> tuple[IntArray, Float32Array]:
     """Compare all visible vectors: positions (-1 where there are no more) and scores, (B, k), ties by position."""
-    best = np.full((len(queries), k), -1, np.int64)
-    value = np.full((len(queries), k), -np.inf, np.float32)
-    if not k:
-        return best, value
-    for position, block, hidden in _blocks(vectors, visible):
-        step = max(1, _BLOCK // len(block))
-        for start in range(0, len(queries), step):
-            rows = slice(start, start + step)
-            scores = queries[rows] @ block.T
-            if hidden is not None:
-                scores[:, hidden] = -np.inf
-            near, score = _padded(*top_k_dense(scores, k), k)
-            near = np.where(near < 0, -1, position[np.maximum(near, 0)])
-            best[rows], value[rows] = _best_of(best[rows], value[rows], near, score, k)
-    return best, value
-
-
-def _blocks(
-    vectors: Float32Array, visible: Visible
-) -> Iterator[tuple[IntArray, Float32Array, BoolArray | None]]:
-    """Yield the positions of a part, its vectors, and which of them are hidden."""
-    listed = visible.position
-    size = _GATHER if listed is not None else _SCAN
-    n = len(vectors) if listed is None else len(listed)
-    for start in range(0, n, size):
-        if listed is not None:
-            part = listed[start : start + size]
-            yield part, vectors[part], None
-            continue
-        end = min(start + size, n)
-        hidden = None if visible.mask is None else ~visible.mask[start:end]
-        yield np.arange(start, end), vectors[start:end], hidden
+    listed, mask = visible.position, visible.mask
+    if listed is not None:
+        vectors, mask = vectors[listed], None
+    position, score = _padded(*top_k_products(queries, vectors, k, usable=mask), k)
+    return position if listed is None else np.append(listed, -1)[position], score
 
 
 def _padded(
@@ -187,13 +157,3 @@ def _padded(
     value = np.full(real.shape, -np.inf, np.float32)
     item[real], value[real] = column, score
     return item, value
-
-
-def _best_of(
-    item: IntArray, score: Float32Array, more: IntArray, more_score: Float32Array, k: int
-) -> tuple[IntArray, Float32Array]:
-    if (item[:, 0] < 0).all():
-        return more, more_score
-    both, value = np.hstack([item, more]), np.hstack([score, more_score])
-    order = np.argsort(-value, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(both, order, axis=1), np.take_along_axis(value, order, axis=1)

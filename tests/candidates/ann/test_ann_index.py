@@ -265,7 +265,7 @@ def test_errors_do_not_depend_on_assertions() -> None:
         "try:\n    index.search(np.full((1, 4), np.nan, np.float32), 2)\n"
         "except DataError as error:\n    print('refused', error.rows)\n"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-O", "-c", code], capture_output=True, text=True, cwd=root, check=True
     )
