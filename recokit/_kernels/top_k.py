@@ -110,11 +110,10 @@ def top_k_dense(
     >>> offsets.tolist(), column.tolist()
     ([0, 2, 4], [2, 0, 0, 1])
     """
-    _check(*scores.shape, usable, exclude)
+    _check(len(scores), scores.shape[1], usable, exclude)
     if kernels() is None:
         return _plain(scores, k, usable, exclude)
-    needs = ["C", "ALIGNED"] if exclude is None else ["C", "ALIGNED", "WRITEABLE"]
-    scores = np.require(scores, np.float32, needs)
+    scores = np.require(scores, np.float32, ["C", "ALIGNED", "WRITEABLE"])
     best = _Best(len(scores), min(k, scores.shape[1]))
     best.offer(scores, 0, usable, exclude, last=True)
     return best.lists()
@@ -191,7 +190,7 @@ class _Best:
         nothing = arrays.null()
         offsets, item = (nothing, nothing) if exclude is None else map(arrays.int64, exclude)
         arguments = (
-            *((arrays.float32 if exclude is None else arrays.float32.out)(scores), *scores.shape, start),
+            *(arrays.float32.out(scores), *scores.shape, start),
             *(nothing if usable is None else arrays.boolean(usable), offsets, item),
             *(0 if exclude is None else len(exclude[1]), self.k, int(last)),
             *(arrays.int64.out(self.column), arrays.float32.out(self.score), arrays.int64.out(self.size)),
