@@ -14,6 +14,7 @@ The tree::
         ├── SourceTimeout                  a source did not answer within the request's budget
         └── FeatureUnavailable             a feature block could not be computed
 
+    DataWarning (UserWarning)              something guessed of data, settled by declaring it; not an error
     LeakageWarning (UserWarning)           an evaluation that uses what was not known yet; a warning, not an error
 
 Every message says what was found, what was expected and, where there is one, a hint.
@@ -22,6 +23,7 @@ Every message says what was found, what was expected and, where there is one, a 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -30,6 +32,7 @@ __all__ = [
     "ConfigurationError",
     "ContractError",
     "DataError",
+    "DataWarning",
     "FeatureUnavailable",
     "GateRejected",
     "LeakageWarning",
@@ -46,7 +49,30 @@ _SHOWN = 20
 
 
 class RecokitError(Exception):
-    """Base class of every error that recokit raises on purpose."""
+    """Base class of every error that recokit raises on purpose.
+
+    Its message has at most 500 characters, whatever the ids and names that it shows: long ones are cut first.
+    """
+
+    #: The most characters of a message.
+    longest = 500
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(_readable(one, self.longest) if isinstance(one, str) else one for one in args))
+
+
+#: Text without a blank, longer than this, is no word: it is cut in the middle of a message.
+_LONG_WORD = re.compile(r"\S{81,}")
+#: A number as numpy's ``repr`` has it.
+_NUMPY = re.compile(r"\bnp\.[a-z]+\d*_?\(([^()]*)\)")
+
+
+def _readable(message: str, longest: int) -> str:
+    """Return a message with plain numbers, without words that are too long, and not too long itself."""
+    plain = _NUMPY.sub(r"\1", message)
+    if len(plain) > longest:
+        plain = _LONG_WORD.sub(lambda word: f"{word[0][:57]}...{word[0][-20:]}", plain)
+    return plain if len(plain) <= longest else f"{plain[: longest - 3]}..."
 
 
 class ConfigurationError(RecokitError, ValueError):
@@ -66,15 +92,18 @@ class DataError(RecokitError, ValueError):
         What was found, what was expected, and a hint.
     rows : iterable of int, optional
         Positions (0-based) of the offending rows; the message shows the first five.
+    problems : iterable of str, optional
+        Where there are several problems: the message of each, in full.
     """
 
-    def __init__(self, message: str, *, rows: Iterable[int] = ()) -> None:
-        self.rows = tuple(int(row) for row in rows)
+    def __init__(self, message: str, *, rows: Iterable[int] = (), problems: Iterable[str] = ()) -> None:
+        self.rows, self.problems = tuple(int(row) for row in rows), tuple(problems)
         shown = f" (rows {', '.join(map(str, self.rows[:5]))}{', ...' if len(self.rows) > 5 else ''})"
-        super().__init__(message + (shown if self.rows else ""))
+        shown = shown if self.rows else ""
+        super().__init__(_readable(message, self.longest - len(shown)) + shown)
 
     def __reduce__(self) -> tuple[Callable[..., DataError], tuple[Any, ...], dict[str, Any]]:
-        return type(self), self.args, {"rows": self.rows}
+        return type(self), self.args, {"rows": self.rows, "problems": self.problems}
 
 
 class VocabularyMismatch(DataError):
@@ -86,7 +115,9 @@ class SupportError(DataError):
 
 
 class GateRejected(RecokitError, RuntimeError):
-    """A candidate did not pass its acceptance gate; the message has every reason."""
+    """A candidate did not pass its acceptance gate; the message has every reason, however many."""
+
+    longest = 100_000
 
 
 class NotFittedError(RecokitError, RuntimeError):
@@ -123,6 +154,10 @@ class SourceTimeout(StageError):
 
 class FeatureUnavailable(StageError):
     """A feature block could not be computed for a request."""
+
+
+class DataWarning(UserWarning):
+    """Something that was guessed of data, and is settled by declaring it."""
 
 
 class LeakageWarning(UserWarning):

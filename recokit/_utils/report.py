@@ -82,12 +82,16 @@ class Report(ABC):
         return "\n\n".join(filter(None, [*blocks, "\n".join(f"- {line}" for line in lines)]))
 
     def _repr_html_(self) -> str:
-        content = self._content()
-        body = "".join(table(*part) for part in content.tables)
-        body += "".join(_paragraph(line, good=False) for line in content.warnings)
-        if content.good is None:
-            return page(content.title, body, "; ".join(filter(None, [content.summary, *content.notes])))
-        return page(content.title, _paragraph(content.summary, content.good) + body, "; ".join(content.notes))
+        return html(self._content())
+
+
+def html(content: Content) -> str:
+    """Return content as HTML."""
+    body = "".join(table(*part) for part in content.tables)
+    body += "".join(_paragraph(line, good=False) for line in content.warnings)
+    if content.good is None:
+        return page(content.title, body, "; ".join(filter(None, [content.summary, *content.notes])))
+    return page(content.title, _paragraph(content.summary, content.good) + body, "; ".join(content.notes))
 
 
 def _paragraph(line: str, good: bool) -> str:

@@ -40,7 +40,7 @@ class FromHistory(Configured):
         scipy.sparse.csr_matrix of float32, shape (n_users + 1, n_items + 1)
             Row and column 0 stand for unknown users and items and are empty.
         """
-        log = dataset.interactions.signals
+        log = dataset.interactions.personal
         if self.max_history is not None:
             log = _most_recent(log, self.max_history)
         weight = _felt(with_decay(log, dataset.until, self.half_life))

@@ -95,7 +95,7 @@ class CoOccurrence(Neighbors):
         """Return sessions by items; the product of two cells is the decayed weight of the session."""
         from scipy.sparse import csr_matrix
 
-        log = dataset.interactions.signals
+        log = dataset.interactions.personal
         _, position = log.by_user
         user, item, when = log.user[position], log.item[position], log.timestamp[position]
         pause = 0.0 if self.gap == 0 else seconds(self.gap)

@@ -68,7 +68,7 @@ class Repurchase(Configured):
 
     def fit(self, dataset: Dataset) -> Repurchase:
         """Average the times between purchases of one user, by item."""
-        log = events_of(dataset.interactions, self.events).signals
+        log = events_of(dataset.interactions, self.events).personal
         self.event_codes_ = codes_of(dataset.interactions.event_names, self.events)
         order = np.lexsort((log.timestamp, log.item, log.user))
         user, item, when = log.user[order], log.item[order], log.timestamp[order]

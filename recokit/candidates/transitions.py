@@ -74,7 +74,7 @@ class Transitions(Neighbors):
         """Count who took what after what."""
         from scipy.sparse import coo_matrix
 
-        log = dataset.interactions.signals
+        log = dataset.interactions.personal
         _, position = log.by_user
         user, item, when = log.user[position], log.item[position], log.timestamp[position]
         next_to = (user[1:] == user[:-1]) & (item[1:] != item[:-1]) & (item[1:] > 0) & (item[:-1] > 0)

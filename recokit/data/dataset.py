@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.report import Content, Table as Grid, html
 from recokit.data import reading
 from recokit.data.event_types import EventType, event_types
 from recokit.data.interactions import Interactions
 from recokit.data.schema import Schema
 from recokit.data.table import Table
-from recokit.data.times import DAY, seconds, timestamp
+from recokit.data.times import DAY, Duration, seconds, timestamp
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import DataError
 from recokit.typing import AnyArray
@@ -39,6 +40,8 @@ class Dataset:
         External ids of the sessions, ascending; code 1 is the first.
     extra : mapping
         Whatever else a loader knows about the data, such as a generator's true relevance.
+    notes : tuple of str
+        What was decided while the data was read: rows left out, columns taken for something.
     """
 
     interactions: Interactions
@@ -49,6 +52,7 @@ class Dataset:
     cut: float | None = None
     session_ids: AnyArray | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_frame(
@@ -59,7 +63,14 @@ class Dataset:
         items: Any = None,
         columns: Mapping[str, str] | None = None,
         event_weights: Mapping[str, float] | None = None,
+        min_rating: float | None = None,
         categorical: Collection[str] = (),
+        separators: Mapping[str, str | None] | None = None,
+        roles: Mapping[str, str | None] | None = None,
+        title: str | None = reading.TITLE,
+        image: str | None = None,
+        missing: reading.Missing = "error",
+        repeats: Duration | None = None,
         now: float | None = None,
     ) -> Dataset:
         """Build from dataframes (pandas, Polars, pyarrow, DuckDB, or a mapping of arrays).
@@ -69,7 +80,7 @@ class Dataset:
         interactions : dataframe or None
             ``user_id``, ``item_id`` and ``timestamp`` (or ``user``, ``item``, ``datetime``); optionally
             ``event``, ``weight`` (or ``rating``), ``value``, ``session_id``, ``impression_id``, ``position``,
-            ``propensity``. None for a catalogue without any events.
+            ``propensity``, ``event_id``. None for a catalogue without any events.
         users, items : dataframe, optional
             One row for each ``user_id`` / ``item_id``; the other columns become attributes. Items without an
             interaction stay part of the catalogue.
@@ -80,17 +91,43 @@ class Dataset:
             their name or a common one for it, such as ``"addToCart"`` or ``"transaction"``; a name that is not common
             has to be given. Where there is a weight column it counts, but for events that were only shown, or that
             speak against an item.
+        min_rating : float, optional
+            How explicit ratings are read: those from this on are signals of weight 1, the others are seen and no
+            signal. With 0 a rating is a weight, as it is by default, which is said.
         categorical : collection of str
             User and item columns of labels that look like numbers, such as integer codes of sellers. Text,
             and columns whose names end with ``_id``, are categorical anyway.
+        separators : mapping of str to str, optional
+            What stands between the labels of columns that hold several, such as ``{"genres": "|"}``; None for a column
+            of single labels. Cells that are lists need none, and a separator that is found in text is said.
+        roles : mapping of str to str, optional
+            Item columns that stand for ``category``, ``seller``, ``brand`` and ``price``, such as ``{"category":
+            "genres"}``; stages find them by either name. Columns of common names are taken for them, which is noted;
+            None for a role that no column has.
+        title : str, default "title"
+            Item column that shows an item to people, where there is one.
+        image : str, optional
+            Item column with the address of a picture.
+        missing : {"error", "drop", "anonymous"}, default "error"
+            Rows without an id. With ``"drop"`` they are left out, and counted. With ``"anonymous"`` events without a
+            user are kept: popularity counts them, models of users do not.
+        repeats : duration, optional
+            An event of the same user, item and type so soon after another, such as ``"5s"``, is the same event sent
+            again, and so is one of an ``event_id`` seen before: they count once.
         now : float, optional
             Latest plausible event time; the wall clock plus one day by default. Later events are an error.
 
         Raises
         ------
         DataError
-            For missing columns, mixed-type ids, NaN or future timestamps, negative or non-finite weights, and event
-            types of unknown weight.
+            For missing columns, mixed-type ids, NaN or future timestamps, negative or non-finite weights, event types
+            of unknown weight, and users and items that look swapped: all that is wrong at once.
+
+        Warns
+        -----
+        DataWarning
+            Where something was guessed: how ratings are read, what stands between labels. All that was decided stands
+            in ``notes``.
 
         Examples
         --------
@@ -99,26 +136,27 @@ class Dataset:
         >>> data
         Dataset(2 interactions, 2 users, 2 items; purchase 1 (signal))
         """
-        log, user_frame, item_frame = reading.frames(interactions, users, items, columns or {})
-        user, item = log.ids("user_id"), log.ids("item_id")
-        user_ids = reading.vocabulary(user, user_frame, "user_id")
-        item_ids = reading.vocabulary(item, item_frame, "item_id")
-        latest = time.time() + DAY if now is None else now
-        session, session_ids = log.labels("session_id") if "session_id" in log else (None, None)
+        choices = reading.Choices(
+            latest=time.time() + DAY if now is None else now,
+            event_weights=event_weights,
+            min_rating=min_rating,
+            categorical=categorical,
+            separators=separators or {},
+            roles=roles or {},
+            missing=missing,
+            repeats=repeats,
+            title=title,
+            image=image,
+        )
+        read = reading.read(interactions, users, items, columns or {}, choices)
         return cls(
-            reading.interactions(
-                log,
-                user_ids.encode(user),
-                item_ids.encode(item),
-                session,
-                given=event_weights,
-                latest=latest,
-            ),
-            user_ids,
-            item_ids,
-            reading.table(user_frame, user_ids, "user_id", categorical),
-            reading.table(item_frame, item_ids, "item_id", categorical),
-            session_ids=session_ids,
+            read.interactions,
+            read.user_ids,
+            read.item_ids,
+            read.users,
+            read.items,
+            session_ids=read.session_ids,
+            notes=read.notes,
         )
 
     @property
@@ -150,9 +188,23 @@ class Dataset:
         return Schema(self.item_ids, self.user_ids, self.items, self.users)
 
     def __repr__(self) -> str:
-        types = "; ".join(map(str, self.event_types))
-        counts = f"{len(self.interactions)} interactions, {self.n_users} users, {self.n_items} items"
-        return f"Dataset({counts}{'; ' if types else ''}{types})"
+        parts = [self._counts(), *map(str, self.event_types)]
+        parts += [f"notes: {len(self.notes)}"] if self.notes else []
+        return f"Dataset({'; '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        events = [(one.name, one.role, f"{one.n_events:,}", one.weight) for one in self.event_types]
+        kinds = [
+            (entity, name, table.kind_of(name))
+            for entity, table in (("item", self.items), ("user", self.users))
+            for name in table.names
+        ]
+        tables = [Grid(["event", "told by it", "events", "weight"], events)] if events else []
+        tables += [Grid(["table", "column", "kind"], kinds)] if kinds else []
+        return html(Content(f"Dataset: {self._counts()}", tables, notes=self.notes))
+
+    def _counts(self) -> str:
+        return f"{len(self.interactions)} interactions, {self.n_users} users, {self.n_items} items"
 
     def with_interactions(self, interactions: Interactions, *, cut: float | None = None) -> Dataset:
         """Return the same users and items with other events."""
@@ -172,7 +224,7 @@ class Dataset:
         Examples
         --------
         >>> log = {"user": [1, 1, 2], "item": [7, 8, 7], "rating": [5, 2, 4], "timestamp": [10, 20, 30]}
-        >>> Dataset.from_frame(log).at_least(4)
+        >>> Dataset.from_frame(log, min_rating=0).at_least(4)
         Dataset(2 interactions, 2 users, 2 items; purchase 1 (signal))
         """
         log = self.interactions
@@ -183,6 +235,39 @@ class Dataset:
             )
         ones = np.ones(len(kept), np.float32)
         return self.with_interactions(kept.replace(weight=ones), cut=self.cut)
+
+    def without_repeats(self, within: Duration = "5s", *, event_ids: AnyArray | None = None) -> Dataset:
+        """Return the data without events that were sent again: of one user, item and type, or of one id.
+
+        Parameters
+        ----------
+        within : duration, default "5s"
+            So soon after another of the same user, item and type an event is the same.
+        event_ids : array_like, shape (M,), optional
+            One id for each event of ``interactions``; of those of one id the first counts.
+
+        Returns
+        -------
+        Dataset
+            How many were left out stands last in its ``notes``.
+
+        Examples
+        --------
+        >>> log = {"user": [1, 1, 1], "item": [7, 7, 7], "timestamp": [10.0, 11.0, 60.0]}
+        >>> data = Dataset.from_frame(log).without_repeats()
+        >>> len(data.interactions), data.notes
+        (2, ('1 of 3 events were sent again, and left out',))
+        """
+        log = self.interactions
+        ids = None if event_ids is None else np.unique(np.asarray(event_ids), return_inverse=True)[1] + 1
+        if ids is not None and ids.shape != (len(log),):
+            raise DataError(
+                f"found event_ids of shape {ids.shape}; expected {(len(log),)}, one for each event"
+            )
+        again = log.repeats(seconds(within), ids)
+        note = f"{int(again.sum()):,} of {len(log):,} events were sent again, and left out"
+        kept = log.take(np.flatnonzero(~again))
+        return replace(self, interactions=kept, notes=(*self.notes, note))
 
     def before(self, when: str | float) -> Dataset:
         """Return the data with events strictly before a time."""

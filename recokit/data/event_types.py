@@ -196,9 +196,13 @@ class EventType:
     lowest: float
     highest: float
 
+    @property
+    def weight(self) -> str:
+        """The weight, or from which to which, as text."""
+        return f"{self.lowest:g}" if self.lowest == self.highest else f"{self.lowest:g} to {self.highest:g}"
+
     def __str__(self) -> str:
-        weight = f"{self.lowest:g}" if self.lowest == self.highest else f"{self.lowest:g} to {self.highest:g}"
-        return f"{_short(self.name)} {weight} ({self.role})"
+        return f"{_short(self.name)} {self.weight} ({self.role})"
 
 
 def role_of(name: str, highest: float) -> Role:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from recokit._utils.options import shown
 from recokit.data.times import timestamp
 from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import DataError, did_you_mean
@@ -81,6 +82,38 @@ class Frame:
         """Column names, in recokit's terms."""
         return tuple(self._source)
 
+    def own(self, name: str) -> str:
+        """Return the frame's own name of a column, as messages have it."""
+        return self._source.get(name, name)
+
+    def filtered(self, kept: BoolArray) -> Frame:
+        """Return some of the rows."""
+        if kept.all():
+            return self
+        part = copy.copy(self)
+        if isinstance(self._data, dict):
+            rows = kept.tolist()
+            part._data = {
+                name: column[kept] if isinstance(column, np.ndarray) else column.filter(rows)
+                for name, column in self._data.items()
+            }
+        else:
+            part._data = self._data.filter(kept.tolist())
+        return part
+
+    def missing(self, name: str) -> BoolArray:
+        """Tell where a column has no value, (N,); an empty id is none."""
+        values, missing = self._read(name)
+        if values.dtype.kind in "OU":
+            missing = missing.copy()
+            missing[np.flatnonzero(~missing)[values == ""]] = True
+        return missing
+
+    def list_separator(self, name: str) -> str | None:
+        """Return what stands between the labels of a column whose cells are lists, None of any other."""
+        values, _ = self._read(name)
+        return _separator_of(values.tolist()) if _are_lists(values) else None
+
     def __contains__(self, name: str) -> bool:
         return name in self._source
 
@@ -121,8 +154,12 @@ class Frame:
         values, missing = self._read(name)
         if missing.any():
             rows = np.flatnonzero(missing)
-            raise DataError(f"found missing ids in {name!r}; expected one in every row", rows=rows)
-        return _as_ids(values, name)
+            raise DataError(
+                f"found missing ids in {self.own(name)!r}; expected one in every row; "
+                "hint: missing='drop' leaves these rows out, 'anonymous' keeps events of unknown users",
+                rows=rows,
+            )
+        return _as_ids(values, self.own(name))
 
     def labels(self, name: str) -> tuple[IntArray, AnyArray]:
         """Return a column as label codes (N,) int64, 0 where missing, and its distinct labels, sorted.
@@ -141,7 +178,8 @@ class Frame:
             row = next((i for i, value in enumerate(values.tolist()) if value is not None), None)
             if row is not None:
                 raise DataError(
-                    f"found text in column {name!r}, such as {values[row]!r}; expected numbers", rows=[row]
+                    f"found text in column {self.own(name)!r}, such as {shown(values[row])}; expected numbers",
+                    rows=[row],
                 )
             return np.full(len(values), np.nan)
         return values
@@ -163,7 +201,7 @@ class Frame:
                 moments[i] = timestamp(text)
             except DataError as error:
                 raise DataError(
-                    f"found {text!r} in {name!r}; expected ISO dates or seconds since 1970",
+                    f"found {shown(text)} in {self.own(name)!r}; expected ISO dates or seconds since 1970",
                     rows=[present[first[i]]],
                 ) from error
         times[present] = moments[inverse]
@@ -233,6 +271,9 @@ def _classify(values: AnyArray) -> tuple[Literal["number", "time", "text"], AnyA
     if kind in "biuf":
         return "number", values.astype(np.float64)
     objects = values.tolist()
+    if _are_lists(values):
+        separator = _separator_of(objects)
+        return "text", _text([separator.join(map(str, value)) for value in objects])
     if kind == "O" and objects:
         if all(isinstance(value, dt.date | np.datetime64) for value in objects):
             return "time", np.array([timestamp(value) for value in objects])
@@ -241,6 +282,16 @@ def _classify(values: AnyArray) -> tuple[Literal["number", "time", "text"], AnyA
         if all(isinstance(value, _NUMBERS) for value in objects):
             return "number", np.array([float(value) for value in objects])
     return "text", _text(objects)
+
+
+def _are_lists(values: AnyArray) -> bool:
+    if values.dtype.kind != "O" or not len(values):
+        return False
+    return all(isinstance(value, list | tuple | set | frozenset | np.ndarray) for value in values.tolist())
+
+
+def _separator_of(lists: list[Any]) -> str:
+    return "|" if not any("|" in str(label) for value in lists for label in value) else "\x1f"
 
 
 def _text(values: list[Any]) -> AnyArray:
@@ -266,6 +317,8 @@ def _as_ids(values: AnyArray, name: str) -> AnyArray:
 
 
 def _labels(values: AnyArray) -> AnyArray:
+    if _are_lists(values):
+        return _classify(values)[1]
     try:
         return _as_ids(values, "labels")
     except DataError:
@@ -307,9 +360,23 @@ def _is_mixed(column: list[Any] | tuple[Any, ...]) -> bool:
 
 def _narwhals(frame: Any) -> Any:
     import narwhals.stable.v2 as nw
+    from narwhals.exceptions import DuplicateError
 
     try:
-        native: Any = nw.from_native(frame)
+        native: Any = _native(nw, frame)
+        native = native.collect() if isinstance(native, nw.LazyFrame) else native
+        _ = native.columns  # which are checked when they are read
+        return native
+    except DuplicateError as error:
+        text = " ".join(str(error).split())
+        raise DataError(
+            f"found a frame with a column more than once; expected each name once; {text}; hint: rename or drop one"
+        ) from error
+
+
+def _native(nw: Any, frame: Any) -> Any:
+    try:
+        return nw.from_native(frame)
     except TypeError:
         if not hasattr(frame, "__arrow_c_stream__"):
             raise DataError(
@@ -318,8 +385,7 @@ def _narwhals(frame: Any) -> Any:
             ) from None
         import pyarrow as pa
 
-        native = nw.from_native(pa.table(frame))
-    return native.collect() if isinstance(native, nw.LazyFrame) else native
+        return nw.from_native(pa.table(frame))
 
 
 def _missing(values: AnyArray) -> BoolArray:

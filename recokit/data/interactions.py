@@ -10,7 +10,7 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
 from recokit.data.event_types import codes_of
-from recokit.typing import Float32Array, FloatArray, IntArray
+from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -75,6 +75,37 @@ class Interactions:
     def signals(self) -> Interactions:
         """The events that are a signal: those of a weight above 0. The others only say what a user has seen."""
         return self if (self.weight > 0).all() else self.take(np.flatnonzero(self.weight > 0))
+
+    @cached_property
+    def personal(self) -> Interactions:
+        """The signals of known users: what a model of users learns from. Popularity has the anonymous ones too."""
+        log = self.signals
+        return log if (log.user > 0).all() else log.take(np.flatnonzero(log.user > 0))
+
+    def repeats(self, within: float | None, ids: IntArray | None = None) -> BoolArray:
+        """Tell which events were sent before, (M,).
+
+        Parameters
+        ----------
+        within : float, optional
+            Seconds: an event of the same user, item and type so soon after another is the same.
+        ids : ndarray of int64, shape (M,), optional
+            Ids of the events, 0 for none; of events of one id only the first counts.
+        """
+        again = np.zeros(len(self), np.bool_)
+        if within is not None:
+            order = np.lexsort((self.timestamp, self.event, self.item, self.user))
+            before, after = order[:-1], order[1:]
+            same = self.timestamp[after] - self.timestamp[before] <= within
+            for column in (self.user, self.item, self.event):
+                same &= column[after] == column[before]
+            same &= self.user[after] > 0  # anonymous users may be several
+            again[after[same]] = True
+        if ids is not None:
+            known = np.flatnonzero(ids > 0)
+            first = known[np.unique(ids[known], return_index=True)[1]]
+            again[np.setdiff1d(known, first)] = True
+        return again
 
     @cached_property
     def by_user(self) -> tuple[IntArray, IntArray]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from recokit.data.dataset import Dataset, require_dataset
 from recokit.data.schema import Schema
-from recokit.data.table import Categorical, Table
+from recokit.data.table import Table
 from recokit.data.vocabulary import Vocabulary
 from recokit.typing import IntArray
 
@@ -63,7 +63,9 @@ def _table(table: Table, rows: IntArray, like: Table) -> Table:
         labels = column.labels
         if name in like.categorical:
             labels = like.categorical[name].labels.extend(column.labels.ids)
-        categorical[name] = Categorical(_codes(column.labels, labels)[column.codes[rows]], labels)
+        categorical[name] = replace(
+            column, codes=_codes(column.labels, labels)[column.codes[rows]], labels=labels
+        )
     return replace(
         table,
         n=len(rows) - 1,

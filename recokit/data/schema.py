@@ -62,6 +62,6 @@ class Schema:
 
 def _column(table: Table, entity: str, name: str) -> AnyArray:
     short = name.removeprefix(f"{entity}.")
-    if short not in table.names:
+    if table.named(short) not in table.names:
         raise ConfigurationError(f"found no {entity} column {short!r}; {did_you_mean(short, table.names)}")
     return table.column(short)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
+from recokit.data.columns import Several
 from recokit.data.frames import Frame
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, DataError, did_you_mean
@@ -25,10 +27,19 @@ class Categorical:
         Label code of each entity, 0 where missing.
     labels : Vocabulary
         The labels.
+    separator : str, optional
+        Where an item may have several labels: what stands between them in a label of ``labels``, such as ``"|"``.
     """
 
     codes: IntArray
     labels: Vocabulary
+    separator: str | None = None
+
+    @cached_property
+    def several(self) -> Several:
+        """The single labels of each entity, by code: one at most where the column has no separator."""
+        names = ["", *map(str, self.labels.ids.tolist())]
+        return Several.of(names, self.separator).take(self.codes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +65,10 @@ class Table:
     exact : mapping of str to ndarray of float64 (n + 1,)
         The numeric columns that a float32 cannot hold: large whole numbers, prices, times. Rules, groups and
         expressions read these, features the float32 block.
+    title, image : str, optional
+        Columns that show an entity to people: its name, and the address of a picture.
+    roles : mapping of str to str
+        The column that stands for what stages look for, such as ``{"category": "genres"}``. It is found by either name.
     """
 
     n: int
@@ -64,6 +79,9 @@ class Table:
     updated_at: FloatArray | None = None
     flags: tuple[str, ...] = ()
     exact: Mapping[str, FloatArray] = field(default_factory=dict)
+    title: str | None = None
+    image: str | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Whoever replaces the block means its numbers: what disagrees with them is of before.
@@ -81,7 +99,14 @@ class Table:
 
     @classmethod
     def from_frame(
-        cls, frame: Frame, vocabulary: Vocabulary, id_column: str, *, categorical: Collection[str] = ()
+        cls,
+        frame: Frame,
+        vocabulary: Vocabulary,
+        id_column: str,
+        *,
+        categorical: Collection[str] = (),
+        separators: Mapping[str, str | None] | None = None,
+        text: Collection[str] = (),
     ) -> Table:
         """Build from a frame with one row for each entity; entities without a row get missing values.
 
@@ -101,6 +126,11 @@ class Table:
             Name of the column with the ids.
         categorical : collection of str
             Columns that are categorical whatever they hold, such as integer codes of sellers.
+        separators : mapping of str to str, optional
+            What stands between the labels of columns that hold several; None for a column of single labels. Cells that
+            are lists hold several anyway.
+        text : collection of str
+            Columns of free text, whatever they hold, such as titles.
 
         Raises
         ------
@@ -125,7 +155,12 @@ class Table:
                 labelled[name] = _categorical(frame, name, codes, n)
                 continue
             kind, values = frame.column(name)
-            if kind == "number":
+            separator = frame.list_separator(name) or (separators or {}).get(name)
+            if kind == "text" and name in text:
+                other[name] = _by_code(values, codes, n, None)
+            elif kind == "text" and separator is not None:
+                labelled[name] = replace(_categorical(frame, name, codes, n), separator=separator)
+            elif kind == "number":
                 column = _by_code(values, codes, n, np.nan)
                 numeric[name] = _float32(column, name)
                 if not np.array_equal(numeric[name], column, equal_nan=True):
@@ -153,8 +188,13 @@ class Table:
         """Names of all columns: numeric, categorical, other."""
         return (*self.numeric_names, *self.categorical, *self.other)
 
+    def named(self, name: str) -> str:
+        """Return the name of the column that a name or role stands for; the name itself where there is none."""
+        return name if name in self.names else self.roles.get(name, name)
+
     def column(self, name: str) -> AnyArray:
         """Return a column (n + 1,): float32, float64 where that changes a value or for seconds, label codes, text."""
+        name = self.named(name)
         if name in self.exact:
             return self.exact[name]
         if name in self.numeric_names:
@@ -165,13 +205,33 @@ class Table:
             return self.other[name]
         raise ConfigurationError(f"found no column {name!r}; {did_you_mean(name, self.names)}")
 
+    def kind_of(self, name: str) -> str:
+        """Return what a column holds, and what it stands for, in words."""
+        if name in self.categorical:
+            column = self.categorical[name]
+            kind = f"{len(column.labels):,} labels"
+            if column.separator is not None:
+                kind = f"several of {len(column.several.labels):,} labels each, between them {column.separator!r}"
+        elif name in self.numeric_names:
+            kind = "true or false" if name in self.flags else "numbers"
+        else:
+            kind = "times" if self.other[name].dtype.kind == "f" else "text"
+        meanings = [role for role, column in self.roles.items() if column == name]
+        meanings += [one for one in ("title", "image") if getattr(self, one) == name]
+        return ", ".join([kind, *(f"the {meaning}" for meaning in meanings)])
+
     def labels(self, name: str) -> Vocabulary:
         """Return the labels of a categorical column; ConfigurationError if it is none."""
+        return self.labelled(name).labels
+
+    def labelled(self, name: str) -> Categorical:
+        """Return a categorical column; ConfigurationError if it is none."""
+        name = self.named(name)
         if name not in self.categorical:
             raise ConfigurationError(
                 f"found no categorical column {name!r}; {did_you_mean(name, self.categorical)}"
             )
-        return self.categorical[name].labels
+        return self.categorical[name]
 
 
 def _require_one_row_each(codes: IntArray, id_column: str) -> None:

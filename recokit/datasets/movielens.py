@@ -76,9 +76,11 @@ def _load(folder: Path) -> Dataset:
         if (folder / name).exists():
             ratings, items, users = read(folder)
             if items is None:
-                return Dataset.from_frame(ratings, users=users)
+                return Dataset.from_frame(ratings, users=users, min_rating=0)
             names = items.pop("name")
-            data = Dataset.from_frame(ratings, items=items, users=users)
+            data = Dataset.from_frame(
+                ratings, items=items, users=users, min_rating=0, separators={"genres": "|"}
+            )
             return with_names(data, np.asarray(items["item_id"]), names)
     raise DataError(f"found no ratings in {folder}; expected one of {', '.join(_READERS)}")
 

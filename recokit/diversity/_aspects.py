@@ -155,9 +155,11 @@ class Aspected(Configured):
         """Return a copy that knows each item's labels."""
         bound: Any = copy.copy(self)
         if isinstance(self.by, str):
-            name = self.by.removeprefix("item.")
-            names = schema.items.labels(name).ids if name in schema.items.categorical else None
-            bound.aspects_ = Aspects.of(schema.item_column(name), names, self.separator)
+            name = schema.items.named(self.by.removeprefix("item."))
+            column = schema.items.categorical.get(name)
+            names = None if column is None else column.labels.ids
+            separator = self.separator or (None if column is None else column.separator)
+            bound.aspects_ = Aspects.of(schema.item_column(name), names, separator)
             self._check_target(bound.aspects_)
         else:
             check_codes("labels", self.aspects_.code, schema)

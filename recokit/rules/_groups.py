@@ -99,7 +99,7 @@ def groups_by(
     only : value or sequence of values, optional
         Items with another value are in no group.
     separator : str, optional
-        Between the values of an item that has several.
+        Between the values of an item that has several; that of the column by default, where it has one.
     missing : {"together", "alone"}
         Whether items without a value are a group or in none; in none with ``only`` or ``separator``.
 
@@ -110,7 +110,9 @@ def groups_by(
     """
     name = column.removeprefix("item.")
     values = schema.item_column(name)
+    name = schema.items.named(name)
     if name in schema.items.categorical:
+        separator = separator or schema.items.categorical[name].separator
         labels = schema.items.labels(name).ids.astype(object)
         codes = values.astype(np.int64)
     elif values.dtype.kind == "f" and name in schema.items.numeric_names:

@@ -9,7 +9,7 @@ from recokit.data.interactions import Interactions
 from recokit.data.validation.limits import ValidationLimits
 from recokit.data.validation.report import Check, Status
 from recokit.errors import DataError
-from recokit.typing import AnyArray, IntArray
+from recokit.typing import AnyArray
 
 
 def above(value: float, warn: float, fail: float) -> Status:
@@ -42,7 +42,7 @@ def repeated_ids(log: Interactions, event_ids: AnyArray | None, limits: Validati
         above(share, 0.0, limits.fail_duplicates),
         f"found {len(rows):,} events ({share:.2%}) of an id seen before",
         expected,
-        "drop these rows: an event that was sent twice counts once",
+        "Dataset.without_repeats(event_ids=...) drops these rows: an event that was sent twice counts once",
         rows=rows,
         evidence={"duplicates": len(rows), "share": share},
     )
@@ -51,7 +51,7 @@ def repeated_ids(log: Interactions, event_ids: AnyArray | None, limits: Validati
 def retries(log: Interactions, window: float, limits: ValidationLimits) -> Check:
     """Check for the same user, item and event within seconds; all but the first of a run count."""
     name, expected = "duplicates.retries", f"less than {limits.warn_duplicates:.1%} of the events repeated"
-    rows = _repeats(log, window)
+    rows = np.flatnonzero(log.repeats(window))
     if not len(rows):
         return Check(name, "pass", f"no event repeats within {window:g} s", expected)
     share = len(rows) / len(log)
@@ -67,20 +67,10 @@ def retries(log: Interactions, window: float, limits: ValidationLimits) -> Check
         expected,
         ""
         if status == "pass"
-        else "drop these rows: a retried request is one event; then look at the client that sent them",
+        else "Dataset.without_repeats() drops these rows: a retried request is one event; look at the client, too",
         rows=rows,
         evidence={"duplicates": len(rows), "share": share, "by_event": kinds, "window_s": window},
     )
-
-
-def _repeats(log: Interactions, window: float) -> IntArray:
-    """Return the rows that follow a row of the same user, item and event within the window."""
-    order = np.lexsort((log.timestamp, log.event, log.item, log.user))
-    before, after = order[:-1], order[1:]
-    same = log.timestamp[after] - log.timestamp[before] <= window
-    for column in (log.user, log.item, log.event):
-        same &= column[after] == column[before]
-    return np.sort(after[same])
 
 
 def event_roles(dataset: Dataset) -> Check:
