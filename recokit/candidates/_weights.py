@@ -11,7 +11,7 @@ import numpy as np
 from recokit._kernels.history import weighted_items
 from recokit._kernels.segments import rows_to_offsets
 from recokit._utils.options import optional, rules, whole
-from recokit._utils.params import Configured
+from recokit.compose.alone.sources import AloneSource
 from recokit.data import Dataset, Interactions, Requests, event_types, seconds
 from recokit.data.events.user_history import events_of
 from recokit.data.times import Duration, duration
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class FromHistory(Configured):
+class FromHistory(AloneSource):
     """Source that answers from the weighted history of each request. Abstract."""
 
     requires = ("history",)

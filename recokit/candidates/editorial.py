@@ -9,13 +9,14 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
 from recokit._utils.options import check_options, identifier
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.sources import AloneSource
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved, timestamp
 from recokit.errors import ConfigurationError, DataError
 
 
-class Editorial(Configured):
+class Editorial(AloneSource):
     """Source of a fixed list of items, in its order, while it is valid.
 
     Parameters

@@ -7,8 +7,9 @@ import numpy as np
 from recokit._kernels.hashing import uniform
 from recokit._kernels.segments import offsets_to_rows
 from recokit._utils.options import check_options, optional, whole
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_scored
+from recokit.compose.alone.sources import AloneSource
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.typing import BoolArray, Float32Array, IntArray
 
@@ -16,7 +17,7 @@ from recokit.typing import BoolArray, Float32Array, IntArray
 _STREAM = 11
 
 
-class Explore(Configured):
+class Explore(AloneSource):
     """Source of items drawn at random without replacement, all with the same probability.
 
     The score is the propensity: the exact probability that the item is among those drawn for the request, which

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.options import check_options, identifier, optional
-from recokit._utils.params import Configured
+from recokit.compose.alone.sources import AloneSource
 from recokit.data import Ragged, Requests, RequestsById, Retrieved, Schema, Vocabulary
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import IntArray
 
 
-class FromFunction(Configured):
+class FromFunction(AloneSource):
     """Source from a function of the requests and a limit.
 
     Parameters

@@ -9,8 +9,9 @@ import numpy as np
 from recokit._kernels.segments import multi_arange
 from recokit._kernels.sorting import top_by_score
 from recokit._utils.options import check_options, optional
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
 from recokit.candidates._weights import codes_of, distinct_history
+from recokit.compose.alone.sources import AloneSource
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.events.user_history import check_events, events_of
@@ -18,7 +19,7 @@ from recokit.data.times import Duration, duration
 from recokit.typing import IntArray
 
 
-class History(Configured):
+class History(AloneSource):
     """Source of the items that the user had before, by decayed weight: repeat purchases, or "continue watching".
 
     The score of an item is the sum over its events of weight x 2^(-age / half-life), the age counted from the user's

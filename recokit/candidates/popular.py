@@ -9,8 +9,9 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, multi_arange, segment_sum
 from recokit._utils.options import optional, rules
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
 from recokit.candidates._weights import counted_events
+from recokit.compose.alone.sources import AloneSource
 from recokit.compose.fusion import first_allowed
 from recokit.data import Categorical, Dataset, Requests, Retrieved, segments_by
 from recokit.data.events.user_history import check_events
@@ -22,7 +23,7 @@ _DEPTH = 10_000
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Popular(Configured):
+class Popular(AloneSource):
     """Source of popular items: decayed weights as of the end of the data, ranked once in ``fit``.
 
     An item's score is the sum over its events of weight x 2^(-age / half-life). Equal scores come in the order of

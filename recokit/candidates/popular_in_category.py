@@ -18,10 +18,11 @@ from recokit._kernels.segments import (
 )
 from recokit._kernels.sorting import group_pairs, top_by_score
 from recokit._utils.options import Rule, optional, rules
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._retrieve import cost_blocks, joined
 from recokit.candidates._weights import counted_events, distinct_history
+from recokit.compose.alone.sources import AloneSource
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.events.user_history import check_events
 from recokit.data.times import Duration, duration
@@ -32,7 +33,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass(eq=False, repr=False)
-class PopularInCategory(Configured):
+class PopularInCategory(AloneSource):
     """Source of the popular items of the categories in the history, in proportion to their weight there.
 
     Each category of the history has its share of any list, by the method of Sainte-Laguë: the best item of a category

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured, clone, is_fitted, require_fitted
+from recokit._utils.params import clone, is_fitted, require_fitted
+from recokit.compose.alone.sources import AloneSource
 from recokit.compose.step import leaf_name
 from recokit.data import Dataset, Live, Requests, Retrieved
 from recokit.errors import ConfigurationError, VocabularyMismatch
 from recokit.protocols import Source, Trainable, bound, traits_of
 
 
-class Refreshed(Configured):
+class Refreshed(AloneSource):
     """Source that is fitted anew on the side and then replaced at once, between pipelines' own retrainings.
 
     A run sees one model from beginning to end: the pipeline pins it with the other live values and records its
@@ -73,6 +74,11 @@ class Refreshed(Configured):
     def live(self) -> bool:
         """Whether the source depends on today's state."""
         return traits_of(self.source).live
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether the source learns from the order of events."""
+        return isinstance(self.source, AloneSource) and self.source.needs_times
 
     @property
     def fitted_until_(self) -> float:

@@ -9,16 +9,17 @@ import numpy as np
 from recokit._kernels.segments import offsets_to_rows, rows_to_offsets, segment_sum
 from recokit._kernels.sorting import group_pairs
 from recokit._utils.options import above, check_options, finite
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import best_of_rows
 from recokit.candidates._weights import codes_of
+from recokit.compose.alone.sources import AloneSource
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.data.events.user_history import check_events, events_of
 from recokit.typing import FloatArray, IntArray
 
 
-class Repurchase(Configured):
+class Repurchase(AloneSource):
     """Source of the items of the history whose time has come, by each user's own cadence.
 
     The cadence of a user and an item is the mean time between their purchases; where there was one purchase only, it
@@ -56,6 +57,8 @@ class Repurchase(Configured):
     >>> source.retrieve(requests, limit=5).item.tolist()
     [2]
     """
+
+    needs_times = True
 
     requires = ("history",)
 

@@ -64,6 +64,8 @@ class Transitions(Neighbors):
     [2, 3]
     """
 
+    needs_times = True
+
     _OPTIONS = rules(recency=between(0, 1), gap=optional(duration))
 
     recency: float = 0.5

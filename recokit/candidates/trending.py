@@ -8,14 +8,15 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, segment_sum
 from recokit._utils.options import check_options, finite
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.sources import AloneSource
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved, seconds
 from recokit.data.events.user_history import check_events, events_of
 from recokit.data.times import Duration, duration
 
 
-class Trending(Configured):
+class Trending(AloneSource):
     """Source of the items with the surest growth: a window of time against the one before.
 
     The score is ``(now - before) / sqrt(now + before + smoothing)``, about the number of standard deviations of the
@@ -50,6 +51,8 @@ class Trending(Configured):
     >>> Trending().fit(data).retrieve(Requests.build(np.array([0])), limit=5).item.tolist()
     [2]
     """
+
+    needs_times = True
 
     def __init__(
         self, *, window: Duration = "7D", smoothing: float = 1.0, events: Sequence[str] | None = None

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from recokit._utils.params import Configured
+from recokit.compose.alone.sources import AloneSource
 from recokit.compose.fusion import check_retrieved
 from recokit.compose.step import Step, stage_of
 from recokit.data.candidates import Retrieved
@@ -17,7 +17,7 @@ from recokit.errors import ConfigurationError
 from recokit.protocols import Role, Trainable, Traits, bound, role_of, traits_of
 
 
-class Composed(Configured):
+class Composed(AloneSource):
     """Base of sources made of sources: they learn, bind and require as their parts do."""
 
     sources: Sequence[Any]
@@ -47,6 +47,11 @@ class Composed(Configured):
     def as_of(self) -> bool:
         """Whether all sources evaluate strictly before each request's own time."""
         return all(traits.as_of for traits in self._traits())
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether any source learns from the order of events."""
+        return any(isinstance(stage, AloneSource) and stage.needs_times for stage in self._stages())
 
     @property
     def fitted_until_(self) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from recokit._utils.params import clone
 from recokit.budget import Deadline
+from recokit.compose.alone.sources import within_pipeline
 from recokit.data import Candidates, Dataset, Requests, Schema
 from recokit.data.by_id import user_ids_of
 from recokit.data.dataset import require_dataset
@@ -80,7 +81,7 @@ def with_events(plan: Plan, dataset: Dataset) -> Plan:
         if node.traits.as_of and isinstance(node.stage, Refittable):
             stages[node.name] = node.stage.refit(dataset)
         elif node.traits.as_of and _learns(node):
-            stages[node.name] = clone(node.stage).fit(dataset)
+            stages[node.name] = _fit(node.stage, dataset)
     return plan.with_stages(stages)
 
 
@@ -98,11 +99,17 @@ def _fitted(plan: Plan, dataset: Dataset, *, as_of: bool) -> Plan:
     """Return a plan with clones fitted of the stages that evaluate as of each request's own time, or of all others."""
     return plan.with_stages(
         {
-            node.name: clone(node.stage).fit(dataset)
+            node.name: _fit(node.stage, dataset)
             for node in plan
             if _learns(node) and node.traits.as_of is as_of
         }
     )
+
+
+def _fit(stage: Any, dataset: Dataset) -> Any:
+    """Return a fitted clone that does not hold on to the data: the pipeline knows its users and items."""
+    with within_pipeline():
+        return clone(stage).fit(dataset)
 
 
 def _rows_for(node: Node, plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> TrainingSet:

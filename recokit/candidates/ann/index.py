@@ -12,7 +12,7 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, offsets_to_rows
 from recokit._utils.options import at_least, between, check_options, identifier, one_of, optional, whole
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
 from recokit.candidates.ann import _checks as inputs, _faiss
 from recokit.candidates.ann._base import Base
 from recokit.candidates.ann._quality import (
@@ -25,6 +25,7 @@ from recokit.candidates.ann._quality import (
     smallest_probe,
 )
 from recokit.candidates.ann._snapshot import Changes, Snapshot, snapshot_from, state_of
+from recokit.compose.alone.sources import AloneSource
 from recokit.data import Dataset, Live, Ragged, Requests, Retrieved
 from recokit.errors import ConfigurationError, ContractError, DataError
 from recokit.typing import BoolArray, Float32Array, IntArray
@@ -51,7 +52,7 @@ _OPTIONS = {
 _KINDS = {"n_lists": ("ivf", "pq"), "n_probe": ("ivf", "pq", "hnsw"), "memory": ("auto",)}
 
 
-class AnnIndex(Configured):
+class AnnIndex(AloneSource):
     """Source of the items whose vectors have the largest inner product, or cosine, with the request's vector.
 
     Items can be added, replaced and deleted between rebuilds. A run sees one state of the index, whole.

@@ -14,6 +14,7 @@ from recokit._neural.training import Arrays, NetworkOptions, Trained, Weights, d
 from recokit._utils.options import between, one_of, optional, rules, whole
 from recokit._utils.params import get_params
 from recokit.candidates.neural._sequences import Held, Sequences, hold_out
+from recokit.compose.alone.sources import AloneSource
 from recokit.data import Dataset
 from recokit.data.state.folder import load_state, save_state
 from recokit.data.state.outside import Outside
@@ -81,7 +82,7 @@ class SourceOptions(NetworkOptions):
             )
 
 
-class NetworkSource(Outside, SourceOptions):
+class NetworkSource(Outside, SourceOptions, AloneSource):
     """Source that learns a network, until held-out events say to stop. Abstract."""
 
     places = ("checkpoint",)

@@ -112,6 +112,8 @@ class SASRec(NetworkSource):
     [3]
     """
 
+    needs_times = True
+
     _OPTIONS = rules(
         **dict.fromkeys(("n_blocks", "n_heads", "n_negatives"), whole(1)),
         dropout=between(0, 1, open_high=True),
