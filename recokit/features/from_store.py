@@ -10,10 +10,12 @@ import numpy as np
 from recokit._utils.options import check_options, one_of
 from recokit._utils.params import require_fitted
 from recokit.data import Candidates, Requests, Schema, Vocabulary
+from recokit.data.by_id import user_ids_of
+from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.features._block import Block, Context, bound_copy
 from recokit.stores import FeatureRows, FeatureStore
-from recokit.typing import AnyArray, Float32Array, IntArray
+from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 
 @runtime_checkable
@@ -123,26 +125,35 @@ class FromStore(Block):
             Before ``bind``.
         """
         requests = candidates.requests
+        ids: Vocabulary = require_fitted(self, "ids_", step="bind")
         if self.entity == "item":
-            return self._rows(requests, candidates.item, candidates.row)
-        return self._rows(requests, requests.user, np.arange(len(requests)))[candidates.row]
+            known = candidates.item > 0  # no store has rows of unknown items
+            distinct, index = np.unique(candidates.item[known], return_inverse=True)
+            return self._rows(requests, ids.decode(distinct), known, index=index, row=candidates.row)
+        users = user_ids_of(requests, ids)  # also of newcomers, whom the model does not know
+        known = np.array([user is not None for user in users.tolist()], np.bool_)
+        code, distinct = factorize(as_ids(users[known]))
+        every = np.arange(len(requests))
+        return self._rows(requests, distinct, known, index=code - 1, row=every)[candidates.row]
 
     def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         return self.featurize(context.candidates).T
 
-    def _rows(self, requests: Requests, code: IntArray, row: IntArray) -> Float32Array:
-        """Return the features of codes, each asked for by a row of the requests: one read for the distinct ones."""
-        ids: Vocabulary = require_fitted(self, "ids_", step="bind")
-        known = code > 0  # no store has rows of unknown ids
-        distinct, index = np.unique(code[known], return_inverse=True)
+    def _rows(
+        self, requests: Requests, ids: AnyArray, known: BoolArray, *, index: IntArray, row: IntArray
+    ) -> Float32Array:
+        """Return the features of entities, each asked for by a row of the requests: one read for the distinct ids.
+
+        The known entities have the ids at ``index``, the others the defaults.
+        """
         latest = float(requests.now.max(initial=-np.inf))
-        rows = self.store.read(ids.decode(distinct), now=latest, timeout=requests.remaining())
+        rows = self.store.read(ids, now=latest, timeout=requests.remaining())
         if rows.failed:
             requests.report_degraded(
                 row[known][rows.unread[index]],
                 f"{rows.failed} of {len(rows)} ids unread, defaults stand in: {rows.error}",
             )
-        values = np.empty((len(code), len(self.names)), np.float32)
+        values = np.empty((len(known), len(self.names)), np.float32)
         values[:] = rows.defaults[self._places]
         values[known] = rows.at(index, requests.now[row[known]]).values[:, self._places]
         return values

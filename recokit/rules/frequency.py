@@ -11,11 +11,12 @@ import numpy as np
 from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import check_options, whole
 from recokit._utils.params import Configured, require_fitted
-from recokit.data import Candidates, Dataset, LiveEvents, seconds
+from recokit.data import Candidates, Dataset, LiveEvents, Ragged, seconds
 from recokit.data.event_types import names_of
 from recokit.data.events.index import EventIndex
 from recokit.data.events.keyed import Keyspace
-from recokit.data.events.recent import layered
+from recokit.data.events.recent import RecentEvents, layered
+from recokit.data.events.user_history import EventLists
 from recokit.errors import ConfigurationError
 from recokit.typing import BoolArray, IntArray
 
@@ -122,13 +123,28 @@ class FrequencyCap(Configured):
         for name in self.counted_:
             count += index[name].as_of(when, candidates.user, candidates.item).count(window)
         count[candidates.user == 0] = 0
+        if self.live_events is not None:
+            count += self._of_newcomers(candidates, candidates.requests.read(self.live_events))
         if self.shown is not None:
-            count += self._in_list(candidates, self.shown)
+            count += self._in_list(candidates, candidates.requests.lists(self.shown))
         return np.asarray(count < self.maximum)
 
-    def _in_list(self, candidates: Candidates, name: str) -> IntArray:
+    def _of_newcomers(self, candidates: Candidates, recent: RecentEvents) -> IntArray | int:
+        """Count the events of users that the model does not know yet."""
+        requests, known = candidates.requests, self.index_.known
+        if known is None or not len(recent) or requests.user.all():
+            return 0
+        n_users = len(known.user_ids)
+        user = recent.encoded(known).users_of(requests, n_users)
+        if not (user > n_users).any():
+            return 0
+        lists = recent.made(self, _newcomers_lists)
+        shown = lists.before(np.where(user > n_users, user, 0), requests.now, ("timestamp",))
+        return self._in_list(candidates, shown)
+
+    def _in_list(self, candidates: Candidates, shown: Ragged) -> IntArray:
         """Count how often each candidate stands in its row's list, within the window where it has times."""
-        shown, row = candidates.requests.lists(name), candidates.requests.lists(name).rows
+        row = shown.rows
         recent = np.ones(len(row), np.bool_)
         if "timestamp" in shown.columns:
             recent = shown.columns["timestamp"] >= candidates.requests.now[row] - seconds(self.window)
@@ -136,3 +152,10 @@ class FrequencyCap(Configured):
         keys = np.sort(row[recent] * width + shown.values[recent])
         wanted = candidates.row * width + candidates.item
         return np.searchsorted(keys, wanted, "right") - np.searchsorted(keys, wanted, "left")
+
+
+def _newcomers_lists(recent: RecentEvents, rule: FrequencyCap) -> EventLists:
+    known: Any = rule.index_.known
+    encoded = recent.encoded(known)
+    n_users = len(known.user_ids) + len(encoded.newcomers)
+    return EventLists.build(encoded.by_anyone.of(*rule.events), n_users)

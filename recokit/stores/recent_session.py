@@ -13,8 +13,10 @@ from recokit._kernels.segments import counts_to_offsets
 from recokit._utils.options import optional, require, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.data import Dataset, Ragged, Requests, Schema, Vocabulary, seconds
+from recokit.data.by_id import user_ids_of
 from recokit.data.event_types import usual_weights
 from recokit.data.requests import Hydrated
+from recokit.data.vocabulary import as_ids
 from recokit.errors import ConfigurationError, DataError
 from recokit.stores.sessions import SessionStore
 from recokit.typing import AnyArray, BoolArray, IntArray
@@ -154,8 +156,11 @@ class RecentSession(Configured):
     def _keys(self, requests: Requests) -> tuple[AnyArray, BoolArray]:
         """Return whose sessions to ask for, and in which rows there is anybody to ask for, (B,) bool."""
         if self.by == "user":
-            asked = requests.user > 0
-            return self.user_ids_.decode(requests.user[asked]), asked
+            ids = user_ids_of(
+                requests, self.user_ids_
+            )  # newcomers have a session before the model knows them
+            asked = np.array([user is not None for user in ids.tolist()], np.bool_)
+            return as_ids(ids[asked]), asked
         ids = requests.column(self.by)
         asked = np.ones(len(ids), np.bool_)
         if ids.dtype.kind in "OU":

@@ -18,7 +18,8 @@ from recokit.data.events.layered import LayeredIndex
 from recokit.data.frames import ALIASES, Frame
 from recokit.data.interactions import Interactions
 from recokit.data.reading import weights_of
-from recokit.data.vocabulary import as_ids, factorize
+from recokit.data.requests import Requests
+from recokit.data.vocabulary import Vocabulary, as_ids, factorize
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
@@ -120,12 +121,32 @@ class Encoded:
         Event types by code, the model's first.
     repeated, late : int
         Events left out: because the model's data has them, or because they are too old to tell.
+    newcomers : Vocabulary
+        Users that the model does not know; the first has the code after its last user.
+    by_anyone : Interactions
+        The same events, with the codes of newcomers.
     """
 
     log: Interactions
     event_names: tuple[str, ...]
     repeated: int
     late: int
+    newcomers: Vocabulary
+    by_anyone: Interactions
+
+    def users_of(self, requests: Requests, n_users: int) -> IntArray:
+        """Return user codes of requests, those of newcomers too, (B,) int64."""
+        if requests.user_ids is None or not len(self.newcomers):
+            return requests.user
+        unknown = np.flatnonzero(requests.user == 0)
+        ids = requests.user_ids[unknown]
+        there = np.array([user is not None for user in ids.tolist()], np.bool_)
+        if not there.any():
+            return requests.user
+        code = self.newcomers.encode(as_ids(ids[there]))
+        user = requests.user.copy()
+        user[unknown[there]] = np.where(code > 0, n_users + code, 0)
+        return user
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +234,18 @@ def _encoded(recent: RecentEvents, known: Known) -> Encoded:
         event_names=names,
         session=_sessions(raw.session[kept], known.session_ids),
     )
-    return Encoded(log, names, int(repeated.sum()), int(late.sum()))
+    unknown = np.flatnonzero(user == 0)
+    newcomer, distinct = factorize(raw.user[unknown])
+    anyone = user.copy()
+    anyone[unknown] = len(known.user_ids) + newcomer
+    return Encoded(
+        log,
+        names,
+        int(repeated.sum()),
+        int(late.sum()),
+        newcomers=Vocabulary(distinct),
+        by_anyone=log.replace(user=anyone[kept]),
+    )
 
 
 def _sessions(ids: AnyArray, known: AnyArray | None) -> IntArray:

@@ -109,7 +109,8 @@ class UserHistory(Configured):
     events : sequence of str, optional
         Event types that ``history`` holds; all of them by default.
     live_events : LiveEvents, optional
-        Events that come in while the model serves; both lists have them too.
+        Events that come in while the model serves; the lists have them too, also those of users that the model does not
+        know yet, by their external ids.
 
     Raises
     ------
@@ -190,38 +191,46 @@ class UserHistory(Configured):
         recent = None if self.live_events is None else requests.read(self.live_events)
         if recent is not None and len(recent):
             new_history, new_owned, new = recent.made(self, _recent_lists)
-            history = history.then(
-                new_history.before(requests.user, requests.now, names), "timestamp", self.max_events
-            )
-            owned = owned.then(new_owned.before(requests.user, requests.now, ("timestamp",)), "timestamp")
-            earlier = self._earlier(requests, new)
+            encoded = recent.encoded(self.known_)
+            user, now = encoded.users_of(requests, len(self.known_.user_ids)), requests.now
+            history = history.then(new_history.before(user, now, names), "timestamp", self.max_events)
+            owned = owned.then(new_owned.before(user, now, ("timestamp",)), "timestamp")
+            earlier = self._earlier(requests, (new, user))
         return Hydrated(ragged={"history": history, "owned": owned, "earlier": earlier})
 
-    def _earlier(self, requests: Requests, new: EventLists | None) -> Ragged:
-        """Return everything that a user did, in rows where the history leaves some of it out."""
+    def _earlier(self, requests: Requests, recent: tuple[EventLists, IntArray] | None) -> Ragged:
+        """Return everything that a user did, in rows where the history leaves some of it out.
+
+        Recent events come with their own codes of the users.
+        """
         user, now = requests.user, requests.now
         known = self.history_ if self.all_ is None else self.all_
         left_out = np.ones(len(user), np.bool_)
         if self.events is None:
-            count = known.count(user, now) + (0 if new is None else new.count(user, now))
+            count = known.count(user, now)
+            if recent is not None:
+                count = count + recent[0].count(recent[1], now)
             left_out = count > self.max_events
         if "history" in requests.from_caller:
             left_out &= ~requests.from_caller["history"]
         if not left_out.any():
             return Ragged.empty(len(user))
-        whose = np.where(left_out, user, 0)
-        lists = known.before(whose, now, ("timestamp",))
-        return lists if new is None else lists.then(new.before(whose, now, ("timestamp",)), "timestamp")
+        lists = known.before(np.where(left_out, user, 0), now, ("timestamp",))
+        if recent is None:
+            return lists
+        new = recent[0].before(np.where(left_out, recent[1], 0), now, ("timestamp",))
+        return lists.then(new, "timestamp")
 
 
 def _recent_lists(recent: RecentEvents, stage: UserHistory) -> tuple[EventLists, EventLists, EventLists]:
     encoded = recent.encoded(stage.known_)
-    n_users = len(stage.known_.user_ids)
-    log = encoded.log if stage.events is None else encoded.log.of(*stage.events)
+    n_users = len(stage.known_.user_ids) + len(encoded.newcomers)
+    everything = encoded.by_anyone
+    log = everything if stage.events is None else everything.of(*stage.events)
     return (
         EventLists.build(log, n_users),
-        EventLists.build(encoded.log.of(OWNING), n_users),
-        EventLists.build(encoded.log, n_users),
+        EventLists.build(everything.of(OWNING), n_users),
+        EventLists.build(everything, n_users),
     )
 
 
