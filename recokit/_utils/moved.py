@@ -146,7 +146,7 @@ def renamed(**names: str) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def call(*args: Any, **options: Any) -> Any:
-            for old in names.keys() & options:
+            for old in names.keys() & options if options else ():
                 warnings.warn(
                     f"{old}= is called {names[old]}= now (the old name goes in the next release)",
                     DeprecationWarning,

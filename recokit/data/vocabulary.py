@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -160,6 +161,8 @@ def as_ids(ids: Any, name: str = "ids") -> AnyArray:
     kinds = set(map(type, values))
     if not kinds:
         return np.zeros(0, object)
+    if kinds == {int}:
+        return _int64(array, name)
     if all(_id_kind(kind) == "int" for kind in kinds):
         return _int64(array, name)
     if all(_id_kind(kind) == "str" for kind in kinds):
@@ -192,6 +195,9 @@ def _objects(ids: Any) -> AnyArray:
 
 
 def _int64(array: AnyArray, name: str) -> IntArray:
+    if array.dtype.kind == "O":
+        with suppress(OverflowError):
+            return array.astype(np.int64)
     if array.dtype.kind != "i":
         bad = [i for i, value in enumerate(array.tolist()) if not -(2**63) <= value < 2**63]
         if bad:

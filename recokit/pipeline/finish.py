@@ -20,7 +20,7 @@ from recokit.pipeline.run import NO_ROWS, PROGRAMMERS_ERRORS, Run
 from recokit.pipeline.scatter import join_columns, join_retrieved, without
 from recokit.pipeline.selection import Selected, choose
 from recokit.protocols import Role
-from recokit.trace import Status
+from recokit.trace import EMPTY, FAILED, FALLBACK
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 
@@ -73,18 +73,18 @@ def finish(run: Run, pool: Candidates) -> Candidates:
             lists = _filled_up(run, fallback, lists, short)
     _explain(run, lists)
     shown = lists.shown
-    failed = run.status == Status.FAILED
+    failed = run.status == FAILED
     if failed.any():
         shown = shown.compress(~failed[shown.row])
     empty = shown.offsets[1:] == shown.offsets[:-1]
     if empty.any():
-        run.mark(np.flatnonzero(empty & ~failed), Status.EMPTY, "no item passed every hard rule")
+        run.mark(np.flatnonzero(empty & ~failed), EMPTY, "no item passed every hard rule")
     return shown
 
 
 def _explain(run: Run, lists: Lists) -> None:
     """Say of the final lists which limits they break, and where limits leave them short."""
-    alive = run.status != Status.FAILED
+    alive = run.status != FAILED
     for name, rows in lists.relaxed.items():
         run.explain(np.flatnonzero(rows & alive), f"{name}: relaxed to fill the list")
     if run.plan.constraints:
@@ -114,7 +114,7 @@ def _select_until_verified(
         shown, refused = _annotated(run, pool, selected, shown)
         if run.plan.late:
             refused += [selected.index[~_checked_late(run, node, shown)] for node in run.plan.late]
-        failed = run.status == Status.FAILED
+        failed = run.status == FAILED
         if failed.any():
             refused.append(np.flatnonzero(failed[pool.row]))
         if not any(map(len, refused)):
@@ -175,14 +175,12 @@ def _annotate(
         outcome = stage.on(listed, checked_columns, _no_columns)
         annotated = stage.left(listed.with_columns(join_columns(listed, outcome)))
         if node.verifies:
-            passed = stage.on(annotated, checked_verdict, none_pass, failure=Status.FAILED).scatter(
-                annotated, True
-            )
+            passed = stage.on(annotated, checked_verdict, none_pass, failure=FAILED).scatter(annotated, True)
             stage.n_out = int(np.count_nonzero(passed))
             refused = selected.index[~passed]
             if len(outcome.failed):
                 # No label can come: spare the rounds that would find them one list at a time.
-                passed = stage.on(pool, checked_verdict, none_pass, failure=Status.FAILED).scatter(pool, True)
+                passed = stage.on(pool, checked_verdict, none_pass, failure=FAILED).scatter(pool, True)
                 hopeless = np.isin(pool.row, outcome.failed) & ~passed
                 refused = np.concatenate([refused, np.flatnonzero(hopeless)])
             stage.error, stage.failed = outcome.error, outcome.failed
@@ -208,7 +206,7 @@ def _checked_late(run: Run, node: Node, listed: Candidates) -> BoolArray:
 
 def _short(run: Run, listed: Candidates) -> BoolArray:
     """Return the rows with fewer than k items, but for those that rank the caller's items only."""
-    short: BoolArray = (listed.counts < run.k) & (run.status != Status.FAILED)
+    short: BoolArray = (listed.counts < run.k) & (run.status != FAILED)
     bound = run.requests.from_caller.get("items")
     return short if bound is None else short & ~bound
 
@@ -230,7 +228,7 @@ def _filled_up(run: Run, node: Node, lists: Lists, short: BoolArray) -> Lists:
     lists = lists.replace(short, filled)
     bit = np.uint64(lists.shown.source_names.index(node.name))
     used = np.unique(lists.shown.row[(lists.shown.sources >> bit) & np.uint64(1) == 1])
-    run.mark(used, Status.FALLBACK, f"{node.name}: filled up")
+    run.mark(used, FALLBACK, f"{node.name}: filled up")
     return lists
 
 

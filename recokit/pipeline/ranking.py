@@ -13,7 +13,7 @@ from recokit.pipeline.contracts import checked_features, checked_mask, checked_s
 from recokit.pipeline.plan import EXCLUDE, Group, Node
 from recokit.pipeline.run import Outcome, Run, StageRun, put
 from recokit.protocols import Role
-from recokit.trace import Status
+from recokit.trace import DEGRADED, FAILED
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 _MISSING = np.float32(np.nan)
@@ -74,7 +74,7 @@ def none_pass(n: int) -> BoolArray:
 
 def decide(stage: StageRun, batch: Candidates) -> BoolArray:
     """Return a filter's decisions; where it failed, nothing is kept and the row is FAILED."""
-    outcome = stage.on(batch, checked_mask, none_pass, failure=Status.FAILED)
+    outcome = stage.on(batch, checked_mask, none_pass, failure=FAILED)
     kept = outcome.scatter(batch, np.True_)
     stage.n_out = int(np.count_nonzero(kept))
     return kept
@@ -156,5 +156,5 @@ def _sink_not_finite(stage: StageRun, batch: Candidates, worked: list[tuple[IntA
     message = f"{stage.node.name}: found {batch.score[bad][0]} among the scores; expected finite ones; they rank last"
     if stage.run.settings.validate:
         raise ContractError(message)
-    stage.run.mark(np.unique(batch.row[bad]), Status.DEGRADED, message)
+    stage.run.mark(np.unique(batch.row[bad]), DEGRADED, message)
     return int(np.count_nonzero(bad))

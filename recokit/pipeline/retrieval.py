@@ -17,7 +17,7 @@ from recokit.pipeline.plan import Node
 from recokit.pipeline.run import Outcome, Run, StageRun, attempt, describe
 from recokit.pipeline.scatter import join_hydrated, join_retrieved, masked, without
 from recokit.pipeline.session import session_into_history
-from recokit.trace import Status
+from recokit.trace import DEGRADED
 from recokit.typing import IntArray
 
 _ONE = np.zeros(1, np.int64)
@@ -132,7 +132,7 @@ def _wait_for(run: Run, node: Node, wait: Callable[[float], Retrieved] | Excepti
         outcome = attempt(node, _ONE, compute, lambda _, error: Retrieved.empty(n_rows))
         if outcome.error:
             stage.error, stage.failed = outcome.error, stage.rows
-            run.mark(stage.rows, Status.DEGRADED, f"{node.name}: {outcome.error}")
+            run.mark(stage.rows, DEGRADED, f"{node.name}: {outcome.error}")
         return _entered(stage, Outcome([(run.everyone, outcome.pieces[0][1])]))
 
 
@@ -142,7 +142,7 @@ def _entered(stage: StageRun, outcome: Outcome[Retrieved]) -> Retrieved:
     stage.n_out = len(answer.item)
     if answer.errors:
         inner = "; ".join(map(describe, answer.errors))
-        stage.run.mark(stage.rows, Status.DEGRADED, f"{stage.node.name}: {inner}")
+        stage.run.mark(stage.rows, DEGRADED, f"{stage.node.name}: {inner}")
         stage.detail = {"part_errors": inner}
     return answer
 

@@ -22,7 +22,7 @@ from recokit.errors import ConfigurationError, ContractError, NotFittedError, St
 from recokit.pipeline.paid import Paid
 from recokit.pipeline.plan import Node, Plan
 from recokit.protocols import Role
-from recokit.trace import Events, StageEvent, Status, Trace
+from recokit.trace import DEGRADED, Events, StageEvent, Trace
 from recokit.typing import AnyArray, BoolArray, IntArray
 
 T = TypeVar("T")
@@ -265,7 +265,7 @@ class Run:
         self.requests = requests
         self._applies.clear()
 
-    def mark(self, rows: IntArray, status: Status, reason: str) -> None:
+    def mark(self, rows: IntArray, status: int, reason: str) -> None:
         """Lower rows to a status and give the reason."""
         if len(rows):
             self.status[rows] = np.maximum(self.status[rows], status)
@@ -287,7 +287,7 @@ class Run:
         reason = f"{node.name}: skipped, {1e3 * left:.1f} ms of {1e3 * budget:.0f} ms left"
         with self.stage(node, batch) as stage:
             stage.skipped, stage.before = reason, None
-        self.mark(stage.rows, Status.DEGRADED, reason)
+        self.mark(stage.rows, DEGRADED, reason)
         return True
 
     def lacking(self, node: Node) -> tuple[BoolArray, str]:
@@ -414,7 +414,7 @@ class StageRun:
         compute: Callable[[IntArray], T],
         stand_in: Callable[[IntArray, Exception], T],
         *,
-        failure: Status = Status.DEGRADED,
+        failure: int = DEGRADED,
     ) -> Outcome[T]:
         """Compute the stage's result on its rows; rows that lack what it requires count as failed.
 
@@ -422,7 +422,7 @@ class StageRun:
         ----------
         compute, stand_in
             See :func:`attempt`.
-        failure : Status
+        failure : int
             Status of the rows that failed.
         """
         run, node = self.run, self.node
@@ -432,7 +432,7 @@ class StageRun:
             outcome = attempt(node, self.rows, compute, stand_in)
         if run.notes:
             for rows, reason in run.notes:
-                run.mark(np.unique(rows), Status.DEGRADED, f"{node.name}: {reason}")
+                run.mark(np.unique(rows), DEGRADED, f"{node.name}: {reason}")
             run.notes.clear()
         if outcome.error:
             self.error, self.failed = outcome.error, outcome.failed
@@ -463,7 +463,7 @@ class StageRun:
         check: Callable[[Node, Candidates], T],
         stand_in: Callable[[int], T],
         *,
-        failure: Status = Status.DEGRADED,
+        failure: int = DEGRADED,
     ) -> Outcome[T]:
         """Run the stage on a batch's candidates of its rows.
 
@@ -475,7 +475,7 @@ class StageRun:
             Gives the stage's checked answer for the candidates of some rows.
         stand_in : callable
             Gives the result to go on with for so many candidates of rows that failed.
-        failure : Status
+        failure : int
             Status of the rows that failed.
         """
         n_rows = len(batch.offsets) - 1

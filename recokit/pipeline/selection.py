@@ -16,7 +16,7 @@ from recokit.pipeline.plan import Node
 from recokit.pipeline.run import NO_ROWS, PROGRAMMERS_ERRORS, Run, describe
 from recokit.protocols import Role
 from recokit.slates import conflicts, select
-from recokit.trace import Status
+from recokit.trace import DEGRADED, FAILED
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 
@@ -113,7 +113,7 @@ def _row_groups(run: Run, nodes: tuple[Node, ...]) -> list[tuple[IntArray, tuple
 def _give_up(run: Run, node: Node, rows: IntArray, reason: str) -> bool:
     """Go on without a stage in some rows, and return whether that may be: a hard limit fails them instead."""
     hard = node.role is Role.CONSTRAINT and node.traits.hard
-    run.mark(rows, Status.FAILED if hard else Status.DEGRADED, f"{node.name}: {reason}")
+    run.mark(rows, FAILED if hard else DEGRADED, f"{node.name}: {reason}")
     return not hard
 
 

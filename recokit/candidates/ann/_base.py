@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class Base:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    @property
+    @cached_property
     def max_probe(self) -> int:
         """The largest useful number of lists, or width of the walk; 0 where the vectors are scanned."""
         return 0 if self.index is None else _faiss.max_probe(self.index)
