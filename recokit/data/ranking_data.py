@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from recokit._kernels.segments import gather_segments
+from recokit._kernels.segments import counts_to_offsets, gather_segments
 from recokit._utils.options import require_rows
 from recokit.data.schema import Schema
 from recokit.errors import DataError
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+
+_BY_ROW = ("features", "label", "weight", "user", "item", "now")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +82,35 @@ class RankingData:
     def __len__(self) -> int:
         return len(self.label)
 
+    @classmethod
+    def joined(cls, parts: Sequence[RankingData]) -> RankingData:
+        """Return the rows of all parts, without validation rows; columns that all have are kept.
+
+        Raises
+        ------
+        DataError
+            If there is no part, or the parts' features differ.
+        """
+        if not parts:
+            raise DataError("found no rows to train on; expected at least one part")
+        first = parts[0]
+        for part in parts:
+            if part.feature_names != first.feature_names:
+                raise DataError(
+                    f"found parts with features {first.feature_names} and {part.feature_names}; "
+                    "expected the same in all"
+                )
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in _BY_ROW
+        }
+        names = [name for name in first.columns if all(name in part.columns for part in parts)]
+        columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in names}
+        offsets = counts_to_offsets(np.concatenate([np.diff(part.offsets) for part in parts]))
+        return replace(first, **arrays, offsets=offsets, columns=columns, validation=None)
+
     def take(self, groups: IntArray) -> RankingData:
         """Return the rows of some groups, in the given order; the validation part stays as it is."""
         offsets, index = gather_segments(self.offsets, groups)
-        by_row = ("features", "label", "weight", "user", "item", "now")
-        picked: dict[str, Any] = {name: getattr(self, name)[index] for name in by_row}
+        picked: dict[str, Any] = {name: getattr(self, name)[index] for name in _BY_ROW}
         columns = {name: column[index] for name, column in self.columns.items()}
         return replace(self, **picked, offsets=offsets, columns=columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -19,6 +20,10 @@ from recokit.data.times import Duration
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.features.table import Feature, FeatureTable
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+
+#: Defaults of the blocks; Standard takes windows from the span of the data.
+WINDOWS = ("1D", "7D", "30D")
+HALF_LIFE = "14D"
 
 T = TypeVar("T")
 Index = EventIndex | LayeredIndex
@@ -330,6 +335,9 @@ class Filling(Block):
 class IndexBlock(Block):
     """A block that reads an event index."""
 
+    #: Only events of this type; None for all.
+    event: str | None = None
+
     #: Keyspaces of the event index that the block reads.
     keyspaces: tuple[Keyspace, ...] = ()
 
@@ -354,3 +362,21 @@ class IndexBlock(Block):
     def _fitted_index(self) -> EventIndex:
         index: EventIndex = require_fitted(self, "index_")
         return index
+
+    def _name(self, entity: str, meanings: Mapping[str, str], *, growing: Sequence[str]) -> None:
+        """Name the features by the entity and the event type, some of which grow with the length of the log."""
+        self.meanings = prefixed(entity, self.event, meanings)
+        self.names = tuple(self.meanings)
+        self.cumulative = prefixed_names(entity, self.event, *growing)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class WindowedBlock(IndexBlock):
+    """A block that counts events in windows."""
+
+    windows: Sequence[Duration] = WINDOWS
+    event: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._widths = durations(*self.windows)

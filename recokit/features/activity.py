@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,23 +12,19 @@ from recokit.data.events.keyed import Keyspace
 from recokit.data.segments import activity_levels
 from recokit.data.times import Duration
 from recokit.features._block import (
+    HALF_LIFE,
     Context,
-    IndexBlock,
+    WindowedBlock,
     counted,
     durations,
-    prefixed,
-    prefixed_names,
     ratio,
     window_label,
 )
 from recokit.typing import AnyArray, FloatArray, IntArray
 
-#: Defaults of the blocks; Standard takes windows from the span of the data.
-WINDOWS = ("1D", "7D", "30D")
-HALF_LIFE = "14D"
 
-
-class ItemActivity(IndexBlock):
+@dataclass(eq=False, repr=False, kw_only=True)
+class ItemActivity(WindowedBlock):
     """How much an item is in demand, and whether that grows.
 
     Features: ``item_count_1d`` and so on for each window; ``item_decayed_14d`` (weights, halved every half-life);
@@ -56,17 +53,12 @@ class ItemActivity(IndexBlock):
     """
 
     family = "item activity"
+    half_life: Duration = HALF_LIFE
 
-    def __init__(
-        self,
-        *,
-        windows: Sequence[Duration] = WINDOWS,
-        half_life: Duration = HALF_LIFE,
-        event: str | None = None,
-    ) -> None:
-        self.windows, self.half_life, self.event = windows, half_life, event
-        self._widths, (self._half_life,) = durations(*windows), durations(half_life)
-        decayed = window_label(half_life)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        (self._half_life,) = durations(self.half_life)
+        decayed = window_label(self.half_life)
         short, long = (window_label(pick(self._widths)) for pick in (min, max)) if self._widths else ("", "")
         in_windows = {}
         if len(self._widths) > 1:
@@ -76,7 +68,7 @@ class ItemActivity(IndexBlock):
         if self._widths:
             in_windows[f"users_{long}"] = f"distinct users in the last {long}"
         meanings = {
-            **counted(windows),
+            **counted(self.windows),
             f"decayed_{decayed}": f"weight of all events, halved every {decayed}",
             "recency_days": "days since the last event",
             "age_days": "days since the first event",
@@ -84,11 +76,9 @@ class ItemActivity(IndexBlock):
             "users": "distinct users so far",
             "repeat_share": "share of events by users who had the item before",
         }
-        self.meanings = prefixed("item", event, meanings)
-        self.names = tuple(self.meanings)
-        self.cumulative = prefixed_names("item", event, "age_days", "users")
+        self._name("item", meanings, growing=("age_days", "users"))
         distinct = (("user", None), *((("user", max(self._widths)),) if self._widths else ()))
-        self.keyspaces = (Keyspace(("item",), event, (self._half_life,), distinct=distinct),)
+        self.keyspaces = (Keyspace(("item",), self.event, (self._half_life,), distinct=distinct),)
 
     def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         items = context.of_items(self.keyspaces[0].name)
@@ -107,7 +97,8 @@ class ItemActivity(IndexBlock):
         )
 
 
-class UserActivity(IndexBlock):
+@dataclass(eq=False, repr=False, kw_only=True)
+class UserActivity(WindowedBlock):
     """How active a user is.
 
     Features: ``user_count_1d`` and so on for each window; ``user_decayed_14d``; ``user_recency_days``,
@@ -127,19 +118,14 @@ class UserActivity(IndexBlock):
     """
 
     family = "user activity"
+    half_life: Duration = HALF_LIFE
 
-    def __init__(
-        self,
-        *,
-        windows: Sequence[Duration] = WINDOWS,
-        half_life: Duration = HALF_LIFE,
-        event: str | None = None,
-    ) -> None:
-        self.windows, self.half_life, self.event = windows, half_life, event
-        self._widths, (self._half_life,) = durations(*windows), durations(half_life)
-        decayed = window_label(half_life)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        (self._half_life,) = durations(self.half_life)
+        decayed = window_label(self.half_life)
         meanings = {
-            **counted(windows),
+            **counted(self.windows),
             f"decayed_{decayed}": f"weight of all events, halved every {decayed}",
             "recency_days": "days since the last event",
             "tenure_days": "days since the first event",
@@ -150,12 +136,9 @@ class UserActivity(IndexBlock):
             "sessions": "sessions so far",
             "session_size": "events for each session",
         }
-        self.meanings = prefixed("user", event, meanings)
-        self.names = tuple(self.meanings)
-        growing = ("tenure_days", "items", "activity", "sessions")
-        self.cumulative = prefixed_names("user", event, *growing)
+        self._name("user", meanings, growing=("tenure_days", "items", "activity", "sessions"))
         distinct = (("item", None), ("session", None))
-        self.keyspaces = (Keyspace(("user",), event, (self._half_life,), distinct=distinct),)
+        self.keyspaces = (Keyspace(("user",), self.event, (self._half_life,), distinct=distinct),)
 
     def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         users = context.users(self.keyspaces[0].name)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from recokit.data import DAY
 from recokit.data.events.keyed import Keyspace
 from recokit.data.times import Duration
 from recokit.features._block import (
+    HALF_LIFE,
+    WINDOWS,
     Context,
     IndexBlock,
+    WindowedBlock,
     counted,
     durations,
-    prefixed,
-    prefixed_names,
     ratio,
     window_label,
 )
-from recokit.features.activity import HALF_LIFE, WINDOWS
 from recokit.typing import AnyArray
 
 
-class UserItem(IndexBlock):
+@dataclass(eq=False, repr=False, kw_only=True)
+class UserItem(WindowedBlock):
     """The user's events with the item itself: the signal of repeat purchase.
 
     Features: ``user_item_count``, ``user_item_count_30d`` and so on for each window; for each half-life
@@ -42,20 +44,14 @@ class UserItem(IndexBlock):
 
     family = "user and item"
 
-    def __init__(
-        self,
-        *,
-        windows: Sequence[Duration] = WINDOWS[1:],
-        half_life: Duration | Sequence[Duration] = HALF_LIFE,
-        event: str | None = None,
-    ) -> None:
-        self.windows, self.half_life, self.event = windows, half_life, event
-        each = (
-            tuple(half_life)
-            if isinstance(half_life, Sequence) and not isinstance(half_life, str)
-            else (half_life,)
-        )
-        self._widths, self._half_lives = durations(*windows), durations(*each)
+    windows: Sequence[Duration] = WINDOWS[1:]
+    half_life: Duration | Sequence[Duration] = HALF_LIFE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = self.half_life
+        each = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+        self._half_lives = durations(*each)
         decayed = {}
         for label in map(window_label, each):
             decayed[f"decayed_{label}"] = f"their weight, halved every {label}"
@@ -64,17 +60,15 @@ class UserItem(IndexBlock):
             )
         meanings = {
             "count": "events",
-            **counted(windows),
+            **counted(self.windows),
             **decayed,
             "recency_days": "days since the last of them",
             "gap_days": "mean days between them",
             "due": "time since the last over the mean time between them: 1 when the next is due",
         }
-        self.meanings = prefixed("user_item", event, meanings)
-        self.names = tuple(self.meanings)
-        self.cumulative = prefixed_names("user_item", event, "count")
+        self._name("user_item", meanings, growing=("count",))
         entities = (("user", "item"), ("user",))
-        self.keyspaces = tuple(Keyspace(entity, event, self._half_lives) for entity in entities)
+        self.keyspaces = tuple(Keyspace(entity, self.event, self._half_lives) for entity in entities)
 
     def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         pair_space, user_space = self.keyspaces
@@ -122,9 +116,7 @@ class UserCategory(IndexBlock):
             f"decayed_share_{decayed}": f"the same of weights, halved every {decayed}",
             "recency_days": f"days since the user's last event with an item of this {short}",
         }
-        self.meanings = prefixed(f"user_{short}", event, meanings)
-        self.names = tuple(self.meanings)
-        self.cumulative = prefixed_names(f"user_{short}", event, "count")
+        self._name(f"user_{short}", meanings, growing=("count",))
         entities = (("user", *self.requires), ("user",))
         self.keyspaces = tuple(Keyspace(entity, event, (self._half_life,)) for entity in entities)
 

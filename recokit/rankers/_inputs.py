@@ -115,12 +115,7 @@ def all_rows(data: RankingData) -> RankingData:
             f"found validation rows with features {later.feature_names}; "
             f"expected the same as training, {data.feature_names}"
         )
-    both: dict[str, Any] = {
-        name: np.concatenate([getattr(data, name), getattr(later, name)])
-        for name in ("features", "label", "weight", "user", "item", "now")
-    }
-    offsets = np.concatenate([data.offsets, data.offsets[-1] + later.offsets[1:]])
-    return replace(data, **both, offsets=offsets, validation=None, columns={})
+    return RankingData.joined([replace(part, columns={}) for part in (data, later)])
 
 
 class Targets:

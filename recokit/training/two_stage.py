@@ -179,8 +179,8 @@ def assemble(train: Sequence[RankingData], validation: Sequence[RankingData] = (
     DataError
         If there is no part, or the parts' features differ.
     """
-    joined = _join(train)
-    return replace(joined, validation=_join(validation)) if validation else joined
+    joined = RankingData.joined(train)
+    return replace(joined, validation=RankingData.joined(validation)) if validation else joined
 
 
 def require_fitted_before(stages: Mapping[str, Any], requests: Requests) -> None:
@@ -312,27 +312,3 @@ def _chunks(n_rows: int, size: int, progress: bool, label: str) -> Iterator[IntA
     starts: Iterable[int] = range(0, n_rows, size)
     for start in progress_bar(starts, show=progress, label=label, total=-(-n_rows // size)):
         yield np.arange(start, min(start + size, n_rows))
-
-
-_COLUMNS = ("features", "label", "weight", "user", "item", "now")
-
-
-def _join(parts: Sequence[RankingData]) -> RankingData:
-    if not parts:
-        raise DataError("found no rows to train on; expected at least one part")
-    names = parts[0].feature_names
-    for part in parts[1:]:
-        if part.feature_names != names:
-            raise DataError(
-                f"found parts with features {names} and {part.feature_names}; expected the same in all"
-            )
-    columns: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS
-    }
-    columns["columns"] = {
-        name: np.concatenate([part.columns[name] for part in parts])
-        for name in parts[0].columns
-        if all(name in part.columns for part in parts)
-    }
-    counts = np.concatenate([np.diff(part.offsets) for part in parts])
-    return replace(parts[0], **columns, offsets=counts_to_offsets(counts), validation=None)
