@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
+from recokit._utils.frames_out import Backend, to_frame
 from recokit._utils.report import page, table
 from recokit.data.candidates import Candidates, missing
 from recokit.data.vocabulary import Vocabulary
@@ -19,7 +20,6 @@ from recokit.typing import AnyArray, Float32Array, IntArray
 
 __all__ = ["Recommendations"]
 
-_BACKENDS = ("pandas", "polars", "pyarrow")
 _SHOWN = 5
 _EXPLAINED = ("reasons", "explanation")
 
@@ -130,29 +130,20 @@ class Recommendations:
         }
         return own | {name: column for name, column in self.columns.items() if name not in own}
 
-    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
+    def to_frame(self, backend: Backend | None = None) -> Any:
         """Return the long columns as a dataframe.
 
         Parameters
         ----------
-        backend : {"pandas", "polars", "pyarrow"}
-            The library, which must be installed.
+        backend : {"pandas", "polars", "pyarrow"}, optional
+            The library; by default the first of these that is installed, and a list of records where none is.
 
         Raises
         ------
         ConfigurationError
-            For any other backend.
+            For any other backend, or one that is not installed.
         """
-        if backend not in _BACKENDS:
-            raise ConfigurationError(f"found backend={backend!r}; expected one of {', '.join(_BACKENDS)}")
-        import narwhals.stable.v2 as nw
-
-        # Lists let the library find the type inside an object array: text, integers, None.
-        columns = {
-            name: column.tolist() if column.dtype.kind == "O" else column
-            for name, column in self.to_arrays().items()
-        }
-        return nw.from_dict(columns, backend=backend).to_native()
+        return to_frame(self.to_arrays(), backend)
 
     def raise_for_status(self) -> Recommendations:
         """Return self; raise StageError if any row FAILED."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from recokit._kernels.hashing import uniform
 from recokit._kernels.membership import locate_sorted
 from recokit._kernels.ranking_metrics import distinct_truth
 from recokit._kernels.segments import offsets_to_rows, segment_sum
-from recokit._utils.options import one_of, optional, require, whole
+from recokit._utils.frames_out import Backend, records_frame
+from recokit._utils.options import optional, require, whole
 from recokit._utils.progress import progress_bar
 from recokit._utils.report import Content, Report, Table, json_number
 from recokit.compose.fusion import check_retrieved, fuse
@@ -474,20 +475,15 @@ class SourceReport(Report):
             "overlap": [[json_number(value) for value in row] for row in self.overlap.tolist()],
         }
 
-    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
-        """Return the records as a dataframe of the named library, which must be installed.
+    def to_frame(self, backend: Backend | None = None) -> Any:
+        """Return the records as a dataframe of that library, or of the first that is installed.
 
         Raises
         ------
         ConfigurationError
-            For any other backend.
+            For any other backend, or one that is not installed.
         """
-        require(one_of("pandas", "polars", "pyarrow"), backend=backend)
-        import narwhals.stable.v2 as nw
-
-        records = self.to_records()
-        columns = {name: [record[name] for record in records] for name in records[0]}
-        return nw.from_dict(columns, backend=backend).to_native()
+        return records_frame(self.to_records(), backend)
 
     def _header(self) -> list[str]:
         depths = [f"{what}@{k}" for what in ("recall", "only") for k in self.k]

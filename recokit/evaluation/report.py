@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from recokit._stats.intervals import FEW_NOTE, Mean
+from recokit._utils.frames_out import Backend, records_frame
 from recokit._utils.plots import draw_intervals
 from recokit._utils.report import Content, Report, Table, json_number, json_ready
 from recokit.data import Vocabulary
 from recokit.errors import ConfigurationError, DataError, did_you_mean
+from recokit.metrics.registry import canonical
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
 _SAMPLED = (
@@ -142,7 +144,7 @@ class Evaluation(Report):
             If the metric or the segment was not evaluated.
         """
         metric, segment = (key, ALL) if isinstance(key, str) else key
-        self.column(metric)
+        metric = self.metrics[self.column(metric)]
         self.code(segment)
         return next(score for score in self.scores if (score.metric, score.segment) == (metric, segment))
 
@@ -162,6 +164,7 @@ class Evaluation(Report):
 
     def column(self, metric: str) -> int:
         """Return the place of a metric in ``per_user``; ConfigurationError if it was not evaluated."""
+        metric = metric if metric in self.metrics else canonical(metric)
         if metric not in self.metrics:
             raise ConfigurationError(f"found no metric {metric!r}; {did_you_mean(metric, self.metrics)}")
         return self.metrics.index(metric)
@@ -178,6 +181,16 @@ class Evaluation(Report):
             json_ready({"name": self.name, "segment": score.segment, **asdict(score)})
             for score in self.scores
         ]
+
+    def to_frame(self, backend: Backend | None = None) -> Any:
+        """Return the records as a dataframe of that library, or of the first that is installed.
+
+        Raises
+        ------
+        ConfigurationError
+            For any other backend, or one that is not installed.
+        """
+        return records_frame(self.to_records(), backend)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the values of single users, ready for JSON."""

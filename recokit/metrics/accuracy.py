@@ -7,6 +7,7 @@ places asked for, and ``"list"`` the places that the list fills.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -34,6 +35,21 @@ _OVER = {
     "k": "k, also for shorter lists",
     "list": "the length of the list, at most k",
 }
+
+
+#: Gains for which 2 ** gain - 1 is a line in float64.
+_LINEAR_BELOW = 1e-16
+
+
+def exponential_gain(gain: FloatArray, largest: FloatArray | float) -> FloatArray:
+    """Return ``(2 ** gain - 1) / 2 ** largest``, exact for huge gains and for tiny ones.
+
+    Examples
+    --------
+    >>> exponential_gain(np.array([3.0, 5000.0]), np.array([3.0, 5000.0])).tolist()
+    [0.875, 1.0]
+    """
+    return np.asarray(np.exp2(gain - largest) * -np.expm1(-np.log(2.0) * gain))
 
 
 class NDCG(RelevanceMetric):
@@ -107,18 +123,27 @@ class NDCG(RelevanceMetric):
         return f"{gains}discount {discount}; ideal over {ideal}"
 
     def _per_user(self, matched: MatchedLists) -> FloatArray:
-        gained = self._gained(matched.hits.within(self.k))
         if self.gains != "binary":
-            return gained / self._gained(matched.ideal.within(self.k))
+            best_hits = matched.ideal.within(self.k)
+            largest, first = np.zeros(len(matched)), best_hits.rank == 1
+            largest[best_hits.row[first]] = best_hits.gain[first]
+            return self._gained(matched.hits.within(self.k), largest) / self._gained(best_hits, largest)
+        hits = matched.hits.within(self.k)
+        gained = discounted_gain(replace(hits, gain=np.ones(len(hits.gain))), self._discount(hits.rank))
         best = np.minimum(matched.n_relevant, self.k) if self.over == "reachable" else self.k
         ideal = np.concatenate([[0.0], np.cumsum(self._discount(np.arange(1, self.k + 1)))])
         return np.asarray(gained / ideal[best])
 
-    def _gained(self, hits: Hits) -> FloatArray:
-        gain = hits.gain
-        if self.gains != "linear":
-            gain = np.ones(len(gain)) if self.gains == "binary" else np.exp2(gain) - 1.0
-        return discounted_gain(Hits(hits.n_rows, hits.row, hits.rank, gain), self._discount(hits.rank))
+    def _gained(self, hits: Hits, largest: FloatArray) -> FloatArray:
+        """Return the sums of gains as shares of each row's largest: neither huge nor tiny gains lose their order."""
+        most = largest[hits.row]
+        gain = hits.gain / most
+        if self.gains == "exponential":
+            wide = most > _LINEAR_BELOW  # 2 ** gain - 1 is gain * log(2) before
+            gain[wide] = exponential_gain(hits.gain[wide], most[wide]) / exponential_gain(
+                most[wide], most[wide]
+            )
+        return discounted_gain(replace(hits, gain=gain), self._discount(hits.rank))
 
     def _discount(self, rank: IntArray) -> FloatArray:
         return log_discount(rank if self.discount == "shifted" else np.maximum(rank - 1, 1))

@@ -9,6 +9,7 @@ import numpy as np
 from recokit._kernels.ranking_metrics import cascade_gain, discounted_gain, hit_counts, misses_above
 from recokit._utils.options import above, check_options, one_of, require, share
 from recokit.errors import DataError
+from recokit.metrics.accuracy import exponential_gain
 from recokit.metrics.base import RelevanceMetric, SizedMetric
 from recokit.metrics.matched_lists import MatchedLists
 from recokit.typing import FloatArray
@@ -103,7 +104,7 @@ class ERR(RelevanceMetric):
                 f"hint: ERR({self.k}, max_gain={largest:g})"
             )
         hits = matched.hits.within(self.k)
-        return cascade_gain(hits, (np.exp2(hits.gain) - 1.0) / 2.0**self.max_gain)
+        return cascade_gain(hits, exponential_gain(hits.gain, self.max_gain))
 
 
 class AUC(SizedMetric, RelevanceMetric):

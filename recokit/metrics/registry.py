@@ -41,6 +41,44 @@ _KNOWN: dict[str, type[Metric]] = {
 }
 
 
+#: Other names of the same metrics, as papers and libraries have them; compared without case.
+ALIASES: Mapping[str, str] = {
+    alias.lower(): kind
+    for kind, aliases in {
+        "HitRate": ("HR", "Hit", "Hits", "HitRatio", "Hit_Rate", "Hit_Ratio", "Success"),
+        "Precision": ("P", "Prec"),
+        "Recall": ("R", "Rec"),
+        "RPrecision": ("RPrec", "R_Precision"),
+        "MAP": ("AP", "MeanAveragePrecision", "Mean_Average_Precision"),
+        "MRR": ("RR", "MeanReciprocalRank", "Mean_Reciprocal_Rank"),
+        "CatalogCoverage": (
+            "Coverage",
+            "CatalogueCoverage",
+            "ItemCoverage",
+            "Item_Coverage",
+            "Catalog_Coverage",
+        ),
+        "IntraListDiversity": ("ILD", "Diversity", "Intra_List_Diversity"),
+        "ARP": ("AvgPopularity", "AveragePopularity", "MeanPopularity"),
+        "Gini": ("GiniIndex", "Gini_Index"),
+        "Personalization": ("Personalisation",),
+    }.items()
+    for alias in aliases
+}
+
+
+def canonical(name: str) -> str:
+    """Return a metric's name with the class in place of another name for it.
+
+    Examples
+    --------
+    >>> canonical("HR@10"), canonical("NDCG@10")
+    ('HitRate@10', 'NDCG@10')
+    """
+    kind, at, rest = name.partition("@")
+    return f"{ALIASES.get(kind.strip().lower(), kind)}{at}{rest}"
+
+
 def parse(name: str) -> Metric:
     """Return the metric of a name.
 
@@ -49,6 +87,7 @@ def parse(name: str) -> Metric:
     name : str
         Class and list length, ``"NDCG@10"``; after a colon options, ``"NDCG@10:exponential"``, ``"MAP@10:over=k"``,
         ``"IntraListDiversity@10:category"``; or whose definition it is, ``"NDCG@10:rectools"``, see :func:`preset`.
+        Other common names are known too, such as ``"HR@10"`` for ``"HitRate@10"``.
 
     Raises
     ------
@@ -62,6 +101,7 @@ def parse(name: str) -> Metric:
     >>> parse("NDCG@10:rectools")
     NDCG(10, over='k')
     """
+    name = canonical(name)
     match = re.fullmatch(r"\s*(\w+?)\s*@\s*(\d+)\s*(?::\s*(.+?))?\s*", name)
     kind = match[1] if match else name.partition("@")[0].strip()
     if kind not in _KNOWN:

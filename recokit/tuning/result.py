@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from recokit._utils.frames_out import Backend, to_frame
 from recokit._utils.report import Content, Report, Table, json_number
 from recokit.errors import ConfigurationError
-
-_BACKENDS = ("pandas", "polars", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -124,20 +123,18 @@ class SearchResult(Report):
             "trials": self.table,
         }
 
-    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
-        """Return the table as a dataframe; parameters that are neither numbers nor text are shown as text.
+    def to_frame(self, backend: Backend | None = None) -> Any:
+        """Return the table as a dataframe of that library, or of the first that is installed.
+
+        Parameters that are neither numbers nor text are shown as text.
 
         Raises
         ------
         ConfigurationError
-            For any other backend.
+            For any other backend, or one that is not installed.
         """
-        if backend not in _BACKENDS:
-            raise ConfigurationError(f"found backend={backend!r}; expected one of {', '.join(_BACKENDS)}")
-        import narwhals.stable.v2 as nw
-
         columns = {name: _column([record[name] for record in self.table]) for name in self.table[0]}
-        return nw.from_dict(columns, backend=backend).to_native()
+        return to_frame(columns, backend)
 
     def _content(self) -> Content:
         rows = [[_cell(value) for value in record.values()] for record in self.table]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, strategies as st
 
-from recokit import evaluate
+from recokit import evaluate, metrics
 from recokit.data import Dataset, Ragged, Vocabulary
 from recokit.errors import ConfigurationError, DataError
 from recokit.metrics import (
@@ -388,9 +388,9 @@ def test_presets_are_named_and_printed():
 
 
 def test_a_stream_needs_metrics_with_names_of_their_own():
-    for metrics in ([], ["NDCG@3", "NDCG@3"]):
+    for names in ([], ["NDCG@3", "NDCG@3"]):
         with pytest.raises(ConfigurationError, match="each name once"):
-            Stream(metrics)
+            Stream(names)
     with pytest.raises(ConfigurationError, match="did you mean 'NDCG@3'"):
         report(MatchedLists.from_lists([["a"]], [["a"]]), ["NDCG@3"])["NDCG@2"]
 
@@ -409,3 +409,72 @@ def test_a_stream_needs_metrics_with_names_of_their_own():
 def test_what_is_no_row_for_each_user_is_refused(lists, truths, found):
     with pytest.raises(DataError, match=found):
         NDCG(10)(lists, truths)
+
+
+HUGE = [
+    {"a": 5000.0, "b": 3.0},
+    {"a": 1e308, "b": 1e307},
+    {"a": 1e-300, "b": 2e-300},
+    {"a": 5e-324},
+    {"a": 1100.0, "b": 1099.0},
+]
+
+
+@pytest.mark.parametrize("gains", ["linear", "exponential"])
+@pytest.mark.parametrize("truth", HUGE, ids=str)
+def test_graded_ndcg_holds_for_huge_and_tiny_gains(gains, truth):
+    from fractions import Fraction
+
+    def value(gain):
+        if gains == "linear" or max(truth.values()) < 1e-16:
+            return Fraction(gain)
+        return (
+            Fraction(2) ** int(gain) - 1
+            if max(truth.values()) < 1e4
+            else Fraction(gain >= max(truth.values()))
+        )
+
+    shown = ["x", "b", "a"]
+    gained = sum(
+        float(value(truth[i]) / value(max(truth.values()))) / np.log2(rank + 2)
+        for rank, i in enumerate(shown)
+        if i in truth
+    )
+    best = sorted(truth.values(), reverse=True)
+    ideal = sum(float(value(g) / value(best[0])) / np.log2(rank + 2) for rank, g in enumerate(best))
+    found = metrics.NDCG(5, gains=gains)([shown], [truth])
+    assert found == pytest.approx(gained / ideal, rel=1e-9)
+    assert metrics.NDCG(5, gains=gains)(
+        [sorted(truth, key=truth.get, reverse=True)], [truth]
+    ) == pytest.approx(1.0)
+
+
+def test_exponential_ndcg_is_that_of_its_definition():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        gains = dict(enumerate(rng.choice([0.1, 0.5, 1, 2, 3.7, 12, 40], 6).tolist()))
+        shown = rng.permutation(9)[:5].tolist()
+        gained = sum((2 ** gains[i] - 1) / np.log2(rank + 2) for rank, i in enumerate(shown) if i in gains)
+        ideal = sum((2**g - 1) / np.log2(rank + 2) for rank, g in enumerate(sorted(gains.values())[::-1][:5]))
+        assert metrics.NDCG(5, gains="exponential")([shown], [gains]) == pytest.approx(
+            gained / ideal, rel=1e-12
+        )
+
+
+def test_err_holds_for_huge_and_tiny_scales():
+    assert metrics.ERR(5, max_gain=5000)([["a", "b"]], [{"a": 5000.0, "b": 3.0}]) == pytest.approx(1.0)
+    assert metrics.ERR(5, max_gain=5000)([["x", "a"]], [{"a": 4999.0}]) == pytest.approx(0.25)
+    tiny = metrics.ERR(5, max_gain=1e-18)([["x", "a"]], [{"a": 1e-18}])
+    assert tiny == pytest.approx(1e-18 * np.log(2) / 2)
+    assert metrics.ERR(5, max_gain=1e300)([["a"]], [{"a": 1e300}]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [("HR@10", "HitRate@10"), ("hr@10", "HitRate@10"), ("HitRatio@5", "HitRate@5"), ("Success@1", "HitRate@1"),
+     ("P@3", "Precision@3"), ("R@50", "Recall@50"), ("Coverage@10", "CatalogCoverage@10"),
+     ("Prec@4:over=list", "Precision@4:over=list"), ("ILD@10:category", "IntraListDiversity@10:category"),
+     ("RR@10", "MRR@10"), ("AP@10", "MAP@10")],
+)  # fmt: skip
+def test_common_names_of_others_are_known(alias, name):
+    assert repr(metrics.parse(alias)) == repr(metrics.parse(name))
