@@ -118,7 +118,8 @@ def estimate(
         estimates.append(_estimate(estimator.name, parts, rounds, options, overlap))
         warnings += _warnings(estimator.name, parts, overlap)
     if not estimates:
-        reasons = "; ".join(f"{name}: {', '.join(why)}" for name, why in refused.items())
+        alike = {why: [name for name, its in refused.items() if its == why] for why in refused.values()}
+        reasons = "; ".join(f"{', '.join(names)}: {', '.join(why)}" for why, names in alike.items())
         raise SupportError(f"found no support in {len(rounds):,} rounds ({reasons}); {HINT}")
     return OffPolicyReport(
         estimates=tuple(estimates),

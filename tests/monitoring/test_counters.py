@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from recokit._stats.quantile_sketch import QuantileSketch
 from recokit.monitoring.counters import Counters, Timeline
@@ -142,3 +145,30 @@ def test_a_saved_timeline_goes_on() -> None:
         assert {day: count(c) for day, c in one.days().items()} == {0: 3, 1: 1}
     again.at(DAY + 6).add(KEY)
     assert count(again.recent(DAY + 6, 1)) == 2
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(0, 4 * 8640), min_size=1, max_size=12).map(
+        lambda steps: [10.0 * step for step in steps]
+    ),
+    st.integers(1, 4),
+    st.integers(0, 60),
+)
+def test_periods_are_those_of_a_list_of_all_times(times: list[float], n_slots: int, span: int) -> None:
+    line = timeline(*sorted(times), n_slots=n_slots, n_days=3)
+    now = max(times)
+    slot = [int(time // 10) for time in times]
+    kept = [index for index in slot if index > max(slot) - n_slots]
+    assert count(line.total()) == len(times)
+    expected = sum((now - span) // 10 <= index <= now // 10 for index in kept)
+    assert count(line.recent(now, span)) == expected
+    by_day = Counter(int(time // DAY) for time in times)
+    newest = sorted(by_day)[-3:]
+    days = {day: count(counters) for day, counters in line.days().items()}
+    assert {day: n for day, n in days.items() if day in newest} == {day: by_day[day] for day in newest}
+    assert list(days) == sorted(days) and len(days) <= 4
+    weeks = {week: count(counters) for week, counters in line.weeks().items()}
+    assert sum(weeks.values()) == sum(days.values())
+    # The first day of 1970 was a Thursday.
+    assert all((week + 3) % 7 == 0 for week in weeks)

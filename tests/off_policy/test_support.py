@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,3 +174,69 @@ def test_defaults_follow_the_log():
     lists = modelled.replace(round=np.repeat(np.arange(1000), 2))
     assert list(estimate(lists, support=None)) == ["IIPS", "SNIIPS", "RIPS", "SNRIPS", "DM", "CascadeDR"]
     assert any("as right as the reward model" in note for note in estimate(modelled).notes)
+
+
+FINE = overlap_of(even(), even(), np.array([0.1]), None)
+
+
+@pytest.mark.parametrize(
+    ("change", "n_problems"),
+    [
+        ({"effective": 200.0}, 0),
+        ({"effective": 199.9}, 1),
+        ({"mean_weight": 1.3, "mean_error": 0.1}, 0),
+        ({"mean_weight": 1.31, "mean_error": 0.1}, 1),
+        ({"mean_weight": 0.69, "mean_error": 0.1}, 1),
+        ({"mean_weight": 9.0, "mean_error": np.nan}, 0),
+        ({"mean_weight": 1.0, "mean_error": 0.0}, 0),
+        ({"tail": 0.7, "largest_share": 0.9}, 0),
+        ({"tail": 0.71, "largest_share": 0.25}, 0),
+        ({"tail": 0.71, "largest_share": 0.26}, 1),
+        ({"cut": 0.5}, 0),
+        ({"cut": 0.51}, 1),
+        ({"effective": 1.0, "cut": 0.9}, 2),
+    ],
+)
+def test_each_limit_is_one_that_may_be_reached(change, n_problems):
+    assert not Support().problems(FINE)
+    assert len(Support().problems(replace(FINE, **change))) == n_problems
+
+
+@pytest.mark.parametrize(
+    "change", [{"mean_weight": 1.5, "mean_error": 0.1}, {"mean_weight": 0.5, "mean_error": 0.1}]
+)
+def test_a_mean_weight_says_on_which_side_it_is(change):
+    (problem,) = Support().problems(replace(FINE, **change))
+    assert ("propensities are too small" in problem) == (change["mean_weight"] > 1)
+    assert ("shows what the log never does" in problem) == (change["mean_weight"] < 1)
+
+
+@pytest.mark.parametrize("n", [1, 40, 100, 199, 250])
+@pytest.mark.parametrize("clustered", [False, True])
+def test_an_overlap_recomputed_by_hand(n, clustered):
+    rng = np.random.default_rng(n)
+    weight = rng.choice([0.0, 0.5, 1.0, 4.0], n)
+    weight[0] = 1.0
+    used, clusters = np.minimum(weight, 2.0), np.arange(n) % 7 if clustered and n > 7 else None
+    found = overlap_of(weight, used, np.linspace(0.2, 0.9, n), clusters)
+    largest = sorted(used.tolist(), reverse=True)[: max(n // 100, 1)]
+    assert (found.rounds, found.place, found.smallest) == (n, 0, 0.2)
+    assert found.effective == pytest.approx(sum(used) ** 2 / sum(used**2))
+    assert found.matched == sum(w > 0 for w in weight) / n
+    assert found.mean_weight == pytest.approx(sum(weight) / n)
+    assert (found.largest, found.largest_share) == (largest[0], pytest.approx(sum(largest) / sum(used)))
+    assert found.cut == pytest.approx(1 - sum(used) / sum(weight))
+    away = [w - sum(weight) / n for w in weight]
+    sums = (
+        away if clusters is None else [sum(away[i] for i in range(n) if clusters[i] == c) for c in range(7)]
+    )
+    m = len(sums)
+    expected = math.nan if m < 2 else math.sqrt(sum(s * s for s in sums) * m / (m - 1)) / n
+    assert found.mean_error == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_log_without_any_weight_has_nothing_cut():
+    found = overlap_of(np.zeros(3), np.zeros(3), np.ones(3), None)
+    assert (found.effective, found.cut, found.mean_weight) == (0.0, 0.0, 0.0) and math.isnan(
+        found.largest_share
+    )
