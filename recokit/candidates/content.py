@@ -12,7 +12,7 @@ from recokit._utils.options import Rule, finite, names, rules
 from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_scored, similar_by_history
 from recokit.candidates._weights import FromHistory
-from recokit.data import Dataset, Requests, Retrieved
+from recokit.data import Categorical, Dataset, Requests, Retrieved
 from recokit.data.table import Table
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import Float32Array, IntArray
@@ -114,9 +114,7 @@ class Content(FromHistory):
             raise ConfigurationError(
                 f"found a weight of {sorted(unknown)[0]!r}; expected one of {[*attributes, 'text']}"
             )
-        parts: list[csr_matrix] = [
-            one_hot(table.categorical[name].codes) * np.sqrt(weights[name]) for name in attributes
-        ]
+        parts: list[csr_matrix] = [_hot(table.labelled(name)) * np.sqrt(weights[name]) for name in attributes]
         self.vectors_ = np.zeros((table.n + 1, 0), np.float32)
         texts = text_of(table, text) if text else []
         if text and self.encoder is not None:
@@ -199,6 +197,22 @@ def one_hot(codes: IntArray) -> csr_matrix:
     idf = np.log((1.0 + len(rows)) / (1.0 + count)) / np.log(1.0 + max(len(rows), 1))
     value = np.sqrt(idf[codes[rows]]).astype(np.float32)
     return csr_matrix((value, (rows, codes[rows])), shape=(len(codes), len(count)))
+
+
+def _hot(column: Categorical) -> csr_matrix:
+    """Return the labels of a column as sparse rows of length 1 at most, rarer labels counting more."""
+    from scipy.sparse import csr_matrix
+
+    if column.separator is None:
+        return one_hot(column.codes)
+    several = column.several
+    shape = (len(several.offsets) - 1, len(several.labels) + 1)
+    count = np.bincount(several.code, minlength=shape[1])
+    n = max(int(np.count_nonzero(np.diff(several.offsets))), 1)
+    idf = np.log((1.0 + n) / (1.0 + count)) / np.log(1.0 + n)
+    each = np.maximum(np.diff(several.offsets), 1)
+    value = np.sqrt(idf[several.code] / np.repeat(each, np.diff(several.offsets))).astype(np.float32)
+    return csr_matrix((value, several.code, several.offsets), shape=shape)
 
 
 def text_of(table: Table, columns: Sequence[str]) -> list[str]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._utils.options import Rule, finite, rules, whole
+from recokit._utils.options import Rule, above, finite, rules, whole
 from recokit._utils.params import require_fitted
+from recokit.candidates._neighbors import row_costs
 from recokit.candidates._retrieve import retrieve_scored
 from recokit.candidates._weights import FromHistory
 from recokit.candidates.pure_svd import degree_power, item_basis, scaled
@@ -18,6 +19,9 @@ from recokit.typing import Float32Array, IntArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+
+#: Bytes of a cell of the product while it is made: the product, its scaled copy, and the order of its columns.
+_CELL = 24
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -51,6 +55,9 @@ class GraphFilter(FromHistory):
     max_history : int, optional
         Only this many of the most recent events of each user count, in ``fit`` and ``retrieve``; all by default.
         Bounds the cost of very active users, which grows with the square of their events.
+    max_memory : float, default 4e9
+        Bytes that multiplying out the graph may take in ``fit``. Beyond it, as with one user of the whole catalogue,
+        the graph is kept as it is, and each request takes the two steps of the hop instead: the same scores, slower.
     seed : int, default 0
         Of the randomised decomposition.
 
@@ -61,8 +68,11 @@ class GraphFilter(FromHistory):
 
     Attributes
     ----------
-    weight_ : scipy.sparse.csr_matrix of float32, shape (n_items + 1, n_items + 1)
+    weight_ : scipy.sparse.csr_matrix of float32, shape (n_items + 1, n_items + 1), or None
         Row ``i``: what item ``i`` in the history adds to the score of each item, in one hop.
+    graph_ : scipy.sparse.csr_matrix of float32, shape (n_users + 1, n_items + 1), or None
+        The normalised interactions, where ``weight_`` would take more than ``max_memory``; with ``source_scale_`` and
+        ``target_scale_``, (n_items + 1,), it has the same in two steps.
     source_factors_, target_factors_ : ndarray of float32, shape (n_items + 1, D)
         Their product adds the response; D is 0 without one.
     fitted_until_ : float
@@ -87,6 +97,7 @@ class GraphFilter(FromHistory):
             "finite coefficients", lambda value: bool(np.isfinite(np.asarray(value, np.float64)).all())
         ),
         n_factors=whole(1),
+        max_memory=above(0),
     )
 
     user_exponent: float = 0.7
@@ -94,6 +105,7 @@ class GraphFilter(FromHistory):
     target_exponent: float = 0.2
     response: Sequence[float] = ()
     n_factors: int = 256
+    max_memory: float = 4e9
     seed: int = 0
 
     def fit(self, dataset: Dataset) -> GraphFilter:
@@ -107,10 +119,25 @@ class GraphFilter(FromHistory):
         source = degree_power(of_item, middle - self.item_exponent)
         target = degree_power(of_item, middle - self.target_exponent)
         self._fit_response(graph, source, target)
-        self.weight_ = scaled((graph.T.tocsr() @ graph).tocsr(), source, target)
-        self.weight_.sort_indices()
+        self.weight_ = self.graph_ = None
+        self.source_scale_, self.target_scale_ = source, target
+        by_item = graph.T.tocsr()
+        cells = np.minimum(row_costs(by_item, graph), graph.shape[1]).sum()
+        if _CELL * cells <= self.max_memory:
+            self.weight_ = scaled((by_item @ graph).tocsr(), source, target)
+            self.weight_.sort_indices()
+        else:
+            self.graph_ = graph
         self.fitted_until_ = dataset.until
         return self
+
+    def _hop(self, history: csr_matrix) -> Float32Array:
+        """Return the scores of one hop from some histories, (b, n_items + 1)."""
+        if self.weight_ is not None:
+            return np.asarray((history @ self.weight_).toarray())
+        assert self.graph_ is not None
+        reached = (history.multiply(self.source_scale_).tocsr() @ self.graph_.T) @ self.graph_
+        return np.asarray(reached.toarray() * self.target_scale_)
 
     def _fit_response(self, graph: csr_matrix, source: Float32Array, target: Float32Array) -> None:
         n_factors = self.n_factors if len(self.response) else 0
@@ -131,13 +158,12 @@ class GraphFilter(FromHistory):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "weight_")
-        n_codes = self.weight_.shape[0]
+        n_codes = len(require_fitted(self, "source_factors_"))
         history = self._history_matrix(requests, n_codes)
 
         def score(rows: IntArray) -> Float32Array:
             mine = history[rows]
-            scores: Float32Array = (mine @ self.weight_).toarray()
+            scores = self._hop(mine)
             if self.target_factors_.shape[1]:
                 scores += (mine @ self.source_factors_) @ self.target_factors_.T
             scores[scores == 0] = -np.inf

@@ -147,7 +147,12 @@ def _column(dataset: Dataset, name: str) -> Categorical:
     short = name.removeprefix("user.")
     users = dataset.users
     if short in users.categorical:
-        return users.categorical[short]
+        column = users.categorical[short]
+        if column.separator is not None:
+            raise ConfigurationError(
+                f"found user column {short!r}, which holds several labels each; expected one segment for each user"
+            )
+        return column
     if short in users.numeric_names:
         return _labelled(users.column(short), f"user column {short!r}")
     if short in users.other:
@@ -284,8 +289,7 @@ def item_segments_by(dataset: Dataset, by: str | Categorical | AnyArray, *, new:
     if isinstance(by, str):
         if by == "novelty":
             return item_segments(dataset, new=new)
-        column = by.removeprefix("item.")
-        return Categorical(dataset.items.column(column), dataset.items.labels(column))
+        return dataset.items.labelled(by.removeprefix("item."))
     if isinstance(by, Categorical):
         return _checked(by, dataset.n_items)
     values = np.asarray(by)

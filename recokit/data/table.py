@@ -227,6 +227,8 @@ class Table:
     def labelled(self, name: str) -> Categorical:
         """Return a categorical column; ConfigurationError if it is none."""
         name = self.named(name)
+        if name not in self.names:
+            raise ConfigurationError(f"found no column {name!r}; {did_you_mean(name, self.names)}")
         if name not in self.categorical:
             raise ConfigurationError(
                 f"found no categorical column {name!r}; {did_you_mean(name, self.categorical)}"

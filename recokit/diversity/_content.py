@@ -106,6 +106,34 @@ class Labels(Content):
         return agree
 
 
+class LabelSets(Content):
+    """Items compared by the labels that they share, in columns of several labels each.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n_items + 1, C, m)
+        Label codes of each item in each column, from the left, then 0.
+    """
+
+    def __init__(self, labels: IntArray, item: IntArray, valid: BoolArray) -> None:
+        self.label = labels.take(item, axis=0)
+        self.size = np.sqrt((self.label > 0).sum(axis=3))
+        super().__init__(item, valid, np.asarray((self.size > 0).any(axis=2)))
+
+    def likeness(self, chosen: IntArray, weight: float = 1.0, end: int | None = None) -> Float32Array:
+        """Return the mean over columns of the cosine of a candidate's labels and those of one of its row."""
+        mine, size = self.label[self.rows, chosen][:, None], self.size[self.rows, chosen][:, None]
+        same = (self.label[:, :end, :, :, None] == mine[:, :, :, None, :]) & (mine > 0)[:, :, :, None, :]
+        shared = same.sum(axis=(3, 4)) / np.maximum(self.size[:, :end] * size, 1.0)
+        return np.asarray(shared.mean(axis=2) * weight, np.float32)
+
+    def pairs(self) -> Float32Array:
+        """Return the likeness of all pairs."""
+        n_rows, width = self.item.shape
+        columns = [self.likeness(np.full(n_rows, place)) for place in range(width)]
+        return np.stack(columns, axis=2) if columns else np.zeros((n_rows, 0, 0), np.float32)
+
+
 class Pairs(Content):
     """Items compared by a matrix (n_items + 1, n_items + 1), dense or sparse, or by a function of item codes."""
 

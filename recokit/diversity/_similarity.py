@@ -12,7 +12,8 @@ import numpy as np
 from recokit._utils.options import between, check_options, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.data import Schema, Window
-from recokit.diversity._content import Content, Labels, Pairs, Vectors, unit_vectors
+from recokit.data.columns import Several
+from recokit.diversity._content import Content, Labels, LabelSets, Pairs, Vectors, unit_vectors
 from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
@@ -77,7 +78,7 @@ class Compared(Configured):
                     "found neither vectors nor a categorical item column; expected something to compare items by; "
                     f"hint: {type(self).__name__}(vectors=...)"
                 )
-            bound.labels_ = np.stack([_labels(schema, name) for name in names], axis=1)
+            bound.labels_ = _label_columns(schema, names)
         return bound
 
     def content(self, window: Window) -> Content:
@@ -89,7 +90,8 @@ class Compared(Configured):
             return Pairs(self.similarity, self.known_, item, window.valid)
         hint = "a fitted pipeline around it, vectors=, similarity=, or bind(schema)"
         labels = require_fitted(self, "labels_", hint, step="bind")
-        return Labels(labels, items_of(window, len(labels)), window.valid)
+        kind = Labels if labels.ndim == 2 else LabelSets
+        return kind(labels, items_of(window, len(labels)), window.valid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,30 @@ class Incremental(Compared):
         if state.content.known.all:
             return state.gain
         return state.relevance + state.content.known.neutral(state.gain - state.relevance)
+
+
+def _label_columns(schema: Schema, names: Sequence[str]) -> IntArray:
+    """Return the columns' label codes, (n + 1, C), or (n + 1, C, m) where one of them holds several labels."""
+    table = schema.items
+    columns = {name: table.categorical.get(table.named(name.removeprefix("item."))) for name in names}
+    if all(column is None or column.separator is None for column in columns.values()):
+        return np.stack([_labels(schema, name) for name in names], axis=1)
+    sets = [
+        _labels(schema, name)[:, None]
+        if column is None or column.separator is None
+        else _in_slots(column.several)
+        for name, column in columns.items()
+    ]
+    widest = max(labels.shape[1] for labels in sets)
+    return np.stack([np.pad(labels, ((0, 0), (0, widest - labels.shape[1]))) for labels in sets], axis=1)
+
+
+def _in_slots(several: Several) -> IntArray:
+    """Return each item's label codes from the left, then 0, (n + 1, m)."""
+    counts = np.diff(several.offsets)
+    slots = np.zeros((len(counts), max(int(counts.max(initial=0)), 1)), np.int64)
+    slots[np.arange(slots.shape[1]) < counts[:, None]] = several.code
+    return slots
 
 
 def _labels(schema: Schema, name: str) -> IntArray:

@@ -100,12 +100,19 @@ def evaluate_items(
             "found other items in the recommendations than in truth and history; expected one dataset, split by time"
         )
     parts = {}
-    for code in np.unique(segments.codes[segments.codes > 0]).tolist():
-        items = np.flatnonzero(segments.codes == code)
+    for name, items in _items_of(segments).items():
         part = _of_segment(lists, truth, measured, items, k=k, confidence=confidence)
-        name = str(segments.labels.ids[code - 1])
         parts[name] = replace(part, name=name)
     return Evaluations(parts)
+
+
+def _items_of(segments: Categorical) -> dict[str, IntArray]:
+    """Return the items of each segment that has some; an item of several labels is in several."""
+    if segments.separator is not None:
+        several = segments.several
+        return {label: np.flatnonzero(several.having(label)) for label in several.labels.ids.tolist()}
+    codes = np.unique(segments.codes[segments.codes > 0]).tolist()
+    return {str(segments.labels.ids[code - 1]): np.flatnonzero(segments.codes == code) for code in codes}
 
 
 def _lists(subject: Any, truth: Dataset, k: int, now: float | None, seed: int) -> Recommendations:

@@ -9,7 +9,7 @@ import ast
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -107,9 +107,11 @@ def _check(node: ast.AST, text: str, depth: int = 0) -> None:
         for op, right in zip(node.ops, node.comparators, strict=True):
             if type(op) not in _ORDER and not isinstance(op, ast.Eq | ast.NotEq | ast.In | ast.NotIn):
                 raise ConfigurationError(f"found a comparison by identity in {text!r}; {_HINT}")
+            if isinstance(op, ast.In | ast.NotIn) and _label_in(node):
+                continue
             if isinstance(op, ast.In | ast.NotIn) != isinstance(right, ast.Tuple | ast.List):
                 raise ConfigurationError(
-                    f"found {ast.unparse(node)!r} in {text!r}; expected a list after 'in' only"
+                    f"found {ast.unparse(node)!r} in {text!r}; expected a list after 'in', or 'label' in item.column"
                 )
     for child in _operands(node):
         if isinstance(child, ast.Tuple | ast.List):
@@ -124,6 +126,30 @@ def _check(node: ast.AST, text: str, depth: int = 0) -> None:
                     f"found {ast.unparse(child)!r} in {text!r}; expected all numbers or all text"
                 )
         _check(child, text, depth + 1)
+
+
+def _label_in(node: ast.AST) -> ast.Attribute | None:
+    """Return the column of ``'label' in item.column``, None where it is another expression."""
+    if (
+        not isinstance(node, ast.Compare)
+        or len(node.ops) != 1
+        or not isinstance(node.ops[0], ast.In | ast.NotIn)
+    ):
+        return None
+    (right,), left = node.comparators, node.left
+    if not (
+        isinstance(left, ast.Constant) and isinstance(left.value, str) and isinstance(right, ast.Attribute)
+    ):
+        return None
+    table = isinstance(right.value, ast.Name) and right.value.id in ("item", "user")
+    return right if table else None
+
+
+def _has(node: ast.expr) -> str:
+    """Return the name of the column that tells which rows have the label of ``'label' in item.column``."""
+    assert isinstance(node, ast.Compare)
+    assert isinstance(node.left, ast.Constant)
+    return f"{ast.unparse(node.comparators[0])} has {node.left.value!r}"
 
 
 def _operands(node: ast.AST) -> Iterator[ast.expr]:
@@ -170,11 +196,20 @@ class Condition:
         ConfigurationError
             For a column that does not exist, or text where there must be numbers.
         """
-        columns = {name: _column(name, schema) for name in self.names if not name.startswith("request.")}
+        having = {_has(node): _having(node, schema) for node in ast.walk(self.tree) if _is_label_in(node)}
+        searched = {id(_label_in(node)) for node in ast.walk(self.tree) if _is_label_in(node)}
+        compared = {
+            _name(node)
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Attribute) and id(node) not in searched
+        }
+        columns = {
+            name: _column(name, schema) for name in self.names if name in compared and not _asked(name)
+        }
         kinds = {name: _kind_of(column) for name, column in columns.items()}
         for node in ast.walk(self.tree):
             _check_kinds(node, kinds)
-        return columns
+        return {**columns, **having}
 
     def of_items(self, columns: Mapping[str, AnyArray]) -> Truth:
         """Evaluate one that depends on items alone for the whole catalogue, by item code."""
@@ -197,10 +232,36 @@ class Condition:
         return truth
 
 
+def _asked(name: str) -> bool:
+    return name.startswith("request.")
+
+
+def _is_label_in(node: ast.AST) -> TypeGuard[ast.Compare]:
+    return isinstance(node, ast.Compare) and _label_in(node) is not None
+
+
+def _having(node: ast.Compare, schema: Schema) -> FloatArray:
+    """Return by code whether an item or user has a label, NaN where it has none at all."""
+    entity, _, column = ast.unparse(node.comparators[0]).partition(".")
+    if entity == "item":
+        schema.item_column(column)
+    else:
+        schema.user_column(column)
+    several = (schema.items if entity == "item" else schema.users).labelled(column).several
+    assert isinstance(node.left, ast.Constant)
+    known = np.diff(several.offsets) > 0
+    return np.where(known, several.having(str(node.left.value)), np.nan).astype(np.float64)
+
+
 def _column(name: str, schema: Schema) -> AnyArray:
     entity, _, column = name.partition(".")
     values = schema.item_column(column) if entity == "item" else schema.user_column(column)
     table = schema.items if entity == "item" else schema.users
+    column = table.named(column)
+    if column in table.categorical and table.categorical[column].separator is not None:
+        raise ConfigurationError(
+            f"found {name!r}, which holds several labels each, compared as one; expected 'label' in {name}"
+        )
     if column in table.categorical:
         ids = table.labels(column).ids
         if ids.dtype.kind == "i" and np.abs(ids).max(initial=0) <= LARGEST:
@@ -242,7 +303,7 @@ def _check_kinds(node: ast.AST, kinds_of: Mapping[str, str]) -> None:
             return kind(max(part.elts, key=lambda one: kind(one) == "large"))
         return "number"
 
-    if not isinstance(node, ast.BoolOp | ast.UnaryOp | ast.BinOp | ast.Compare):
+    if not isinstance(node, ast.BoolOp | ast.UnaryOp | ast.BinOp | ast.Compare) or _is_label_in(node):
         return
     kinds = {kind(part) for part in _operands(node)} - {"any"}
     ordered = not isinstance(node, ast.Compare) or any(type(op) in _ORDER for op in node.ops)
@@ -294,6 +355,9 @@ def _value(node: ast.expr, read: Read) -> Any:
             value = np.asarray(_ARITHMETIC[type(node.op)](a, b))
         return np.where(np.isfinite(value), value, np.nan)  # divided by zero is unknown
     assert isinstance(node, ast.Compare)
+    if _is_label_in(node):
+        has = np.asarray(read(_has(node)))
+        return Truth(np.asarray((has > 0) != isinstance(node.ops[0], ast.NotIn)), np.asarray(~np.isnan(has)))
     sides = [node.left, *node.comparators]  # a < b <= c is a < b and b <= c
     pairs = [_compared(op, sides[i], sides[i + 1], read) for i, op in enumerate(node.ops)]
     return pairs[0] if len(pairs) == 1 else _joined(pairs, both=True)

@@ -167,6 +167,7 @@ def test_columns_of_any_kind_are_labels() -> None:
     films = Dataset.from_frame(
         {"user_id": [1], "item_id": [1], "timestamp": [0.0]},
         items={"item_id": [1, 2, 3], "genres": ["war|love", "war", None], "year": [1990.0, 1990.0, np.nan]},
+        separators={"genres": None},
     )
     genres = XQuAD("genres", separator="|").bind(films.schema).aspects_
     assert genres.labels == ("love", "war")
