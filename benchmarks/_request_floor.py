@@ -13,6 +13,8 @@ from benchmarks._request_world import DAY, LIMITS, NOW, World
 __all__ = ["Dicts", "Floor"]
 
 K, POOL, TRADE_OFF = 20, 100, np.float32(0.7)
+#: Lists that a search looks at, and how many times as many where they hold too little.
+N_PROBE, WIDER = 16, 4
 
 
 class Floor:
@@ -21,7 +23,6 @@ class Floor:
     def __init__(self, world: World, pipeline: rk.Pipeline) -> None:
         self.world = world
         self.index = pipeline["merge.ann_index"].index_
-        self.parameters = faiss.SearchParametersIVF(nprobe=16)
         popular = pipeline["merge.popular"].retrieve(pipeline.requests([1], now=NOW), LIMITS["popular"])
         self.popular, self.popular_score = popular.item, popular.score.astype(np.float64)
         log = world.dataset.interactions
@@ -32,6 +33,16 @@ class Floor:
         self.blocked[world.blocked] = True
         length = np.linalg.norm(world.items, axis=1, keepdims=True)
         self.unit = (world.items / np.where(length > 0, length, 1)).astype(np.float32)
+
+    def near(self, user: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the items nearest to the user and their scores; a search that comes back short looks further."""
+        query, probe = self.world.users[user : user + 1], N_PROBE
+        while True:
+            parameters = faiss.SearchParametersIVF(nprobe=probe)
+            score, item = self.index.search(query, LIMITS["ann_index"], params=parameters)
+            if item[0, -1] >= 0 or probe >= self.index.nlist:
+                return item[0] + 1, score[0]
+            probe = min(WIDER * probe, self.index.nlist)
 
     def past(self, user: int) -> tuple[np.ndarray, np.ndarray]:
         start, end = self.offsets[user], self.offsets[user + 1]
@@ -50,12 +61,7 @@ class Floor:
     def __call__(self, user: int) -> list[int]:
         world = self.world
         owned, time = self.past(user)
-        near_score, near = self.index.search(
-            world.users[user : user + 1], LIMITS["ann_index"], params=self.parameters
-        )
-        near, near_score = near[0] + 1, near_score[0]
-        near, near_score = near[near > 0], near_score[near > 0]
-        found = [(near, near_score), self.history(owned, time), (self.popular, self.popular_score)]
+        found = [self.near(user), self.history(owned, time), (self.popular, self.popular_score)]
         ranks = [np.arange(1, len(item) + 1) for item, _ in found]
         place = np.concatenate([rank * 3 + source for source, rank in enumerate(ranks)])
         source = np.repeat(np.arange(3), [len(rank) for rank in ranks])
@@ -124,12 +130,10 @@ class Dicts:
     def __call__(self, user: int) -> list[int]:
         floor, world = self.floor, self.world
         owned, time = floor.past(user)
-        scores, near = floor.index.search(
-            world.users[user : user + 1], LIMITS["ann_index"], params=floor.parameters
-        )
+        near, near_score = floor.near(user)
         own, own_score = floor.history(owned, time)
         found = [
-            [(int(i) + 1, float(s)) for i, s in zip(near[0], scores[0], strict=True) if i >= 0],
+            list(zip(near.tolist(), near_score.tolist(), strict=True)),
             list(zip(own.tolist(), own_score.tolist(), strict=True)),
             list(zip(floor.popular.tolist(), floor.popular_score.tolist(), strict=True)),
         ]
