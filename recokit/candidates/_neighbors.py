@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recokit._kernels.membership import pairs_in_sets
+from recokit._kernels.neighbors import Similarities
 from recokit._kernels.segments import counts_to_offsets, multi_arange, offsets_to_rows, rows_to_offsets
 from recokit._kernels.sorting import group_pairs, top_by_score
 from recokit._utils.options import rules, whole
@@ -17,40 +17,15 @@ from recokit._utils.threads import map_parts
 from recokit.candidates._retrieve import cost_blocks, joined
 from recokit.candidates._weights import FromHistory
 from recokit.data import Ragged, Requests, Retrieved
-from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+from recokit.typing import Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    pass
 
 #: Products of one block in fit: bounds its memory to a few hundred MB.
 _FIT_BLOCK = 1 << 24
 #: Neighbours looked at in one block of requests: sort keys of small blocks fit into 32 bits and the cache.
 _SERVE_BLOCK = 1 << 14
-
-
-def _nearest(cost: AnyArray, rows_of: Callable[[int, int], csr_matrix], n_neighbors: int) -> Retrieved:
-    """Return the largest similarities above 0 of each item's row, itself left out, ties by code."""
-
-    def best(part: tuple[int, int]) -> tuple[IntArray, IntArray, Float32Array]:
-        start, stop = part
-        similar = rows_of(start, stop)
-        place = _promising(similar.indptr, similar.data, n_neighbors + 1)  # itself may be among them
-        row = np.searchsorted(similar.indptr, place, side="right") - 1
-        other = row + start != similar.indices[place]
-        row, place = row[other], place[other]
-        return top_by_score(
-            rows_to_offsets(row, stop - start),
-            similar.data[place],
-            similar.indices[place].astype(np.int64),
-            n_neighbors,
-        )
-
-    return joined(map_parts(best, list(cost_blocks(cost, _FIT_BLOCK, len(cost)))))
-
-
-def row_costs(by_item: csr_matrix, by_user: csr_matrix) -> FloatArray:
-    """Return the products that each row of ``by_item @ by_user`` takes: the items of each of its users."""
-    return np.asarray(by_item.astype(np.bool_) @ np.diff(by_user.indptr).astype(np.float64))
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -61,20 +36,14 @@ class Neighbors(FromHistory):
 
     n_neighbors: int = 100
 
-    def _learn(self, until: float, cost: AnyArray, rows_of: Callable[[int, int], csr_matrix]) -> None:
-        """Keep the nearest neighbours of each item.
+    def _learn(self, until: float, similarities: Similarities) -> None:
+        """Keep the nearest neighbours of each item, a block of items at a time."""
 
-        Parameters
-        ----------
-        until : float
-            End of the data.
-        cost : ndarray of float, shape (n_codes,)
-            Products that each row takes, for blocks of about the same work.
-        rows_of : callable
-            From ``start, stop`` to those rows of the item-item matrix, (stop - start, n_codes). Called from several
-            threads.
-        """
-        self._keep(_nearest(cost, rows_of, self.n_neighbors), until)
+        def best(part: tuple[int, int]) -> tuple[IntArray, IntArray, Float32Array]:
+            return similarities.nearest(*part, self.n_neighbors)
+
+        cost = similarities.costs()
+        self._keep(joined(map_parts(best, list(cost_blocks(cost, _FIT_BLOCK, len(cost))))), until)
 
     def _keep(self, table: Retrieved, until: float) -> None:
         self.offsets_, self.similarity_ = table.offsets, table.score
@@ -137,20 +106,6 @@ class Neighbors(FromHistory):
         return Retrieved(
             counts_to_offsets(counts), self.neighbor_[index].astype(np.int64), self.similarity_[index]
         )
-
-
-def _promising(offsets: IntArray, value: Float32Array, k: int) -> IntArray:
-    """Return the places, ascending, of every row's k largest values above 0, and of those that equal the k-th."""
-    counts, tiny = np.diff(offsets), np.finfo(np.float32).tiny
-    short = multi_arange(offsets[:-1], np.where(counts > k, 0, counts))
-    places = [short[value[short] >= tiny]]
-    # Row by row: a partition of each is many times faster than sorting all of them.
-    for row in np.flatnonzero(counts > k):
-        start, stop = offsets[row], offsets[row + 1]
-        values = value[start:stop]
-        floor = np.partition(values, stop - start - k)[stop - start - k]
-        places.append(start + np.flatnonzero(values >= max(floor, tiny)))
-    return np.sort(np.concatenate(places))
 
 
 def _without(lists: Retrieved, exclude: Ragged) -> Retrieved:

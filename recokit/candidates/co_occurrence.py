@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from recokit._kernels.neighbors import Similarities
 from recokit._utils.options import Rule, finite, one_of, rules
-from recokit.candidates._neighbors import Neighbors, row_costs
+from recokit.candidates._neighbors import Neighbors
 from recokit.candidates._weights import decay
 from recokit.data import Dataset, seconds
 from recokit.data.times import Duration, duration
@@ -81,14 +82,7 @@ class CoOccurrence(Neighbors):
         power = {"cosine": 0.5, "lift": 1.0, "none": 0.0}[self.normalization]
         size = np.maximum(alone, np.finfo(np.float64).tiny) ** power
 
-        def rows_of(start: int, stop: int) -> csr_matrix:
-            common = by_item[start:stop] @ by_session
-            row = np.repeat(np.arange(start, stop), np.diff(common.indptr))
-            kept = common.data >= self.min_count
-            common.data = (common.data / (size[row] * size[common.indices]) * kept).astype(np.float32)
-            return common
-
-        self._learn(dataset.until, row_costs(by_item, by_session), rows_of)
+        self._learn(dataset.until, Similarities(by_item, by_session, size, size, least=self.min_count))
         return self
 
     def _sessions(self, dataset: Dataset) -> csr_matrix:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from recokit._kernels.neighbors import Similarities
 from recokit._kernels.segments import segment_sum
 from recokit._utils.options import between, finite, one_of, rules
-from recokit.candidates._neighbors import Neighbors, row_costs
+from recokit.candidates._neighbors import Neighbors
 from recokit.data import Dataset
 from recokit.typing import Float32Array, FloatArray
 
@@ -94,22 +95,17 @@ class ItemKNN(Neighbors):
         by_user = self._matrix(dataset)
         by_item = by_user.T.tocsr()
         mine, theirs = self._sizes(_squared_norms(by_item))
-        cost = row_costs(by_item, by_user)
-
-        if self.similarity == "cosine" and not self.shrinkage:
-            # Scaled before the product, which is many times larger than its factors.
-            by_item = _scaled(by_item, np.repeat(mine, np.diff(by_item.indptr)))
-            by_user = _scaled(by_user, theirs[by_user.indices])
-
-        def rows_of(start: int, stop: int) -> csr_matrix:
-            common = by_item[start:stop] @ by_user
-            if self.similarity == "cosine" and not self.shrinkage:
-                return common
-            row = np.repeat(np.arange(start, stop), np.diff(common.indptr))
-            common.data = self._similarity(common.data, mine[row], theirs[common.indices])
-            return common
-
-        self._learn(dataset.until, cost, rows_of)
+        self._learn(
+            dataset.until,
+            Similarities(
+                by_item,
+                by_user,
+                mine,
+                theirs,
+                add_sizes=self.similarity == "jaccard",
+                shrinkage=self.shrinkage,
+            ),
+        )
         return self
 
     def _matrix(self, dataset: Dataset) -> csr_matrix:
@@ -128,10 +124,6 @@ class ItemKNN(Neighbors):
         one, other = norms**self.asymmetry, norms ** (1.0 - self.asymmetry)
         return one.astype(np.float32), other.astype(np.float32)
 
-    def _similarity(self, common: Float32Array, mine: Float32Array, theirs: Float32Array) -> Float32Array:
-        below = mine * theirs if self.similarity == "cosine" else mine + theirs - common
-        return np.asarray(common / (below + np.float32(self.shrinkage)))
-
 
 def _weighted(matrix: csr_matrix, *, saturated: bool) -> csr_matrix:
     """Return TF-IDF or BM25 weights, each item a document of its users."""
@@ -145,13 +137,6 @@ def _weighted(matrix: csr_matrix, *, saturated: bool) -> csr_matrix:
     matrix.data = (weight * np.repeat(idf, np.diff(matrix.indptr))).astype(np.float32)
     matrix.eliminate_zeros()
     return matrix
-
-
-def _scaled(matrix: csr_matrix, size: Float32Array) -> csr_matrix:
-    """Return a matrix with each cell divided by a size."""
-    from scipy.sparse import csr_matrix
-
-    return csr_matrix((matrix.data / size, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _squared_norms(by_item: csr_matrix) -> FloatArray:

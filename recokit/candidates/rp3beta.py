@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recokit._kernels.neighbors import Similarities
 from recokit._utils.options import finite, rules
-from recokit.candidates._neighbors import Neighbors, row_costs
+from recokit.candidates._neighbors import Neighbors
 from recokit.candidates.pure_svd import degree_power, scaled
 from recokit.data import Dataset
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    pass
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -78,8 +79,5 @@ class RP3beta(Neighbors):
             powered.T.tocsr(), degree_power(of_item, -self.alpha), np.ones(len(of_user), np.float32)
         )
 
-        def rows_of(start: int, stop: int) -> csr_matrix:
-            return to_user[start:stop] @ to_item
-
-        self._learn(dataset.until, row_costs(to_user, to_item), rows_of)
+        self._learn(dataset.until, Similarities(to_user, to_item))
         return self

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recokit._kernels.neighbors import Similarities
 from recokit._kernels.segments import offsets_to_rows
 from recokit._utils.options import between, optional, rules
 from recokit.candidates._neighbors import Neighbors
@@ -16,7 +17,7 @@ from recokit.data.times import Duration, duration
 from recokit.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    pass
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -74,7 +75,7 @@ class Transitions(Neighbors):
 
     def fit(self, dataset: Dataset) -> Transitions:
         """Count who took what after what."""
-        from scipy.sparse import coo_matrix
+        from scipy.sparse import coo_matrix, identity
 
         log = dataset.interactions.personal
         _, position = log.by_user
@@ -90,10 +91,7 @@ class Transitions(Neighbors):
         share = np.divide(count.data, total, out=np.zeros_like(count.data), where=total > 0)
         count.data = share.astype(np.float32)
 
-        def rows_of(start: int, stop: int) -> csr_matrix:
-            return count[start:stop]
-
-        self._learn(dataset.until, np.diff(count.indptr), rows_of)
+        self._learn(dataset.until, Similarities(count, identity(n_codes, np.float32, "csr")))
         return self
 
     def _weighted_history(self, requests: Requests) -> tuple[IntArray, IntArray, FloatArray]:

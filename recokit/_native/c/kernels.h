@@ -79,3 +79,13 @@ int rk_top_by_score(const int64_t *offsets, int64_t rows, int64_t n, const float
  * rows (n, width); place, weight (n_weights); out (n). */
 int rk_weighted_sums(const float *rows, int64_t n, int64_t width, const int64_t *place, const float *weight,
                      int64_t n_weights, float *out);
+
+/* neighbors.c: the k largest similarities above 0 of rows start to stop of left @ right, the diagonal left out, best
+ * first, ties to the smaller column. A cell c is the similarity c / (row size * column size + shrinkage), or with
+ * add_sizes c / (row size + column size - c + shrinkage); cells below least have none. Matrices are CSR, their columns
+ * checked. neighbor, score (stop - start, k); count (stop - start). */
+int rk_neighbors(int64_t start, int64_t stop, const int64_t *left_offsets, const int32_t *left_column,
+                 const float *left_value, const int64_t *right_offsets, const int32_t *right_column,
+                 const float *right_value, int64_t n_columns, const float *row_size, const float *column_size,
+                 int add_sizes, float shrinkage, float least, int64_t k, int64_t *neighbor, float *score,
+                 int64_t *count);
