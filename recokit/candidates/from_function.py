@@ -59,10 +59,10 @@ class FromFunction(AloneSource):
     >>> from recokit.testing import toy_dataset
     >>> data = toy_dataset()
     >>> def fixed(requests, limit):
-    ...     return [["item-3", "item-1", "item-2"][:limit] for user in requests.user_ids]
+    ...     return [[103, 101, 102][:limit] for user in requests.user_ids]
     >>> source = FromFunction(fixed, name="fixed").bind(data.schema)
     >>> data.item_ids.decode(source.retrieve(Requests.build(np.array([0])), limit=2).item).tolist()
-    ['item-3', 'item-1']
+    [103, 101]
     """
 
     #: The model's vocabularies, once bound.

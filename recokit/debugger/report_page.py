@@ -16,7 +16,7 @@ from recokit.data import Candidates
 from recokit.debugger.captured import ranked_batch
 from recokit.debugger.diagnosis import Diagnosis
 from recokit.errors import ConfigurationError, DataError
-from recokit.trace import Status, Trace
+from recokit.trace import StageEvent, Status, Trace
 from recokit.typing import BoolArray, FloatArray
 
 #: Features in the plot: those in which shown items differ most from the rest.
@@ -120,11 +120,11 @@ class RequestPage:
             {
                 "name": event.name,
                 "role": event.role,
-                "n_in": _count(event.before, self.row, event.n_in),
-                "n_out": _count(event.after, self.row, event.n_out),
+                "n_in": _n_in(event, self.row),
+                "n_out": _n_out(event, self.row),
                 "start_ms": 1e3 * event.started,
                 "ms": 1e3 * event.seconds,
-                "note": event.error or event.skipped,
+                "note": (event.error if self.row in event.failed_rows else "") or event.skipped,
             }
             for event in self.trace.events
         ]
@@ -178,6 +178,8 @@ class RequestPage:
     def _summary(self) -> str:
         status = Status(int(self.trace.status[self.row])).name
         answer = f"<p>Answered {text(status)} in {1e3 * self.trace.seconds:.1f} ms"
+        n_rows = len(self.trace.requests)
+        answer += f", as one of a batch of {n_rows} requests" if n_rows > 1 else ""
         reasons = "; ".join(self.trace.reasons[self.row])
         answer += f": {text(reasons)}</p>" if reasons else "</p>"
         if self.diagnosis is None:
@@ -297,8 +299,18 @@ class RequestPage:
         return list(batch.feature_names), difference, known.mean(axis=0)
 
 
-def _count(batch: Candidates | None, row: int, else_: int) -> int:
-    return else_ if batch is None else int(batch.offsets[row + 1] - batch.offsets[row])
+def _n_in(event: StageEvent, row: int) -> int:
+    if event.before is not None:
+        return int(event.before.counts[row])
+    return int(event.detail["n_in_by_row"][row]) if "n_in_by_row" in event.detail else 0
+
+
+def _n_out(event: StageEvent, row: int) -> int:
+    if event.kept is not None and event.before is not None:  # its own decision, not that of its group
+        return int(np.count_nonzero(event.kept[event.before.offsets[row] : event.before.offsets[row + 1]]))
+    if event.after is not None:
+        return int(event.after.counts[row])
+    return int(event.detail["n_out_by_row"][row]) if "n_out_by_row" in event.detail else 0
 
 
 def _scroll(inner: str) -> str:

@@ -251,6 +251,8 @@ def _ask_fallback(run: Run, node: Node, pool: Candidates, short: BoolArray) -> C
         lacking = {name: missing(len(extra), column) for name, column in pool.columns.items()}
         extra = stage.left(extra.with_columns({**lacking, **extra.columns}))
         stage.n_in = len(answer.item)
+        if run.full:
+            stage.detail = {"n_in_by_row": np.diff(answer.offsets)}
     extra = exclude(run, extra)
     for group in run.plan.body:
         if group.role is Role.FILTER:

@@ -42,6 +42,11 @@ def retrieve(run: Run) -> Candidates:
             counts["ordered"] = len(run.ordered.values)
             batch = _with_ordered(batch, run.ordered, run.requests)
         stage.n_in, stage.detail = sum(counts.values()), {"by_source": counts}
+        if run.full:
+            by_row = np.sum([np.diff(part.offsets) for part in retrieved], axis=0)
+            if "items" in run.requests.ragged:
+                by_row += run.requests.ragged["items"].counts
+            stage.detail = {**stage.detail, "n_in_by_row": by_row}
         stage.left(batch)
     return batch
 
@@ -140,10 +145,12 @@ def _entered(stage: StageRun, outcome: Outcome[Retrieved]) -> Retrieved:
     """Return a source's lists for all rows, with their number and the failures inside it noted."""
     answer = join_retrieved(outcome, len(stage.run.everyone))
     stage.n_out = len(answer.item)
+    if stage.run.full:
+        stage.detail = {**stage.detail, "n_out_by_row": np.diff(answer.offsets)}
     if answer.errors:
         inner = "; ".join(map(describe, answer.errors))
         stage.run.mark(stage.rows, DEGRADED, f"{stage.node.name}: {inner}")
-        stage.detail = {"part_errors": inner}
+        stage.detail = {**stage.detail, "part_errors": inner}
     return answer
 
 

@@ -103,8 +103,8 @@ class FromFunction(Configured):
     --------
     >>> from recokit.testing import toy_dataset
     >>> data = toy_dataset()
-    >>> rule = FromFunction(lambda candidates: candidates.item_ids != "item-2").bind(data.schema)
-    >>> rule.keep(Candidates.from_lists([data.item_ids.encode(["item-1", "item-2", "item-3"])])).tolist()
+    >>> rule = FromFunction(lambda candidates: candidates.item_ids != 102).bind(data.schema)
+    >>> rule.keep(Candidates.from_lists([[1, 2, 3]])).tolist()
     [True, False, True]
     """
 

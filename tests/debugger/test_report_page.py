@@ -38,6 +38,49 @@ def shown() -> RequestPage:
     return RequestPage(result.trace, diagnosis)
 
 
+@pytest.mark.parametrize("row", range(3))
+def test_a_request_of_a_batch_has_its_own_figures(row: int) -> None:
+    data = rk.testing.toy_dataset()
+    users = [*data.user_ids.ids[:2].tolist(), None]
+    pipeline = rk.Pipeline(
+        [
+            candidates.Merge([candidates.ItemKNN(), candidates.History(), candidates.Popular()], limit=20),
+            rules.NotSeen(),
+            rules.Where("item.price < 50"),
+            rules.MaxPerGroup("seller", 1, hard=True),
+            rules.Disclose("sponsored"),
+        ],
+        fallback=candidates.Popular(half_life=None),
+    ).fit(data)
+
+    def funnel(page: RequestPage) -> dict[tuple[str, str], tuple[int, int]]:
+        return {(step["name"], step["role"]): (step["n_in"], step["n_out"]) for step in page.steps}
+
+    batch = pipeline.recommend(users, now=data.until, capture="full")
+    alone = pipeline.recommend([users[row]], now=data.until, capture="full")
+    in_batch, single = funnel(RequestPage(batch.trace, row=row)), funnel(RequestPage(alone.trace))
+    assert {name: figures for name, figures in in_batch.items() if name in single} == single
+    assert "as one of a batch of 3 requests" in RequestPage(batch.trace, row=row).to_html()
+    assert "batch" not in RequestPage(alone.trace).to_html()
+
+
+def test_another_requests_failure_is_not_this_ones() -> None:
+    data = rk.testing.toy_dataset()
+
+    def fails(requests, limit):
+        if requests.user_ids[0] is None or len(requests) > 1:
+            raise ValueError("down")
+        return [[101]]
+
+    source = candidates.Merge(
+        [candidates.FromFunction(fails, name="own"), candidates.Popular(half_life=None)]
+    )
+    pipeline = rk.Pipeline([source]).fit(data)
+    trace = pipeline.recommend(["user-1", None], now=data.until, capture="full").trace
+    notes = [{step["name"]: step["note"] for step in RequestPage(trace, row=row).steps} for row in range(2)]
+    assert notes[0]["merge.own"] == "" and "down" in notes[1]["merge.own"]
+
+
 def test_every_candidate_has_the_fate_that_the_trace_tells(shown: RequestPage) -> None:
     told = shown.to_dict()
     trace = shown.trace

@@ -60,8 +60,8 @@ class PrometheusCollector:
             yield from _families(monitor, self.clock())
 
     def describe(self) -> Iterable[Any]:
-        """Return nothing: a registry need not collect to know the names."""
-        return ()
+        """Give the families, by whose names a registry refuses a second collector of the same metrics."""
+        return list(self.collect())
 
     def text(self, *, openmetrics: bool = False) -> str:
         """Return the exposition text, in Prometheus' format or OpenMetrics."""
