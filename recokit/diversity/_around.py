@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from recokit._utils.options import Rule, whole
-from recokit._utils.params import Configured
+from recokit.compose.alone.lists import AloneObjective
 from recokit.data import Schema
 from recokit.diversity.top_k import TopK
 from recokit.protocols import Bindable, Objective, traits_of
 
 
-class Around(Configured):
+class Around(AloneObjective):
     """An objective around another, relevance alone by default. Abstract."""
 
     _OPTIONS: ClassVar[Mapping[str, Rule]] = {"pool": whole(1)}

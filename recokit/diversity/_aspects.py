@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.options import check_options, shown
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.lists import AloneObjective
 from recokit.data import Schema, Window
 from recokit.diversity._content import Known
 from recokit.diversity._similarity import OBJECTIVE_OPTIONS, check_codes, items_of
@@ -112,7 +113,7 @@ class InWindow:
         return self.relevance + self.known.neutral(novelty.astype(np.float32))
 
 
-class Aspected(Configured):
+class Aspected(AloneObjective):
     """An objective of labels; see :class:`recokit.diversity.Calibration`."""
 
     def __init__(

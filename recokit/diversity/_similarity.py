@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.options import between, check_options, whole
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.lists import AloneObjective
 from recokit.data import Schema, Window
 from recokit.data.columns import Several
 from recokit.diversity._content import Content, Labels, LabelSets, Pairs, Vectors, unit_vectors
@@ -21,7 +22,7 @@ from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 OBJECTIVE_OPTIONS = {"trade_off": between(0, 1), "pool": whole(1)}
 
 
-class Compared(Configured):
+class Compared(AloneObjective):
     """An objective that weighs relevance against the likeness of items; see :class:`recokit.diversity.MMR`."""
 
     #: Whether something is known of each item, by code; None where a function compares, or labels.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from recokit._utils.params import Configured
+from recokit.compose.alone.lists import AloneObjective
 from recokit.data import Window
 from recokit.typing import BoolArray, Float32Array, IntArray
 
 
-class TopK(Configured):
+class TopK(AloneObjective):
     """Objective that takes the candidates in the order of their scores; what a pipeline without an objective does.
 
     Examples

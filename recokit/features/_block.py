@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.features import AloneFeatures
 from recokit.data import Candidates, Dataset, seconds
 from recokit.data.events.index import EventIndex
 from recokit.data.events.keyed import AsOf, Keyspace, QueryTimes
@@ -256,7 +257,7 @@ def _spread(columns: Sequence[AnyArray], place: IntArray) -> Float32Array:
     return spread
 
 
-class Block(Configured, ABC):
+class Block(AloneFeatures, ABC):
     """A featurizer whose columns go into a matrix that it may share with others.
 
     A subclass has ``names`` and returns that many columns (N,) in that order from ``_columns``.

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.moved import moved_attribute, renamed
-from recokit._utils.params import Configured, clone
+from recokit._utils.params import clone
+from recokit.compose.alone.features import AloneFeatures
 from recokit.data import Candidates, Dataset, LiveEvents, Schema, seconds
 from recokit.data.events.index import EventIndex
 from recokit.data.events.layered import LayeredIndex
@@ -20,7 +21,7 @@ from recokit.protocols import FeatureFreshness, Role, Trainable, bound, role_of,
 from recokit.typing import BoolArray, Float32Array
 
 
-class Assemble(Configured):
+class Assemble(AloneFeatures):
     """Several feature blocks as one.
 
     The blocks share one event index and write into one matrix; events that two of them read are looked up once.

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured, clone
+from recokit._utils.params import clone
+from recokit.compose.alone.features import AloneFeatures
 from recokit.data import Candidates, Dataset, Live, Requests, Schema
 from recokit.data.times import Duration
 from recokit.errors import ConfigurationError
@@ -26,7 +27,7 @@ class _Ready:
     values: Float32Array
 
 
-class Materialized(Configured):
+class Materialized(AloneFeatures):
     """Features of items as of the start of the hour, or another bucket of time, kept ready for all of them.
 
     In training as while serving, a request sees the features as of the start of its bucket: one definition.

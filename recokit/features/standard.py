@@ -10,7 +10,8 @@ import numpy as np
 
 from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import check_options, names
-from recokit._utils.params import Configured, clone, is_fitted, require_fitted
+from recokit._utils.params import clone, is_fitted, require_fitted
+from recokit.compose.alone.features import AloneFeatures
 from recokit.data import Candidates, Dataset, LiveEvents, Requests, Schema, Table, UserHistory, seconds
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.features._block import bound_copy
@@ -34,7 +35,7 @@ _SAMPLE = 2_000
 _ALIKE = 0.98
 
 
-class Standard(Configured):
+class Standard(AloneFeatures):
     """The features that nearly every ranker wants, chosen from what the data has.
 
     ``fit`` looks at the data: windows that fit its span, affinities to category, seller and brand where items have

@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 
 from recokit._utils.options import Rule, optional
-from recokit._utils.params import Configured, is_fitted
+from recokit._utils.params import is_fitted
+from recokit.compose.alone.rankers import AloneRanker
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
@@ -44,7 +45,7 @@ def positions_of(names: Sequence[str], known: Sequence[str], who: str) -> IntArr
     return np.array([place[name] for name in names], np.int64)
 
 
-class NamedFeatures(Configured):
+class NamedFeatures(AloneRanker):
     """A ranker that finds its features by name, so that it serves wherever something provides them.
 
     Subclasses have the option ``features``, and call :meth:`_use` when they know which features they take, in order.

@@ -11,7 +11,8 @@ import numpy as np
 from recokit._kernels.segments import segment_sum
 from recokit._stats.ranks import mid_ranks
 from recokit._utils.options import one_of, require
-from recokit._utils.params import Configured, is_fitted, require_fitted
+from recokit._utils.params import is_fitted, require_fitted
+from recokit.compose.alone.rankers import AloneRanker
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
 from recokit.rankers._composite import (
@@ -27,7 +28,7 @@ from recokit.rankers._losses import can_learn, groups_of
 from recokit.typing import Float32Array, FloatArray, IntArray
 
 
-class Blend(Configured):
+class Blend(AloneRanker):
     """Rank by a weighted mean of several rankers.
 
     Parameters

@@ -10,7 +10,8 @@ import numpy as np
 
 from recokit._kernels.hashing import uniform
 from recokit._utils.options import between, finite, one_of, rules, whole
-from recokit._utils.params import Configured, is_fitted, require_fitted
+from recokit._utils.params import is_fitted, require_fitted
+from recokit.compose.alone.rankers import AloneRanker
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError
 from recokit.rankers._calibration import METHODS, fit_curve
@@ -19,7 +20,7 @@ from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
 
 @dataclass(eq=False, repr=False)
-class Calibrated(Configured):
+class Calibrated(AloneRanker):
     """Turn a ranker's scores into probabilities that hold: of candidates at 3 percent, 3 percent are taken.
 
     The order of a segment's candidates stays (ties may appear at the ends with ``"isotonic"``). The curve is learned on

@@ -9,14 +9,15 @@ from typing import Any, Self
 import numpy as np
 
 from recokit._kernels.segments import rank_in_row
-from recokit._utils.params import Configured, is_fitted, require_fitted
+from recokit._utils.params import is_fitted, require_fitted
+from recokit.compose.alone.rankers import AloneRanker
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
 from recokit.rankers._composite import bound_parts, check_rankers, fit_parts, requires_of
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 
-class Cascade(Configured):
+class Cascade(AloneRanker):
     """Score all candidates cheaply, and only the best of each request again with a better ranker.
 
     The best keep the score that the last ranker gave them. The others stand below them in the order of the ranker that

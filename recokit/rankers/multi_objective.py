@@ -11,6 +11,7 @@ import numpy as np
 
 from recokit._utils.options import require, whole
 from recokit._utils.params import Configured, is_fitted, require_fitted
+from recokit.compose.alone.rankers import AloneRanker
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.rankers._composite import (
@@ -28,7 +29,7 @@ from recokit.typing import Float32Array, FloatArray
 _PREFIXES = ("item.", "feature.")
 
 
-class MultiObjective(Configured):
+class MultiObjective(AloneRanker):
     """Rank by a weighted utility of the events that may follow: views, clicks, purchases, and unwanted ones.
 
     The utility of a candidate is the sum over terms of weight x probability x value. The probability of each type of

@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from recokit._utils.options import require, whole
-from recokit._utils.params import Configured, is_fitted, require_fitted
+from recokit._utils.params import is_fitted, require_fitted
+from recokit.compose.alone.rankers import AloneRanker
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError
 from recokit.protocols import RankerTrainable, Role, role_of
@@ -20,7 +21,7 @@ from recokit.typing import AnyArray, Float32Array
 FEATURE = "log_position"
 
 
-class PositionAware(Configured):
+class PositionAware(AloneRanker):
     """Train a ranker with the place as one more feature, and serve it as if everything stood in one place.
 
     The ranker can then tell what was clicked because it was wanted from what was clicked because it stood high, and

@@ -10,13 +10,13 @@ from typing import Self
 import numpy as np
 
 from recokit._kernels.weighted import weighted_sums
-from recokit._utils.params import Configured
+from recokit.compose.alone.rankers import AloneRanker
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import Float32Array, IntArray
 
 
-class Weighted(Configured):
+class Weighted(AloneRanker):
     """Blend named values with fixed weights.
 
     Parameters

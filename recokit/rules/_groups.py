@@ -11,7 +11,8 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments
 from recokit._utils.options import Rule, check_options, optional, whole
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.lists import AloneRule
 from recokit.compose.step import snake_case
 from recokit.data import Candidates, Cap, Schema
 from recokit.errors import ConfigurationError, did_you_mean
@@ -32,7 +33,7 @@ LABEL = Rule(
 )
 
 
-class GroupLimit(Configured, ABC):
+class GroupLimit(AloneRule, ABC):
     """A limit on the groups that an item column makes; subclasses say its :meth:`_bounds`. Abstract."""
 
     _OPTIONS: ClassVar[Mapping[str, Rule]] = {"column": ITEM_COLUMN, "within": optional(whole(1))}

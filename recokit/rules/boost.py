@@ -10,7 +10,8 @@ import numpy as np
 
 from recokit._kernels.top_k import order_by_score
 from recokit._utils.options import above, check_options, shown, whole
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Schema, seconds
 from recokit.errors import ConfigurationError
 from recokit.rules._expression import Condition
@@ -20,7 +21,7 @@ from recokit.typing import BoolArray, Float32Array, FloatArray
 _OPTIONS = {"strength": above(0), "max_places": whole(1), "label": LABEL}
 
 
-class _Moved(Configured):
+class _Moved(AloneRule):
     """A scorer that moves some items by at most so many places. Abstract."""
 
     strength: float

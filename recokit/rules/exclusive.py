@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.segments import rows_to_offsets
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Cap, Schema
 from recokit.errors import ConfigurationError
 
 
-class Exclusive(Configured):
+class Exclusive(AloneRule):
     """Limit of one item of each set: its items exclude each other. An item may be in several sets.
 
     Parameters

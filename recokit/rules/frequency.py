@@ -10,7 +10,8 @@ import numpy as np
 
 from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import check_options, whole
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Dataset, LiveEvents, Ragged, seconds
 from recokit.data.event_types import names_of
 from recokit.data.events.index import EventIndex
@@ -21,7 +22,7 @@ from recokit.errors import ConfigurationError
 from recokit.typing import BoolArray, IntArray
 
 
-class FrequencyCap(Configured):
+class FrequencyCap(AloneRule):
     """Filter of items that the user was shown so often already, within a time before the request.
 
     Parameters

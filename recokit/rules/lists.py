@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.options import shown
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Live, Schema, Vocabulary
 from recokit.errors import ConfigurationError
 from recokit.rules._groups import item_name, numeric_column
@@ -19,7 +20,7 @@ from recokit.typing import AnyArray, BoolArray
 OTHERS = "*"
 
 
-class _Listed(Configured):
+class _Listed(AloneRule):
     """Items by external id, by a flag column, or by a list for each label of a context column."""
 
     def __init__(

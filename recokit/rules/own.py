@@ -10,7 +10,8 @@ import numpy as np
 
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import rows_to_offsets
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.lists import AloneRule
 from recokit.data import DAY, Candidates, Dataset, Ragged, Requests, Schema, seconds
 from recokit.data.event_types import codes_of, shown_names
 from recokit.data.events.user_history import OWNING, EventLists, check_events
@@ -19,7 +20,7 @@ from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 
-class NotOwned(Configured):
+class NotOwned(AloneRule):
     """Filter of items that the user has bought, but for consumables.
 
     Parameters
@@ -164,7 +165,7 @@ def _among(candidates: Candidates, owned: Ragged, counted: BoolArray | None) -> 
     return pairs_in_sets(candidates.row, candidates.item, offsets, values)
 
 
-class NotSeen(Configured):
+class NotSeen(AloneRule):
     """Filter of items in the user's history, whatever the event and however long ago.
 
     Examples

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from recokit._utils.options import Rule, require, whole
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Pin, Schema
 from recokit.errors import ConfigurationError
 from recokit.rules._groups import LABEL, GroupLimit, Only, groups_by, item_name
@@ -66,7 +67,7 @@ class Spacing(GroupLimit):
         return {"maximum": 1, "within": self.every, "sliding": True}
 
 
-class Pinned(Configured):
+class Pinned(AloneRule):
     """Fixed places for some items, where they are among the candidates.
 
     A pin counts however low the score. Soft limits yield to it; where a hard one forbids it, the item competes by its
@@ -132,7 +133,7 @@ class Pinned(Configured):
         return (Pin("pinned", require_fitted(self, "position_", step="bind")[candidates.item]),)
 
 
-class Slots(Configured):
+class Slots(AloneRule):
     """Places that are kept for items of a kind, such as new or sponsored ones.
 
     The best items of the kind are held for the slots; others of the kind may stand elsewhere. Soft limits yield to a

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured, is_fitted, require_fitted
+from recokit._utils.params import is_fitted, require_fitted
 from recokit._utils.threads import Bulkhead
+from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Live, Schema, Vocabulary, seconds
 from recokit.data.by_id import by_code, is_by_id
 from recokit.errors import ConfigurationError, ContractError, DataError
@@ -17,7 +18,7 @@ from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import AnyArray, BoolArray
 
 
-class InStock(Configured):
+class InStock(AloneRule):
     """Filter of items out of stock: unknown means out.
 
     Parameters

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import require_fitted
+from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, CandidatesById, Schema
 from recokit.errors import ConfigurationError
 from recokit.rules._expression import Condition
 from recokit.typing import BoolArray
 
 
-class Where(Configured):
+class Where(AloneRule):
     """Filter of items for which a condition on columns holds; what is unknown is out.
 
     Parameters
@@ -76,7 +77,7 @@ class Where(Configured):
         return self._condition.of_candidates(columns, candidates).certain
 
 
-class FromFunction(Configured):
+class FromFunction(AloneRule):
     """Filter made of a function, for what an expression cannot say.
 
     Parameters
