@@ -23,7 +23,7 @@ from recokit.data.events.user_history import UserHistory
 from recokit.data.sampling import Positives, hold_out
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.evaluation import Evaluation, compare, evaluate
-from recokit.protocols import Bindable, Trainable
+from recokit.protocols import Bindable, Source, Trainable
 from recokit.result import Recommendations
 from recokit.trace import Status
 from recokit.tuning.result import SearchResult, Trial
@@ -408,7 +408,8 @@ def _fitted(model: Any, dataset: Dataset, options: Mapping[str, Any]) -> Any:
 
 
 def _is_pipeline(model: Any) -> bool:
-    return hasattr(model, "recommend")
+    # Sources recommend by themselves too, and retrieve.
+    return hasattr(model, "recommend") and not isinstance(model, Source)
 
 
 class _Server:
