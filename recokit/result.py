@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -21,7 +21,7 @@ from recokit.typing import AnyArray, Float32Array, IntArray
 __all__ = ["Recommendations"]
 
 _SHOWN = 5
-_EXPLAINED = ("reasons", "explanation")
+_EXPLAINED = ("title", "reasons", "explanation")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,6 +89,12 @@ class Recommendations:
     def ids(self, row: int) -> list[Any]:
         """Return the external item ids of one row, best first."""
         return list(self.item_ids.decode(self.codes(row)).tolist())
+
+    def titles(self, row: int) -> list[str]:
+        """Return what shows the items of one row to people, best first: their titles, or their ids as text."""
+        ids, titles = self.ids(row), self.columns.get("title")
+        shown = [None] * len(ids) if titles is None else titles[self._span(row)].tolist()
+        return [str(item) if title is None else str(title) for item, title in zip(ids, shown, strict=True)]
 
     def scores(self, row: int) -> Float32Array:
         """Return the scores of one row, in the order of its items."""
@@ -232,12 +238,21 @@ class Recommendations:
                     f"{record['score']:.4g}",
                     (", ".join(record[name]) for name in ("sources", "labels")),
                 )
-                rows.append((user, record["rank"], record["item_id"], score, *marks, status))
+                rows.append(
+                    (user, record["rank"], record.get("title") or record["item_id"], score, *marks, status)
+                )
             if not len(self.codes(row)):
                 rows.append((user, "", "", "", "", "", f"{status}: {'; '.join(self.reasons[row])}"))
         note = "" if len(self) <= _SHOWN else f"first {_SHOWN} of {len(self)} users"
         header = ("user", "rank", "item", "score", "sources", "labels", "status")
         return page("Recommendations", table(header, rows), note)
+
+
+def titled(selected: Candidates, titles: AnyArray | None) -> Candidates:
+    """Return candidates with a column of what shows them to people, by item code, where there is any."""
+    if titles is None or "title" in selected.columns:
+        return selected
+    return replace(selected, columns={**selected.columns, "title": titles[selected.item]})
 
 
 def source_names(candidates: Candidates) -> tuple[tuple[str, ...], ...]:

@@ -198,6 +198,8 @@ class Trace(Report):
         All candidates as they stood before selection; kept where an observer has a true ``wants_ranked``.
     users : ndarray of object (B,), optional
         External ids, None for anonymous users: a user that the model does not know has code 0.
+    item_titles : ndarray of object, shape (n_items + 1,), optional
+        What shows each item to people, where the item table has it.
     item_ids, user_ids : Vocabulary, optional
         Ids of the item and user codes.
     """
@@ -215,6 +217,7 @@ class Trace(Report):
     ranked: Candidates | None = None
     users: AnyArray | None = None
     item_ids: Vocabulary | None = None
+    item_titles: AnyArray | None = None
     user_ids: Vocabulary | None = None
 
     def of(self, name: str) -> tuple[StageEvent, ...]:

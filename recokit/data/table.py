@@ -188,6 +188,11 @@ class Table:
         """Names of all columns: numeric, categorical, other."""
         return (*self.numeric_names, *self.categorical, *self.other)
 
+    @property
+    def titles(self) -> AnyArray | None:
+        """What shows each entity to people, (n + 1,) object, None where it has no title; None without such a column."""
+        return self.other.get(self.title) if self.title is not None else None
+
     def named(self, name: str) -> str:
         """Return the name of the column that a name or role stands for; the name itself where there is none."""
         return name if name in self.names else self.roles.get(name, name)

@@ -215,7 +215,7 @@ def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
         for name, of in (("items", trace.item_ids), ("users", trace.user_ids))
     }
     # Calls and pinned values belong to the process that served.
-    bare = replace(_mapped(trace, _bare), item_ids=None, user_ids=None)
+    bare = replace(_mapped(trace, _bare), item_ids=None, item_titles=None, user_ids=None)
     save_state(path, bare, extra={"kind": "trace", **ids})
 
 
@@ -244,7 +244,12 @@ def load_trace(path: str | os.PathLike[str], pipeline: Runnable) -> Trace:
                 f"found a trace of a pipeline with other {name} ({extra[name]}, and here {ids.fingerprint}); expected "
                 "the pipeline that made it, as its codes mean nothing in another one"
             )
-    return replace(_mapped(trace, _whole), item_ids=known["items"], user_ids=known["users"])
+    return replace(
+        _mapped(trace, _whole),
+        item_ids=known["items"],
+        user_ids=known["users"],
+        item_titles=pipeline.schema.items.titles,
+    )
 
 
 def _mapped(trace: Trace, change: Callable[[Requests], Requests]) -> Trace:

@@ -347,10 +347,13 @@ class RecommendationDebugger:
         requests = self.pipeline.requests([user], k, **options)
         trace = replay(self.pipeline, requests, self.budget_ms / 1e3)
         location = trace.locate(0, code)
+        titles = self.pipeline.schema.items.titles
+        title = None if titles is None else titles[code]
         if location.fate != "not retrieved" or not depth:
-            return Answer(location)
+            return Answer(location, title=title)
         n_items = len(self.pipeline.schema.item_ids)
-        return Answer(location, depth_of(trace, self.pipeline, code, n_items=n_items, seconds=scan_ms / 1e3))
+        depths = depth_of(trace, self.pipeline, code, n_items=n_items, seconds=scan_ms / 1e3)
+        return Answer(location, depths, title)
 
     def compare(self, other: Runnable, users: Sequence[Any], *, k: int = 10, **options: Any) -> Comparison:
         """Return at which stage two pipelines first differ, user by user.

@@ -25,10 +25,13 @@ class Answer:
     depths : mapping of str to int
         Where it was not retrieved: the rank that each source would have to go down to, by path; a source that
         does not have it at all is left out.
+    title : str, optional
+        What shows the item to people.
     """
 
     location: Location
     depths: Mapping[str, int] = field(default_factory=dict)
+    title: str | None = None
 
     @property
     def fate(self) -> str:
@@ -74,6 +77,9 @@ class Answer:
         }
 
     def __str__(self) -> str:
+        return self._way() if self.title is None else f"{self.title}: {self._way()}"
+
+    def _way(self) -> str:
         if self.fate != "not retrieved":
             return str(self.location)
         if not self.nearest:

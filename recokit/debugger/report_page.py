@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -107,9 +107,11 @@ class RequestPage:
     def items(self) -> list[dict[str, Any]]:
         """The fate of every item that any stage had, the list first, then by rank."""
         fates: list[dict[str, Any]] = []
+        titles = self.trace.item_titles
         for code, item_id in zip(self._codes, self._ids, strict=True):
             location = self.trace.locate(self.row, code)
-            fates.append({"item": item_id, **asdict(location), "sources": dict(location.sources)})
+            title = {} if titles is None else {"title": titles[code]}
+            fates.append({"item": item_id, **title, **asdict(location), "sources": dict(location.sources)})
         last = len(fates) + 1
         return sorted(fates, key=lambda one: (one["position"] or last, one["rank"] or last, str(one["item"])))
 
@@ -233,7 +235,7 @@ class RequestPage:
     def _fates(self) -> str:
         rows = [
             (
-                one["item"],
+                self._shown_as(one),
                 one["position"] or "",
                 one["rank"] or "",
                 ", ".join(f"{name} {rank or ''}".strip() for name, rank in one["sources"].items()),
@@ -251,6 +253,10 @@ class RequestPage:
             '<input id="find" type="search" autocomplete="off"> <span id="found" aria-live="polite"></span></p>'
         )
         return f"<h2>Items</h2>{search}{_scroll(fates)}"
+
+    def _shown_as(self, one: Mapping[str, Any]) -> str:
+        title = one.get("title")
+        return str(one["item"]) if not title else f"{title} ({one['item']})"
 
     # -- figures -----------------------------------------------------------------------------------
 

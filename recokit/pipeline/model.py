@@ -26,7 +26,7 @@ from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve
 from recokit.pipeline.run import Run, Settings
 from recokit.protocols import Observer, WantsRanked
-from recokit.result import Recommendations
+from recokit.result import Recommendations, titled
 from recokit.typing import AnyArray, IntArray
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ class Model:
         selected = finish(run, ranked)
         if self.settings.validate:
             selected.validate()
+        selected = titled(selected, self.schema.items.titles)
         trace = run.trace(
             selected,
             versions={live.name: requests.pinned[key][0] for key, live in self.live.items()},
@@ -178,6 +179,7 @@ class Model:
             ranked=ranked if self.settings.keep_ranked else None,
             users=users,
             item_ids=self.schema.item_ids,
+            item_titles=self.schema.items.titles,
             user_ids=self.schema.user_ids,
         )
         return Recommendations.from_candidates(selected, users, self.schema.item_ids, trace)
@@ -211,6 +213,7 @@ class Model:
         run, shown = similar_lists(self.alike, self.pinned(requests), codes)
         ids = np.empty(len(items), object)
         ids[:] = list(items)
+        shown = titled(shown, self.schema.items.titles)
         trace = run.trace(
             shown,
             versions={live.name: run.requests.pinned[key][0] for key, live in self.live.items()},
@@ -218,6 +221,7 @@ class Model:
             ranked=None,
             users=ids,
             item_ids=self.schema.item_ids,
+            item_titles=self.schema.items.titles,
             user_ids=self.schema.user_ids,
         )
         return Recommendations.from_candidates(shown, ids, self.schema.item_ids, trace)
