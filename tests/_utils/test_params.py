@@ -1,11 +1,14 @@
 """Configured, clone and get_params: the constructor is the configuration."""
 
+from dataclasses import KW_ONLY, dataclass
+
 import numpy as np
 import pytest
 
+from recokit._utils.options import above, rules, whole
 from recokit._utils.params import Configured, clone, get_params, is_fitted, require_fitted
 from recokit._utils.progress import progress_bar
-from recokit.data import Live
+from recokit.data import Live, from_state, to_state
 from recokit.errors import ConfigurationError, NotFittedError
 
 
@@ -133,3 +136,46 @@ def test_an_attribute_that_fit_or_bind_sets_is_returned_or_asked_for():
     assert not is_fitted(stage, "weights_")
     stage.weights_ = 3
     assert require_fitted(stage, "weights_") == 3 and is_fitted(stage, "weights_")
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Decaying(Configured):
+    _OPTIONS = rules(half_life=above(0))
+
+    half_life: float = 7.0
+
+
+@dataclass(eq=False, repr=False)
+class Counting(Decaying):
+    _OPTIONS = rules(n=whole(1))
+
+    n: int = 10
+    _: KW_ONLY
+    half_life: float = 14.0
+    seed: int = 0
+
+
+class Built(Decaying):
+    def __init__(self, names):
+        self.names, self.half_life = tuple(names), 3.0
+        self.__post_init__()
+
+
+def test_options_declared_as_fields_keep_the_rules_of_all_bases():
+    for options, name in (({"n": 0}, "n"), ({"half_life": 0.0}, "half_life"), ({"n": 1.5}, "n")):
+        with pytest.raises(ConfigurationError, match=f"found {name}="):
+            Counting(**options)
+    with pytest.raises(ConfigurationError, match="found half_life=-1"):
+        Decaying(half_life=-1)
+    with pytest.raises(TypeError):
+        Counting(3, 14.0)
+    stage = Counting(3, seed=2)
+    assert repr(stage) == "Counting(3, seed=2)" and repr(Counting()) == "Counting()"
+    assert get_params(stage) == {"n": 3, "half_life": 14.0, "seed": 2} == get_params(clone(stage))
+    assert stage != clone(stage) and len({stage, clone(stage)}) == 2
+
+
+def test_a_stage_with_a_constructor_of_its_own_is_saved_by_that():
+    tree, arrays = to_state(Built(["a", "b"]))
+    loaded = from_state(tree, arrays, trusted=[Built])
+    assert type(loaded) is Built and get_params(loaded) == {"names": ("a", "b")} and loaded.half_life == 3.0
