@@ -10,7 +10,6 @@ import numpy as np
 
 from recokit._utils.options import Rule, above, finite, rules, whole
 from recokit._utils.params import require_fitted
-from recokit.candidates._neighbors import row_costs
 from recokit.candidates._retrieve import retrieve_scored
 from recokit.candidates._weights import FromHistory
 from recokit.candidates.pure_svd import degree_power, item_basis, scaled
@@ -122,7 +121,8 @@ class GraphFilter(FromHistory):
         self.weight_ = self.graph_ = None
         self.source_scale_, self.target_scale_ = source, target
         by_item = graph.T.tocsr()
-        cells = np.minimum(row_costs(by_item, graph), graph.shape[1]).sum()
+        products = by_item.astype(np.bool_) @ np.diff(graph.indptr).astype(np.float64)
+        cells = np.minimum(products, graph.shape[1]).sum()
         if _CELL * cells <= self.max_memory:
             self.weight_ = scaled((by_item @ graph).tocsr(), source, target)
             self.weight_.sort_indices()
