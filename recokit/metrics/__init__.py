@@ -8,7 +8,8 @@ Accuracy: :class:`NDCG`, :class:`Recall`, :class:`Precision`, :class:`RPrecision
 scored rows: :func:`auc`, :func:`gauc`, :func:`rmse`, :func:`mae`; of probabilities: :func:`expected_calibration_error`,
 :func:`reliability`; of groups of items: :func:`exposure_by_group`, :func:`exposure_gap`.
 
-:func:`report` computes several at once, :class:`Stream` chunk by chunk, :func:`preset` has the definitions of other
+:func:`evaluate` takes lists and truth in any form, :func:`report` computes several at once, :class:`Stream` chunk by
+chunk, :func:`preset` has the definitions of other
 libraries, :func:`parse` makes a metric from its name, :class:`MatchedLists` matches lists and truth for all metrics.
 Rankings are full (no sampled negatives), means are over all users with a relevant item, a missing list counts 0, ties
 are by position, and relevant items outside the catalogue count in the denominator. Own metrics derive from
@@ -18,6 +19,7 @@ are by position, and relevant items outside the catalogue count in the denominat
 from recokit._utils.moved import moved_from
 from recokit.metrics.accuracy import MAP, MRR, NDCG, HitRate, Precision, Recall, RPrecision
 from recokit.metrics.base import CatalogueMetric, Exposure, Metric, RelevanceMetric, UserMetric
+from recokit.metrics.by_user import evaluate
 from recokit.metrics.calibration import Reliability, expected_calibration_error, reliability
 from recokit.metrics.cascade import AUC, ERR, RBP
 from recokit.metrics.catalogue import CatalogCoverage, Entropy, Gini, Personalization
@@ -79,6 +81,7 @@ __all__ = [
     "auc",
     "auc_per_user",
     "error_per_user",
+    "evaluate",
     "expected_calibration_error",
     "exposure_by_group",
     "exposure_gap",
