@@ -444,6 +444,17 @@ _VERBS = {
 }
 
 
+@runtime_checkable
+class _Estimator(Protocol):
+    """A model of scikit-learn's kind, whose ``score(X, y)`` is no verb."""
+
+    def fit(self, X: Any, y: Any) -> Any: ...
+
+    def predict(self, X: Any) -> Any: ...
+
+    def get_params(self) -> Any: ...
+
+
 def role_of(stage: Any) -> Role:
     """Return a stage's role, decided by its one verb.
 
@@ -462,6 +473,11 @@ def role_of(stage: Any) -> Role:
     if isinstance(stage, type):
         raise ConfigurationError(
             f"found the class {stage.__name__}; expected an instance, {stage.__name__}(...)"
+        )
+    if isinstance(stage, _Estimator):
+        raise ConfigurationError(
+            f"found the estimator {type(stage).__name__}; expected a stage; "
+            f"hint: wrap it in rankers.FromEstimator({type(stage).__name__}(...))"
         )
     # An attribute that is data (Cascade(limit=500)) is an option, not a verb: only methods count.
     verbs = [verb for verb in _VERBS if callable(getattr(type(stage), verb, None))]

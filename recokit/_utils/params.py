@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 
 from recokit._utils.options import Rule, check_options
-from recokit.errors import ConfigurationError, NotFittedError
+from recokit.errors import ConfigurationError, NotFittedError, did_you_mean
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class HasParams(Protocol):
+    """Options as scikit-learn's estimators have them."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+
+    def set_params(self, **params: Any) -> Any: ...
 
 
 def get_params(stage: Any) -> dict[str, Any]:
@@ -50,6 +59,37 @@ def _clone_value(value: Any) -> Any:
         return value.__sklearn_clone__()
     learns = hasattr(value, "fit") and not inspect.isclass(value)
     return clone(value) if learns or isinstance(value, Configured) else value
+
+
+def nested_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with those of objects inside them that have ``get_params``, as ``option__their_option``."""
+    found = dict(params)
+    for name, value in params.items():
+        if isinstance(value, HasParams) and not isinstance(value, type):
+            found |= {f"{name}__{inner}": part for inner, part in value.get_params(deep=True).items()}
+    return found
+
+
+def with_params(params: Mapping[str, Any], changes: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """Return options with changes; an object inside whose option changes is cloned.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown option.
+    """
+    changed, inner = dict(params), dict[str, dict[str, Any]]()
+    for name, value in changes.items():
+        head, nested, rest = name.partition("__")
+        if head not in changed or (nested and not isinstance(changed[head], HasParams)):
+            raise ConfigurationError(f"found no option {name!r} of {owner}; {did_you_mean(name, params)}")
+        if nested:
+            inner.setdefault(head, {})[rest] = value
+        else:
+            changed[head] = value
+    for head, options in inner.items():
+        changed[head] = _clone_value(changed[head]).set_params(**options)
+    return changed
 
 
 def same(one: Any, other: Any) -> bool:
@@ -118,6 +158,27 @@ class Configured:
         """Check the options of a dataclass."""
         for cls in reversed(type(self).__mro__):
             check_options(self, vars(cls).get("_OPTIONS", {}))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the options by name; ``deep`` adds those of stages inside, as ``option__their_option``."""
+        return nested_params(get_params(self)) if deep else get_params(self)
+
+    def set_params(self, **params: Any) -> Self:
+        """Change options, also ``option__their_option`` of stages inside; what was learned is forgotten.
+
+        Raises
+        ------
+        ConfigurationError
+            For an unknown option, or one out of range: then nothing has changed.
+        """
+        changed = with_params(get_params(self), params, type(self).__name__)
+        type(self)(**changed)  # refuses what is out of range before anything changes
+        vars(self).clear()
+        self.__init__(**changed)  # type: ignore[misc]
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        return clone(self)
 
     def __repr__(self) -> str:
         signature = inspect.signature(type(self)).parameters

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recokit._utils.options import above, require, whole
+from recokit._utils.params import get_params, nested_params
 from recokit._utils.threads import MAX_HANGING, PATIENCE, Bulkhead
 from recokit.data import Candidates, Dataset, Live, Ragged, Requests, Schema
 from recokit.data.by_id import user_ids_of
@@ -21,6 +22,7 @@ from recokit.errors import ConfigurationError, DataError, NotFittedError, did_yo
 from recokit.pipeline.contracts import check_disclosed, with_disclosed
 from recokit.pipeline.diagram import diagram
 from recokit.pipeline.model import Capture, Model, load_parts, notify_observers, save_model, wants_ranked
+from recokit.pipeline.parameters import as_stages, clone_stages, named_stages, part_of, stage_at, with_options
 from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
 from recokit.pipeline.views import NonProfiling, PipelineSource
 from recokit.protocols import Discloses, Observer, role_of
@@ -36,7 +38,7 @@ class Pipeline:
 
     Parameters
     ----------
-    stages : sequence
+    stages : sequence, or one stage
         Stages, or :class:`Step` around them, in order. Filters may stand anywhere after the sources.
     fallback : source, optional
         Fills up rows that are short of items; its items pass the same hard rules and limits.
@@ -72,7 +74,7 @@ class Pipeline:
 
     def __init__(
         self,
-        stages: Sequence[Any],
+        stages: Sequence[Any] | Any,
         *,
         fallback: Any = None,
         observers: Sequence[Observer] = (),
@@ -84,7 +86,7 @@ class Pipeline:
     ) -> None:
         require(above(0), io_timeout=io_timeout)
         require(whole(1), max_hanging=max_hanging)
-        self.stages, self.fallback, self.observers = list(stages), fallback, tuple(observers)
+        self.stages, self.fallback, self.observers = as_stages(stages), fallback, tuple(observers)
         self.clock, self.validate, self.context = clock, validate, checked_context(context)
         self.io_timeout, self.max_hanging = io_timeout, max_hanging
         self._plan = compile_plan(self.stages, fallback)
@@ -425,8 +427,24 @@ class Pipeline:
     def __iter__(self) -> Iterator[Node]:
         return iter(self._current)
 
-    def __getitem__(self, name: str) -> Any:
-        """Return a stage by its path, the fitted one after ``fit``."""
+    def __len__(self) -> int:
+        return len(self.stages)
+
+    def __getitem__(self, name: str | int | slice) -> Any:
+        """Return a stage by its path or its place among those given, the fitted one after ``fit``.
+
+        A slice, such as ``pipeline[:2]``, is a pipeline of these stages, with the same fallback.
+        """
+        if isinstance(name, slice):
+            part = part_of(self._current, self.stages, name)
+            if self._model is not None:
+                return self._derived(part)
+            changed = copy.copy(self)
+            changed.stages = self.stages[name]
+            changed._plan = compile_plan(changed.stages, self.fallback)
+            return changed
+        if isinstance(name, int):
+            return stage_at(self._current, self.stages, name)
         for node in self:
             if node.name == name:
                 return node.stage
@@ -506,6 +524,37 @@ class Pipeline:
         derived.stages, derived.fallback = list(stages), fallback
         derived._plan = compile_plan(derived.stages, fallback)
         return derived._adopt(bind_plan(derived._plan, schema), schema, until, model.report)
+
+    # -- options -----------------------------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the options by name; ``deep`` adds the stages by name, and their options as ``stage__option``."""
+        params = get_params(self)
+        return {**params, **nested_params(named_stages(self.stages, self.fallback))} if deep else params
+
+    def set_params(self, **params: Any) -> Pipeline:
+        """Change options, stages by name, or ``stage__option``; the pipeline is then to be fitted again.
+
+        Raises
+        ------
+        ConfigurationError
+            For an unknown stage or option, or one out of range: then nothing has changed.
+
+        Examples
+        --------
+        >>> from recokit.candidates import ItemKNN
+        >>> Pipeline([ItemKNN()]).set_params(item_knn__n_neighbors=7)[0]
+        ItemKNN(n_neighbors=7)
+        """
+        own = {name: params[name] for name in params if name in get_params(self)}
+        options = {**get_params(self), **own}
+        inner = {name: value for name, value in params.items() if name not in own}
+        options["stages"], options["fallback"] = with_options(options["stages"], options["fallback"], inner)
+        vars(self).update(vars(Pipeline(**options)))
+        return self
+
+    def __sklearn_clone__(self) -> Pipeline:
+        return Pipeline(**{**get_params(self), "stages": clone_stages(self.stages)})
 
     # -- saving and showing ------------------------------------------------------------------------
 
