@@ -28,8 +28,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from recokit._kernels.slate_arrays import Gains, Kind
 from recokit.data.candidates import Candidates, Retrieved
 from recokit.data.dataset import Dataset
 from recokit.data.limits import Cap, Pin, Window
@@ -45,6 +46,7 @@ from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 __all__ = [
     "Annotator",
     "Bindable",
+    "Compiled",
     "Completer",
     "Constraint",
     "Discloses",
@@ -130,9 +132,7 @@ class Objective(Protocol):
     ``provides = ("propensity",)``. Given the state that its gains came from, the window positions (B,) chosen and what
     was allowed (B, W) bool, it returns the exact probability (B,) float64 of each choice, a column of the result.
 
-    An objective whose gains can only fall may spare most of the work with two methods more. ``start_bounded(window)``
-    is another ``start``: the gains of its states may be more than they are exactly. ``settle(state, chosen)`` makes the
-    gains at the window positions (B,) exact, and tells whether any was not.
+    Objectives of :mod:`recokit.diversity` whose gains a compiled kernel knows are :class:`Compiled` besides.
     """
 
     def start(self, window: Window) -> Any: ...
@@ -263,6 +263,19 @@ class DrawsAtRandom(Protocol):
     """An objective that draws, and knows the exact probability (B,) float64 of each choice."""
 
     def propensity(self, state: Any, chosen: IntArray, allowed: BoolArray) -> Any: ...
+
+
+@runtime_checkable
+class Compiled(Protocol):
+    """An objective whose gains a compiled kernel knows: lists are chosen from arrays, the methods are the reference.
+
+    The class that has its ``kernel`` by name has its ``start``, ``gain`` and ``update`` too: of a subclass with others,
+    only those count. ``as_arrays`` may return None for what only the methods can tell.
+    """
+
+    kernel: ClassVar[Kind]
+
+    def as_arrays(self, window: Window) -> Gains | None: ...
 
 
 @runtime_checkable

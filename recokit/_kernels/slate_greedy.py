@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import Protocol
 
 import numpy as np
 
-from recokit._kernels.slate_limits import CapArrays, Limits
-from recokit._kernels.slate_order import MAX_PLACES, choose_in_order
+from recokit._kernels.slate_arrays import CapArrays, Gains
+from recokit._kernels.slate_compiled import chosen_lists
+from recokit._kernels.slate_limits import Limits
+from recokit._native.library import kernels
 from recokit.typing import AnyArray, BoolArray, IntArray
 
 _LOWEST = np.float32(-3e38)
@@ -18,13 +19,13 @@ _LOWEST = np.float32(-3e38)
 class Chooser(Protocol):
     """Gains of the candidates of a window, by which each place is chosen."""
 
+    def compiled(self) -> Gains | None:
+        """Return the gains as arrays, from which whole lists are chosen; None where only ``gain`` can tell."""
+        return None
+
     def gain(self) -> AnyArray: ...
 
     def update(self, chosen: IntArray, active: BoolArray, allowed: BoolArray) -> None: ...
-
-    def best(self, allowed: BoolArray, first: IntArray) -> tuple[IntArray, BoolArray | None]:
-        """Return the allowed candidate of each row with the largest gain, and whether there is one, None for all."""
-        return best_allowed(allowed, self.gain(), first)
 
 
 def greedy(
@@ -59,77 +60,38 @@ def greedy(
     ndarray of int64, shape (B, K)
         Window positions in list order; -1 after a row's end.
     """
-    n_places = start.shape[1]
     if not start.size or not valid.size:
         return np.full(start.shape, -1, np.int64)
-    if chooser is None and not (start >= 0).any():
-        if not caps:
-            # Nothing to decide: the window is in order, its padding last.
-            ends = np.minimum(k, valid.sum(axis=1))[:, None]
-            return np.asarray(np.where(np.arange(n_places) < ends, np.arange(n_places), -1))
-        if n_places <= MAX_PLACES and not any(cap.minimum for cap in caps):
-            return choose_in_order(valid, k, caps, n_places)
-    return _one_by_one(Limits(caps, valid, k, start), k, chooser, start, early)
+    if kernels() is not None:
+        gains = Gains("in_order") if chooser is None else chooser.compiled()
+        if gains is not None:
+            return chosen_lists(caps, valid, k, start, gains, early=early)
+    return _place_by_place(Limits(caps, valid, k, start), k, chooser, start, early)
 
 
-def _one_by_one(
+def _place_by_place(
     limits: Limits, k: IntArray, chooser: Chooser | None, start: IntArray, early: int
 ) -> IntArray:
     """Choose one place after the other; a row goes on until nothing is allowed, or it has k items."""
-    n_rows, width = limits.available.shape
-    picked, first = np.full(start.shape, -1, np.int64), np.arange(n_rows) * width
-    standing = start >= 0
-    stands = [bool(stands) for stands in np.any(standing, axis=0)]
-    going, shortest = k > 0, int(k.min())
-    everyone = bool(going.all())
+    picked, going, rows = np.full(start.shape, -1, np.int64), k > 0, np.arange(len(k))
     for place in range(min(start.shape[1], int(k.max()))):
         allowed, lost = limits.open(place, early)
-        active: BoolArray | None
-        if chooser is not None:
-            chosen, active = chooser.best(allowed, first)
-        else:
-            chosen = allowed.argmax(axis=1)
-            active = allowed.reshape(-1)[first + chosen]
-        if stands[place]:
-            here = standing[:, place]
-            chosen = np.where(here, start[:, place], chosen)
-            active = None if active is None else active | here
-        if active is not None or lost is not None or place >= shortest:
-            going = going & (place < k)
-            going &= True if active is None else active
-            going &= True if lost is None else ~lost
-            everyone = bool(going.all())
-            if not everyone and not going.any():
-                break
-        picked[:, place] = chosen if everyone else np.where(going, chosen, -1)
+        chosen = allowed.argmax(axis=1) if chooser is None else _best_allowed(allowed, chooser.gain())
+        stands = start[:, place] >= 0
+        chosen = np.where(stands, start[:, place], chosen)
+        going = going & (place < k) & ~lost & (stands | allowed[rows, chosen])
+        if not going.any():
+            break
+        picked[going, place] = chosen[going]
         if chooser is not None:
             chooser.update(chosen, going, allowed)
-        limits.add(place, chosen, going & ~here if stands[place] else None if everyone else going)
+        limits.add(place, chosen, going)
     return picked
 
 
-def best_allowed(allowed: BoolArray, gain: AnyArray, first: IntArray) -> tuple[IntArray, BoolArray | None]:
-    """Return the allowed candidate of each row with the largest gain, and whether there is one, None for all.
+def _best_allowed(allowed: BoolArray, gain: AnyArray) -> IntArray:
+    """Return the allowed candidate (B,) of each row with the largest gain (B, W); any where nothing is allowed.
 
-    Parameters
-    ----------
-    allowed : ndarray of bool, shape (B, W)
-    gain : ndarray of float, shape (B, W)
-    first : ndarray of int64, shape (B,)
-        Where each row begins in the arrays laid flat.
+    Gains that are no numbers lose against those that are, and win against what is not allowed.
     """
-    if len(gain) == 1 and allowed[0, one := gain.argmax()] and isfinite(gain[0, one]):
-        return np.array([one]), None  # numbers in place of arrays: .93 in place of 1.10 ms for 50 places
-    chosen = gain.argmax(axis=1)
-    at = first + chosen
-    # What is best of all needs no mask, where it is allowed and a number.
-    active = allowed.reshape(-1).take(at)
-    active &= np.isfinite(gain.reshape(-1).take(at))
-    if np.count_nonzero(active) == len(active):
-        return chosen, None
-    rows = np.flatnonzero(~active)
-    # Gains that are no numbers lose against those that are, and win against what is not allowed.
-    masked = np.where(allowed[rows], np.fmax(gain[rows], _LOWEST), -np.inf)
-    chosen[rows] = masked.argmax(axis=1)
-    active[rows] = masked[np.arange(len(rows)), chosen[rows]] > -np.inf
-    return chosen, active
+    return np.asarray(np.where(allowed, np.fmax(gain, _LOWEST), -np.inf).argmax(axis=1))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from recokit._kernels.slate_arrays import Gains, Kind
 from recokit._utils.options import check_options, shown
 from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneObjective
@@ -108,6 +109,10 @@ class InWindow:
         """Return the values of a table (B, L + 1) at each candidate's labels, (B, W, m)."""
         return table[np.arange(len(table))[:, None, None], self.code]
 
+    def covers(self, window: Window) -> Float32Array:
+        """Return how well each candidate covers each of its labels, (B, W, m): by its relevance."""
+        return np.where(self.code > 0, window.relevance[:, :, None], np.float32(0))
+
     def gain(self, novelty: AnyArray) -> Float32Array:
         """Return the relevance and what is new, (B, W), which items without a label have the mean of."""
         return self.relevance + self.known.neutral(novelty.astype(np.float32))
@@ -115,6 +120,9 @@ class InWindow:
 
 class Aspected(AloneObjective):
     """An objective of labels; see :class:`recokit.diversity.Calibration`."""
+
+    kernel: ClassVar[Kind]
+    smoothing = 0.0
 
     def __init__(
         self,
@@ -185,6 +193,21 @@ class Aspected(AloneObjective):
             self._targets(window, item),
             np.float32(self.trade_off) * window.relevance,
             Known(window.valid, code[:, :, 0] > 0),
+        )
+
+    def as_arrays(self, window: Window) -> Gains:
+        """Return what gains follow from, for the compiled kernel."""
+        labels = self.labels_of(window)
+        return Gains(
+            self.kernel,
+            self.trade_off,
+            labels.relevance,
+            known=None if labels.known.all else labels.known.mask,
+            aspect=labels.code,
+            aspect_weight=labels.weight,
+            covers=labels.covers(window),
+            target=labels.target,
+            smoothing=self.smoothing,
         )
 
     def _targets(self, window: Window, item: IntArray) -> FloatArray:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from recokit._kernels.slate_arrays import Gains
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 
@@ -29,12 +32,13 @@ class Content(ABC):
     def __init__(self, item: IntArray, valid: BoolArray, known: BoolArray) -> None:
         self.item, self.rows, self.known = item, np.arange(len(item)), Known(valid, known)
 
-    @abstractmethod
-    def likeness(self, chosen: IntArray, weight: float = 1.0, end: int | None = None) -> Float32Array:
-        """Return how like every candidate is to the one at window position ``chosen`` (B,): (B, W), a new array.
+    def compared(self, gains: Gains) -> Gains | None:
+        """Return gains with what the items are compared by; None where only Python can tell."""
+        return None
 
-        ``weight`` is multiplied in where that is cheapest; with ``end`` only the first so many candidates count.
-        """
+    @abstractmethod
+    def likeness(self, chosen: IntArray) -> Float32Array:
+        """Return how like every candidate is to the one at window position ``chosen`` (B,): (B, W), a new array."""
 
     @abstractmethod
     def pairs(self) -> Float32Array:
@@ -46,55 +50,45 @@ class Vectors(Content):
 
     def __init__(self, unit: Float32Array, has_vector: BoolArray, item: IntArray, valid: BoolArray) -> None:
         super().__init__(item, valid, has_vector[item])
-        self._unit, self._first = unit, self.rows * item.shape[1]
-        self._vector: Float32Array | None = None
+        self.unit = unit
 
-    @property
-    def dimensions(self) -> int:
-        """Length of the vectors, D."""
-        return int(self._unit.shape[1])
+    def compared(self, gains: Gains) -> Gains:
+        """Return gains with the vectors."""
+        return replace(gains, vectors=self.unit)
 
-    def at(self, chosen: IntArray) -> Float32Array:
-        """Return the vectors at window positions (..., B), (..., B, D)."""
-        return np.asarray(self._unit.take(self.item.reshape(-1).take(self._first + chosen), axis=0))
+    @cached_property
+    def vector(self) -> Float32Array:
+        """The vectors of the window, (B, W, D); they are gathered when first asked for."""
+        return self.unit.take(self.item, axis=0)
 
-    def likeness(self, chosen: IntArray, weight: float = 1.0, end: int | None = None) -> Float32Array:
+    def likeness(self, chosen: IntArray) -> Float32Array:
         """Return the cosines with one candidate of each row."""
-        return self.product(self.at(chosen) * np.float32(weight), end)
+        return self.product(self.vector[self.rows, chosen])
 
-    def product(self, direction: Float32Array, end: int | None = None) -> Float32Array:
+    def product(self, direction: Float32Array) -> Float32Array:
         """Return the product of every candidate's vector with a vector (B, D) of its row, (B, W)."""
-        return np.asarray(np.matmul(self.vector(slice(0, end)), direction[:, :, None])[:, :, 0])
-
-    def vector(self, part: slice) -> Float32Array:
-        """Return the vectors at a range of window positions, (B, n, D); they are gathered when first asked for."""
-        end = self.item.shape[1] if part.stop is None else part.stop
-        found = self._vector
-        if found is None:
-            found = self._vector = self._unit.take(self.item[:, :end], axis=0)
-        elif end > found.shape[1]:
-            more = self._unit.take(self.item[:, found.shape[1] : end], axis=0)
-            found = self._vector = np.concatenate([found, more], axis=1)
-        return found[:, part]
+        return np.asarray(np.matmul(self.vector, direction[:, :, None])[:, :, 0])
 
     def pairs(self) -> Float32Array:
         """Return the cosines of all pairs."""
-        vector = self.vector(slice(None))
-        return np.asarray(vector @ vector.transpose(0, 2, 1))
+        return np.asarray(self.vector @ self.vector.transpose(0, 2, 1))
 
 
 class Labels(Content):
     """Items compared by the share of the label columns (n_items + 1, C) in which they agree; 0 agrees with nothing."""
 
     def __init__(self, labels: IntArray, item: IntArray, valid: BoolArray) -> None:
-        self.label = labels.take(item, axis=0)
+        self.labels, self.label = labels, labels.take(item, axis=0)
         super().__init__(item, valid, np.asarray((self.label > 0).any(axis=2)))
 
-    def likeness(self, chosen: IntArray, weight: float = 1.0, end: int | None = None) -> Float32Array:
+    def compared(self, gains: Gains) -> Gains:
+        """Return gains with the label columns."""
+        return replace(gains, labels=self.labels)
+
+    def likeness(self, chosen: IntArray) -> Float32Array:
         """Return the shares of columns in which candidates agree with one of their row."""
         mine = self.label[self.rows, chosen][:, None, :]
-        agree = ((self.label[:, :end] == mine) & (mine > 0)).mean(axis=2, dtype=np.float32)
-        return np.asarray(agree * np.float32(weight))
+        return np.asarray(((self.label == mine) & (mine > 0)).mean(axis=2, dtype=np.float32))
 
     def pairs(self) -> Float32Array:
         """Return the shares of columns in which all pairs agree."""
@@ -141,9 +135,9 @@ class Pairs(Content):
         super().__init__(item, valid, np.ones(item.shape, np.bool_) if known is None else known[item])
         self.similarity = similarity
 
-    def likeness(self, chosen: IntArray, weight: float = 1.0, end: int | None = None) -> Float32Array:
+    def likeness(self, chosen: IntArray) -> Float32Array:
         """Return what the similarity says of one candidate of each row and all of them."""
-        return self._between(self.item[self.rows, chosen][:, None], self.item[:, :end]) * np.float32(weight)
+        return self._between(self.item[self.rows, chosen][:, None], self.item)
 
     def pairs(self) -> Float32Array:
         """Return what the similarity says of all pairs."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from recokit._kernels.slate_arrays import Gains, Kind
 from recokit._utils.options import between, check_options, whole
 from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneObjective
@@ -25,6 +26,7 @@ OBJECTIVE_OPTIONS = {"trade_off": between(0, 1), "pool": whole(1)}
 class Compared(AloneObjective):
     """An objective that weighs relevance against the likeness of items; see :class:`recokit.diversity.MMR`."""
 
+    kernel: ClassVar[Kind]
     #: Whether something is known of each item, by code; None where a function compares, or labels.
     known_: BoolArray | None = None
 
@@ -94,6 +96,13 @@ class Compared(AloneObjective):
         kind = Labels if labels.ndim == 2 else LabelSets
         return kind(labels, items_of(window, len(labels)), window.valid)
 
+    def as_arrays(self, window: Window) -> Gains | None:
+        """Return what gains follow from, for the compiled kernel; None for a similarity, which Python has to ask."""
+        content = self.content(window)
+        known = None if content.known.all else content.known.mask
+        relevance = weighted(self.trade_off, window.relevance)
+        return content.compared(Gains(self.kernel, self.trade_off, relevance, known=known, item=content.item))
+
 
 @dataclass(frozen=True, eq=False)
 class GainState:
@@ -102,7 +111,6 @@ class GainState:
     content: Content
     relevance: Float32Array
     gain: Float32Array
-    front: Front
 
 
 class Incremental(Compared):
@@ -185,52 +193,3 @@ def check_codes(what: str, values: AnyArray, schema: Schema) -> None:
             f"found {what} for {len(values)} item codes; expected {len(schema.item_ids) + 1}, "
             "row 0 for unknown items"
         )
-
-
-#: Candidates in front at first; windows of less than twice as many are exact all over.
-SMALLEST = 128
-
-
-class Front:
-    """The candidates of windows (B, W) whose gain is exact: those before one position.
-
-    Where gains only fall, an old one bounds the gain of today. Windows are in order of relevance, so what is chosen
-    stands in front; where a bound behind is larger than all that is in front, the front grows.
-
-    Attributes
-    ----------
-    end : int
-        From this window position on, gains are bounds.
-    unseen : list of ndarray of int64 (B,)
-        Choices that what stands behind the front was not compared with.
-    """
-
-    def __init__(self, width: int) -> None:
-        self.end = self.width = width
-        self.unseen: list[IntArray] = []
-        self._first: int | None = None
-
-    def allow_bounds(self, content: Content, first: int = 0) -> None:
-        """Let bounds do after the first choices, for vectors that all items have: a mean would need all gains."""
-        if isinstance(content, Vectors) and content.known.all and self.width >= 2 * SMALLEST:
-            self._first = first
-            self.end = self.width if first else SMALLEST
-
-    def note(self, chosen: IntArray) -> None:
-        """Take note of a choice (B,) that the candidates in front were compared with."""
-        if self._first is None:
-            return
-        if self._first:
-            self._first -= 1
-            self.end = self.width if self._first else SMALLEST
-        else:
-            self.unseen.append(chosen)
-
-    def holds(self, chosen: IntArray) -> bool:
-        """Tell whether window positions (B,) are in front."""
-        return self.end == self.width or not np.count_nonzero(chosen >= self.end)
-
-    def grow(self, chosen: IntArray) -> slice:
-        """Take in window positions (B,), and half as many as there were at least; return what is new."""
-        start, self.end = self.end, min(max(int(chosen.max()) + 1, self.end * 3 // 2), self.width)
-        return slice(start, self.end)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from recokit._kernels.slate_arrays import Kind
 from recokit._utils.options import check_options, share
 from recokit.data import Window
 from recokit.diversity._aspects import Aspected, InWindow
@@ -65,6 +67,8 @@ class Calibration(Aspected):
     >>> batch.item[select(batch, np.array([2]), objective=half).index].tolist()
     [1, 4]
     """
+
+    kernel: ClassVar[Kind] = "calibration"
 
     def __init__(
         self,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
+from recokit._kernels.slate_arrays import Kind
 from recokit.data import Window
 from recokit.diversity._content import Content, Vectors
-from recokit.diversity._similarity import Front, GainState, Incremental, weighted
+from recokit.diversity._similarity import GainState, Incremental, weighted
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 #: What is left of a variance of one when nothing is left: float32 knows no less.
@@ -19,76 +20,57 @@ FLOOR = np.float32(1e-6)
 _TINY = 1e-100
 
 
-class _Stack:
-    """Arrays (B, n) of one shape, one for each choice, as one array (B, S, n) that doubles when it is full."""
-
-    def __init__(self, n_rows: int, n: int, dtype: Any) -> None:
-        self._array, self._used = np.zeros((n_rows, 16, n), dtype), 0
-
-    @property
-    def all(self) -> AnyArray:
-        return self._array[:, : self._used]
-
-    def push(self, part: AnyArray) -> None:
-        if self._used == self._array.shape[1]:
-            self._array = np.concatenate([self._array, np.zeros_like(self._array)], axis=1)
-        self._array[:, self._used] = part
-        self._used += 1
-
-
 class _Factor(ABC):
     """Cholesky factor of the chosen items' likeness, row by row, seen from every candidate."""
 
+    def __init__(self) -> None:
+        self.rows: list[AnyArray] = []
+
+    @property
+    def before(self) -> AnyArray:
+        """The rows so far, (B, S, n)."""
+        return np.stack(self.rows, axis=1)
+
     @abstractmethod
-    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array, end: int) -> Float32Array:
-        """Return the entry of the first ``end`` candidates (B, end) in the row of the factor that a choice adds.
+    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array) -> Float32Array:
+        """Return the entries of all candidates (B, W) in the row of the factor that a choice adds.
 
         ``adds`` (B,) is False where it adds nothing: the row is 0. ``left`` (B,) is the choice's own variance.
         """
-
-    @abstractmethod
-    def all(self, part: slice) -> Float32Array:
-        """Return the entries (B, n, S) of a range of candidates in all rows so far."""
 
 
 class _Products(_Factor):
     """Chen, Zhang and Zhou's incremental rows, for any likeness."""
 
     def __init__(self, content: Content) -> None:
+        super().__init__()
         self.content = content
-        self.stack = _Stack(len(content.item), content.item.shape[1], np.float32)
 
-    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array, end: int) -> Float32Array:
-        before = self.stack.all
-        mine = before[self.content.rows, :, chosen]
-        entry = self.content.likeness(chosen) - np.matmul(mine[:, None, :], before)[:, 0]
+    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array) -> Float32Array:
+        entry = self.content.likeness(chosen)
+        if self.rows:
+            mine = self.before[self.content.rows, :, chosen]
+            entry -= np.matmul(mine[:, None, :], self.before)[:, 0]
         entry *= (adds / np.sqrt(np.maximum(left, FLOOR)))[:, None]
-        self.stack.push(entry)
-        return np.asarray(entry[:, :end])
-
-    def all(self, part: slice) -> Float32Array:
-        return np.asarray(self.stack.all[:, :, part].transpose(0, 2, 1))
+        self.rows.append(entry)
+        return entry
 
 
 class _Directions(_Factor):
     """The same rows for vectors: products with what is new in the chosen one's vector, at the price of one product."""
 
     def __init__(self, content: Vectors) -> None:
+        super().__init__()
         self.content = content
-        self.stack = _Stack(len(content.item), content.dimensions, np.float64)
 
-    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array, end: int) -> Float32Array:
-        before = self.stack.all
-        new = self.content.at(chosen).astype(np.float64)
-        new -= (np.matmul(before, new[:, :, None]).transpose(0, 2, 1) @ before)[:, 0]
+    def next(self, chosen: IntArray, adds: BoolArray, left: Float32Array) -> Float32Array:
+        new = self.content.vector[self.content.rows, chosen].astype(np.float64)
+        if self.rows:
+            new -= (np.matmul(self.before, new[:, :, None]).transpose(0, 2, 1) @ self.before)[:, 0]
         length = np.sqrt(np.einsum("bd,bd->b", new, new))
         new *= (adds / np.maximum(length, _TINY))[:, None]
-        self.stack.push(new)
-        return self.content.product(new.astype(np.float32), end)
-
-    def all(self, part: slice) -> Float32Array:
-        directions = self.stack.all.astype(np.float32).transpose(0, 2, 1)
-        return np.asarray(np.matmul(self.content.vector(part), directions))
+        self.rows.append(new)
+        return self.content.product(new.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,42 +117,24 @@ class DPP(Incremental):
     [1, 3]
     """
 
+    kernel: ClassVar[Kind] = "dpp"
+
     def start(self, window: Window) -> _State:
         """Return the state before the first choice."""
         content = self.content(window)
         factor = _Directions(content) if isinstance(content, Vectors) else _Products(content)
         relevance = weighted(self.trade_off, window.relevance)
-        front = Front(relevance.shape[1])
-        left = np.ones_like(relevance)
-        return _State(content, relevance, relevance.copy(), front, left=left, factor=factor)
-
-    def start_bounded(self, window: Window) -> _State:
-        """Return a state in which only the gains of the best candidates are kept exact."""
-        state = self.start(window)
-        state.front.allow_bounds(state.content)
-        return state
+        return _State(content, relevance, relevance.copy(), left=np.ones_like(relevance), factor=factor)
 
     def update(self, state: _State, chosen: IntArray, active: BoolArray) -> _State:
         """Return the state after each active row chose a candidate."""
         counted = state.content.known.note(chosen, active)
         variance = state.left[state.content.rows, chosen]
-        entry = state.factor.next(chosen, counted & (variance > FLOOR), variance, state.front.end)
-        entry *= entry
-        self._take(state, slice(0, state.front.end), entry)
+        np.subtract(
+            state.left,
+            np.square(state.factor.next(chosen, counted & (variance > FLOOR), variance)),
+            out=state.left,
+        )
+        weight = np.float32(1 - self.trade_off)
+        state.gain[:] = state.relevance + weight * np.log(np.maximum(state.left, FLOOR))
         return state
-
-    def settle(self, state: _State, chosen: IntArray) -> bool:
-        """Make the gains at window positions (B,) exact; tell whether any was not."""
-        if state.front.holds(chosen):
-            return False
-        new = state.front.grow(chosen)
-        self._take(state, new, np.square(state.factor.all(new)).sum(axis=2))
-        return True
-
-    def _take(self, state: _State, part: slice, variance: Float32Array) -> None:
-        """Take so much variance (B, n) from a range of candidates."""
-        left, gain = state.left[:, part], state.gain[:, part]
-        left -= variance
-        np.log(np.maximum(left, FLOOR), out=gain)
-        gain *= np.float32(1 - self.trade_off)
-        gain += state.relevance[:, part]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from recokit._kernels.slate_arrays import Kind
 from recokit.data import Window
 from recokit.diversity._content import Content
 from recokit.diversity._similarity import Compared, weighted
@@ -58,6 +60,8 @@ class FacilityLocation(Compared):
     >>> batch.item[select(batch, np.array([2]), objective=cover).index].tolist()
     [2, 3]
     """
+
+    kernel: ClassVar[Kind] = "facility"
 
     def start(self, window: Window) -> _State:
         """Return the state before the first choice."""

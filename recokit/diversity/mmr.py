@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
+from recokit._kernels.slate_arrays import Kind
 from recokit.data import Window
-from recokit.diversity._content import Vectors
-from recokit.diversity._similarity import Front, GainState, Incremental, weighted
+from recokit.diversity._similarity import GainState, Incremental, weighted
 from recokit.typing import BoolArray, IntArray
-
-#: After so many choices all candidates have a bound that is worth something.
-COMPARED_WITH_ALL = 6
 
 
 class MMR(Incremental):
@@ -54,40 +53,17 @@ class MMR(Incremental):
     [1, 3]
     """
 
+    kernel: ClassVar[Kind] = "mmr"
+
     def start(self, window: Window) -> GainState:
         """Return the state before the first choice."""
         relevance = weighted(self.trade_off, window.relevance)
         # Nothing is less like anything than by -1: the same for all, until there is a first choice.
-        gain = relevance + np.float32(1 - self.trade_off)
-        return GainState(self.content(window), relevance, gain, Front(gain.shape[1]))
-
-    def start_bounded(self, window: Window) -> GainState:
-        """Return a state in which, after a few choices, only the gains of the best candidates are kept exact."""
-        state = self.start(window)
-        state.front.allow_bounds(state.content, COMPARED_WITH_ALL)
-        return state
+        return GainState(self.content(window), relevance, relevance + np.float32(1 - self.trade_off))
 
     def update(self, state: GainState, chosen: IntArray, active: BoolArray) -> GainState:
         """Return the state after each active row chose a candidate."""
-        counted, end = state.content.known.note(chosen, active), state.front.end
-        gain = state.content.likeness(chosen, self.trade_off - 1, end)
-        gain += state.relevance[:, :end]
-        if np.count_nonzero(counted) < len(counted):
-            gain[~counted] = np.inf
-        exact = state.gain[:, :end]
-        np.minimum(exact, gain, out=exact)
-        state.front.note(chosen)
+        counted = state.content.known.note(chosen, active)
+        gain = state.relevance + np.float32(self.trade_off - 1) * state.content.likeness(chosen)
+        state.gain[counted] = np.minimum(state.gain, gain)[counted]
         return state
-
-    def settle(self, state: GainState, chosen: IntArray) -> bool:
-        """Make the gains at window positions (B,) exact; tell whether any was not."""
-        front, content = state.front, state.content
-        if front.holds(chosen):
-            return False
-        new = front.grow(chosen)
-        if front.unseen and isinstance(content, Vectors):
-            seen = content.at(np.stack(front.unseen)) * np.float32(self.trade_off - 1)
-            gain = np.matmul(content.vector(new), seen.transpose(1, 2, 0)).min(axis=2)
-            gain += state.relevance[:, new]
-            np.minimum(state.gain[:, new], gain, out=state.gain[:, new])
-        return True

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
+from recokit._kernels.slate_arrays import Kind
 from recokit.data import Window
-from recokit.diversity._similarity import Front, GainState, Incremental, weighted
+from recokit.diversity._similarity import GainState, Incremental, weighted
 from recokit.typing import BoolArray, IntArray
 
 
@@ -44,17 +47,16 @@ class MSD(Incremental):
     [1, 3]
     """
 
+    kernel: ClassVar[Kind] = "msd"
+
     def start(self, window: Window) -> GainState:
         """Return the state before the first choice."""
         relevance = weighted(self.trade_off, window.relevance)
-        front = Front(relevance.shape[1])
-        return GainState(self.content(window), relevance, relevance.copy(), front)
+        return GainState(self.content(window), relevance, relevance.copy())
 
     def update(self, state: GainState, chosen: IntArray, active: BoolArray) -> GainState:
         """Return the state after each active row chose a candidate."""
         counted = state.content.known.note(chosen, active)
-        likeness = state.content.likeness(chosen, 1 - self.trade_off)
-        if not counted.all():
-            likeness[~counted] = 0
-        np.subtract(state.gain, likeness, out=state.gain)
+        likeness = np.float32(1 - self.trade_off) * state.content.likeness(chosen)
+        state.gain[counted] -= likeness[counted]
         return state

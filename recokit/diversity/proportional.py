@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from recokit._kernels.slate_arrays import Kind
 from recokit.data import Window
 from recokit.diversity._aspects import Aspected, InWindow
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
@@ -51,6 +53,8 @@ class Proportional(Aspected):
     >>> batch.item[select(batch, np.array([3]), objective=fair).index].tolist()
     [1, 4, 2]
     """
+
+    kernel: ClassVar[Kind] = "proportional"
 
     def start(self, window: Window) -> _State:
         """Return the state before the first choice."""

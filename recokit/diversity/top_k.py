@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from recokit._kernels.slate_arrays import Gains, Kind
 from recokit.compose.alone.lists import AloneObjective
 from recokit.data import Window
 from recokit.typing import BoolArray, Float32Array, IntArray
@@ -19,6 +22,12 @@ class TopK(AloneObjective):
     >>> batch.item[select(batch, np.array([2]), objective=TopK()).index].tolist()
     [8, 9]
     """
+
+    kernel: ClassVar[Kind] = "relevance"
+
+    def as_arrays(self, window: Window) -> Gains:
+        """Return the relevance, for the compiled kernel."""
+        return Gains(self.kernel, relevance=window.relevance)
 
     def start(self, window: Window) -> Float32Array:
         """Return the relevance, which is all there is to know."""

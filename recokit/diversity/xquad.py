@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from recokit._kernels.slate_arrays import Kind
 from recokit.data import Window
 from recokit.diversity._aspects import Aspected, InWindow
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
@@ -54,11 +56,12 @@ class XQuAD(Aspected):
     [1, 3]
     """
 
+    kernel: ClassVar[Kind] = "xquad"
+
     def start(self, window: Window) -> _State:
         """Return the state before the first choice."""
         labels = self.labels_of(window)
-        covers = np.where(labels.code > 0, window.relevance[:, :, None], 0).astype(np.float64)
-        return _State(labels, covers, np.ones_like(labels.target))
+        return _State(labels, labels.covers(window).astype(np.float64), np.ones_like(labels.target))
 
     def gain(self, state: _State) -> Float32Array:
         """Return ``t * relevance + (1 - t) * coverage added``, (B, W)."""

@@ -8,7 +8,8 @@ from itertools import chain
 
 import numpy as np
 
-from recokit._kernels.slate_limits import CapArrays, broken
+from recokit._kernels.slate_arrays import CapArrays
+from recokit._kernels.slate_limits import broken, maximums
 from recokit.data import Cap
 from recokit.slates.milp import Spread, best_stages, length_bound
 from recokit.slates.solver import Lists, Solver
@@ -128,12 +129,11 @@ def _other_lists(
     if prefix_sets is not None:
         for chooser in (None, Spread(sliding, prefix_sets[-1][1][None])) if sliding else (None,):
             # The set keeps the minimums; its parts, the caps on the first places.
-            maximums = [replace(cap, minimum=0) for cap in caps if cap.maximum is not None]
             lists = start
             for end, members in prefix_sets:
                 inside = np.where(places < end, np.maximum(lists.picked, start.picked), start.picked)
                 lists = one.run(
-                    maximums,
+                    maximums(caps),
                     np.array([end]),
                     replace(start, picked=inside),
                     valid=members[None],

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from recokit._kernels.slate_arrays import CapArrays
 from recokit._kernels.slate_greedy import Chooser
-from recokit._kernels.slate_limits import CapArrays
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 #: Branches that the search for a set may take. Two caps need none: their program is integral.

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from recokit._kernels.slate_arrays import CapArrays
 from recokit._kernels.slate_greedy import Chooser, greedy
-from recokit._kernels.slate_limits import CapArrays, Limits, broken
+from recokit._kernels.slate_limits import Limits, broken, maximums
 from recokit.data import Cap, Window
 from recokit.protocols import DrawsAtRandom
 from recokit.slates.objective import BoundObjective
 from recokit.slates.window import SlateProblem, cap_arrays
 from recokit.typing import BoolArray, FloatArray, IntArray
 
-#: Candidates that are chosen from side by side: what an objective reads at every place stays in the cache.
-BLOCK = 16_000
+#: Candidates that are chosen from side by side: what an objective holds of them stays small.
+BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +137,7 @@ class Solver:
         lists = self.placed(length)
         if not self.problem.pins:
             return lists
-        hard = self.arrays([cap for cap in self.problem.caps if cap.hard], length)
+        hard = maximums(self.arrays([cap for cap in self.problem.caps if cap.hard], length))
         picked = lists.picked.copy()
         # A place that one item is pinned to comes before those that several may take.
         for shared, position in product((False, True), self._positions()):
@@ -144,8 +145,8 @@ class Solver:
                 member = position == wanted
                 mine = (member.sum(axis=1) > 1) == shared
                 rows = np.flatnonzero(mine & (wanted <= length) & (picked[:, wanted - 1] < 0))
-                limits = Limits(hard, self.window.valid, self.problem.k, picked, wanted - 1)
-                free = (member & limits.allowed(wanted - 1))[rows]
+                limits = Limits(hard, self.window.valid, self.problem.k, picked)
+                free = (member & limits.open(wanted - 1)[0])[rows]
                 kept = free.any(axis=1)
                 picked[rows[kept], wanted - 1] = free.argmax(axis=1)[kept]
         drawn = None if lists.drawn is None else np.where(picked != lists.picked, 1.0, lists.drawn)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments, offsets_to_rows, rank_in_row
-from recokit._kernels.slate_limits import CapArrays
+from recokit._kernels.slate_arrays import CapArrays
 from recokit._kernels.sorting import top_by_score
 from recokit._kernels.top_k import sort_key
 from recokit.data import Candidates, Cap, Pin, Window

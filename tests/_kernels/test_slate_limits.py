@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recokit._kernels.slate_limits import CapArrays, Limits, broken
+from recokit._kernels.slate_limits import CapArrays, Limits, broken, maximums
 
 
 def random_cap(rng: np.random.Generator, n_rows: int, width: int) -> CapArrays:
@@ -76,7 +76,7 @@ def test_what_may_stand_at_a_place_beside_what_stands_already(seed: int) -> None
             at = rng.permutation(n_places)[: rng.integers(0, 4)]
             start[row, at] = rng.permutation(width)[: len(at)]
         place = int(rng.integers(0, n_places))
-        allowed = Limits([cap], valid, np.full(n_rows, n_places), start, place).allowed(place)
+        allowed = Limits(maximums([cap]), valid, np.full(n_rows, n_places), start).open(place)[0]
         for row, item in np.ndindex(n_rows, width):
             if cap.sliding:
                 assert cap.within is not None
@@ -104,16 +104,16 @@ def test_a_minimum_ends_with_the_places_that_are_left() -> None:
     limits = Limits([cap], np.ones((1, 4), bool), np.array([3]), np.full((1, 3), -1))
     allowed, lost = limits.open(0)
     assert allowed.tolist() == [[True] * 4]  # three groups, three places: all serve one
-    limits.add(0, np.array([0]), None)
+    limits.add(0, np.array([0]), np.array([True]))
     allowed, lost = limits.open(1)
     assert allowed.tolist() == [[False, False, True, True]]
-    limits.add(1, np.array([2]), None)
+    limits.add(1, np.array([2]), np.array([True]))
     assert limits.open(2)[0].tolist() == [[False, False, False, True]]
-    assert lost is not None and not lost[0]
+    assert not lost[0]
 
 
 def test_nothing_may_stand_at_a_last_place_that_two_minimums_need() -> None:
     cap = CapArrays((np.array([[0, 1, 2]]),), None, 1)
     limits = Limits([cap], np.ones((1, 3), bool), np.array([2]), np.full((1, 2), -1))
-    limits.add(0, np.array([0]), None)
+    limits.add(0, np.array([0]), np.array([True]))
     assert not limits.open(1)[0].any()

@@ -89,3 +89,50 @@ int rk_neighbors(int64_t start, int64_t stop, const int64_t *left_offsets, const
                  const float *right_value, int64_t n_columns, const float *row_size, const float *column_size,
                  int add_sizes, float shrinkage, float least, int64_t k, int64_t *neighbor, float *score,
                  int64_t *count);
+
+/* slate_limits.c, slate_gains.c, slate_greedy.c: lists chosen place by place from windows of candidates.
+ *
+ * A cap: at most maximum (rows) items of a group, or with a null maximum at least minimum items of each group that the
+ * row has a candidate of. It counts the first within places, or with sliding every run of so many. Each of n_layers
+ * arrays groups[i] (rows, width) holds one group of each candidate, negative for none. */
+typedef struct {
+    int64_t n_layers;
+    const int64_t *const *groups;
+    const int64_t *maximum;
+    int64_t minimum, within, sliding;
+} rk_cap;
+
+/* Windows valid (rows, width), false where padded; k (rows); start (rows, places), what stands in the list already as
+ * window positions, -1 where it is open. */
+typedef struct {
+    int64_t rows, width, places, n_caps;
+    const _Bool *valid;
+    const int64_t *k, *start;
+    const rk_cap *caps;
+} rk_slate;
+
+enum { RK_IN_ORDER, RK_RELEVANCE, RK_MMR, RK_MSD, RK_DPP, RK_FACILITY, RK_CALIBRATION, RK_PROPORTIONAL, RK_XQUAD };
+
+/* What a candidate adds to a list: relevance + novelty, see slate_gains.c. Arrays that a kind does not use are null.
+ * relevance (rows, width); finite and known (rows, width), null where all are; item (rows, width), rows of vectors
+ * (n_items, n_dimensions) or else of labels (n_items, n_columns); aspect (rows, width, n_each), from 0 for none, with
+ * aspect_weight and covers alike; target (rows, n_aspects). */
+typedef struct {
+    int64_t kind, n_items, n_dimensions, n_columns, n_each, n_aspects;
+    double trade_off, smoothing;
+    const float *relevance;
+    const _Bool *finite, *known;
+    const int64_t *item;
+    const float *vectors;
+    const int64_t *labels, *aspect;
+    const float *aspect_weight, *covers;
+    const double *target;
+} rk_gains;
+
+/* picked (rows, places): window positions in list order, -1 after a row's end. Minimums are served so many places
+ * before they have to be as early says. */
+int rk_slate_greedy(const rk_slate *slate, const rk_gains *gains, int64_t early, int64_t *picked);
+
+/* What may stand at one place beside what stands at others, allowed (rows, width), and the rows that can keep their
+ * minimums no more, lost (rows). */
+int rk_slate_allowed(const rk_slate *slate, int64_t place, int64_t early, _Bool *allowed, _Bool *lost);
