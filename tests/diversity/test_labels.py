@@ -63,7 +63,7 @@ DEFINITIONS = {Calibration: kl_novelty, XQuAD: xquad_novelty, Proportional: seat
 )
 def test_every_choice_follows_the_definition(kind: type, seed: int, trade_off: float, target: object) -> None:
     rng = np.random.default_rng(seed)
-    labels = np.array(["", *rng.choice(NAMES, 30)])
+    labels = np.array(["", "a|d", *rng.choice(NAMES, 29)])  # what is a target is there
     n_rows, n = 3, int(rng.integers(1, 20))
     items = [rng.permutation(np.arange(1, 31))[:n] for _ in range(n_rows)]
     scores = rng.random((n_rows, n)) + np.arange(n) * 1e-3
