@@ -9,7 +9,7 @@ import numpy as np
 
 from recokit._kernels.fusion import Fusion, fuse_lists, lists_hold
 from recokit._kernels.membership import pairs_in_sets
-from recokit._kernels.segments import offsets_to_rows, rank_in_row, rows_to_offsets
+from recokit._kernels.segments import bounds, offsets_to_rows, rank_in_row, rows_to_offsets
 from recokit._utils.moved import renamed
 from recokit.data.candidates import Candidates, Retrieved
 from recokit.data.ragged import Ragged
@@ -155,7 +155,7 @@ def _broken(name: str, found: str, expected: str) -> None:
 def first_allowed(answer: Retrieved, requests: Requests, k: int) -> Retrieved:
     """Return the first k items of each row of a ready answer that the list ``exclude`` of the requests lacks."""
     exclude = requests.ragged.get("exclude")
-    if exclude is None and (answer.offsets[1:] - answer.offsets[:-1]).max(initial=0) <= k:
+    if exclude is None and (not len(requests) or bounds(answer.offsets[1:] - answer.offsets[:-1])[1] <= k):
         return answer
     row, item, score = offsets_to_rows(answer.offsets), answer.item, answer.score
     if exclude is not None:

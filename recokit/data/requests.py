@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 
 from recokit._kernels.hashing import row_seeds
-from recokit._kernels.segments import rows_to_offsets
+from recokit._kernels.segments import any_true, bounds, rows_to_offsets
 from recokit._utils.copies import with_fields
 from recokit._utils.moved import moved_attribute
 from recokit._utils.options import require_rows
@@ -108,7 +108,7 @@ class Requests:
         [5, 5]
         """
         user = np.asarray(user, np.int64)
-        if user.ndim != 1 or user.min(initial=0) < 0:
+        if user.ndim != 1 or (len(user) and bounds(user)[0] < 0):
             raise DataError(
                 f"found user codes of shape {user.shape} from {user.min(initial=0)}; expected (B,) from 0"
             )
@@ -127,9 +127,11 @@ class Requests:
 
     def validate(self) -> None:
         """Check every invariant; raise DataError with the value found."""
-        if self.k.min(initial=1) < 1:
+        if len(self.k) and bounds(self.k)[0] < 1:
             raise DataError(f"found k={int(self.k.min())}; expected at least 1")
-        require_rows(np.isfinite(self.now), self.now, "now", "finite seconds since 1970")
+        finite = np.isfinite(self.now)
+        if any_true(~finite):
+            require_rows(finite, self.now, "now", "finite seconds since 1970")
         parts: dict[str, AnyArray | Ragged] = {**self.columns, **self.ragged}
         for name, part in parts.items():
             if len(part) != len(self):

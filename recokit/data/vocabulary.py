@@ -113,8 +113,11 @@ class Vocabulary:
         if not len(self):
             return np.zeros(len(found), np.int64)
         if kind == "int":
-            position = np.minimum(np.searchsorted(self._sorted, found), len(self) - 1)
-            return np.where(self._sorted[position] == found, self._order[position] + 1, 0)
+            position = self._sorted.searchsorted(found)
+            position[position == len(self)] = 0
+            code = self._order[position] + 1
+            code[self._sorted[position] != found] = 0
+            return code
         get = self._codes.get
         return np.fromiter((get(id_, 0) for id_ in found.tolist()), np.int64, len(found))
 

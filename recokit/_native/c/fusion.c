@@ -85,7 +85,10 @@ typedef struct {
 
 /* Meet the elements whose rank is below each list's share (part 0), or the others (part 1). */
 static int32_t meet(Row *row, Table table, int32_t n, const int64_t *within, int part) {
-    for (int64_t rank = 0; rank < row->longest; rank++)
+    int64_t first = part == 0 ? 0 : row->longest;
+    for (int64_t list = 0; part == 1 && list < row->n_lists; list++)
+        if (within[list] < first) first = within[list] > 0 ? within[list] : 0;
+    for (int64_t rank = first; rank < row->longest; rank++)
         for (int64_t list = 0; list < row->n_lists; list++) {
             if (rank >= row->length[list] || (rank < within[list]) != (part == 0)) continue;
             row->met[row->start[list] + rank] = number(table, row->item[list][rank], row->items, &n);
@@ -143,10 +146,14 @@ static int fuse_rows(Row *row, int64_t rows, const int64_t **offsets, const int6
     out_offsets[0] = 0;
     for (int64_t b = 0; b < rows; b++) {
         enter(row, b, offsets, item, score);
-        Table table = table_of(row->elements, row->space);
-        int32_t n = meet(row, table, 0, within, 0);
-        n = meet(row, table, n, within, 1);
-        if (by_ranks)
+        int32_t n = 0;
+        if (row->n_lists == 1) { /* in its own order by any rule, and distinct by its contract */
+            for (; n < row->elements; n++) row->items[n] = row->item[0][row->met[n] = n];
+        } else {
+            Table table = table_of(row->elements, row->space);
+            n = meet(row, table, meet(row, table, 0, within, 0), within, 1);
+        }
+        if (by_ranks && row->n_lists > 1)
             place_by_gain(row, n, fixed_point, constant);
         else
             for (int32_t entry = 0; entry < n; entry++) row->place[entry] = entry;
