@@ -31,6 +31,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from recokit._kernels.slate_arrays import Gains, Kind
+from recokit._utils import params
 from recokit.data.candidates import Candidates, Retrieved
 from recokit.data.dataset import Dataset
 from recokit.data.limits import Cap, Pin, Window
@@ -457,17 +458,6 @@ _VERBS = {
 }
 
 
-@runtime_checkable
-class _Estimator(Protocol):
-    """A model of scikit-learn's kind, whose ``score(X, y)`` is no verb."""
-
-    def fit(self, X: Any, y: Any) -> Any: ...
-
-    def predict(self, X: Any) -> Any: ...
-
-    def get_params(self) -> Any: ...
-
-
 def role_of(stage: Any) -> Role:
     """Return a stage's role, decided by its one verb.
 
@@ -487,7 +477,7 @@ def role_of(stage: Any) -> Role:
         raise ConfigurationError(
             f"found the class {stage.__name__}; expected an instance, {stage.__name__}(...)"
         )
-    if isinstance(stage, _Estimator):
+    if isinstance(stage, params.Estimator):
         raise ConfigurationError(
             f"found the estimator {type(stage).__name__}; expected a stage; "
             f"hint: wrap it in rankers.FromEstimator({type(stage).__name__}(...))"

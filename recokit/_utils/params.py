@@ -23,6 +23,17 @@ class HasParams(Protocol):
     def set_params(self, **params: Any) -> Any: ...
 
 
+@runtime_checkable
+class Estimator(Protocol):
+    """A model of scikit-learn's kind, whose ``score(X, y)`` is no verb of a stage."""
+
+    def fit(self, X: Any, y: Any) -> Any: ...
+
+    def predict(self, X: Any) -> Any: ...
+
+    def get_params(self) -> Any: ...
+
+
 def get_params(stage: Any) -> dict[str, Any]:
     """Return the constructor options of an object, read from the attributes of the same names.
 

@@ -3,14 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
-from recokit._utils.params import HasParams, clone
+from recokit._utils.params import HasParams, clone, get_params, nested_params
 from recokit.compose.composed import Composed
 from recokit.compose.step import Step, leaf_name, stage_of
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.pipeline.plan import Node, Plan
 from recokit.protocols import Role, role_of
+
+
+class Parameters:
+    """Options by name, as scikit-learn has them: of a pipeline and of its stages."""
+
+    stages: list[Any]
+    fallback: Any
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the options by name; ``deep`` adds the stages by name, and their options as ``stage__option``."""
+        params = get_params(self)
+        return {**params, **nested_params(named_stages(self.stages, self.fallback))} if deep else params
+
+    def set_params(self, **params: Any) -> Self:
+        """Change options, stages by name, or ``stage__option``; the pipeline is then to be fitted again.
+
+        Raises
+        ------
+        ConfigurationError
+            For an unknown stage or option, or one out of range: then nothing has changed.
+
+        Examples
+        --------
+        >>> from recokit import Pipeline
+        >>> from recokit.candidates import ItemKNN
+        >>> Pipeline([ItemKNN()]).set_params(item_knn__n_neighbors=7)[0]
+        ItemKNN(n_neighbors=7)
+        """
+        own = {name: params[name] for name in params if name in get_params(self)}
+        options = {**get_params(self), **own}
+        inner = {name: value for name, value in params.items() if name not in own}
+        options["stages"], options["fallback"] = with_options(options["stages"], options["fallback"], inner)
+        vars(self).update(vars(type(self)(**options)))
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        return type(self)(**{**get_params(self), "stages": clone_stages(self.stages)})
+
+    def __len__(self) -> int:
+        return len(self.stages)
 
 
 def as_stages(stages: Any) -> list[Any]:

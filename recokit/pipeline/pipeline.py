@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recokit._utils.options import above, require, whole
-from recokit._utils.params import get_params, nested_params
 from recokit._utils.threads import MAX_HANGING, PATIENCE, Bulkhead
 from recokit.data import Candidates, Dataset, Live, Ragged, Requests, Schema
 from recokit.data.by_id import user_ids_of
@@ -22,7 +21,7 @@ from recokit.errors import ConfigurationError, DataError, NotFittedError, did_yo
 from recokit.pipeline.contracts import check_disclosed, with_disclosed
 from recokit.pipeline.diagram import diagram
 from recokit.pipeline.model import Capture, Model, load_parts, notify_observers, save_model, wants_ranked
-from recokit.pipeline.parameters import as_stages, clone_stages, named_stages, part_of, stage_at, with_options
+from recokit.pipeline.parameters import Parameters, as_stages, part_of, stage_at
 from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
 from recokit.pipeline.views import NonProfiling, PipelineSource
 from recokit.protocols import Discloses, Observer, role_of
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from recokit.training import Negatives, TrainingReport, TrainingSet
 
 
-class Pipeline:
+class Pipeline(Parameters):
     """A funnel of stages: hydrators, sources, filters, features, scorers, limits, objective, annotators.
 
     Parameters
@@ -427,9 +426,6 @@ class Pipeline:
     def __iter__(self) -> Iterator[Node]:
         return iter(self._current)
 
-    def __len__(self) -> int:
-        return len(self.stages)
-
     def __getitem__(self, name: str | int | slice) -> Any:
         """Return a stage by its path or its place among those given, the fitted one after ``fit``.
 
@@ -524,37 +520,6 @@ class Pipeline:
         derived.stages, derived.fallback = list(stages), fallback
         derived._plan = compile_plan(derived.stages, fallback)
         return derived._adopt(bind_plan(derived._plan, schema), schema, until, model.report)
-
-    # -- options -----------------------------------------------------------------------------------
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the options by name; ``deep`` adds the stages by name, and their options as ``stage__option``."""
-        params = get_params(self)
-        return {**params, **nested_params(named_stages(self.stages, self.fallback))} if deep else params
-
-    def set_params(self, **params: Any) -> Pipeline:
-        """Change options, stages by name, or ``stage__option``; the pipeline is then to be fitted again.
-
-        Raises
-        ------
-        ConfigurationError
-            For an unknown stage or option, or one out of range: then nothing has changed.
-
-        Examples
-        --------
-        >>> from recokit.candidates import ItemKNN
-        >>> Pipeline([ItemKNN()]).set_params(item_knn__n_neighbors=7)[0]
-        ItemKNN(n_neighbors=7)
-        """
-        own = {name: params[name] for name in params if name in get_params(self)}
-        options = {**get_params(self), **own}
-        inner = {name: value for name, value in params.items() if name not in own}
-        options["stages"], options["fallback"] = with_options(options["stages"], options["fallback"], inner)
-        vars(self).update(vars(Pipeline(**options)))
-        return self
-
-    def __sklearn_clone__(self) -> Pipeline:
-        return Pipeline(**{**get_params(self), "stages": clone_stages(self.stages)})
 
     # -- saving and showing ------------------------------------------------------------------------
 
