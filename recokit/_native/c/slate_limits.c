@@ -62,16 +62,16 @@ static void serve(rk_limits *l, int64_t c, int64_t candidate) {
     }
 }
 
-/* How many places a cap counts; no more than there are. */
+/* How many places a cap counts; at most one more than there are. */
 static inline int64_t span(const rk_limits *l, const rk_cap *cap) {
-    int64_t within = cap->within < l->slate->places ? cap->within : l->slate->places;
+    int64_t within = cap->within <= l->slate->places ? cap->within : l->slate->places + 1;
     return within < cap->sliding ? 1 : within < 0 ? 0 : within;
 }
 
 /* The place by which a minimum is due. */
 static inline int64_t due(const rk_limits *l, const rk_cap *cap) {
-    int64_t end = span(l, cap);
-    return end < l->k ? end : l->k;
+    int64_t end = span(l, cap) < l->k ? span(l, cap) : l->k;
+    return end < l->slate->places ? end : l->slate->places;
 }
 
 /* Whether what stands at one place counts for what is chosen at another. */
@@ -98,14 +98,16 @@ void rk_limits_layout(rk_limits *l, const rk_slate *slate, rk_arena *arena) {
 
 static void begin_minimum(rk_limits *l, int64_t c) {
     const rk_cap *cap = &l->slate->caps[c];
+    /* One more than there are places can be met no more than any larger number, and sums of it do not overflow. */
+    int64_t minimum = cap->minimum <= l->slate->places ? cap->minimum : l->slate->places + 1;
     memset(l->lack[c].code, -1, (size_t)l->lack[c].size * sizeof(int64_t));
     for (int64_t i = 0; i < l->slate->width; i++) {
         if (!l->valid[i]) continue;
         for (int64_t layer = 0; layer < cap->n_layers; layer++) {
             int64_t code = group_of(l, cap, layer, i);
             if (code < 0 || l->lack[c].code[find(&l->lack[c], code)] >= 0) continue;
-            change(&l->lack[c], code, cap->minimum);
-            l->lacking[c] += cap->minimum;
+            change(&l->lack[c], code, minimum);
+            l->lacking[c] += minimum;
         }
     }
     for (int64_t place = 0; place < due(l, cap); place++)
