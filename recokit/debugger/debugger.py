@@ -18,6 +18,7 @@ from recokit.debugger.compare import Comparison, first_difference
 from recokit.debugger.diagnosis import Diagnosis, figures_of, funnel_of, gaps_of, ranked_findings
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.item_fate import Answer, depth_of
+from recokit.debugger.plain import Subject, runnable
 from recokit.debugger.population import PopulationDiagnosis
 from recokit.debugger.replay import Replayer, feature_scale, replay, single_request, translated
 from recokit.debugger.scan import Probes, Scan, offered_in, probes_of, scan_rankers, scan_source
@@ -46,14 +47,17 @@ class RecommendationDebugger:
 
     Parameters
     ----------
-    pipeline : Pipeline
-        Fitted; or any :class:`Runnable`, with your own stages in it.
+    pipeline : Pipeline, or lists
+        Fitted; or any :class:`Runnable`, with your own stages in it; or lists made elsewhere: item ids by user, a
+        sequence of lists, :class:`Recommendations`.
     known_good : Dataset or mapping, optional
         Items known to be good: each user's events in a dataset, or lists of item ids by user id. Without it the recall
         of the candidates is not assessed.
     baseline : Pipeline, optional
         A healthy pipeline to compare with, such as last week's. Where that knows older events only,
         ``baseline.with_events(dataset)`` gives it today's.
+    scores : mapping of user to numbers, or sequence, optional
+        Of lists made elsewhere: a score for each item.
     checks : sequence of Check
         Recokit's own by default.
     budget_ms : float, default 100
@@ -73,22 +77,24 @@ class RecommendationDebugger:
 
     def __init__(
         self,
-        pipeline: Runnable,
+        pipeline: Subject,
         *,
+        scores: Any = None,
         known_good: Dataset | Mapping[Any, Sequence[Any]] | None = None,
-        baseline: Runnable | None = None,
+        baseline: Subject | None = None,
         checks: Sequence[Check] = CHECKS,
         budget_ms: float = 100.0,
         context: Mapping[str, Any] | None = None,
     ) -> None:
-        if context is not None:
-            pipeline = pipeline.with_context(context)
-            baseline = None if baseline is None else baseline.with_context(context)
         require(above(0), budget_ms=budget_ms)
-        self.pipeline, self.known_good, self.baseline = pipeline, known_good, baseline
+        self.pipeline = runnable(pipeline, scores, known_good=known_good, context=context)
+        self.baseline = None
+        if baseline is not None:
+            self.baseline = runnable(baseline, known_good=known_good, context=context)
+        self.known_good = known_good
         self.checks, self.budget_ms = tuple(checks), budget_ms
         self.scanned = Scan()
-        self._replayer = Replayer(pipeline, baseline, known_good, budget_ms / 1e3)
+        self._replayer = Replayer(self.pipeline, self.baseline, known_good, budget_ms / 1e3)
 
     # -- one user ----------------------------------------------------------------------------------
 
