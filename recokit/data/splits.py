@@ -38,7 +38,7 @@ class Split:
     Examples
     --------
     >>> log = {"user": [1, 1, 2, 2], "item": [5, 6, 5, 7], "timestamp": [10, 20, 30, 40]}
-    >>> split = next(rolling(Dataset.from_frame(log), start=20, horizon=15, step=100))
+    >>> split = next(rolling(Dataset.from_frame(log), start=20, horizon="15s", step="100s"))
     >>> split
     Split('expanding, 20 to 35': 1 train events, 2 test events of 2 users, 1 of them cold; 2 items, 1 of them cold)
     """
@@ -104,7 +104,7 @@ def rolling(
     Examples
     --------
     >>> log = {"user": [1, 1, 1, 1], "item": [5, 6, 7, 8], "timestamp": [0, 10, 20, 30]}
-    >>> splits = rolling(Dataset.from_frame(log), start=10, horizon=10, window=10)
+    >>> splits = rolling(Dataset.from_frame(log), start=10, horizon="10s", window="10s")
     >>> [(split.train.interactions.item.tolist(), split.test.interactions.item.tolist()) for split in splits]
     [([1], [2]), ([2], [3])]
     """
@@ -141,7 +141,7 @@ def expanding(
     Examples
     --------
     >>> log = {"user": [1, 1, 1, 1], "item": [5, 6, 7, 8], "timestamp": [0, 10, 20, 30]}
-    >>> splits = expanding(Dataset.from_frame(log), start=10, horizon=10)
+    >>> splits = expanding(Dataset.from_frame(log), start=10, horizon="10s")
     >>> [(split.train.interactions.item.tolist(), split.test.interactions.item.tolist()) for split in splits]
     [([1], [2]), ([1, 2], [3])]
     """

@@ -1,4 +1,4 @@
-"""Times are float64 seconds since 1970 (UTC); durations are seconds or strings such as ``"7D"``."""
+"""Times are float64 seconds since 1970 (UTC); durations are strings such as ``"7D"``, or many seconds."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from recokit.errors import DataError
 Duration: TypeAlias = str | float | dt.timedelta
 
 DAY = 86_400.0
+#: Whole numbers up to this, without a unit, are more likely days than seconds.
+_DAYS_LIKELY = 366
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": DAY, "w": 7 * DAY}
 
 
@@ -24,12 +26,13 @@ def seconds(duration: str | float | dt.timedelta | np.timedelta64) -> float:
     Parameters
     ----------
     duration : str, float, datetime.timedelta or numpy.timedelta64
-        A number of seconds, or a number with a unit: s, min, h, D or W.
+        A number with a unit: s, min, h, D or W; or a bare number of seconds, unless it looks like one of days.
 
     Raises
     ------
     DataError
-        If the text is not a number and a unit, or the duration is not positive and finite.
+        If the text is not a number and a unit, the duration is not positive and finite, or a bare whole number is so
+        small that days may be meant.
 
     Examples
     --------
@@ -50,9 +53,20 @@ def seconds(duration: str | float | dt.timedelta | np.timedelta64) -> float:
         value = float(match[1]) * _UNITS[match[2].lower()]
     elif isinstance(duration, int | float | np.number):
         value = float(duration)
+        if hint := _unit_hint(duration):
+            raise DataError(f"found duration {shown(duration)}; expected a unit; {hint}")
     if not (math.isfinite(value) and value > 0):
         raise DataError(f"found duration {shown(duration)}; expected a positive, finite number of seconds")
     return value
+
+
+def _unit_hint(value: Any) -> str:
+    """Return what to write for a bare number that may be one of days, empty for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return ""
+    if not (float(value).is_integer() and 1 <= value <= _DAYS_LIKELY):
+        return ""
+    return f"hint: '{value:g}D' for days, '{value:g}s' for seconds"
 
 
 def _is_duration(value: Any) -> bool:
@@ -64,7 +78,7 @@ def _is_duration(value: Any) -> bool:
 
 
 #: The rule for options that are durations.
-duration = Rule("a duration such as '30D'", _is_duration)
+duration = Rule("a duration such as '30D'", _is_duration, _unit_hint)
 
 
 def timestamp(when: str | float | dt.date | np.datetime64) -> float:

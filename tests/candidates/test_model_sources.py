@@ -39,7 +39,7 @@ MODELS = [
     PureSVD(n_factors=6),
     RP3beta(n_neighbors=20),
     SLIM(n_neighbors=10, regularization=3.0),
-    CoOccurrence(gap=20),
+    CoOccurrence(gap="20s"),
     Transitions(),
 ]
 

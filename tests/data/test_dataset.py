@@ -246,7 +246,7 @@ def test_split_is_strict_and_shares_codes(data):
     assert train.user_ids is test.user_ids is data.user_ids
     assert (train.cut, train.until) == (2.0, 2.0)
     assert (test.cut, test.until) == (None, 3.0)
-    assert data.split_at(2.0, horizon=1.0)[1].interactions.timestamp.tolist() == [2]
+    assert data.split_at(2.0, horizon="1s")[1].interactions.timestamp.tolist() == [2]
     for when in (1.0, 3.5):
         with pytest.raises(DataError, match=r"the data spans \[1.0, 3.0\]"):
             data.split_at(when)

@@ -41,7 +41,7 @@ def shop():
 
 
 def test_rolling_cuts_at_global_times_and_keeps_the_cold(shop):
-    splits = list(rolling(shop, start=10, horizon=10))
+    splits = list(rolling(shop, start=10, horizon="10s"))
     assert [len(split.train.interactions) for split in splits] == [2, 4]
     assert [len(split.test.interactions) for split in splits] == [2, 3]
     for split in splits:
@@ -54,9 +54,9 @@ def test_rolling_cuts_at_global_times_and_keeps_the_cold(shop):
 
 
 def test_a_window_bounds_the_training_part_and_a_step_the_cuts(shop):
-    splits = list(rolling(shop, start=10, horizon=5, step=10, window=6))
+    splits = list(rolling(shop, start=10, horizon="5s", step="10s", window="6s"))
     assert [split.train.interactions.timestamp.tolist() for split in splits] == [[5.0]]
-    everything = list(expanding(shop, start=10, horizon=5, step=10))
+    everything = list(expanding(shop, start=10, horizon="5s", step="10s"))
     assert [split.train.interactions.timestamp.tolist() for split in everything] == [
         [0.0, 5.0],
         [0.0, 5.0, 10.0, 12.0],
@@ -65,7 +65,7 @@ def test_a_window_bounds_the_training_part_and_a_step_the_cuts(shop):
 
 def test_no_split_at_all_is_an_error(shop):
     with pytest.raises(DataError, match=r"found no split with events in both parts.*spans \[0.0, 30.0\]"):
-        list(rolling(shop, start=25, horizon=30))
+        list(rolling(shop, start=25, horizon="30s"))
 
 
 def test_last_n_warns_and_says_how_many_leak(shop):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from recokit.data import seconds, timestamp
-from recokit.errors import DataError
+from recokit.errors import ConfigurationError, DataError
 
 
 @pytest.mark.parametrize(
@@ -19,16 +19,34 @@ from recokit.errors import DataError
         ("2w", 1209600),
         ("10s", 10),
         (".5d", 43200),
-        (60, 60),
+        (3600, 3600),
         (0.5, 0.5),
         (dt.timedelta(hours=1), 3600),
         (np.timedelta64(7, "D"), 604800),
         (pd.Timedelta("1D"), 86400),
-        (np.float32(2), 2),
+        (np.float32(7200), 7200),
     ],
 )
 def test_seconds(given, expected):
     assert seconds(given) == expected
+
+
+@pytest.mark.parametrize("given", [7, 7.0, 30, np.int64(14), np.float32(365), 1])
+def test_a_bare_number_that_may_be_one_of_days_is_refused(given):
+    with pytest.raises(
+        DataError, match=rf"found duration {given:g}.*'{given:g}D' for days, '{given:g}s' for seconds"
+    ):
+        seconds(given)
+
+
+@pytest.mark.parametrize(
+    "option", [{"half_life": 30}, {"window": 14}, {"half_life": 7.0}, {"window": np.int64(2)}]
+)
+def test_options_refuse_it_too(option):
+    from recokit.candidates import Popular
+
+    with pytest.raises(ConfigurationError, match="for days"):
+        Popular(**option)
 
 
 @pytest.mark.parametrize(

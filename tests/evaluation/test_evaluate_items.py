@@ -106,7 +106,7 @@ def test_segments_of_items(parts: tuple[Dataset, Dataset]) -> None:
     ]
     launched = {"item": ["a", "b"], "launched_at": np.array([0, 90], "datetime64[s]")}
     aged = Dataset.from_frame({"user": [1], "item": ["a"], "timestamp": [100.0]}, items=launched)
-    age = item_segments(aged, max_age=20)
+    age = item_segments(aged, max_age="20s")
     assert age.labels.decode(age.codes[1:]).tolist() == ["established", "new"]
     assert item_segments_by(aged, age) is age
     for bad in ({"new": 0}, {"max_age": 20, "launched": "nothing"}):

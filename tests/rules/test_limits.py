@@ -36,7 +36,7 @@ def shop(n: int = 24) -> rk.Dataset:
     }
     import polars as pl
 
-    return rk.Dataset.from_frame(pl.DataFrame(events), items=pl.DataFrame(items))
+    return rk.Dataset.from_frame(pl.DataFrame(events), items=pl.DataFrame(items), separators={"genre": None})
 
 
 def served(

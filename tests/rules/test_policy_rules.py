@@ -47,7 +47,7 @@ class TestAgeOfStock:
             "updated_at": [1000.0, 10.0, float("nan")],
         }
         schema = Dataset.from_frame(None, items=frame).schema
-        rule = rules.InStock("units", max_age=100.0).bind(schema)
+        rule = rules.InStock("units", max_age="100s").bind(schema)
         assert rule.keep(batch_at(1050.0, [[1, 2, 3]])).tolist() == [True, False, False]
         with pytest.raises(ConfigurationError, match="items without updated_at"):
             rules.InStock("price", max_age="1h").bind(SCHEMA)
@@ -116,7 +116,7 @@ class TestStockThatFails:
     def test_an_array_of_the_wrong_length_is_refused_when_bound(self) -> None:
         for options in (
             {"stock": np.ones(N + 1)},
-            {"stock": np.ones(N), "updated_at": np.ones(3), "max_age": 9.0},
+            {"stock": np.ones(N), "updated_at": np.ones(3), "max_age": "9s"},
         ):
             with pytest.raises(ConfigurationError, match=f"expected \\({N},\\)"):
                 rules.InStock(**options).bind(SCHEMA)
@@ -221,11 +221,11 @@ class TestFrequencyCap:
         return rule.keep(Candidates.from_lists([[1, 2]] * 3, requests=requests)).tolist()
 
     def test_what_was_shown_often_enough_within_the_window_is_out(self) -> None:
-        rule = rules.FrequencyCap(2, 100.0).fit(self.log)
+        rule = rules.FrequencyCap(2, "100s").fit(self.log)
         assert self.keep(rule, 40.0) == [False, True, True, True, True, True]
         assert self.keep(rule, 20.0) == [True] * 6  # strictly before
         assert self.keep(rule, 115.0) == [True] * 6
-        assert self.keep(rules.FrequencyCap(1, 100.0).fit(self.log), 40.0) == [
+        assert self.keep(rules.FrequencyCap(1, "100s").fit(self.log), 40.0) == [
             False,
             False,
             False,
@@ -247,23 +247,23 @@ class TestFrequencyCap:
         assert rule.requires == () and rule.fitted_until_ == 3.0
 
     def test_it_looks_at_the_time_of_each_request_so_it_may_learn_from_later_data(self) -> None:
-        rule = rules.FrequencyCap(1, 100.0)
+        rule = rules.FrequencyCap(1, "100s")
         assert traits_of(rule).as_of
         assert self.keep(rule.fit(self.log), 15.0) == [False, True, True, True, True, True]
 
     def test_several_types_count_together(self) -> None:
-        rule = rules.FrequencyCap(3, 100.0, events=["impression", "click"]).fit(self.log)
+        rule = rules.FrequencyCap(3, "100s", events=["impression", "click"]).fit(self.log)
         assert self.keep(rule, 40.0) == [False, True, True, True, True, True]
 
     def test_live_events_count_too(self) -> None:
         tail = LiveEvents()
-        rule = rules.FrequencyCap(2, 100.0, live_events=tail).fit(self.log)
+        rule = rules.FrequencyCap(2, "100s", live_events=tail).fit(self.log)
         tail.append({"user_id": [2], "item_id": [7], "timestamp": [35.0], "event": ["impression"]}, now=1e3)
         assert self.keep(rule, 40.0) == [False, True, False, True, True, True]
 
     def test_types_may_come_with_the_tail_only(self) -> None:
         tail = LiveEvents()
-        rule = rules.FrequencyCap(1, 100.0, events=["view"], live_events=tail).fit(self.log)
+        rule = rules.FrequencyCap(1, "100s", events=["view"], live_events=tail).fit(self.log)
         assert self.keep(rule, 40.0) == [True] * 6
         tail.append({"user_id": [1], "item_id": [8], "timestamp": [35.0], "event": ["view"]}, now=1e3)
         assert self.keep(rule, 40.0) == [True, False, True, True, True, True]
@@ -272,7 +272,7 @@ class TestFrequencyCap:
 
     def test_a_list_of_the_requests_counts_too(self) -> None:
         shown = Ragged.from_lists([[], [1], [2, 2]])
-        rule = rules.FrequencyCap(2, 100.0, shown="shown").fit(self.log)
+        rule = rules.FrequencyCap(2, "100s", shown="shown").fit(self.log)
         assert rule.requires == ("shown",)
         assert self.keep(rule, 40.0, ragged={"shown": shown}) == [False, True, False, True, True, False]
         timed = replace(shown, columns={"timestamp": np.array([-100.0, 39.0, -99.0])})

@@ -305,7 +305,7 @@ def test_the_repr_shows_the_options(make):
 
 
 def test_resident_drops_expired_rows_when_it_is_full():
-    store = stores.Resident(["x"], ttl=10)
+    store = stores.Resident(["x"], ttl="10s")
     for turn in range(2_000):
         store.write([f"{turn}"], [[turn]], at=float(turn))
     assert len(store) < 64

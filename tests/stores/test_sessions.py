@@ -135,8 +135,8 @@ def test_what_cannot_be_added_raises_and_adds_nothing(make, change, found):
 def test_both_stores_do_what_a_plain_list_does(shared_server, events, times):
     shared_server.ask("FLUSHALL")
     both = [
-        stores.ResidentSessions(max_events=4, ttl=10),
-        stores.RedisSessions(shared_server.url, max_events=4, ttl=10, timeout=5.0),
+        stores.ResidentSessions(max_events=4, ttl="10s"),
+        stores.RedisSessions(shared_server.url, max_events=4, ttl="10s", timeout=5.0),
     ]
     kept = {}
     for key, item, when, event_id in events:
@@ -196,14 +196,14 @@ def test_options_that_cannot_work_raise(make, options):
 
 
 def test_an_old_event_sent_again_much_later_may_end_the_last_session():
-    store = stores.ResidentSessions(ttl=10)
+    store = stores.ResidentSessions(ttl="10s")
     store.append("ann", 1, at=T, event_id="e")
     store.append("ann", 1, at=T + 11, event_id="e")
     assert len(store) == 0
 
 
 def test_sessions_in_memory_are_dropped_when_they_are_over():
-    store = stores.ResidentSessions(ttl=10)
+    store = stores.ResidentSessions(ttl="10s")
     for turn in range(500):
         store.append(f"user-{turn}", 1, at=float(turn))
     assert len(store) <= 12

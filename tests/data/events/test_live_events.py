@@ -90,7 +90,7 @@ def test_events_that_come_later_shuffled_and_twice_change_nothing(events, data, 
     later = [event for event in events if event not in base]
     # Some of what the base has comes again, and everything comes twice.
     stream = data.draw(st.permutations([*later, *later, *base[::2]]))
-    live = LiveEvents(horizon=100.0)
+    live = LiveEvents(horizon="100s")
     index = EventIndex.build(dataset(base), SPACES, horizon=100.0)
     place = 0
     while place < len(stream):
@@ -113,7 +113,7 @@ def test_events_that_come_later_shuffled_and_twice_change_nothing(events, data, 
 def test_history_has_what_came_later_in_the_order_of_time(events, cut, random):
     base, later = events[: cut % len(events) + 1], events[cut % len(events) + 1 :]
     random.shuffle(later)
-    live = LiveEvents(horizon=100.0)
+    live = LiveEvents(horizon="100s")
     stage = UserHistory(live_events=live, max_events=5).fit(dataset(base))
     if later:
         live.append(frame(later + later))
@@ -160,7 +160,7 @@ def test_what_a_refit_knows_is_not_counted_twice():
 
 
 def test_events_older_than_the_horizon_are_left_out_and_counted():
-    live = LiveEvents(horizon=5.0)
+    live = LiveEvents(horizon="5s")
     live.append(one(1, 7, 12.0))
     live.append(one(2, 7, 16.0))
     index = EventIndex.build(DATA, [Keyspace(("item",))], horizon=5.0)  # until 20: since 15
