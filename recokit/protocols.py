@@ -210,6 +210,8 @@ class Traits:
         A constraint that is never broken.
     pool : int, optional
         Candidates from the top that an objective chooses from; None for all.
+    own_code : bool
+        It calls a function of the user's own, which ``fit`` tries once.
     """
 
     requires: tuple[str, ...] = ()
@@ -220,6 +222,7 @@ class Traits:
     fitted_until: float = -math.inf
     hard: bool = True
     pool: int | None = None
+    own_code: bool = False
 
 
 def traits_of(stage: Any) -> Traits:
@@ -242,6 +245,7 @@ def traits_of(stage: Any) -> Traits:
         fitted_until=float(getattr(stage, "fitted_until_", -math.inf)),
         hard=bool(getattr(stage, "hard", True)),
         pool=getattr(stage, "pool", None),
+        own_code=bool(getattr(stage, "own_code", False)),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.calls import require_takes
 from recokit._utils.options import check_options, identifier, optional
 from recokit.compose.alone.sources import AloneSource
 from recokit.data import Ragged, Requests, RequestsById, Retrieved, Schema, Vocabulary
@@ -42,7 +43,7 @@ class FromFunction(AloneSource):
     Raises
     ------
     ConfigurationError
-        If the function cannot be called, or the name is no identifier.
+        If the function cannot be called with requests and limit, or the name is no identifier.
 
     Notes
     -----
@@ -65,6 +66,8 @@ class FromFunction(AloneSource):
     [103, 101]
     """
 
+    own_code = True
+
     #: The model's vocabularies, once bound.
     schema_: Schema | None = None
 
@@ -79,6 +82,7 @@ class FromFunction(AloneSource):
     ) -> None:
         if not callable(function):
             raise ConfigurationError(f"found {function!r}; expected a function of requests and limit")
+        require_takes(function, "requests", "limit")
         self.function, self.name, self.requires, self.codes = function, name, requires, codes
         check_options(self, {"name": optional(identifier("new_arrivals"))})
         self.io_bound = _is_async(function) if io_bound is None else io_bound

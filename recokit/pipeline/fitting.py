@@ -14,12 +14,13 @@ from recokit.compose.alone.sources import within_pipeline
 from recokit.data import Candidates, Dataset, Requests, Schema
 from recokit.data.by_id import user_ids_of
 from recokit.data.dataset import require_dataset
-from recokit.errors import ConfigurationError
+from recokit.errors import ConfigurationError, RecokitError
 from recokit.pipeline.contracts import check_disclosed
 from recokit.pipeline.plan import Node, Plan, bind_plan
 from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve
 from recokit.pipeline.run import Run, Settings
+from recokit.pipeline.trial import try_out
 from recokit.protocols import Refittable, Role, Trainable
 from recokit.training import (
     FittedPrefix,
@@ -48,8 +49,9 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
     learners = _learners(plan)
     for node in learners:
         training = _rows_for(node, plan, dataset, options)
-        plan = plan.with_stages({node.name: clone(node.stage).fit(training.data)})
+        plan = plan.with_stages({node.name: _learned(node, training)})
     bound = bind_plan(_fitted(plan, dataset, as_of=False), dataset.schema)
+    try_out(bound, dataset, options.get("context", {}))
     if not learners:
         return bound, None
     prefix = bound.before(learners[-1].name, live=False)
@@ -57,6 +59,19 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
     now = _collect(prefix, dataset.schema, _sample(dataset, options["seed"]), context)
     report = training.report.with_shift(feature_shift(training.data, now))
     return bound, report.with_leaks(leaking_features(training.data, dataset))
+
+
+def _learned(node: Node, training: TrainingSet) -> Any:
+    """Return a clone of a ranker that has learned; one that learns from nothing says what is missing."""
+    try:
+        return clone(node.stage).fit(training.data)
+    except ValueError as error:
+        if isinstance(error, RecokitError) or training.data.feature_names:
+            raise
+        raise ConfigurationError(
+            f"found the ranker {node.name} and no features before it ({str(error)[:200]}); "
+            "expected some; hint: features.Standard() before the ranker"
+        ) from error
 
 
 def training_rows(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> TrainingSet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -26,6 +27,8 @@ from recokit.rankers._inputs import (
 from recokit.rankers._losses import groups_of
 from recokit.rankers.from_function import as_scores
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
+
+_LOGGER = logging.getLogger("recokit")
 
 #: The most informative first; the last one all have.
 METHODS = ("predict_proba", "decision_function", "predict")
@@ -60,6 +63,8 @@ class FromEstimator(NamedFeatures):
     ----------
     feature_names_ : tuple of str
         Features used.
+    all_missing_ : tuple of str
+        Features left out, since no row has a value of theirs.
     estimator_ : object
         The fitted copy.
 
@@ -125,6 +130,7 @@ class FromEstimator(NamedFeatures):
             If weights differ and the estimator takes none, or ``features`` names one that the data lacks.
         """
         names, columns = self._wanted(data)
+        names, columns = self._without_all_missing(names, columns, data)
         features, target, options = self._rows(all_rows(data), columns)
         estimator = _unfitted(self.estimator)
         try:
@@ -134,6 +140,25 @@ class FromEstimator(NamedFeatures):
         self.estimator_ = estimator
         self._use(names)
         return self
+
+    def _without_all_missing(
+        self, names: tuple[str, ...], columns: IntArray, data: RankingData
+    ) -> tuple[tuple[str, ...], IntArray]:
+        """Return the features that have any value, which estimators need; the others are named in ``all_missing_``."""
+        there = ~np.isnan(data.features[:, columns]).all(axis=0)
+        self.all_missing_ = tuple(name for name, any_ in zip(names, there, strict=True) if not any_)
+        if not there.any() and len(names):
+            raise DataError(
+                f"found no value in any of {len(names)} features, such as {names[0]!r}; expected some"
+            )
+        if self.all_missing_:
+            _LOGGER.warning(
+                "%s leaves out %d features without any value: %s",
+                type(self.estimator).__name__,
+                len(self.all_missing_),
+                ", ".join(self.all_missing_),
+            )
+        return tuple(name for name in names if name not in self.all_missing_), columns[there]
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the estimator's answers, (N,) float32.

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from recokit._utils.calls import require_takes
 from recokit._utils.options import identifier, optional, require
 from recokit.data import Candidates, CandidatesById, Schema
 from recokit.errors import ConfigurationError, ContractError
@@ -55,6 +56,8 @@ class FromFunction(NamedFeatures):
     [-7.0, -8.0]
     """
 
+    own_code = True
+
     #: The model's vocabularies, once bound.
     schema_: Schema | None = None
 
@@ -83,6 +86,7 @@ class FromFunction(NamedFeatures):
             )
         self.function, self.name, self.features, self.requires = function, name, features, requires
         self.codes = codes
+        require_takes(function, "candidates" if features is None else "features")
         if features is not None:
             self._use(features)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.calls import require_takes
 from recokit._utils.params import is_fitted, require_fitted
 from recokit._utils.threads import Bulkhead
 from recokit.compose.alone.lists import AloneRule
@@ -87,6 +88,8 @@ class InStock(AloneRule):
             raise ConfigurationError(
                 f"found max_age={max_age!r} with updated_at of type {type(updated_at).__name__}; expected both or none"
             )
+        if callable(stock) and not isinstance(stock, str | np.ndarray | Live) and not is_by_id(stock):
+            require_takes(stock, "items")
         asks = not (isinstance(stock, str | np.ndarray | Live) or is_by_id(stock))
         if timeout is not None and not (asks and timeout > 0):
             raise ConfigurationError(f"found timeout={timeout}; expected seconds above 0, with a callable")

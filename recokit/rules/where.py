@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.calls import require_takes
 from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, CandidatesById, Schema
@@ -93,7 +94,7 @@ class FromFunction(AloneRule):
     Raises
     ------
     ConfigurationError
-        If it is no function.
+        If it is no function, or takes other arguments.
 
     Notes
     -----
@@ -109,6 +110,8 @@ class FromFunction(AloneRule):
     [True, False, True]
     """
 
+    own_code = True
+
     #: The model's vocabularies, once bound.
     schema_: Schema | None = None
 
@@ -119,6 +122,7 @@ class FromFunction(AloneRule):
             raise ConfigurationError(
                 f"found {function!r}; expected a function; hint: rules.Where for an expression"
             )
+        require_takes(function, "candidates")
         self.function, self.requires, self.codes = function, requires, codes
 
     def bind(self, schema: Schema) -> FromFunction:

@@ -325,7 +325,7 @@ class TestReport:
 
     def test_a_failed_rule_is_seen(self) -> None:
         def broken(candidates: Candidates) -> np.ndarray:
-            raise RuntimeError("no answer")
+            raise ConnectionError("no answer")
 
         result = pipeline_of(rules.FromFunction(broken)).recommend([None, "user-1"], k=3, now=2e9)
         assert rules.report(result)["from_function"].failed_rows == 2
