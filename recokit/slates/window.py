@@ -10,14 +10,11 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments, offsets_to_rows, rank_in_row
 from recokit._kernels.slate_arrays import CapArrays
-from recokit._kernels.sorting import top_by_score
+from recokit._kernels.slate_window import best_window, window_of
 from recokit._kernels.top_k import sort_key
 from recokit.data import Candidates, Cap, Pin, Window
 from recokit.protocols import Objective
-from recokit.typing import BoolArray, Float32Array, IntArray
-
-#: A row of more than so many windows' worth of candidates is cut before it is sorted.
-_WORTH_CUTTING = 4
+from recokit.typing import BoolArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +78,10 @@ class _Ranked:
 def top_window(problem: SlateProblem, width: IntArray) -> Window:
     """Return the best candidates of each row, and beyond them those that are pinned or that a minimum may need."""
     needing = [cap for cap in problem.caps if cap.minimum]
-    weighed = problem.objective is not None
-    if not needing and not problem.pins:
-        return _window(problem.candidates, _ranked(problem, int(width.max(initial=1))), width, weighed)
+    candidates = problem.candidates
+    by_score = problem.order is None and not problem.placed.any()
+    if by_score and not needing and not problem.pins:
+        return Window(candidates, *best_window(candidates.offsets, candidates.score, width))
     ranked = _ranked(problem)
     also = np.zeros(len(problem.candidates), np.bool_)
     for pin in problem.pins:
@@ -92,7 +90,7 @@ def top_window(problem: SlateProblem, width: IntArray) -> Window:
         offsets = np.arange(len(problem.candidates) + 1) if cap.offsets is None else cap.offsets
         of = offsets_to_rows(offsets)
         also[of[_first(ranked, of, [cap.group], np.full(problem.candidates.n_rows, cap.minimum))]] = True
-    return _window(problem.candidates, _best(ranked, width, also), np.diff(ranked.offsets), weighed)
+    return _window(candidates, _best(ranked, width, also))
 
 
 def full_window(problem: SlateProblem, width: IntArray) -> Window:
@@ -107,7 +105,7 @@ def full_window(problem: SlateProblem, width: IntArray) -> Window:
     also[_first(ranked, everything, kinds, problem.k)] = True
     for pin in problem.pins:
         also |= pin.position > 0
-    return _window(problem.candidates, _best(ranked, width, also), np.diff(ranked.offsets), weighed=True)
+    return _window(problem.candidates, _best(ranked, width, also))
 
 
 def _first(ranked: _Ranked, of: IntArray, codes: Sequence[IntArray], max_each: IntArray) -> IntArray:
@@ -133,57 +131,23 @@ def _best(ranked: _Ranked, width: IntArray, also: BoolArray) -> _Ranked:
     return _Ranked(counts_to_offsets(counts), ranked.index[kept])
 
 
-def _ranked(problem: SlateProblem, width: int | None = None) -> _Ranked:
-    """Rank each row's candidates; of a single row the best ``width`` are enough, and more come only for ties."""
+def _ranked(problem: SlateProblem) -> _Ranked:
     candidates, order, placed = problem.candidates, problem.order, problem.placed
     row, offsets = candidates.row, candidates.offsets
-    if order is not None:
-        if placed.any():
-            # A reranker may move, or leave out, what is placed already.
-            before = rank_in_row(row, offsets) < placed[row]
-            order = np.concatenate([np.flatnonzero(before), order[~before[order]]])
-            order = order[np.argsort(row[order], kind="stable")]
-        counts = np.bincount(row[order], minlength=candidates.n_rows)
-        return _Ranked(counts_to_offsets(counts), order)
-    if len(placed) != 1 and not placed.any():
-        place = rank_in_row(row, offsets)
-        return _Ranked(offsets, offsets[row] + top_by_score(offsets, candidates.score, place, len(place))[1])
-    key = sort_key(candidates.score)
+    before = rank_in_row(row, offsets) < placed[row]
+    if order is None:
+        return _Ranked(offsets, np.lexsort((np.where(before, 0, sort_key(candidates.score)), ~before, row)))
     if placed.any():
-        rank = rank_in_row(row, offsets)
-        before = rank < placed[row]
-        return _Ranked(offsets, np.lexsort((np.where(before, rank, key), ~before, row)))
-    if width is None or len(key) < _WORTH_CUTTING * width:
-        return _Ranked(offsets, np.argsort(key, kind="stable"))
-    near = np.flatnonzero(key <= np.partition(key, width - 1)[width - 1])
-    return _Ranked(np.array([0, len(near)]), near[np.argsort(key[near], kind="stable")])
+        # A reranker may move, or leave out, what is placed already.
+        order = np.concatenate([np.flatnonzero(before), order[~before[order]]])
+        order = order[np.argsort(row[order], kind="stable")]
+    counts = np.bincount(row[order], minlength=candidates.n_rows)
+    return _Ranked(counts_to_offsets(counts), order)
 
 
-def _window(candidates: Candidates, ranked: _Ranked, width: IntArray, weighed: bool) -> Window:
-    counts = np.minimum(ranked.offsets[1:] - ranked.offsets[:-1], width)
-    place = np.arange(max(int(counts.max(initial=0)), 1))
-    valid = place < counts[:, None]
-    position = np.where(valid, ranked.offsets[:-1, None] + place, 0)
-    index = ranked.index[position] if len(ranked.index) else np.zeros_like(position)
-    # Where nothing weighs relevance, the order is all that counts.
-    relevance = _relevance(candidates, index, valid) if weighed else np.zeros(index.shape, np.float32)
-    return Window(candidates, index, valid, relevance)
-
-
-def _relevance(candidates: Candidates, index: IntArray, valid: BoolArray) -> Float32Array:
-    if not candidates.score.size:
-        return np.zeros(index.shape, np.float32)
-    score = candidates.score[index]
-    finite = np.isfinite(score) & valid
-    if not finite.all():
-        lowest = np.where(finite, score, np.inf).min(axis=1, keepdims=True)
-        score = np.where(finite, score, np.where(np.isfinite(lowest), lowest, 0))
-    low = score.min(axis=1, keepdims=True)
-    spread = score.max(axis=1, keepdims=True) - low
-    differ = spread > 0
-    return np.where(differ, (score - low) / np.where(differ, spread, 1), finite).astype(
-        np.float32, copy=False
-    )
+def _window(candidates: Candidates, ranked: _Ranked) -> Window:
+    counts = np.diff(ranked.offsets)
+    return Window(candidates, *window_of(ranked.offsets, ranked.index, counts, candidates.score))
 
 
 def cap_arrays(caps: Sequence[Cap], index: IntArray, length: IntArray) -> tuple[CapArrays, ...]:

@@ -133,6 +133,10 @@ typedef struct {
  * before they have to be as early says. */
 int rk_slate_greedy(const rk_slate *slate, const rk_gains *gains, int64_t early, int64_t *picked);
 
+/* slate_window.c: the best width (rows) candidates of each row of n, as index, valid and relevance (rows, places). */
+int rk_slate_window(const float *score, int64_t n, const int64_t *offsets, int64_t rows, const int64_t *width,
+                    int64_t places, int64_t *index, _Bool *valid, float *relevance);
+
 /* What may stand at one place beside what stands at others, allowed (rows, width), and the rows that can keep their
  * minimums no more, lost (rows). */
 int rk_slate_allowed(const rk_slate *slate, int64_t place, int64_t early, _Bool *allowed, _Bool *lost);

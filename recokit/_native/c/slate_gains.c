@@ -21,6 +21,15 @@ typedef double dvec __attribute__((vector_size(4 * VEC), may_alias));
 #define SUMS 8
 #define DPARTS (2 * SUMS / VEC)
 
+typedef float four __attribute__((vector_size(16)));
+typedef int32_t pick __attribute__((vector_size(16)));
+/* Elements of two vectors by number, those of the second from four on. */
+#if defined(__clang__)
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (pick){i, j, k, l})
+#endif
+
 /* What is left of a variance of one when nothing is left: float knows no less. */
 #define FLOOR 1e-6f
 
@@ -120,6 +129,25 @@ void rk_gains_layout(rk_row_gains *g, const rk_slate *slate, const rk_gains *of,
     g->wanted = rk_take(arena, by_aspects(of) ? of->n_aspects : 0, sizeof(double));
 }
 
+/* Four vectors, laid out one after the other, as columns of out (n, LANES). */
+static void lay_out_four(const float *const from[4], int64_t n, float *restrict out) {
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        four a, b, c, d;
+        memcpy(&a, from[0] + i, sizeof a);
+        memcpy(&b, from[1] + i, sizeof b);
+        memcpy(&c, from[2] + i, sizeof c);
+        memcpy(&d, from[3] + i, sizeof d);
+        four low = SHUFFLE(a, b, 0, 4, 1, 5), high = SHUFFLE(a, b, 2, 6, 3, 7);
+        four low2 = SHUFFLE(c, d, 0, 4, 1, 5), high2 = SHUFFLE(c, d, 2, 6, 3, 7);
+        four rows[4] = {SHUFFLE(low, low2, 0, 1, 4, 5), SHUFFLE(low, low2, 2, 3, 6, 7),
+                        SHUFFLE(high, high2, 0, 1, 4, 5), SHUFFLE(high, high2, 2, 3, 6, 7)};
+        for (int r = 0; r < 4; r++) memcpy(out + (i + r) * LANES, &rows[r], sizeof rows[r]);
+    }
+    for (; i < n; i++)
+        for (int r = 0; r < 4; r++) out[i * LANES + r] = from[r][i];
+}
+
 static void gather(rk_row_gains *g, int64_t chunk) {
     const rk_gains *of = g->of;
     int64_t first = chunk * LANES, n = g->width - first < LANES ? g->width - first : LANES;
@@ -127,10 +155,11 @@ static void gather(rk_row_gains *g, int64_t chunk) {
     if (of->vectors) {
         int64_t d = of->n_dimensions;
         float *out = g->vectors + first * d;
-        if (n < LANES) memset(out, 0, (size_t)(LANES * d) * sizeof(float));
-        for (int64_t lane = 0; lane < n; lane++) {
-            const float *vector = of->vectors + g->item[first + lane] * d;
-            for (int64_t i = 0; i < d; i++) out[i * LANES + lane] = vector[i];
+        for (int64_t lane = 0; lane < LANES; lane += 4) {
+            const float *from[4]; /* beyond the window the last candidate again: nobody looks */
+            for (int64_t r = 0; r < 4; r++)
+                from[r] = of->vectors + g->item[first + (lane + r < n ? lane + r : n - 1)] * d;
+            lay_out_four(from, d, out + lane);
         }
         return;
     }
