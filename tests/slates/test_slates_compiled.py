@@ -29,7 +29,7 @@ KINDS: tuple[Any, ...] = (None, TopK, MMR, MSD, DPP, FacilityLocation, Calibrati
 
 def plain() -> Any:
     """Return a context in which numpy alone is at work."""
-    return mock.patch.multiple(slate_limits, kernels=lambda: None)
+    return mock.patch.object(slate_limits, "kernels", return_value=None)
 
 
 def random_cap(rng: np.random.Generator, n_rows: int, width: int) -> CapArrays:
