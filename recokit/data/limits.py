@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from recokit._kernels.segments import gather_segments
+from recokit._utils.copies import with_fields
 from recokit.data.candidates import Candidates
 from recokit.typing import BoolArray, Float32Array, IntArray
 
@@ -56,9 +57,9 @@ class Cap:
     def take(self, index: IntArray) -> Cap:
         """Return the cap on the elements at some positions (M,): of items its groups by code, of candidates a part."""
         if self.offsets is None:
-            return replace(self, group=self.group[index])
+            return with_fields(self, group=self.group[index])
         offsets, inside = gather_segments(self.offsets, index)
-        return replace(self, group=self.group[inside], offsets=offsets)
+        return with_fields(self, group=self.group[inside], offsets=offsets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,7 @@ class Pin:
 
     def take(self, index: IntArray) -> Pin:
         """Return the pin on the elements at some positions (M,)."""
-        return replace(self, position=self.position[index])
+        return with_fields(self, position=self.position[index])
 
 
 @dataclass(frozen=True, eq=False)

@@ -210,7 +210,7 @@ def _per_row(value: Any, n_rows: int, name: str) -> AnyArray:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf" or array.shape not in ((), (n_rows,)):
         raise DataError(f"found {name}={value!r}; expected a number, or one for each of {n_rows} users")
-    return array if array.ndim else np.repeat(array, n_rows)
+    return array if array.ndim else array.repeat(n_rows)
 
 
 def _whole(values: AnyArray, name: str) -> IntArray:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from recokit._kernels.segments import bounds
+from recokit._utils.copies import with_fields
 from recokit._utils.options import Rule, one_of, traced
 from recokit._utils.progress import progress_bar
 from recokit._utils.threads import Bulkhead
@@ -110,7 +112,7 @@ class Model:
     def pinned(self, requests: Requests) -> Requests:
         """Return requests with one version of every live value; versions that they carry already stay."""
         missing = {key: live.pin() for key, live in self.live.items() if key not in requests.pinned}
-        return replace(requests, pinned={**requests.pinned, **missing}) if missing else requests
+        return with_fields(requests, pinned={**requests.pinned, **missing}) if missing else requests
 
     def check_codes(self, requests: Requests) -> None:
         """Raise VocabularyMismatch for codes that are not of this model's vocabularies."""
@@ -229,8 +231,9 @@ class Model:
 
 def check_range(name: str, codes: IntArray, lowest: int, highest: int) -> None:
     """Raise VocabularyMismatch for codes outside a range."""
-    if len(codes) and (codes.min() < lowest or codes.max() > highest):
-        bad = int(codes.max()) if codes.max() > highest else int(codes.min())
+    least, most = bounds(codes) if len(codes) else (lowest, highest)
+    if least < lowest or most > highest:
+        bad = int(most) if most > highest else int(least)
         raise VocabularyMismatch(
             f"found code {bad} in {name!r}; expected {lowest} to {highest}; hint: codes of another model? "
             "pipeline.requests(...) encodes ids with this model's vocabularies"

@@ -36,15 +36,24 @@ static inline int32_t number(Table table, int64_t item, int64_t *items, int32_t 
     }
 }
 
-RK_EXPORT int rk_lists_hold(const int64_t *offsets, int64_t rows, const int64_t *item, int64_t n, int64_t highest,
-                            int64_t limit) {
-    if (!fits(offsets, rows, n)) return 0;
-    int64_t most = 0;
-    for (int64_t row = 0; row < rows; row++)
-        if (offsets[row + 1] - offsets[row] > most) most = offsets[row + 1] - offsets[row];
-    if (most > limit || most > INT32_MAX / 8) return 0;
-    for (int64_t i = 0; i < n; i++)
-        if (item[i] < 1 || item[i] > highest) return 0;
+/* Are the codes of each row distinct? By a bit for each code, where those take no more room than a table. */
+static int distinct_by_bits(const int64_t *offsets, int64_t rows, const int64_t *item, int64_t highest) {
+    uint64_t *seen = calloc((size_t)(highest / 64 + 1), sizeof *seen);
+    if (!seen) return RK_NO_MEMORY;
+    int hold = 1;
+    for (int64_t row = 0; row < rows && hold; row++) {
+        for (int64_t i = offsets[row]; i < offsets[row + 1]; i++) {
+            uint64_t bit = (uint64_t)1 << (item[i] & 63);
+            if (seen[item[i] >> 6] & bit) hold = 0;
+            seen[item[i] >> 6] |= bit;
+        }
+        for (int64_t i = offsets[row]; i < offsets[row + 1]; i++) seen[item[i] >> 6] = 0;
+    }
+    free(seen);
+    return hold;
+}
+
+static int distinct_by_table(const int64_t *offsets, int64_t rows, const int64_t *item, int64_t most) {
     int64_t *items = malloc((size_t)(most + 1) * sizeof *items);
     int32_t *space = malloc((size_t)(4 * most + 8) * sizeof *space);
     int hold = items && space ? 1 : RK_NO_MEMORY;
@@ -57,6 +66,19 @@ RK_EXPORT int rk_lists_hold(const int64_t *offsets, int64_t rows, const int64_t 
     free(items);
     free(space);
     return hold;
+}
+
+RK_EXPORT int rk_lists_hold(const int64_t *offsets, int64_t rows, const int64_t *item, int64_t n, int64_t highest,
+                            int64_t limit) {
+    if (!fits(offsets, rows, n)) return 0;
+    int64_t most = 0;
+    for (int64_t row = 0; row < rows; row++)
+        if (offsets[row + 1] - offsets[row] > most) most = offsets[row + 1] - offsets[row];
+    if (most > limit || most > INT32_MAX / 8) return 0;
+    for (int64_t i = 0; i < n; i++)
+        if (item[i] < 1 || item[i] > highest) return 0;
+    if (highest / 64 <= 2 * most) return distinct_by_bits(offsets, rows, item, highest);
+    return distinct_by_table(offsets, rows, item, most);
 }
 
 /* Reciprocal rank fusion: numbers in the order of their summed gains, ties by number. */
