@@ -16,6 +16,7 @@ from recokit.pipeline.paid import labelled
 from recokit.pipeline.placement import with_placement
 from recokit.pipeline.plan import Node
 from recokit.pipeline.ranking import decide, exclude, featurize, keep, none_pass
+from recokit.pipeline.retrieval import source_limit
 from recokit.pipeline.run import NO_ROWS, PROGRAMMERS_ERRORS, Run
 from recokit.pipeline.scatter import join_columns, join_retrieved, without
 from recokit.pipeline.selection import Selected, choose
@@ -87,12 +88,34 @@ def _explain(run: Run, lists: Lists) -> None:
     alive = run.status != FAILED
     for name, rows in lists.relaxed.items():
         run.explain(np.flatnonzero(rows & alive), f"{name}: relaxed to fill the list")
+    length = lists.shown.counts
+    short = (length < run.k) & alive
+    if any_true(short):
+        _explain_sources(run, length, short)
     if run.plan.constraints:
-        length = lists.shown.counts
         held = (length < run.k) & (length > 0) & alive
         if any_true(held):
             for row in np.flatnonzero(held & (length < lists.pool.counts)):
                 run.explain(np.array([row]), f"limits leave {length[row]} of {run.k[row]} places")
+
+
+def _explain_sources(run: Run, length: IntArray, short: BoolArray) -> None:
+    """Say where lists are short since sources gave as many candidates as they may."""
+    bound = run.requests.from_caller.get("items")
+    most = run.plan.merge.limit
+    total = np.zeros(len(length), np.int64)
+    at_limit = np.zeros(len(length), np.bool_)
+    for node, part in zip(run.plan.sources, run.retrieved, strict=True):
+        counts = np.diff(part.offsets)
+        total += counts
+        at_limit |= counts >= source_limit(run, node)
+    for row in np.flatnonzero(short & (at_limit | (total >= most))).tolist():
+        if bound is None or not bound[row]:
+            run.explain(
+                np.array([row]),
+                f"{length[row]} of {run.k[row]} places: the sources gave all the candidates that they may, {most} at "
+                f"most; hint: Merge([...], limit={run.k[row]}), or Step(source, limit={run.k[row]})",
+            )
 
 
 # -- selection, annotation and late checks until nothing changes -------------------------------------

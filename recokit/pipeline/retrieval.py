@@ -33,6 +33,7 @@ def retrieve(run: Run) -> Candidates:
         answers[node.name] if node.name in answers else _wait_for(run, node, waiting[node.name])
         for node in sources
     ]
+    run.retrieved = retrieved
     with run.stage(run.plan.fusion) as stage:
         counts = {name: len(part.item) for name, part in zip(run.plan.source_names, retrieved, strict=True)}
         batch = _fused(run, retrieved)
@@ -100,7 +101,7 @@ def _ask(run: Run, node: Node) -> Retrieved:
     """Return a source's answer for the rows that it applies to."""
     if run.skips(node, None):
         return Retrieved.empty(len(run.everyone))
-    limit = _limit(run, node)
+    limit = source_limit(run, node)
 
     def compute(rows: IntArray) -> Retrieved:
         answer: Retrieved = node.stage.retrieve(_requests_of(run, rows), limit)
@@ -113,7 +114,7 @@ def _ask(run: Run, node: Node) -> Retrieved:
 
 
 def _start(run: Run, node: Node) -> Callable[[float], Retrieved] | Exception:
-    requests, limit = run.requests, _limit(run, node)
+    requests, limit = run.requests, source_limit(run, node)
     try:
         return run.settings.bulkheads[node.name].start(
             node.name, lambda: node.stage.retrieve(requests, limit)
@@ -130,7 +131,7 @@ def _wait_for(run: Run, node: Node, wait: Callable[[float], Retrieved] | Excepti
         if isinstance(wait, Exception):
             raise wait
         answer = wait(run.deadline.for_sources())
-        check_retrieved(answer, n_rows, run.settings.n_items, node.name, limit=_limit(run, node))
+        check_retrieved(answer, n_rows, run.settings.n_items, node.name, limit=source_limit(run, node))
         return masked(answer, np.isin(run.everyone, stage.rows))
 
     with run.stage(node) as stage:
@@ -154,7 +155,8 @@ def _entered(stage: StageRun, outcome: Outcome[Retrieved]) -> Retrieved:
     return answer
 
 
-def _limit(run: Run, node: Node) -> int:
+def source_limit(run: Run, node: Node) -> int:
+    """Return how many items a source may give for a row."""
     return node.limit or run.plan.merge.per_source or run.plan.merge.limit
 
 

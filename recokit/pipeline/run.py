@@ -17,7 +17,7 @@ from recokit._utils.options import error_text
 from recokit._utils.threads import Bulkhead
 from recokit.budget import PHASE_BUDGET_MS, Deadline, overruns
 from recokit.compose.step import Condition
-from recokit.data import Candidates, Ragged, Requests
+from recokit.data import Candidates, Ragged, Requests, Retrieved
 from recokit.errors import ConfigurationError, ContractError, NotFittedError, StageError
 from recokit.pipeline.paid import Paid
 from recokit.pipeline.plan import Node, Plan
@@ -245,6 +245,8 @@ class Run:
         self.status = np.zeros(len(requests.user), np.int64)  # Status.OK
         self.reasons: dict[int, list[str]] = {}
         self.spent = dict.fromkeys(PHASE_BUDGET_MS, 0.0)
+        #: What each source answered, in their order.
+        self.retrieved: list[Retrieved] = []
         #: Rows for which a hydrator failed to provide a name.
         self.unavailable: dict[str, BoolArray] = {}
         self._applies: dict[str, IntArray] = {}

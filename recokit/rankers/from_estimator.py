@@ -145,7 +145,7 @@ class FromEstimator(NamedFeatures):
         self, names: tuple[str, ...], columns: IntArray, data: RankingData
     ) -> tuple[tuple[str, ...], IntArray]:
         """Return the features that have any value, which estimators need; the others are named in ``all_missing_``."""
-        there = ~np.isnan(data.features[:, columns]).all(axis=0)
+        there = np.asarray(~np.isnan(data.features[:, columns]).all(axis=0))
         self.all_missing_ = tuple(name for name, any_ in zip(names, there, strict=True) if not any_)
         if not there.any() and len(names):
             raise DataError(
