@@ -108,7 +108,7 @@ class PopularInCategory(AloneSource):
         labels = dataset.items.labels(column)
         log, weight = counted_events(dataset, self.events, self.window, self.half_life)
         count = segment_sum(weight, log.item, dataset.n_items + 1)
-        self.category_ = dataset.items.categorical[column].codes
+        self.category_ = dataset.items.labelled(column).codes
         overall = 1 + np.argsort(-count[1:], kind="stable")
         category = self.category_[overall]
         order = np.argsort(category, kind="stable")

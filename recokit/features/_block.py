@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from recokit._utils.params import require_fitted
 from recokit.compose.alone.features import AloneFeatures
-from recokit.data import Candidates, Dataset, seconds
+from recokit.data import Candidates, Dataset, Ragged, seconds
 from recokit.data.events.index import EventIndex
 from recokit.data.events.keyed import AsOf, Keyspace, QueryTimes
 from recokit.data.events.layered import LayeredAsOf, LayeredIndex, LayeredQueryTimes
@@ -190,6 +190,10 @@ class Context:
 
     def of_items(self, name: str, column: str = "") -> View:
         """Return the events of each distinct item, or of its label in a column, (U,)."""
+        if column in self.index.sets:
+            labels, of = _labels_of(self.index.sets[column], self.items.code)
+            view = self._view(("item", name), self.when.of(self.items.moment[of]), labels)
+            return cast("View", Averaged(view, of, len(self.items.code)))
         code = self.index.codes[column][self.items.code] if column else self.items.code
         return self._view(("item", name), self.when_of_items, code)
 
@@ -232,8 +236,12 @@ class Context:
         return _spread(values, self.items.inverse)
 
     def by_cell(self, column: str, *values: AnyArray) -> Float32Array:
-        """Spread columns of distinct (row, label) pairs (C,) over candidates (N,)."""
-        return _spread(values, self._cell(column)[2])
+        """Spread columns of distinct (row, label) pairs (C,) over candidates (N,); the mean of several labels."""
+        spread = _spread(values, self._cell(column)[2])
+        if column not in self.index.sets:
+            return spread
+        _, of = _labels_of(self.index.sets[column], self.candidates.item)
+        return np.array([_mean(one, of, len(self.candidates)) for one in spread], np.float32)
 
     def _view(self, key: tuple[str, ...], when: Any, first: IntArray, second: IntArray | None = None) -> View:
         if key not in self._views:
@@ -242,12 +250,60 @@ class Context:
 
     def _cell(self, column: str) -> tuple[IntArray, IntArray, IntArray]:
         if column not in self._cells:
-            codes = self.index.codes[column]
+            codes, row = self.index.codes[column][self.candidates.item], self.candidates.row
+            if column in self.index.sets:
+                codes, of = _labels_of(self.index.sets[column], self.candidates.item)
+                row = row[of]
             width = int(codes.max(initial=0)) + 1
-            key = self.candidates.row * width + codes[self.candidates.item]
+            key = row * width + codes
             distinct, inverse = _distinct(key, self.candidates.n_rows * width)
             self._cells[column] = distinct // width, distinct % width, inverse
         return self._cells[column]
+
+
+class Averaged:
+    """Answers about the labels of items that have several, as the mean over each item's labels.
+
+    Parameters
+    ----------
+    view : View
+        Of the labels of all items, one after the other, (M,).
+    of : ndarray of int64, shape (M,)
+        Whose label each is.
+    n : int
+        Items.
+    """
+
+    def __init__(self, view: View, of: IntArray, n: int) -> None:
+        self._view, self._of, self._n = view, of, n
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        answer = getattr(self._view, name)
+
+        def averaged(*args: Any) -> Any:
+            found = answer(*args)
+            if isinstance(found, np.ndarray):
+                return _mean(found, self._of, self._n)
+            return [_mean(one, self._of, self._n) for one in found]
+
+        return averaged
+
+
+def _labels_of(sets: Ragged, item: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the labels of items one after the other, and whose each is; 0 for an item without any."""
+    labels = sets.take(item)
+    counts = np.maximum(labels.counts, 1)
+    of = np.repeat(np.arange(len(item)), counts)
+    values = np.zeros(len(of), np.int64)
+    values[(labels.counts > 0)[of]] = labels.values
+    return values, of
+
+
+def _mean(values: AnyArray, of: IntArray, n: int) -> FloatArray:
+    """Return the mean of the known values of each item, NaN where none is known, (n,)."""
+    known = ~np.isnan(values)
+    total = np.bincount(of[known], values[known], minlength=n)
+    return ratio(total, np.bincount(of[known], minlength=n))
 
 
 def _spread(columns: Sequence[AnyArray], place: IntArray) -> Float32Array:

@@ -150,7 +150,7 @@ class Standard(AloneFeatures):
 def _blocks(dataset: Dataset) -> list[Any]:
     windows = _windows(dataset)
     half_life = windows[len(windows) // 2]
-    columns = [column for column in _AFFINITIES if column in dataset.items.categorical]
+    columns = [column for column in _AFFINITIES if dataset.items.named(column) in dataset.items.categorical]
     category = "category" if "category" in columns else None
     blocks: list[Any] = [
         ItemActivity(windows=windows, half_life=half_life),

@@ -506,7 +506,7 @@ def _check_required(node: Node, name: str, schema: Schema) -> None:
     if entity == "context":
         return  # comes with each request; Requests.column names it if it is absent
     if entity == "item" and column:
-        known = (f"item.{part}" for part in schema.items.names)
+        known = (f"item.{part}" for part in (*schema.items.names, *schema.items.roles))
     elif entity == "user" and column:
         known = (f"user.{part}" for part in schema.users.names)
     elif entity == "feature" and column:

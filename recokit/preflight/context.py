@@ -21,7 +21,7 @@ from recokit.monitoring.drift.profile import ReferenceProfile
 from recokit.preflight.limits import PreflightLimits
 from recokit.result import Recommendations
 from recokit.trace import Trace
-from recokit.typing import FloatArray, IntArray
+from recokit.typing import AnyArray, FloatArray, IntArray
 
 #: Length of the lists that are looked at, and the metric that they are compared by.
 K, QUALITY = 10, "NDCG@10"
@@ -78,6 +78,8 @@ class LaunchContext:
     users: list[Any]
     profile: ReferenceProfile | None = None
     negatives: Any = None
+    event_ids: AnyArray | None = None
+    impressions: Any = None
     columns: Mapping[str, FloatArray | None] = field(default_factory=dict)
     by: Any = "activity"
     n_requests: int = 1
@@ -104,7 +106,13 @@ class LaunchContext:
     @cached_property
     def validation(self) -> ValidationReport:
         """The training data, validated."""
-        return validate(self.train, now=self.now, limits=self.limits.validation)
+        return validate(
+            self.train,
+            now=self.now,
+            impressions=self.impressions,
+            event_ids=self.event_ids,
+            limits=self.limits.validation,
+        )
 
     @cached_property
     def quality(self) -> Evaluations:

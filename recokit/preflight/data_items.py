@@ -49,7 +49,8 @@ def drift(launch: LaunchContext) -> Check:
 
 def duplicates(launch: LaunchContext) -> Check:
     """Check that no interaction counts twice."""
-    parts = [check for check in launch.validation if check.name == "duplicates.retries"]
+    names = ["duplicates.retries"] + (["duplicates.event_id"] if launch.event_ids is not None else [])
+    parts = [check for check in launch.validation if check.name in names]
     return _together(Item("data.duplicates", "each interaction once"), parts)
 
 

@@ -58,6 +58,8 @@ def preflight(
     context: Mapping[str, Any] | None = None,
     profile: ReferenceProfile | None = None,
     negatives: Any = None,
+    event_ids: AnyArray | None = None,
+    impressions: Any = None,
     in_stock: str | AnyArray | None = "in_stock",
     consumable: str | AnyArray | None = "consumable",
     blocked: str | AnyArray | Collection[Any] | None = None,
@@ -93,6 +95,10 @@ def preflight(
         Of the features that the ranker learned from.
     negatives : NegativeSampler, or pair of ndarray of int64, optional
         Fitted on train, or user and item codes drawn elsewhere; see :func:`recokit.training.audit`.
+    event_ids : array_like, shape (M,), optional
+        One id for each event of ``train.interactions``: what was sent twice is found by its id.
+    impressions : object, optional
+        What was shown, where the log itself has no such events; as in :func:`recokit.data.validate`.
     in_stock, consumable, blocked, sponsored : str or ndarray of shape (n_items + 1,), optional
         Item column of ``train``, or values by item code: above 0 is yes, NaN unknown. Where the table lacks the column
         of the default name, it is not checked. ``blocked`` may also be a list, tuple or set of item ids.
@@ -160,6 +166,8 @@ def preflight(
         users=_sample(train, n_users),
         profile=profile,
         negatives=negatives,
+        event_ids=event_ids,
+        impressions=impressions,
         columns=read_columns(train, columns, _DEFAULTS),
         by=by,
         n_requests=n_requests,

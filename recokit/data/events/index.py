@@ -21,8 +21,9 @@ from recokit.data.dataset import Dataset
 from recokit.data.event_types import codes_of, require_types
 from recokit.data.events.distinct import DistinctCounts, Meetings
 from recokit.data.events.keyed import Distinct, KeyedEvents, Keyspace, QueryTimes
-from recokit.data.events.keys import event_codes, identities, part_codes, part_sizes
+from recokit.data.events.keys import event_codes, identities, part_codes, part_sets, part_sizes
 from recokit.data.interactions import Interactions
+from recokit.data.ragged import Ragged
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, FloatArray, IntArray, UInt64Array
@@ -91,6 +92,8 @@ class EventIndex:
         Until when the events are known.
     known : Known, optional
         Where events are to come later: what tells them from those that are here.
+    sets : mapping of str to Ragged
+        Single labels by entity code, of the parts that hold several: an event counts for each of its item's.
 
     Notes
     -----
@@ -119,6 +122,7 @@ class EventIndex:
     times: FloatArray
     until: float
     known: Known | None = field(default=None, repr=False)
+    sets: Mapping[str, Ragged] = field(default_factory=dict)
 
     @classmethod
     def build(
@@ -154,6 +158,7 @@ class EventIndex:
             times=np.zeros(0),
             until=dataset.until,
             known=None if horizon is None else Known.of(dataset, horizon),
+            sets=part_sets(dataset, codes),
         )
         return index._filled(log, log.event_names, None)
 
@@ -176,6 +181,7 @@ class EventIndex:
             event_names=tuple(event_names),
             columns={part: event_codes(log, part, self.codes) for part in _parts(self.keyspaces.values())},
             sizes=self.sizes,
+            sets=self.sets,
             times=times,
             rank=rank,
             to_come=self.known is not None,
@@ -245,6 +251,7 @@ class _Indexing:
     event_names: tuple[str, ...]
     columns: Mapping[str, IntArray]
     sizes: Mapping[str, int]
+    sets: Mapping[str, Ragged]
     times: FloatArray
     rank: IntArray
     to_come: bool
@@ -273,7 +280,7 @@ class _Indexing:
 
     def _ordered(self, space: Keyspace, width: int, *, listed: bool) -> _Ordered:
         event = self._events_of(space)
-        parts = [self.columns[part][event] for part in space.entity]
+        event, parts = self._codes_of(space, event)
         code = parts[0] if parts else np.ones(len(event), np.int64)
         if width:
             code = code * width + parts[1]
@@ -287,6 +294,20 @@ class _Indexing:
             codes, entity = entity[first], np.cumsum(first)
             n_entities = len(codes)
         return _Ordered(event, entity, entity * len(self.times) + self.rank[event], codes, n_entities)
+
+    def _codes_of(self, space: Keyspace, event: IntArray) -> tuple[IntArray, list[IntArray]]:
+        """Return events, once for each label that they count for, and their codes in each part of the entity."""
+        parts = [self.columns[part] for part in space.entity]
+        several = next((place for place, part in enumerate(space.entity) if part in self.sets), None)
+        if several is None:
+            return event, [codes[event] for codes in parts]
+        part = space.entity[several]
+        entity = self.log.user if part.partition(".")[0] == "user" else self.log.item
+        labels = self.sets[part].take(entity[event])
+        event = np.repeat(event, labels.counts)
+        return event, [
+            labels.values if place == several else codes[event] for place, codes in enumerate(parts)
+        ]
 
     def _events_of(self, space: Keyspace) -> IntArray:
         """Return the positions of a keyspace's events: of its type, every part of the entity known."""

@@ -9,6 +9,7 @@ import numpy as np
 from recokit._kernels.hashing import mix
 from recokit.data.dataset import Dataset
 from recokit.data.interactions import Interactions
+from recokit.data.ragged import Ragged
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, FloatArray, IntArray, UInt64Array
 
@@ -60,6 +61,17 @@ def part_codes(dataset: Dataset, parts: Iterable[str]) -> dict[str, IntArray]:
     return codes
 
 
+def part_sets(dataset: Dataset, codes: Mapping[str, IntArray]) -> dict[str, Ragged]:
+    """Return the single labels of each entity, by entity code, for those parts that hold several."""
+    sets = {}
+    for part in codes:
+        entity, _, column = part.partition(".")
+        labelled = (dataset.users if entity == "user" else dataset.items).labelled(column)
+        if labelled.separator is not None:
+            sets[part] = Ragged(labelled.several.offsets, labelled.several.code)
+    return sets
+
+
 def part_sizes(dataset: Dataset, codes: Mapping[str, IntArray]) -> dict[str, int]:
     """Return the number of codes of every part, 0 included."""
     session = dataset.interactions.session
@@ -71,7 +83,9 @@ def part_sizes(dataset: Dataset, codes: Mapping[str, IntArray]) -> dict[str, int
     }
     for part in codes:
         entity, _, column = part.partition(".")
-        sizes[part] = len((dataset.users if entity == "user" else dataset.items).labels(column)) + 1
+        labelled = (dataset.users if entity == "user" else dataset.items).labelled(column)
+        several = 0 if labelled.separator is None else len(labelled.several.labels)
+        sizes[part] = max(len(labelled.labels), several) + 1
     return sizes
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from recokit.data.events.index import EventIndex
 from recokit.data.events.keyed import AsOf, KeyedEvents, QueryTimes
+from recokit.data.ragged import Ragged
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 P = ParamSpec("P")
@@ -46,6 +47,11 @@ class LayeredIndex:
     def codes(self) -> Mapping[str, IntArray]:
         """Label codes of the categorical columns, by entity code."""
         return self.base.codes
+
+    @property
+    def sets(self) -> Mapping[str, Ragged]:
+        """Single labels by entity code, of the columns that hold several."""
+        return self.base.sets
 
     def __getitem__(self, name: str) -> LayeredEvents:
         return LayeredEvents(self.base[name], self.added[name])
