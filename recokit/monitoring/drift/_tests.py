@@ -63,7 +63,7 @@ class Counts:
         self.alike = reference.alike
         self.bins = np.zeros(len(reference.shares))
         self.known = self.missing = self.squared = 0.0
-        self.moved = self.moved_squared = self.low = 0.0
+        self.moved = self.moved_squared = self.low = self.other = 0.0
         self.min, self.max = np.inf, -np.inf
         self.new: dict[str, float] = {}
         self.clusters = Clusters()
@@ -93,6 +93,11 @@ def count_number(counts: Counts, reference: NumberProfile, values: FloatArray, b
     if np.isfinite(reference.split):
         counts.low += float(weight[value <= reference.split].sum())
     code = np.full(len(values), len(counts.bins))
+    if reference.constant:
+        # The mean of equal values is theirs up to rounding. Another value is no bin of training, and may be a group's.
+        other = np.abs(value - reference.mean) > 1e-9 * abs(reference.mean)
+        counts.other += float(weight[other].sum())
+        bins = np.where(other, len(counts.bins) + 1, bins)
     code[known] = bins
     counts.clusters = counts.clusters.plus(Clusters.of(code, batch.group))
 
@@ -144,7 +149,9 @@ def mean_shift(reference: NumberProfile, counts: Counts) -> float:
 
 
 def _mean(reference: _Reference, counts: Counts, limits: DriftLimits, z: float) -> _Verdict:
-    if isinstance(reference, CategoryProfile) or not np.isfinite(shift := mean_shift(reference, counts)):
+    if isinstance(reference, CategoryProfile) or reference.constant:
+        return None
+    if not np.isfinite(shift := mean_shift(reference, counts)):
         return None
     then, now = _known_rows(reference, counts)
     if min(then, now) < limits.min_rows:
@@ -219,6 +226,28 @@ def _constant(reference: _Reference, counts: Counts, limits: DriftLimits, z: flo
     return "fail", f"all values are the same{value}", "values that vary", "is a default served?"
 
 
+def _varies(reference: _Reference, counts: Counts, limits: DriftLimits, z: float) -> _Verdict:
+    """Test a column of one value in training, by how many values are another: it had no variance to measure by."""
+    if isinstance(reference, CategoryProfile) or not reference.constant or not counts.known:
+        return None
+    then, now = _known_rows(reference, counts)
+    # Rows of one group are alike in what they have in training too, where nothing varied that could tell.
+    then /= counts.clusters.design_effect(counts.alike)
+    if min(then, now) < limits.min_rows:
+        return None
+    other = counts.other / counts.known
+    chance = z**2 * (1 / max(now, 1.0) + 1 / max(then, 1.0)) / 2
+    if other <= max(limits.warn_new, chance):
+        return _PASS
+    return (
+        "fail" if other > limits.fail_new else "warn",
+        f"{other:.1%} of the values are not {reference.mean:.6g}, the only value in training "
+        f"(now {counts.min:.6g} to {counts.max:.6g})",
+        "the value that training had",
+        "a model has learned nothing about other values: train again if they are real",
+    )
+
+
 def _modes(reference: _Reference, counts: Counts, limits: DriftLimits, z: float) -> _Verdict:
     if isinstance(reference, CategoryProfile) or not np.isfinite(reference.split) or not counts.known:
         return None
@@ -259,6 +288,7 @@ TESTS: tuple[tuple[str, str, Test], ...] = (
     ("drift.psi", "distributions as in training", _stable),
     ("drift.missing", "values missing as in training", _missing),
     ("drift.constant", "values that vary", _constant),
+    ("drift.varies", "constant columns as in training", _varies),
     ("drift.modes", "both modes of bimodal columns", _modes),
     ("drift.new_labels", "labels that training had", _new_labels),
 )

@@ -139,7 +139,7 @@ class DriftMonitor:
         -------
         DriftReport
             The checks ``drift.columns``, ``drift.mean``, ``drift.psi``, ``drift.missing``, ``drift.constant``,
-            ``drift.modes`` and ``drift.new_labels``.
+            ``drift.varies``, ``drift.modes`` and ``drift.new_labels``.
         """
         checks: list[Check] = [self._columns()]
         for name, expected, test in TESTS:

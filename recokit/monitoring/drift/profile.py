@@ -162,6 +162,11 @@ class NumberProfile:
     low: float
     alike: float = 0.0
 
+    @property
+    def constant(self) -> bool:
+        """Whether all known values were the same, which is the mean then."""
+        return self.std == 0.0 and self.top >= 1.0 - 1e-9
+
 
 @dataclass(frozen=True, eq=False)
 class CategoryProfile:

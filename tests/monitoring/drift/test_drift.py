@@ -195,3 +195,50 @@ def test_groups_of_one_mean_and_different_distributions_count_once() -> None:
         report = monitor.check(**shares(70, seed))
         assert not report.findings, str(report)
     assert report.figures["share"]["rows"] < 2 * 70
+
+
+CONSTANTS = [
+    (3.0, 5.0),
+    (False, True),
+    (0, 1),
+    (0.1, 0.2),
+    (-1e6, 0.0),
+    (1e-12, 2e-12),
+    (np.float32(0.3), np.float32(0.4)),
+]
+
+
+@pytest.mark.parametrize(("then", "now"), CONSTANTS)
+def test_a_column_of_one_value_that_has_another_now_has_drifted(then, now):
+    rng = np.random.default_rng(0)
+    profile = ReferenceProfile.of({"x": np.full(2000, then), "y": rng.normal(size=2000)})
+
+    def serve(x):
+        return DriftMonitor(profile).check({"x": x, "y": rng.normal(size=len(x))})
+
+    moved = serve(np.full(500, now))
+    assert moved.drifted == ("x",) and moved["drift.varies"].status == "fail"
+    some = np.full(500, then)
+    some[:100] = now
+    assert serve(some)["drift.varies"].status == "fail"
+    assert "20.0%" in serve(some)["drift.varies"].message
+    assert serve(np.full(500, then)).drifted == ()
+    one = np.full(5000, then)
+    one[0] = now
+    assert serve(one).drifted == ()
+
+
+def test_a_constant_that_is_missing_or_new_is_no_variation():
+    profile = ReferenceProfile.of({"x": np.full(2000, 3.0)})
+    missing = DriftMonitor(profile).check({"x": np.full(500, np.nan)})
+    assert missing["drift.missing"].status == "fail" and missing["drift.varies"].status == "not checked"
+
+
+def test_many_constants_raise_no_false_alarm():
+    rng = np.random.default_rng(1)
+    columns = {
+        f"x{i}": np.full(500, value)
+        for i, value in enumerate(rng.normal(size=40) * 10.0 ** rng.integers(-9, 9, 40))
+    }
+    profile = ReferenceProfile.of(columns)
+    assert DriftMonitor(profile).check({name: column[:200] for name, column in columns.items()}).drifted == ()
