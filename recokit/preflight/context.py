@@ -122,21 +122,24 @@ class LaunchContext:
 
     @cached_property
     def gate(self) -> GateResult:
-        """Whether the pipeline may replace the baseline: overall, and in each segment."""
-        limits = self.limits
-        gate = Gate(
-            self.quality["baseline"],
-            metrics=[QUALITY],
-            margin=limits.margin,
-            segments=limits.segment_margin,
-            min_users=limits.segment_users,
-        )
-        return gate.check(self.quality["pipeline"])
+        """Whether the pipeline may replace the baseline by each metric: overall, and in each segment."""
+        results = [
+            Gate(
+                evaluations["baseline"],
+                metrics=metrics,
+                margin=self.limits.margin,
+                segments=self.limits.segment_margin,
+                min_users=self.limits.segment_users,
+            ).check(evaluations["pipeline"])
+            for evaluations, metrics in ((self.quality, [QUALITY, "MAP@10"]), (self.depth, ["Recall@50"]))
+        ]
+        return replace(results[0], conditions=tuple(one for result in results for one in result.conditions))
 
     @cached_property
     def depth(self) -> Evaluations:
         """Recall@50 on the test part: of longer lists, under limits of their own."""
-        return evaluate(self.subjects, self.test, ["Recall@50"], history=self.train, now=self.now)
+        metrics = ["Recall@50"]
+        return evaluate(self.subjects, self.test, metrics, by=self.by, history=self.train, now=self.now)
 
     @property
     def subjects(self) -> dict[str, Any]:

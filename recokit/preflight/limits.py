@@ -42,6 +42,8 @@ class PreflightLimits:
         Share of requests that met an error, fell back or got nothing.
     warn_head, fail_head : float
         Share of all places that the k most shown items take.
+    warn_cold, fail_cold : float
+        Quality of the list for users without history, as a share of that of the popular items.
     """
 
     validation: ValidationLimits = field(default_factory=ValidationLimits)
@@ -60,6 +62,8 @@ class PreflightLimits:
     fail_errors: float = 0.01
     warn_head: float = 0.5
     fail_head: float = 0.8
+    warn_cold: float = 0.8
+    fail_cold: float = 0.25
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -292,10 +292,19 @@ def test_without_what_it_needs_an_item_is_not_checked_and_no_pass(world: World) 
     }
     assert needs | LIVE_ONLY <= {check.name for check in bare.unchecked}
     assert not bare.ready
-    assert (bare.exit_code(), bare.exit_code(strict=True)) == (0, 1)
-    assert bare.raise_for_status() is bare
+    named = [check.name for check in bare.unchecked]
+    assert (
+        bare.exit_code(),
+        bare.exit_code(allow_unchecked=named),
+        bare.exit_code(allow_unchecked=True),
+    ) == (1, 0, 0)
+    assert bare.exit_code(allow_unchecked=named[1:]) == 1
+    assert bare.exit_code(strict=True, allow_unchecked=True) == 1
+    assert bare.raise_for_status(allow_unchecked=named) is bare
     with pytest.raises(DataError, match="known only from live traffic"):
-        bare.raise_for_status(strict=True)
+        bare.raise_for_status(allow_unchecked=[name for name in named if name not in LIVE_ONLY])
+    with pytest.raises(ConfigurationError, match=r"did you mean 'rules\.stock'"):
+        bare.exit_code(allow_unchecked=["rules.stok"])
 
 
 def test_the_report_is_text_json_markdown_and_a_page(world: World, tmp_path: Path) -> None:
