@@ -12,7 +12,9 @@ from recokit._utils.moved import stand_in
 
 if TYPE_CHECKING:
     from recokit import (
+        budget as budget,
         candidates as candidates,
+        compose as compose,
         data as data,
         datasets as datasets,
         debias as debias,
@@ -25,12 +27,18 @@ if TYPE_CHECKING:
         metrics as metrics,
         monitoring as monitoring,
         off_policy as off_policy,
+        pipeline as pipeline,
+        protocols as protocols,
         rankers as rankers,
+        result as result,
         rules as rules,
+        slates as slates,
         stores as stores,
         testing as testing,
+        trace as trace,
         training as training,
         tuning as tuning,
+        typing as typing,
     )
     from recokit._utils.versions import show_versions as show_versions
     from recokit.data.candidates import Candidates as Candidates, Retrieved as Retrieved

@@ -11,6 +11,7 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
 from recokit._utils.frames_out import Backend, to_frame
+from recokit._utils.options import shortened
 from recokit._utils.report import page, table
 from recokit.data.candidates import Candidates, missing
 from recokit.data.vocabulary import Vocabulary
@@ -21,6 +22,8 @@ from recokit.typing import AnyArray, Float32Array, IntArray
 __all__ = ["Recommendations"]
 
 _SHOWN = 5
+#: Characters of a title, or of a user's id, in a repr.
+_TITLE = 30
 _EXPLAINED = ("title", "reasons", "explanation")
 
 
@@ -225,9 +228,39 @@ class Recommendations:
         )
 
     def __repr__(self) -> str:
-        failed = int((self.status == Status.FAILED).sum())
-        note = f", {failed} FAILED: see reasons" if failed else ""
-        return f"Recommendations({len(self.item)} items for {len(self)} users{note})"
+        counts = f"{_counted(len(self.item), 'item')} for {_counted(len(self), 'user')}"
+        head = f"Recommendations({counts}: {self._statuses()})"
+        lines = [head, self._first_list(), self._first_reason()]
+        return "\n".join(filter(None, lines))
+
+    def _statuses(self) -> str:
+        """Return how many rows have each status."""
+        counts = np.bincount(self.status, minlength=len(Status))
+        return ", ".join(f"{counts[kind]} {kind.name}" for kind in Status if counts[kind]) or "none asked"
+
+    def _first_list(self) -> str:
+        """Return the first list that has an item, in a line."""
+        filled = np.flatnonzero(np.diff(self.offsets))
+        if not len(filled):
+            return ""
+        row = int(filled[0])
+        titles = [shortened(title, _TITLE) for title in self.titles(row)[:_SHOWN]]
+        more = f", and {len(self.codes(row)) - _SHOWN} more" if len(self.codes(row)) > _SHOWN else ""
+        listed = ", ".join(f"{place}. {title}" for place, title in enumerate(titles, 1))
+        return f"  {self._who(row)}: {listed}{more}"
+
+    def _first_reason(self) -> str:
+        """Return why the first row that is not OK is not."""
+        bad = np.flatnonzero(self.status != Status.OK)
+        if not len(bad):
+            return ""
+        row = int(bad[0])
+        why = shortened("; ".join(self.reasons[row]), 160)
+        return f"  {self._who(row)} is {Status(int(self.status[row])).name}" + (f": {why}" if why else "")
+
+    def _who(self, row: int) -> str:
+        user = self.users[row]
+        return f"row {row}, anonymous" if user is None else shortened(user, _TITLE)
 
     def _repr_html_(self) -> str:
         rows = []
@@ -246,6 +279,10 @@ class Recommendations:
         note = "" if len(self) <= _SHOWN else f"first {_SHOWN} of {len(self)} users"
         header = ("user", "rank", "item", "score", "sources", "labels", "status")
         return page("Recommendations", table(header, rows), note)
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def titled(selected: Candidates, titles: AnyArray | None) -> Candidates:

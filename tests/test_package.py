@@ -207,3 +207,17 @@ def test_defaults_are_those_that_the_documentation_names() -> None:
                     wrong.append((found.name, thing.__qualname__, name, written, default))
     assert not wrong
     assert compared > 450
+
+
+def test_completion_shows_every_module_and_no_helper():
+    modules = {
+        module.name for module in pkgutil.iter_modules(recokit.__path__) if not module.name.startswith("_")
+    }
+    shown = {name for name in dir(recokit) if not name.startswith("__")}
+    assert modules <= shown
+    for name in shown:
+        assert getattr(recokit, name) is not None
+    for package in (recokit, recokit.candidates, recokit.rules, recokit.data):
+        assert not {"lazy_face", "TYPE_CHECKING", "stand_in", "moved_from", "_utils"} & {*dir(package)}, (
+            package
+        )

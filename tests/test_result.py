@@ -61,7 +61,7 @@ def test_rows(result):
     for row in (3, -4):
         with pytest.raises(IndexError, match="expected 0 to 2"):
             result.ids(row)
-    assert repr(result) == "Recommendations(3 items for 3 users)"
+    assert repr(result).startswith("Recommendations(3 items for 3 users: ")
 
 
 def test_records(result):

@@ -46,7 +46,12 @@ def lazy_face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str
         setattr(module, name, value)
         return value
 
-    return get, lambda: sorted({*_homes(package), *vars(sys.modules[package])})
+    def names() -> list[str]:
+        # What the package imports for its own use is none of its names.
+        special = [name for name in vars(sys.modules[package]) if name.startswith("__")]
+        return sorted({*_homes(package), *special})
+
+    return get, names
 
 
 @functools.cache

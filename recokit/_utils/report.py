@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from recokit._utils.options import shortened
+
 _STYLE = """<style>
 .rk{font:13px/1.5 system-ui,sans-serif;color:light-dark(#1b1f24,#e6e8eb)}
 .rk{color-scheme:light dark;max-width:72em;overflow-x:auto}
@@ -27,6 +29,10 @@ _STYLE = """<style>
 </style>"""
 
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?%?|-|nan|inf|")
+
+
+#: Characters of a repr.
+_LINE = 160
 
 
 class Table(NamedTuple):
@@ -73,6 +79,10 @@ class Report(ABC):
         grids = "\n\n".join(grid(*part) for part in content.tables)
         parts = (content.summary or content.title, grids, *content.warnings, *content.notes)
         return "\n".join(filter(None, parts))
+
+    def __repr__(self) -> str:
+        content = self._content()
+        return f"{type(self).__name__}({shortened(content.summary or content.title, _LINE)})"
 
     def to_markdown(self) -> str:
         """Return the report in Markdown, such as for a pull request."""

@@ -18,7 +18,7 @@ from recokit.data.sampling import hold_out
 from recokit.errors import ConfigurationError, DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DimensionAdvice(Report):
     """Recall of the held-out items by number of dimensions.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments
 from recokit._utils.options import require_rows
+from recokit._utils.report import Content, Report, Table
 from recokit.data.schema import Schema
 from recokit.errors import DataError
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
@@ -17,8 +18,8 @@ from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 _BY_ROW = ("features", "label", "weight", "user", "item", "now")
 
 
-@dataclass(frozen=True, eq=False)
-class RankingData:
+@dataclass(frozen=True, eq=False, repr=False)
+class RankingData(Report):
     """Labelled candidates, grouped by request.
 
     Parameters
@@ -78,6 +79,19 @@ class RankingData:
         require_rows(np.isfinite(self.label), self.label, "label", "finite labels")
         ok = np.isfinite(self.weight) & (self.weight >= 0)
         require_rows(ok, self.weight, "weight", "finite weights of at least 0")
+
+    def _content(self) -> Content:
+        known = np.isfinite(self.features).mean(axis=0) if len(self) else np.zeros(len(self.feature_names))
+        rows = [
+            (name, f"{share:.0%}") for name, share in zip(self.feature_names, known.tolist(), strict=True)
+        ]
+        counts = (
+            f"{len(self):,} rows of {len(self.offsets) - 1:,} requests, {len(self.feature_names)} features"
+        )
+        positive = f"{int((self.label > 0).sum()):,} positives"
+        held = "" if self.validation is None else f"; {len(self.validation):,} rows for validation"
+        tables = [Table(("feature", "known"), rows)] if rows else []
+        return Content("Training data", tables, f"{counts}, {positive}{held}")
 
     def __len__(self) -> int:
         return len(self.label)

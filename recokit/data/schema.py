@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from recokit.data.table import Table
+from recokit._utils.report import Content, Report, Table
+from recokit.data.table import Table as Columns
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray
 
 
-@dataclass(frozen=True, eq=False)
-class Schema:
+@dataclass(frozen=True, eq=False, repr=False)
+class Schema(Report):
     """Names and tables known at one place of the plan.
 
     Parameters
@@ -37,13 +38,27 @@ class Schema:
 
     item_ids: Vocabulary
     user_ids: Vocabulary
-    items: Table
-    users: Table
+    items: Columns
+    users: Columns
     source_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     provided: frozenset[str] = frozenset()
     scorers: Mapping[str, Any] = field(default_factory=dict)
     live_columns: frozenset[str] = frozenset()
+
+    def _content(self) -> Content:
+        tables = {"item": self.items, "user": self.users}
+        rows = [
+            (entity, name, table.kind_of(name)) for entity, table in tables.items() for name in table.names
+        ]
+        rows += [("source", name, "") for name in self.source_names]
+        rows += [("feature", name, "") for name in self.feature_names]
+        counts = [f"{len(self.item_ids):,} items", f"{len(self.user_ids):,} users"]
+        for entity, table in tables.items():
+            counts += [f"{entity} columns {', '.join(table.names)}"] if table.names else []
+        counts += [f"{len(self.feature_names)} features"] if self.feature_names else []
+        shown = [Table(("of", "name", "kind"), rows)] if rows else []
+        return Content("Schema", shown, "; ".join(counts))
 
     def item_column(self, name: str) -> AnyArray:
         """Return an item column by item code, (n_items + 1,); ``"item.category"`` is ``"category"``.
@@ -60,7 +75,7 @@ class Schema:
         return _column(self.users, "user", name)
 
 
-def _column(table: Table, entity: str, name: str) -> AnyArray:
+def _column(table: Columns, entity: str, name: str) -> AnyArray:
     short = name.removeprefix(f"{entity}.")
     if table.named(short) not in table.names:
         raise ConfigurationError(f"found no {entity} column {short!r}; {did_you_mean(short, table.names)}")

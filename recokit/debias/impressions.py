@@ -17,7 +17,7 @@ from recokit.training.two_stage import CHUNK_ROWS, assemble, require_fitted_befo
 from recokit.typing import FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImpressionReport(Report):
     """Counts of the impressions kept, and of those left out by reason.
 

@@ -24,7 +24,7 @@ Propensity = PositionBias | str | FloatArray
 Prediction = str | FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WeightReport(Report):
     """Effect of the weights on the training rows.
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.report import Content, Report, Table
 from recokit.data import Candidates, Vocabulary
 from recokit.trace import StageEvent, Trace
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Report):
     """Where two pipelines first differ.
 
     Parameters
@@ -40,9 +41,12 @@ class Comparison:
         """Return stage and numbers, ready for JSON."""
         return {"stage": self.stage, "first": dict(self.first), "shares": self.shares}
 
-    def __str__(self) -> str:
-        total = sum(self.first.values())
-        return "\n".join(f"{name:<24}{n:>7,} of {total:,} users" for name, n in self.first.items())
+    def _content(self) -> Content:
+        rows = [(name, f"{n:,}", f"{self.shares[name]:.0%}") for name, n in self.first.items()]
+        where = (
+            "the runs do not differ" if self.stage == "same" else f"most runs first differ at {self.stage}"
+        )
+        return Content("First difference", [Table(("stage", "users", "share"), rows)], where)
 
 
 def first_difference(mine: Trace, theirs: Trace, ids_a: Vocabulary, ids_b: Vocabulary) -> str:

@@ -23,7 +23,7 @@ HEALTHY = "NO_OBVIOUS_ISSUE"
 _AFTER = {"candidates": 1.0, "ranking": 2.0, "list": 3.0, "serving": 4.0}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis(Report):
     """The findings of all checks for one user, and their verdict.
 

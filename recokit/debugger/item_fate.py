@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from recokit._utils.report import Content, Report, Table
 from recokit.data import Candidates, Requests
 from recokit.protocols import Role
 from recokit.trace import Location, Trace
 
 
-@dataclass(frozen=True)
-class Answer:
+@dataclass(frozen=True, repr=False)
+class Answer(Report):
     """Where one item went in one user's run.
 
     Parameters
@@ -78,6 +79,13 @@ class Answer:
 
     def __str__(self) -> str:
         return self._way() if self.title is None else f"{self.title}: {self._way()}"
+
+    def _content(self) -> Content:
+        found = [(name, rank or "") for name, rank in self.sources.items()]
+        depths = [(name, f"{rank:,}") for name, rank in self.depths.items()]
+        tables = [Table(("source", "rank"), found)] if found else []
+        tables += [Table(("source", "k it would need"), depths)] if depths else []
+        return Content(self.title or "An item's way", tables, str(self), good=self.fate == "shown")
 
     def _way(self) -> str:
         if self.fate != "not retrieved":

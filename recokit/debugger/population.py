@@ -23,7 +23,7 @@ RARELY_SLOW = 1.0
 CARRIES, EXCESS = 0.5, 0.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PopulationDiagnosis(Report):
     """Findings over a sample of users.
 

@@ -20,8 +20,8 @@ from recokit.typing import AnyArray
 POWER = 0.8
 
 
-@dataclass(frozen=True)
-class Difference:
+@dataclass(frozen=True, repr=False)
+class Difference(Report):
     """Paired difference of one metric between two recommenders, user by user.
 
     Parameters
@@ -60,6 +60,12 @@ class Difference:
     p_value: float = np.nan
     detectable: float = np.nan
     few: bool = False
+
+    def _content(self) -> Content:
+        header = ("metric", "segment", "difference", "interval", "p", "users")
+        interval = f"[{self.low:+.4f}, {self.high:+.4f}]"
+        row = (self.metric, self.segment, f"{self.mean:+.4f}", interval, f"{self.p_value:.3g}", f"{self.n:,}")
+        return Content(f"{self.a} - {self.b}", [Table(header, [row])], str(self))
 
     @property
     def clear(self) -> bool:
@@ -140,7 +146,7 @@ def _n_known(values: AnyArray) -> int:
     return int(np.count_nonzero(~np.isnan(values)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(Report):
     """Several recommenders against one, tested together.
 
@@ -279,7 +285,7 @@ def compare_all(
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluations(Report, Mapping[str, Evaluation]):
     """Several recommenders, evaluated on the same users: a mapping of name to :class:`Evaluation`."""
 

@@ -73,7 +73,7 @@ class Condition:
         return f"{self.kind} {self.what}: {self.verdict}, {self.reason}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GateResult(Report):
     """What :meth:`Gate.check` found.
 

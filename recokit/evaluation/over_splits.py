@@ -20,7 +20,7 @@ from recokit.metrics.base import Metric
 from recokit.typing import FloatArray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SplitEvaluations(Report):
     """What :func:`evaluate_splits` found.
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from recokit._stats.intervals import FEW_NOTE, Mean
 from recokit._utils.frames_out import Backend, records_frame
+from recokit._utils.options import shortened
 from recokit._utils.plots import draw_intervals
 from recokit._utils.report import Content, Report, Table, json_number, json_ready
 from recokit.data import Vocabulary
@@ -76,7 +77,7 @@ class Score:
         return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]{'*' if self.few else ''}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(Report):
     """What :func:`evaluate` found for one recommender.
 
@@ -134,6 +135,10 @@ class Evaluation(Report):
     def __len__(self) -> int:
         """Return the number of evaluated users."""
         return len(self.users)
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{score.metric} {score}" for score in self.scores if score.segment == ALL)
+        return f"Evaluation({shortened(figures, 120)}; {len(self):,} users)"
 
     def __getitem__(self, key: str | tuple[str, str]) -> Score:
         """Return the score of a metric, or of a metric and a segment.

@@ -53,7 +53,7 @@ class Estimate:
         return f"{self.estimator}: {_with_interval(self.value, self.low, self.high)}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OffPolicyReport(Report, Mapping[str, Estimate]):
     """Estimates by name; what was refused is not in it.
 

@@ -15,7 +15,7 @@ from recokit.typing import FloatArray, IntArray
 _MIN_TAIL = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Overlap(Report):
     """How far what the target policy shows was shown in the log, by the weights of one estimator.
 

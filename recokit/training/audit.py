@@ -25,7 +25,7 @@ _MISSING = 0.2
 _CHUNK = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SamplerAudit(Report):
     """Figures of a sampler, from :func:`audit`.
 

@@ -65,7 +65,7 @@ class WindowReport:
         return replace(self, negatives=kinds, **totals)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingReport(Report):
     """The rows that a ranker was trained on.
 

@@ -12,6 +12,7 @@ from recokit._kernels.hashing import mix, uniform
 from recokit._kernels.segments import counts_to_offsets
 from recokit._utils.params import clone
 from recokit._utils.progress import progress_bar
+from recokit._utils.report import Content, Report
 from recokit.compose.step import snake_case
 from recokit.data import Candidates, Dataset, Ragged, RankingData, Requests
 from recokit.data.sampling import NegativeSampler
@@ -48,12 +49,18 @@ class FittedPrefix(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingSet:
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainingSet(Report):
     """Labelled rows for a ranker, and the report on them."""
 
     data: RankingData
     report: TrainingReport
+
+    def _content(self) -> Content:
+        rows, report = self.data._content(), self.report._content()
+        return replace(
+            report, title="Training set", summary=rows.summary, tables=[*report.tables, *rows.tables]
+        )
 
 
 @dataclass(frozen=True)

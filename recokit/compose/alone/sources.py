@@ -153,7 +153,7 @@ def _recommended(source: Any, known: Known, query: Query, *, exclude_seen: bool)
         requests = requests.hydrated(hydrated.columns, hydrated.ragged)
     if exclude_seen:
         requests = _without_seen(requests)
-    name = leaf_name(source)
+    name, titles = leaf_name(source), schema.items.titles
     found = retrieve_allowed(bound(source, schema), requests, k)
     check_retrieved(found, len(requests), len(schema.item_ids), name, limit=k)
     return Recommendations(
@@ -161,7 +161,7 @@ def _recommended(source: Any, known: Known, query: Query, *, exclude_seen: bool)
         offsets=found.offsets,
         item=found.item,
         score=found.score,
-        columns={},
+        columns={} if titles is None else {"title": titles[found.item]},
         sources=((name,),) * len(found.item),
         item_ids=schema.item_ids,
         **_outcome(found, requests, name),

@@ -84,7 +84,7 @@ class Check:
         return text
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CheckReport(Report):
     """What several checks found.
 
