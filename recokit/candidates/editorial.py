@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
-from recokit._utils.options import check_options, identifier
+from recokit._utils.options import between, check_options, identifier
 from recokit._utils.params import require_fitted
 from recokit.compose.alone.sources import AloneSource
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved, timestamp
-from recokit.errors import ConfigurationError, DataError
+from recokit.data.by_id import codes_of_known
+from recokit.errors import ConfigurationError
 
 
 class Editorial(AloneSource):
@@ -27,6 +28,8 @@ class Editorial(AloneSource):
         From when on and until when (not included) the list is served; always by default.
     name : str, default "editorial"
         Name in paths and traces; two of these in one pipeline need two names.
+    max_unknown : float, default 0.5
+        The share of items that the catalogue may lack: of these there is a warning, above it an error.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class Editorial(AloneSource):
         start: str | float | None = None,
         end: str | float | None = None,
         name: str = "editorial",
+        max_unknown: float = 0.5,
     ) -> None:
         if isinstance(items, str) or not len(items):
             raise ConfigurationError(f"found items={items!r}; expected a list of at least one item id")
@@ -63,7 +67,8 @@ class Editorial(AloneSource):
                 f"found start={start!r} and end={end!r}; expected the end after the start"
             )
         self.items, self.start, self.end, self.name = items, start, end, name
-        check_options(self, {"name": identifier("christmas")})
+        self.max_unknown = max_unknown
+        check_options(self, {"name": identifier("christmas"), "max_unknown": between(0, 1)})
 
     def fit(self, dataset: Dataset) -> Editorial:
         """Look the items up.
@@ -71,16 +76,10 @@ class Editorial(AloneSource):
         Raises
         ------
         DataError
-            If the catalogue lacks one of them.
+            If the catalogue lacks more of them than ``max_unknown`` says; of fewer there is a warning.
         """
-        codes = dataset.item_ids.encode(list(self.items))
-        if not codes.all():
-            lacking = [id_ for id_, code in zip(self.items, codes, strict=True) if not code]
-            raise DataError(
-                f"found {len(lacking)} of {len(codes)} items that the catalogue lacks, {lacking[0]!r} first; "
-                "expected known ones"
-            )
-        self.item_, self.fitted_until_ = codes, -np.inf
+        codes = codes_of_known(dataset.item_ids, self.items, self.name, max_unknown=self.max_unknown)
+        self.item_, self.fitted_until_ = codes[codes > 0], -np.inf
         return self
 
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,8 +15,8 @@ from recokit.data.candidates import Candidates
 from recokit.data.requests import Requests
 from recokit.data.schema import Schema
 from recokit.data.vocabulary import Vocabulary
-from recokit.errors import DataError
-from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
+from recokit.errors import DataError, DataWarning
+from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray, UInt64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +222,24 @@ def by_code(values: Any, ids: Vocabulary, name: str) -> FloatArray:
     return column
 
 
-def known_share(ids: Vocabulary, wanted: list[Any]) -> tuple[BoolArray, float]:
-    """Return which of some ids are known, (M,) bool, and their share; all of none."""
-    known = ids.encode(wanted) > 0 if wanted else np.zeros(0, np.bool_)
-    return known, float(known.mean()) if len(known) else 1.0
+def codes_of_known(ids: Vocabulary, wanted: Iterable[Any], who: str, *, max_unknown: float = 0.5) -> IntArray:
+    """Return the codes of some ids, 0 for those that the catalogue lacks, of which it warns.
+
+    Raises
+    ------
+    DataError
+        If more than that share of them is unknown, or ids are of the wrong kind.
+    """
+    given = list(wanted)
+    codes = ids.encode(given) if given else np.zeros(0, np.int64)
+    unknown = np.flatnonzero(codes == 0)
+    if len(unknown):
+        some = ", ".join(f"{given[place]!r:.40}" for place in unknown[:3].tolist())
+        found = f"{who}: found {len(unknown)} of {len(given)} ids that the catalogue lacks, such as {some}"
+        if len(unknown) > max_unknown * len(given):
+            raise DataError(
+                f"{found}; expected at most a share of {max_unknown:g}; hint: are these the catalogue's ids? "
+                "max_unknown=1 lets any pass"
+            )
+        warnings.warn(found, DataWarning, stacklevel=3)
+    return codes

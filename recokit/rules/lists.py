@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
 
-from recokit._utils.options import shown
+from recokit._utils.options import between, require, shown
 from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
+from recokit.compose.step import snake_case
 from recokit.data import Candidates, Live, Schema, Vocabulary
+from recokit.data.by_id import codes_of_known
 from recokit.errors import ConfigurationError
 from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import AnyArray, BoolArray
@@ -28,6 +30,7 @@ class _Listed(AloneRule):
         items: Sequence[Any] | Live[Sequence[Any]] | Mapping[Any, Sequence[Any]] | str,
         *,
         by: str | None = None,
+        max_unknown: float = 0.5,
     ) -> None:
         value = items.pin()[1] if isinstance(items, Live) else items
         if isinstance(items, str):
@@ -41,7 +44,8 @@ class _Listed(AloneRule):
                 f"found items of type {type(value).__name__} with by={by!r}; "
                 "expected a list for each label of a context column together with by=, or neither"
             )
-        self.items, self.by = items, by
+        require(between(0, 1), max_unknown=max_unknown)
+        self.items, self.by, self.max_unknown = items, by, max_unknown
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -55,21 +59,25 @@ class _Listed(AloneRule):
         if isinstance(self.items, str):
             bound.listed_ = self._flagged(numeric_column(schema, self.items))
         elif isinstance(self.items, Live):
-            _mask(
-                schema.item_ids, self.items.pin()[1]
-            )  # ids of the wrong kind are found now, not by the first request
+            self._known(schema, self.items.pin()[1])  # wrong ids are found now, not by the first request
             bound.item_ids_ = schema.item_ids
         elif isinstance(self.items, Mapping):
             # Without a list for others, nothing is known of what they may see.
             lists = [self.items[OTHERS]] if OTHERS in self.items else []
             bound.known_ = np.array([bool(lists), *[True] * len(self.items)])
             lists = [*(lists or [[]]), *self.items.values()]
+            self._known(schema, dict.fromkeys(id_ for ids in lists for id_ in ids))
             masks = np.stack([_mask(schema.item_ids, ids) for ids in lists])
             bound.listed_ = np.concatenate([masks, [self._of_any(masks)]])
             bound.known_ = np.append(bound.known_, OTHERS in self.items)
         else:
+            self._known(schema, self.items)
             bound.listed_ = _mask(schema.item_ids, self.items)
         return bound
+
+    def _known(self, schema: Schema, ids: Iterable[Any]) -> None:
+        """Say which ids the catalogue lacks; DataError if there are too many."""
+        codes_of_known(schema.item_ids, ids, snake_case(type(self).__name__), max_unknown=self.max_unknown)
 
     def _found(self, candidates: Candidates) -> tuple[BoolArray, BoolArray | np.bool_]:
         """Tell which items are listed, (N,) bool, and for which requests a list is known, (N,) or all."""
@@ -117,6 +125,8 @@ class Allowed(_Listed):
         lists allow.
     by : str, optional
         Context column whose labels choose the list, such as ``"country"``.
+    max_unknown : float, default 0.5
+        The share of ids that the catalogue may lack: of these there is a warning, above it an error.
 
     Raises
     ------
@@ -149,6 +159,8 @@ class Blocked(_Listed):
         who has no label, what any list blocks is.
     by : str, optional
         Context column whose labels choose the list, such as ``"country"``.
+    max_unknown : float, default 0.5
+        The share of ids that the catalogue may lack: of these there is a warning, above it an error.
 
     Raises
     ------

@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from recokit._utils.options import Rule, require, whole
+from recokit._utils.options import Rule, between, require, whole
 from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Pin, Schema
+from recokit.data.by_id import codes_of_known
 from recokit.errors import ConfigurationError
 from recokit.rules._groups import LABEL, GroupLimit, Only, groups_by, item_name
 from recokit.typing import BoolArray
@@ -81,6 +82,8 @@ class Pinned(AloneRule):
     label : str, optional
         For places that are paid for: the label that these items carry, such as ``"sponsored"``. Hand the rule to
         :class:`Disclose` too; a pipeline without is refused.
+    max_unknown : float, default 0.5
+        The share of ids that the catalogue may lack: of these there is a warning, above it an error.
 
     Raises
     ------
@@ -100,7 +103,9 @@ class Pinned(AloneRule):
 
     requires: tuple[str, ...] = ()
 
-    def __init__(self, places: Mapping[Any, int], *, label: str | None = None) -> None:
+    def __init__(
+        self, places: Mapping[Any, int], *, label: str | None = None, max_unknown: float = 0.5
+    ) -> None:
         if not places:
             raise ConfigurationError(
                 "found no places; expected items with their places, such as {'item-7': 1}"
@@ -114,7 +119,8 @@ class Pinned(AloneRule):
                 )
             at[place] = item
         require(LABEL, label=label)
-        self.places, self.label = places, label
+        require(between(0, 1), max_unknown=max_unknown)
+        self.places, self.label, self.max_unknown = places, label, max_unknown
 
     def touches(self, candidates: Candidates) -> BoolArray:
         """Tell which items are pinned, (N,) bool."""
@@ -124,7 +130,8 @@ class Pinned(AloneRule):
         """Return a copy that knows the items' codes."""
         bound: Any = copy.copy(self)
         bound.position_ = np.zeros(len(schema.item_ids) + 1, np.int64)
-        bound.position_[schema.item_ids.encode(list(self.places))] = list(self.places.values())
+        codes = codes_of_known(schema.item_ids, self.places, "pinned", max_unknown=self.max_unknown)
+        bound.position_[codes] = list(self.places.values())
         bound.position_[0] = 0
         return bound
 

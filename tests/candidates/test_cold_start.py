@@ -100,8 +100,8 @@ class TestEditorial:
         assert lists(Editorial([4, 1, 6]).fit(DATA).retrieve(ask([], exclude=[[4]]), 2)) == [[1, 6]]
 
     def test_lists_that_cannot_be(self) -> None:
-        with pytest.raises(DataError, match="1 of 2 items that the catalogue lacks, 77 first"):
-            Editorial([1, 77]).fit(DATA)
+        with pytest.raises(DataError, match="2 of 3 ids that the catalogue lacks, such as 77, 78"):
+            Editorial([1, 77, 78]).fit(DATA)
         for options in (
             {"items": []},
             {"items": [1, 1]},

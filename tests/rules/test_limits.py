@@ -13,7 +13,7 @@ import pytest
 import recokit as rk
 from recokit import candidates, rules
 from recokit.data import Candidates, Cap, Pin
-from recokit.errors import ConfigurationError
+from recokit.errors import ConfigurationError, DataWarning
 from recokit.slates import conflicts
 
 
@@ -139,7 +139,8 @@ def test_numbers_group_by_their_values_and_those_without_one_together_or_not_at_
 
 def test_a_pin_of_an_unknown_id_is_no_pin_and_the_last_item_can_be_pinned() -> None:
     schema = shop().schema
-    rule = rules.Pinned({24: 1, 99: 2}).bind(schema)
+    with pytest.warns(DataWarning, match="pinned: found 1 of 2 ids"):
+        rule = rules.Pinned({24: 1, 99: 2}).bind(schema)
     assert rule.limit(Candidates.from_lists([[1, 2, 24]]))[0].position.tolist() == [0, 0, 1]
 
 

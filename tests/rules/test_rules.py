@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recokit.data import Candidates, Live, Ragged, Requests, Schema
-from recokit.errors import ConfigurationError, ContractError, NotFittedError
+from recokit.errors import ConfigurationError, ContractError, DataWarning, NotFittedError
 from recokit.rules import Allowed, Blocked, Disclose, InStock, MaxPerGroup, MaxShare, NotOwned, NotSeen
 from recokit.testing import toy_dataset
 
@@ -105,8 +105,9 @@ class TestAllowedAndBlocked:
 
     def test_an_id_that_the_catalogue_lacks_blocks_nothing(self, schema: Schema) -> None:
         unknown = [10**9] if schema.item_ids.kind == "int" else ["none"]
-        assert Blocked(unknown).bind(schema).keep(FOUR).all()
-        assert not Allowed(unknown).bind(schema).keep(FOUR).any()
+        for rule, kept in ((Blocked(unknown, max_unknown=1), 4), (Allowed(unknown, max_unknown=1), 0)):
+            with pytest.warns(DataWarning, match="found 1 of 1 ids"):
+                assert rule.bind(schema).keep(FOUR).sum() == kept
 
     def test_by_flag_a_missing_one_is_unsafe(self, schema: Schema) -> None:
         flagged = with_column(schema, "withdrawn", [1.0, 0.0, np.nan])
