@@ -51,15 +51,15 @@ class Gains:
         What is new; ``recokit/_native/c/slate_gains.c`` has the definitions.
     trade_off : float
     relevance : ndarray of float32, shape (B, W), optional
-        Weighted by the trade-off; without it the order of the window counts.
+        What the trade-off weighs; without it the order of the window counts.
     finite : ndarray of bool, shape (B, W), optional
         Candidates without a finite score come last.
-    known : ndarray of bool, shape (B, W), optional
-        What of nothing is known has the mean of what the row's others add.
     item : ndarray of int64, shape (B, W), optional
         Rows of the vectors, or else of the labels.
     vectors : ndarray of float32, shape (n_items + 1, D), optional
         Of length one.
+    has_vector : ndarray of bool, shape (n_items + 1,), optional
+        An item without a vector, label or aspect has the mean of what the row's others add.
     labels : ndarray of int64, shape (n_items + 1, C), optional
         0 agrees with nothing.
     aspect, aspect_weight, covers : ndarray, shape (B, W, m), optional
@@ -73,9 +73,9 @@ class Gains:
     trade_off: float = 1.0
     relevance: Float32Array | None = None
     finite: BoolArray | None = None
-    known: BoolArray | None = None
     item: IntArray | None = None
     vectors: Float32Array | None = None
+    has_vector: BoolArray | None = None
     labels: IntArray | None = None
     aspect: IntArray | None = None
     aspect_weight: Float32Array | None = None

@@ -201,8 +201,7 @@ class Aspected(AloneObjective):
         return Gains(
             self.kernel,
             self.trade_off,
-            labels.relevance,
-            known=None if labels.known.all else labels.known.mask,
+            window.relevance,
             aspect=labels.code,
             aspect_weight=labels.weight,
             covers=labels.covers(window),

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from recokit._kernels.slate_arrays import Gains
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 
@@ -32,10 +30,6 @@ class Content(ABC):
     def __init__(self, item: IntArray, valid: BoolArray, known: BoolArray) -> None:
         self.item, self.rows, self.known = item, np.arange(len(item)), Known(valid, known)
 
-    def compared(self, gains: Gains) -> Gains | None:
-        """Return gains with what the items are compared by; None where only Python can tell."""
-        return None
-
     @abstractmethod
     def likeness(self, chosen: IntArray) -> Float32Array:
         """Return how like every candidate is to the one at window position ``chosen`` (B,): (B, W), a new array."""
@@ -51,10 +45,6 @@ class Vectors(Content):
     def __init__(self, unit: Float32Array, has_vector: BoolArray, item: IntArray, valid: BoolArray) -> None:
         super().__init__(item, valid, has_vector[item])
         self.unit = unit
-
-    def compared(self, gains: Gains) -> Gains:
-        """Return gains with the vectors."""
-        return replace(gains, vectors=self.unit)
 
     @cached_property
     def vector(self) -> Float32Array:
@@ -78,12 +68,8 @@ class Labels(Content):
     """Items compared by the share of the label columns (n_items + 1, C) in which they agree; 0 agrees with nothing."""
 
     def __init__(self, labels: IntArray, item: IntArray, valid: BoolArray) -> None:
-        self.labels, self.label = labels, labels.take(item, axis=0)
+        self.label = labels.take(item, axis=0)
         super().__init__(item, valid, np.asarray((self.label > 0).any(axis=2)))
-
-    def compared(self, gains: Gains) -> Gains:
-        """Return gains with the label columns."""
-        return replace(gains, labels=self.labels)
 
     def likeness(self, chosen: IntArray) -> Float32Array:
         """Return the shares of columns in which candidates agree with one of their row."""

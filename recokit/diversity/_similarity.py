@@ -98,10 +98,24 @@ class Compared(AloneObjective):
 
     def as_arrays(self, window: Window) -> Gains | None:
         """Return what gains follow from, for the compiled kernel; None for a similarity, which Python has to ask."""
-        content = self.content(window)
-        known = None if content.known.all else content.known.mask
-        relevance = weighted(self.trade_off, window.relevance)
-        return content.compared(Gains(self.kernel, self.trade_off, relevance, known=known, item=content.item))
+        if self.similarity is not None:
+            return None
+        vectors = None if self.vectors is None else self.unit_
+        labels = self._bound_labels() if vectors is None else None
+        return Gains(
+            self.kernel,
+            self.trade_off,
+            window.relevance,
+            item=items_of(window, len(labels if vectors is None else vectors)),
+            vectors=vectors,
+            has_vector=self.known_,
+            labels=labels,
+        )
+
+    def _bound_labels(self) -> IntArray:
+        hint = "a fitted pipeline around it, vectors=, similarity=, or bind(schema)"
+        labels: IntArray = require_fitted(self, "labels_", hint, step="bind")
+        return labels
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,14 +114,14 @@ typedef struct {
 enum { RK_IN_ORDER, RK_RELEVANCE, RK_MMR, RK_MSD, RK_DPP, RK_FACILITY, RK_CALIBRATION, RK_PROPORTIONAL, RK_XQUAD };
 
 /* What a candidate adds to a list: relevance + novelty, see slate_gains.c. Arrays that a kind does not use are null.
- * relevance (rows, width); finite and known (rows, width), null where all are; item (rows, width), rows of vectors
- * (n_items, n_dimensions) or else of labels (n_items, n_columns); aspect (rows, width, n_each), from 0 for none, with
- * aspect_weight and covers alike; target (rows, n_aspects). */
+ * relevance (rows, width), which the trade-off weighs; finite (rows, width), null where all are; item (rows, width),
+ * rows of vectors (n_items, n_dimensions) or else of labels (n_items, n_columns), has_vector (n_items);
+ * aspect (rows, width, n_each), from 0 for none, with aspect_weight and covers alike; target (rows, n_aspects). */
 typedef struct {
     int64_t kind, n_items, n_dimensions, n_columns, n_each, n_aspects;
     double trade_off, smoothing;
     const float *relevance;
-    const _Bool *finite, *known;
+    const _Bool *finite, *has_vector;
     const int64_t *item;
     const float *vectors;
     const int64_t *labels, *aspect;

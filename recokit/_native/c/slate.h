@@ -57,12 +57,13 @@ int rk_limits_allow(const rk_limits *limits, int64_t place, int64_t early, _Bool
 /* The gains of one row while its list grows. */
 typedef struct {
     const rk_gains *of;
-    const _Bool *valid, *known, *finite;
+    const _Bool *valid, *finite;
     const float *relevance;
     const int64_t *item, *aspect;
     const float *aspect_weight, *covers;
     const double *target;
     int64_t row, width, places, n_chunks;
+    float weight;       /* of relevance */
     int falls;          /* gains can only fall: an old one bounds the gain of today */
     int neutral;        /* something is unknown, and stands for the mean of the others */
     float *gain;        /* (width up to whole chunks) */
@@ -70,7 +71,8 @@ typedef struct {
     int64_t *seen;      /* (n_chunks) choices that the novelty of a chunk takes into account */
     int64_t n_told;     /* choices that say something about the other candidates */
     int64_t *told;      /* (places) */
-    _Bool *open;        /* (width) known and not chosen */
+    _Bool *known;       /* (width) whether something is known of a candidate */
+    _Bool *open;        /* (width) valid, known and not chosen */
     _Bool *gathered;    /* (n_chunks) whether the content of a chunk is there */
     float *vectors;     /* (n_chunks, n_dimensions, LANES) */
     int64_t *labels;    /* (n_chunks, n_columns, LANES) */

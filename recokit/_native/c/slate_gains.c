@@ -114,6 +114,7 @@ void rk_gains_layout(rk_row_gains *g, const rk_slate *slate, const rk_gains *of,
     g->novelty = rk_take(arena, padded, sizeof(float));
     g->seen = rk_take(arena, n_chunks, sizeof(int64_t));
     g->told = rk_take(arena, listed, sizeof(int64_t));
+    g->known = rk_take(arena, slate->width, sizeof(_Bool));
     g->open = rk_take(arena, slate->width, sizeof(_Bool));
     g->gathered = rk_take(arena, n_chunks, sizeof(_Bool));
     g->vectors = rk_take(arena, vectors ? padded * d : 0, sizeof(float));
@@ -218,6 +219,17 @@ static int check_codes(const rk_row_gains *g) {
     return 0;
 }
 
+static _Bool is_known(const rk_row_gains *g, int64_t i) {
+    const rk_gains *of = g->of;
+    if (by_aspects(of)) return of->n_each > 0 && g->aspect[i * of->n_each] > 0;
+    if (!by_content(of)) return 1;
+    if (of->vectors) return !of->has_vector || of->has_vector[g->item[i]];
+    _Bool some = 0;
+    for (int64_t column = 0; column < of->n_columns; column++)
+        some |= of->labels[g->item[i] * of->n_columns + column] > 0;
+    return some;
+}
+
 int rk_gains_begin(rk_row_gains *g, const rk_slate *slate, int64_t row) {
     const rk_gains *of = g->of;
     int64_t first = row * slate->width, each = first * of->n_each;
@@ -225,7 +237,7 @@ int rk_gains_begin(rk_row_gains *g, const rk_slate *slate, int64_t row) {
     g->valid = slate->valid + first;
     g->relevance = of->relevance ? of->relevance + first : NULL;
     g->finite = of->finite ? of->finite + first : NULL;
-    g->known = of->known ? of->known + first : NULL;
+    g->weight = (float)of->trade_off;
     g->item = of->item ? of->item + first : NULL;
     g->aspect = of->aspect ? of->aspect + each : NULL;
     g->aspect_weight = of->aspect_weight ? of->aspect_weight + each : NULL;
@@ -236,9 +248,9 @@ int rk_gains_begin(rk_row_gains *g, const rk_slate *slate, int64_t row) {
     g->neutral = 0;
     g->falls = !by_aspects(of) && (of->kind != RK_MSD || !of->vectors);
     for (int64_t i = 0; i < slate->width; i++) {
-        int known = !g->known || g->known[i];
-        g->open[i] = g->valid[i] && known;
-        g->neutral |= g->valid[i] && !known;
+        g->known[i] = is_known(g, i);
+        g->open[i] = g->valid[i] && g->known[i];
+        g->neutral |= g->valid[i] && !g->known[i];
     }
     memset(g->seen, 0, (size_t)g->n_chunks * sizeof(int64_t));
     memset(g->gathered, 0, (size_t)g->n_chunks * sizeof(_Bool));
@@ -318,7 +330,7 @@ static void refresh_facility(rk_row_gains *g, int64_t chunk) {
     float *novelty = g->novelty + chunk * LANES, weight = (float)(1 - g->of->trade_off), sum[LANES] = {0};
     int64_t padded = g->n_chunks * LANES;
     for (int64_t i = 0; i < g->width; i++) {
-        if (!g->valid[i] || (g->known && !g->known[i])) continue;
+        if (!g->valid[i] || !g->known[i]) continue;
         const float *like = g->pairs + i * padded + chunk * LANES;
         float covered = g->covered[i];
         for (int lane = 0; lane < LANES; lane++) sum[lane] += like[lane] > covered ? like[lane] - covered : 0;
@@ -382,13 +394,13 @@ void rk_gains_refresh(rk_row_gains *g, int64_t chunk) {
     g->seen[chunk] = g->n_told;
     if (g->relevance && !g->finite) {
         for (int64_t i = first; i < end; i++) {
-            float gain = g->relevance[i] + g->novelty[i];
+            float gain = g->weight * g->relevance[i] + g->novelty[i];
             g->gain[i] = gain >= LOWEST ? gain : LOWEST;
         }
         return;
     }
     for (int64_t i = first; i < end; i++)
-        g->gain[i] = number(g, i, (g->relevance ? g->relevance[i] : -(float)i) + g->novelty[i]);
+        g->gain[i] = number(g, i, (g->relevance ? g->weight * g->relevance[i] : -(float)i) + g->novelty[i]);
 }
 
 /* Make all gains those of today; what is unknown has the novelty that the other open candidates have in the mean. */
@@ -405,7 +417,7 @@ void rk_gains_neutral(rk_row_gains *g) {
         }
     float mean = (float)(total / (double)(count > 0 ? count : 1));
     for (int64_t i = 0; i < g->width; i++)
-        if (g->valid[i] && !g->known[i]) g->gain[i] = number(g, i, g->relevance[i] + mean);
+        if (g->valid[i] && !g->known[i]) g->gain[i] = number(g, i, g->weight * g->relevance[i] + mean);
 }
 
 /* A new direction of length one, at right angles to those before; zeros where nothing is new. */
@@ -441,7 +453,7 @@ void rk_gains_add(rk_row_gains *g, int64_t candidate) {
     const rk_gains *of = g->of;
     int64_t j = g->n_told, d = of->n_dimensions, chunk = candidate / LANES;
     g->open[candidate] = 0;
-    if (of->kind <= RK_RELEVANCE || (g->known && !g->known[candidate])) return;
+    if (of->kind <= RK_RELEVANCE || !g->known[candidate]) return;
     if (by_aspects(of)) {
         add_aspects(g, candidate);
         return;
@@ -449,7 +461,7 @@ void rk_gains_add(rk_row_gains *g, int64_t candidate) {
     if (of->kind == RK_FACILITY) {
         int64_t padded = g->n_chunks * LANES;
         for (int64_t i = 0; i < g->width; i++) {
-            if (!g->valid[i] || (g->known && !g->known[i])) continue;
+            if (!g->valid[i] || !g->known[i]) continue;
             float like = g->pairs[i * padded + candidate];
             if (like > g->covered[i]) g->covered[i] = like;
         }
