@@ -268,7 +268,7 @@ class Recommendations:
             status = Status(int(self.status[row])).name
             for record in self._records(row):
                 score, marks = (
-                    f"{record['score']:.4g}",
+                    "-" if np.isnan(record["score"]) else f"{record['score']:.4g}",
                     (", ".join(record[name]) for name in ("sources", "labels")),
                 )
                 rows.append(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -27,8 +29,18 @@ def axes(ax: Any, width: float, height: float) -> Any:
         raise ConfigurationError(
             "found no matplotlib; expected it for plots; hint: pip install 'recokit[plots]'"
         ) from error
-    # A figure of its own, not of pyplot: nothing is shown, kept or leaked behind the caller's back.
-    return Figure(figsize=(width, height), layout="constrained").add_subplot()
+    # A figure of its own, not of pyplot: nothing is kept or leaked behind the caller's back.
+    made = Figure(figsize=(width, height), layout="constrained").add_subplot()
+    # A notebook asks the last value of a cell how to show it.
+    made._repr_png_ = partial(_png, made.figure)  # type: ignore[attr-defined]
+    return made
+
+
+def _png(figure: Any) -> bytes:
+    """Return a figure as an image."""
+    image = BytesIO()
+    figure.savefig(image, format="png", dpi=110)
+    return image.getvalue()
 
 
 def draw_intervals(series: Mapping[str, FloatArray], groups: Sequence[str], label: str, ax: Any) -> Any:

@@ -15,18 +15,36 @@ import numpy as np
 from recokit._utils.options import shortened
 
 _STYLE = """<style>
-.rk{font:13px/1.5 system-ui,sans-serif;color:light-dark(#1b1f24,#e6e8eb)}
-.rk{color-scheme:light dark;max-width:72em;overflow-x:auto}
+.rk{font:13px/1.5 system-ui,sans-serif;color:light-dark(#1b1f24,#e6e8eb);text-align:left}
+.rk{color-scheme:light dark;max-width:72em;overflow-x:auto;container-type:inline-size}
 .rk h4{margin:.2em 0 .5em;font-size:1.1em}.rk small{color:light-dark(#59636e,#9aa4af)}
+.rk h4,.rk p,.rk small,.rk caption{text-align:left}
 .rk table{font:inherit;color:inherit;border-collapse:collapse;font-variant-numeric:tabular-nums;margin:0 0 .6em}
-.rk th,.rk td{padding:.25em .8em;text-align:left;border-bottom:1px solid light-dark(#d5d9de,#3a4047)}
+.rk th,.rk td{padding:.25em .8em;text-align:left;vertical-align:top;border-bottom:1px solid light-dark(#d5d9de,#3a4047)}
 .rk .number{text-align:right}
 .rk .flow{display:flex;flex-wrap:wrap;gap:.4em;align-items:center;margin:.35em 0}
 .rk .what{width:7em}
 .rk .stage{border:1px solid light-dark(#c3c9d0,#4a525b);border-radius:.5em;padding:.3em .7em}
 .rk .stage b{display:block}
 .rk .bad{color:light-dark(#b3261e,#ff8a80)}.rk .good{color:light-dark(#1a7f37,#6fdd8b)}
+.rk .warn{color:light-dark(#8a5a00,#f2c14e)}
+@container (max-width:40em){
+.rk .wide,.rk .wide tbody,.rk .wide tr,.rk .wide caption{display:block}.rk .wide thead{display:none}
+.rk .wide tr{border-bottom:1px solid light-dark(#c3c9d0,#4a525b);padding:.35em 0}.rk .wide tr[hidden]{display:none}
+.rk .wide td{display:grid;grid-template-columns:8em 1fr;gap:.6em;border:0;padding:.05em 0;text-align:left}
+.rk .wide td{overflow-wrap:anywhere}.rk .wide td:empty{display:none}
+.rk .wide td::before{content:attr(data-label);color:light-dark(#59636e,#9aa4af)}}
 </style>"""
+
+#: What a cell says by its first word, in colour: statuses of rows, severities and outcomes of checks.
+_TOLD = {
+    "good": ("OK", "pass", "passed"),
+    "warn": ("DEGRADED", "FALLBACK", "warning", "unchecked"),
+    "bad": ("EMPTY", "FAILED", "MISSING", "critical", "error", "fail", "failed"),
+}
+_KIND = {word: kind for kind, words in _TOLD.items() for word in words}
+#: Characters that a table may have side by side on a phone, the gap of two columns, and the least of a column of prose.
+_PHONE, _GAP, _PROSE = 50, 3, 20
 
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?%?|-|nan|inf|")
 
@@ -114,17 +132,40 @@ def text(value: Any) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return an HTML table; every cell is escaped, and columns of numbers are flush right."""
+    """Return an HTML table; every cell is escaped, columns of numbers are flush right, statuses coloured.
+
+    One that is too wide for a phone is shown there row by row, each cell with its column's name.
+    """
     rows = list(rows)
-    kinds = [' class="number"' if number else "" for number in _numeric(rows)] or [""] * len(header)
+    numeric = _numeric(rows) or [False] * len(header)
+    wide = bool(header) and _is_wide(header, rows)
+    kinds = [' class="number"' if number else "" for number in numeric]
     head = "".join(
         f'<th scope="col"{kind}>{text(name)}</th>' for name, kind in zip(header, kinds, strict=False)
     )
+    labels = [f' data-label="{text(name)}"' for name in header] if wide else [""] * len(numeric)
     lines = (
-        "".join(f"<td{kind}>{text(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) for row in rows
+        "".join(
+            f"<td{_class(cell, number)}{label}>{text(cell)}</td>"
+            for cell, number, label in zip(row, numeric, labels, strict=True)
+        )
+        for row in rows
     )
     body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table>{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{body}</tbody></table>"
+    start = '<table class="wide">' if wide else "<table>"
+    return f"{start}{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{body}</tbody></table>"
+
+
+def _class(cell: Any, number: bool) -> str:
+    kind = "number" if number else _KIND.get(str(cell).partition(":")[0], "")
+    return f' class="{kind}"' if kind else ""
+
+
+def _is_wide(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bool:
+    """Tell whether a phone has no room for the columns side by side; prose may wrap, but not to single words."""
+    columns = zip(header, *rows, strict=False) if rows else ((name,) for name in header)
+    widths = [min(max(len(str(cell)) for cell in column), _PROSE) + _GAP for column in columns]
+    return sum(widths) > _PHONE
 
 
 def page(title: str, body: str, note: str = "") -> str:

@@ -23,15 +23,22 @@ from recokit.typing import BoolArray, FloatArray
 _FEATURES = 15
 
 
+#: Of the figures, in a page and in a notebook.
+_FIGURES = """<style>
+.rk svg{display:block;max-width:60em;overflow:visible;margin:.2em 0 .8em}
+.rk svg text{font:12px system-ui,sans-serif;fill:currentColor}
+.rk svg rect{fill:light-dark(#3b6fb6,#7fb0f0)}
+.rk svg .other{fill:light-dark(#8a939d,#7d8791)}.rk svg .hit{fill:light-dark(#1a7f37,#6fdd8b)}
+.rk .scroll{overflow-x:auto}.rk h2{font-size:1.15em;margin:1.4em 0 .4em;text-align:left}
+</style>"""
+
+
 _STYLE = """<style>
 :root{color-scheme:light dark}
 body{margin:0 auto;padding:1.5em;max-width:72em;background:light-dark(#fff,#14171a);color:light-dark(#1b1f24,#e6e8eb)}
-.rk{max-width:none}.rk h1{font-size:1.5em;margin:0}.rk h2{font-size:1.15em;margin:1.4em 0 .4em}
-.rk .scroll{overflow-x:auto}.rk caption{text-align:left;color:light-dark(#59636e,#9aa4af);padding:.3em 0}
-.rk svg{display:block;max-width:60em}.rk svg text{font:12px system-ui,sans-serif;fill:currentColor}
-.rk svg rect{fill:light-dark(#3b6fb6,#7fb0f0)}
-.rk svg .other{fill:light-dark(#8a939d,#7d8791)}.rk svg .hit{fill:light-dark(#1a7f37,#6fdd8b)}
-.rk input{font:inherit;color:inherit;background:transparent;padding:.3em .5em;
+.rk{max-width:none}.rk h1{font-size:1.5em;margin:0}
+.rk caption{color:light-dark(#59636e,#9aa4af);padding:.3em 0}
+.rk input{font:inherit;color:inherit;background:transparent;padding:.3em .5em;max-width:100%;box-sizing:border-box;
 border:1px solid light-dark(#6b7580,#8a939d)}
 .rk input:focus-visible{outline:3px solid light-dark(#3b6fb6,#7fb0f0)}
 @media print{.rk .find{display:none}body{max-width:none;padding:0}
@@ -166,11 +173,13 @@ class RequestPage:
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{text(title)}</title>'
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
             '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
-            f"{_STYLE}</head><body><main>{fragment}</main>{_SCRIPT}</body></html>"
+            f"{_STYLE}{_FIGURES}</head><body><main>{fragment}</main>{_SCRIPT}</body></html>"
         )
 
     def _repr_html_(self) -> str:
-        return page(f"What happened for {self.user}", self._summary() + self._funnel() + self._scores())
+        return _FIGURES + page(
+            f"What happened for {self.user}", self._summary() + self._funnel() + self._scores()
+        )
 
     def __repr__(self) -> str:
         return f"RequestPage({self.user}, {len(self._codes)} items, {len(self.steps)} stages)"
@@ -245,9 +254,9 @@ class RequestPage:
             for one in self.items
         ]
         fates = table(("item", "place", "rank by score", "sources and places", "fate", "decided by"), rows)
-        fates = fates.replace(
-            "<table>", '<table id="items"><caption>Every item that a stage had</caption>', 1
-        )
+        start = '<table class="wide">' if fates.startswith('<table class="wide">') else "<table>"
+        caption = "<caption>Every item that a stage had</caption>"
+        fates = fates.replace(start, f'{start[:-1]} id="items">{caption}', 1)
         search = (
             '<p class="find"><label for="find">Search by item, source or stage</label> '
             '<input id="find" type="search" autocomplete="off"> <span id="found" aria-live="polite"></span></p>'
@@ -324,28 +333,20 @@ def _scroll(inner: str) -> str:
     return f'<div class="scroll" tabindex="0" role="region" aria-label="Table">{inner}</div>' if inner else ""
 
 
-_ROW = 22
-
-
-_NAME = 210
-
-
-_WIDTH = 760
-
-
-_SPACE = _WIDTH - _NAME - 130
+#: Pixels of a line of text and its bar.
+_ROW = 36
 
 
 def bars(title: str, names: Sequence[str], values: Sequence[float], notes: Sequence[str]) -> str:
     """Return one bar a name, from zero; negative values go to the left of a line in the middle."""
     signed = min(values, default=0.0) < 0
     longest = max((abs(value) for value in values if np.isfinite(value)), default=0.0) or 1.0
-    zero, space = (_NAME + _SPACE / 2, _SPACE / 2) if signed else (float(_NAME), float(_SPACE))
+    zero, space = (50.0, 50.0) if signed else (0.0, 100.0)
     marks = []
     for row, (name, value, note) in enumerate(zip(names, values, notes, strict=True)):
         length = space * abs(value) / longest if np.isfinite(value) else 0.0
         marks.append(_line(row, name, zero - (length if value < 0 else 0.0), length, note))
-    return _svg(title, "".join(marks), len(names))
+    return _frame(title, "".join(marks), len(names) * _ROW)
 
 
 def spans(
@@ -354,10 +355,10 @@ def spans(
     """Return one bar a name, from its start to its end: a waterfall."""
     end = max((a + b for a, b in zip(start, length, strict=True)), default=0.0) or 1.0
     marks = [
-        _line(row, name, _NAME + _SPACE * a / end, _SPACE * b / end, note)
+        _line(row, name, 100 * a / end, 100 * b / end, note)
         for row, (name, a, b, note) in enumerate(zip(names, start, length, notes, strict=True))
     ]
-    return _svg(title, "".join(marks), len(names))
+    return _frame(title, "".join(marks), len(names) * _ROW)
 
 
 def points(title: str, values: FloatArray, marked: BoolArray) -> str:
@@ -366,10 +367,10 @@ def points(title: str, values: FloatArray, marked: BoolArray) -> str:
     order = np.argsort(-values, kind="stable")
     values, marked = values[order], marked[order]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    x = 60 + (_WIDTH - 90) * np.arange(len(values)) / max(len(values) - 1, 1)
+    x = 16 + 82 * np.arange(len(values)) / max(len(values) - 1, 1)
     y = 10 + (height - 20) * (high - values) / (high - low if high > low else 1.0)
     dots = "".join(
-        f'<circle class="{"hit" if hit else "other"}" cx="{a:.1f}" cy="{b:.1f}" r="{4 if hit else 2}"/>'
+        f'<circle class="{"hit" if hit else "other"}" cx="{a:.2f}%" cy="{b:.1f}" r="{4 if hit else 2}"/>'
         for a, b, hit in zip(x.tolist(), y.tolist(), marked.tolist(), strict=True)
     )
     axis = f'<text x="0" y="16">{high:.4g}</text><text x="0" y="{height - 6}">{low:.4g}</text>'
@@ -377,17 +378,14 @@ def points(title: str, values: FloatArray, marked: BoolArray) -> str:
 
 
 def _line(row: int, name: str, x: float, length: float, note: str) -> str:
+    """Return a name, its note at the right, and below them a bar; in percent, so that text keeps its size."""
     y = row * _ROW
     return (
-        f'<text x="0" y="{y + 15}">{text(name[:32])}</text>'
-        f'<rect x="{x:.1f}" y="{y + 4}" width="{max(length, 1.0):.1f}" height="{_ROW - 8}"/>'
-        f'<text x="{_NAME + _SPACE + 8}" y="{y + 15}">{text(note)}</text>'
+        f'<text x="0" y="{y + 14}">{text(name[:32])}</text>'
+        f'<text x="100%" y="{y + 14}" text-anchor="end">{text(note)}</text>'
+        f'<rect x="{x:.2f}%" y="{y + 19}" width="{max(length, 0.3):.2f}%" height="10"/>'
     )
 
 
-def _svg(title: str, marks: str, n: int) -> str:
-    return _frame(title, marks, n * _ROW + 6.0)
-
-
 def _frame(title: str, marks: str, height: float) -> str:
-    return f'<svg role="img" aria-label="{text(title)}" viewBox="0 0 {_WIDTH} {height:.0f}" width="100%">{marks}</svg>'
+    return f'<svg role="img" aria-label="{text(title)}" width="100%" height="{height:.0f}">{marks}</svg>'

@@ -1,5 +1,6 @@
 """Plots: the marks that are drawn, where they lie, and axes of one's own."""
 
+import pickle
 import sys
 
 import numpy as np
@@ -58,3 +59,10 @@ def test_rates_over_two_powers_of_ten_have_logarithmic_axes():
     assert hundred.get_xscale() == "linear"
     nothing = draw_reliability(np.zeros(1), np.zeros(1), np.ones(1), None)
     assert nothing.get_xlim() == (0.0, 1.0)
+
+
+def test_a_notebook_draws_what_plot_returns() -> None:
+    pytest.importorskip("matplotlib")
+    made = axes(None, 3, 2)
+    assert made._repr_png_().startswith(b"\x89PNG")
+    assert pickle.loads(pickle.dumps(made)) is not None

@@ -148,3 +148,15 @@ def test_html_escapes_what_it_is_given():
     assert "<script" not in html
     assert "http" not in html
     assert "<small>" not in page("t", "b")
+
+
+def test_statuses_are_coloured_and_wide_tables_named_for_a_phone() -> None:
+    narrow = table(["user", "status"], [("ann", "OK"), ("bob", "EMPTY: nothing left"), ("cid", "DEGRADED")])
+    assert '<td class="good">OK</td>' in narrow
+    assert '<td class="bad">EMPTY: nothing left</td>' in narrow
+    assert '<td class="warn">DEGRADED</td>' in narrow
+    assert "data-label" not in narrow
+    prose = "a sentence that needs room to be read"
+    wide = table(["stage", "what", "action", "place"], [("merge", prose, prose, "merge.item_knn")])
+    assert wide.startswith('<table class="wide">')
+    assert f'<td data-label="what">{prose}</td>' in wide

@@ -191,20 +191,20 @@ def marks(svg: str) -> list[tuple[float, float]]:
     """Return where each bar starts, and how long it is."""
     return [
         (float(x), float(width))
-        for x, width in re.findall(r'<rect x="([\d.]+)" y="\d+" width="([\d.]+)"', svg)
+        for x, width in re.findall(r'<rect x="([\d.]+)%" y="\d+" width="([\d.]+)%"', svg)
     ]
 
 
 def test_bars_and_spans_are_drawn_to_scale() -> None:
     drawn = report_page.spans("t", ["a", "b"], [0.0, 3.0], [1.0, 9.0], notes=["", ""])
-    assert marks(drawn) == [(210.0, 35.0), (315.0, 315.0)]
+    assert marks(drawn) == [(0.0, 8.33), (25.0, 75.0)]
     assert marks(report_page.bars("t", ["a", "b", "c"], [2.0, 4.0, np.nan], [""] * 3)) == [
-        (210.0, 210.0), (210.0, 420.0), (210.0, 1.0),
+        (0.0, 50.0), (0.0, 100.0), (0.0, 0.3),
     ]  # fmt: skip
-    assert marks(report_page.bars("t", ["a", "b"], [-2.0, 4.0], [""] * 2)) == [(315.0, 105.0), (420.0, 210.0)]
+    assert marks(report_page.bars("t", ["a", "b"], [-2.0, 4.0], [""] * 2)) == [(25.0, 25.0), (50.0, 50.0)]
     drawn = report_page.points("t", np.array([1.0, 3.0]), np.array([True, False]))
-    dots = re.findall(r'class="(\w+)" cx="([\d.]+)" cy="([\d.]+)" r="(\d)"', drawn)
-    assert dots == [("other", "60.0", "10.0", "2"), ("hit", "730.0", "170.0", "4")]
+    dots = re.findall(r'class="(\w+)" cx="([\d.]+)%" cy="([\d.]+)" r="(\d)"', drawn)
+    assert dots == [("other", "16.00", "10.0", "2"), ("hit", "98.00", "170.0", "4")]
 
 
 def test_features_differ_by_the_means_of_shown_items_in_standard_deviations(shown: RequestPage) -> None:
