@@ -71,16 +71,25 @@ class Interactions:
         """Return the events of the named types, or of the kinds that the names stand for; none where there are none."""
         return self.take(np.flatnonzero(np.isin(self.event, codes_of(self.event_names, events))))
 
-    @cached_property
+    @property
     def signals(self) -> Interactions:
         """The events that are a signal: those of a weight above 0. The others only say what a user has seen."""
-        return self if (self.weight > 0).all() else self.take(np.flatnonzero(self.weight > 0))
+        return self if self._signals is None else self._signals
 
-    @cached_property
+    @property
     def personal(self) -> Interactions:
         """The signals of known users: what a model of users learns from. Popularity has the anonymous ones too."""
+        return self.signals if self._personal is None else self._personal
+
+    # None stands for all: an object that held itself would be a circle to whoever walks it.
+    @cached_property
+    def _signals(self) -> Interactions | None:
+        return None if (self.weight > 0).all() else self.take(np.flatnonzero(self.weight > 0))
+
+    @cached_property
+    def _personal(self) -> Interactions | None:
         log = self.signals
-        return log if (log.user > 0).all() else log.take(np.flatnonzero(log.user > 0))
+        return None if (log.user > 0).all() else log.take(np.flatnonzero(log.user > 0))
 
     def repeats(self, within: float | None, ids: IntArray | None = None) -> BoolArray:
         """Tell which events were sent before, (M,).
