@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
-from recokit._utils.params import HasParams, clone, get_params, nested_params
+from recokit._utils.params import Configured, HasParams, clone, get_params, nested_params
 from recokit.compose.composed import Composed
 from recokit.compose.step import Step, leaf_name, stage_of
 from recokit.errors import ConfigurationError, did_you_mean
@@ -184,3 +185,29 @@ def _is_of(node: Node, step: Any) -> bool:
     if role_of(stage_of(step)) is Role.SOURCE:
         return node.role is Role.SOURCE
     return node.name == leaf_name(step)
+
+
+def name_of_new(plan: Plan, name: str, old: Any, new: Any) -> str:
+    """Return the name of the place of a stage once another stands there.
+
+    A step's own name counts, then the new stage's, if it is of another kind; but a place keeps a name that was given to
+    it, and a source's that later stages read columns of.
+    """
+    above, dot, leaf = name.rpartition(".")
+    if isinstance(new, Step) and new.name is not None:
+        return f"{above}{dot}{new.name}"
+    stage = stage_of(new)
+    other = isinstance(stage, Configured) and type(stage) is not type(old) and leaf == leaf_name(old)
+    columns = {f"{leaf}_{part}" for part in ("rank", "score")}
+    read = {part.removeprefix("feature.") for node in plan for part in node.traits.requires}
+    learned = {part for node in plan for part in getattr(node.stage, "feature_names_", ())}
+    if not other or any(column in part for column in columns for part in (*read, *learned)):
+        return name
+    return f"{above}{dot}{leaf_name(stage)}"
+
+
+def renamed(plan: Plan, name: str, new: str) -> Plan:
+    """Return a plan in which a place has another name."""
+    if new == name:
+        return plan
+    return plan.with_nodes(replace(node, name=new) if node.name == name else node for node in plan)

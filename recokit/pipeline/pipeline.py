@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from recokit._utils.options import above, require, whole
 from recokit._utils.threads import MAX_HANGING, PATIENCE, Bulkhead
+from recokit.compose.step import stage_of
 from recokit.data import Candidates, Dataset, Live, Ragged, Requests, Schema
 from recokit.data.by_id import user_ids_of
 from recokit.data.context import Declared, checked_context
@@ -21,7 +22,7 @@ from recokit.errors import ConfigurationError, DataError, NotFittedError, did_yo
 from recokit.pipeline.contracts import check_disclosed, with_disclosed
 from recokit.pipeline.diagram import diagram
 from recokit.pipeline.model import Capture, Model, load_parts, notify_observers, save_model, wants_ranked
-from recokit.pipeline.parameters import Parameters, as_stages, part_of, stage_at
+from recokit.pipeline.parameters import Parameters, as_stages, name_of_new, part_of, renamed, stage_at
 from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
 from recokit.pipeline.views import NonProfiling, PipelineSource
 from recokit.protocols import Discloses, Observer, role_of
@@ -450,19 +451,21 @@ class Pipeline(Parameters):
         """Return a pipeline with another stage in one place and all others shared: a hot swap.
 
         The new stage must be fitted already, or need no fitting. Where it moves items, ``rules.Disclose`` labels what
-        it touches in place of what the old one touched.
+        it touches in place of what the old one touched. A stage of another kind takes its own name
+        (``merge.item_knn`` in place of ``merge.popular``), but a place keeps a name that was given to it, or that later
+        stages read columns of (``popular_rank``). ``Step(stage, name=...)`` decides.
 
         Raises
         ------
         ConfigurationError
             For an unknown name, a stage of another role, or one that lacks what it requires.
         """
-        self[name]
-        role, expected = role_of(stage), {node.name: node.role for node in self}[name]
+        old, new, plan = self[name], stage_of(stage), self._current
+        role, expected = role_of(new), {node.name: node.role for node in self}[name]
         if role is not expected:
             raise ConfigurationError(f"found a {role.value} for {name}; expected a {expected.value}")
-        moved = with_disclosed(self._current, self[name], stage)
-        derived = self._derived(self._current.with_stages({name: stage, **moved}))
+        plan = plan.with_stages({name: new, **with_disclosed(plan, old, new)})
+        derived = self._derived(renamed(plan, name, name_of_new(plan, name, old, stage)))
         check_disclosed(derived._current)
         return derived
 

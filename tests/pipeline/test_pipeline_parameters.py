@@ -134,6 +134,39 @@ class TestPlaces:
             pipeline[::2]
 
 
+class TestReplace:
+    def test_a_stage_of_another_kind_takes_its_own_name(self) -> None:
+        data = toy_dataset()
+        pipeline = make().fit(data)
+        swapped = pipeline.replace("merge.item_knn", candidates.EASE().fit(data))
+        assert "merge.ease" in swapped.names and "merge.item_knn" not in swapped.names
+        answer = swapped.recommend([None], k=3, now=data.until)
+        assert {name for row in answer.sources for name in row} <= {"ease", "popular"}
+        assert pipeline.replace("mmr", diversity.DPP()).names[-2:] == ("dpp", "fallback.popular")
+        again = pipeline.replace("fallback.popular", candidates.Trending(window="3650D").fit(data))
+        assert again.names[-1] == "fallback.trending"
+
+    def test_the_same_kind_and_given_names_stay(self) -> None:
+        data = toy_dataset()
+        pipeline = make().fit(data)
+        assert pipeline.replace("mmr", diversity.MMR(0.1)).names == pipeline.names
+        assert pipeline.replace("per_seller", rules.MaxShare("seller", 0.5)).names == pipeline.names
+        named = pipeline.replace("mmr", rk.Step(diversity.MMR(0.1), name="varied"))
+        assert "varied" in named.names and named["varied"].trade_off == 0.1
+
+    def test_what_a_ranker_learned_from_stays(self) -> None:
+        data = toy_dataset()
+        stages = [
+            candidates.Merge([candidates.ItemKNN(), candidates.Popular()]),
+            features.Standard(),
+            rankers.LogisticRegression(),
+        ]
+        pipeline = rk.Pipeline(stages).fit(data, label_window="7D")
+        swapped = pipeline.replace("merge.item_knn", candidates.EASE().fit(data))
+        assert swapped.names == pipeline.names
+        assert len(swapped.recommend([None], k=3, now=data.until).ids(0)) == 3
+
+
 class TestOneStage:
     def test_needs_no_list(self) -> None:
         for stages in (
