@@ -257,6 +257,13 @@ class Refittable(Protocol):
 
 
 @runtime_checkable
+class ErasesUsers(Protocol):
+    """What holds things of single users, and forgets a user by external id; returns how many things it held."""
+
+    def erase_user(self, user: Any) -> int: ...
+
+
+@runtime_checkable
 class SimilarItems(Protocol):
     """A source that also returns the items most like given ones, codes (M,), at most k of each."""
 

@@ -72,6 +72,14 @@ class TrafficSample:
         with self._lock:
             return tuple(self._kept)
 
+    def erase_user(self, user: Any) -> int:
+        """Drop the requests of a user, and return how many there were."""
+        with self._lock:
+            kept = [one for one in self._kept if str(one.user) != str(user)]
+            n = len(self._kept) - len(kept)
+            self._kept = deque(kept, maxlen=self.max_requests)
+        return n
+
     def __len__(self) -> int:
         return len(self._kept)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from recokit.data.by_id import user_ids_of
 from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.features._block import Block, Context, bound_copy
-from recokit.stores import FeatureRows, FeatureStore
+from recokit.stores import ErasesRows, FeatureRows, FeatureStore
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 
@@ -115,6 +115,10 @@ class FromStore(Block):
 
     def _last_read(self) -> FeatureRows | None:
         return self.store.last if isinstance(self.store, _KeepsLastRead) else None
+
+    def erase_user(self, user: Any) -> int:
+        """Remove the row of a user from the store, where its rows are of users, and return how many there were."""
+        return self.store.erase([user]) if self.entity == "user" and isinstance(self.store, ErasesRows) else 0
 
     def featurize(self, candidates: Candidates) -> Float32Array:
         """Return the rows of the store, (N, F) float32, as of each request's own time.

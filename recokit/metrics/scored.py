@@ -57,6 +57,7 @@ def auc_per_user(user: Any, score: Numbers, label: Numbers) -> tuple[AnyArray, F
     >>> users.tolist(), values.tolist()
     (['ann', 'bob'], [1.0, nan])
     """
+    _check_order(user, label)
     values, positive = _scored(score, label)
     code, users = _users(user, len(values))
     return users, areas_under_curve(code, values, positive, len(users))
@@ -92,6 +93,7 @@ def gauc(
     0.6667
     """
     require(one_of("positives", "rows", "equal"), weight=weight)
+    _check_order(user, label)
     values, positive = _scored(score, label)
     code, users = _users(user, len(values))
     each = areas_under_curve(code, values, positive, len(users))
@@ -176,6 +178,22 @@ def _scored(score: Numbers, label: Numbers) -> tuple[FloatArray, BoolArray]:
     if len(bad):
         raise DataError("found label nan; expected above 0 for positive rows, else 0", rows=bad)
     return np.where(np.isnan(values), -np.inf, values), labels > 0
+
+
+def _check_order(user: Any, label: Any) -> None:
+    """Check that users come first: ``auc(score, label)`` has none, and another order would give a number too."""
+    users, labels = np.asarray(user), np.asarray(label)
+    hint = "hint: the order is (user, score, label)"
+    if users.dtype.kind == "f" and users.ndim == 1 and len(users):
+        raise DataError(f"found users of type {users.dtype}, such as {users[0]:g}; expected ids; {hint}")
+    if labels.dtype.kind not in "biuf":
+        raise DataError(f"found labels of type {labels.dtype}; expected numbers or booleans; {hint}")
+    binary = users.dtype.kind in "biu" and not ({*np.unique(users).tolist()} - {0, 1})
+    if binary and len(users) > 2 and len(np.unique(labels)) > 2:
+        raise DataError(
+            f"found users that are all 0 or 1, and {len(np.unique(labels))} different labels; expected ids, and then "
+            f"labels; {hint}"
+        )
 
 
 def _paired(name: str, values: Numbers, other: str, others: Numbers) -> tuple[FloatArray, FloatArray]:

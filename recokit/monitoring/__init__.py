@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         ReferenceProfile as ReferenceProfile,
     )
     from recokit.monitoring.drift.skew import SkewReport as SkewReport, skew as skew
+    from recokit.monitoring.erasure import Erasure as Erasure, erase_user as erase_user
     from recokit.monitoring.export.background import Background as Background
     from recokit.monitoring.export.grafana import dashboard as dashboard
     from recokit.monitoring.export.json_lines import JsonLines as JsonLines

@@ -227,6 +227,13 @@ class OutcomeMonitor(Monitor):
             if not visitor.lists:
                 visitors.popitem(last=False)
 
+    def erase_user(self, user: Any) -> int:
+        """Forget the lists that a user, or an anonymous visitor, was shown, and return how many; counts stay."""
+        names = [name for name in self._visitors if str(name) == str(user)]
+        n = sum(len(self._visitors.pop(name).lists) for name in names)
+        self._n_lists -= n
+        return n
+
     # -- events -----------------------------------------------------------------------------
 
     def record(

@@ -17,6 +17,18 @@ from recokit.rankers._composite import bound_parts, check_rankers, fit_parts, re
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 
+def _check_pairs(stages: Any) -> None:
+    """Check that each stage is a ranker and a limit."""
+    listed = list(stages) if isinstance(stages, list | tuple) else None
+    if listed is not None and all(isinstance(one, list | tuple) and len(one) == 2 for one in listed):
+        return
+    kinds = type(stages).__name__ if listed is None else ", ".join(type(one).__name__ for one in listed[:5])
+    raise ConfigurationError(
+        f"found {kinds} as stages of Cascade; expected pairs of a ranker and a limit; "
+        "hint: Cascade([(cheap, None), (dear, 100)])"
+    )
+
+
 class Cascade(AloneRanker):
     """Score all candidates cheaply, and only the best of each request again with a better ranker.
 
@@ -53,6 +65,7 @@ class Cascade(AloneRanker):
     """
 
     def __init__(self, stages: Sequence[tuple[Any, int | None]]) -> None:
+        _check_pairs(stages)
         check_rankers([ranker for ranker, _ in stages], "Cascade")
         first, *others = [limit for _, limit in stages]
         counts = [0 if limit is None else limit for limit in others]

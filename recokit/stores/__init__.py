@@ -6,7 +6,7 @@ The events of right now: :class:`ResidentSessions` and :class:`RedisSessions` ar
 stage :class:`RecentSession` reads.
 """
 
-from recokit.stores._rows import FeatureRows, FeatureStore
+from recokit.stores._rows import ErasesRows, FeatureRows, FeatureStore
 from recokit.stores.recent_session import RecentSession
 from recokit.stores.redis_rows import Redis
 from recokit.stores.redis_sessions import RedisSessions
@@ -15,6 +15,7 @@ from recokit.stores.sessions import ResidentSessions, SessionRows, SessionStore
 from recokit.stores.sqlite import SQLite
 
 __all__ = [
+    "ErasesRows",
     "FeatureRows",
     "FeatureStore",
     "RecentSession",

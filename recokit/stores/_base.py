@@ -170,6 +170,24 @@ class Store(Reopened, ABC):
         if len(texts):
             self._put(texts, matrix, finite(at, len(texts), "at"))
 
+    def erase(self, ids: Sequence[Any] | AnyArray) -> int:
+        """Remove the rows of some ids, and return how many there were.
+
+        Raises
+        ------
+        DataError
+            If ids are neither integers nor text.
+        FeatureUnavailable
+            If the store did not remove them.
+        """
+        texts = list(dict.fromkeys(as_texts(ids)))
+        self._last = None
+        return self._erase(texts) if texts else 0
+
+    @abstractmethod
+    def _erase(self, ids: list[str]) -> int:
+        """Remove rows, and return how many there were."""
+
     def _matrix(self, values: Any, n: int) -> Float32Array:
         if isinstance(values, Mapping):
             if set(values) != set(self.names):

@@ -154,6 +154,15 @@ class FeatureStore(Protocol):
         ...
 
 
+@runtime_checkable
+class ErasesRows(Protocol):
+    """A feature store that removes rows by id, and returns how many there were."""
+
+    def erase(self, ids: Sequence[Any] | AnyArray) -> int:
+        """Remove the rows of some ids."""
+        ...
+
+
 def as_texts(ids: Iterable[Any] | AnyArray) -> list[str]:
     """Return ids as text; an integer is its decimal digits.
 

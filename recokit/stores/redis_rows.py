@@ -108,11 +108,24 @@ class Redis(Connection, BytesStore):
             return blobs, ""
         return [UNREAD] * len(ids), error or f"found {str(blobs)[:100]!r} in reply to MGET"
 
+    def _erase(self, ids: list[str]) -> int:
+        return delete_all(self._link, self._keys(ids), self.write_timeout, "Redis")
+
     def _put(self, ids: list[str], values: Float32Array, at: FloatArray) -> None:
         expiry = () if math.isinf(self._ttl) else ("PX", math.ceil(1e3 * self._ttl))
         rows = zip(self._keys(ids), self._packing.pack(values, at), strict=True)
         commands: list[tuple[Any, ...]] = [("SET", key, row, *expiry) for key, row in rows]
         write_all(self._link, commands, self.write_timeout, "Redis")
+
+
+def delete_all(link: Link, keys: Sequence[bytes], timeout: float, name: str) -> int:
+    """Delete keys, and return how many there were; FeatureUnavailable where the server did not."""
+    try:
+        (reply,) = link.ask([("DEL", *keys)], timeout)
+        return int(reply)
+    except Exception as error:
+        text = f"found that the server did not delete ({failure_text(error)})"
+        raise FeatureUnavailable(text, name=name, role="store", cause=error) from error
 
 
 def write_all(link: Link, commands: Sequence[tuple[Any, ...]], timeout: float, name: str) -> None:

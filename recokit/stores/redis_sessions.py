@@ -9,7 +9,7 @@ from typing import Any
 from recokit._utils.options import above, require
 from recokit.data.state.outside import Connection
 from recokit.stores._link import Link
-from recokit.stores.redis_rows import check_prefix, key_start, masked, write_all
+from recokit.stores.redis_rows import check_prefix, delete_all, key_start, masked, write_all
 from recokit.stores.sessions import Kept, Sessions
 from recokit.typing import FloatArray
 
@@ -87,6 +87,10 @@ class RedisSessions(Connection, Sessions):
             return [None] * len(keys), error
         wrong = next((str(reply) for reply in replies if isinstance(reply, Exception)), "")
         return [_events(reply) for reply in replies], wrong
+
+    def _erase(self, keys: list[str]) -> int:
+        names = [self._key(key) for key in keys]
+        return delete_all(self._link, names, self.write_timeout, "RedisSessions")
 
     def _add(self, keys: list[str], members: list[str], at: FloatArray) -> None:
         commands: list[tuple[Any, ...]] = []

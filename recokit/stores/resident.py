@@ -80,6 +80,16 @@ class Resident(Store):
             place = np.fromiter(map(self._place.__getitem__, ids), np.int64, len(ids))
             self._values[place], self._written_at[place] = values, at
 
+    def _erase(self, ids: list[str]) -> int:
+        with self._lock:
+            gone = [id_ for id_ in ids if id_ in self._place]
+            kept = [id_ for id_ in self._place if id_ not in set(gone)]
+            place = np.fromiter((self._place[id_] for id_ in kept), np.int64, len(kept))
+            index = np.concatenate([[0], place])
+            self._values, self._written_at = self._values[index], self._written_at[index]
+            self._place = dict(zip(kept, range(1, 1 + len(kept)), strict=True))
+        return len(gone)
+
     def _make_room(self, ids: list[str], now: float) -> None:
         """Drop what has expired, then double the arrays until all ids fit."""
         kept = [id_ for id_, place in self._place.items() if now - self._written_at[place] <= self._ttl]

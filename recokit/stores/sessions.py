@@ -110,6 +110,20 @@ class Sessions(Reopened, ABC):
     def _add(self, keys: list[str], members: list[str], at: FloatArray) -> None:
         """Add events."""
 
+    @abstractmethod
+    def _erase(self, keys: list[str]) -> int:
+        """Remove sessions, and return how many there were."""
+
+    def erase_user(self, user: Any) -> int:
+        """Remove the session of a user, or of a session id, and return how many there were.
+
+        Raises
+        ------
+        FeatureUnavailable
+            If the store did not remove it.
+        """
+        return self._erase(as_texts([user]))
+
     @property
     def counts(self) -> dict[str, int]:
         """Totals since the store was opened: ``reads``, ``sessions``, and of these ``empty`` and ``failed``."""
@@ -310,6 +324,10 @@ class ResidentSessions(Sessions):
                 self._sessions[key] = dict(kept)
                 self._sessions.move_to_end(key)
             self._forget(float(at.max()))
+
+    def _erase(self, keys: list[str]) -> int:
+        with self._lock:
+            return sum(self._sessions.pop(key, None) is not None for key in keys)
 
     def _forget(self, now: float) -> None:
         while self._sessions and now - max(next(iter(self._sessions.values())).values()) > self._ttl:

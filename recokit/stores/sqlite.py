@@ -176,14 +176,22 @@ class SQLite(Connection, BytesStore):
 
     def _put(self, ids: list[str], values: Float32Array, at: FloatArray) -> None:
         rows = list(zip(_keys(ids), self._packing.pack(values, at), strict=True))
+        self._write(f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?)", rows)
+
+    def _erase(self, ids: list[str]) -> int:
+        return self._write(f"DELETE FROM {self.table} WHERE id = ?", [(key,) for key in _keys(ids)])
+
+    def _write(self, statement: str, rows: Sequence[tuple[bytes, ...]]) -> int:
+        """Carry out a statement for each row in one transaction, and return how many rows it changed."""
         with self._writing:
             connection = None
             try:
                 connection = self._writers.take() or self._connect(self.write_timeout)
                 connection.execute("BEGIN IMMEDIATE")
-                connection.executemany(f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?)", rows)
+                changed = connection.executemany(statement, rows).rowcount
                 connection.execute("COMMIT")
                 self._writers.give(connection)
+                return changed
             except BaseException as error:
                 if connection is not None:
                     connection.close()  # which rolls back

@@ -478,3 +478,14 @@ def test_err_holds_for_huge_and_tiny_scales():
 )  # fmt: skip
 def test_common_names_of_others_are_known(alias, name):
     assert repr(metrics.parse(alias)) == repr(metrics.parse(name))
+
+
+@pytest.mark.parametrize("measure", [metrics.gauc, metrics.auc_per_user])
+def test_users_come_first_and_another_order_is_an_error(measure):
+    score, label, user = [0.9, 0.2, 0.7, 0.1], [1, 0, 1, 0], [7, 7, 8, 9]
+    measure(user, score, label)
+    for wrong in ((score, label, user), (label, score, user), (label, score, ["a", "a", "b", "c"])):
+        with pytest.raises(DataError, match=r"the order is \(user, score, label\)"):
+            measure(*wrong)
+    with pytest.raises(DataError, match="the order is"):
+        measure(np.array(score, np.float32), np.array(label, bool), np.array(user))

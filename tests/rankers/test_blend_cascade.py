@@ -225,3 +225,21 @@ def test_saves_without_pickle_and_fits_clones(made):
     np.testing.assert_array_equal(from_state(*to_state(fitted)).score(batch), fitted.score(batch))
     first = made.rankers[0] if isinstance(made, Blend) else made.stages[0][0]
     assert not hasattr(first, "coef_")
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        [Weighted({"x": 1.0}), Weighted({"x": 1.0})],
+        Weighted({"x": 1.0}),
+        [(Weighted({"x": 1.0}), None), Weighted({"x": 1.0})],
+        [(Weighted({"x": 1.0}),)],
+        [(Weighted({"x": 1.0}), None, 3)],
+        None,
+        {"cheap": None},
+    ],
+    ids=repr,
+)
+def test_a_cascade_of_rankers_without_limits_says_how_to_write_it(stages):
+    with pytest.raises(ConfigurationError, match=r"Cascade\(\[\(cheap, None\), \(dear, 100\)\]\)"):
+        Cascade(stages)

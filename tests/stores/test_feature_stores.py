@@ -405,3 +405,10 @@ def test_sqlite_stops_when_the_time_is_up(tmp_path):
 def test_sqlite_options_that_cannot_work_raise(tmp_path, path, options, found):
     with pytest.raises(ConfigurationError, match=found):
         stores.SQLite(path if path == ":memory:" else tmp_path / path, ["x"], **options)
+
+
+def test_rows_are_erased_by_id(make):
+    store = make()
+    store.write(["a", "b", "7"], [[1, 2], [3, 4], [5, 6]], at=T)
+    assert (store.erase(["a", "7", "z", "a"]), store.erase(["a"]), store.erase([])) == (2, 0, 0)
+    assert store.read(["a", "b", "7"], now=T).present.tolist() == [False, True, False]

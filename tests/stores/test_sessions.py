@@ -469,3 +469,10 @@ def test_hydrated_rows_line_up_with_the_requests(data):
     requests = Requests.build(np.append(user, 0), now=np.array([T + 9, T + 9, T + 9, T, T + 9]))
     session = stage.hydrate(requests).ragged["session"]
     assert isinstance(session, Ragged) and session.counts.tolist() == [0, 1, 0, 0, 0]
+
+
+def test_a_user_is_erased(make):
+    store = make()
+    store.extend(["a", "b"], [1, 2], events=["view"] * 2, at=[T, T])
+    assert (store.erase_user("a"), store.erase_user("a")) == (1, 0)
+    assert lists(store.recent(["a", "b"], now=T + 5)) == [[], ["2"]]

@@ -153,6 +153,15 @@ class LiveEvents(Live[RecentEvents]):
             self._replace(kept, {*kept.key.tolist()})
             return len(held) - len(kept)
 
+    def erase_user(self, user: Any) -> int:
+        """Drop the events of a user, and return how many there were."""
+        with self._appending:
+            held = self.pin()[1].events
+            others = np.array([str(one) != str(user) for one in held.user.tolist()], np.bool_)
+            kept = held.take(others)
+            self._replace(kept, {*kept.key.tolist()})
+            return len(held) - len(kept)
+
     def _unseen(self, came: RawEvents, wanted: BoolArray) -> BoolArray:
         unseen = np.zeros(len(came), np.bool_)
         here: set[Any] = set()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from typing import Any
 
 from recokit._utils.options import check_options, traced, whole
-from recokit.protocols import Observer
+from recokit.protocols import ErasesUsers, Observer
 from recokit.trace import Trace
 
 _LOGGER = logging.getLogger("recokit")
@@ -69,6 +70,10 @@ class Background:
     def wants_ranked(self) -> bool:
         """Whether the other observer wants the ranked candidates."""
         return bool(getattr(self.observer, "wants_ranked", False))
+
+    def erase_user(self, user: Any) -> int:
+        """Have the other observer forget a user; what is queued reaches it first or after a second call."""
+        return self.observer.erase_user(user) if isinstance(self.observer, ErasesUsers) else 0
 
     def observe(self, trace: Trace) -> None:
         """Queue a trace."""

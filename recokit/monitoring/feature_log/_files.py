@@ -121,6 +121,24 @@ def read_part(path: Path) -> LoggedRequests:
         raise DataError(f"found no part of a feature log in {path} ({error}); is it damaged?") from error
 
 
+def erase_from_parts(folder: Path, user: Any) -> int:
+    """Write every part anew that has requests of a user, without them, and return how many there were."""
+    n = 0
+    for path in sorted(folder.glob("part-*")):
+        if path.suffix not in (".parquet", ".npz"):
+            continue
+        logged = read_part(path)
+        kept = np.flatnonzero([str(one) != str(user) or one is None for one in logged.user.tolist()])
+        if len(kept) == len(logged):
+            continue
+        n += len(logged) - len(kept)
+        form: Format = "parquet" if path.suffix == ".parquet" else "npz"
+        written = write_part(folder, logged.take(kept), form) if len(kept) else None
+        if written != path:
+            path.unlink()
+    return n
+
+
 def _flat(logged: LoggedRequests) -> dict[str, AnyArray]:
     """Return the columns with ids as int64 or text, and context and lists as JSON."""
     known = np.array([user is not None for user in logged.user.tolist()], np.bool_)

@@ -21,7 +21,13 @@ from recokit._kernels.top_k import order_by_score
 from recokit._utils.options import at_least, between, check_options, error_text, optional, require, whole
 from recokit.data import Candidates, Dataset, Ragged, RankingData, Requests, Vocabulary
 from recokit.errors import ConfigurationError
-from recokit.monitoring.feature_log._files import choose_format, part_files, read_part, write_part
+from recokit.monitoring.feature_log._files import (
+    choose_format,
+    erase_from_parts,
+    part_files,
+    read_part,
+    write_part,
+)
 from recokit.monitoring.feature_log.requests import LoggedRequests
 from recokit.trace import Trace
 from recokit.typing import AnyArray, BoolArray, IntArray, UInt64Array
@@ -194,6 +200,20 @@ class FeatureLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def erase_user(self, user: Any) -> int:
+        """Remove the requests of a user from memory and from the files, and return how many there were.
+
+        Raises
+        ------
+        DataError
+            If a file is damaged.
+        OSError
+            If what is in memory, or a file, cannot be written.
+        """
+        self.flush()
+        with self._writing:
+            return erase_from_parts(Path(self.path), user)
 
     def _piece(self, trace: Trace) -> _Piece | None:
         if trace.users is None or trace.item_ids is None:
