@@ -9,6 +9,7 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, rows_to_offsets
 from recokit._kernels.sorting import top_by_score
+from recokit._kernels.sparse import check_format, parts_of
 from recokit._native import arrays
 from recokit._native.library import check, kernels
 from recokit.errors import ContractError
@@ -58,12 +59,11 @@ class Similarities:
                 "expected one to fit the other turned, and a size for each row"
             )
         for matrix in (self.left, self.right):
-            _check_format(matrix)
+            check_format(matrix)
 
     def costs(self) -> FloatArray:
         """Return the products that each row takes, (n,)."""
-        total = np.append(0.0, np.cumsum(np.diff(self.right.indptr).astype(np.float64)[self.left.indices]))
-        return np.asarray(np.diff(total[self.left.indptr]))
+        return row_costs(self.left, self.right)
 
     def nearest(self, start: int, stop: int, k: int) -> tuple[IntArray, IntArray, Float32Array]:
         """Return offsets, columns and similarities of the k largest above 0 of some rows, best first.
@@ -78,7 +78,7 @@ class Similarities:
         k = max(min(k, n), 0)
         neighbor, score = np.empty((rows, k), np.int64), np.empty((rows, k), np.float32)
         count = np.zeros(rows, np.int64)
-        held = [*_parts(self.left), *_parts(self.right)]
+        held = [*parts_of(self.left), *parts_of(self.right)]
         sizes = [_size(size, n) for size in (self.row_size, self.column_size)]
         pointers = (arrays.int64, arrays.int32, arrays.float32)
         arguments = (
@@ -104,20 +104,10 @@ class Similarities:
         return top_by_score(offsets, similarity[kept], column[kept], max(k, 0))
 
 
-def _check_format(matrix: csr_matrix) -> None:
-    offsets, column = matrix.indptr, matrix.indices
-    n, m = matrix.shape
-    ascending = len(offsets) == n + 1 and offsets[0] == 0 and (np.diff(offsets) >= 0).all()
-    if not ascending or not offsets[-1] <= min(len(column), len(matrix.data)):
-        raise ContractError(f"found offsets of a sparse matrix that do not ascend from 0 to {len(column)}")
-    if len(column) and (column.min() < 0 or column.max() >= m):
-        raise ContractError(f"found columns {column.min()} to {column.max()}; expected 0 to {m - 1}")
-
-
-def _parts(matrix: csr_matrix) -> tuple[AnyArray, AnyArray, AnyArray]:
-    wanted = zip((matrix.indptr, matrix.indices, matrix.data), (np.int64, np.int32, np.float32), strict=True)
-    offsets, column, value = (np.require(part, kind, ["C", "ALIGNED"]) for part, kind in wanted)
-    return offsets, column, value
+def row_costs(left: csr_matrix, right: csr_matrix) -> FloatArray:
+    """Return the products that each row of ``left @ right`` takes, (rows,)."""
+    total = np.append(0.0, np.cumsum(np.diff(right.indptr).astype(np.float64)[left.indices]))
+    return np.asarray(np.diff(total[left.indptr]))
 
 
 def _size(size: AnyArray | None, n: int) -> Float32Array:

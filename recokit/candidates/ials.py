@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recokit._kernels.als import Descent
 from recokit._utils.options import above, finite, rules, whole
 from recokit._utils.params import is_fitted, require_fitted
 from recokit._utils.threads import map_parts
-from recokit.candidates._retrieve import retrieve_nearest, similar_directions
+from recokit.candidates._retrieve import cost_blocks, retrieve_nearest, similar_directions
 from recokit.candidates._weights import FromHistory
 from recokit.data import Dataset, Requests, Retrieved
 from recokit.errors import VocabularyMismatch
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Elements of the batched systems of one step: some 16 MB as float32, one thread's share of the cache and a bit.
 _BLOCK = 1 << 22
+#: Steps of a half sweep, and cells of rows that take them together.
+_STEPS, _CELLS = 3, 1 << 16
 
 
 @dataclass(eq=False, repr=False)
@@ -124,8 +127,10 @@ class IALS(FromHistory):
         old = np.flatnonzero(known.any(axis=1))
         items[old] = known[old]
         items[np.diff(by_item.indptr) == 0] = 0.0
+        users = np.zeros((by_user.shape[0], self.n_factors), np.float32)
         for _ in range(n_iterations):
-            items = self._solve(by_item, self._solve(by_user, items))
+            users = self._descended(by_user, items, users)
+            items = self._descended(by_item, users, items)
         self.item_factors_, self.fitted_until_ = items, dataset.until
         return self
 
@@ -177,6 +182,16 @@ class IALS(FromHistory):
         usable = np.asarray(self.item_factors_.any(axis=1))
         return self._solve(history, self.item_factors_), np.asarray(history @ usable > 0)
 
+    def _descended(self, weight: csr_matrix, columns: Float32Array, rows: Float32Array) -> Float32Array:
+        """Return the factors of rows a few steps nearer to their optimum."""
+        basis = Eigenbasis(columns)
+        ridge = ridges(weight, self.unobserved_weight, self.regularization, self.frequency_exponent)
+        descent = Descent(weight, basis.turned, spread=self.unobserved_weight * basis.value, ridge=ridge)
+        start = rows @ basis.vectors
+        blocks = [slice(*block) for block in cost_blocks(np.diff(weight.indptr) + 1, _CELLS, len(rows))]
+        parts = map_parts(lambda block: descent.moved(start, _STEPS, block), blocks)
+        return np.asarray(np.concatenate(parts) @ basis.vectors.T)
+
     def _solve(self, weight: csr_matrix, columns: Float32Array) -> Float32Array:
         return solve_rows(
             weight,
@@ -208,21 +223,35 @@ def solve_rows(
     columns : ndarray of float32, shape (n + 1, D)
     unobserved, regularization, exponent : float
     """
-    gram = columns.T.astype(np.float64) @ columns
-    value, basis = np.linalg.eigh(gram)
+    basis = Eigenbasis(columns)
     # One more, of zeros, is what short rows are filled up with.
-    turned = np.zeros((len(columns) + 1, columns.shape[1]), np.float32)
-    np.matmul(columns, basis.astype(np.float32), out=turned[:-1])
-    spread = unobserved * np.maximum(value, 0.0)
-    total = np.asarray(weight.sum(axis=1), np.float64).ravel()
-    ridge = regularization * (total + unobserved * (len(columns) - 1)) ** exponent
+    turned = np.concatenate([basis.turned, np.zeros((1, columns.shape[1]), np.float32)])
+    spread = unobserved * basis.value
+    ridge = ridges(weight, unobserved, regularization, exponent)
     out = np.zeros((weight.shape[0], columns.shape[1]), np.float32)
 
     def step(rows: IntArray) -> None:
         out[rows] = _solve(weight, rows, turned, spread, ridge[rows])
 
     map_parts(step, list(row_blocks(np.diff(weight.indptr), columns.shape[1])))
-    return out @ basis.T.astype(np.float32)
+    return np.asarray(out @ basis.vectors.T)
+
+
+class Eigenbasis:
+    """Columns (n, D) in the basis in which their Gram matrix is diagonal."""
+
+    def __init__(self, columns: Float32Array) -> None:
+        value, vectors = np.linalg.eigh(columns.T.astype(np.float64) @ columns)
+        self.value: FloatArray = np.maximum(value, 0.0)
+        self.vectors: Float32Array = vectors.astype(np.float32)
+        self.turned: Float32Array = columns @ self.vectors
+
+
+def ridges(weight: csr_matrix, unobserved: float, regularization: float, exponent: float) -> FloatArray:
+    """Return the regularisation of each row, (rows,) float64."""
+    total = np.asarray(weight.sum(axis=1), np.float64).ravel()
+    ridge: FloatArray = regularization * (total + unobserved * (weight.shape[1] - 1)) ** exponent
+    return ridge
 
 
 def row_blocks(counts: IntArray, width: int) -> Iterator[IntArray]:

@@ -140,3 +140,11 @@ int rk_slate_window(const float *score, int64_t n, const int64_t *offsets, int64
 /* What may stand at one place beside what stands at others, allowed (rows, width), and the rows that can keep their
  * minimums no more, lost (rows). */
 int rk_slate_allowed(const rk_slate *slate, int64_t place, int64_t early, _Bool *allowed, _Bool *lost);
+
+/* als.c: steps of conjugate gradients for rows start to stop, towards the x that solves
+ * (diag(spread + ridge) + sum over the row's cells of weight * vector vector') x = sum of weight * vector.
+ * offsets, column, weight: the cells, CSR, their columns checked; vectors (columns, width); spread (width); ridge
+ * (rows); factors (rows, width), moved in place where a row has cells. width: a multiple of 16. */
+int rk_als_rows(int64_t start, int64_t stop, const int64_t *offsets, const int32_t *column, const float *weight,
+                const float *vectors, int64_t width, const float *spread, const float *ridge, int64_t steps,
+                float *factors);
