@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recokit._kernels.neighbors import row_costs
 from recokit._utils.options import Rule, above, finite, rules, whole
 from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_scored
