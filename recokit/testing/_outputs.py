@@ -50,6 +50,14 @@ def _scorer(result: Any, batch: Candidates) -> None:
         "from score",
         "one score for each candidate, .astype(np.float32)",
     )
+    # Not scored may be what lacks a feature, or had no score before.
+    complete = ~np.isnan(batch.score) & ~np.isnan(batch.features).any(axis=1)
+    lost = np.flatnonzero(np.isnan(result) & complete)
+    if len(lost):
+        raise WrongAnswer(
+            f"score nan at place {lost[0]} from score, for a candidate whose features are all there",
+            "a number: NaN stands for not scored, and comes last",
+        )
 
 
 def _featurizer(result: Any, batch: Candidates, names: Any) -> None:

@@ -79,6 +79,11 @@ def stage_checks(
     >>> [check.name for check in stage_checks(FixedSource([3, 1]))][:4]
     ['one_verb', 'options', 'repr', 'fit_and_bind']
     """
+    if isinstance(expected_failures, str):
+        raise ConfigurationError(
+            f"found expected_failures={expected_failures!r}; expected a mapping of checks to reasons; "
+            f"hint: {{{expected_failures!r}: 'why it fails'}}"
+        )
     expected = (
         expected_failures if isinstance(expected_failures, Mapping) else dict.fromkeys(expected_failures, "")
     )
@@ -112,7 +117,7 @@ def check_stage(
     repr                    ``repr`` works and names the class
     fit_and_bind            ``fit`` returns the stage, ``bind`` a copy
     inputs                  inputs are left as they are
-    output                  type, shape, dtype and range are those of the role
+    output                  type, shape, dtype and range are those of the role; no NaN of complete features
     best_first              (sources) scores never rise within a row
     edge_cases              empty batches and rows, one candidate, unknown users, NaN, ties
     stateless               serving changes no attribute
@@ -121,10 +126,10 @@ def check_stage(
     row_order               rows in another order get the same answers
     candidate_order         (filters, featurizers, scorers) so do candidates
     other_candidates        (filters) a decision does not depend on the other candidates
-    declared                ``requires`` names all that the stage reads
+    declared                ``requires`` names all that the stage reads; a scorer may read all features as one matrix
     as_of                   (``as_of = True``) later events in the fit change nothing
     updates                 (objectives) rows that chose nothing keep their gains
-    python_events           the number of Python line events does not grow with the batch
+    python_events           the number of Python line events does not grow with the batch; not for ``io_bound`` stages
     threads                 two threads get the answers that each would get alone
     pickle                  a pickled copy gives the same answer
     saves                   a copy saved by recokit's codec gives the same answer
@@ -141,7 +146,10 @@ def check_stage(
     dataset : Dataset, optional
         What to fit on and bind to; :func:`toy_dataset` by default.
     expected_failures : mapping of str to str, or sequence of str
-        Checks that fail, with the reason. One that passes after all is a failure.
+        Checks of the table above that this stage is known to fail, with the reason: ``{"deterministic": "asks a
+        service that samples"}``. They run all the same, and one that passes after all is a failure, so that the list
+        stays true. For what is a fault of the check, or meant to be so; a stage that waits for others says
+        ``io_bound = True`` and needs none.
 
     Raises
     ------

@@ -106,7 +106,7 @@ class Prices(Configured):
         return bound
 
     def featurize(self, candidates):
-        return self.price_[candidates.item][:, None]
+        return self.price_[candidates.item][:, None].astype(np.float32)
 
 
 class Explore(Configured):
@@ -469,3 +469,67 @@ def test_toy_candidates_are_valid_and_ranks_follow_scores():
 def test_a_contract_failure_can_be_pickled():
     failure = ContractFailure("Stage", "output", "a", "b", "c")
     assert str(pickle.loads(pickle.dumps(failure))) == str(failure)
+
+
+class MatrixRanker:
+    """Learns from, and scores with, the whole matrix of features."""
+
+    def fit(self, data):
+        known = np.nan_to_num(data.features)
+        self.weights_ = np.linalg.lstsq(known, data.label, rcond=None)[0].astype(np.float32)
+        return self
+
+    def score(self, candidates):
+        return np.nan_to_num(candidates.features) @ self.weights_
+
+
+class OneColumn:
+    def score(self, candidates):
+        return np.nan_to_num(candidates.features[:, 0])
+
+
+class AsksAnApi:
+    io_bound = True
+
+    def retrieve(self, requests, limit):
+        lists = [[(int(user) * 7 + place) % 30 + 1 for place in range(limit)] for user in requests.user]
+        flat = np.array([item for one in lists for item in one], np.int64)
+        offsets = np.cumsum([0, *map(len, lists)])
+        score = np.array([1 / (place + 1) for one in lists for place in range(len(one))], np.float32)
+        return Retrieved(offsets.astype(np.int64), flat, score)
+
+
+class ScoresNothing:
+    def __init__(self, *, only_first=False, missing=False):
+        self.only_first, self.missing = only_first, missing
+
+    def score(self, candidates):
+        score = np.ones(len(candidates), np.float32)
+        if self.missing:
+            return np.where(np.isnan(candidates.features[:, 0]), np.nan, score).astype(np.float32)
+        score[: 1 if self.only_first else None] = np.nan
+        return score
+
+
+def test_a_ranker_of_the_whole_matrix_and_a_source_that_asks_for_each_user_pass():
+    check_stage(MatrixRanker())
+    check_stage(AsksAnApi())
+    with pytest.raises(ContractFailure, match=r"feature\.price"):
+        check_stage(OneColumn())
+
+
+@pytest.mark.parametrize("options", [{}, {"only_first": True}])
+def test_scores_of_nan_are_found(options):
+    with pytest.raises(ContractFailure, match="'output': found score nan"):
+        check_stage(ScoresNothing(**options))
+
+
+def test_what_lacks_a_feature_may_stay_unscored():
+    stage = ScoresNothing(missing=True)
+    checks = {check.name: check for check in stage_checks(stage)}
+    checks["output"]()
+
+
+def test_expected_failures_as_text_is_refused_with_what_to_write():
+    with pytest.raises(ConfigurationError, match=r"hint: \{'output': 'why it fails'\}"):
+        check_stage(AsksAnApi(), expected_failures="output")
