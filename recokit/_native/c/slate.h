@@ -77,6 +77,11 @@ typedef struct {
     float *vectors;     /* (n_chunks, n_dimensions, LANES) */
     int64_t *labels;    /* (n_chunks, n_columns, LANES) */
     float *query;       /* (places, n_dimensions) what a choice is compared by */
+    int16_t *rough;     /* MSD: (n_chunks, n_dimensions, LANES) the vectors times ROUGH, rounded */
+    float *rough_error; /* MSD: (n_chunks) length of what rounding took from a vector, at most */
+    float *sum;         /* MSD: (n_dimensions) weighted sum of the choices' vectors */
+    uint16_t *rough_sum;/* MSD: (n_dimensions) */
+    float *base;        /* MSD: weighted relevance, minus infinity for what is chosen or padded */
     float *left;        /* DPP: variance left of each candidate */
     float *scale;       /* DPP of labels: (places) over the root of a choice's variance, 0 where it adds nothing */
     float *factor;      /* DPP of labels: (places, width up to whole chunks) Cholesky factor */
@@ -91,6 +96,7 @@ typedef struct {
 void rk_gains_layout(rk_row_gains *gains, const rk_slate *slate, const rk_gains *of, rk_arena *arena);
 int rk_gains_begin(rk_row_gains *gains, const rk_slate *slate, int64_t row);
 void rk_gains_refresh(rk_row_gains *gains, int64_t chunk);
+void rk_gains_bound(rk_row_gains *gains, float *bound);
 void rk_gains_neutral(rk_row_gains *gains);
 void rk_gains_add(rk_row_gains *gains, int64_t candidate);
 

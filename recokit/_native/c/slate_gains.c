@@ -18,6 +18,8 @@
 /* Wide enough for one register each: gcc takes vectors wider than the target's apart. */
 typedef float vec __attribute__((vector_size(4 * VEC), may_alias));
 typedef double dvec __attribute__((vector_size(4 * VEC), may_alias));
+typedef uint16_t whole __attribute__((vector_size(4 * VEC), may_alias));
+#define WHOLES (LANES / (2 * VEC))
 #define SUMS 8
 #define DPARTS (2 * SUMS / VEC)
 
@@ -120,6 +122,12 @@ void rk_gains_layout(rk_row_gains *g, const rk_slate *slate, const rk_gains *of,
     g->vectors = rk_take(arena, vectors ? padded * d : 0, sizeof(float));
     g->labels = rk_take(arena, labels ? padded * of->n_columns : 0, sizeof(int64_t));
     g->query = rk_take(arena, vectors ? listed * d : 0, sizeof(float));
+    int msd = of->kind == RK_MSD && vectors;
+    g->rough = rk_take(arena, msd ? padded * d : 0, sizeof(int16_t));
+    g->rough_error = rk_take(arena, msd ? n_chunks : 0, sizeof(float));
+    g->sum = rk_take(arena, msd ? d : 0, sizeof(float));
+    g->rough_sum = rk_take(arena, msd ? d : 0, sizeof(uint16_t));
+    g->base = rk_take(arena, msd ? padded : 0, sizeof(float));
     g->left = rk_take(arena, dpp ? padded : 0, sizeof(float));
     g->scale = rk_take(arena, dpp ? listed : 0, sizeof(float));
     g->factor = rk_take(arena, dpp && labels ? listed * padded : 0, sizeof(float));
@@ -219,6 +227,14 @@ static int check_codes(const rk_row_gains *g) {
     return 0;
 }
 
+static void begin_msd(rk_row_gains *g) {
+    memset(g->sum, 0, (size_t)g->of->n_dimensions * sizeof(float));
+    for (int64_t i = 0; i < g->n_chunks * LANES; i++) {
+        float base = i < g->width ? g->weight * g->relevance[i] : 0;
+        g->base[i] = i >= g->width || !g->valid[i] ? -INFINITY : base >= LOWEST ? base : LOWEST;
+    }
+}
+
 static _Bool is_known(const rk_row_gains *g, int64_t i) {
     const rk_gains *of = g->of;
     if (by_aspects(of)) return of->n_each > 0 && g->aspect[i * of->n_each] > 0;
@@ -246,7 +262,8 @@ int rk_gains_begin(rk_row_gains *g, const rk_slate *slate, int64_t row) {
     if (check_codes(g)) return RK_BAD_INDEX;
     g->n_told = 0;
     g->neutral = 0;
-    g->falls = !by_aspects(of) && (of->kind != RK_MSD || !of->vectors);
+    g->falls = !by_aspects(of);
+    if (of->kind == RK_MSD && of->vectors) begin_msd(g);
     for (int64_t i = 0; i < slate->width; i++) {
         g->known[i] = is_known(g, i);
         g->open[i] = g->valid[i] && g->known[i];
@@ -288,10 +305,71 @@ static void refresh_mmr(rk_row_gains *g, int64_t chunk) {
 static void refresh_msd(rk_row_gains *g, int64_t chunk) {
     float *novelty = g->novelty + chunk * LANES, weight = (float)(1 - g->of->trade_off);
     float out[LANES] __attribute__((aligned(64)));
+    if (g->of->vectors && g->seen[chunk] < g->n_told) {
+        likeness(g, chunk, 0, g->sum, out);
+        for (int lane = 0; lane < LANES; lane++) novelty[lane] = -out[lane];
+        return;
+    }
     for (int64_t j = g->seen[chunk]; j < g->n_told; j++) {
-        likeness(g, chunk, g->told[j], g->query + j * g->of->n_dimensions, out);
-        for (int lane = 0; lane < LANES; lane++)
-            novelty[lane] -= g->of->vectors ? out[lane] : out[lane] * weight;
+        likeness(g, chunk, g->told[j], NULL, out);
+        for (int lane = 0; lane < LANES; lane++) novelty[lane] -= out[lane] * weight;
+    }
+}
+
+/* Vectors as integers: a product with one of length one stays below 2^15, whatever its parts come to on the way. */
+#define ROUGH 180.0f
+#define LARGEST 32000.0
+
+static void gather_rough(rk_row_gains *g, int64_t chunk) {
+    int64_t d = g->of->n_dimensions, first = chunk * LANES;
+    const float *vectors = g->vectors + first * d;
+    int16_t *rough = g->rough + first * d;
+    float error[LANES] = {0}, largest = 0;
+    if (!g->gathered[chunk]) gather(g, chunk);
+    for (int64_t i = 0; i < d; i++) {
+        float rounded[LANES];
+        for (int lane = 0; lane < LANES; lane++) {
+            float scaled = vectors[i * LANES + lane] * ROUGH;
+            rounded[lane] = (scaled + 12582912.0f) - 12582912.0f; /* 1.5 * 2^23: no digit is left below one */
+            float lost = (scaled - rounded[lane]) * (1 / ROUGH);
+            error[lane] += lost * lost;
+        }
+        for (int lane = 0; lane < LANES; lane++) rough[i * LANES + lane] = (int16_t)(int32_t)rounded[lane];
+    }
+    for (int lane = 0; lane < LANES; lane++) largest = error[lane] > largest ? error[lane] : largest;
+    g->rough_error[chunk] = sqrtf(largest) * 1.001f;
+}
+
+/* MSD's gains can rise as well. Bound each chunk's from products of integers, at half the price of exact ones, and
+ * from what rounding can have taken from them (Cauchy and Schwarz). */
+void rk_gains_bound(rk_row_gains *g, float *bound) {
+    int64_t d = g->of->n_dimensions;
+    if (g->of->kind != RK_MSD || !g->of->vectors || g->n_told == 0) return;
+    double square = 0, lost = 0;
+    for (int64_t i = 0; i < d; i++) square += (double)g->sum[i] * g->sum[i];
+    double length = sqrt(square) + 1e-30, scale = LARGEST / (ROUGH * length * 1.2);
+    for (int64_t i = 0; i < d; i++) {
+        double rounded = nearbyint(g->sum[i] * scale), part = g->sum[i] - rounded / scale;
+        g->rough_sum[i] = (uint16_t)(int16_t)rounded;
+        lost += part * part;
+    }
+    float back = (float)(-1 / (scale * ROUGH)), from_sum = (float)(sqrt(lost) * 1.3);
+    for (int64_t chunk = 0; chunk < g->n_chunks; chunk++) {
+        int64_t first = chunk * LANES;
+        if (g->n_told == 1) gather_rough(g, chunk);
+        whole sum[WHOLES] = {{0}};
+        const int16_t *rough = g->rough + first * d;
+        for (int64_t i = 0; i < d; i++)
+            for (int p = 0; p < WHOLES; p++)
+                sum[p] += ((const whole *)(rough + i * LANES))[p] * g->rough_sum[i];
+        int16_t product[LANES];
+        memcpy(product, sum, sizeof product);
+        float slack = g->rough_error[chunk] * (float)length + from_sum + 1e-5f * (1 + (float)length), most[LANES];
+        for (int lane = 0; lane < LANES; lane++) most[lane] = g->base[first + lane] + (float)product[lane] * back;
+        for (int half = LANES / 2; half > 0; half /= 2)
+            for (int lane = 0; lane < half; lane++)
+                most[lane] = most[lane] > most[lane + half] ? most[lane] : most[lane + half];
+        bound[chunk] = most[0] + slack;
     }
 }
 
@@ -474,9 +552,11 @@ void rk_gains_add(rk_row_gains *g, int64_t candidate) {
         int adds = g->left[candidate] > FLOOR;
         g->scale[j] = adds ? 1 / sqrtf(g->left[candidate]) : 0;
         if (vector) add_direction(g, j, vector, adds);
+    } else if (vector && of->kind == RK_MSD) {
+        g->base[candidate] = -INFINITY;
+        for (int64_t i = 0; i < d; i++) g->sum[i] += vector[i] * (float)(1 - of->trade_off);
     } else if (vector) {
-        float weight = (float)(of->kind == RK_MMR ? of->trade_off - 1 : 1 - of->trade_off);
-        for (int64_t i = 0; i < d; i++) g->query[j * d + i] = vector[i] * weight;
+        for (int64_t i = 0; i < d; i++) g->query[j * d + i] = vector[i] * (float)(of->trade_off - 1);
     }
     g->told[j] = candidate;
     g->n_told = j + 1;
