@@ -81,6 +81,7 @@ typedef struct {
     float *rough_error; /* MSD: (n_chunks) length of what rounding took from a vector, at most */
     float *sum;         /* MSD: (n_dimensions) weighted sum of the choices' vectors */
     uint16_t *rough_sum;/* MSD: (n_dimensions) */
+    float *spare;       /* MSD: (n_dimensions, LANES) */
     float *base;        /* MSD: weighted relevance, minus infinity for what is chosen or padded */
     float *left;        /* DPP: variance left of each candidate */
     float *scale;       /* DPP of labels: (places) over the root of a choice's variance, 0 where it adds nothing */

@@ -127,6 +127,7 @@ void rk_gains_layout(rk_row_gains *g, const rk_slate *slate, const rk_gains *of,
     g->rough_error = rk_take(arena, msd ? n_chunks : 0, sizeof(float));
     g->sum = rk_take(arena, msd ? d : 0, sizeof(float));
     g->rough_sum = rk_take(arena, msd ? d : 0, sizeof(uint16_t));
+    g->spare = rk_take(arena, msd ? d * LANES : 0, sizeof(float));
     g->base = rk_take(arena, msd ? padded : 0, sizeof(float));
     g->left = rk_take(arena, dpp ? padded : 0, sizeof(float));
     g->scale = rk_take(arena, dpp ? listed : 0, sizeof(float));
@@ -157,19 +158,22 @@ static void lay_out_four(const float *const from[4], int64_t n, float *restrict 
         for (int r = 0; r < 4; r++) out[i * LANES + r] = from[r][i];
 }
 
+static void lay_out(const rk_row_gains *g, int64_t chunk, float *out) {
+    int64_t first = chunk * LANES, n = g->width - first, d = g->of->n_dimensions;
+    for (int64_t lane = 0; lane < LANES; lane += 4) {
+        const float *from[4]; /* beyond the window the last candidate again: nobody looks */
+        for (int64_t r = 0; r < 4; r++)
+            from[r] = g->of->vectors + g->item[first + (lane + r < n ? lane + r : n - 1)] * d;
+        lay_out_four(from, d, out + lane);
+    }
+}
+
 static void gather(rk_row_gains *g, int64_t chunk) {
     const rk_gains *of = g->of;
     int64_t first = chunk * LANES, n = g->width - first < LANES ? g->width - first : LANES;
     g->gathered[chunk] = 1;
     if (of->vectors) {
-        int64_t d = of->n_dimensions;
-        float *out = g->vectors + first * d;
-        for (int64_t lane = 0; lane < LANES; lane += 4) {
-            const float *from[4]; /* beyond the window the last candidate again: nobody looks */
-            for (int64_t r = 0; r < 4; r++)
-                from[r] = of->vectors + g->item[first + (lane + r < n ? lane + r : n - 1)] * d;
-            lay_out_four(from, d, out + lane);
-        }
+        lay_out(g, chunk, g->vectors + first * of->n_dimensions);
         return;
     }
     int64_t *out = g->labels + first * of->n_columns;
@@ -322,10 +326,10 @@ static void refresh_msd(rk_row_gains *g, int64_t chunk) {
 
 static void gather_rough(rk_row_gains *g, int64_t chunk) {
     int64_t d = g->of->n_dimensions, first = chunk * LANES;
-    const float *vectors = g->vectors + first * d;
+    float *vectors = g->spare;
     int16_t *rough = g->rough + first * d;
     float error[LANES] = {0}, largest = 0;
-    if (!g->gathered[chunk]) gather(g, chunk);
+    lay_out(g, chunk, vectors);
     for (int64_t i = 0; i < d; i++) {
         float rounded[LANES];
         for (int lane = 0; lane < LANES; lane++) {
