@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -77,6 +78,7 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 _TYPES_SHOWN = 5
 
 
+@lru_cache(maxsize=4096)
 def kind_of(name: str) -> str | None:
     """Return the kind that an event's name stands for, such as ``"purchase"``; None where it is not common.
 
