@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recokit._kernels.segments import any_true, rank_in_row
+from recokit._kernels.segments import rank_in_row
 from recokit.compose.fusion import check_retrieved, fuse
 from recokit.data import Candidates, Retrieved
 from recokit.data.candidates import missing
@@ -70,15 +70,15 @@ def finish(run: Run, pool: Candidates) -> Candidates:
     lists = _select_until_verified(run, pool, placed, drawn, relax=fallback is None)
     if fallback is not None:
         short = _short(run, lists.shown)
-        if any_true(short):
+        if any(short.tolist()):
             lists = _filled_up(run, fallback, lists, short)
     _explain(run, lists)
     shown = lists.shown
     failed = run.status == FAILED
-    if any_true(failed):
+    if any(failed.tolist()):
         shown = shown.compress(~failed[shown.row])
     empty = shown.offsets[1:] == shown.offsets[:-1]
-    if any_true(empty):
+    if any(empty.tolist()):
         run.mark(np.flatnonzero(empty & ~failed), EMPTY, "no item passed every hard rule")
     return shown
 
@@ -94,7 +94,7 @@ def _explain(run: Run, lists: Lists) -> None:
         _explain_sources(run, length, short)
     if run.plan.constraints:
         held = (length < run.k) & (length > 0) & alive
-        if any_true(held):
+        if any(held.tolist()):
             for row in np.flatnonzero(held & (length < lists.pool.counts)):
                 run.explain(np.array([row]), f"limits leave {length[row]} of {run.k[row]} places")
 
@@ -138,7 +138,7 @@ def _select_until_verified(
         if run.plan.late:
             refused += [selected.index[~_checked_late(run, node, shown)] for node in run.plan.late]
         failed = run.status == FAILED
-        if any_true(failed):
+        if any(failed.tolist()):
             refused.append(np.flatnonzero(failed[pool.row]))
         if not any(map(len, refused)):
             return Lists(shown, plain, pool, selected.relaxed)
@@ -241,7 +241,7 @@ def _filled_up(run: Run, node: Node, lists: Lists, short: BoolArray) -> Lists:
     undrawn = np.zeros(len(short), np.bool_)  # items that fill up were not drawn from the whole pool
     filled = _select_until_verified(run, placed.append(extra), placed.counts, undrawn, relax=False)
     still = short & _short(run, filled.shown)
-    if run.plan.constraints and any_true(still):
+    if run.plan.constraints and any(still.tolist()):
         # Soft limits yield only now: first the ranked reserve, then the rest of the fallback.
         placed = filled.plain.compress(still[filled.plain.row])
         reserve = without(lists.pool.compress(still[lists.pool.row]), placed)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from recokit._kernels.membership import locate_sorted
-from recokit._kernels.segments import any_true, gather_segments, rank_in_row, rows_to_offsets
+from recokit._kernels.segments import gather_segments, rank_in_row, rows_to_offsets
 from recokit.data import Candidates, Cap, Pin, Ragged
 from recokit.errors import StageError
 from recokit.pipeline.contracts import checked_limits, checked_order
@@ -86,7 +86,7 @@ def choose(run: Run, pool: Candidates, placed: IntArray, *, relax: bool) -> Sele
         stage.n_out = len(selected.index)
         stage.error, stage.failed = "; ".join(errors), np.concatenate(failed) if failed else NO_ROWS
         relaxed = {
-            cap: int(np.count_nonzero(rows)) for cap, rows in selected.relaxed.items() if any_true(rows)
+            cap: int(np.count_nonzero(rows)) for cap, rows in selected.relaxed.items() if any(rows.tolist())
         }
         stage.detail = {"relaxed": relaxed}
         if run.full:
