@@ -90,7 +90,7 @@ def _explain(run: Run, lists: Lists) -> None:
         run.explain(np.flatnonzero(rows & alive), f"{name}: relaxed to fill the list")
     length = lists.shown.counts
     short = (length < run.k) & alive
-    if any_true(short):
+    if any(short.tolist()):
         _explain_sources(run, length, short)
     if run.plan.constraints:
         held = (length < run.k) & (length > 0) & alive
