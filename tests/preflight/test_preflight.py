@@ -233,7 +233,7 @@ PLANTS: dict[str, Plant] = {
     "rules.owned": lambda w: {"pipeline": w.pipeline.without("not_owned")},
     "rules.policy": lambda w: {"pipeline": w.pipeline.without("blocked")},
     "rules.categories": lambda w: {"pipeline": w.pipeline.without("max_share")},
-    "rules.disclosure": lambda w: {"pipeline": w.pipeline.without("disclose")},
+    "rules.disclosure": lambda w: {"sponsored": np.ones(w.train.n_items + 1)},
     "rules.sellers": lambda w: {"pipeline": w.pipeline.without("max_per_group")},
     "rules.removals": lambda w: {
         "pipeline": w.pipeline.replace("blocked", Whim()),
