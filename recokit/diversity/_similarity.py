@@ -97,16 +97,20 @@ class Compared(AloneObjective):
         return kind(labels, items_of(window, len(labels)), window.valid)
 
     def as_arrays(self, window: Window) -> Gains | None:
-        """Return what gains follow from, for the compiled kernel; None for a similarity, which Python has to ask."""
+        """Return what gains follow from, for the compiled kernel; None for what Python has to ask: a similarity, sets of labels."""
         if self.similarity is not None:
             return None
         vectors = None if self.vectors is None else self.unit_
         labels = self._bound_labels() if vectors is None else None
+        if labels is not None and labels.ndim == 3:
+            return None  # sets of labels
+        known = vectors if labels is None else labels
+        assert known is not None
         return Gains(
             self.kernel,
             self.trade_off,
             window.relevance,
-            item=items_of(window, len(labels if vectors is None else vectors)),
+            item=items_of(window, len(known)),
             vectors=vectors,
             has_vector=self.known_,
             labels=labels,
