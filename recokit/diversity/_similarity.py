@@ -97,7 +97,7 @@ class Compared(AloneObjective):
         return kind(labels, items_of(window, len(labels)), window.valid)
 
     def as_arrays(self, window: Window) -> Gains | None:
-        """Return what gains follow from, for the compiled kernel; None for what Python has to ask: a similarity, sets of labels."""
+        """Return what gains follow from, for the compiled kernel; None for a similarity, or labels in sets."""
         if self.similarity is not None:
             return None
         vectors = None if self.vectors is None else self.unit_
