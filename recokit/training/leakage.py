@@ -12,6 +12,7 @@ from recokit._stats.ranks import Correlations, area_under_curve, distinct_pairs,
 from recokit.data import Dataset, RankingData
 from recokit.data.validation.report import Check, CheckReport, Status
 from recokit.errors import DataError, did_you_mean
+from recokit.training._replayed import Replayed, replayed
 from recokit.training._statistics import EventStatistic, LabelCounts, event_statistics, label_counts
 from recokit.typing import AnyArray, FloatArray, IntArray
 
@@ -24,6 +25,8 @@ _PLAUSIBLE_TIME = 3.2e8
 _SAME = 0.97
 #: A target mean explains a feature from this rank correlation on.
 _SAME_TARGET = 0.99
+#: A single feature that orders the labels this well is suspect.
+_WARN_AUC, _FAIL_AUC = 0.95, 0.99
 _MIN_ROWS = 50
 #: Rows that every fit looks at: some tenths of a second.
 _SAMPLED_ROWS = 20_000
@@ -57,8 +60,8 @@ def detect_leakage(
     *,
     events: Dataset | None = None,
     available_at: Mapping[str, AnyArray] | None = None,
-    warn_auc: float = 0.95,
-    fail_auc: float = 0.99,
+    warn_auc: float = _WARN_AUC,
+    fail_auc: float = _FAIL_AUC,
 ) -> LeakageReport:
     """Look for features and splits that know the labels which the model is to predict.
 
@@ -90,9 +93,11 @@ def detect_leakage(
 
     Notes
     -----
-    The checks are statistical: they find a leak that shows in the rows. A statistic over all time is told from one
-    as of the request by which of both orders the rows as the feature does, so both must differ: rows close to the
-    end of the log cannot tell them apart.
+    The checks are statistical: they find a leak that shows in the rows. Counts, weights and times since the last event
+    of items, users, pairs, labels of items, and users with labels are recomputed as of each request, in the windows
+    before it, in the windows after it and over the whole log. A feature leaks that follows one of those which nobody
+    knew, and none that was known as closely, so both must differ: rows close to the end of the log cannot tell them
+    apart.
 
     Examples
     --------
@@ -104,11 +109,7 @@ def detect_leakage(
     """
     checks: list[Check] = []
     if isinstance(train, RankingData):
-        checks += _future(train, available_at or {})
-        checks += _all_time(train, events)
-        checks += _target_mean(train, events)
-        checks += _single_feature_auc(train, warn_auc, fail_auc)
-        checks += _IDS.checks(_id_features(train))
+        checks += _of_features(train, events, available_at or {}, warn_auc, fail_auc)
         test = train.validation if test is None else test
     checks += _split(train, test)
     return LeakageReport(f"Leakage in {len(_Keys.of(train).user):,} rows", tuple(checks))
@@ -119,8 +120,28 @@ def leaking_features(train: RankingData, events: Dataset) -> dict[str, str]:
     n = len(train.offsets) - 1
     every = max(-(-len(train) // _SAMPLED_ROWS), 1)
     sample = replace(train.take(np.arange(0, n, every)), validation=None)
-    findings = detect_leakage(sample, events=events).findings
+    checks = _of_features(sample, events, {}, _WARN_AUC, _FAIL_AUC, deep=False)
+    findings = LeakageReport("", tuple(checks)).findings
     return {check.subject: check.message for check in reversed(findings) if check.subject}
+
+
+def _of_features(
+    data: RankingData,
+    events: Dataset | None,
+    available_at: Mapping[str, AnyArray],
+    warn_auc: float,
+    fail_auc: float,
+    *,
+    deep: bool = True,
+) -> list[Check]:
+    """Return the checks of features; ``deep`` recomputes more statistics than there is time for in a fit."""
+    return [
+        *_future(data, available_at),
+        *_all_time(data, events, deep),
+        *_target_mean(data, events),
+        *_single_feature_auc(data, warn_auc, fail_auc),
+        *_IDS.checks(_id_features(data)),
+    ]
 
 
 @dataclass(frozen=True)
@@ -225,7 +246,7 @@ def _are_times(values: FloatArray, now: FloatArray) -> bool:
     return bool(((known >= low) & (known <= high)).mean() > 0.99)
 
 
-def _all_time(data: RankingData, events: Dataset | None) -> list[Check]:
+def _all_time(data: RankingData, events: Dataset | None, deep: bool) -> list[Check]:
     if events is None:
         return _ALL_TIME.not_checked("no event log was given", "pass events=, the whole log")
     rows = spread_rows(len(data.now))
@@ -233,22 +254,81 @@ def _all_time(data: RankingData, events: Dataset | None) -> list[Check]:
         EventStatistic(name, then[rows], ever[rows])
         for name, then, ever in event_statistics(data, events.interactions)
     ]
-    return _ALL_TIME.checks(_features_of_all_time(data, rows, statistics))
+    sample = _sampled(data, rows)
+    known, unknown = replayed(sample, events, deep=deep)
+    return _ALL_TIME.checks(_features_of_all_time(sample, statistics, known, unknown if deep else []))
+
+
+def _sampled(data: RankingData, rows: IntArray) -> RankingData:
+    """Return single rows, each a group of its own: order within requests plays no part here."""
+    return replace(
+        data,
+        features=data.features[rows],
+        label=data.label[rows],
+        weight=data.weight[rows],
+        offsets=np.arange(len(rows) + 1),
+        user=data.user[rows],
+        item=data.item[rows],
+        now=data.now[rows],
+        columns={},
+        validation=None,
+    )
 
 
 def _features_of_all_time(
-    data: RankingData, rows: IntArray, statistics: Sequence[EventStatistic]
+    data: RankingData,
+    statistics: Sequence[EventStatistic],
+    known: Sequence[Replayed],
+    unknown: Sequence[Replayed],
 ) -> Iterator[Check]:
-    correlations = Correlations()
-    for feature, column in _columns(data):
-        best = _statistic_followed(feature, column[rows], statistics, correlations)
-        if best is not None:
-            message = (
-                f"follows the {best.name} over all time (rank correlation {best.ever:.3f}), "
-                f"and what was known at the request less ({best.then:.3f})"
-            )
-            evidence = {"statistic": best.name, "with_all_time": best.ever, "with_then": best.then}
-            yield _ALL_TIME.finding(feature, message, evidence)
+    shared = Correlations()
+    for feature, values in _columns(data):
+        # Ranks among rows that only one feature knows are of no use to others.
+        correlations = shared if np.isfinite(values).all() else Correlations()
+        best = _statistic_followed(feature, values, statistics, correlations)
+        ahead = _ahead(feature, values, unknown, correlations)
+        best = max(filter(None, (best, ahead)), key=lambda one: abs(one.ever), default=None)
+        if best is None:
+            continue
+        then = max(abs(best.then), _explained(feature, values, known, correlations))
+        if 1 - abs(best.ever) > 0.5 * (1 - then):
+            continue
+        message = (
+            f"follows the {best.name} (rank correlation {best.ever:.3f}), "
+            f"and what was known at the request less ({then:.3f})"
+        )
+        evidence = {"statistic": best.name, "with_all_time": best.ever, "with_then": then}
+        yield _ALL_TIME.finding(feature, message, evidence)
+
+
+def _ahead(
+    feature: str, values: FloatArray, unknown: Sequence[Replayed], correlations: Correlations
+) -> _Followed | None:
+    """Return the statistic that nobody knew at the requests, and that a feature follows most closely, if any."""
+    best: _Followed | None = None
+    for name, ever, key in unknown:
+        rows = np.isfinite(values) & np.isfinite(ever)
+        if rows.sum() < _MIN_ROWS:
+            continue
+        alike = correlations.between(feature, values, name, ever, rows=rows)
+        if abs(alike) <= max(abs(best.ever) if best else 0.0, _SAME):
+            continue
+        # Few values have an order too, where they are of many users and items.
+        many = len(np.unique(key[rows])) >= _MIN_IDS and abs(alike) >= _SAME_TARGET
+        if many or _has_order(values[rows], ever[rows]):
+            best = _Followed(name, alike, 0.0)
+    return best
+
+
+def _explained(
+    feature: str, values: FloatArray, known: Sequence[Replayed], correlations: Correlations
+) -> float:
+    """Return how closely a feature follows what was known at the requests."""
+    rows = np.isfinite(values)
+    if rows.sum() < _MIN_ROWS:
+        return 0.0
+    each = (abs(correlations.between(feature, values, name, then, rows=rows)) for name, then, _ in known)
+    return max(each, default=0.0)
 
 
 class _Followed(NamedTuple):
@@ -272,7 +352,7 @@ def _statistic_followed(
         with_ever = correlations.between(feature, values, f"{name}, ever", ever, rows=known)
         explained_then = max(explained_then, abs(with_then))
         if abs(with_ever) > max(abs(best.ever), _SAME) and _has_order(values[known], ever[known]):
-            best = _Followed(name, with_ever, with_then)
+            best = _Followed(f"{name} over all time", with_ever, with_then)
     follows = bool(best.name) and 1 - abs(best.ever) <= 0.5 * (1 - explained_then)
     return best if follows else None
 
