@@ -29,6 +29,7 @@ from recokit.training import (
     build_training_set,
     eligible_users,
     feature_shift,
+    usual_shift,
 )
 from recokit.training.leakage import leaking_features
 
@@ -57,7 +58,7 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
     prefix = bound.before(learners[-1].name, live=False)
     context = options.get("context", {})
     now = _collect(prefix, dataset.schema, _sample(dataset, options["seed"]), context)
-    report = training.report.with_shift(feature_shift(training.data, now))
+    report = training.report.with_shift(feature_shift(training.data, now), usual_shift(training.data))
     return bound, report.with_leaks(leaking_features(training.data, dataset))
 
 

@@ -14,7 +14,7 @@ from recokit.training.audit import SamplerAudit, audit
 from recokit.training.labels import label_candidates, label_events, window_events, window_truth
 from recokit.training.leakage import LeakageReport, detect_leakage
 from recokit.training.negatives import Negatives, sample_negatives
-from recokit.training.report import TrainingReport, WindowReport, feature_shift
+from recokit.training.report import TrainingReport, WindowReport, feature_shift, usual_shift
 from recokit.training.samplers import HardNegatives, ImpressedNotClicked, MixedNegatives, Shown
 from recokit.training.two_stage import (
     FittedPrefix,
@@ -53,6 +53,7 @@ __all__ = [
     "require_fitted_before",
     "sample_negatives",
     "train_ranker",
+    "usual_shift",
     "window_events",
     "window_truth",
 ]

@@ -7,12 +7,21 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import numpy as np
+
 from recokit._stats.stability import population_stability_index
 from recokit._utils.report import Content, Report, Table
 from recokit.data import Candidates, RankingData
+from recokit.typing import AnyArray, IntArray
 
 #: A feature moved from here on (population stability index; the usual reading).
 SHIFTED = 0.25
+#: And only where that is more than so many times the most between training windows.
+UNUSUAL = 2.0
+#: With more request times than that, they are those of sessions and no windows.
+MAX_WINDOWS = 12
+#: What to do about it.
+ACTION = "look at where it comes from, train on newer windows, or leave it out"
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,9 @@ class TrainingReport(Report):
         Features that the ranker got.
     shift : mapping of str to float
         Population stability index of each feature between training and the pipeline as refitted on everything.
+    usual_shift : mapping of str to float
+        The largest one of each feature between one training window and the others: what the ranker has learned to
+        live with.
     leaks : mapping of str to str
         Features that look as if they knew the labels, and what gives them away: see :func:`detect_leakage`.
     """
@@ -88,6 +100,7 @@ class TrainingReport(Report):
     feature_names: tuple[str, ...] = ()
     shift: Mapping[str, float] = field(default_factory=dict)
     leaks: Mapping[str, str] = field(default_factory=dict)
+    usual_shift: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -132,13 +145,22 @@ class TrainingReport(Report):
 
     @property
     def shifted(self) -> dict[str, float]:
-        """Features whose distribution moved with the refit (index above 0.25), the worst first."""
-        moved = {name: value for name, value in self.shift.items() if value > SHIFTED}
+        """Features to act on, the worst first: they moved with the refit, and further than from window to window.
+
+        The index is above 0.25, and more than twice that of any training window beside the others.
+        """
+        moved = {
+            name: value
+            for name, value in self.shift.items()
+            if value > max(SHIFTED, UNUSUAL * self.usual_shift.get(name, 0.0))
+        }
         return dict(sorted(moved.items(), key=lambda pair: -pair[1]))
 
-    def with_shift(self, shift: Mapping[str, float]) -> TrainingReport:
-        """Return the report with the features' shift after the refit."""
-        return replace(self, shift=dict(shift))
+    def with_shift(
+        self, shift: Mapping[str, float], usual: Mapping[str, float] | None = None
+    ) -> TrainingReport:
+        """Return the report with the features' shift after the refit, and that between the training windows."""
+        return replace(self, shift=dict(shift), usual_shift=dict(usual or {}))
 
     def with_leaks(self, leaks: Mapping[str, str]) -> TrainingReport:
         """Return the report with the features that look as if they knew the labels."""
@@ -161,9 +183,14 @@ class TrainingReport(Report):
         lines += [f"  LEAK        {message}" for message in self.leaks.values()]
         lines += [f"  left out    {name}: depends on today's state" for name in self.skipped]
         lines += [
-            f"  shifted     {name}: PSI {value:.2f} after the refit" for name, value in self.shifted.items()
+            f"  shifted     {name}: PSI {value:.2f} after the refit, {self._usually(name)}; {ACTION}"
+            for name, value in self.shifted.items()
         ]
         return "\n".join(lines)
+
+    def _usually(self, name: str) -> str:
+        usual = self.usual_shift.get(name)
+        return "unknown between windows" if usual is None else f"{usual:.2f} between training windows"
 
     def _content(self) -> Content:
         windows = [
@@ -184,10 +211,12 @@ class TrainingReport(Report):
         if self.leaks:
             tables.append(Table(("feature", "looks as if it knew the labels"), list(self.leaks.items())))
         if self.shifted:
-            shifted = [(name, f"{psi:.2f}") for name, psi in self.shifted.items()]
-            tables.append(Table(("shifted feature", "PSI"), shifted))
+            shifted = [(name, f"{psi:.2f}", self._usually(name)) for name, psi in self.shifted.items()]
+            tables.append(Table(("shifted feature", "PSI", "usually"), shifted))
         negatives = ", ".join(f"{n:,} {kind}" for kind, n in self.negatives.items())
         notes = [f"label rate {self.label_rate:.2%}; negatives kept: {negatives or 'none'}"]
+        if self.shifted:
+            notes.append(f"of a shifted feature: {ACTION}")
         if self.skipped:
             notes.append(f"left out, as they depend on today's state: {', '.join(self.skipped)}")
         title = f"Training on {self.rows:,} rows, {len(self.feature_names)} features"
@@ -208,3 +237,33 @@ def feature_shift(reference: RankingData, current: Candidates) -> dict[str, floa
         for i, name in enumerate(reference.feature_names)
         if name in place
     }
+
+
+def usual_shift(data: RankingData) -> dict[str, float]:
+    """Return each feature's largest population stability index of one training window beside the others.
+
+    Empty where there is one window: nothing is known then of what is usual.
+    """
+    parts = [data] if data.validation is None else [data, data.validation]
+    features, weight, now = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("features", "weight", "now")
+    )
+    windows = np.unique(now)
+    if not 1 < len(windows) <= MAX_WINDOWS:
+        return {}
+    largest = dict.fromkeys(data.feature_names, 0.0)
+    for window in windows:
+        others, mine = np.flatnonzero(now != window), _spread(np.flatnonzero(now == window), weight)
+        for i, name in enumerate(data.feature_names):
+            moved = population_stability_index(
+                features[others, i], features[mine, i], reference_weight=weight[others]
+            )
+            largest[name] = max(largest[name], moved)
+    return largest
+
+
+def _spread(rows: IntArray, weight: AnyArray) -> IntArray:
+    """Return as many rows, each as often as its weight says: those of sampled negatives stand for more."""
+    total = np.cumsum(weight[rows].astype(np.float64))
+    wanted = (np.arange(len(rows)) + 0.5) / len(rows) * total[-1]
+    return np.asarray(rows[np.minimum(np.searchsorted(total, wanted), len(rows) - 1)])

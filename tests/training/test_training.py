@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from recokit.training import (
     require_fitted_before,
     sample_negatives,
     train_ranker,
+    usual_shift,
     window_truth,
 )
 
@@ -494,6 +495,26 @@ class TestShift:
         report = training.report.with_shift(moved)
         assert next(iter(report.shifted)) == max(moved, key=moved.get)
         assert "shifted     all: PSI" in str(report)
+
+    def test_what_moves_from_window_to_window_is_nothing_to_act_on(self):
+        random = np.random.default_rng(0)
+        n = 900
+        now = np.repeat([1.0, 2.0, 3.0], n // 3)
+        features = np.stack([random.normal(size=n) + 2 * now, random.normal(size=n)], axis=1)
+        nobody = np.zeros(n, np.int64)
+        rows = RankingData(
+            *(features.astype(np.float32), ("age", "price"), (now > 2).astype(np.float32)),
+            *(np.ones(n, np.float32), np.array([0, n]), nobody, nobody, now),
+        )
+        usual = usual_shift(rows)
+        assert usual["age"] > 0.25 > usual["price"]
+        report = TrainingReport(()).with_shift({"age": 1.5 * usual["age"], "price": 0.6}, usual)
+        assert list(report.shifted) == ["price"]
+        assert "look at where it comes from" in str(report)
+        assert usual_shift(replace(rows, now=np.ones(n))) == {}
+        # A sampled negative stands for many: rows with its weight are that many.
+        doubled = replace(rows, weight=np.where(features[:, 1] > 0, 5, 1).astype(np.float32))
+        assert usual_shift(doubled)["price"] < 0.25
 
 
 class TestReport:
