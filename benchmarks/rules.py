@@ -193,10 +193,10 @@ def run(n: int, repeat: int) -> tuple[float, float]:
     gc.disable()
     for i in range(-20, repeat):
         for way, fn in enumerate((served, floor)):
-            start = time.perf_counter()
+            start = time.thread_time()
             fn()
             if i >= 0:
-                seconds[way, i] = time.perf_counter() - start
+                seconds[way, i] = time.thread_time() - start
     gc.enable()
     return float(np.median(seconds[0])), float(np.median(seconds[1]))
 
@@ -213,10 +213,10 @@ def main() -> None:
         [
             Check.at_most("1,000 candidates: p50", ours[0] * 1e3, 0.7, "ms"),
             Check.info("1,000 candidates: plain numpy p50", bare[0] * 1e3, "ms"),
-            Check.info("1,000 candidates: p50 over plain numpy", ours[0] / bare[0], "x"),
+            Check.at_most("1,000 candidates: p50 over plain numpy", ours[0] / bare[0], 2.2, "x"),
             Check.info("10,000 candidates: p50", ours[1] * 1e3, "ms"),
             Check.info("100,000 candidates: p50", ours[2] * 1e3, "ms"),
-            Check.info("100,000 candidates: p50 over plain numpy", ours[2] / bare[2], "x"),
+            Check.at_most("100,000 candidates: p50 over plain numpy", ours[2] / bare[2], 2.0, "x"),
             # Linear: ten times the candidates cost ten times as much at most, with a tenth for caches.
             Check.at_most("100,000 over 10,000 candidates", ours[2] / ours[1], 11.0, "x"),
             Check.info("each candidate of 100,000", slope[2], "ns"),
