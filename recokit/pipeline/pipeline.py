@@ -91,6 +91,9 @@ class Pipeline(Parameters):
         self.io_timeout, self.max_hanging = io_timeout, max_hanging
         self._plan = compile_plan(self.stages, fallback)
         check_disclosed(self._plan)
+        #: What the features of training looked like, such as a ``monitoring.ReferenceProfile``: saved with the
+        #: pipeline, and what ``preflight`` and monitors hold serving against. A new fit clears it.
+        self.profile: Any = None
         self._model: Model | None = None
 
     # -- training ----------------------------------------------------------------------------------
@@ -154,6 +157,7 @@ class Pipeline(Parameters):
         declared = self.context if context is None else checked_context(context)
         fitted, report = fit_plan(self._plan, dataset, {**options, "context": declared})
         self._adopt(fitted, dataset.schema, dataset.until, report)
+        self.profile = None
         return self
 
     def training_data(self, dataset: Dataset, **options: Any) -> TrainingSet:
@@ -531,7 +535,7 @@ class Pipeline(Parameters):
 
         Observers, the clock and functions are not saved. See :mod:`recokit.data.state` for the format.
         """
-        kept = ("validate", "io_timeout", "max_hanging", "context")
+        kept = ("validate", "io_timeout", "max_hanging", "context", "profile")
         options = {name: getattr(self, name) for name in kept}
         save_model(self._ready(), path, **options)
 
@@ -572,6 +576,7 @@ class Pipeline(Parameters):
             if name in parts
         }
         pipeline = cls(parts["stages"], **{**kept, **options})
+        pipeline.profile = parts.get("profile")
         return pipeline._adopt(bind_plan(pipeline._plan, parts["schema"]), parts["schema"], parts["until"])
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ from recokit.data.dataset import require_dataset
 from recokit.data.validation.report import Check
 from recokit.errors import ConfigurationError, DataError, NotFittedError, RecokitError, did_you_mean
 from recokit.monitoring import ReferenceProfile
+from recokit.pipeline.pipeline import Pipeline
 from recokit.preflight import data_items, quality_items, rule_items, serving_items
 from recokit.preflight.columns import read_columns
 from recokit.preflight.context import LaunchContext
@@ -92,7 +93,7 @@ def preflight(
     context : mapping of str to value, optional
         Context columns of the requests that are made: a value for all, or a mapping of user id to value.
     profile : ReferenceProfile, optional
-        Of the features that the ranker learned from.
+        Of the features that the ranker learned from; by default the pipeline's own, ``pipeline.profile``.
     negatives : NegativeSampler, or pair of ndarray of int64, optional
         Fitted on train, or user and item codes drawn elsewhere; see :func:`recokit.training.audit`.
     event_ids : array_like, shape (M,), optional
@@ -149,6 +150,8 @@ def preflight(
         baseline = None if baseline is None else baseline.with_context(context)
     if now is None:
         now = train.cut if train.cut is not None else float(np.nextafter(train.until, np.inf))
+    if profile is None and isinstance(pipeline, Pipeline):
+        profile = pipeline.profile
     columns = {
         "in_stock": in_stock,
         "consumable": consumable,

@@ -81,10 +81,10 @@ class _Counter:
     def last(self, moment: FloatArray | None = None) -> FloatArray:
         """Return the time of the last event before moments, or at all; NaN without one."""
         stop = self._stop if moment is None else self._at(moment)
+        found = np.full(len(stop), np.nan)
         there = stop > self._start
-        return (
-            np.where(there, self._time[np.maximum(stop - 1, 0)], np.nan) if len(self._time) else stop * np.nan
-        )
+        found[there] = self._time[stop[there] - 1]
+        return found
 
 
 def replayed(

@@ -22,7 +22,7 @@ def data():
 
 
 def lists(requests, limit):
-    return [[1, 2, 3][:limit]] * len(requests)
+    return [[101, 102, 103][:limit]] * len(requests)
 
 
 def test_a_healthy_source_serves_any_number_of_threads(data):
@@ -86,12 +86,17 @@ def test_the_text_of_an_error_writes_no_line_of_its_own(data, caplog):
         def observe(self, trace):
             raise OSError(FORGED)
 
+    fitted = []
+
     def fails(requests, limit):
-        raise ValueError(FORGED)
+        if fitted:
+            raise ValueError(FORGED)
+        return lists(requests, limit)
 
     pipeline = rk.Pipeline(
         [candidates.FromFunction(fails)], fallback=candidates.Popular(), observers=[Broken()]
     ).fit(data)
+    fitted.append(True)
     with caplog.at_level(logging.DEBUG, "recokit"):
         answer = pipeline.recommend([None], k=3)
     (record,) = [record for record in caplog.records if "Broken" in record.getMessage()]
