@@ -21,4 +21,6 @@ def test_rankers_equal_their_frameworks_and_the_report_ends_in_json() -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["benchmark"] == "rankers"
     gaps = {check["name"]: check for check in found["checks"] if "difference" in check["name"]}
-    assert len(gaps) == 5 and all(check["ok"] for check in gaps.values()), gaps
+    assert len(gaps) == 6 and all(check["ok"] for check in gaps.values()), gaps
+    raw = [check["value"] for check in found["checks"] if "raw scores that differ" in check["name"]]
+    assert raw == [0, 0]
