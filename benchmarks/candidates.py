@@ -1,6 +1,6 @@
 """Sources against the implicit library on gowalla, in one run: `python -m benchmarks.candidates`.
 
-Needs `pip install -r benchmarks/requirements-peers.txt`. One thread for both, in turns, by the seconds of the processor.
+Needs `pip install -r benchmarks/requirements-peers.txt`. One thread for both, in turns, by the processor's seconds.
 Factorisations of equal size, implicit's confidence and regularisation the best of six on the validation part, recokit's
 likewise.
 """
