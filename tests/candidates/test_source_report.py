@@ -178,8 +178,8 @@ class TestMerge:
             seen.append((requests.now.max(), history.columns["timestamp"].max(initial=0)))
             return [[1]] * len(requests)
 
-        assert report({"spy": FromFunction(spy)}, train, test, k=[1]).now == 180
-        report({"spy": FromFunction(spy)}, train, test, k=[1], now=90.0)
+        assert report({"spy": FromFunction(spy, codes=True)}, train, test, k=[1]).now == 180
+        report({"spy": FromFunction(spy, codes=True)}, train, test, k=[1], now=90.0)
         assert [now for now, _ in seen] == [180, 90]
         assert seen[0][1] == 179 and seen[1][1] == 89
 
@@ -192,7 +192,7 @@ class TestMerge:
             last.append(requests.lists("history").columns["timestamp"].max())
             return [[1]] * len(requests)
 
-        report({"spy": FromFunction(spy)}, train, test, k=[1])
+        report({"spy": FromFunction(spy, codes=True)}, train, test, k=[1])
         assert last == [train.interactions.timestamp[-1]]
 
     def test_named_columns_are_bound(self):
