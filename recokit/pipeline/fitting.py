@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.params import clone
+from recokit._utils.progress import say
 from recokit.budget import Deadline
 from recokit.compose.alone.sources import within_pipeline
 from recokit.data import Candidates, Dataset, Requests, Schema
@@ -55,6 +56,7 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
     try_out(bound, dataset, options.get("context", {}))
     if not learners:
         return bound, None
+    say("report")
     prefix = bound.before(learners[-1].name, live=False)
     context = options.get("context", {})
     now = _collect(prefix, dataset.schema, _sample(dataset, options["seed"]), context)
@@ -64,6 +66,7 @@ def fit_plan(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> tuple[
 
 def _learned(node: Node, training: TrainingSet) -> Any:
     """Return a clone of a ranker that has learned; one that learns from nothing says what is missing."""
+    say(f"{node.name} learns from {len(training.data):,} rows")
     try:
         return clone(node.stage).fit(training.data)
     except ValueError as error:
@@ -97,7 +100,7 @@ def with_events(plan: Plan, dataset: Dataset) -> Plan:
         if node.traits.as_of and isinstance(node.stage, Refittable):
             stages[node.name] = node.stage.refit(dataset)
         elif node.traits.as_of and _learns(node):
-            stages[node.name] = _fit(node.stage, dataset)
+            stages[node.name] = _fit(node, dataset)
     return plan.with_stages(stages)
 
 
@@ -114,18 +117,15 @@ def _learns(node: Node) -> bool:
 def _fitted(plan: Plan, dataset: Dataset, *, as_of: bool) -> Plan:
     """Return a plan with clones fitted of the stages that evaluate as of each request's own time, or of all others."""
     return plan.with_stages(
-        {
-            node.name: _fit(node.stage, dataset)
-            for node in plan
-            if _learns(node) and node.traits.as_of is as_of
-        }
+        {node.name: _fit(node, dataset) for node in plan if _learns(node) and node.traits.as_of is as_of}
     )
 
 
-def _fit(stage: Any, dataset: Dataset) -> Any:
+def _fit(node: Node, dataset: Dataset) -> Any:
     """Return a fitted clone that does not hold on to the data: the pipeline knows its users and items."""
+    say(f"{node.name} learns from {len(dataset.interactions):,} events")
     with within_pipeline():
-        return clone(stage).fit(dataset)
+        return clone(node.stage).fit(dataset)
 
 
 def _rows_for(node: Node, plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> TrainingSet:

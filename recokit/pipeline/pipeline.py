@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recokit._utils.options import above, require, whole
+from recokit._utils.progress import progress_line
 from recokit._utils.threads import MAX_HANGING, PATIENCE, Bulkhead
 from recokit.compose.step import stage_of
 from recokit.data import Candidates, Dataset, Live, Ragged, Requests, Schema
@@ -111,7 +112,7 @@ class Pipeline(Parameters):
         max_requests: int | None = None,
         context: Declared | None = None,
         seed: int = 0,
-        progress: bool = False,
+        progress: bool | None = None,
     ) -> Pipeline:
         """Fit clones of all stages, rankers by two-stage temporal training, and swap them in at the end.
 
@@ -125,8 +126,8 @@ class Pipeline(Parameters):
             See :func:`recokit.training.build_training_set`.
         context : mapping, optional
             Context of the requests that rankers learn from, as in the constructor; that of the pipeline by default.
-        progress : bool, default False
-            Whether to show progress bars.
+        progress : bool, optional
+            Whether to say in a line what is done; by default in terminals and notebooks, and not in logs.
 
         Returns
         -------
@@ -150,12 +151,12 @@ class Pipeline(Parameters):
             "validation": validation,
             "max_requests": max_requests,
             "seed": seed,
-            "progress": progress,
         }
         if negatives != "default":
             options["negatives"] = negatives
         declared = self.context if context is None else checked_context(context)
-        fitted, report = fit_plan(self._plan, dataset, {**options, "context": declared})
+        with progress_line("fit", show=progress):
+            fitted, report = fit_plan(self._plan, dataset, {**options, "context": declared})
         self._adopt(fitted, dataset.schema, dataset.until, report)
         self.profile = None
         return self

@@ -11,7 +11,7 @@ import numpy as np
 from recokit._kernels.hashing import mix, uniform
 from recokit._kernels.segments import counts_to_offsets
 from recokit._utils.params import clone
-from recokit._utils.progress import progress_bar
+from recokit._utils.progress import progress_bar, say
 from recokit._utils.report import Content, Report
 from recokit.compose.step import snake_case
 from recokit.data import Candidates, Dataset, Ragged, RankingData, Requests
@@ -318,4 +318,5 @@ def _part_name(held_out: BoolArray) -> Literal["train", "validation", "both"]:
 def _chunks(n_rows: int, size: int, progress: bool, label: str) -> Iterator[IntArray]:
     starts: Iterable[int] = range(0, n_rows, size)
     for start in progress_bar(starts, show=progress, label=label, total=-(-n_rows // size)):
+        say(f"{label}, {start:,} of {n_rows:,} requests")
         yield np.arange(start, min(start + size, n_rows))
