@@ -26,6 +26,8 @@ from recokit.typing import AnyArray
 #: Classes of scipy.sparse that are stored.
 SPARSE = ("csr_matrix", "csr_array", "csc_matrix", "csc_array")
 #: Classes of recokit that hold data, and say so neither by their kind nor by a state of their own.
+#: Modules whose classes write to files and servers, whatever they look like.
+_WRITERS = ("recokit.monitoring.feature_log.log:", "recokit.monitoring.export.", "recokit.stores._")
 _HOLDERS = ("recokit.data.vocabulary:Vocabulary", _FOREST := "recokit._kernels.forest:Forest")
 
 
@@ -166,7 +168,11 @@ class Decoder:
             issubclass(cls, Configured | Enum | tuple) or dataclasses.is_dataclass(cls) or path in _HOLDERS
         )
         holds = holds or (_has_method(cls, "state") and _has_method(cls, "load_state"))
-        if not holds or (node["options"] is None and path != _FOREST and "state" not in node):
+        if (
+            not holds
+            or path.startswith(_WRITERS)
+            or (node["options"] is None and path != _FOREST and "state" not in node)
+        ):
             raise DataError(f"found {path} in a saved state; expected a class that is saved as its options")
 
     def _check_learned(self, cls: type, name: str) -> None:
