@@ -89,9 +89,9 @@ def _scaled_ranks(values: AnyArray) -> FloatArray:
     return ranks / length if length > 0 else ranks
 
 
-def spread_rows(n: int) -> IntArray:
+def spread_rows(n: int, most: int = _MAX_ROWS) -> IntArray:
     """Return all of n rows, or some spread evenly where there are many."""
-    rows: IntArray = np.linspace(0, n - 1, min(n, _MAX_ROWS)).astype(np.int64)
+    rows: IntArray = np.linspace(0, n - 1, min(n, most)).astype(np.int64)
     return rows
 
 

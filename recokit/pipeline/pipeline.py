@@ -109,7 +109,7 @@ class Pipeline(Parameters):
         requests_at: Literal["cut", "session"] = "cut",
         negatives: Negatives | NegativeSampler | Literal["default"] | None = "default",
         validation: bool = True,
-        max_requests: int | None = None,
+        max_requests: int | None = 1_500,
         context: Declared | None = None,
         seed: int = 0,
         progress: bool | None = None,
@@ -122,7 +122,10 @@ class Pipeline(Parameters):
             Everything that may be learned from.
         label_window : str or float, optional
             Length of the windows whose events are the labels, such as ``"7D"``; needed where a ranker learns.
-        windows, gap, requests_at, negatives, validation, max_requests, seed
+        max_requests : int, optional
+            Requests of each window that rankers learn from, at most: a sample, the same for the same seed. None takes
+            all; the training report says how many there are.
+        windows, gap, requests_at, negatives, validation, seed
             See :func:`recokit.training.build_training_set`.
         context : mapping, optional
             Context of the requests that rankers learn from, as in the constructor; that of the pipeline by default.

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from recokit._stats.ranks import spread_rows
 from recokit._stats.stability import population_stability_index
 from recokit._utils.report import Content, Report, Table
 from recokit.data import Candidates, RankingData
@@ -20,6 +21,8 @@ SHIFTED = 0.25
 UNUSUAL = 2.0
 #: With more request times than that, they are those of sessions and no windows.
 MAX_WINDOWS = 12
+#: Rows of each side that shift is computed from.
+_SAMPLED_ROWS = 20_000
 #: What to do about it.
 ACTION = "look at where it comes from, train on newer windows, or leave it out"
 
@@ -48,6 +51,8 @@ class WindowReport:
         Rows kept for training.
     negatives : mapping of str to int
         Negatives kept, by kind.
+    available : int
+        Requests that could have been made, of which ``groups`` are a sample.
     """
 
     cut: float
@@ -61,6 +66,7 @@ class WindowReport:
     missed: int = 0
     rows: int = 0
     negatives: Mapping[str, int] = field(default_factory=dict)
+    available: int = 0
 
     @property
     def ceiling(self) -> float:
@@ -128,6 +134,11 @@ class TrainingReport(Report):
         return sum(window.groups_with_positives for window in self.windows)
 
     @property
+    def available(self) -> int:
+        """Requests that could have been made, of which ``groups`` are a sample."""
+        return max(sum(window.available for window in self.windows), self.groups)
+
+    @property
     def missed(self) -> int:
         """Items that were taken and were not among the candidates."""
         return sum(window.missed for window in self.windows)
@@ -171,6 +182,7 @@ class TrainingReport(Report):
         negatives = ", ".join(f"{n:,} {kind}" for kind, n in self.negatives.items())
         lines = [
             f"Training on {self.rows:,} rows of {self.groups:,} requests, {len(self.feature_names)} features",
+            *(f"  sample      {note}" for note in self._sampled()),
             f"  positives   {positives}, in {self.groups_with_positives:,} requests",
             f"  negatives   {negatives or 'none'}",
             f"  ceiling     {self.ceiling:.1%} of what users took was among the candidates; {self.missed:,} missed",
@@ -187,6 +199,12 @@ class TrainingReport(Report):
             for name, value in self.shifted.items()
         ]
         return "\n".join(lines)
+
+    def _sampled(self) -> list[str]:
+        """Return the line that says of how many requests these are a sample, if they are one."""
+        if self.groups >= self.available:
+            return []
+        return [f"{self.groups:,} of {self.available:,} requests; max_requests=None trains on all"]
 
     def _usually(self, name: str) -> str:
         usual = self.usual_shift.get(name)
@@ -214,7 +232,7 @@ class TrainingReport(Report):
             shifted = [(name, f"{psi:.2f}", self._usually(name)) for name, psi in self.shifted.items()]
             tables.append(Table(("shifted feature", "PSI", "usually"), shifted))
         negatives = ", ".join(f"{n:,} {kind}" for kind, n in self.negatives.items())
-        notes = [f"label rate {self.label_rate:.2%}; negatives kept: {negatives or 'none'}"]
+        notes = [f"label rate {self.label_rate:.2%}; negatives kept: {negatives or 'none'}", *self._sampled()]
         if self.shifted:
             notes.append(f"of a shifted feature: {ACTION}")
         if self.skipped:
@@ -228,11 +246,16 @@ def _day(when: float) -> str:
 
 
 def feature_shift(reference: RankingData, current: Candidates) -> dict[str, float]:
-    """Return each feature's population stability index between training rows and candidates as served now."""
+    """Return each feature's population stability index between training rows and candidates as served now.
+
+    Of many rows some are looked at, spread evenly: the index of 20,000 is known to some thousandths.
+    """
     place = {name: i for i, name in enumerate(current.feature_names)}
+    rows, now = spread_rows(len(reference), _SAMPLED_ROWS), spread_rows(len(current), _SAMPLED_ROWS)
+    weight = reference.weight[rows]
     return {
         name: population_stability_index(
-            reference.features[:, i], current.features[:, place[name]], reference_weight=reference.weight
+            reference.features[rows, i], current.features[now, place[name]], reference_weight=weight
         )
         for i, name in enumerate(reference.feature_names)
         if name in place
@@ -245,8 +268,10 @@ def usual_shift(data: RankingData) -> dict[str, float]:
     Empty where there is one window: nothing is known then of what is usual.
     """
     parts = [data] if data.validation is None else [data, data.validation]
+    rows = [spread_rows(len(part), _SAMPLED_ROWS) for part in parts]
     features, weight, now = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("features", "weight", "now")
+        np.concatenate([getattr(part, name)[some] for part, some in zip(parts, rows, strict=True)])
+        for name in ("features", "weight", "now")
     )
     windows = np.unique(now)
     if not 1 < len(windows) <= MAX_WINDOWS:

@@ -10,6 +10,7 @@ import numpy as np
 
 from recokit._kernels.hashing import mix, uniform
 from recokit._kernels.segments import counts_to_offsets
+from recokit._utils.options import optional, whole
 from recokit._utils.params import clone
 from recokit._utils.progress import progress_bar, say
 from recokit._utils.report import Content, Report
@@ -21,7 +22,13 @@ from recokit.protocols import traits_of
 from recokit.training.labels import label_candidates, label_events, window_events, window_truth
 from recokit.training.negatives import Negatives, as_negatives, sample_negatives
 from recokit.training.report import TrainingReport, WindowReport
-from recokit.training.windows import TrainingWindow, plan_requests, plan_windows
+from recokit.training.windows import (
+    MAX_REQUESTS,
+    TrainingWindow,
+    plan_requests,
+    plan_windows,
+    sample_requests,
+)
 from recokit.typing import BoolArray, IntArray, UInt64Array
 
 #: Share of the requests that validate where there is only one window.
@@ -105,7 +112,7 @@ def build_training_set(
     requests_at: Literal["cut", "session"] = "cut",
     negatives: Negatives | NegativeSampler | None = Negatives(),  # noqa: B008  (frozen)
     validation: bool = True,
-    max_requests: int | None = None,
+    max_requests: int | None = MAX_REQUESTS,
     seed: int = 0,
     chunk_rows: int = CHUNK_ROWS,
     progress: bool = False,
@@ -126,8 +133,11 @@ def build_training_set(
         Everything that may be learned from.
     label_window, windows, gap
         See :func:`plan_windows`.
-    requests_at, max_requests
-        See :func:`plan_requests`; the cap holds for each window.
+    requests_at : {"cut", "session"}, default "cut"
+        See :func:`plan_requests`.
+    max_requests : int, optional
+        Requests of each window at most: a sample by hash, the same for the same seed, and the report says of how many.
+        None takes all; more of them cost time in proportion and gain little.
     negatives : Negatives or NegativeSampler, optional
         How negatives are sampled; a sampler alone decides on all of them; None keeps them all.
     validation : bool, default True
@@ -145,6 +155,7 @@ def build_training_set(
     ConfigurationError
         If a source has seen events after a request.
     """
+    optional(whole(1)).check("max_requests", max_requests, DataError)
     plan = plan_windows(dataset, label_window, windows, gap)
     options = _Options(
         requests_at=requests_at,
@@ -221,13 +232,8 @@ def _window_rows(
     """Return the rows of one window of a plan, chunk by chunk."""
     window = plan[place]
     prefix = fit_prefix(dataset.before(window.cut))
-    requests = plan_requests(
-        dataset,
-        window,
-        requests_at=options.requests_at,
-        max_requests=options.max_requests,
-        seed=options.seed,
-    )
+    planned = plan_requests(dataset, window, requests_at=options.requests_at, seed=options.seed)
+    requests = sample_requests(planned, options.max_requests, options.seed)
     require_fitted_before(prefix.stages, requests)
     later = dataset.interactions.between(window.start, window.end)
     truth, events = window_truth(requests, later), window_events(requests, later)
@@ -239,7 +245,7 @@ def _window_rows(
         validation=options.validation,
     )
     negatives = None if options.negatives is None else options.negatives.fitted(dataset.before(window.end))
-    report = WindowReport(window.cut, window.start, window.end, _part_name(held_out))
+    report = WindowReport(window.cut, window.start, window.end, _part_name(held_out), available=len(planned))
     trained: list[RankingData] = []
     held: list[RankingData] = []
     label = f"window {place + 1} of {len(plan)}"

@@ -16,6 +16,8 @@ from recokit.typing import FloatArray, IntArray
 #: Label windows by default, where the data is long enough. On the development data one gave a ranker NDCG@10 .301, two
 #: .305, four .310.
 MAX_WINDOWS = 4
+#: Requests of a window by default, at most: what more of them gave and cost is in benchmarks/NOTES.md.
+MAX_REQUESTS = 1_500
 
 
 @dataclass(frozen=True)
@@ -140,15 +142,18 @@ def plan_requests(
     """
     during = dataset.interactions.between(window.start, window.end)
     if requests_at == "cut":
-        known = eligible_users(dataset.before(window.cut))
-        users = _sample(np.union1d(known, _users(during)), max_requests, seed)
-        return Requests.build(users, now=window.start, seed=seed)
+        users = np.union1d(eligible_users(dataset.before(window.cut)), _users(during))
+        return sample_requests(Requests.build(users, now=window.start, seed=seed), max_requests, seed)
     users, times = _session_starts(during)
-    if max_requests is not None and len(users) > max_requests:
-        keys = mix(users.astype(np.uint64)) ^ times.view(np.uint64)
-        kept = np.sort(_smallest_hash(keys.view(np.int64), max_requests, seed))
-        users, times = users[kept], times[kept]
-    return Requests.build(users, now=times, seed=seed)
+    return sample_requests(Requests.build(users, now=times, seed=seed), max_requests, seed)
+
+
+def sample_requests(requests: Requests, n: int | None, seed: int) -> Requests:
+    """Return n of some requests, in their order: a sample by hash of user and time, so that windows sample anew."""
+    if n is None or len(requests) <= n:
+        return requests
+    keys = mix(requests.user.astype(np.uint64)) ^ requests.now.view(np.uint64)
+    return requests.take(np.sort(_smallest_hash(keys.view(np.int64), n, seed)))
 
 
 def _users(events: Interactions) -> IntArray:

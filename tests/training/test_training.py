@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+import recokit as rk
 from recokit._kernels.hashing import row_seeds
 from recokit._utils.params import Configured
 from recokit.data import Candidates, Dataset, Interactions, Ragged, RankingData, Requests
@@ -32,6 +34,7 @@ from recokit.training import (
     usual_shift,
     window_truth,
 )
+from recokit.training.windows import MAX_REQUESTS
 
 DAY = 86_400.0
 
@@ -410,6 +413,33 @@ class TestTrainingSet:
         report = build(make_dataset(n_users=200, days=40), validation=False, max_requests=150).report
         assert report.groups == 150
 
+    def test_more_requests_than_the_limit_are_sampled_unless_all_are_wanted(self):
+        data = make_dataset(n_users=MAX_REQUESTS + 100, days=40)
+        default = build(data, validation=False)
+        assert default.report.groups == MAX_REQUESTS
+        assert f"{MAX_REQUESTS:,} of {MAX_REQUESTS + 100:,} requests" in str(default.report)
+        again = build(data, validation=False)
+        assert np.array_equal(default.data.user, again.data.user)
+        assert np.array_equal(default.data.features, again.data.features, equal_nan=True)
+        everybody = build(data, validation=False, max_requests=None).report
+        assert everybody.groups == everybody.available == MAX_REQUESTS + 100
+
+    def test_windows_sample_anew(self):
+        data = make_dataset(n_users=200, days=40)
+        training = build(data, windows=2, validation=False, max_requests=50)
+        older, newer = (
+            set(training.data.user[training.data.now == now]) for now in np.unique(training.data.now)
+        )
+        assert older != newer
+
+    @pytest.mark.parametrize("value", [0, -3, 2.5, "many"])
+    def test_a_limit_of_requests_is_a_whole_number(self, value):
+        with pytest.raises(DataError, match="max_requests"):
+            build(make_dataset(), max_requests=value)
+
+    def test_a_pipeline_has_the_same_limit(self):
+        assert inspect.signature(rk.Pipeline.fit).parameters["max_requests"].default == MAX_REQUESTS
+
     def test_no_positives(self):
         with pytest.raises(DataError, match=r"no positives among 0 candidates.*hint"):
             build(make_dataset(), missing_items=30)
@@ -554,6 +584,13 @@ class TestReport:
     def test_a_feature_moved_above_the_usual_reading(self):
         report = TrainingReport(self.report().windows, (), ("a", "b"), {"a": 0.25, "b": 0.26, "c": 0.9})
         assert list(report.shifted) == ["c", "b"]
+
+    def test_says_of_how_many_requests_it_is_a_sample(self):
+        window = WindowReport(0.0, 0.0, DAY, "train", groups=10, available=1_234)
+        line = "10 of 1,234 requests; max_requests=None trains on all"
+        sampled = TrainingReport((window,))
+        assert line in str(sampled) and line in sampled._repr_html_() and sampled.available == 1_234
+        assert "max_requests" not in str(self.report()) and self.report().available == 20
 
     def test_nothing_trained_divides_by_nothing(self):
         empty = TrainingReport((WindowReport(0.0, 0.0, DAY, "both"),))
