@@ -9,6 +9,7 @@ import numpy as np
 
 from recokit.data.dataset import Dataset
 from recokit.errors import DataError
+from recokit.typing import FloatArray
 
 _EXPECTED = (
     "expected a Dataset, a frame with user, item and timestamp, or a matrix (users, items); "
@@ -42,7 +43,7 @@ def as_dataset(events: Any, who: str, *, needs_times: bool = False) -> Dataset:
     """
     if isinstance(events, Dataset):
         return events
-    if _is_sparse(events) or (isinstance(events, np.ndarray) and events.ndim == 2):
+    if is_matrix(events):
         if needs_times:
             raise DataError(
                 f"found a matrix for {who}, which learns from the order of events; expected their times too; "
@@ -57,9 +58,20 @@ def as_dataset(events: Any, who: str, *, needs_times: bool = False) -> Dataset:
     return Dataset.from_frame(events)
 
 
-def _is_sparse(events: Any) -> bool:
-    """Tell whether it is a scipy matrix or array, without loading scipy."""
-    return type(events).__module__.startswith("scipy.sparse")
+def is_matrix(events: Any) -> bool:
+    """Tell whether it is a matrix, dense or of scipy, without loading scipy."""
+    sparse = type(events).__module__.startswith("scipy.sparse")
+    return sparse or (isinstance(events, np.ndarray) and events.ndim == 2)
+
+
+def rows_of(matrix: Any) -> tuple[list[list[int]], FloatArray]:
+    """Return the columns of each row's cells, and the values of all, row by row."""
+    from scipy.sparse import csr_matrix
+
+    rows = csr_matrix(matrix)
+    rows.eliminate_zeros()
+    lists = [part.tolist() for part in np.split(rows.indices, rows.indptr[1:-1])]
+    return lists, np.asarray(rows.data, np.float64)
 
 
 def _from_matrix(matrix: Any) -> Dataset:

@@ -16,7 +16,7 @@ import numpy as np
 from recokit._utils.copies import with_fields
 from recokit._utils.options import require, whole
 from recokit._utils.params import Configured
-from recokit.compose.alone.events import as_dataset
+from recokit.compose.alone.events import as_dataset, is_matrix, rows_of
 from recokit.compose.fusion import check_retrieved, retrieve_allowed
 from recokit.compose.step import leaf_name
 from recokit.data.candidates import Retrieved
@@ -29,6 +29,7 @@ from recokit.errors import NotFittedError
 from recokit.protocols import bound, traits_of
 from recokit.result import Recommendations
 from recokit.trace import Status
+from recokit.typing import FloatArray
 
 #: Whether what a source is fitted on is kept for ``recommend``; a pipeline knows its own users and items.
 _KEPT: ContextVar[bool] = ContextVar("kept", default=True)
@@ -94,8 +95,9 @@ class AloneSource(Configured):
 
         Parameters
         ----------
-        users : sequence of ids
-            External ids, or row numbers where the source was fitted on a matrix; None for an anonymous user.
+        users : sequence of ids, or matrix
+            External ids, or row numbers where the source was fitted on a matrix; None for an anonymous user. A matrix
+            has the histories of newcomers, in the columns of that one.
         k : int, default 10
         history : list of lists of item ids, optional
             Instead of the users' own events, such as those of a newcomer.
@@ -126,8 +128,12 @@ class AloneSource(Configured):
                 f"found {type(self).__name__} without users and items; expected fit first, by itself; hint: "
                 "recommend(..., data=dataset), or recommend of the pipeline that it was fitted in"
             )
+        weight = None
+        if is_matrix(users):
+            history, weight = rows_of(users)
+            users = None
         query = Query(users, k, history=history, exclude=exclude, context=context, now=now)
-        return _recommended(self, known, query, exclude_seen=exclude_seen)
+        return _recommended(self, known, query, exclude_seen=exclude_seen, weight=weight)
 
 
 def _reading(fit: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,9 +150,16 @@ def _reading(fit: Callable[..., Any]) -> Callable[..., Any]:
     return read
 
 
-def _recommended(source: Any, known: Known, query: Query, *, exclude_seen: bool) -> Recommendations:
+def _recommended(
+    source: Any, known: Known, query: Query, *, exclude_seen: bool, weight: FloatArray | None
+) -> Recommendations:
     schema = known.dataset.schema
     requests = query.encode(schema, lambda: known.now)
+    if weight is not None:
+        past = requests.ragged["history"]
+        columns = {**past.columns, "weight": weight.astype(np.float32)}
+        weighed = Ragged(past.offsets, past.values, columns)
+        requests = with_fields(requests, ragged={**requests.ragged, "history": weighed})
     k = int(requests.k.max(initial=1))
     if exclude_seen or traits_of(source).requires:
         hydrated = known.history.hydrate(requests)

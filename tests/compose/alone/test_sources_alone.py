@@ -51,6 +51,20 @@ def test_forms_of_a_matrix(form: object) -> None:
     assert found.ids(0) == candidates.ItemKNN().fit(csr_matrix(DENSE)).recommend([3], 4).ids(0)
 
 
+@pytest.mark.parametrize("form", [csr_matrix, np.asarray])
+@pytest.mark.parametrize(
+    "source", [candidates.ItemKNN(), candidates.EASE(), candidates.IALS(n_factors=4)], ids=repr
+)
+def test_rows_of_a_matrix_are_histories(source: object, form: object) -> None:
+    fitted = rk._utils.params.clone(source).fit(csr_matrix(DENSE))
+    rows = [2, 5, 11]
+    by_row = fitted.recommend(form(DENSE[rows]), 5, exclude_seen=True)
+    by_user = fitted.recommend(rows, 5, exclude_seen=True)
+    for row in range(3):
+        assert by_row.ids(row) == by_user.ids(row)
+        assert np.allclose(by_row.scores(row), by_user.scores(row), rtol=1e-4)
+
+
 def test_frame_with_text_ids() -> None:
     log = {
         "user": ["ann", "ann", "bob", "bob", "cat"],
