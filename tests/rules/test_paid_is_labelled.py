@@ -68,7 +68,7 @@ class Overwrites:
         [POPULAR, rk.Step(rules.Disclose("sponsored"), when=lambda requests: np.zeros(len(requests), bool))],
         [candidates.Editorial([5, 2, 3])],
     ],
-    ids=str,
+    ids=lambda stages: "-".join(type(stage).__name__ for stage in stages),
 )
 def test_sponsored_items_are_labelled_whatever_stages_follow(shop: Dataset, stages: list[Any]) -> None:
     found = labels(rk.Pipeline(stages), shop)
