@@ -293,10 +293,11 @@ class Candidates:
             )
         if n and self.item.min() < 1:
             raise ContractError(f"found item code {self.item.min()}; expected codes of at least 1")
-        order = np.lexsort((self.item, self.row))
-        again = (np.diff(self.row[order]) == 0) & (np.diff(self.item[order]) == 0)
+        pair = self.row * (self.item.max(initial=0) + 1) + self.item
+        ordered = np.sort(pair)
+        again = ordered[1:] == ordered[:-1]
         if again.any():
-            first = order[np.flatnonzero(again)[0]]
+            first = np.flatnonzero(pair == ordered[1:][again][0])[0]
             raise ContractError(
                 f"found item code {self.item[first]} twice in row {self.row[first]}; expected distinct items"
             )
