@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 
 from recokit import protocols
-from recokit.protocols import Observer, Traits, WantsRanked, traits_of
+from recokit.protocols import Dated, ErasesUsers, Observer, Traits, WantsRanked, traits_of
 
 VERBS = set(protocols._VERBS)
-#: Protocols of observers, not of stages.
-OBSERVERS = {Observer, WantsRanked}
+#: Protocols of observers, of whole models and of stores, not of stages.
+NOT_OF_STAGES = {Observer, WantsRanked, Dated, ErasesUsers}
 
 
 def declared_members() -> set[str]:
@@ -22,7 +22,7 @@ def declared_members() -> set[str]:
         for value in vars(protocols).values()
         if isinstance(value, type)
         and getattr(value, "_is_runtime_protocol", False)
-        and value not in OBSERVERS
+        and value not in NOT_OF_STAGES
     ]
     members = {
         name
