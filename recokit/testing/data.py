@@ -39,8 +39,9 @@ def toy_dataset(n_users: int = 20, n_items: int = 30, *, n_events: int = 300, se
 
     Examples
     --------
-    >>> toy_dataset()
-    Dataset(300 interactions, 20 users, 30 items)
+    >>> data = toy_dataset()
+    >>> len(data.interactions), data.n_users, data.n_items
+    (300, 20, 30)
     """
     rng = np.random.default_rng(seed)
     popularity = 1.0 / np.arange(1, n_items) ** 0.7

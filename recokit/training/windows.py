@@ -63,7 +63,7 @@ def plan_windows(
     Examples
     --------
     >>> log = {"user_id": [1, 1, 1], "item_id": [1, 2, 3], "timestamp": [0.0, 50.0, 100.0]}
-    >>> plan_windows(Dataset.from_frame(log).before(110.0), 30, windows=2)
+    >>> plan_windows(Dataset.from_frame(log).before(110.0), "30s", windows=2)
     [TrainingWindow(cut=50.0, start=50.0, end=80.0), TrainingWindow(cut=80.0, start=80.0, end=110.0)]
     """
     optional(whole(1)).check("windows", windows, DataError)
