@@ -20,7 +20,7 @@ from recokit.stores import ErasesRows
 _DEPTH = 6
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Erasure(Report):
     """What :func:`erase_user` removed, and what it could not reach.
 
