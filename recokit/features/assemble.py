@@ -20,6 +20,9 @@ from recokit.features.table import FeatureTable, table_of
 from recokit.protocols import FeatureFreshness, Role, Trainable, bound, role_of, traits_of
 from recokit.typing import BoolArray, Float32Array
 
+#: Rows that are turned at a time: with all their features they lie in a core's own cache.
+_TILE = 2_048
+
 
 class Assemble(AloneFeatures):
     """Several feature blocks as one.
@@ -164,9 +167,16 @@ class Assemble(AloneFeatures):
             if n:
                 own_block = isinstance(block, Block)
                 columns = block._columns(context) if own_block else _features_of(block, candidates).T
-                out[:, filled : filled + n] = np.asarray(columns, np.float32)[own].T
+                values = np.asarray(columns, np.float32)
+                _turn(values if n == len(own) else values[own], out[:, filled : filled + n])
                 filled += n
         return out
+
+
+def _turn(columns: Float32Array, out: Float32Array) -> None:
+    """Write columns (F, N) into rows (N, F), some rows at a time: all at once would miss the cache at every value."""
+    for start in range(0, len(out), _TILE):
+        out[start : start + _TILE] = columns[:, start : start + _TILE].T
 
 
 def _names(blocks: Sequence[Any]) -> tuple[str, ...]:
