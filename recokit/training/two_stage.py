@@ -137,7 +137,7 @@ def build_training_set(
         See :func:`plan_requests`.
     max_requests : int, optional
         Requests of each window at most: a sample by hash, the same for the same seed, and the report says of how many.
-        None takes all; more of them cost time in proportion and gain little.
+        None takes all, which costs time in proportion.
     negatives : Negatives or NegativeSampler, optional
         How negatives are sampled; a sampler alone decides on all of them; None keeps them all.
     validation : bool, default True
