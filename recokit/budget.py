@@ -57,6 +57,11 @@ class Deadline:
             max(self.remaining() - later * self.seconds, 0.0) if self.seconds < float("inf") else float("inf")
         )
 
+    def for_search(self) -> float:
+        """Seconds that the choice of lists may search: what is left, less the last phase's share."""
+        later = PHASE_BUDGET_MS["post"] / TOTAL_BUDGET_MS
+        return self.remaining() - later * self.seconds if self.seconds < float("inf") else float("inf")
+
 
 def overruns(spent: Mapping[str, float], total: float, budget: float) -> dict[str, float]:
     """Return the phases (and ``"total"``) that took longer than their share of the budget, with their seconds."""

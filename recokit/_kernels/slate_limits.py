@@ -99,7 +99,7 @@ class _Counted:
         for layer in range(len(groups)):  # a group that an item is in twice counts once
             self.code[layer, (self.code[:layer] == self.code[layer]).any(axis=0)] = 0
         self.rows, width = np.arange(len(valid))[:, None], valid.shape[1]
-        self.there = self._held(np.where(valid, np.arange(width), -1)) > 0
+        self.there = self.held(np.where(valid, np.arange(width), -1)) > 0
 
     def at(self, table: AnyArray) -> AnyArray:
         """Return the values of a table (B, G + 1) at every candidate's groups, (layers, B, W)."""
@@ -111,17 +111,17 @@ class _Counted:
             return np.zeros(self.code.shape[1:], np.bool_)
         there = np.arange(picked.shape[1])
         counts = (np.abs(there - place) if self.sliding else there) < self.within
-        full = self._held(np.where(counts & (there != place), picked, -1)) >= self.maximum[:, None]
+        full = self.held(np.where(counts & (there != place), picked, -1)) >= self.maximum[:, None]
         full[:, 0] = False
         return np.asarray(self.at(full).any(axis=0))
 
     def lack(self, picked: IntArray, k: IntArray) -> IntArray:
         """Return how many items each group lacks of the minimum, (B, G + 1)."""
         counts = np.arange(picked.shape[1]) < np.minimum(self.within, k)[:, None]
-        lack = np.where(self.there, self.minimum - self._held(np.where(counts, picked, -1)), 0)
+        lack = np.where(self.there, self.minimum - self.held(np.where(counts, picked, -1)), 0)
         return np.maximum(lack, 0)
 
-    def _held(self, picked: IntArray) -> IntArray:
+    def held(self, picked: IntArray) -> IntArray:
         """Return how many of the items at window positions (B, n), -1 for none, are in each group, (B, G + 1)."""
         held = np.zeros((len(picked), self.n), np.int64)
         for code in self.code:
@@ -147,8 +147,12 @@ def broken(picked: IntArray, valid: BoolArray, cap: CapArrays) -> BoolArray:
     """
     n_rows, n_places = picked.shape
     found, rows = np.zeros(n_rows, np.bool_), np.arange(n_rows)
+    if cap.maximum is not None and not cap.sliding:
+        counted = _Counted(cap, valid)
+        held = counted.held(np.where(np.arange(n_places) < counted.within, picked, -1))
+        found |= (held > cap.maximum[:, None]).any(axis=1)
     limits = Limits(maximums([cap]), valid, np.full(n_rows, n_places), np.full(picked.shape, -1))
-    for place in range(n_places if limits.caps else 0):
+    for place in range(n_places if cap.sliding and limits.caps else 0):
         chosen, listed = picked[:, place], picked[:, place] >= 0
         found |= listed & ~limits.open(place)[0][rows, chosen]
         limits.add(place, chosen, listed)

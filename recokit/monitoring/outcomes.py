@@ -229,9 +229,10 @@ class OutcomeMonitor(Monitor):
 
     def erase_user(self, user: Any) -> int:
         """Forget the lists that a user, or an anonymous visitor, was shown, and return how many; counts stay."""
-        names = [name for name in self._visitors if str(name) == str(user)]
-        n = sum(len(self._visitors.pop(name).lists) for name in names)
-        self._n_lists -= n
+        with self._lock:
+            names = [name for name in self._visitors if str(name) == str(user)]
+            n = sum(len(self._visitors.pop(name).lists) for name in names)
+            self._n_lists -= n
         return n
 
     # -- events -----------------------------------------------------------------------------

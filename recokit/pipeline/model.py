@@ -29,6 +29,7 @@ from recokit.pipeline.retrieval import retrieve
 from recokit.pipeline.run import Run, Settings
 from recokit.protocols import Observer, WantsRanked
 from recokit.result import Recommendations, titled
+from recokit.slates import prepare
 from recokit.typing import AnyArray, IntArray
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Model:
             node.name: Bulkhead(like.places, like.patience) for node in plan.sources if node.io_bound
         }
         paid = paid_items(plan, schema)
+        if plan.constraints:
+            prepare()
         settings = Settings(
             plan,
             len(schema.item_ids),

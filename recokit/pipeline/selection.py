@@ -185,6 +185,7 @@ class _Choice:
                 placed=self.placed[rows],
                 pool=None if chooser is None else chooser.traits.pool,
                 relax=self.relax,
+                remaining=self.run.deadline.for_search,
             )
         except PROGRAMMERS_ERRORS:
             raise
@@ -192,6 +193,9 @@ class _Choice:
             if chooser is None:
                 raise
             return _Failure(chooser, error)
+        if len(selection.hurried):
+            reason = "limits: no time left to search for a list that keeps more of them"
+            self.run.mark(rows[selection.hurried], DEGRADED, reason)
         index, relaxed = selection.index, selection.relaxed
         if not everyone:
             index = gather_segments(pool.offsets, rows)[1][index]

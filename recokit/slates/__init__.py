@@ -5,6 +5,7 @@ limits that cannot hold together.
 """
 
 from recokit.slates.conflicts import conflicts
+from recokit.slates.milp import prepare
 from recokit.slates.select import Selection, broken_limits, select
 
-__all__ = ["Selection", "broken_limits", "conflicts", "select"]
+__all__ = ["Selection", "broken_limits", "conflicts", "prepare", "select"]

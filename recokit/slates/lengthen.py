@@ -55,7 +55,8 @@ def _longest(solver: Solver, caps: Sequence[Cap], length: IntArray, k: IntArray)
         for stands in (start, placed) if pinned else (start,):
             best = _repaired(one, mine, int(k[row]), stands.take(only), best)
         if best is not before:
-            lists = lists.replace(only, replace(best, repaired=np.array([True])))
+            repaired = best.picked is not before.picked
+            lists = lists.replace(only, replace(best, repaired=np.array([repaired])))
     return lists.without_draws(lists.repaired)
 
 
@@ -96,14 +97,34 @@ def _filled(solver: Solver, caps: Sequence[Cap], length: IntArray, start: Lists)
     short = np.flatnonzero(lists.length < length)
     if not len(short):
         return lists
-    anew = _longest(solver.rows(short), caps, length[short], length[short])
-    whole = np.flatnonzero(anew.length == length[short])
+    part, wanted = solver.rows(short), length[short]
+    possible = _may_reach(part, caps, wanted, part.standing(wanted))
+    if not len(possible):
+        return lists
+    part, short, wanted = part.rows(possible), short[possible], wanted[possible]
+    anew = _longest(part, caps, wanted, wanted)
+    whole = np.flatnonzero(anew.length == wanted)
+    hurried = lists.hurried.copy()
+    hurried[short] |= anew.hurried
+    lists = replace(lists, hurried=hurried)
     return lists.replace(short[whole], anew.take(whole)).without_draws(short[whole])
+
+
+def _may_reach(solver: Solver, caps: Sequence[Cap], length: IntArray, start: Lists) -> IntArray:
+    """Return the rows for which the counts of groups do not rule out a list of the given length."""
+    arrays, valid = solver.arrays(caps, length), solver.window.valid
+    bounds = [
+        length_bound(
+            [cap.rows(slice(row, row + 1)) for cap in arrays], valid[row], k, start=start.picked[row]
+        )
+        for row, k in enumerate(length.tolist())
+    ]
+    return np.flatnonzero(np.array(bounds) >= length)
 
 
 def _repaired(one: Solver, caps: tuple[CapArrays, ...], k: int, start: Lists, lists: Lists) -> Lists:
     """Return the longest list of one row that other ways to choose it find; the same one if none is longer."""
-    bound = length_bound(caps, one.window.valid[0], k)
+    bound = length_bound(caps, one.window.valid[0], k, start=start.picked[0])
     minimums = [cap for cap in caps if cap.minimum]
     best = lists
     for other in chain([lists], _other_lists(one, caps, k, start, lists.picked)):
@@ -112,9 +133,12 @@ def _repaired(one: Solver, caps: tuple[CapArrays, ...], k: int, start: Lists, li
             broken(other.picked, one.window.valid, cap)[0] for cap in minimums
         ):
             best = other
-        if best.length >= bound:
+        if best.length >= bound and best is lists:
+            return best
+        if best.length >= bound or one.problem.remaining() <= 0:
             break
-    return best
+    # What a search found that ended with the time may be another list with more of it.
+    return replace(best, hurried=np.array([True])) if one.problem.remaining() <= 0 else best
 
 
 def _other_lists(
@@ -125,7 +149,12 @@ def _other_lists(
     wanted, sliding = np.array([k]), [cap for cap in caps if cap.sliding]
     if any(cap.minimum for cap in caps):
         yield one.run(caps, wanted, start, early=k)
-    prefix_sets = best_stages(caps, valid[0], one.window.relevance[0], k, start=start.picked[0])
+    seconds = one.problem.remaining()
+    if seconds <= 0:
+        return
+    prefix_sets = best_stages(
+        caps, valid[0], one.window.relevance[0], k, start=start.picked[0], seconds=seconds
+    )
     if prefix_sets is not None:
         for chooser in (None, Spread(sliding, prefix_sets[-1][1][None])) if sliding else (None,):
             # The set keeps the minimums; its parts, the caps on the first places.

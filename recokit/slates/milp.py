@@ -15,8 +15,10 @@ from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 MAX_NODES = 200
 
 
-def length_bound(caps: Sequence[CapArrays], valid: BoolArray, k: int) -> int:
-    """Return a length that no list of a row can exceed, from each cap alone.
+def length_bound(caps: Sequence[CapArrays], valid: BoolArray, k: int, *, start: IntArray) -> int:
+    """Return a length that no list of a row can exceed, by the counts of each cap's groups alone.
+
+    A minimum that no list of ``k`` can meet makes it 0: a shorter list cannot meet it either.
 
     Parameters
     ----------
@@ -25,27 +27,60 @@ def length_bound(caps: Sequence[CapArrays], valid: BoolArray, k: int) -> int:
     valid : ndarray of bool, shape (W,)
     k : int
         Places wanted.
+    start : ndarray of int64, shape (K,)
+        What stands at each place whatever the caps say, -1 where it is open.
     """
     bound = k
     for cap in caps:
-        if cap.maximum is None or len(cap.groups) > 1:
+        counts, standing, labels = _group_counts(cap, valid, start)
+        if cap.minimum and not _within_reach(cap, counts, int(labels.max(initial=0)), k):
+            return 0
+        if cap.maximum is None:
             continue
-        codes = cap.groups[0][0, valid]
-        counts = np.unique(codes[codes >= 0], return_counts=True)[1]
-        free, maximum = int((codes < 0).sum()), int(cap.maximum[0])
+        maximum, free = np.maximum(int(cap.maximum[0]), standing), int((labels == 0).sum())
+        fewest = int(labels[labels > 0].min(initial=len(cap.groups)))
         if cap.sliding:
             assert cap.within is not None
-            while bound and free + np.minimum(counts, maximum * -(-bound // cap.within)).sum() < bound:
+            while (
+                bound and free + np.minimum(counts, maximum * -(-bound // cap.within)).sum() // fewest < bound
+            ):
                 bound -= 1
         else:
-            total = free + int(np.minimum(counts, maximum).sum())
+            total = free + int(np.minimum(counts, maximum).sum()) // fewest
             if cap.within is None or total < cap.within:
                 bound = min(bound, total)
     return bound
 
 
+def _group_counts(cap: CapArrays, valid: BoolArray, start: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Return each group's candidates, those of them that stand already, and how many groups each candidate has."""
+    codes = np.sort(np.maximum(np.stack([group[0] for group in cap.groups]), -1), axis=0)
+    codes[1:][codes[1:] == codes[:-1]] = -1  # a code that an item has twice counts once
+    there, which = np.unique(codes, return_inverse=True)
+    which, n = which.reshape(codes.shape), len(there)
+    counts = np.bincount(which[:, valid].ravel(), minlength=n)
+    standing = np.bincount(which[:, start[start >= 0]].ravel(), minlength=n)
+    groups = (there >= 0) & (counts > 0)
+    return counts[groups], standing[groups], (codes[:, valid] >= 0).sum(axis=0)
+
+
+def _within_reach(cap: CapArrays, counts: IntArray, labels: int, k: int) -> bool:
+    """Tell whether the places may do for the minimum of every group, and every group for its minimum."""
+    places = k if cap.within is None else min(cap.within, k)
+    most = min(places, int(cap.maximum[0])) if cap.maximum is not None else places
+    return bool((counts >= cap.minimum).all()) and (
+        not len(counts) or (cap.minimum <= most and cap.minimum * len(counts) <= places * labels)
+    )
+
+
 def best_stages(
-    caps: Sequence[CapArrays], valid: BoolArray, relevance: Float32Array, k: int, *, start: IntArray
+    caps: Sequence[CapArrays],
+    valid: BoolArray,
+    relevance: Float32Array,
+    k: int,
+    *,
+    start: IntArray,
+    seconds: float = np.inf,
 ) -> list[tuple[int, BoolArray]] | None:
     """Choose the items of the longest list, of these the most relevant, by a mixed-integer program.
 
@@ -60,6 +95,8 @@ def best_stages(
         Places wanted.
     start : ndarray of int64, shape (K,)
         What stands at each place, -1 where it is open.
+    seconds : float, optional
+        The search ends after so long with the best that it has.
 
     Returns
     -------
@@ -101,7 +138,11 @@ def best_stages(
         constraints=LinearConstraint(matrix, program.low, program.high),
         integrality=np.ones(program.n_variables),
         bounds=Bounds(lower, upper),
-        options={"node_limit": MAX_NODES, "mip_rel_gap": 0.4 / (k + 1)},
+        options={
+            "node_limit": MAX_NODES,
+            "mip_rel_gap": 0.4 / (k + 1),
+            **({} if seconds == np.inf else {"time_limit": max(seconds, 0.0)}),
+        },
     )
     if solution.x is None:
         return None
@@ -119,6 +160,11 @@ def _counted(cap: CapArrays, k: int) -> list[CapArrays]:
         return [cap]
     runs = -(-k // cap.within)
     return [replace(cap, sliding=False), replace(cap, sliding=False, within=None, maximum=cap.maximum * runs)]
+
+
+def prepare() -> None:
+    """Load the solver, so that no request waits for that."""
+    import scipy.optimize  # noqa: F401
 
 
 class _Program:

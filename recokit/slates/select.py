@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from recokit.data import Candidates, Cap, Pin
 from recokit.protocols import Objective
 from recokit.slates.lengthen import lengthen
 from recokit.slates.solver import Lists, Solver
-from recokit.slates.window import SlateProblem, cap_arrays, full_window, top_window
+from recokit.slates.window import SlateProblem, cap_arrays, full_window, top_window, unbounded
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 #: Candidates that a list is chosen from, by default the larger of this and five lists' worth.
@@ -36,6 +36,8 @@ class Selection:
         list breaks none.
     repaired : ndarray of int64
         Rows whose greedy list ended early and was lengthened by another choice of items.
+    hurried : ndarray of int64
+        Rows for which the time ran out before the search for a longer list, or one that keeps more limits, was over.
     propensity : ndarray of float64, optional
         For an objective that draws: the probability of each item in its place, given the places before it and what the
         limits allowed there; 1 for a pin. NaN in rows that were chosen again, where the draw alone does not explain the
@@ -46,6 +48,7 @@ class Selection:
     index: IntArray
     relaxed: Mapping[str, BoolArray]
     repaired: IntArray
+    hurried: IntArray
     propensity: FloatArray | None = None
 
 
@@ -59,6 +62,7 @@ def select(
     placed: IntArray | None = None,
     pool: int | None = None,
     relax: bool = True,
+    remaining: Callable[[], float] = unbounded,
 ) -> Selection:
     """Choose each row's list, one place after the other, keeping every limit at every place.
 
@@ -81,6 +85,8 @@ def select(
         Candidates of each row to choose from, best first; all of them where that leaves a list short.
     relax : bool, default True
         Whether soft limits yield, in their order, where they leave a list short.
+    remaining : callable, optional
+        Gives the seconds left. Once there are none, rows that the greedy choice leaves short are not searched further.
 
     Returns
     -------
@@ -90,7 +96,8 @@ def select(
     -----
     A list is as long as the hard limits allow. Then soft limits yield in their order, only as many as it takes to reach
     that length. Both are exact for laminar caps (any two groups nested or apart); for others a mixed-integer program
-    with a bound on its work looks for the items where the greedy choice ends early.
+    with a bound on its work looks for the items where the greedy choice ends early. A limit that cannot hold by the
+    counts of its groups alone yields without a search.
 
     Examples
     --------
@@ -102,7 +109,14 @@ def select(
     k = np.asarray(k, np.int64)
     placed = np.zeros(len(k), np.int64) if placed is None else np.minimum(placed, k)
     problem = SlateProblem(
-        candidates, k, tuple(limits), placed, objective=objective, order=order, relax=relax
+        candidates,
+        k,
+        tuple(limits),
+        placed,
+        objective=objective,
+        order=order,
+        relax=relax,
+        remaining=remaining,
     )
     # Of each row's own k: what a row is chosen from must not depend on the others of its batch.
     width = np.maximum(k, np.maximum(POOL, 5 * k) if pool is None else pool)
@@ -128,6 +142,7 @@ def _selection(solver: Solver, lists: Lists, *, check: bool) -> Selection:
         solver.window.index[listed.nonzero()[0], lists.picked[listed]],
         solver.broken(lists) if check else {},
         np.flatnonzero(lists.repaired),
+        np.flatnonzero(lists.hurried),
         None if lists.drawn is None else lists.drawn[listed],
     )
 
@@ -149,7 +164,12 @@ def _merged(problem: SlateProblem, found: Selection, rows: IntArray, part: Selec
         relaxed.setdefault(name, np.zeros(batch.n_rows, np.bool_))[rows] = mask
     relaxed = {name: mask for name, mask in relaxed.items() if mask.any()}
     return Selection(
-        rows_to_offsets(batch.row[index], batch.n_rows), index, relaxed, rows[part.repaired], propensity
+        rows_to_offsets(batch.row[index], batch.n_rows),
+        index,
+        relaxed,
+        rows[part.repaired],
+        rows[part.hurried],
+        propensity,
     )
 
 

@@ -35,11 +35,14 @@ class Lists:
         Whether a repair chose the items.
     drawn : ndarray of float64, shape (B, K), optional
         Probability of each place, NaN where a draw alone does not explain it; None for an objective that does not draw.
+    hurried : ndarray of bool, shape (B,)
+        Whether the time ran out before a search for a longer list was over.
     """
 
     picked: IntArray
     repaired: BoolArray
     drawn: FloatArray | None
+    hurried: BoolArray
 
     @property
     def length(self) -> IntArray:
@@ -49,7 +52,7 @@ class Lists:
     def take(self, rows: IntArray | slice) -> Lists:
         """Return the lists of some rows."""
         drawn = None if self.drawn is None else self.drawn[rows]
-        return Lists(self.picked[rows], self.repaired[rows], drawn)
+        return Lists(self.picked[rows], self.repaired[rows], drawn, self.hurried[rows])
 
     def replace(self, rows: IntArray, other: Lists) -> Lists:
         """Return the lists with those of some rows, none longer than K, put in their place."""
@@ -57,10 +60,12 @@ class Lists:
         width = other.picked.shape[1]
         picked[rows, :width], picked[rows, width:] = other.picked, -1
         repaired[rows] = other.repaired
+        hurried = self.hurried.copy()
+        hurried[rows] |= other.hurried
         if drawn is not None and other.drawn is not None:
             drawn = drawn.copy()
             drawn[rows, :width] = other.drawn
-        return Lists(picked, repaired, drawn)
+        return Lists(picked, repaired, drawn, hurried)
 
     def without_draws(self, rows: IntArray | BoolArray) -> Lists:
         """Return the lists, of some rows without probabilities: a draw alone does not explain them."""
@@ -130,7 +135,7 @@ class Solver:
             picked = np.where(place < np.minimum(self.problem.placed, length)[:, None], place, -1)
         kind: Any = type(self.problem.objective)
         drawn = np.full(picked.shape, np.nan) if _draws(kind) else None
-        return Lists(picked, np.zeros(len(picked), np.bool_), drawn)
+        return Lists(picked, np.zeros(len(picked), np.bool_), drawn, np.zeros(len(picked), np.bool_))
 
     def standing(self, length: IntArray) -> Lists:
         """Return the lists before the first choice: what is placed, then pins that hard caps allow."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,6 +17,11 @@ from recokit.protocols import Objective
 from recokit.typing import BoolArray, IntArray
 
 
+def unbounded() -> float:
+    """Return the seconds that are left where nothing limits them."""
+    return np.inf
+
+
 @dataclass(frozen=True, eq=False)
 class SlateProblem:
     """One selection: see :func:`recokit.slates.select` for its parts."""
@@ -28,6 +33,7 @@ class SlateProblem:
     objective: Objective | None = None
     order: IntArray | None = None
     relax: bool = True
+    remaining: Callable[[], float] = unbounded
 
     @cached_property
     def caps(self) -> list[Cap]:
