@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from recokit.compose.alone.sources import AloneSource
 from recokit.data import Dataset, Interactions, Requests, event_types, seconds
 from recokit.data.events.user_history import events_of
 from recokit.data.times import Duration, duration
+from recokit.errors import DataWarning
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -46,6 +48,13 @@ class FromHistory(AloneSource):
         weight = _felt(with_decay(log, dataset.until, self.half_life))
         matrix = log.replace(weight=weight).matrix(dataset.n_users, dataset.n_items)
         matrix.eliminate_zeros()
+        if len(dataset.interactions) and not matrix.nnz:
+            why = "no event weighs more than 0" if self.half_life is None else f"half_life={self.half_life!r}"
+            warnings.warn(
+                f"found nothing to learn from in {len(dataset.interactions)} events for {type(self).__name__}: {why}",
+                DataWarning,
+                stacklevel=3,
+            )
         return matrix
 
     def _history_lists(self, requests: Requests, n_codes: int) -> tuple[IntArray, IntArray, FloatArray]:

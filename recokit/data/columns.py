@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +88,46 @@ def split(text: str, separator: str | None) -> list[str]:
     """
     parts = [text] if separator is None else text.split(separator)
     return [label for label in map(str.strip, parts) if label]
+
+
+def written_lists(texts: Sequence[Any]) -> list[list[str]] | None:
+    """Return the lists of labels that texts write, as files of comma-separated values have them; None where one does not.
+
+    Python's and JSON's lists, objects with a ``name`` in them, and PostgreSQL's arrays.
+
+    Examples
+    --------
+    >>> written_lists(["['Action', 'Comedy']", "[]"]), written_lists(['{Action,"Sci-Fi, Horror"}'])
+    ([['Action', 'Comedy'], []], [['Action', 'Sci-Fi, Horror']])
+    >>> written_lists(['[{"id": 28, "name": "Action"}]']), written_lists(["[REC]"]), written_lists(["[0.5, 0.1]"])
+    ([['Action']], None, None)
+    """
+    lists = []
+    for text in texts:
+        labels = _written_list(text.strip()) if isinstance(text, str) else None
+        if labels is None:
+            return None
+        lists.append(labels)
+    return lists or None
+
+
+def _written_list(text: str) -> list[str] | None:
+    if (text[:1], text[-1:]) not in {("[", "]"), ("{", "}"), ("(", ")")}:
+        return None
+    try:
+        values = ast.literal_eval(text) if text != "{}" else []
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return [label.strip() for label in next(csv.reader([text[1:-1]]))] if _is_array(text) else None
+    if not isinstance(values, list | tuple | set):
+        return None
+    named = [value.get("name") if isinstance(value, dict) else value for value in values]
+    plain = all(isinstance(value, str | int) for value in named)
+    return [str(value) for value in named] if plain else None
+
+
+def _is_array(text: str) -> bool:
+    """Tell whether a text is an array as PostgreSQL writes it: braces, and neither these nor pairs inside."""
+    return text[0] == "{" and not any(sign in text[1:-1] for sign in "{}:")
 
 
 def found_separator(texts: Sequence[str]) -> tuple[str, float] | None:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from recokit._utils.options import shown
+from recokit._utils.options import finite, shown
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.typing import Float32Array, IntArray
 
@@ -132,9 +132,24 @@ def require_types(names: Sequence[str], wanted: Iterable[str]) -> None:
 
 def usual_weights(names: Iterable[str], given: Mapping[str, float] | None = None) -> dict[str, float]:
     """Return the weight of each name that is given or common; the others are left out."""
-    table = {**EVENT_WEIGHTS, **{str(name): weight for name, weight in (given or {}).items()}}
+    table = {**EVENT_WEIGHTS, **{str(name): weight for name, weight in _checked(given).items()}}
     weights = {name: table.get(name, table.get(kind_of(name) or "")) for name in names}
     return {name: float(weight) for name, weight in weights.items() if weight is not None}
+
+
+def _checked(given: Mapping[str, float] | None) -> Mapping[str, float]:
+    given = {} if given is None else given
+    if not isinstance(given, Mapping):
+        raise DataError(
+            f"found event_weights={shown(given)}; expected a weight for each name, such as {{'purchase': 1.0}}"
+        )
+    for name, weight in given.items():
+        if not finite(0).holds(weight):
+            raise DataError(
+                f"found event_weights={{{shown(name)}: {shown(weight)}}}; expected finite weights of at least 0; "
+                "hint: 0 for events that are no signal, or speak against an item"
+            )
+    return given
 
 
 def event_weights(names: Sequence[str], given: Mapping[str, float] | None = None) -> dict[str, float]:
@@ -157,13 +172,6 @@ def event_weights(names: Sequence[str], given: Mapping[str, float] | None = None
     >>> event_weights(["addtocart", "dislike", "teleport"], {"teleport": 2.0})
     {'addtocart': 0.5, 'dislike': 0.0, 'teleport': 2.0}
     """
-    given = {} if given is None else given
-    for name, weight in given.items():
-        if not (np.isfinite(weight) and weight >= 0):
-            raise DataError(
-                f"found event_weights={{{shown(name)}: {shown(weight)}}}; expected finite weights of at least 0; "
-                "hint: 0 for events that are no signal, or speak against an item"
-            )
     weights = usual_weights(names, given)
     unknown = [name for name in names if name not in weights]
     if unknown:

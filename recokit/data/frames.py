@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from recokit._utils.options import shown
+from recokit.data.columns import written_lists
 from recokit.data.times import timestamp
 from recokit.data.vocabulary import as_ids, factorize
 from recokit.errors import DataError, did_you_mean
@@ -111,8 +112,8 @@ class Frame:
 
     def list_separator(self, name: str) -> str | None:
         """Return what stands between the labels of a column whose cells are lists, None of any other."""
-        values, _ = self._read(name)
-        return _separator_of(values.tolist()) if _are_lists(values) else None
+        lists = _lists(self._read(name)[0])
+        return None if lists is None else _separator_of(lists)
 
     def __contains__(self, name: str) -> bool:
         return name in self._source
@@ -271,9 +272,10 @@ def _classify(values: AnyArray) -> tuple[Literal["number", "time", "text"], AnyA
     if kind in "biuf":
         return "number", values.astype(np.float64)
     objects = values.tolist()
-    if _are_lists(values):
-        separator = _separator_of(objects)
-        return "text", _text([separator.join(map(str, value)) for value in objects])
+    lists = _lists(values)
+    if lists is not None:
+        separator = _separator_of(lists)
+        return "text", _text([separator.join(map(str, value)) for value in lists])
     if kind == "O" and objects:
         if all(isinstance(value, dt.date | np.datetime64) for value in objects):
             return "time", np.array([timestamp(value) for value in objects])
@@ -284,10 +286,14 @@ def _classify(values: AnyArray) -> tuple[Literal["number", "time", "text"], AnyA
     return "text", _text(objects)
 
 
-def _are_lists(values: AnyArray) -> bool:
-    if values.dtype.kind != "O" or not len(values):
-        return False
-    return all(isinstance(value, list | tuple | set | frozenset | np.ndarray) for value in values.tolist())
+def _lists(values: AnyArray) -> list[Any] | None:
+    """Return a column's cells where all are lists, or texts that write lists."""
+    if values.dtype.kind not in "OU" or not len(values):
+        return None
+    cells = values.tolist()
+    if all(isinstance(value, list | tuple | set | frozenset | np.ndarray) for value in cells):
+        return cells
+    return written_lists(cells)
 
 
 def _separator_of(lists: list[Any]) -> str:
@@ -317,7 +323,7 @@ def _as_ids(values: AnyArray, name: str) -> AnyArray:
 
 
 def _labels(values: AnyArray) -> AnyArray:
-    if _are_lists(values):
+    if _lists(values) is not None:
         return _classify(values)[1]
     try:
         return _as_ids(values, "labels")

@@ -12,7 +12,7 @@ import numpy as np
 
 from recokit._utils.options import one_of, require_rows, shown
 from recokit.data.columns import ROLES, found_separator, guessed_roles
-from recokit.data.event_types import event_weights, usual_weights, without_signal
+from recokit.data.event_types import event_weights, kind_of, shown_names, usual_weights, without_signal
 from recokit.data.frames import ALIASES, Frame
 from recokit.data.interactions import Interactions
 from recokit.data.table import Table
@@ -240,6 +240,7 @@ def _columns(log: Frame, choices: Choices, findings: Findings) -> dict[str, Any]
     with findings.collect():
         names, event = _events(log, len(log), choices.event_weights)
         columns |= {"event_names": names, "event": event}
+        _say_weights_of_none(names, choices.event_weights, findings)
         columns["weight"] = weights_of(log, names, event, choices.event_weights)
         if "weight" in log:
             columns["weight"] = _rated(log, columns["weight"], choices.min_rating, findings)
@@ -412,12 +413,28 @@ def _events(log: Frame, n: int, given: Mapping[str, float] | None) -> tuple[tupl
     if "event" not in log:
         return ("purchase",), np.zeros(n, np.int64)
     code, labels = log.labels("event")
-    require_rows(code > 0, code, log.own("event"), "an event type in every row")
+    if (code == 0).any():
+        raise DataError(
+            f"found no value in {log.own('event')!r}; expected an event type in every row",
+            rows=np.flatnonzero(code == 0),
+        )
     found = [str(label) for label in labels.tolist()]
     weight = usual_weights(found, given)
     names = sorted(found, key=lambda name: (weight.get(name, 1.0), name))
     by_strength = np.array([names.index(name) for name in found], np.int64)
     return tuple(names) or ("purchase",), by_strength[code - 1] if n else np.zeros(0, np.int64)
+
+
+def _say_weights_of_none(
+    names: Sequence[str], given: Mapping[str, float] | None, findings: Findings
+) -> None:
+    """Say which weights are given for names that neither the log has nor the table of kinds."""
+    idle = [str(name) for name in given or () if str(name) not in names and kind_of(str(name)) is None]
+    if idle:
+        findings.say(
+            f"event_weights= has names that the log lacks: {shown_names(idle)}; its events are {shown_names(names)}",
+            doubtful=True,
+        )
 
 
 def weights_of(

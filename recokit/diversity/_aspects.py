@@ -14,6 +14,7 @@ from recokit._utils.options import check_options, shown
 from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneObjective
 from recokit.data import Schema, Window
+from recokit.data.columns import split
 from recokit.diversity._content import Known
 from recokit.diversity._similarity import OBJECTIVE_OPTIONS, check_codes, items_of
 from recokit.errors import ConfigurationError, did_you_mean
@@ -46,10 +47,7 @@ class Aspects:
             names = kinds.astype(object)
         else:
             names = np.concatenate([[""], np.asarray(names).astype(str)]).astype(object)
-        parts = [
-            [part for part in (name.split(separator) if separator else [name]) if part]
-            for name in names.tolist()
-        ]
+        parts = [split(name, separator) for name in names.tolist()]
         labels = tuple(sorted({part for several in parts for part in several}))
         place = {label: code for code, label in enumerate(labels, 1)}
         table = np.zeros((len(parts), max((len(several) for several in parts), default=0) or 1), np.int64)

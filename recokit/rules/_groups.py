@@ -15,6 +15,7 @@ from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.compose.step import snake_case
 from recokit.data import Candidates, Cap, Schema
+from recokit.data.columns import split
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, IntArray
 
@@ -142,7 +143,7 @@ def groups_by(
 
 def _split(labels: Any, codes: IntArray, separator: str) -> tuple[Any, IntArray, IntArray]:
     """Return the parts that labels are made of, the parts' codes item by item, and the CSR offsets of the items."""
-    parts = [[], *(sorted({part for part in str(label).split(separator) if part}) for label in labels)]
+    parts = [[], *(sorted({*split(str(label), separator)}) for label in labels)]
     names = sorted({part for label in parts for part in label})
     code = {name: i + 1 for i, name in enumerate(names)}
     starts = counts_to_offsets(np.array([len(label) for label in parts]))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from recokit._utils.options import Rule, between, require, whole
+from recokit._utils.options import Rule, between, require, shown, whole
 from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Pin, Schema
@@ -106,9 +106,9 @@ class Pinned(AloneRule):
     def __init__(
         self, places: Mapping[Any, int], *, label: str | None = None, max_unknown: float = 0.5
     ) -> None:
-        if not places:
+        if not isinstance(places, Mapping) or not places:
             raise ConfigurationError(
-                "found no places; expected items with their places, such as {'item-7': 1}"
+                f"found places={shown(places)}; expected items with their places, such as {{'item-7': 1}}"
             )
         at: dict[int, Any] = {}
         for item, place in places.items():

@@ -217,3 +217,40 @@ def test_a_dataset_shows_itself():
     assert "taken by their names" in page
     with pytest.raises(DataError, match="title="):
         Dataset.from_frame(LOG, items=GENRES, title="name")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["['Action', 'Comedy']", "['Comedy']", "[]", "['Action', 'Sci-Fi, Horror']"],
+        ['["Action", "Comedy"]', '["Comedy"]', "[]", '["Action", "Sci-Fi, Horror"]'],
+        ["{Action,Comedy}", "{Comedy}", "{}", '{Action,"Sci-Fi, Horror"}'],
+        [
+            "[{'id': 28, 'name': 'Action'}, {'id': 35, 'name': 'Comedy'}]",
+            "[{'id': 35, 'name': 'Comedy'}]",
+            "[]",
+            "[{'id': 28, 'name': 'Action'}, {'id': 27, 'name': 'Sci-Fi, Horror'}]",
+        ],
+    ],
+)
+def test_text_that_writes_lists_is_read_as_lists(cells):
+    data = Dataset.from_frame(LOG, items={"item": [10, 20, 30, 40], "genres": cells})
+    several = data.items.labelled("genres").several
+    assert several.labels.ids.tolist() == ["Action", "Comedy", "Sci-Fi, Horror"]
+    assert np.diff(several.offsets)[1:].tolist() == [2, 1, 0, 2]
+
+
+@pytest.mark.parametrize("weights", [["view"], "view", {"view": "1"}, {"view": None}, {"view": True}])
+def test_weights_of_another_kind_are_a_typed_error(weights):
+    with pytest.raises(DataError, match="event_weights="):
+        Dataset.from_frame({**LOG, "event": ["view"] * 4}, event_weights=weights)
+
+
+def test_a_weight_of_a_name_that_the_log_lacks_is_said():
+    with pytest.warns(DataWarning, match=r"lacks: Ansicht; its events are Kauf"):
+        Dataset.from_frame({**LOG, "event": ["Kauf"] * 4}, event_weights={"Kauf": 1.0, "Ansicht": 0.1})
+
+
+def test_a_row_without_an_event_type_shows_no_code():
+    with pytest.raises(DataError, match=r"^found no value in 'event'; expected an event type in every row"):
+        Dataset.from_frame({**LOG, "event": ["view", None, "view", "view"]})

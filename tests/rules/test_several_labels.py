@@ -87,3 +87,18 @@ def test_segments_of_items_are_those_of_each_label():
     )
     assert set(found) == {"Action", "Comedy", "Drama"}
     assert [found[name]["Recall@5"].n for name in ("Action", "Comedy", "Drama")] == [1, 1, 2]
+
+
+@pytest.mark.parametrize("separator", [", ", "; ", " | "])
+def test_blanks_around_labels_make_no_other_label(separator):
+    cells = [None if cell is None else cell.replace("|", separator) for cell in GENRES]
+    data = Dataset.from_frame(
+        {"user": [1, 1, 2], "item": [1, 2, 3], "timestamp": [1.0, 2.0, 3.0]},
+        items={"item": [1, 2, 3, 4, 5, 6], "genres": cells},
+        separators={"genres": separator.strip()},
+    )
+    assert diversity.Calibration("genres").bind(data.schema).aspects_.labels == ("Action", "Comedy", "Drama")
+    for cap in (rules.MaxPerGroup("genres", 1, hard=True), rules.MaxPerGroup("genres", 1, only="Comedy", hard=True)):
+        pipeline = rk.Pipeline([candidates.Popular(half_life=None), cap]).fit(data)
+        shown = [cells[item - 1] or "" for item in pipeline.recommend([None], k=6).ids(0)]
+        assert sum("Comedy" in text for text in shown) == 1

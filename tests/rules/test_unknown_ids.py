@@ -60,3 +60,9 @@ def test_known_ones_say_nothing(make: Callable[..., list[Any]]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rk.Pipeline(make([101, 102, 103])).fit(DATA)
+
+
+@pytest.mark.parametrize("places", [[1, 2], {1, 2}, "item-1", {}, None])
+def test_pinned_without_a_place_for_each_item_is_a_typed_error(places):
+    with pytest.raises(ConfigurationError, match="'item-7': 1"):
+        rules.Pinned(places)
