@@ -91,7 +91,7 @@ def split(text: str, separator: str | None) -> list[str]:
 
 
 def written_lists(texts: Sequence[Any]) -> list[list[str]] | None:
-    """Return the lists of labels that texts write, as files of comma-separated values have them; None where one does not.
+    """Return the lists of labels that texts write, as CSV files have them; None where one does not.
 
     Python's and JSON's lists, objects with a ``name`` in them, and PostgreSQL's arrays.
 

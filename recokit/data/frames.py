@@ -290,7 +290,7 @@ def _lists(values: AnyArray) -> list[Any] | None:
     """Return a column's cells where all are lists, or texts that write lists."""
     if values.dtype.kind not in "OU" or not len(values):
         return None
-    cells = values.tolist()
+    cells: list[Any] = values.tolist()
     if all(isinstance(value, list | tuple | set | frozenset | np.ndarray) for value in cells):
         return cells
     return written_lists(cells)

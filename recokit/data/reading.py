@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recokit._utils.options import one_of, require_rows, shown
+from recokit._utils.options import finite, one_of, require_rows, shown
 from recokit.data.columns import ROLES, found_separator, guessed_roles
 from recokit.data.event_types import event_weights, kind_of, shown_names, usual_weights, without_signal
 from recokit.data.frames import ALIASES, Frame
@@ -259,6 +259,8 @@ def _columns(log: Frame, choices: Choices, findings: Findings) -> dict[str, Any]
 
 def _rated(log: Frame, weight: Float32Array, min_rating: float | None, findings: Findings) -> Float32Array:
     """Return explicit ratings as signals from a threshold on, or as they are, which is said."""
+    if min_rating is not None:
+        finite(0).check("min_rating", min_rating, DataError)
     if min_rating:
         liked = weight >= min_rating
         if len(weight) and not liked.any():
@@ -272,10 +274,11 @@ def _rated(log: Frame, weight: Float32Array, min_rating: float | None, findings:
         return liked.astype(np.float32)
     own = log.own("weight")
     if min_rating is None and len(weight) and any(word in own.lower() for word in ("rating", "stars")):
+        good = 0.8 * float(weight.max())
         findings.say(
             f"ratings in {own!r} are read as weights, {weight.min():g} to {weight.max():g}: each is a signal, the "
-            "lowest a weak one; hint: min_rating=4 takes those from 4 on for signals and the others for none, "
-            "min_rating=0 leaves them as weights",
+            f"lowest a weak one; hint: min_rating={good:g} takes those from {good:g} on for signals and the others for "
+            "none, min_rating=0 leaves them as weights",
             doubtful=True,
         )
     return weight
@@ -425,9 +428,7 @@ def _events(log: Frame, n: int, given: Mapping[str, float] | None) -> tuple[tupl
     return tuple(names) or ("purchase",), by_strength[code - 1] if n else np.zeros(0, np.int64)
 
 
-def _say_weights_of_none(
-    names: Sequence[str], given: Mapping[str, float] | None, findings: Findings
-) -> None:
+def _say_weights_of_none(names: Sequence[str], given: Mapping[str, float] | None, findings: Findings) -> None:
     """Say which weights are given for names that neither the log has nor the table of kinds."""
     idle = [str(name) for name in given or () if str(name) not in names and kind_of(str(name)) is None]
     if idle:

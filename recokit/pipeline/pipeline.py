@@ -26,7 +26,7 @@ from recokit.pipeline.model import Capture, Model, load_parts, notify_observers,
 from recokit.pipeline.parameters import Parameters, as_stages, name_of_new, part_of, renamed, stage_at
 from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
 from recokit.pipeline.views import NonProfiling, PipelineSource
-from recokit.protocols import Discloses, Observer, role_of
+from recokit.protocols import Discloses, Observer, role_of, traits_of
 from recokit.result import Recommendations
 from recokit.typing import AnyArray
 
@@ -411,8 +411,10 @@ class Pipeline(Parameters):
 
     @property
     def fitted_until(self) -> float:
-        """Time up to which the model has seen events."""
-        return self._ready().until
+        """Time up to which the model, or any stage of it that was fitted elsewhere, has seen events."""
+        model = self._ready()
+        learned = (traits_of(node.stage) for node in model.plan.nodes)
+        return max([model.until, *(traits.fitted_until for traits in learned if not traits.as_of)])
 
     @property
     def training_report_(self) -> TrainingReport | None:

@@ -115,6 +115,11 @@ class NonProfiling:
     def __init__(self, pipeline: Runnable) -> None:
         self.pipeline = pipeline
 
+    @property
+    def fitted_until(self) -> float:
+        """Time up to which the pipeline has seen events."""
+        return self.pipeline.fitted_until
+
     def recommend(
         self,
         users: Sequence[Any] | AnyArray | None = None,

@@ -254,3 +254,17 @@ def test_a_weight_of_a_name_that_the_log_lacks_is_said():
 def test_a_row_without_an_event_type_shows_no_code():
     with pytest.raises(DataError, match=r"^found no value in 'event'; expected an event type in every row"):
         Dataset.from_frame({**LOG, "event": ["view", None, "view", "view"]})
+
+
+@pytest.mark.parametrize("threshold", ["4", float("nan"), float("inf"), -1, True])
+def test_a_threshold_of_ratings_is_a_number(threshold):
+    with pytest.raises(DataError, match="found min_rating="):
+        Dataset.from_frame({**LOG, "rating": [5.0, 0.5, 4.0, 3.0]}, min_rating=threshold)
+
+
+@pytest.mark.parametrize(
+    ("most", "hint"), [(1.0, "min_rating=0.8"), (5.0, "min_rating=4 "), (10.0, "min_rating=8")]
+)
+def test_the_hint_for_ratings_fits_their_scale(most, hint):
+    with pytest.warns(DataWarning, match=hint):
+        Dataset.from_frame({**LOG, "rating": [most, most / 2, most / 2, most / 5]})

@@ -63,3 +63,22 @@ def test_saved_figures_keep_what_was_said(tmp_path):
     found = rk.evaluate(popular(DATA), TEST, ["NDCG@5"], history=TRAIN, allow_overlap=True)
     found.save(tmp_path / "figures.json")
     assert type(found).load(tmp_path / "figures.json").overlap == found.overlap
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda seen: rk.Pipeline([seen.as_source()]).fit(TRAIN),
+        lambda seen: rk.Pipeline([History()], fallback=seen.as_source()).fit(TRAIN),
+        lambda seen: rk.Pipeline([rk.candidates.Merge([seen.as_source(), Popular()])]).fit(TRAIN),
+        lambda seen: rk.Pipeline([rk.candidates.Unseen(seen.as_source())]).fit(TRAIN),
+        lambda seen: rk.Pipeline([rk.Pipeline([seen.as_source()]).fit(TRAIN).as_source()]).fit(TRAIN),
+        lambda seen: popular(TRAIN).replace("popular", Popular(half_life=None).fit(DATA)),
+        lambda seen: seen.non_profiling(),
+    ],
+    ids=["as source", "fallback", "merged", "unseen", "twice nested", "replaced", "non-profiling"],
+)
+def test_a_part_that_has_seen_the_test_part_is_refused_however_it_is_held(wrapped):
+    with pytest.raises(DataError, match="allow_overlap=True"):
+        rk.evaluate(wrapped(popular(DATA)), TEST, history=TRAIN)
+    assert rk.evaluate(wrapped(popular(DATA)), TEST, history=TRAIN, allow_overlap=True).overlap

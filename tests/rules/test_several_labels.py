@@ -98,7 +98,10 @@ def test_blanks_around_labels_make_no_other_label(separator):
         separators={"genres": separator.strip()},
     )
     assert diversity.Calibration("genres").bind(data.schema).aspects_.labels == ("Action", "Comedy", "Drama")
-    for cap in (rules.MaxPerGroup("genres", 1, hard=True), rules.MaxPerGroup("genres", 1, only="Comedy", hard=True)):
+    for cap in (
+        rules.MaxPerGroup("genres", 1, hard=True),
+        rules.MaxPerGroup("genres", 1, only="Comedy", hard=True),
+    ):
         pipeline = rk.Pipeline([candidates.Popular(half_life=None), cap]).fit(data)
         shown = [cells[item - 1] or "" for item in pipeline.recommend([None], k=6).ids(0)]
         assert sum("Comedy" in text for text in shown) == 1
