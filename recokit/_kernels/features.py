@@ -29,7 +29,7 @@ def take_rows(table: Float32Array, index: IntArray, out: Float32Array, start: in
     IndexError
         If the table has no such row, or the matrix is too narrow or has another length.
     """
-    width = table.shape[1]
+    _, width = table.shape
     _require_room(out, len(index), start, width)
     native = kernels()
     if native is None or table.dtype != np.float32 or not (table.flags.c_contiguous and table.flags.aligned):
@@ -78,7 +78,7 @@ def source_features(
     """
     n, n_sources = len(out), len(rank)
     _require_room(out, n, start, 2 * n_sources + (n_sources > 1))
-    if not len(offsets) or any(len(part) != n for part in (*rank, *score)):
+    if not len(offsets) or len(score) != n_sources or any(len(part) != n for part in (*rank, *score)):
         raise IndexError(f"found columns of other lengths; expected {n}, one value for each candidate")
     native = kernels()
     if native is None:
@@ -135,5 +135,5 @@ def _scaled(score: Float32Array, offsets: IntArray) -> FloatArray:
 
 
 def _require_room(out: Float32Array, n: int, start: int, width: int) -> None:
-    if len(out) != n or start < 0 or start + width > out.shape[1]:
+    if out.ndim != 2 or len(out) != n or start < 0 or start + width > out.shape[1]:
         raise IndexError(f"found a matrix {out.shape}; expected {n} rows and room for {width} from {start}")

@@ -256,7 +256,10 @@ def _check_trees(nodes: Tree, roots: IntArray, n_features: int) -> None:
     """Raise DataError where the arrays are no trees."""
     n = len(nodes.value)
     whole = (
-        all(len(getattr(nodes, part.name)) == n for part in fields(Tree))
+        all(getattr(nodes, part.name).shape == (n,) for part in fields(Tree))
+        and all(part.dtype.kind == "i" for part in (nodes.feature, nodes.left, nodes.right, roots))
+        and nodes.missing_left.dtype == np.bool_
+        and np.isfinite(nodes.cover).all()
         and (roots[:1] == 0).all()
         and (np.diff(roots, append=n) > 0).all()
     )

@@ -73,6 +73,8 @@ def fuse_lists(
     """
     within = np.full(len(offsets), _ALL, np.int64)
     if by == "quota":
+        if len(shares) != len(offsets) or not np.isfinite(shares).all():
+            raise IndexError(f"found shares {shares}; expected a number for each of {len(offsets)} lists")
         within = np.floor(limit * np.asarray(shares) + 1e-9).astype(np.int64)
     form = _fused_by_numpy if kernels() is None else _fused_natively
     return form(offsets, item, score, within=within, by_ranks=by == "rrf", limit=max(limit, 0))
@@ -89,7 +91,8 @@ def _fused_natively(
 ) -> Fused:
     n_rows, n_lists = len(offsets[0]) - 1, len(offsets)
     lengths = list(map(len, item))
-    if set(map(len, offsets)) != {n_rows + 1} or list(map(len, score)) != lengths:
+    whole = len(item) == n_lists and n_rows >= 0
+    if not whole or set(map(len, offsets)) != {n_rows + 1} or list(map(len, score)) != lengths:
         raise IndexError("found lists of different lengths; expected one offset a row, one score an item")
     limit = min(limit, sum(lengths))
     capacity = min(sum(lengths), n_rows * limit)

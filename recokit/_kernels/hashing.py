@@ -47,7 +47,11 @@ def uniform(seed: UInt64Array, counter: IntArray, stream: int = 0) -> FloatArray
     if native is not None and seed.shape == counter.shape:
         draw = np.empty(counter.shape)
         native.rk_uniform(
-            arrays.uint64.of(seed), arrays.int64.of(counter), counter.size, stream, arrays.float64.out(draw)
+            arrays.uint64.of(seed, seed.ndim),
+            arrays.int64.of(counter, seed.ndim),
+            counter.size,
+            stream,
+            arrays.float64.out(draw),
         )
         return draw
     salted = mix(counter.astype(np.uint64) ^ (np.uint64(stream) << np.uint64(48)))

@@ -55,6 +55,8 @@ def weighted_items(
         raise IndexError("found columns of different lengths; expected one value for each event")
     if half_life is None:
         time = None
+    elif not half_life > 0:
+        raise ValueError(f"found half_life {half_life}; expected seconds above 0")
     native = kernels()
     if native is None:
         return _weighted_items_by_numpy(offsets, item, weight, time, half_life)

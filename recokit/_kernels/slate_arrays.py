@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from recokit.errors import ContractError
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 Kind = Literal[
@@ -34,6 +35,12 @@ class CapArrays:
     minimum: int = 0
     within: int | None = None
     sliding: bool = False
+
+    def __post_init__(self) -> None:
+        if self.minimum < 0 or (self.within is not None and self.within < 1):
+            raise ContractError(
+                f"found a minimum of {self.minimum} within {self.within} places; expected 0 or more within 1 or more"
+            )
 
     def rows(self, rows: IntArray | slice) -> CapArrays:
         """Return the cap for some rows."""

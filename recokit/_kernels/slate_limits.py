@@ -74,7 +74,7 @@ class Limits:
             left = ((places >= place) & (places < end) & (self.picked < 0)).sum(axis=1)
             lack = [cap.lack(self.picked, self.k) for cap in due]
             lacking = np.sum([each.sum(axis=1) for each in lack], axis=0)
-            now = (lacking > 0) & (lacking >= left - early)
+            now = (lacking > 0) & (early >= left - lacking)
             serves = np.sum(
                 [cap.at(each > 0).sum(axis=0) for cap, each in zip(due, lack, strict=True)], axis=0
             )
@@ -91,7 +91,8 @@ class _Counted:
     """A cap whose items are counted by group: its groups as codes 1 to G of the batch, 0 for none."""
 
     def __init__(self, cap: CapArrays, valid: BoolArray) -> None:
-        self.maximum, self.minimum, self.sliding = cap.maximum, cap.minimum, cap.sliding
+        # No list is so long: a larger minimum can be met no more, and sums of it would overflow.
+        self.maximum, self.minimum, self.sliding = cap.maximum, min(cap.minimum, 1 << 31), cap.sliding
         self.within = np.inf if cap.within is None else cap.within
         groups = np.maximum(np.stack(cap.groups), -1)
         codes, code = np.unique(np.append(groups.ravel(), -1), return_inverse=True)

@@ -8,6 +8,7 @@ from recokit._kernels.segments import offsets_to_rows
 from recokit._kernels.top_k import order_by_score
 from recokit._native import arrays
 from recokit._native.library import check, kernels
+from recokit.errors import ContractError
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 Windows = tuple[IntArray, BoolArray, Float32Array]
@@ -34,21 +35,22 @@ def best_window(offsets: IntArray, score: AnyArray, width: IntArray) -> Windows:
     relevance : ndarray of float32, shape (B, W)
         See :func:`relevance_of`.
     """
-    counts = np.minimum(offsets[1:] - offsets[:-1], width)
-    shape = (len(counts), max(int(counts.max(initial=0)), 1))
+    if width.shape != (len(offsets) - 1,):
+        raise ContractError(f"found widths of shape {width.shape}; expected one for {len(offsets) - 1} rows")
     if kernels() is None or score.dtype != np.float32:
         order = order_by_score(offsets_to_rows(offsets), score)
         return window_of(offsets, order, width, score)
+    counts = np.minimum(offsets[1:] - offsets[:-1], width)
+    # No row has more candidates than there are, whatever its offsets claim before they are checked.
+    shape = (len(counts), max(min(int(counts.max(initial=0)), len(score)), 1))
     index, valid, relevance = (
         np.empty(shape, np.int64),
         np.empty(shape, np.bool_),
         np.empty(shape, np.float32),
     )
-    score, offsets = np.ascontiguousarray(score), np.ascontiguousarray(offsets)
-    width = np.ascontiguousarray(width, np.int64)
     n, rows, integers = len(score), len(counts), arrays.int64
     out = integers.out(index), arrays.boolean.out(valid), arrays.float32.out(relevance)
-    pointers = arrays.float32(score), n, integers(offsets), rows, integers(width), shape[1]
+    pointers = arrays.float32.of(score), n, integers.of(offsets), rows, integers.of(width), shape[1]
     check(kernels().rk_slate_window(*pointers, *out))
     return index, valid, relevance
 

@@ -156,6 +156,7 @@ def top_by_score(
     >>> top_by_score(np.array([0, 3]), scores, np.array([4, 5, 6]), 2)[1].tolist()
     [5, 4]
     """
+    k = min(max(k, 0), len(code))
     native = kernels()
     if native is None or len(code) > _SHORT or not len(offsets) or len(score) != len(code):
         return _top_by_numpy(offsets, score, code, k)
@@ -168,7 +169,7 @@ def top_by_score(
             len(code),
             arrays.float32.of(score),
             arrays.int64.of(code),
-            min(k, len(code)),
+            k,
             arrays.int64.out(ends),
             arrays.int64.out(best),
             arrays.float32.out(value),
@@ -182,6 +183,15 @@ def _top_by_numpy(
     offsets: IntArray, score: Float32Array, code: IntArray, k: int
 ) -> tuple[IntArray, IntArray, Float32Array]:
     counts = np.diff(offsets)
+    if (
+        offsets[:1].sum()
+        or offsets[-1:].sum() != len(code)
+        or counts.min(initial=0) < 0
+        or len(score) != len(code)
+    ):
+        raise IndexError(f"found offsets that do not ascend from 0 to {len(code)}, with {len(score)} scores")
+    if code.min(initial=0) < 0:
+        raise DataError(f"found code {code.min()}; expected codes from 0")
     code_bits = bits_for(code.max(initial=0))
     needed = bits_for(max(len(counts) - 1, 0)) + _SCORE_BITS + code_bits
     require_bits(needed, f"{len(code)} scores in {len(counts)} rows")
@@ -196,7 +206,9 @@ def _top_by_numpy(
 
 def _descending(score: Float32Array) -> IntArray:
     """Map scores to 32-bit integers that ascend as the scores descend, non-finite ones last."""
-    bits = (score + np.float32(0.0)).view(np.uint32)  # adding zero makes -0.0 equal to 0.0
+    bits = (score.astype(np.float32, copy=False) + np.float32(0.0)).view(
+        np.uint32
+    )  # adding zero makes -0.0 equal to 0.0
     ascending = np.where(bits & _SIGN, ~bits, bits | _SIGN)
     return np.where(np.isfinite(score), ~ascending, _ALL).astype(np.int64)
 

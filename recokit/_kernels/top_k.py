@@ -110,11 +110,12 @@ def top_k_dense(
     >>> offsets.tolist(), column.tolist()
     ([0, 2, 4], [2, 0, 0, 1])
     """
-    _check(len(scores), scores.shape[1], usable, exclude)
+    rows, width = scores.shape
+    _check(rows, width, usable, exclude)
     if kernels() is None:
         return _plain(scores, k, usable, exclude)
     scores = np.require(scores, np.float32, ["C", "ALIGNED", "WRITEABLE"])
-    best = _Best(len(scores), min(k, scores.shape[1]))
+    best = _Best(rows, min(k, width))
     best.offer(scores, 0, usable, exclude, last=True)
     return best.lists()
 
@@ -161,7 +162,7 @@ def _check(rows: int, width: int, usable: BoolArray | None, exclude: _Lists | No
         return
     offsets, item = exclude
     ends = np.concatenate([[0], offsets, [len(item)]])
-    if len(offsets) != rows + 1 or (np.diff(ends) < 0).any() or item.dtype != np.int64:
+    if len(offsets) != rows + 1 or (ends[1:] < ends[:-1]).any() or item.dtype != np.int64 or item.ndim != 1:
         raise ContractError(
             f"found offsets of {len(offsets) - 1} rows, from {min(ends)} to {max(ends)}, and items of {item.dtype}; "
             f"expected {rows} rows that ascend from 0 to {len(item)} at most, and int64"

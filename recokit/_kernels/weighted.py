@@ -42,7 +42,7 @@ def weighted_sums(rows: Float32Array, place: IntArray, weight: Float32Array) -> 
     out = np.empty(len(rows), np.float32)
     check(
         native.rk_weighted_sums(
-            arrays.float32.of(rows),
+            arrays.float32.of(rows, 2),
             len(rows),
             rows.shape[1],
             arrays.int64.of(place),

@@ -50,10 +50,17 @@ class Pointer:
             raise self._refused(array)
         return self._from_buffer(array)
 
-    def of(self, array: AnyArray) -> Any:
-        """Return the address of an array of any layout, for reading: of a copy, which it keeps, where it must be."""
+    def of(self, array: AnyArray, ndim: int = 1) -> Any:
+        """Return the address of an array of any layout, for reading: of a copy, which it keeps, where it must be.
+
+        Its length is what a kernel is told, so that another number of axes would be another number of elements.
+        """
+        if array.ndim != ndim:
+            raise ContractError(f"found an array of shape {array.shape}; expected {ndim} axes")
         if array.dtype == self._dtype and array.flags.num & _IN_ORDER == _IN_ORDER:
             return self._from_buffer(array)
+        if not np.can_cast(array.dtype, self._dtype, "same_kind"):
+            raise self._refused(array)
         return self._from_buffer(np.array(array, self._dtype, order="C"))
 
     def each(self, arrays: Iterable[AnyArray]) -> tuple[Any, list[Any]]:

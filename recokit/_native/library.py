@@ -30,15 +30,19 @@ def kernels() -> Any:
     wish = os.environ.get("RECOKIT_NATIVE", "")
     if wish == "0":
         return None
-    levels = _levels()
-    if levels:
-        return ffi().dlopen(str(_path(levels[-1])))
+    if levels():
+        return load(levels()[-1])
     if wish:
         raise ConfigurationError(
             f"RECOKIT_NATIVE={wish}, and found no compiled kernels for {machine()} in {_folder()}; "
             "hint: install a wheel for this platform, or run python -m recokit._native.compile with a C compiler"
         )
     return None
+
+
+def load(level: str) -> Any:
+    """Return the library of one of the levels."""
+    return ffi().dlopen(str(_path(level)))
 
 
 @cache
@@ -53,7 +57,7 @@ def ffi() -> Any:
 
 def level() -> str:
     """Return what runs: a level such as ``x86_64_v3``, or ``numpy``."""
-    return "numpy" if kernels() is None else _levels()[-1]
+    return "numpy" if kernels() is None else levels()[-1]
 
 
 def check(status: int) -> None:
@@ -70,12 +74,12 @@ def _folder() -> Path:
 
 
 @cache
-def _levels() -> tuple[str, ...]:
+def levels() -> tuple[str, ...]:
     """Return the levels that are built and that this processor runs, the best last."""
     built = [level for level in LEVELS.get(machine(), ()) if _path(level).exists()]
     if machine() != "x86_64" or not built:
         return tuple(built)
-    supported = ffi().dlopen(str(_path(built[0]))).rk_cpu_level()
+    supported = load(built[0]).rk_cpu_level()
     return tuple(level for level in built if int(level[-1]) <= supported)
 
 

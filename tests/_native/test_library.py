@@ -34,7 +34,7 @@ def test_require_is_content_with_compiled_kernels():
 
 
 def test_require_without_compiled_kernels_is_an_error():
-    code = "from recokit._native import library; library._levels = lambda: (); library.kernels()"
+    code = "from recokit._native import library; library.levels = lambda: (); library.kernels()"
     answer = in_a_process("require", code)
     assert "ConfigurationError: RECOKIT_NATIVE=require, and found no compiled kernels for" in answer.stderr
 

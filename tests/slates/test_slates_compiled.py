@@ -264,3 +264,17 @@ def test_places_beyond_the_window_zero_places_and_codes_of_any_size() -> None:
     ):
         found = chosen_lists([cap], VALID, K, START, order, early=0)
         assert (found >= 0).sum(axis=1).tolist() == ([2, 2] if cap.minimum else [3, 3])
+
+
+def test_msd_chooses_the_best_beside_what_stands_from_the_first_place_on() -> None:
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        vectors = rng.normal(size=(100, 8))
+        vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        relevance = (rng.random((1, 100)) * 0.2).astype(np.float32)
+        gains = Gains("msd", 0.3, relevance, item=np.arange(100)[None], vectors=vectors)
+        valid, start = np.ones((1, 100), np.bool_), np.array([[3, 70, -1]])
+        third = chosen_lists([], valid, np.array([3]), start, gains, early=0)[0, 2]
+        gain = 0.3 * relevance[0] - 0.7 * vectors @ (vectors[3] + vectors[70])
+        gain[[3, 70]] = -9
+        assert gain[third] >= gain.max() - 1e-5

@@ -77,6 +77,7 @@ RK_EXPORT int rk_lists_hold(const int64_t *offsets, int64_t rows, const int64_t 
     if (most > limit || most > INT32_MAX / 8) return 0;
     for (int64_t i = 0; i < n; i++)
         if (item[i] < 1 || item[i] > highest) return 0;
+    if (n == 0) return 1;
     if (highest / 64 <= 2 * most) return distinct_by_bits(offsets, rows, item, highest);
     return distinct_by_table(offsets, rows, item, most);
 }

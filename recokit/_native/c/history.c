@@ -51,9 +51,8 @@ RK_EXPORT int rk_weighted_items(const int64_t *offsets, int64_t rows, int64_t n,
     int64_t most = 0;
     if (offsets[0] != 0 || offsets[rows] != n) return RK_BAD_INDEX;
     for (int64_t row = 0; row < rows; row++) {
-        int64_t length = offsets[row + 1] - offsets[row];
-        if (length < 0) return RK_BAD_INDEX;
-        if (length > most) most = length;
+        if (offsets[row] > offsets[row + 1] || offsets[row + 1] > n) return RK_BAD_INDEX;
+        if (offsets[row + 1] - offsets[row] > most) most = offsets[row + 1] - offsets[row];
     }
     if (most > INT32_MAX / 8) return RK_BAD_INDEX;
     int32_t *table = malloc((size_t)(4 * most + 8) * sizeof *table);

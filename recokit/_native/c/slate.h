@@ -78,6 +78,7 @@ typedef struct {
     int64_t *labels;    /* (n_chunks, n_columns, LANES) */
     float *query;       /* (places, n_dimensions) what a choice is compared by */
     int16_t *rough;     /* MSD: (n_chunks, n_dimensions, LANES) the vectors times ROUGH, rounded */
+    int rounded;        /* MSD: whether rough holds this row's vectors */
     float *rough_error; /* MSD: (n_chunks) length of what rounding took from a vector, at most */
     float *sum;         /* MSD: (n_dimensions) weighted sum of the choices' vectors */
     uint16_t *rough_sum;/* MSD: (n_dimensions) */

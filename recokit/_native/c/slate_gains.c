@@ -232,6 +232,7 @@ static int check_codes(const rk_row_gains *g) {
 }
 
 static void begin_msd(rk_row_gains *g) {
+    g->rounded = 0;
     memset(g->sum, 0, (size_t)g->of->n_dimensions * sizeof(float));
     for (int64_t i = 0; i < g->n_chunks * LANES; i++) {
         float base = i < g->width ? g->weight * g->relevance[i] : 0;
@@ -360,7 +361,7 @@ void rk_gains_bound(rk_row_gains *g, float *bound) {
     float back = (float)(-1 / (scale * ROUGH)), from_sum = (float)(sqrt(lost) * 1.3);
     for (int64_t chunk = 0; chunk < g->n_chunks; chunk++) {
         int64_t first = chunk * LANES;
-        if (g->n_told == 1) gather_rough(g, chunk);
+        if (!g->rounded) gather_rough(g, chunk);
         whole sum[WHOLES] = {{0}};
         const int16_t *rough = g->rough + first * d;
         for (int64_t i = 0; i < d; i++)
@@ -373,8 +374,10 @@ void rk_gains_bound(rk_row_gains *g, float *bound) {
         for (int half = LANES / 2; half > 0; half /= 2)
             for (int lane = 0; lane < half; lane++)
                 most[lane] = most[lane] > most[lane + half] ? most[lane] : most[lane + half];
-        bound[chunk] = most[0] + slack;
+        /* Vectors that are no numbers bound nothing. */
+        bound[chunk] = isnan(most[0] + slack) ? INFINITY : most[0] + slack;
     }
+    g->rounded = 1;
 }
 
 /* Rows of the Cholesky factor of the chosen items' likeness, seen from a chunk; of vectors a row is the product with

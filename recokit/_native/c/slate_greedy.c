@@ -50,6 +50,7 @@ static int64_t largest(const float *values, int64_t n) {
 static int64_t best_open(chooser *c, int64_t place) {
     rk_row_gains *g = &c->gains;
     int64_t n_chunks = g->n_chunks;
+    if (n_chunks == 0) return -1;
     if (!g->neutral) rk_gains_bound(g, c->bound);
     memcpy(c->current, c->bound, (size_t)n_chunks * sizeof(float));
     memset(c->looked_at, 0, (size_t)n_chunks * sizeof(_Bool));

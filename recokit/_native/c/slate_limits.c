@@ -206,7 +206,7 @@ static int64_t next_due(const rk_limits *l, int64_t within) {
 
 static int is_urgent(const rk_limits *l, int64_t within, int64_t place, int64_t early) {
     int64_t lacking = lacks(l, within);
-    return lacking > 0 && lacking + early >= places_left(l, within, place);
+    return lacking > 0 && early >= places_left(l, within, place) - lacking;
 }
 
 /* Whether minimums leave the row no place to lose. */

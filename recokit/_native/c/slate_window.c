@@ -77,8 +77,9 @@ RK_EXPORT int rk_slate_window(const float *score, int64_t n, const int64_t *offs
                               float *relevance) {
     int64_t largest = 0;
     for (int64_t row = 0; row < rows; row++) {
+        if (offsets[row] < 0 || offsets[row] > offsets[row + 1] || offsets[row + 1] > n) return RK_BAD_INDEX;
         int64_t count = offsets[row + 1] - offsets[row];
-        if (offsets[row] < 0 || count < 0 || offsets[row + 1] > n || count > UINT32_MAX) return RK_BAD_INDEX;
+        if (count > UINT32_MAX) return RK_BAD_INDEX;
         if (width[row] < count) count = width[row];
         if (count > places) return RK_BAD_INDEX;
         if (count > largest) largest = count;
