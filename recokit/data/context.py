@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from recokit._utils.options import shown
+from recokit.data.frames import missing_in
 from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray
@@ -40,12 +41,33 @@ def checked_context(context: Declared | None) -> dict[str, Any]:
     return dict(context)
 
 
+def context_column(values: Any) -> AnyArray:
+    """Return the values of a context column as an array in which nothing that is unknown became text or a number.
+
+    Beside text and flags a missing value, however its library writes it, is None.
+    """
+    column = np.asarray(values)
+    if column.ndim != 1:
+        return column
+    if column.dtype.kind in "USf" and not isinstance(values, np.ndarray):
+        each = np.fromiter(values, object, len(column))
+        kinds = {type(value) for value in each.tolist()}
+        # numpy writes what is not text as text beside text, and flags as numbers beside numbers.
+        if len(kinds) > 1 and any(issubclass(kind, str | bytes | bool | np.bool_) for kind in kinds):
+            column = each
+    if column.dtype.kind == "O" and (unknown := missing_in(column)).any():
+        column = column.copy()
+        column[unknown] = None
+    return column
+
+
 def context_columns(context: Declared, user_ids: Collection[Any]) -> dict[str, AnyArray]:
     """Return declared columns for some users, (B,) each; None where a mapping has no value for a user."""
     columns: dict[str, AnyArray] = {}
     for name, value in context.items():
         if isinstance(value, Mapping):
-            columns[name] = np.fromiter((value.get(user) for user in user_ids), object, len(user_ids))
+            each = np.fromiter((value.get(user) for user in user_ids), object, len(user_ids))
+            columns[name] = context_column(each)
         else:
             columns[name] = np.full(len(user_ids), value)
     return columns

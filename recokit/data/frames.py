@@ -136,12 +136,12 @@ class Frame:
             missing = np.array(column.is_null().to_numpy(), np.bool_)
             values = np.asarray((column.filter(~column.is_null()) if missing.any() else column).to_numpy())
             # what narwhals calls null depends on the library, and a float column may hold NaN beside it
-            inside = _missing(values)
+            inside = missing_in(values)
             if inside.any():
                 missing[np.flatnonzero(~missing)[inside]] = True
                 values = values[~inside]
             return values, missing
-        missing = _missing(column)
+        missing = missing_in(column)
         return column[~missing] if missing.any() else column, missing
 
     def ids(self, name: str) -> AnyArray:
@@ -394,7 +394,8 @@ def _native(nw: Any, frame: Any) -> Any:
         return nw.from_native(pa.table(frame))
 
 
-def _missing(values: AnyArray) -> BoolArray:
+def missing_in(values: AnyArray) -> BoolArray:
+    """Tell which values are missing, however their library writes that: None, NaN, NaT, NA."""
     if values.dtype.kind == "f":
         return np.isnan(values)
     if values.dtype.kind in "mM":

@@ -9,6 +9,7 @@ import numpy as np
 
 from recokit._utils.copies import with_fields
 from recokit._utils.options import shown
+from recokit.data.context import context_column
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Requests
 from recokit.data.schema import Schema
@@ -112,7 +113,7 @@ def _context(context: Mapping[str, Any], n: int) -> dict[str, AnyArray]:
     columns = {}
     for name, value in context.items():
         scalar = isinstance(value, str) or not isinstance(value, Sized)
-        columns[name] = np.full(n, value) if scalar else np.asarray(value)
+        columns[name] = np.full(n, value) if scalar else context_column(value)
     return columns
 
 

@@ -177,6 +177,11 @@ def _scored(score: Numbers, label: Numbers) -> tuple[FloatArray, BoolArray]:
     bad = np.flatnonzero(np.isnan(labels))
     if len(bad):
         raise DataError("found label nan; expected above 0 for positive rows, else 0", rows=bad)
+    if len(labels) and labels.min() > 0 and {*np.unique(values).tolist()} == {0.0, 1.0}:
+        raise DataError(
+            "found scores of only 0 and 1, and no label of 0; expected scores, then labels; hint: the order is (score, "
+            "label), after the user if there is one"
+        )
     return np.where(np.isnan(values), -np.inf, values), labels > 0
 
 

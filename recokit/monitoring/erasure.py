@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recokit._utils.options import error_text, shown
 from recokit._utils.report import Content, Report, Table
-from recokit.errors import ConfigurationError, StageError
+from recokit.errors import ConfigurationError, DataError, StageError
 from recokit.monitoring.feature_log._files import erase_from_parts
 from recokit.pipeline.pipeline import Pipeline
 from recokit.protocols import ErasesUsers
@@ -98,6 +100,8 @@ def erase_user(user: Any, *parts: Any, names: Iterable[Any] = ()) -> Erasure:
     ------
     ConfigurationError
         For a part that holds nothing of single users, or no part at all.
+    DataError
+        For a user that is neither an integer nor text.
 
     Examples
     --------
@@ -112,7 +116,7 @@ def erase_user(user: Any, *parts: Any, names: Iterable[Any] = ()) -> Erasure:
     removed: list[tuple[str, int]] = []
     failed: list[str] = []
     unreachable: list[str] = []
-    people = [user, *names]
+    people = [_person(one) for one in (user, *_several(names))]
     for name, part in _holders(parts):
         try:
             removed.append((name, sum(_erase(part, person) for person in people)))
@@ -125,10 +129,26 @@ def erase_user(user: Any, *parts: Any, names: Iterable[Any] = ()) -> Erasure:
     return Erasure(user, tuple(removed), tuple(failed), tuple(unreachable))
 
 
+def _person(user: Any) -> Any:
+    """Return an id that can be somebody's: what is nobody's removes nothing, which looks as if all were done."""
+    whole = isinstance(user, int | np.integer) and not isinstance(user, bool)
+    if not whole and not (isinstance(user, str) and user):
+        raise DataError(f"found user {shown(user)}; expected the external id of one user, an integer or text")
+    return int(user) if whole else str(user)
+
+
+def _several(names: Any) -> Iterable[Any]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise DataError(f"found names={shown(names)}; expected a list of ids; hint: names=[{shown(names)}]")
+    return names
+
+
 def _erase(part: Any, user: Any) -> int:
     if isinstance(part, ErasesUsers):
         return part.erase_user(user)
     if isinstance(part, str | os.PathLike):
+        if not Path(part).is_dir():
+            raise DataError(f"found no folder {shown(str(part))}; expected one of a feature log")
         return erase_from_parts(Path(part), user)
     rows: ErasesRows = part
     return rows.erase([user])

@@ -12,15 +12,14 @@ from recokit.pipeline.plan import Plan
 from recokit.protocols import Discloses
 from recokit.typing import BoolArray
 
-#: Item columns that say that somebody pays.
-PAID_COLUMNS = (
-    "sponsored",
-    "is_sponsored",
-    "promoted",
-    "is_promoted",
-    "advertised",
-    "is_advertised",
-    "is_ad",
+#: Names of item columns that say that somebody pays, in small letters without marks between them, and their labels.
+PAID_COLUMNS = {
+    **{name: name for name in ("sponsored", "promoted", "advertised", "advertisement")},
+    **{f"is{name}": name for name in ("sponsored", "promoted", "advertised", "advertisement", "ad")},
+}
+#: Text in such a column that says that nobody does.
+UNPAID = frozenset(
+    {"", "0", "0.0", "no", "n", "f", "false", "off", "none", "null", "nan", "na", "n/a", "-", "organic"}
 )
 
 
@@ -36,11 +35,32 @@ def paid_items(plan: Plan, schema: Schema) -> tuple[Paid, ...]:
     disclosing = [
         node.stage for node in plan.annotators if isinstance(node.stage, Discloses) and node.when is None
     ]
+    columns = [(name, PAID_COLUMNS.get(_spelled(name), "")) for name in schema.items.names]
     return tuple(
-        Paid(name.removeprefix("is_"), schema.item_column(name) > 0)
-        for name in PAID_COLUMNS
-        if name in schema.items.numeric_names and not any(stage.discloses(name) for stage in disclosing)
+        Paid(label, _flagged(schema, name))
+        for name, label in columns
+        if label and not any(stage.discloses(name) for stage in disclosing)
     )
+
+
+def _spelled(name: str) -> str:
+    """Return a column's name without what spells it one way or another: ``isSponsored``, ``sponsored_flag``."""
+    plain = "".join(filter(str.isalnum, name)).lower()
+    return plain.removesuffix("flag")
+
+
+def _flagged(schema: Schema, name: str) -> BoolArray:
+    """Return the items that a column flags: numbers above 0, and any text but one that says no, as a payer's name."""
+    column = schema.item_column(name)
+    if name in schema.items.numeric_names:
+        return np.asarray(column > 0)
+    if name in schema.items.categorical:
+        labels = schema.items.labels(name)
+        texts = ["", *labels.decode(np.arange(1, len(labels) + 1)).tolist()]
+        return np.array([str(text).strip().lower() not in UNPAID for text in texts], np.bool_)[column]
+    if column.dtype.kind != "O":
+        return np.zeros(len(column), np.bool_)
+    return np.array([str(text or "").strip().lower() not in UNPAID for text in column.tolist()], np.bool_)
 
 
 def labelled(listed: Candidates, paid: Sequence[Paid]) -> Candidates:

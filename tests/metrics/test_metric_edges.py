@@ -278,7 +278,7 @@ def test_bad_gains_and_ids_are_the_same_error_everywhere():
         codes = Ragged(np.array([0, 1]), np.array([1]), {"gain": np.array([gain])})
         with pytest.raises(DataError, match="found gain"):
             evaluate(made([["a"]]), codes, ["NDCG@3"])
-        with pytest.raises(DataError, match="found weight"):
+        with pytest.raises(DataError, match="found rating"):
             Dataset.from_frame({"user": [1], "item": [1], "timestamp": [1.0], "rating": [gain]})
     with pytest.raises(DataError, match="all integers or all text"):
         MatchedLists.from_frames({"user": [1], "item": [1]}, {"user": ["1"], "item": [1]})
@@ -489,3 +489,21 @@ def test_users_come_first_and_another_order_is_an_error(measure):
             measure(*wrong)
     with pytest.raises(DataError, match="the order is"):
         measure(np.array(score, np.float32), np.array(label, bool), np.array(user))
+
+
+@pytest.mark.parametrize("labels", [[0.4, 0.2, 0.3, 0.5], [3, 2, 1, 4]])
+def test_scores_in_the_place_of_labels_are_refused(labels):
+    binary = [1, 0, 1, 0]
+    for call in (
+        lambda: metrics.auc(binary, labels),
+        lambda: metrics.gauc(["a", "a", "b", "b"], binary, labels),
+        lambda: metrics.auc_per_user(["a", "a", "b", "b"], binary, labels),
+    ):
+        with pytest.raises(DataError, match="expected scores, then labels"):
+            call()
+    assert metrics.auc(labels, binary) >= 0
+
+
+def test_rows_that_are_all_positive_stay_undefined():
+    assert np.isnan(metrics.auc([0.3, 0.2], [1, 1]))
+    assert np.isnan(metrics.auc([1, 1], [1, 1]))

@@ -7,7 +7,7 @@ import recokit as rk
 from recokit import candidates, features, monitoring, stores
 from recokit.data import LiveEvents, UserHistory
 from recokit.debugger import TrafficSample
-from recokit.errors import ConfigurationError, StageError
+from recokit.errors import ConfigurationError, DataError, StageError
 from recokit.monitoring import erase_user
 
 
@@ -130,3 +130,18 @@ def test_what_holds_no_users_is_an_error(part):
         erase_user("ann", part)
     with pytest.raises(ConfigurationError, match="nothing to erase from"):
         erase_user("ann")
+
+
+@pytest.mark.parametrize("nobody", [None, 1.0, float("nan"), "", True, ["user-1"], b"user-1"])
+def test_what_is_nobodys_id_is_refused(nobody):
+    for people in ((nobody, ()), ("user-1", [nobody])):
+        with pytest.raises(DataError, match="expected the external id of one user"):
+            erase_user(people[0], stores.ResidentSessions(), names=people[1])
+    with pytest.raises(DataError, match="expected a list of ids"):
+        erase_user("user-1", stores.ResidentSessions(), names="visitor-1")
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    found = erase_user("user-1", tmp_path / "nothing")
+    assert not found.removed
+    assert "found no folder" in found.failed[0]

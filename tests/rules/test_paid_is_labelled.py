@@ -9,7 +9,7 @@ import pytest
 
 import recokit as rk
 from recokit import candidates, rules
-from recokit.data import Dataset
+from recokit.data import Dataset, Ragged
 from recokit.errors import ConfigurationError
 
 POPULAR = candidates.Popular(half_life=None)
@@ -76,6 +76,44 @@ def test_sponsored_items_are_labelled_whatever_stages_follow(shop: Dataset, stag
     for item, label in found.items():
         assert ("sponsored" in label.split(",")) == (item in PAID)
         assert ("ad" in label.split(",")) == (item == 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("sponsored", ["no", "yes"]),
+        ("sponsored", ["False", "TRUE "]),
+        ("sponsored", ["0", "1"]),
+        ("sponsored", ["", "ACME"]),
+        ("sponsored", [None, "Ads & Co|ACME"]),
+        ("Sponsored", [False, True]),
+        ("isSponsored", [0, 1]),
+        ("is-sponsored", [None, 1.0]),
+        ("SPONSORED_FLAG", ["N", "Y"]),
+        ("isPromoted", ["organic", "paid"]),
+    ],
+)
+def test_flags_are_read_however_they_are_written(name: str, values: list[Any]) -> None:
+    log = {"user_id": [1] * 4, "item_id": [1, 2, 3, 4], "timestamp": [1, 2, 3, 4]}
+    data = Dataset.from_frame(log, items={"item_id": [1, 2, 3, 4], name: values * 2})
+    pipeline = rk.Pipeline([POPULAR]).fit(data)
+    found = labels_of(pipeline.recommend([None], k=4, now=1e9))
+    assert {item for item, label in found.items() if label} == {2, 4}
+    ordered = Ragged.from_lists([np.arange(1, 5)])
+    completed = pipeline.complete(pipeline.requests([None], k=4, now=1e9), ordered)
+    assert labels_of(completed) == found
+
+
+def test_other_columns_flag_nothing() -> None:
+    log = {"user_id": [1] * 4, "item_id": [1, 2, 3, 4], "timestamp": [1, 2, 3, 4]}
+    items = {
+        "item_id": [1, 2, 3, 4],
+        "unsponsored": [1, 1, 1, 1],
+        "sponsor_rank": [1, 2, 3, 4],
+        "paid": [1, 1, 0, 0],
+    }
+    found = rk.Pipeline([POPULAR]).fit(Dataset.from_frame(log, items=items)).recommend([None], k=4, now=1e9)
+    assert "labels" not in found.columns
 
 
 def test_in_the_fallback_in_similar_items_and_without_the_stage(shop: Dataset) -> None:

@@ -146,3 +146,31 @@ class TestFitAndTools:
         rk.preflight(opened, train, test, n_users=5, n_requests=1, context=known)
         user = opened.schema.user_ids.ids[0]
         rk.RecommendationDebugger(opened, context=known).diagnose(user, now=train.until)
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [None, float("nan"), np.float64("nan"), np.datetime64("NaT")],
+    ids=["None", "nan", "numpy nan", "NaT"],
+)
+class TestMissingValuesOfLibraries:
+    @pytest.mark.parametrize(
+        "text", ["request.country != 'US'", "not request.country == 'US'", "request.country not in ['US']"]
+    )
+    @pytest.mark.parametrize("form", [list, tuple, lambda values: np.array(values, object)])
+    def test_beside_text(self, shop: Dataset, unknown: Any, text: str, form: Any) -> None:
+        countries = {"country": form(["DE", unknown, "US"])}
+        assert shown([POPULAR, rules.Where(text)], shop, 3, context=countries) == [ADULT, [], []]
+
+    def test_declared_by_user(self, shop: Dataset, unknown: Any) -> None:
+        pipeline = rk.Pipeline(
+            [POPULAR, rules.Where("request.country != 'US'")], context={"country": {1: "DE", 2: unknown}}
+        ).fit(shop)
+        answer = pipeline.recommend([1, 2], k=8, now=1e9)
+        assert [len(answer.ids(row)) for row in range(2)] == [8, 0]
+
+    def test_beside_flags(self, shop: Dataset, unknown: Any) -> None:
+        blocked = rk.Step(rules.Blocked([1, 2]), when="strict")
+        flags = {"strict": [True, unknown, False]}
+        rest = [*range(3, 9)]
+        assert shown([POPULAR, blocked], shop, 3, context=flags) == [rest, rest, ADULT]

@@ -46,6 +46,11 @@ class PrometheusCollector:
     """
 
     def __init__(self, monitors: Sequence[Monitor], *, clock: Callable[[], float] = time.time) -> None:
+        if not isinstance(monitors, Sequence) or not all(isinstance(one, Monitor) for one in monitors):
+            raise ConfigurationError(
+                f"found {type(monitors).__name__} as monitors; expected a list of monitors; hint: "
+                "PrometheusCollector([monitor])"
+            )
         names = [metric.name for monitor in monitors for metric in monitor.metrics]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)

@@ -495,3 +495,11 @@ def test_a_span_names_what_was_skipped_and_nothing_else(make_trace: Make) -> Non
         found = {one["recokit.stage"]: one["recokit.skipped"] for one in started if "recokit.skipped" in one}
         assert found == expected
         assert started[0]["recokit.requests"] == 1 and started[0]["recokit.items"] == 8
+
+
+@pytest.mark.parametrize(
+    "monitors", [monitoring.LatencyMonitor(), "latency", [monitoring.LatencyMonitor], None]
+)
+def test_what_is_no_list_of_monitors_is_refused(monitors):
+    with pytest.raises(ConfigurationError, match="expected a list of monitors"):
+        monitoring.PrometheusCollector(monitors)
