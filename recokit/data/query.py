@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.copies import with_fields
-from recokit._utils.options import shown
+from recokit._utils.options import Rule, shown
 from recokit.data.context import context_column
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Requests
@@ -46,6 +46,8 @@ class Query:
     ) -> None:
         #: External ids as an object array, None for anonymous users.
         self.users = _user_array(users, (history, session, items))
+        _SEED.check("seed", seed, DataError)
+        _MAPPING.check("context", context, DataError)
         self.k, self.context, self.now, self.seed = k, context or {}, now, seed
         lists = {"history": history, "session": session, "items": items, "exclude": exclude}
         self.lists = {name: value for name, value in lists.items() if value is not None}
@@ -67,6 +69,13 @@ class Query:
         )
         given = {name: mask for name, (_, mask) in encoded.items()}
         return with_fields(requests, from_caller=given, user_ids=self.users)
+
+
+_SEED = Rule("a whole number", lambda seed: isinstance(seed, int | np.integer))
+_MAPPING = Rule(
+    "values by column, such as {'market': 'de'}",
+    lambda context: context is None or isinstance(context, Mapping),
+)
 
 
 def check_items(items: Any) -> None:

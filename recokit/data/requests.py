@@ -14,7 +14,7 @@ from recokit._kernels.hashing import row_seeds
 from recokit._kernels.segments import any_true, bounds, rows_to_offsets
 from recokit._utils.copies import with_fields
 from recokit._utils.moved import moved_attribute
-from recokit._utils.options import require_rows
+from recokit._utils.options import require_rows, shown
 from recokit.data.live import Live
 from recokit.data.ragged import Ragged
 from recokit.errors import ConfigurationError, DataError, did_you_mean
@@ -209,7 +209,9 @@ class Requests:
 def _per_row(value: Any, n_rows: int, name: str) -> AnyArray:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf" or array.shape not in ((), (n_rows,)):
-        raise DataError(f"found {name}={value!r}; expected a number, or one for each of {n_rows} users")
+        raise DataError(
+            f"found {name}={shown(array.tolist())}; expected a number, or one for each of {n_rows} users"
+        )
     return array if array.ndim else array.repeat(n_rows)
 
 

@@ -17,6 +17,8 @@ Duration: TypeAlias = str | float | dt.timedelta
 DAY = 86_400.0
 #: Whole numbers up to this, without a unit, are more likely days than seconds.
 _DAYS_LIKELY = 366
+#: Seconds from here on, in the year 5138, are more likely milliseconds.
+_MILLISECONDS_LIKELY = 1e11
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": DAY, "w": 7 * DAY}
 
 
@@ -51,7 +53,7 @@ def seconds(duration: str | float | dt.timedelta | np.timedelta64) -> float:
                 f"found duration {duration!r}; expected a number and one of s, min, h, D, W, such as '7D'"
             )
         value = float(match[1]) * _UNITS[match[2].lower()]
-    elif isinstance(duration, int | float | np.number):
+    elif isinstance(duration, int | float | np.number) and not isinstance(duration, bool):
         value = float(duration)
         if hint := _unit_hint(duration):
             raise DataError(f"found duration {shown(duration)}; expected a unit; {hint}")
@@ -92,7 +94,7 @@ def timestamp(when: str | float | dt.date | np.datetime64) -> float:
     Raises
     ------
     DataError
-        If the text is no ISO date, or the moment is not finite.
+        If the text is no ISO date, the moment is not finite, or a number is one of milliseconds.
 
     Examples
     --------
@@ -115,4 +117,8 @@ def timestamp(when: str | float | dt.date | np.datetime64) -> float:
         value = float(when)
     if not math.isfinite(value):
         raise DataError(f"found time {shown(when)}; expected a moment, or finite seconds since 1970")
+    if abs(value) >= _MILLISECONDS_LIKELY:
+        raise DataError(
+            f"found time {shown(when)}; expected seconds since 1970; hint: are these milliseconds?"
+        )
     return value

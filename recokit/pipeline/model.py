@@ -14,7 +14,7 @@ import numpy as np
 
 from recokit._kernels.segments import bounds
 from recokit._utils.copies import with_fields
-from recokit._utils.options import Rule, one_of, traced
+from recokit._utils.options import Rule, at_least, one_of, traced
 from recokit._utils.progress import progress_bar
 from recokit._utils.threads import Bulkhead
 from recokit.budget import Deadline
@@ -42,7 +42,8 @@ Capture = Literal["summary", "full"]
 CHUNK_ROWS = 512
 
 
-_BUDGET = Rule("a positive number of milliseconds", lambda ms: ms is None or ms > 0)
+_NUMBER = at_least(0)
+_BUDGET = Rule("a positive number of milliseconds", lambda ms: ms is None or (_NUMBER.holds(ms) and ms > 0))
 _CAPTURE = one_of("summary", "full")
 
 

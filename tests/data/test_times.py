@@ -83,3 +83,14 @@ def test_timestamp(given, expected):
 def test_bad_moments(given):
     with pytest.raises(DataError, match="found time"):
         timestamp(given)
+
+
+@pytest.mark.parametrize("given", [1_512_086_400_000, 1.5e12, np.int64(1_700_000_000_000), -1e12])
+def test_moments_in_milliseconds_are_told(given):
+    with pytest.raises(DataError, match="milliseconds"):
+        timestamp(given)
+
+
+def test_a_flag_is_no_duration():
+    with pytest.raises(DataError, match="found duration True"):
+        seconds(True)

@@ -468,3 +468,23 @@ def test_a_frame_is_no_dataset(
 ) -> None:
     with pytest.raises(DataError, match=rf"found DataFrame for {name};.*hint: Dataset\.from_frame"):
         call(simple, pd.DataFrame(LOG))
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"context": ["de"]}, "found context="),
+        ({"context": "de"}, "found context="),
+        ({"seed": "a"}, "found seed='a'"),
+        ({"seed": 1.5}, "found seed=1.5"),
+        ({"budget_ms": "fast"}, "found budget_ms='fast'"),
+        ({"budget_ms": float("nan")}, "found budget_ms=nan"),
+        ({"now": 1.5e12}, "milliseconds"),
+        ({"k": "3"}, "found k='3'"),
+        ({"k": None}, "found k=None"),
+    ],
+)
+def test_options_of_a_request_of_another_kind_are_typed_errors(options: dict[str, Any], found: str) -> None:
+    pipeline = rk.Pipeline([candidates.Popular(half_life=None)]).fit(Dataset.from_frame(LOG))
+    with pytest.raises(DataError, match=found):
+        pipeline.recommend(["a"], **options)
