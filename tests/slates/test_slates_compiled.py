@@ -29,7 +29,7 @@ KINDS: tuple[Any, ...] = (None, TopK, MMR, MSD, DPP, FacilityLocation, Calibrati
 
 def plain() -> Any:
     """Return a context in which numpy alone is at work."""
-    return mock.patch.object(slate_limits, "kernels", return_value=None)
+    return mock.patch.object(slate_limits, "kernels", lambda: None)
 
 
 def random_cap(rng: np.random.Generator, n_rows: int, width: int) -> CapArrays:
@@ -110,7 +110,7 @@ def check(seed: int, kind: Any) -> None:
     picked = greedy(window.valid, k, caps, chooser, start=start, early=early)
     with plain():
         follow(case, picked)
-    for place in range(start.shape[1] + 1):  # the same masks, too, beside what stands by then
+    for place in {seed % start.shape[1], start.shape[1]}:  # the same masks, too, beside the whole list
         found = allowed_at(caps, window.valid, k, picked, place, early=early)
         with plain():
             expected = Limits(caps, window.valid, k, picked).open(place, early)
@@ -128,7 +128,7 @@ def test_the_compiled_choice_is_the_plain_one(kind: Any, seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=2500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_compiled_choice_is_the_plain_one_many_times(kind: Any, seed: int) -> None:
     check(seed, kind)
