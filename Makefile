@@ -103,7 +103,8 @@ test-fallback: $(DEV)  ## the packages that use compiled kernels, without them
 sanitize: $(DEV)  ## the kernels' tests on libraries that check memory and arithmetic
 	$(BIN)/python recokit/_native/compile.py --folder $(SANITIZED) -- -g -fsanitize=address,undefined -fno-sanitize-recover
 	RECOKIT_NATIVE=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$$(cc -print-file-name=libasan.so) \
-		$(BIN)/python -m pytest tests/_native tests/_kernels tests/slates/test_slates_compiled.py -q -p no:cacheprovider
+		$(BIN)/python -m pytest tests/_native tests/_kernels tests/slates/test_slates_compiled.py \
+		-q --capture=sys -p no:cacheprovider -m "not slow"
 
 clean:  ## remove what the other targets made, the environments too
 	rm -rf $(VENV) $(VENV_NUMPY1) $(VENV_RECTOOLS) docs/api site dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutants

@@ -27,9 +27,13 @@ N_ITEMS = 60
 KINDS: tuple[Any, ...] = (None, TopK, MMR, MSD, DPP, FacilityLocation, Calibration, Proportional, XQuAD)
 
 
+def absent() -> None:
+    """Stand in for `kernels` where there are none."""
+
+
 def plain() -> Any:
     """Return a context in which numpy alone is at work."""
-    return mock.patch.object(slate_limits, "kernels", lambda: None)
+    return mock.patch.object(slate_limits, "kernels", absent)
 
 
 def random_cap(rng: np.random.Generator, n_rows: int, width: int) -> CapArrays:
