@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import numpy as np
 
+from recokit._utils.options import shown
 from recokit.data import Candidates, Schema
 from recokit.data.frames import LARGEST
-from recokit.errors import ConfigurationError, DataError
+from recokit.errors import ConfigurationError, DataError, DataWarning, did_you_mean
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
 _MAX_LENGTH = 1_000
 _MAX_DEPTH = 50
+_LISTS = (ast.Tuple, ast.List)
 _ENTITIES = ("item", "user", "request")
 _ARITHMETIC: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -209,6 +212,7 @@ class Condition:
         kinds = {name: _kind_of(column) for name, column in columns.items()}
         for node in ast.walk(self.tree):
             _check_kinds(node, kinds)
+            _say_unknown(node, columns, schema)
         return {**columns, **having}
 
     def of_items(self, columns: Mapping[str, AnyArray]) -> Truth:
@@ -316,6 +320,31 @@ def _check_kinds(node: ast.AST, kinds_of: Mapping[str, str]) -> None:
             f"found whole numbers beyond 2**53 in {ast.unparse(node)!r}; expected them compared by ==, != or in only, "
             "since a float cannot hold them"
         )
+
+
+def _say_unknown(node: ast.AST, columns: Mapping[str, AnyArray], schema: Schema) -> None:
+    """Warn of texts that no item or user has: a misspelt one lets a condition hold for all, or for none."""
+    if not isinstance(node, ast.Compare):
+        return
+    parts = [part for one in _operands(node) for part in (one.elts if isinstance(one, _LISTS) else [one])]
+    texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    for name in [ast.unparse(part) for part in parts if isinstance(part, ast.Attribute)] if texts else ():
+        entity, _, column = name.partition(".")
+        if _asked(name):
+            continue
+        if _is_label_in(node):
+            table = schema.items if entity == "item" else schema.users
+            known = set(table.labelled(column).several.labels.ids.tolist())
+        else:
+            known = set(columns[name].tolist()) - {None}
+        missing = [text for text in texts if text not in known]
+        if known and missing:
+            warnings.warn(
+                f"found {shown(missing[0])} in {shown(ast.unparse(node))}, which {name} never is; "
+                f"{did_you_mean(missing[0], known)}",
+                DataWarning,
+                stacklevel=2,
+            )
 
 
 def _is_large(value: Any) -> bool:

@@ -1,12 +1,14 @@
 """Columns of several labels, such as genres: every part that reads labels reads each of them."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 import recokit as rk
 from recokit import candidates, diversity, rules
 from recokit.data import Candidates, Dataset, item_segments_by
-from recokit.errors import ConfigurationError
+from recokit.errors import ConfigurationError, DataWarning
 
 GENRES = ["Action|Comedy", "Comedy", "Action|Drama", "Drama|Comedy", None, "Drama"]
 DATA = Dataset.from_frame(
@@ -18,6 +20,7 @@ DATA = Dataset.from_frame(
 ALL = Candidates.from_lists([[1, 2, 3, 4, 5, 6]])
 
 
+@pytest.mark.filterwarnings("ignore:found .* never is:recokit.errors.DataWarning")
 @pytest.mark.parametrize(
     ("condition", "kept"),
     [
@@ -105,3 +108,30 @@ def test_blanks_around_labels_make_no_other_label(separator):
         pipeline = rk.Pipeline([candidates.Popular(half_life=None), cap]).fit(data)
         shown = [cells[item - 1] or "" for item in pipeline.recommend([None], k=6).ids(0)]
         assert sum("Comedy" in text for text in shown) == 1
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "'comedy' in item.genres",
+        "'Comdy' not in item.genres",
+        "item.maker != 'Acme'",
+        "item.maker not in ['acme', 'Bolt']",
+        "'x' in user.likes or 'Drama' in item.genres",
+    ],
+)
+def test_a_text_that_no_item_has_is_said(condition):
+    items = {"item": [1, 2, 3, 4], "genres": GENRES[:4], "maker": ["acme", "bolt", None, "acme"]}
+    data = Dataset.from_frame(
+        {"user": [1, 1, 2], "item": [1, 2, 3], "timestamp": [1.0, 2.0, 3.0]},
+        items=items,
+        users={"user": [1, 2], "likes": ["a;b", "b"]},
+        categorical=["maker"],
+        separators={"genres": "|", "likes": ";"},
+    )
+    with pytest.warns(DataWarning, match="never is"):
+        rules.Where(condition).bind(data.schema)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rules.Where("item.maker in ['acme', 'bolt'] and 'Comedy' in item.genres").bind(data.schema)
+        rules.Where("item.maker != request.maker").bind(data.schema)

@@ -37,6 +37,7 @@ def kept(condition: str, user: int = 1, **context: Any) -> list[int]:
     return batch.item[Where(condition).bind(SCHEMA).keep(batch)].tolist()
 
 
+@pytest.mark.filterwarnings("ignore:found .* never is:recokit.errors.DataWarning")
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [

@@ -245,7 +245,7 @@ STAGES = [
     rules.NotOwned(except_for="consumable", again_after="7D"),
     rules.NotSeen(),
     rules.Where("item.price < 20 and not item.recalled"),
-    rules.Where("item.price < user.age or request.device in ('mobile', 'tv') and item.category != 'none'"),
+    rules.Where("item.price < user.age or request.device in ('mobile', 'tv') and item.category != 'wine'"),
     rules.OnePer("brand"),
     rules.Pinned({toy_dataset().item_ids.ids[3].item(): 2}),
     rules.Slots("sponsored", [1, 4]),
