@@ -16,6 +16,8 @@ from recokit.typing import BoolArray, IntArray
 
 #: What stands between labels, the surest first. Text has commas of its own: there labels have to come again more often.
 SEPARATORS: Mapping[str, float] = {"|": 1.2, ";": 1.5, ",": 3.0}
+#: What may stand between labels, and as well inside of one or between the steps of a path: said, never taken.
+UNSURE_SEPARATORS: Mapping[str, float] = {"/": 2.0, ">": 2.0, "\\": 2.0, "~": 2.0}
 #: Rows that need to have one.
 _LEAST_SHARE = 0.1
 _LONGEST_LABEL = 40
@@ -130,7 +132,9 @@ def _is_array(text: str) -> bool:
     return text[0] == "{" and not any(sign in text[1:-1] for sign in "{}:")
 
 
-def found_separator(texts: Sequence[str]) -> tuple[str, float] | None:
+def found_separator(
+    texts: Sequence[str], separators: Mapping[str, float] = SEPARATORS
+) -> tuple[str, float] | None:
     """Return what stands between the labels of texts, and in which share of them; None where nothing is sure.
 
     Labels come again: texts of several labels have fewer labels than there are texts, titles with commas have more.
@@ -143,7 +147,7 @@ def found_separator(texts: Sequence[str]) -> tuple[str, float] | None:
     True
     """
     distinct = set(texts)
-    for separator, again in SEPARATORS.items():
+    for separator, again in separators.items():
         having = sum(separator in text for text in texts) / max(len(texts), 1)
         if having < _LEAST_SHARE:
             continue

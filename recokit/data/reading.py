@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from recokit._utils.options import finite, one_of, require_rows, shown
-from recokit.data.columns import ROLES, found_separator, guessed_roles
+from recokit.data.columns import ROLES, UNSURE_SEPARATORS, found_separator, guessed_roles
 from recokit.data.event_types import event_weights, kind_of, shown_names, usual_weights, without_signal
 from recokit.data.frames import ALIASES, Frame
 from recokit.data.interactions import Interactions
@@ -381,7 +381,14 @@ def _found_separators(frame: Frame, plain: Collection[str], findings: Findings) 
         kind, values = frame.column(name)
         if kind != "text" or frame.list_separator(name) is not None:
             continue
-        several = found_separator([value for value in values.tolist() if value is not None])
+        texts = [value for value in values.tolist() if value is not None]
+        several = found_separator(texts)
+        unsure = found_separator(texts, UNSURE_SEPARATORS) if several is None else None
+        if unsure is not None:
+            findings.say(
+                f"column {frame.own(name)!r} is read as single labels, though {unsure[0]!r} stands in {unsure[1]:.0%} "
+                f"of its rows; hint: separators={{{name!r}: {unsure[0]!r}}} where it stands between labels"
+            )
         if several is not None:
             found[name] = several[0]
             findings.say(

@@ -268,3 +268,12 @@ def test_a_threshold_of_ratings_is_a_number(threshold):
 def test_the_hint_for_ratings_fits_their_scale(most, hint):
     with pytest.warns(DataWarning, match=hint):
         Dataset.from_frame({**LOG, "rating": [most, most / 2, most / 2, most / 5]})
+
+
+@pytest.mark.parametrize("separator", ["/", " / ", " > "])
+def test_what_may_stand_between_labels_is_said_and_not_taken(separator):
+    cells = [separator.join(pair) for pair in (("tea", "gifts"), ("tea", "books"), ("books", "gifts"))] * 2
+    log = {"user": [1, 2, 1, 2, 1, 2], "item": [1, 2, 3, 4, 5, 6], "timestamp": [1.0] * 6}
+    data = Dataset.from_frame(log, items={"item": [1, 2, 3, 4, 5, 6], "topics": cells})
+    assert any(f"though {separator.strip()!r} stands in 100%" in note for note in data.notes)
+    assert data.items.labelled("topics").separator is None
