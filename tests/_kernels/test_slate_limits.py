@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from recokit._kernels.slate_limits import CapArrays, Limits, broken, maximums
+from recokit.errors import ContractError
 
 
 def random_cap(rng: np.random.Generator, n_rows: int, width: int) -> CapArrays:
@@ -117,3 +118,9 @@ def test_nothing_may_stand_at_a_last_place_that_two_minimums_need() -> None:
     limits = Limits([cap], np.ones((1, 3), bool), np.array([2]), np.full((1, 2), -1))
     limits.add(0, np.array([0]), np.array([True]))
     assert not limits.open(1)[0].any()
+
+
+@pytest.mark.parametrize("bad", [{"within": 0}, {"within": -1}, {"minimum": -1}])
+def test_a_cap_of_no_places_or_less_than_nothing_is_refused(bad: dict) -> None:
+    with pytest.raises(ContractError, match="expected 0 or more within 1 or more"):
+        CapArrays((np.zeros((1, 2), np.int64),), **bad)

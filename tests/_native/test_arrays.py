@@ -58,6 +58,18 @@ def test_an_array_of_any_layout_is_read_through_a_copy(array):
     assert [pointer[i] for i in range(len(array))] == array.tolist()
 
 
+@pytest.mark.parametrize("array", [np.zeros((4, 0)), np.zeros((4, 2)), np.zeros(())])
+def test_another_number_of_axes_is_refused(array):
+    with pytest.raises(ContractError, match="expected 1 axes"):
+        arrays.float64.of(array)
+    arrays.float64.of(array, array.ndim)
+
+
+def test_a_number_that_may_have_a_fraction_is_no_index():
+    with pytest.raises(ContractError, match="found an array of float64; expected int64"):
+        arrays.int64.of(np.array([1.0, np.nan]))
+
+
 def test_several_arrays_are_one_argument():
     addresses, held = arrays.int64.each([np.arange(3), np.arange(6)[::2]])
     assert len(held) == 2
