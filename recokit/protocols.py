@@ -377,6 +377,7 @@ class WantsRanked(Protocol):
     wants_ranked: bool
 
 
+@runtime_checkable
 class Recommender(Protocol):
     """Anything that recommends to external user ids: a pipeline, or a service that answers in its place."""
 

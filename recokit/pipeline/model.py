@@ -20,6 +20,7 @@ from recokit._utils.threads import Bulkhead
 from recokit.budget import Deadline
 from recokit.data import Candidates, Live, Ragged, Requests, Schema, load_state, save_state
 from recokit.data.state.digest import digest
+from recokit.data.vocabulary import Vocabulary
 from recokit.errors import DataError, VocabularyMismatch
 from recokit.pipeline.finish import finish
 from recokit.pipeline.paid import paid_items
@@ -289,5 +290,9 @@ def load_parts(
     needed = {"stages", "fallback", "schema", "until"}
     if not isinstance(state, dict) or needed - set(state):
         raise DataError(f"found a saved {type(state).__name__} at {path}; expected a pipeline saved by save")
+    schema = state["schema"]
+    vocabularies = isinstance(schema, Schema) and (schema.user_ids, schema.item_ids)
+    if not vocabularies or not all(isinstance(ids, Vocabulary) for ids in vocabularies):
+        raise DataError(f"found a saved pipeline at {path} without ids; expected one saved by save")
     parts: Mapping[str, Any] = state
     return parts

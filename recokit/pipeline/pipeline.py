@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from recokit._utils.options import above, require, whole
+from recokit._utils.options import above, error_text, require, whole
 from recokit._utils.progress import progress_line
 from recokit._utils.threads import MAX_HANGING, PATIENCE, Bulkhead
 from recokit.compose.step import stage_of
@@ -19,7 +19,7 @@ from recokit.data.context import Declared, checked_context
 from recokit.data.query import ItemLists, Query, check_items
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
-from recokit.errors import ConfigurationError, DataError, NotFittedError, did_you_mean
+from recokit.errors import ConfigurationError, DataError, NotFittedError, RecokitError, did_you_mean
 from recokit.pipeline.contracts import check_disclosed, with_disclosed
 from recokit.pipeline.diagram import diagram
 from recokit.pipeline.model import Capture, Model, load_parts, notify_observers, save_model, wants_ranked
@@ -583,7 +583,15 @@ class Pipeline(Parameters):
         }
         pipeline = cls(parts["stages"], **{**kept, **options})
         pipeline.profile = parts.get("profile")
-        return pipeline._adopt(bind_plan(pipeline._plan, parts["schema"]), parts["schema"], parts["until"])
+        try:
+            return pipeline._adopt(bind_plan(pipeline._plan, parts["schema"]), parts["schema"], parts["until"])
+        except (RecokitError, ImportError):
+            raise
+        except Exception as error:  # whatever stages say of learned values that nobody saved
+            raise DataError(
+                f"found a saved pipeline that cannot be put together ({error_text(error)}); expected one written by "
+                "save of this version of recokit"
+            ) from error
 
     def __repr__(self) -> str:
         tail = f", fallback={self.fallback!r}" if self.fallback is not None else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.options import require, whole
+from recokit._utils.options import require, shown, whole
 from recokit.data import Dataset, timestamp
 from recokit.data.dataset import require_dataset
 from recokit.data.validation.report import Check
@@ -20,6 +20,7 @@ from recokit.preflight.columns import read_columns
 from recokit.preflight.context import LaunchContext
 from recokit.preflight.limits import PreflightLimits
 from recokit.preflight.report import PreflightReport
+from recokit.protocols import Recommender
 from recokit.typing import AnyArray
 
 #: The items by name, in the order of the report.
@@ -143,6 +144,10 @@ def preflight(
     """
     require(whole(1), n_users=n_users, n_requests=n_requests)
     require_dataset(train, "train")
+    models: list[object] = [pipeline] if baseline is None else [pipeline, baseline]
+    for model in models:
+        if isinstance(model, type) or not isinstance(model, Recommender):
+            raise ConfigurationError(f"found {shown(model)} to check; expected a fitted pipeline")
     if test is not None:
         require_dataset(test, "test")
     if context is not None:

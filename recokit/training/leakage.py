@@ -11,7 +11,7 @@ import numpy as np
 from recokit._stats.ranks import Correlations, area_under_curve, distinct_pairs, spread_rows
 from recokit.data import Dataset, RankingData
 from recokit.data.validation.report import Check, CheckReport, Status
-from recokit.errors import DataError, did_you_mean
+from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.training._replayed import Replayed, replayed
 from recokit.training._statistics import EventStatistic, LabelCounts, event_statistics, label_counts
 from recokit.typing import AnyArray, FloatArray, IntArray
@@ -107,6 +107,12 @@ def detect_leakage(
     >>> print(detect_leakage(before, after)["leak.time_overlap"])
     ok   leak.time_overlap: the test part starts after the train part ends
     """
+    for rows in (train, test):
+        if not isinstance(rows, RankingData | Dataset) and (rows is not None or rows is train):
+            raise ConfigurationError(
+                f"found a {type(rows).__name__} to look for leaks in; expected RankingData or a Dataset; hint: of what "
+                "Pipeline.training_data returns, the rows are .data"
+            )
     checks: list[Check] = []
     if isinstance(train, RankingData):
         checks += _of_features(train, events, available_at or {}, warn_auc, fail_auc)

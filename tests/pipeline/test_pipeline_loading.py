@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 
 import recokit as rk
 from recokit import candidates, diversity, features, rankers, rules
+from recokit.data import load_state, save_state
 from recokit.datasets.marketplace import Marketplace
+from recokit.errors import DataError
 
 SERVE = """
 import json, sys
@@ -68,3 +71,17 @@ def test_a_saved_pipeline_is_served_without_the_laboratory(saved: tuple[Path, rk
     assert not {name.split(".")[1] for name in served if "." in name} & LABORATORY
     answer = pipeline.recommend(users, k=8, now=pipeline.fitted_until)
     assert lists == [answer.ids(row) for row in range(2)]
+
+
+@pytest.mark.parametrize("part", ["user_ids", "item_ids", "schema", "items"])
+def test_a_state_whose_parts_do_not_fit_is_a_data_error(part: str, tmp_path: Path) -> None:
+    rk.Pipeline([candidates.Popular()]).fit(rk.testing.toy_dataset()).save(tmp_path / "good")
+    state, extra = load_state(tmp_path / "good", (), None)
+    changed = dict(state)
+    if part == "schema":
+        changed["schema"] = {"item_ids": [1, 2]}
+    else:
+        changed["schema"] = replace(state["schema"], **{part: np.arange(3)})
+    save_state(tmp_path / "odd", changed, extra)
+    with pytest.raises(DataError, match="found a saved "):
+        rk.Pipeline.load(tmp_path / "odd")

@@ -403,3 +403,12 @@ def test_a_frame_is_no_dataset(world: World) -> None:
         rk.preflight(world.pipeline, frame)
     with pytest.raises(DataError, match=r"found DataFrame for test;.*Dataset\.from_frame"):
         rk.preflight(world.pipeline, world.train, frame)
+
+
+@pytest.mark.parametrize("other", ["pipeline", 3, candidates.Popular])
+def test_what_recommends_nothing_is_refused(other: Any) -> None:
+    data = rk.testing.toy_dataset()
+    pipeline = rk.Pipeline([candidates.Popular()]).fit(data)
+    for call in (lambda: rk.preflight(other, data), lambda: rk.preflight(pipeline, data, baseline=other)):
+        with pytest.raises(ConfigurationError, match="expected a fitted pipeline"):
+            call()

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recokit import Pipeline, candidates, features, rankers
 from recokit.data import Dataset, RankingData
-from recokit.errors import DataError
+from recokit.errors import ConfigurationError, DataError
+from recokit.testing import toy_dataset
 from recokit.training._statistics import LabelCounts, event_statistics, label_counts
 from recokit.training.leakage import detect_leakage, leaking_features
 
@@ -139,7 +141,7 @@ class TestStatistics:
         names = [s.name for s in event_statistics(rows({"x": np.zeros(2)}), one.interactions)]
         assert len(names) == 2
         kinds = [f"e{k}" for k in range(8)]
-        many = log_of(range(8), range(8), np.arange(8.0), kinds)
+        many = log_of(range(8), range(8), np.arange(8.0), kinds, event_weights=dict.fromkeys(kinds, 1.0))
         assert len(list(event_statistics(rows({"x": np.zeros(2)}), many.interactions))) == 2 * (6 + 1 + 15)
 
 
@@ -444,3 +446,18 @@ def test_fit_looks_at_whole_groups_spread_over_the_rows() -> None:
     data = rows({"x": label + 0.0, "y": np.arange(n) % 7}, label, offsets=np.arange(0, n + 1, 10))
     found = leaking_features(replace(data, validation=data), log_of([1], [1], [1.0]))
     assert list(found) == ["x"] and "AUC 1.0000" in found["x"]
+
+
+@pytest.mark.parametrize("rows", [None, "train", [1, 2], {"user_id": [1]}])
+def test_what_has_no_rows_to_look_in_is_refused(rows):
+    with pytest.raises(ConfigurationError, match="expected RankingData or a Dataset"):
+        detect_leakage(rows)
+
+
+def test_a_training_set_is_pointed_to_its_rows():
+    data = toy_dataset()
+    pipeline = Pipeline([candidates.Popular(), features.Standard(), rankers.LogisticRegression()])
+    made = pipeline.training_data(data, label_window="7D")
+    with pytest.raises(ConfigurationError, match=r"found a TrainingSet .* the rows are \.data"):
+        detect_leakage(made)
+    assert detect_leakage(made.data).checks
