@@ -584,7 +584,9 @@ class Pipeline(Parameters):
         pipeline = cls(parts["stages"], **{**kept, **options})
         pipeline.profile = parts.get("profile")
         try:
-            return pipeline._adopt(bind_plan(pipeline._plan, parts["schema"]), parts["schema"], parts["until"])
+            return pipeline._adopt(
+                bind_plan(pipeline._plan, parts["schema"]), parts["schema"], parts["until"]
+            )
         except (RecokitError, ImportError):
             raise
         except Exception as error:  # whatever stages say of learned values that nobody saved
