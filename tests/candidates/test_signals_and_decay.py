@@ -7,6 +7,7 @@ import pytest
 
 from recokit import candidates
 from recokit.data import DAY, Dataset, Requests, UserHistory
+from recokit.errors import DataWarning
 
 RNG = np.random.default_rng(3)
 N = 600
@@ -103,8 +104,16 @@ def test_a_user_who_was_away_gets_the_same_list(make, half_life):
 def test_a_model_of_old_data_is_finite():
     data = dataset()
     late = data.with_interactions(data.interactions, cut=2000 * DAY)
-    found = candidates.IALS(8, half_life="1D").fit(late).retrieve(requests(data), 5)
+    with pytest.warns(DataWarning, match="nothing to learn from in 600 events for IALS: half_life='1D'"):
+        source = candidates.IALS(8, half_life="1D").fit(late)
+    found = source.retrieve(requests(data), 5)
     assert np.isfinite(found.score).all()
+
+
+@pytest.mark.parametrize("source", [candidates.ItemKNN(), candidates.RP3beta(), candidates.IALS(2)], ids=repr)
+def test_a_source_whose_events_all_weigh_nothing_says_so(source):
+    with pytest.warns(DataWarning, match="no event weighs more than 0"):
+        source.fit(Dataset.from_frame({**LOG, "weight": np.zeros(N)}))
 
 
 def test_popularity_decays_towards_the_end_of_the_data():
