@@ -163,12 +163,12 @@ class Candidates:
     @cached_property
     def user(self) -> IntArray:
         """User code of each candidate's request, (N,) int64."""
-        return self.requests.user[self.row]
+        return self.requests.user.repeat(self.counts)
 
     @cached_property
     def now(self) -> FloatArray:
         """Request time of each candidate, (N,) float64 seconds."""
-        return self.requests.now[self.row]
+        return self.requests.now.repeat(self.counts)
 
     def column(self, name: str) -> AnyArray:
         """Return a column (N,); ConfigurationError with a hint if there is none of that name."""
@@ -200,21 +200,20 @@ class Candidates:
         return Candidates(
             requests=self.requests,
             offsets=offsets,
-            row=self.row[index],
+            row=offsets_to_rows(offsets),
             item=self.item[index],
             score=self.score[index],
             sources=self.sources[index],
             source_names=self.source_names,
             columns={name: column[index] for name, column in self.columns.items()},
-            features=self.features[index],
+            features=self.features[index] if self.feature_names else self.features,
             feature_names=self.feature_names,
         )
 
     def take_rows(self, rows: IntArray) -> Candidates:
         """Return a batch of the given request rows only, in the given order."""
         offsets, index = gather_segments(self.offsets, rows)
-        part = self._pick(index, offsets)
-        return replace(part, requests=self.requests.take(rows), row=offsets_to_rows(offsets))
+        return with_fields(self._pick(index, offsets), requests=self.requests.take(rows))
 
     def with_score(self, score: Float32Array) -> Candidates:
         """Return the same candidates with another score (N,)."""

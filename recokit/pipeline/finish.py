@@ -133,7 +133,8 @@ def _select_until_verified(
         plain = shown = labelled(pool.take(selected.offsets, selected.index), run.settings.paid)
         if run.plan.chooser is not None and run.plan.chooser.draws:
             plain = shown = _with_propensity(plain, selected.propensity, drawn)
-        plain = shown = with_placement(run, pool, selected, plain)
+        if run.plan.shows_placement:
+            plain = shown = with_placement(run, pool, selected, plain)
         shown, refused = _annotated(run, pool, selected, shown)
         if run.plan.late:
             refused += [selected.index[~_checked_late(run, node, shown)] for node in run.plan.late]
@@ -157,6 +158,7 @@ def _annotated(
 
     Where an annotator writes over the columns of one with a check, that one has the last word.
     """
+    labels = listed.columns.get("labels")
     refused: list[IntArray] = []
     checked: list[tuple[Node, Candidates]] = []
     for node in run.plan.annotators:
@@ -168,7 +170,9 @@ def _annotated(
         if left is not listed and not _holds(node, listed):
             listed, positions = _annotate(run, node, pool, selected, listed)
             refused.append(positions)
-    return labelled(listed, run.settings.paid), refused
+    if listed.columns.get("labels") is not labels:  # an annotator has labels of its own
+        listed = labelled(listed, run.settings.paid)
+    return listed, refused
 
 
 def _holds(node: Node, listed: Candidates) -> bool:

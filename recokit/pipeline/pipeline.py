@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from recokit._utils.copies import with_fields
 from recokit._utils.options import above, error_text, require, whole
 from recokit._utils.progress import progress_line
 from recokit._utils.threads import MAX_HANGING, PATIENCE, Bulkhead
@@ -292,7 +293,7 @@ class Pipeline(Parameters):
         model = self._ready()
         model.check_codes(requests)
         users = user_ids_of(requests, model.schema.user_ids)
-        requests = replace(requests, user_ids=users)
+        requests = with_fields(requests, user_ids=users)
         answer = model.answer(model.pinned(requests), users, **options)
         return notify_observers(self.observers, answer) if observe else answer
 

@@ -8,22 +8,18 @@ from recokit._kernels.segments import rank_in_row
 from recokit._kernels.top_k import order_by_score
 from recokit.data import Candidates, Pin
 from recokit.pipeline.contracts import checked_limits
+from recokit.pipeline.plan import PLACEMENT
 from recokit.pipeline.run import PROGRAMMERS_ERRORS, Run
 from recokit.pipeline.selection import Selected, in_fusion_order
 from recokit.typing import AnyArray
 
-#: The column, which an annotator may require.
-PLACEMENT = "placement"
-
 
 def with_placement(run: Run, pool: Candidates, selected: Selected, listed: Candidates) -> Candidates:
-    """Return lists with the column ``placement``, where an annotator requires it; text, empty where the score decided.
+    """Return lists with the column ``placement``; text, empty where the score decided.
 
     A pin's name stands where its item stands in its place, ``"explored"`` where an objective that draws lifted an item
     above its score, the name of another objective, or ``"limits"`` where caps held back what scored more.
     """
-    if not any(PLACEMENT in node.traits.requires for node in run.plan.annotators):
-        return listed
     placement = np.full(len(listed), "", object)
     if run.ordered is None:
         order = order_by_score(pool.row, in_fusion_order(pool).score)

@@ -31,8 +31,10 @@ from recokit.protocols import (
 #: Fields of the requests that the caller may give; a stage may require them without a stage that provides them.
 CALLER_FIELDS = frozenset({"session", "items", "exclude", "cart"})
 
+#: What put an item into its place: a column for annotators that require it.
+PLACEMENT = "placement"
 #: Columns that the pipeline itself gives to annotators that require them.
-OWN_COLUMNS = frozenset({"placement"})
+OWN_COLUMNS = frozenset({PLACEMENT})
 
 
 _PLACE = {
@@ -196,6 +198,11 @@ class Plan:
     def annotators(self) -> tuple[Node, ...]:
         """Stages that label the lists."""
         return self.of(Role.ANNOTATOR)
+
+    @cached_property
+    def shows_placement(self) -> bool:
+        """Whether an annotator asks what put an item into its place."""
+        return any(PLACEMENT in node.traits.requires for node in self.annotators)
 
     @cached_property
     def late(self) -> tuple[Node, ...]:

@@ -147,9 +147,10 @@ def _scores(batch: Candidates, outcome: Outcome[AnyArray]) -> AnyArray:
 
 def _sink_not_finite(stage: StageRun, batch: Candidates, worked: list[tuple[IntArray, AnyArray]]) -> int:
     """Count the scores that are not finite; they sink to the end of their list, and their row is DEGRADED."""
-    bad = ~np.isfinite(batch.score)
-    if not bad.any():
+    finite = np.isfinite(batch.score)
+    if np.count_nonzero(finite) == len(finite):
         return 0
+    bad = ~finite
     bad &= np.isin(batch.row, np.concatenate([rows for rows, _ in worked])) if worked else False
     if not bad.any():
         return 0

@@ -244,7 +244,6 @@ class Run:
         self.stages: list[StageRun] = []
         self.status = np.zeros(len(requests.user), np.int64)  # Status.OK
         self.reasons: dict[int, list[str]] = {}
-        self.spent = dict.fromkeys(PHASE_BUDGET_MS, 0.0)
         #: What each source answered, in their order.
         self.retrieved: list[Retrieved] = []
         #: Rows for which a hydrator failed to provide a name.
@@ -312,10 +311,18 @@ class Run:
             reasons=explained,
             seconds=seconds,
             budget=budget,
-            overruns={} if budget == np.inf else overruns(self.spent, seconds, budget),
+            overruns={} if budget == np.inf else overruns(_spent(self.stages), seconds, budget),
             selected=selected,
             **about,
         )
+
+
+def _spent(stages: Sequence[StageRun]) -> Mapping[str, float]:
+    """Return the seconds of each phase."""
+    spent = dict.fromkeys(PHASE_BUDGET_MS, 0.0)
+    for stage in stages:
+        spent[stage.node.phase] += stage.seconds
+    return spent
 
 
 def _events(stages: Sequence[StageRun], started: float) -> Iterator[StageEvent]:
@@ -401,7 +408,6 @@ class StageRun:
     ) -> None:
         self.seconds = perf_counter() - self.started
         if kind is None:
-            self.run.spent[self.node.phase] += self.seconds
             self.run.stages.append(self)
 
     def left(self, after: Candidates) -> Candidates:

@@ -227,10 +227,11 @@ def _scattered(mask: BoolArray, rows: IntArray, n_rows: int) -> BoolArray:
 def in_fusion_order(batch: Candidates) -> Candidates:
     """Return the batch with scores that keep the order of fusion in rows without any finite one."""
     finite = np.isfinite(batch.score)
-    if finite.all():
+    n_finite = np.count_nonzero(finite)
+    if n_finite == len(finite):
         return batch
-    fused = (1.0 / (1.0 + rank_in_row(batch.row, batch.offsets))).astype(np.float32)
-    if finite.any():
+    fused = np.reciprocal(1 + rank_in_row(batch.row, batch.offsets), dtype=np.float32, casting="unsafe")
+    if n_finite:
         scored = np.zeros(batch.n_rows, np.bool_)
         scored[batch.row[finite]] = True
         fused = np.where(scored[batch.row], batch.score, fused)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recokit._kernels.segments import counts_to_offsets, gather_segments, rows_to_offsets
+from recokit._kernels.segments import gather_segments, rows_to_offsets
 from recokit._kernels.slate_limits import broken
 from recokit._utils.moved import renamed
 from recokit.data import Candidates, Cap, Pin
@@ -125,8 +125,8 @@ def select(
     caps, solver = cap_arrays(problem.caps, window.index, target), Solver(problem, window)
     lists = solver.run(caps, target, solver.standing(target))
     # Only what stood beforehand, or a pin that a hard cap forbids, leaves a limit unkept in a full list.
-    selection = _selection(solver, lists, check=bool(problem.pins or placed.any()))
-    short = np.flatnonzero(selection.offsets[1:] - selection.offsets[:-1] < target)
+    selection = _selection(solver, lists, check=bool(problem.pins or np.count_nonzero(placed)))
+    short = (selection.offsets[1:] - selection.offsets[:-1] < target).nonzero()[0]
     if not len(short):
         return selection
     part = problem.rows(short)
@@ -137,12 +137,13 @@ def select(
 
 def _selection(solver: Solver, lists: Lists, *, check: bool) -> Selection:
     listed = lists.picked >= 0
+    row = listed.nonzero()[0]
     return Selection(
-        counts_to_offsets(listed.sum(axis=1)),
-        solver.window.index[listed.nonzero()[0], lists.picked[listed]],
+        rows_to_offsets(row, len(listed)),
+        solver.window.index[row, lists.picked[listed]],
         solver.broken(lists) if check else {},
-        np.flatnonzero(lists.repaired),
-        np.flatnonzero(lists.hurried),
+        lists.repaired.nonzero()[0],
+        lists.hurried.nonzero()[0],
         None if lists.drawn is None else lists.drawn[listed],
     )
 

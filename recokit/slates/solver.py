@@ -13,6 +13,7 @@ import numpy as np
 from recokit._kernels.slate_arrays import CapArrays
 from recokit._kernels.slate_greedy import Chooser, greedy
 from recokit._kernels.slate_limits import Limits, broken, maximums
+from recokit._utils.copies import with_fields
 from recokit.data import Cap, Window
 from recokit.protocols import DrawsAtRandom
 from recokit.slates.objective import BoundObjective
@@ -106,7 +107,7 @@ class Solver:
         valid = self.window.valid if valid is None else valid
         if chooser is not None or self.problem.objective is None:
             picked = greedy(valid, k, caps, chooser, start=start.picked, early=early)
-            return replace(start, picked=picked)
+            return with_fields(start, picked=picked)
         n_rows = max(BLOCK // valid.shape[1], 1)
         drawn = None if start.drawn is None else start.drawn.copy()
         picked = np.empty_like(start.picked)
@@ -125,7 +126,7 @@ class Solver:
                 start=start.picked[rows],
                 early=early,
             )
-        return replace(start, picked=picked, drawn=drawn)
+        return with_fields(start, picked=picked, drawn=drawn)
 
     def placed(self, length: IntArray) -> Lists:
         """Return the lists of what is placed already: the window has it in front."""

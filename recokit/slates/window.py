@@ -85,7 +85,7 @@ def top_window(problem: SlateProblem, width: IntArray) -> Window:
     """Return the best candidates of each row, and beyond them those that are pinned or that a minimum may need."""
     needing = [cap for cap in problem.caps if cap.minimum]
     candidates = problem.candidates
-    by_score = problem.order is None and not problem.placed.any()
+    by_score = problem.order is None and not np.count_nonzero(problem.placed)
     if by_score and not needing and not problem.pins:
         return Window(candidates, *best_window(candidates.offsets, candidates.score, width))
     ranked = _ranked(problem)

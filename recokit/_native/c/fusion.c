@@ -147,6 +147,16 @@ static void write_row(const Row *row, int32_t n, int64_t kept, int64_t out, int6
     }
 }
 
+/* The same where there is one list. */
+static void write_list(const Row *row, int64_t kept, int64_t *item, uint64_t *sources, float *rank, float *score) {
+    for (int64_t at = 0; at < kept; at++) {
+        item[at] = row->item[0][at];
+        sources[at] = 1;
+        rank[at] = (float)(at + 1);
+        score[at] = row->score[0][at];
+    }
+}
+
 /* Point the row at its part of every list. */
 static void enter(Row *row, int64_t b, const int64_t **offsets, const int64_t **item, const float **score) {
     row->longest = row->elements = 0;
@@ -169,20 +179,22 @@ static int fuse_rows(Row *row, int64_t rows, const int64_t **offsets, const int6
     out_offsets[0] = 0;
     for (int64_t b = 0; b < rows; b++) {
         enter(row, b, offsets, item, score);
-        int32_t n = 0;
-        if (row->n_lists == 1) { /* in its own order by any rule, and distinct by its contract */
-            for (; n < row->elements; n++) row->items[n] = row->item[0][row->met[n] = n];
-        } else {
+        int64_t n = row->elements;
+        if (row->n_lists > 1) {
             Table table = table_of(row->elements, row->space);
-            n = meet(row, table, meet(row, table, 0, within, 0), within, 1);
+            int32_t met = meet(row, table, meet(row, table, 0, within, 0), within, 1);
+            if (by_ranks)
+                place_by_gain(row, met, fixed_point, constant);
+            else
+                for (int32_t entry = 0; entry < met; entry++) row->place[entry] = entry;
+            n = met;
         }
-        if (by_ranks && row->n_lists > 1)
-            place_by_gain(row, n, fixed_point, constant);
-        else
-            for (int32_t entry = 0; entry < n; entry++) row->place[entry] = entry;
         int64_t kept = n < limit ? n : limit;
         if (out + kept > capacity) return RK_BAD_INDEX;
-        write_row(row, n, kept, out, capacity, out_item, sources, out_rank, out_score);
+        if (row->n_lists == 1) /* in its own order by any rule, and distinct by its contract */
+            write_list(row, kept, out_item + out, sources + out, out_rank + out, out_score + out);
+        else
+            write_row(row, (int32_t)n, kept, out, capacity, out_item, sources, out_rank, out_score);
         for (int64_t i = 0; i < kept; i++) out_row[out + i] = b;
         out_offsets[b + 1] = out += kept;
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recokit._kernels.segments import counts_to_offsets, spans
+from recokit._kernels.segments import any_true, counts_to_offsets, spans
 from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import require, whole
 from recokit._utils.params import Configured, require_fitted
@@ -193,23 +193,28 @@ class UserHistory(Configured):
         names = ("timestamp", "weight", "event")
         history = self.history_.before(requests.user, requests.now, names, self.max_events)
         owned = self.owned_.before(requests.user, requests.now, ("timestamp",))
-        earlier = self._earlier(requests, None)
+        new: tuple[EventLists, IntArray] | None = None
         recent = None if self.live_events is None else requests.read(self.live_events)
         if recent is not None and len(recent):
-            new_history, new_owned, new = recent.made(self, _recent_lists)
+            new_history, new_owned, everything = recent.made(self, _recent_lists)
             encoded = recent.encoded(self.known_)
             user, now = encoded.users_of(requests, len(self.known_.user_ids)), requests.now
             history = history.then(new_history.before(user, now, names), "timestamp", self.max_events)
             owned = owned.then(new_owned.before(user, now, ("timestamp",)), "timestamp")
-            earlier = self._earlier(requests, (new, user))
+            new = everything, user
+        earlier = self._earlier(requests, history, new)
         return Hydrated(ragged={"history": history, "owned": owned, "earlier": earlier})
 
-    def _earlier(self, requests: Requests, recent: tuple[EventLists, IntArray] | None) -> Ragged:
+    def _earlier(
+        self, requests: Requests, history: Ragged, recent: tuple[EventLists, IntArray] | None
+    ) -> Ragged:
         """Return everything that a user did, in rows where the history leaves some of it out.
 
         Recent events come with their own codes of the users.
         """
         user, now = requests.user, requests.now
+        if self.events is None and not any_true(history.counts >= self.max_events):
+            return Ragged.empty(len(user))  # all of it is in the history
         known = self.history_ if self.all_ is None else self.all_
         left_out = np.ones(len(user), np.bool_)
         if self.events is None:
