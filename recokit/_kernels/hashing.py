@@ -6,6 +6,7 @@ import numpy as np
 
 from recokit._native import arrays
 from recokit._native.library import kernels
+from recokit.errors import ContractError
 from recokit.typing import FloatArray, IntArray, UInt64Array
 
 _64_BITS = 0xFFFF_FFFF_FFFF_FFFF
@@ -54,6 +55,8 @@ def uniform(seed: UInt64Array, counter: IntArray, stream: int = 0) -> FloatArray
             arrays.float64.out(draw),
         )
         return draw
+    if seed.dtype != np.uint64:
+        raise ContractError(f"found seeds of {seed.dtype}; expected uint64")
     salted = mix(counter.astype(np.uint64) ^ (np.uint64(stream) << np.uint64(48)))
     bits = mix(seed ^ salted) >> np.uint64(
         12
