@@ -64,7 +64,7 @@ class RecokitError(Exception):
 #: Text without a blank, longer than this, is no word: it is cut in the middle of a message.
 _LONG_WORD = re.compile(r"\S{81,}")
 #: A number as numpy's ``repr`` has it.
-_NUMPY = re.compile(r"\bnp\.[a-z]+\d*_?\(([^()]*)\)")
+_NUMPY = re.compile(r"\bnp\.(?:u?int\d+|float\d+|bool_?|str_|bytes_|datetime64|timedelta64)\(([^()]*)\)")
 
 
 def _readable(message: str, longest: int) -> str:

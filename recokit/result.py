@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
-from recokit._utils.frames_out import Backend, to_frame
 from recokit._utils.options import shortened
 from recokit._utils.report import page, table
 from recokit.data.candidates import Candidates, missing
@@ -18,6 +17,9 @@ from recokit.data.vocabulary import Vocabulary
 from recokit.errors import ConfigurationError, StageError
 from recokit.trace import Status, Trace
 from recokit.typing import AnyArray, Float32Array, IntArray
+
+if TYPE_CHECKING:
+    from recokit._utils.frames_out import Backend
 
 __all__ = ["Recommendations"]
 
@@ -152,6 +154,8 @@ class Recommendations:
         ConfigurationError
             For any other backend, or one that is not installed.
         """
+        from recokit._utils.frames_out import to_frame
+
         return to_frame(self.to_arrays(), backend)
 
     def raise_for_status(self) -> Recommendations:

@@ -18,8 +18,7 @@ from recokit._utils.options import Rule, at_least, one_of, traced
 from recokit._utils.progress import progress_bar
 from recokit._utils.threads import Bulkhead
 from recokit.budget import Deadline
-from recokit.data import Candidates, Live, Ragged, Requests, Schema, load_state, save_state
-from recokit.data.state.digest import digest
+from recokit.data import Candidates, Live, Ragged, Requests, Schema
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import DataError, VocabularyMismatch
 from recokit.pipeline.finish import finish
@@ -105,6 +104,8 @@ class Model:
             paid=paid,
             context=context or {},
         )
+        from recokit.data.state.digest import digest
+
         content = [(node.name, digest(node.stage)) for node in plan], schema.item_ids.fingerprint, until
         fingerprint = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
         return cls(settings, schema, until, fingerprint, live=live_values(plan), report=report)
@@ -273,6 +274,8 @@ def save_model(model: Model, path: str | Path, **options: Any) -> None:
         "until": model.until,
         **options,
     }
+    from recokit.data.state.folder import save_state
+
     save_state(path, state, {"fingerprint": model.fingerprint})
 
 
@@ -286,6 +289,8 @@ def load_parts(
     DataError
         If it is another saved state than that of a pipeline.
     """
+    from recokit.data.state.folder import load_state
+
     state, _ = load_state(path, trusted, connections)
     needed = {"stages", "fallback", "schema", "until"}
     if not isinstance(state, dict) or needed - set(state):

@@ -22,7 +22,6 @@ from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
 from recokit.errors import ConfigurationError, DataError, NotFittedError, RecokitError, did_you_mean
 from recokit.pipeline.contracts import check_disclosed, with_disclosed
-from recokit.pipeline.diagram import diagram
 from recokit.pipeline.model import Capture, Model, load_parts, notify_observers, save_model, wants_ranked
 from recokit.pipeline.parameters import Parameters, as_stages, name_of_new, part_of, renamed, stage_at
 from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
@@ -601,4 +600,6 @@ class Pipeline(Parameters):
         return "".join(["Pipeline([\n", *(f"    {stage!r},\n" for stage in self.stages), f"]{tail})"])
 
     def _repr_html_(self) -> str:
+        from recokit.pipeline.diagram import diagram
+
         return diagram(self._current, fitted=self._model is not None)

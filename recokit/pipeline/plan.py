@@ -13,7 +13,6 @@ from recokit.budget import PHASE_OF_ROLE
 from recokit.compose.merge import Merge, first_repeated, leaves
 from recokit.compose.step import Condition, Step
 from recokit.data import Live, Schema
-from recokit.data.events.user_history import UserHistory
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
 from recokit.protocols import (
     Bindable,
@@ -486,6 +485,8 @@ def _live_columns(nodes: Sequence[Node]) -> frozenset[str]:
 
 def _with_history(nodes: Sequence[Node]) -> tuple[Node, ...]:
     """Return the nodes after a history of their own, where one needs it and no hydrator provides it."""
+    from recokit.data.events.user_history import UserHistory
+
     needed = {name for node in nodes for name in node.traits.requires} & set(UserHistory.provides)
     if needed <= {name for node in nodes if node.role is Role.HYDRATOR for name in node.traits.provides}:
         return tuple(nodes)

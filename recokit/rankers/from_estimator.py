@@ -129,6 +129,8 @@ class FromEstimator(NamedFeatures):
         ConfigurationError
             If weights differ and the estimator takes none, or ``features`` names one that the data lacks.
         """
+        if not len(data.features):
+            raise DataError("found 0 rows; expected some to learn from")
         names, columns = self._wanted(data)
         names, columns = self._without_all_missing(names, columns, data)
         features, target, options = self._rows(all_rows(data), columns)

@@ -19,12 +19,14 @@ any             :func:`stale`, :func:`with_option`, :func:`delayed`, :func:`rais
 from __future__ import annotations
 
 import copy
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
+from recokit._kernels.forest import Forest
 from recokit._kernels.segments import counts_to_offsets, offsets_to_rows, rows_to_offsets
 from recokit._utils.params import clone
 from recokit.data import Candidates, Dataset, Requests, Retrieved
@@ -269,9 +271,12 @@ def inverted(scorer: T) -> T:
     """Return a copy that scores the other way round: trees, or coefficients, of the other sign."""
     model: Any = scorer
     if "forest_" in vars(scorer):
-        forest = copy.copy(model.forest_)
-        forest._leaves = -forest._leaves
-        return with_attributes(scorer, forest_=forest)
+        forest = model.forest_
+        trees = [dataclasses.replace(tree, value=-tree.value) for tree in forest.trees()]
+        other = Forest.compile(
+            trees, forest.n_features, forest.baseline, zero_is_missing=forest.zero_is_missing
+        )
+        return with_attributes(scorer, forest_=other)
     if "coef_" in vars(scorer):
         return with_attributes(scorer, coef_=-model.coef_, missing_coef_=-model.missing_coef_)
     return answering(scorer, lambda score, candidates: -score)

@@ -97,7 +97,9 @@ def test_co_occurrence_counts_common_sessions(
     power = {"none": 0.0, "cosine": 0.5, "lift": 1.0}[normalization]
     with np.errstate(invalid="ignore", divide="ignore"):
         want = np.where((count > 0) & (count >= min_count), count / (alone[:, None] * alone) ** power, 0)
-    model = CoOccurrence(gap=minutes * 60, normalization=normalization, min_count=min_count)
+    model = CoOccurrence(
+        gap=f"{minutes * 60}s" if minutes else 0, normalization=normalization, min_count=min_count
+    )
     found = table(model.fit(dataset(events)))
     np.testing.assert_allclose(found, without_diagonal(want), rtol=1e-4)
 

@@ -246,13 +246,13 @@ def test_stale_features_and_a_stale_index_lead_to_a_verdict(
 def test_a_failed_stage_is_named(healthy: rk.Pipeline, users: list[Any]) -> None:
     broken = healthy.replace("standard", rk.testing.failing(healthy["standard"]))
     found = diagnose(broken, users[0])
-    assert (found.verdict, found.stage) == ("STAGE_FAILED", "standard")
+    assert (found.verdict, found.stage) == ("STAGE_FAILED", "failing_standard")
 
 
 def test_a_filter_that_fails_is_not_told_to_be_too_strict(healthy: rk.Pipeline, users: list[Any]) -> None:
     broken = healthy.replace("in_stock", rk.testing.failing(healthy["in_stock"]))
     found = diagnose(broken, users[0])
-    assert (found.verdict, found.stage) == ("STAGE_FAILED", "in_stock")
+    assert (found.verdict, found.stage) == ("STAGE_FAILED", "failing_in_stock")
     assert "lets nothing pass" in found.action
     assert "BUSINESS_RULES_TOO_AGGRESSIVE" not in [finding.code for finding in found.findings]
 

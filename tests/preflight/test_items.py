@@ -546,9 +546,9 @@ def test_event_weights_fall_from_purchase_to_view():
     check = data_items.event_weights(launch(train=dataset(rows, **ordered)))
     assert check.status == "pass" and check.evidence == ordered
     equal = data_items.event_weights(launch(train=dataset(rows, **{**ordered, "click": 3.0})))
-    assert equal.status == "fail" and "add_to_cart 3, click 3" in equal.message
+    assert equal.status == "fail" and "add_to_cart 3 (signal); click 3 (signal)" in equal.message
     one = data_items.event_weights(launch(train=dataset(rows[:1])))
-    assert (one.status, one.message) == ("not checked", "found events view: nothing to compare")
+    assert (one.status, one.message) == ("not checked", "found events view 0.1 (signal): nothing to compare")
     two = data_items.event_weights(launch(train=dataset(rows[:2], view=1.0, click=2.0)))
     assert two.status == "pass"
 
@@ -556,7 +556,7 @@ def test_event_weights_fall_from_purchase_to_view():
 def validation(*checks: Check) -> Any:
     from recokit.data.validation.report import CheckReport
 
-    return SimpleNamespace(validation=CheckReport("data", checks), limits=PreflightLimits())
+    return SimpleNamespace(validation=CheckReport("data", checks), limits=PreflightLimits(), event_ids=None)
 
 
 def test_the_data_item_is_the_worst_check_but_for_those_with_items_of_their_own():
@@ -626,7 +626,14 @@ def test_a_change_of_distribution_alone_only_warns(monkeypatch: pytest.MonkeyPat
 # -- the call
 
 
-class Watched:
+class Silent:
+    """A model that is never asked."""
+
+    def recommend(self, users: Any, k: Any = 10, *, now: Any = None, seed: int = 0) -> Any:
+        raise AssertionError("asked")
+
+
+class Watched(Silent):
     """A pipeline with observers, and nothing else."""
 
     def __init__(self) -> None:
@@ -679,20 +686,21 @@ def test_a_launch_is_now_with_a_sample_of_users_and_the_columns_of_the_table(
 def test_options_reach_the_launch(contexts: list[LaunchContext]) -> None:
     early, _ = rk.testing.toy_dataset().split_at(rk.testing.toy_dataset().until - 86_400)
     limits = PreflightLimits(margin=0.3, slower=9.0)
+    usual = Silent()
     rk.preflight(
-        object(), early, baseline="usual", n_users=99, n_requests=7, limits=limits, margin=0.1, users=5
+        Silent(), early, baseline=usual, n_users=99, n_requests=7, limits=limits, margin=0.1, users=5
     )
     (launch_,) = contexts
     assert launch_.now == early.cut
-    assert (launch_.baseline, launch_.n_requests) == ("usual", 7)
+    assert (launch_.baseline, launch_.n_requests) == (usual, 7)
     assert len(launch_.users) == len(np.unique(early.interactions.user))
     assert (launch_.limits.margin, launch_.limits.slower, launch_.limits.validation.users) == (0.1, 9.0, 5)
-    rk.preflight(object(), early, now="2025-01-01")
+    rk.preflight(Silent(), early, now="2025-01-01")
     assert contexts[1].now == 1_735_689_600.0
     for options in ({"n_users": 0}, {"n_requests": 0}):
         with pytest.raises(ConfigurationError, match="expected a whole number of at least 1"):
-            rk.preflight(object(), early, **options)
-    rk.preflight(object(), early, n_users=1, n_requests=1)
+            rk.preflight(Silent(), early, **options)
+    rk.preflight(Silent(), early, n_users=1, n_requests=1)
 
 
 def test_limits_are_changed_by_name_and_no_other() -> None:
@@ -716,11 +724,11 @@ def test_an_error_of_ours_fails_its_item_and_any_other_is_raised(contexts: list[
         raise errors.pop(0)
 
     module.CHECKLIST["a.broken.item"] = broken
-    check = rk.preflight(object(), TRAIN)["a.broken.item"]
+    check = rk.preflight(Silent(), TRAIN)["a.broken.item"]
     assert (check.status, check.message) == ("fail", "could not be checked: found a typo")
     for kind in (NotFittedError, ZeroDivisionError):
         with pytest.raises(kind):
-            rk.preflight(object(), TRAIN)
+            rk.preflight(Silent(), TRAIN)
 
 
 @pytest.mark.parametrize(

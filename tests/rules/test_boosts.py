@@ -334,7 +334,7 @@ class TestReport:
         found = rules.report(self.pipeline().recommend([None, "user-1"], k=8, now=DATA.until, capture="full"))
         text, page = str(found), found._repr_html_()
         assert text.splitlines()[0] == f"2 requests, {found.items} items shown"
-        assert "where" in text and "most places" in text and "<table>" in page and "not_seen" in page
+        assert "where" in text and "most places" in text and "<table" in page and "not_seen" in page
         assert json.loads(json.dumps(found.to_dict()))["requests"] == 2
         assert repr(found).startswith("RulesReport(")
 

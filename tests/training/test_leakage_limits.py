@@ -45,7 +45,7 @@ def test_a_statistic_that_few_rows_have_hides_no_other() -> None:
     count = EventStatistic("count", rng.permutation(200).astype(float), ever)
     for statistics in ([rare, count], [count, rare]):
         found = _statistic_followed("x", ever, statistics, Correlations())
-        assert found is not None and (found.name, found.ever) == ("count", pytest.approx(1.0))
+        assert found is not None and (found.name, found.ever) == ("count over all time", pytest.approx(1.0))
     assert _statistic_followed("x", ever, [rare], Correlations()) is None
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from recokit.compose.fusion import check_retrieved, retrieve_allowed
 from recokit.compose.step import leaf_name
 from recokit.data.candidates import Retrieved
 from recokit.data.dataset import Dataset
-from recokit.data.events.user_history import UserHistory
 from recokit.data.query import ItemLists, Query
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Requests
@@ -30,6 +29,9 @@ from recokit.protocols import bound, traits_of
 from recokit.result import Recommendations
 from recokit.trace import Status
 from recokit.typing import FloatArray
+
+if TYPE_CHECKING:
+    from recokit.data.events.user_history import UserHistory
 
 #: Whether what a source is fitted on is kept for ``recommend``; a pipeline knows its own users and items.
 _KEPT: ContextVar[bool] = ContextVar("kept", default=True)
@@ -61,6 +63,8 @@ class Known:
     @cached_property
     def history(self) -> UserHistory:
         """The users' events."""
+        from recokit.data.events.user_history import UserHistory
+
         return UserHistory().fit(self.dataset)
 
 

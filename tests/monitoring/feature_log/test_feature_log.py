@@ -397,7 +397,7 @@ def test_labels_are_what_followed_within_the_window() -> None:
             (3, 13, 160.0, 1.0),  # another user
         ]
     )
-    data = logged.ranking_data(outcomes, 50.0)
+    data = logged.ranking_data(outcomes, "50s")
     assert data.label.tolist() == pytest.approx([0.0, 0.5, 0.0, 1.0, 0.0, 0.1, 0.0])
     assert data.offsets.tolist() == [0, 3, 5, 7]
     assert data.weight.tolist() == [2.0] * 7 and data.columns["position"].tolist() == [1, 2, 3, 1, 2, 1, 2]
@@ -430,7 +430,7 @@ def test_labels_equal_a_loop(data: Any) -> None:
                 if (who, what) == (user[b], item) and had and max(had) == now[b] and when < now[b] + 4:
                     gains.append(weight)
             expected.append(max(gains))
-    found = _logged(now, user, items).ranking_data(_events(rows), 4.0).label
+    found = _logged(now, user, items).ranking_data(_events(rows), "4s").label
     assert found.tolist() == expected
 
 
@@ -438,30 +438,30 @@ def test_incomplete_windows_and_anonymous_users(caplog: pytest.LogCaptureFixture
     logged = _logged([100.0, 960.0, 200.0], [1, 1, None], [[10], [10], [10]])
     outcomes = _events([(1, 10, 110.0, 1.0)])
     with caplog.at_level("INFO", "recokit"):
-        data = logged.ranking_data(outcomes, 50.0)
+        data = logged.ranking_data(outcomes, "50s")
     assert data.now.tolist() == [100.0]
     assert "2 of 3 requests left out, 1 of them with an incomplete" in caplog.text
     with pytest.raises(DataError, match="1 requests whose window") as error:
-        logged.ranking_data(outcomes, 50.0, incomplete="raise")
+        logged.ranking_data(outcomes, "50s", incomplete="raise")
     assert list(error.value.rows) == [1]
     with pytest.raises(DataError, match="no candidates to train on"):
-        logged.ranking_data(outcomes, 950.0)
+        logged.ranking_data(outcomes, "950s")
     with pytest.raises(ConfigurationError, match="incomplete"):
-        logged.ranking_data(outcomes, 50.0, incomplete="keep")  # type: ignore[arg-type]
+        logged.ranking_data(outcomes, "50s", incomplete="keep")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="no request of model"):
-        logged.ranking_data(outcomes, 50.0, models=["mm"])
+        logged.ranking_data(outcomes, "50s", models=["mm"])
 
 
 def test_validation_is_the_newest_part() -> None:
     logged = _logged([100.0, 150.0, 300.0], [1, 1, 2], [[10, 11], [10], [10, 11]])
     outcomes = _events([(1, 10, 160.0, 1.0), (2, 11, 310.0, 1.0)])
-    data = logged.ranking_data(outcomes, 100.0, validation_from=200.0)
+    data = logged.ranking_data(outcomes, "100s", validation_from=200.0)
     assert data.validation is not None
     assert (data.now.tolist(), data.label.tolist()) == ([100.0, 100.0, 150.0], [0.0, 0.0, 1.0])
     assert data.validation.label.tolist() == [0.0, 1.0]
     assert data.validation.columns["position"].tolist() == [1, 2]
     with pytest.raises(DataError, match="validation_from"):
-        logged.ranking_data(outcomes, 100.0, validation_from=400.0)
+        logged.ranking_data(outcomes, "100s", validation_from=400.0)
 
 
 def test_a_ranker_learns_from_the_log_and_serves(toy: Dataset, model: Path, tmp_path: Path) -> None:
