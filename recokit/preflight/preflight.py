@@ -143,13 +143,7 @@ def preflight(
     1
     """
     require(whole(1), n_users=n_users, n_requests=n_requests)
-    require_dataset(train, "train")
-    models: list[object] = [pipeline] if baseline is None else [pipeline, baseline]
-    for model in models:
-        if isinstance(model, type) or not isinstance(model, Recommender):
-            raise ConfigurationError(f"found {shown(model)} to check; expected a fitted pipeline")
-    if test is not None:
-        require_dataset(test, "test")
+    _require_inputs(train, test, models=(pipeline, baseline))
     if context is not None:
         pipeline = pipeline.with_context(context)
         baseline = None if baseline is None else baseline.with_context(context)
@@ -191,6 +185,15 @@ _DEFAULTS = {
     for name, option in inspect.signature(preflight).parameters.items()
     if option.kind is option.KEYWORD_ONLY
 }
+
+
+def _require_inputs(train: Dataset, test: Dataset | None, models: tuple[object, object]) -> None:
+    require_dataset(train, "train")
+    if test is not None:
+        require_dataset(test, "test")
+    for model, needed in zip(models, (True, False), strict=True):
+        if (needed or model is not None) and (isinstance(model, type) or not isinstance(model, Recommender)):
+            raise ConfigurationError(f"found {shown(model)} to check; expected a fitted pipeline")
 
 
 def _limits(limits: PreflightLimits, changes: Mapping[str, Any]) -> PreflightLimits:
