@@ -8,11 +8,20 @@ import re
 from pathlib import Path
 
 from recokit import protocols
-from recokit.protocols import Dated, ErasesUsers, Observer, Traits, WantsRanked, traits_of
+from recokit.protocols import (
+    Dated,
+    ErasesUsers,
+    Observer,
+    Recommender,
+    Runnable,
+    Traits,
+    WantsRanked,
+    traits_of,
+)
 
 VERBS = set(protocols._VERBS)
 #: Protocols of observers, of whole models and of stores, not of stages.
-NOT_OF_STAGES = {Observer, WantsRanked, Dated, ErasesUsers}
+NOT_OF_STAGES = {Observer, WantsRanked, Dated, ErasesUsers, Recommender, Runnable}
 
 
 def declared_members() -> set[str]:

@@ -15,9 +15,11 @@ def with_fields(value: T, **fields: Any) -> T:
 
     Examples
     --------
-    >>> from types import SimpleNamespace
-    >>> with_fields(SimpleNamespace(a=1, b=2), b=3)
-    namespace(a=1, b=3)
+    >>> class Pair:
+    ...     def __init__(self, a, b):
+    ...         self.a, self.b = a, b
+    >>> vars(with_fields(Pair(1, 2), b=3))
+    {'a': 1, 'b': 3}
     """
     copied = object.__new__(type(value))
     copied.__dict__.update(value.__dict__)

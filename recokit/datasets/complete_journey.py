@@ -54,7 +54,7 @@ def load_complete_journey(*, as_of: str | float = "2017-12-01") -> Dataset:
     --------
     >>> data = load_complete_journey()
     >>> data
-    Dataset(1469307 interactions, 2469 users, 68509 items)
+    Dataset(1469307 interactions, 2469 users, 68509 items; purchase 1 (signal); notes: 1)
     >>> str(data.items.column("name")[1])
     'Ice - Crushed/Cubed, 22 LB'
     """

@@ -33,6 +33,8 @@ from recokit.typing import AnyArray
 if TYPE_CHECKING:
     from recokit.training import Negatives, TrainingReport, TrainingSet
 
+_SAVED_OPTIONS = ("fallback", "validate", "io_timeout", "max_hanging", "context")
+
 
 class Pipeline(Parameters):
     """A funnel of stages: hydrators, sources, filters, features, scorers, limits, objective, annotators.
@@ -563,8 +565,8 @@ class Pipeline(Parameters):
         trusted : sequence of type
             Your own stage classes that may be rebuilt; recokit's own always may.
         connections : mapping of str to object, optional
-            The stores on servers and in files that the pipeline reads, which a saved state never opens itself: for each
-            Redis prefix or SQLite table the open store, or its URL or path. An error names those that are missing.
+            The stores that the pipeline reads, which a saved state never opens itself: for each Redis prefix or SQLite
+            table the open store, its URL or path. An error names those that are missing.
         options
             ``observers`` and ``clock``.
 
@@ -576,17 +578,11 @@ class Pipeline(Parameters):
             If a class is neither recokit's nor trusted, or a connection is not given.
         """
         parts = load_parts(path, trusted, connections)
-        kept = {
-            name: parts[name]
-            for name in ("fallback", "validate", "io_timeout", "max_hanging", "context")
-            if name in parts
-        }
+        schema, kept = parts["schema"], {name: parts[name] for name in _SAVED_OPTIONS if name in parts}
         pipeline = cls(parts["stages"], **{**kept, **options})
         pipeline.profile = parts.get("profile")
         try:
-            return pipeline._adopt(
-                bind_plan(pipeline._plan, parts["schema"]), parts["schema"], parts["until"]
-            )
+            return pipeline._adopt(bind_plan(pipeline._plan, schema), schema, parts["until"])
         except (RecokitError, ImportError):
             raise
         except Exception as error:  # whatever stages say of learned values that nobody saved

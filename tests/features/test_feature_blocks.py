@@ -39,7 +39,9 @@ def dataset(events):
     columns = dict(zip(NAMES, zip(*events, strict=True), strict=True)) if events else empty
     items = {"item_id": [1, 2, 3, 4], "category": CATEGORY[1:], "price": [1.0, 2.0, nan, 4.0]}
     users = {"user_id": [1, 2, 3], "age": [20, 30, 40], "region": ["n", "s", "n"]}
-    return Dataset.from_frame(columns, users=users, items=items, event_weights={"see": 1.0, "buy": 1.0})
+    # Drawn events may be of one type only: weights of the other would be said to be idle.
+    weights = {name: 1.0 for name in ("see", "buy") if name in columns.get("event", ())}
+    return Dataset.from_frame(columns, users=users, items=items, event_weights=weights or None)
 
 
 def batch(rows, now):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -159,11 +160,13 @@ def lines_of(pipeline: rk.Pipeline, requests: Requests) -> int:
 
     pipeline.run(requests)  # warm: caches and lazy imports
     before = sys.gettrace()
+    gc.disable()  # its callbacks are lines, too
     sys.settrace(trace)
     try:
         pipeline.run(requests)
     finally:
         sys.settrace(before)
+        gc.enable()
     return count
 
 

@@ -276,7 +276,7 @@ def test_the_smallest_set_that_conflicts_is_named() -> None:
         (lambda: rules.MinPerGroup("seller", 0), "minimum=0"),
         (lambda: rules.MinPerGroup("seller", 3, within=2), "no more items than places"),
         (lambda: rules.Spacing("seller", 1), "every=1; expected a whole number of at least 2"),
-        (lambda: rules.Pinned({}), "no places"),
+        (lambda: rules.Pinned({}), "expected items with their places"),
         (lambda: rules.Pinned({1: 0}), "place=0"),
         (lambda: rules.Pinned({1: 2, 3: 2}), "1 and 3 pinned to place 2"),
         (lambda: rules.Slots("seller", []), "places="),
