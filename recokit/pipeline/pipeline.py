@@ -50,9 +50,8 @@ class Pipeline(Parameters):
     clock : callable
         Gives the request time, seconds since 1970, where a call gives none.
     context : mapping of str to value, optional
-        Context columns declared once, for calls that do not give them, in ``fit``, evaluation and tools too: a value
-        for all requests, or values by user id. A column that neither a call nor this knows is unknown: what a rule must
-        know to let an item pass keeps it out.
+        Context columns for calls that do not give them, in ``fit``, evaluation and tools too: a value for all requests,
+        or values by user id. A column that nobody gives is unknown: a rule that must know it lets no item pass.
     validate : bool, default False
         Check every invariant of the batch after every stage, and refuse scores that are not finite: for tests.
     io_timeout : float, default 10.0
