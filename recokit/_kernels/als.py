@@ -78,7 +78,8 @@ class Descent:
             return np.asarray(diagonal * direction + along @ self.vectors)
 
         rest = np.where(some, cells @ self.vectors - applied(x), np.float32(0))
-        scale = np.where(some, diagonal + cells @ self.vectors**2, np.float32(1))
+        scale = np.asarray(diagonal + cells @ self.vectors**2)
+        scale[~some[:, 0]] = 1
         direction = rest / scale
         size = (rest * direction).sum(axis=1, keepdims=True)
         for _ in range(steps):
