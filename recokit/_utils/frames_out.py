@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -55,10 +56,24 @@ def to_frame(columns: Mapping[str, Any], backend: Backend | None = None) -> Any:
     return nw.from_dict(plain, backend=named).to_native()
 
 
-def records_frame(records: Sequence[Mapping[str, Any]], backend: Backend | None = None) -> Any:
-    """Return records of the same names as a dataframe, see :func:`to_frame`."""
-    names = list(records[0]) if records else []
-    return to_frame({name: [record[name] for record in records] for name in names}, backend)
+class Recorded(ABC):
+    """What has records of the same names, and so a dataframe."""
+
+    @abstractmethod
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one record a row."""
+
+    def to_frame(self, backend: Backend | None = None) -> Any:
+        """Return the records as a dataframe of that library, or of the first that is installed.
+
+        Raises
+        ------
+        ConfigurationError
+            For any other backend, or one that is not installed.
+        """
+        records = self.to_records()
+        names = list(records[0]) if records else []
+        return to_frame({name: [record[name] for record in records] for name in names}, backend)
 
 
 def _installed(name: str) -> bool:

@@ -13,7 +13,7 @@ from recokit._kernels.hashing import uniform
 from recokit._kernels.membership import locate_sorted
 from recokit._kernels.ranking_metrics import distinct_truth
 from recokit._kernels.segments import offsets_to_rows, segment_sum
-from recokit._utils.frames_out import Backend, records_frame
+from recokit._utils.frames_out import Recorded
 from recokit._utils.options import optional, require, whole
 from recokit._utils.progress import progress_bar
 from recokit._utils.report import Content, Report, Table, json_number
@@ -391,7 +391,7 @@ class SourceFigures:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SourceReport(Report):
+class SourceReport(Recorded, Report):
     """Figures of several sources, for all users and by segment.
 
     Parameters
@@ -474,16 +474,6 @@ class SourceReport(Report):
             "figures": self.to_records(),
             "overlap": [[json_number(value) for value in row] for row in self.overlap.tolist()],
         }
-
-    def to_frame(self, backend: Backend | None = None) -> Any:
-        """Return the records as a dataframe of that library, or of the first that is installed.
-
-        Raises
-        ------
-        ConfigurationError
-            For any other backend, or one that is not installed.
-        """
-        return records_frame(self.to_records(), backend)
 
     def _header(self) -> list[str]:
         depths = [f"{what}@{k}" for what in ("recall", "only") for k in self.k]

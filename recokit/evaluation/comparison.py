@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recokit._stats.intervals import FEW_NOTE, Mean, holm
-from recokit._utils.frames_out import Backend, records_frame
+from recokit._utils.frames_out import Recorded
 from recokit._utils.options import require, share
 from recokit._utils.report import Content, Report, Table, json_ready
 from recokit.errors import ConfigurationError, did_you_mean
@@ -147,7 +147,7 @@ def _n_known(values: AnyArray) -> int:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(Report):
+class Comparison(Recorded, Report):
     """Several recommenders against one, tested together.
 
     Parameters
@@ -189,16 +189,6 @@ class Comparison(Report):
                 self.differences, self.adjusted, self.detectable, strict=True
             )
         ]
-
-    def to_frame(self, backend: Backend | None = None) -> Any:
-        """Return the records as a dataframe of that library, or of the first that is installed.
-
-        Raises
-        ------
-        ConfigurationError
-            For any other backend, or one that is not installed.
-        """
-        return records_frame(self.to_records(), backend)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
@@ -286,7 +276,7 @@ def compare_all(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluations(Report, Mapping[str, Evaluation]):
+class Evaluations(Recorded, Report, Mapping[str, Evaluation]):
     """Several recommenders, evaluated on the same users: a mapping of name to :class:`Evaluation`."""
 
     parts: Mapping[str, Evaluation] = field(default_factory=dict)
@@ -328,16 +318,6 @@ class Evaluations(Report, Mapping[str, Evaluation]):
     def to_records(self) -> list[dict[str, Any]]:
         """Return the records of all, see :meth:`Evaluation.to_records`."""
         return [record for part in self.parts.values() for record in part.to_records()]
-
-    def to_frame(self, backend: Backend | None = None) -> Any:
-        """Return the records as a dataframe of that library, or of the first that is installed.
-
-        Raises
-        ------
-        ConfigurationError
-            For any other backend, or one that is not installed.
-        """
-        return records_frame(self.to_records(), backend)
 
     def to_dict(self) -> dict[str, Any]:
         """Return each one's figures by name, ready for JSON."""

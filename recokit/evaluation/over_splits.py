@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.frames_out import Backend, records_frame
+from recokit._utils.frames_out import Recorded
 from recokit._utils.progress import progress_bar
 from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError, did_you_mean
@@ -21,7 +21,7 @@ from recokit.typing import FloatArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SplitEvaluations(Report):
+class SplitEvaluations(Recorded, Report):
     """What :func:`evaluate_splits` found.
 
     Parameters
@@ -60,16 +60,6 @@ class SplitEvaluations(Report):
         return [
             {"split": split, **record} for split, part in self.parts.items() for record in part.to_records()
         ]
-
-    def to_frame(self, backend: Backend | None = None) -> Any:
-        """Return the records as a dataframe of that library, or of the first that is installed.
-
-        Raises
-        ------
-        ConfigurationError
-            For any other backend, or one that is not installed.
-        """
-        return records_frame(self.to_records(), backend)
 
     def to_dict(self) -> dict[str, Any]:
         """Return each split's figures, ready for JSON."""

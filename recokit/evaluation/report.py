@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from recokit._stats.intervals import FEW_NOTE, Mean
-from recokit._utils.frames_out import Backend, records_frame
+from recokit._utils.frames_out import Recorded
 from recokit._utils.options import shortened
 from recokit._utils.plots import draw_intervals
 from recokit._utils.report import Content, Report, Table, json_number, json_ready
@@ -78,7 +78,7 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluation(Report):
+class Evaluation(Recorded, Report):
     """What :func:`evaluate` found for one recommender.
 
     Parameters
@@ -186,16 +186,6 @@ class Evaluation(Report):
             json_ready({"name": self.name, "segment": score.segment, **asdict(score)})
             for score in self.scores
         ]
-
-    def to_frame(self, backend: Backend | None = None) -> Any:
-        """Return the records as a dataframe of that library, or of the first that is installed.
-
-        Raises
-        ------
-        ConfigurationError
-            For any other backend, or one that is not installed.
-        """
-        return records_frame(self.to_records(), backend)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the values of single users, ready for JSON."""
