@@ -76,7 +76,7 @@ class AloneSource(Configured):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "fit" in vars(cls):
-            setattr(cls, "fit", _reading(vars(cls)["fit"]))  # noqa: B010
+            setattr(cls, "fit", _reading(vars(cls)["fit"]))  # noqa: B010  (each source declares a fit of its own)
 
     @property
     def needs_times(self) -> bool:
