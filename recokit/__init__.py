@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         rankers as rankers,
         result as result,
         rules as rules,
+        serving as serving,
         slates as slates,
         stores as stores,
         testing as testing,

@@ -10,6 +10,9 @@ The tree::
     │   └── SupportError                   a log that cannot tell what another policy would be worth
     ├── GateRejected (RuntimeError)        a candidate that an acceptance gate keeps out
     ├── NotFittedError (RuntimeError)      used before ``fit``
+    ├── Unavailable (RuntimeError)         a service that cannot answer now; says when to ask again
+    │   ├── NotReady                       before ``start``, or while it drains
+    │   └── Overloaded                     more requests than it can answer in time
     └── StageError (RuntimeError)          a stage failed while serving; ``raise_for_status`` raises it
         ├── SourceTimeout                  a source did not answer within the request's budget
         └── FeatureUnavailable             a feature block could not be computed
@@ -37,10 +40,13 @@ __all__ = [
     "GateRejected",
     "LeakageWarning",
     "NotFittedError",
+    "NotReady",
+    "Overloaded",
     "RecokitError",
     "SourceTimeout",
     "StageError",
     "SupportError",
+    "Unavailable",
     "VocabularyMismatch",
     "did_you_mean",
 ]
@@ -122,6 +128,33 @@ class GateRejected(RecokitError, RuntimeError):
 
 class NotFittedError(RecokitError, RuntimeError):
     """A stage or pipeline was used before ``fit``."""
+
+
+class Unavailable(RecokitError, RuntimeError):
+    """A service cannot answer now: HTTP's 503.
+
+    Parameters
+    ----------
+    message : str
+        What happened.
+    retry_after : float
+        Seconds after which it is worth asking again.
+    """
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Callable[..., Unavailable], tuple[Any, ...]]:
+        return partial(type(self), retry_after=self.retry_after), self.args
+
+
+class NotReady(Unavailable):
+    """A service was asked before it is ready, or while it drains."""
+
+
+class Overloaded(Unavailable):
+    """A service has more requests than it can answer in time."""
 
 
 class StageError(RecokitError, RuntimeError):

@@ -24,6 +24,7 @@ def test_every_error_can_be_caught_as_recokits_and_as_pythons():
         (DataError, ValueError),
         (errors.NotFittedError, RuntimeError),
         (StageError, RuntimeError),
+        (errors.Unavailable, RuntimeError),
     ):
         assert issubclass(kind, errors.RecokitError)
         assert issubclass(kind, builtin)
@@ -49,6 +50,13 @@ def test_errors_cross_processes():
         )
     bad = pickle.loads(pickle.dumps(DataError("found x", rows=[4])))
     assert (str(bad), bad.rows) == ("found x (rows 4)", (4,))
+
+
+def test_when_to_ask_again_crosses_processes():
+    for kind in (errors.Overloaded, errors.NotReady):
+        same = pickle.loads(pickle.dumps(kind("full", retry_after=0.4)))
+        assert (type(same), str(same), same.retry_after) == (kind, "full", 0.4)
+        assert isinstance(same, errors.Unavailable)
 
 
 def test_did_you_mean():
