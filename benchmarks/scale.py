@@ -57,7 +57,7 @@ def indexed(n: int, factors: Float32Array | None, queries: Float32Array, label: 
     data = Dataset.from_frame(None, items={"item_id": np.arange(1, n + 1)})
     users = np.vstack([np.zeros((1, D), np.float32), queries])
     start = time.perf_counter()
-    index = AnnIndex(vectors, query=lambda requests: users[requests.user], recall=0.96).fit(data)
+    index = AnnIndex(vectors, query=lambda requests: users[requests.user], recall=0.96, codes=True).fit(data)
     build = time.perf_counter() - start
     found = index.measure_recall(queries[:200])
     requests = [Requests.build(np.array([1 + i % len(queries)])) for i in range(300)]

@@ -8,11 +8,11 @@ from typing import Any, Literal, TypeAlias
 
 from recokit._utils.options import check_options, one_of, optional as may_be_none, whole
 from recokit._utils.params import Configured
-from recokit.data.requests import Requests
+from recokit.data.by_id import RequestsById
 from recokit.errors import ConfigurationError
 from recokit.typing import BoolArray
 
-Condition: TypeAlias = str | Callable[[Requests], BoolArray]
+Condition: TypeAlias = str | Callable[[RequestsById], BoolArray]
 
 
 _OPTIONS = {"on_error": one_of("degrade", "raise"), "limit": may_be_none(whole(1))}
@@ -28,8 +28,8 @@ class Step(Configured):
     name : str, optional
         Its name in paths, columns and traces; the snake-case class name by default.
     when : str or callable, optional
-        Rows that the stage applies to: a boolean context column, or a module-level function of the requests that
-        returns (B,) bool. Other rows pass untouched.
+        Rows that the stage applies to: a boolean context column, or a module-level function of the requests, in
+        external ids (:class:`recokit.data.RequestsById`), that returns (B,) bool. Other rows pass untouched.
     on_error : {"degrade", "raise"}, default "degrade"
         Whether a failure degrades the answer, as the stage's role says, or is raised.
     optional : bool, default False

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from recokit.data.candidates import Candidates
+from recokit.data.ragged import Ragged
 from recokit.data.requests import Requests
 from recokit.data.schema import Schema
 from recokit.data.vocabulary import Vocabulary
@@ -186,11 +187,22 @@ class CandidatesById:
         return np.asarray(values[self.codes.item])
 
 
+def in_codes(requests: Requests | RequestsById) -> Requests:
+    """Return requests in codes, whichever way a stage of recokit gets them that a user calls as a function."""
+    return requests.codes if isinstance(requests, RequestsById) else requests
+
+
 def user_ids_of(requests: Requests, known: Vocabulary) -> AnyArray:
     """Return external user ids, (B,) object; those of requests made of codes are decoded."""
     if requests.user_ids is not None:
         return requests.user_ids
     return known.decode(requests.user).astype(object)
+
+
+def known_lists(lists: Iterable[Iterable[Any]], ids: Vocabulary) -> Ragged:
+    """Return lists of external ids as codes, without ids that the vocabulary lacks."""
+    codes = [ids.encode(given) if given else np.zeros(0, np.int64) for given in map(list, lists)]
+    return Ragged.from_lists([each[each > 0] for each in codes])
 
 
 def is_by_id(values: Any) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from recokit.data import Vocabulary
+from recokit.errors import ContractError
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 
@@ -115,11 +117,18 @@ class LabelSets(Content):
 
 
 class Pairs(Content):
-    """Items compared by a matrix (n_items + 1, n_items + 1), dense or sparse, or by a function of item codes."""
+    """Items compared by a matrix (n_items + 1, n_items + 1), dense or sparse, or by a function of ids or codes."""
 
-    def __init__(self, similarity: Any, known: BoolArray | None, item: IntArray, valid: BoolArray) -> None:
+    def __init__(
+        self,
+        similarity: Any,
+        known: BoolArray | None,
+        item: IntArray,
+        valid: BoolArray,
+        ids: Vocabulary | None = None,
+    ) -> None:
         super().__init__(item, valid, np.ones(item.shape, np.bool_) if known is None else known[item])
-        self.similarity = similarity
+        self.similarity, self.ids = similarity, ids
 
     def likeness(self, chosen: IntArray) -> Float32Array:
         """Return what the similarity says of one candidate of each row and all of them."""
@@ -132,13 +141,26 @@ class Pairs(Content):
         return found.reshape(*self.item.shape, width)
 
     def _between(self, one: IntArray, other: IntArray) -> Float32Array:
-        one = np.broadcast_to(one, other.shape)
+        one, flat = np.broadcast_to(one, other.shape).ravel(), other.ravel()
         if callable(self.similarity):
-            found = self.similarity(one.ravel(), other.ravel())
-        else:
-            found = self.similarity[one.ravel(), other.ravel()]
+            return self._asked(one, flat).reshape(other.shape)
         # An index of a sparse matrix gives numpy's matrix type: flat again.
-        return np.asarray(found, np.float32).reshape(other.shape)
+        return np.asarray(self.similarity[one, flat], np.float32).reshape(other.shape)
+
+    def _asked(self, one: IntArray, other: IntArray) -> Float32Array:
+        """Return what the function says of pairs, (M,)."""
+        ids = self.ids
+        found = np.asarray(
+            self.similarity(one, other)
+            if ids is None
+            else self.similarity(ids.decode(one), ids.decode(other))
+        )
+        if found.shape != one.shape or found.dtype.kind not in "biuf" or not np.isfinite(found).all():
+            raise ContractError(
+                f"found {found.dtype} {found.shape} from the similarity function; expected finite numbers {one.shape}, "
+                "one for each pair"
+            )
+        return found.astype(np.float32)
 
 
 class Known:

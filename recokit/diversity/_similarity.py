@@ -13,7 +13,7 @@ from recokit._kernels.slate_arrays import Gains, Kind
 from recokit._utils.options import between, check_options, whole
 from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneObjective
-from recokit.data import Schema, Window
+from recokit.data import Schema, Vocabulary, Window
 from recokit.data.columns import Several
 from recokit.diversity._content import Content, Labels, LabelSets, Pairs, Vectors, unit_vectors
 from recokit.errors import ConfigurationError, ContractError
@@ -29,6 +29,8 @@ class Compared(AloneObjective):
     kernel: ClassVar[Kind]
     #: Whether something is known of each item, by code; None where a function compares, or labels.
     known_: BoolArray | None = None
+    #: The model's item ids, once bound, for a function that compares ids.
+    item_ids_: Vocabulary | None = None
 
     def __init__(
         self,
@@ -36,8 +38,9 @@ class Compared(AloneObjective):
         *,
         vectors: AnyArray | None = None,
         columns: Sequence[str] | None = None,
-        similarity: Any | Callable[[IntArray, IntArray], AnyArray] | None = None,
+        similarity: Any | Callable[[AnyArray, AnyArray], AnyArray] | None = None,
         pool: int = 100,
+        codes: bool = False,
     ) -> None:
         by = {"vectors": vectors, "columns": columns, "similarity": similarity}
         named = [name for name, value in by.items() if value is not None]
@@ -46,7 +49,7 @@ class Compared(AloneObjective):
                 f"found both {' and '.join(named)}; expected one of them to compare items by"
             )
         self.trade_off, self.vectors, self.columns = trade_off, vectors, columns
-        self.similarity, self.pool = similarity, pool
+        self.similarity, self.pool, self.codes = similarity, pool, codes
         check_options(self, OBJECTIVE_OPTIONS)
         if vectors is not None:
             if vectors.ndim != 2 or not np.isfinite(vectors).all():
@@ -60,7 +63,7 @@ class Compared(AloneObjective):
             if len(shape) != 2 or shape[0] != shape[1]:
                 raise ConfigurationError(
                     f"found similarity of shape {shape}; expected (n_items + 1, n_items + 1), or a function of two "
-                    "arrays of item codes"
+                    "arrays of item ids"
                 )
             self.known_ = np.asarray((similarity != 0).sum(axis=1)).ravel() > 0
 
@@ -68,6 +71,11 @@ class Compared(AloneObjective):
     def requires(self) -> tuple[str, ...]:
         """The item columns named."""
         return tuple(f"item.{name.removeprefix('item.')}" for name in self.columns or ())
+
+    @property
+    def own_code(self) -> bool:
+        """Whether a function of the user's own compares."""
+        return callable(self.similarity)
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows the labels to compare items by."""
@@ -82,6 +90,8 @@ class Compared(AloneObjective):
                     f"hint: {type(self).__name__}(vectors=...)"
                 )
             bound.labels_ = _label_columns(schema, names)
+        elif not self.codes:
+            bound.item_ids_ = schema.item_ids
         return bound
 
     def content(self, window: Window) -> Content:
@@ -90,7 +100,7 @@ class Compared(AloneObjective):
             return Vectors(self.unit_, self.known_, items_of(window, len(self.unit_)), window.valid)
         if self.similarity is not None:
             item = items_of(window, None if self.known_ is None else len(self.known_))
-            return Pairs(self.similarity, self.known_, item, window.valid)
+            return Pairs(self.similarity, self.known_, item, window.valid, self.item_ids_)
         hint = "a fitted pipeline around it, vectors=, similarity=, or bind(schema)"
         labels = require_fitted(self, "labels_", hint, step="bind")
         kind = Labels if labels.ndim == 2 else LabelSets

@@ -92,7 +92,7 @@ class DPP(Incremental):
     ----------
     trade_off : float, default 0.7
         ``t``: 1 is relevance alone, 0 difference alone. Chen et al. call it theta.
-    vectors, columns, similarity, pool
+    vectors, columns, similarity, pool, codes
         As for :class:`MMR`. A similarity has to be symmetric and positive semi-definite to mean a volume; where it is
         not, variances below 1e-6 count as that.
 

@@ -37,6 +37,8 @@ class FacilityLocation(Compared):
         ``t``: 1 is relevance alone, 0 coverage alone.
     vectors, columns, similarity
         As for :class:`MMR`.
+    codes : bool, default False
+        As for :class:`MMR`.
     pool : int, default 100
         As for :class:`MMR`. It is also what is to be covered; work grows with its square.
 

@@ -28,10 +28,12 @@ class MMR(Incremental):
         Without vectors, likeness is the share of these item columns in which two items agree; a missing value agrees
         with nothing. All categorical columns by default.
     similarity : ndarray or sparse matrix (n_items + 1, n_items + 1), or callable, optional
-        Any other likeness, from 0 to 1; a callable gets two arrays of item codes (M,) and returns (M,). An item whose
+        Any other likeness, from 0 to 1; a callable gets two arrays of item ids (M,) and returns (M,). An item whose
         row has nothing but zeros is one of which nothing is known.
     pool : int, default 100
         The list is chosen from so many candidates with the best scores; more only where limits leave it short.
+    codes : bool, default False
+        Whether a callable gets item codes. Used without a pipeline, which would bind it, it gets them anyway.
 
     Raises
     ------

@@ -23,7 +23,7 @@ class MSD(Incremental):
     trade_off : float, default 0.7
         ``t``: 1 is relevance alone, 0 difference alone. Distances add up over pairs: in long lists they outweigh
         relevance, and ``t`` has to be closer to 1 than for :class:`MMR`.
-    vectors, columns, similarity, pool
+    vectors, columns, similarity, pool, codes
         As for :class:`MMR`.
 
     Raises

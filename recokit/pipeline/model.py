@@ -97,7 +97,7 @@ class Model:
             prepare()
         settings = Settings(
             plan,
-            len(schema.item_ids),
+            schema,
             validate,
             bulkheads,
             keep_ranked=keep_ranked,

@@ -17,7 +17,7 @@ from recokit._utils.options import error_text
 from recokit._utils.threads import Bulkhead
 from recokit.budget import PHASE_BUDGET_MS, Deadline, overruns
 from recokit.compose.step import Condition
-from recokit.data import Candidates, Ragged, Requests, Retrieved
+from recokit.data import Candidates, Ragged, Requests, RequestsById, Retrieved, Schema
 from recokit.errors import ConfigurationError, ContractError, NotFittedError, StageError
 from recokit.pipeline.paid import Paid
 from recokit.pipeline.plan import Node, Plan
@@ -147,7 +147,9 @@ def describe(error: Exception) -> str:
     return error_text(error)
 
 
-def applies_to(name: str, condition: Condition, requests: Requests, *, unknown: bool = False) -> BoolArray:
+def applies_to(
+    name: str, condition: Condition, requests: Requests, schema: Schema, *, unknown: bool = False
+) -> BoolArray:
     """Return which rows a stage with a condition applies to, (B,) bool; ``unknown`` decides where nobody knows.
 
     Raises
@@ -161,7 +163,7 @@ def applies_to(name: str, condition: Condition, requests: Requests, *, unknown: 
         mask = _known_flags(requests.column(condition), unknown=unknown)
     else:
         try:
-            mask = np.asarray(condition(requests))
+            mask = np.asarray(condition(RequestsById(requests, schema)))
         except Exception as error:
             raise ContractError(
                 f"found {describe(error)} from when of {name}; expected bool ({len(requests)},)"
@@ -188,7 +190,7 @@ class Settings:
     """The circumstances that all runs of one pipeline share."""
 
     plan: Plan
-    n_items: int
+    schema: Schema
     validate: bool
     bulkheads: Mapping[str, Bulkhead]
     #: Whether traces keep the candidates as they stood before selection, for an observer that records them.
@@ -197,6 +199,11 @@ class Settings:
     paid: tuple[Paid, ...] = ()
     #: Context columns declared once, for requests that do not give them.
     context: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_items(self) -> int:
+        """Size of the catalogue."""
+        return len(self.schema.item_ids)
 
 
 class _Notes(list[tuple[IntArray, str]]):
@@ -257,7 +264,9 @@ class Run:
         if node.name not in self._applies:
             # Whether a hard rule applies to a row that lacks the flag, nobody knows: then it does.
             hard = node.role is Role.FILTER or (node.role is Role.CONSTRAINT and node.traits.hard)
-            applies = applies_to(node.name, node.when, self.requests, unknown=hard or node.verifies)
+            applies = applies_to(
+                node.name, node.when, self.requests, self.settings.schema, unknown=hard or node.verifies
+            )
             self._applies[node.name] = np.flatnonzero(applies)
         return self._applies[node.name]
 

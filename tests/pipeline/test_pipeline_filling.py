@@ -82,6 +82,6 @@ def test_rows_without_any_features_are_degraded(users: list[int]) -> None:
 
 
 def test_rows_that_a_writer_does_not_apply_to_have_missing_values() -> None:
-    batch, _ = features_of(Written(), [1, 2], when=lambda requests: requests.user == 1)
+    batch, _ = features_of(Written(), [1, 2], when=lambda requests: requests.user == "user-1")
     assert (batch.features[batch.row == 0, 2] < 0).all()
     assert np.isnan(batch.features[batch.row == 1, 2]).all()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
@@ -26,12 +27,15 @@ from recokit.candidates.ann._quality import (
 )
 from recokit.candidates.ann._snapshot import Changes, Snapshot, snapshot_from, state_of
 from recokit.compose.alone.sources import AloneSource
-from recokit.data import Dataset, Live, Ragged, Requests, Retrieved
+from recokit.data import Dataset, Live, Ragged, Requests, RequestsById, Retrieved, Schema
+from recokit.data.by_id import known_lists
 from recokit.errors import ConfigurationError, ContractError, DataError
 from recokit.typing import BoolArray, Float32Array, IntArray
 
-Query: TypeAlias = "Float32Array | Callable[[Requests], Float32Array]"
-Filter: TypeAlias = "BoolArray | Live[BoolArray] | Callable[[Requests], BoolArray | Ragged]"
+Query: TypeAlias = "Float32Array | Callable[[Any], Float32Array]"
+Filter: TypeAlias = (
+    "BoolArray | Live[BoolArray] | Callable[[Any], BoolArray | Ragged | Sequence[Sequence[Any]]]"
+)
 
 #: Length of the lists that recall is measured on, and how many queries are sampled for it.
 _K, _QUERIES = 100, 256
@@ -62,9 +66,10 @@ class AnnIndex(AloneSource):
     vectors : ndarray of float32, shape (n_items + 1, D)
         Item vectors by code; row 0 is ignored. A memory-mapped array will do.
     query : ndarray of float32, shape (n_users + 1, D), or callable, optional
-        User vectors by code, or a function of the requests that returns (B, D) float32. Without it, and for users
-        whose row is 0 or all zeros, the vector is the mean over the items in ``history`` (of their directions, under
-        ``"cosine"``); a request without history then gets no items.
+        User vectors by code, or a function of the requests, in external ids (:class:`recokit.data.RequestsById`), that
+        returns (B, D) float32; ``encode`` of a fitted :class:`SASRec` or :class:`TwoTower` is one. Without it, and for
+        users whose row is 0 or all zeros, the vector is the mean over the items in ``history`` (of their directions,
+        under ``"cosine"``); a request without history then gets no items.
     kind : {"auto", "exact", "ivf", "pq", "hnsw"}, default "auto"
         ``"exact"`` compares all items and takes no memory but the vectors'. ``"ivf"`` compares those in the lists
         nearest to the query. ``"pq"`` does so on codes of a quarter of a byte for each dimension, and re-ranks the
@@ -85,12 +90,16 @@ class AnnIndex(AloneSource):
         Bytes that ``"auto"`` may take beside the vectors; no limit by default.
     allowed : ndarray of bool (n_items + 1,), Live of one, or callable, optional
         The items that may be found: a filter pushed down into the search, which still fills its lists. A function
-        of the requests returns such a mask, or a Ragged of item codes, one list for each row.
+        of the requests, in external ids, returns a list of item ids for each row; or such a mask, or a Ragged of item
+        codes.
     missing : {"error", "skip"}, default "error"
         What to do with items whose vector is NaN throughout, or all zeros under ``"cosine"``: refuse them, or leave
         them out (all-zero ones under ``"ip"`` too) until :meth:`upsert` brings a vector.
     name : str, default "ann_index"
         Name in paths and traces; two of these in one pipeline need two names.
+    codes : bool, default False
+        Whether functions get the :class:`Requests` themselves, in codes. Used without a pipeline, which would bind it,
+        they get them anyway.
 
     Raises
     ------
@@ -128,6 +137,8 @@ class AnnIndex(AloneSource):
 
     live_: Live[Snapshot]
     choice_: Choice
+    #: The model's vocabularies, once bound.
+    schema_: Schema | None = None
 
     def __init__(
         self,
@@ -143,11 +154,12 @@ class AnnIndex(AloneSource):
         allowed: Filter | None = None,
         missing: Literal["error", "skip"] = "error",
         name: str = "ann_index",
+        codes: bool = False,
     ) -> None:
         self.vectors, self.query, self.kind = vectors, query, kind
         self.n_lists, self.n_probe, self.metric = n_lists, n_probe, metric
         self.recall, self.memory, self.allowed = recall, memory, allowed
-        self.missing, self.name = missing, name
+        self.missing, self.name, self.codes = missing, name, codes
         inputs.check_block(vectors, "vectors", None)
         if query is not None and not callable(query):
             inputs.check_block(query, "query", vectors.shape[1])
@@ -166,6 +178,11 @@ class AnnIndex(AloneSource):
     def requires(self) -> tuple[str, ...]:
         """The history, unless a function makes the queries."""
         return () if callable(self.query) else ("history",)
+
+    @property
+    def own_code(self) -> bool:
+        """Whether a function of the user's own makes the queries, or says what may be found."""
+        return callable(self.query) or callable(self.allowed)
 
     @property
     def index_(self) -> Any:
@@ -192,6 +209,12 @@ class AnnIndex(AloneSource):
         self.fitted_until_ = dataset.until
         return self
 
+    def bind(self, schema: Schema) -> AnnIndex:
+        """Return a copy that knows the ids."""
+        bound = copy.copy(self)
+        bound.schema_ = schema if self.own_code else None
+        return bound
+
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:
         """Return the ``limit`` nearest items of each row that has a vector.
 
@@ -206,7 +229,7 @@ class AnnIndex(AloneSource):
         """
         snapshot = requests.read(require_fitted(self, "live_"))
         queries, known = self._queries(requests, snapshot)
-        allowed = self.allowed(requests) if callable(self.allowed) else requests.read(self.allowed)
+        allowed = self._allowed(requests)
         rows = np.flatnonzero(known)
         if isinstance(allowed, Ragged):
             _check_lists("allowed", allowed, len(requests))
@@ -493,11 +516,24 @@ class AnnIndex(AloneSource):
             item[row, : found.shape[1]], score[row, : found.shape[1]] = found[0], value[0]
         return item, score
 
+    def _asked(self, requests: Requests) -> Requests | RequestsById:
+        """Return requests as functions of the user's own get them."""
+        return requests if self.codes or self.schema_ is None else RequestsById(requests, self.schema_)
+
+    def _allowed(self, requests: Requests) -> Any:
+        """Return which items may be found: a mask for all rows, or a list of codes for each; None for all."""
+        if not callable(self.allowed):
+            return requests.read(self.allowed)
+        given: Any = self.allowed(self._asked(requests))
+        if self.schema_ is None or self.codes or not isinstance(given, list | tuple):
+            return given
+        return known_lists(given, self.schema_.item_ids)
+
     def _queries(self, requests: Requests, snapshot: Snapshot) -> tuple[Float32Array, BoolArray]:
         """Return a vector for each row, (B, D), and which rows have one, (B,)."""
         width = self.vectors.shape[1]
         if callable(self.query):
-            made: Any = self.query(requests)
+            made: Any = self.query(self._asked(requests))
             shape = (len(requests), width)
             if not isinstance(made, np.ndarray) or made.shape != shape or made.dtype != np.float32:
                 raise ContractError(

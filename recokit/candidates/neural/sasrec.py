@@ -16,7 +16,8 @@ from recokit.candidates._retrieve import retrieve_nearest
 from recokit.candidates.neural import _transformer
 from recokit.candidates.neural._sequences import Held, Sequences, ndcg, padded, recent, sequences
 from recokit.candidates.neural._training import NetworkSource
-from recokit.data import Dataset, Requests, Retrieved
+from recokit.data import Dataset, Requests, RequestsById, Retrieved
+from recokit.data.by_id import in_codes
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray, Float32Array, IntArray
 
@@ -177,7 +178,7 @@ class SASRec(NetworkSource):
         queries = self.encode(requests)
         return retrieve_nearest(requests, limit, queries, self.vectors_, usable=self.trained_)
 
-    def encode(self, requests: Requests) -> Float32Array:
+    def encode(self, requests: Requests | RequestsById) -> Float32Array:
         """Return the vector of each row, (B, n_factors) float32; all zeros without history.
 
         Raises
@@ -188,6 +189,7 @@ class SASRec(NetworkSource):
         import torch
 
         require_fitted(self, "weights_")
+        requests = in_codes(requests)
         history = recent(requests, self.trained_, self.max_history)
         vectors = np.zeros((len(requests), self.n_factors), np.float32)
         # Rows of like length together: little padding.

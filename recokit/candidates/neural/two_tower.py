@@ -26,7 +26,8 @@ from recokit.candidates.neural._sequences import (
 )
 from recokit.candidates.neural._towers import CONTEXT, Columns, Inputs
 from recokit.candidates.neural._training import NetworkSource
-from recokit.data import Dataset, Ragged, Requests, Retrieved, Table
+from recokit.data import Dataset, Ragged, Requests, RequestsById, Retrieved, Table
+from recokit.data.by_id import in_codes
 from recokit.data.sampling import Positives, accidental_hits
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, IntArray
@@ -221,7 +222,7 @@ class TwoTower(NetworkSource):
         queries = self.encode(requests)
         return retrieve_nearest(requests, limit, queries, self.item_vectors_, usable=self.usable_)
 
-    def encode(self, requests: Requests) -> Float32Array:
+    def encode(self, requests: Requests | RequestsById) -> Float32Array:
         """Return the vector of each row, (B, n_factors) float32; all zeros for a row that nothing is known of.
 
         Raises
@@ -232,6 +233,7 @@ class TwoTower(NetworkSource):
         import torch
 
         require_fitted(self, "item_vectors_")
+        requests = in_codes(requests)
         history = recent(requests, self.usable_, self.max_history)
         weight = history_weight(history, requests.now, self.half_life)
         known = history.counts > 0

@@ -168,7 +168,9 @@ class TestServing:
     def test_vectors_and_encode_serve_an_index(self, fitted: SASRec) -> None:
         index = AnnIndex(fitted.vectors_, query=fitted.encode).fit(ring())
         requests = asks([1, 2], [8])
-        assert index.retrieve(requests, 5).item.tolist() == fitted.retrieve(requests, 5).item.tolist()
+        expected = fitted.retrieve(requests, 5).item.tolist()
+        assert index.retrieve(requests, 5).item.tolist() == expected
+        assert index.bind(ring().schema).retrieve(requests, 5).item.tolist() == expected
 
     def test_contracts(self) -> None:
         check_stage(SASRec(8, **SMALL, n_epochs=2))
