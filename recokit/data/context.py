@@ -82,6 +82,34 @@ def with_context(requests: Requests, context: Declared) -> Requests:
     return replace(requests, columns={**requests.columns, **context_columns(lacking, users)})
 
 
+def of_users(values: AnyArray, name: str, requests: Requests) -> AnyArray:
+    """Return a column of the user table for each request, (B,).
+
+    Of users whom the table does not know, what the request says in a context column of that name; what is no number
+    there, beside numbers, is unknown.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_users + 1,)
+        The column by user code: floats, or text (object).
+    name : str
+        Its name, without the table's.
+    requests : Requests
+    """
+    known: AnyArray = values[requests.user]
+    newcomers = np.flatnonzero(requests.user == 0)
+    if name not in requests.columns or not len(newcomers):
+        return known
+    given = requests.columns[name][newcomers]
+    numbers = known.dtype.kind == "f"
+    known[newcomers] = [_number(value) for value in given.tolist()] if numbers else given
+    return known
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float | np.number) else np.nan
+
+
 def with_unknown(requests: Requests, names: Collection[str]) -> Requests:
     """Return requests in which each of these context columns is there; nobody knows the values of a lacking one."""
     lacking = [name for name in names if name not in requests.columns]

@@ -176,6 +176,13 @@ class Dataset:
             return self.cut
         return float(self.interactions.timestamp[-1]) if len(self.interactions) else -np.inf
 
+    @property
+    def known_until(self) -> float:
+        """Earliest time of which this data holds no event: the cut, or just after the last event."""
+        if self.cut is not None or not len(self.interactions):
+            return self.until
+        return float(np.nextafter(self.until, np.inf))
+
     @cached_property
     def event_types(self) -> tuple[EventType, ...]:
         """The types of events in the log, weakest first, with what they weigh and tell."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from recokit._kernels.features import source_features, take_rows
 from recokit._utils.params import require_fitted
 from recokit.data import DAY, Candidates, Dataset, Schema, Table
+from recokit.data.context import of_users
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.features._block import Block, Context, Filling, bound_copy
 from recokit.typing import AnyArray, Float32Array
@@ -112,6 +113,9 @@ class Item(Filling, _Attributes):
 class User(_Attributes):
     """Numeric columns of the user table, such as ``user_age``.
 
+    Of a user whom the table does not know, the request's context column of the same name is taken where there is one:
+    ``recommend(["newcomer"], context={"age": 31})``.
+
     Parameters
     ----------
     columns : str or sequence of str
@@ -137,7 +141,13 @@ class User(_Attributes):
         return bound_copy(self, **self._bound(schema.users, schema.live_columns))
 
     def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
-        return self._table_block()[context.candidates.user].T
+        requests, block = context.candidates.requests, self._table_block()
+        return context.by_row(*(of_users(block[:, place], name, requests) for place, name in self._places()))
+
+    def _places(self) -> Iterator[tuple[int, str]]:
+        """Return the place in the block and the name in the table of each column."""
+        for place, name in enumerate(self.names):
+            yield place, name.removeprefix(f"{self._entity}_")
 
 
 class SourceScores(Filling):

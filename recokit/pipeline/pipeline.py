@@ -161,7 +161,7 @@ class Pipeline(Parameters):
         declared = self.context if context is None else checked_context(context)
         with progress_line("fit", show=progress):
             fitted, report = fit_plan(self._plan, dataset, {**options, "context": declared})
-        self._adopt(fitted, dataset.schema, dataset.until, report)
+        self._adopt(fitted, dataset.schema, dataset.known_until, report)
         self.profile = None
         return self
 
@@ -412,7 +412,7 @@ class Pipeline(Parameters):
 
     @property
     def fitted_until(self) -> float:
-        """Time up to which the model, or any stage of it that was fitted elsewhere, has seen events."""
+        """Time before which the model, or any stage of it that was fitted elsewhere, has seen events."""
         model = self._ready()
         learned = (traits_of(node.stage) for node in model.plan.nodes)
         return max([model.until, *(traits.fitted_until for traits in learned if not traits.as_of)])
@@ -528,12 +528,12 @@ class Pipeline(Parameters):
     def _derived(self, plan: Plan, dataset: Dataset | None = None) -> Pipeline:
         """Return a fitted pipeline of another plan, bound to the model's schema or that of a dataset."""
         model = self._ready()
-        schema, until = (model.schema, model.until) if dataset is None else (dataset.schema, dataset.until)
+        known, until = (model, model.until) if dataset is None else (dataset, dataset.known_until)
         stages, fallback = plan.to_steps()
         derived = copy.copy(self)
         derived.stages, derived.fallback = list(stages), fallback
         derived._plan = compile_plan(derived.stages, fallback)
-        return derived._adopt(bind_plan(derived._plan, schema), schema, until, model.report)
+        return derived._adopt(bind_plan(derived._plan, known.schema), known.schema, until, model.report)
 
     # -- saving and showing ------------------------------------------------------------------------
 

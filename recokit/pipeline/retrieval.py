@@ -58,8 +58,9 @@ def retrieve(run: Run) -> Candidates:
 def _hydrate(run: Run) -> None:
     """Complete the requests with facts about the users; a context column that nobody gave is there, and unknown."""
     outside, hydrated = run.plan.context
-    if outside:
+    if run.settings.context:
         run.requests = with_context(run.requests, run.settings.context)
+    if outside:
         for name in sorted(outside - run.requests.columns.keys()):
             run.explain(run.everyone, f"{name} is unknown: {did_you_mean(name, run.requests.columns)}")
         run.requests = with_unknown(run.requests, outside)

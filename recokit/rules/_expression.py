@@ -16,6 +16,7 @@ import numpy as np
 
 from recokit._utils.options import shown
 from recokit.data import Candidates, Schema
+from recokit.data.context import of_users
 from recokit.data.frames import LARGEST
 from recokit.errors import ConfigurationError, DataError, DataWarning, did_you_mean
 from recokit.typing import AnyArray, BoolArray, FloatArray
@@ -225,7 +226,11 @@ class Condition:
         def read(name: str) -> AnyArray:
             if name.startswith("request."):
                 return _of_request(candidates, name.removeprefix("request."))
-            return columns[name][candidates.item if name.startswith("item.") else candidates.user]
+            if name.startswith("user."):
+                return of_users(columns[name], name.removeprefix("user."), candidates.requests)[
+                    candidates.row
+                ]
+            return columns[name][candidates.item]
 
         return self._evaluate(read, len(candidates))
 

@@ -82,3 +82,14 @@ def test_a_part_that_has_seen_the_test_part_is_refused_however_it_is_held(wrappe
     with pytest.raises(DataError, match="allow_overlap=True"):
         rk.evaluate(wrapped(popular(DATA)), TEST, history=TRAIN)
     assert rk.evaluate(wrapped(popular(DATA)), TEST, history=TRAIN, allow_overlap=True).overlap
+
+
+def test_the_last_moment_that_a_model_was_fitted_on_is_no_truth() -> None:
+    log = {"user": [1, 2, 1, 2], "item": [5, 6, 6, 5], "timestamp": [10, 20, 30, 30]}
+    data = Dataset.from_frame(log)
+    last = data.with_interactions(data.interactions.between(30, 31))
+    model = rk.Pipeline([Popular()])
+    with pytest.raises(DataError, match="allow_overlap=True"):
+        rk.evaluate(model.fit(data), last, ["HR@2"])
+    train, _ = data.split_at(30, horizon="1s")
+    rk.evaluate(model.fit(train), last, ["HR@2"])  # a cut at that moment: the model has seen nothing of it

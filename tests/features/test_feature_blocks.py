@@ -20,6 +20,7 @@ from recokit.features import (
     UserCategory,
     UserItem,
 )
+from recokit.testing import toy_dataset
 
 nan = math.nan
 EVENT = st.tuples(
@@ -375,3 +376,12 @@ def test_names_of_windows():
         1,
         6 + 1,
     )
+
+
+def test_user_attributes_of_a_newcomer_come_with_the_request() -> None:
+    data = toy_dataset()
+    asked = Requests.build([0, 0, 1], columns={"age": np.array([31.0, None, 99], object)})
+    batch = Candidates.from_lists([[1, 2], [1], [1]], requests=asked)
+    values = User("age").bind(data.schema).featurize(batch)[:, 0]
+    known = data.users.column("age")[1]
+    np.testing.assert_array_equal(values, np.array([31, 31, np.nan, known], np.float32))

@@ -113,7 +113,7 @@ class TestPlaces:
 
     def test_a_fitted_one_gives_fitted_ones(self) -> None:
         pipeline = rk.Pipeline([candidates.ItemKNN(), rules.NotSeen()]).fit(toy_dataset())
-        assert pipeline[0].fitted_until_ == pipeline.fitted_until
+        assert pipeline[0].fitted_until_ == toy_dataset().until
 
     @pytest.mark.parametrize("fitted", [False, True])
     def test_a_slice_is_a_pipeline(self, fitted: bool) -> None:

@@ -137,3 +137,26 @@ class TestStores:
         batch = pipeline.candidates(pipeline.requests([kind(900), kind(1), kind(77), None], now=1e6 + 9))
         values = [np.unique(batch.features[batch.row == row, 0]).tolist() for row in range(4)]
         assert values == [[7.0], [3.0], [-1.0], [-1.0]]
+
+
+def test_a_condition_on_the_user_table_reads_what_the_request_says_of_a_newcomer():
+    data = rk.testing.toy_dataset()
+    adults = rk.Pipeline(
+        [candidates.Popular(half_life=None), rules.Where("user.age >= 18 and user.country == 'DE'")]
+    )
+    adults.fit(data)
+
+    def shown(user, age, country):
+        return len(
+            adults.recommend([user], k=3, context={"age": age, "country": country}, now=data.until).ids(0)
+        )
+
+    assert (shown("new", 18, "DE"), shown("new", 17, "DE"), shown("new", 18, "FR")) == (3, 0, 0)
+    assert (shown("new", None, "DE"), shown("new", "old", "DE"), shown(None, 18.0, "DE")) == (0, 0, 3)
+    age, country = data.users.column("age")[1:], data.schema.users.labels("country").ids
+    stranger = next(
+        row
+        for row, code in enumerate(data.users.column("country")[1:].tolist())
+        if code and country[code - 1] != "DE" and age[row] >= 18
+    )
+    assert shown(data.user_ids.ids[stranger], 18, "DE") == 0  # the table knows better
