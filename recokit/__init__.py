@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         diversity as diversity,
         errors as errors,
         evaluation as evaluation,
+        experiments as experiments,
         exploration as exploration,
         features as features,
         metrics as metrics,

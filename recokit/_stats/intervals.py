@@ -261,3 +261,22 @@ def holm(p_values: Sequence[float]) -> FloatArray:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(stepwise))
     return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> FloatArray:
+    """Return p-values adjusted for the share of false discoveries; NaN, of a test that was not made, stays NaN.
+
+    Benjamini and Hochberg, *Controlling the false discovery rate*, 1995.
+
+    Examples
+    --------
+    >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(4).tolist()
+    [0.03, 0.04, 0.04]
+    """
+    p = np.asarray(p_values, np.float64)
+    made = np.flatnonzero(~np.isnan(p))
+    order = made[np.argsort(p[made])]
+    scaled = p[order] * len(order) / np.arange(1, len(order) + 1)
+    adjusted = np.full(len(p), np.nan)
+    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(scaled[::-1])[::-1])
+    return adjusted
