@@ -18,6 +18,7 @@ The tree::
         └── FeatureUnavailable             a feature block could not be computed
 
     DataWarning (UserWarning)              something guessed of data, settled by declaring it; not an error
+    FitWarning (UserWarning)               a fit that collapsed: it learned nothing, or did not converge; not an error
     LeakageWarning (UserWarning)           an evaluation that uses what was not known yet; a warning, not an error
 
 Every message says what was found, what was expected and, where there is one, a hint.
@@ -37,6 +38,7 @@ __all__ = [
     "DataError",
     "DataWarning",
     "FeatureUnavailable",
+    "FitWarning",
     "GateRejected",
     "LeakageWarning",
     "NotFittedError",
@@ -191,6 +193,10 @@ class FeatureUnavailable(StageError):
 
 class DataWarning(UserWarning):
     """Something that was guessed of data, and is settled by declaring it."""
+
+
+class FitWarning(UserWarning):
+    """A fit that collapsed: it recommends what is popular to everybody, learned nothing, or did not converge."""
 
 
 class LeakageWarning(UserWarning):

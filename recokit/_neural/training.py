@@ -6,6 +6,7 @@ serving runs the function that training ran.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from recokit._utils.forks import prepare_forks
 from recokit._utils.options import above, finite, rules, whole
 from recokit._utils.params import Configured
 from recokit._utils.progress import progress_bar
-from recokit.errors import ConfigurationError
+from recokit.errors import ConfigurationError, FitWarning
 from recokit.typing import AnyArray, FloatArray
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 Weights: TypeAlias = "dict[str, torch.Tensor]"
 Arrays: TypeAlias = dict[str, AnyArray]
+
+#: A loss that falls by less than this share, whatever the number of epochs, does not fall.
+_LEAST_FALL = 1e-4
 
 prepare_forks()
 
@@ -182,10 +186,12 @@ def train(
     if state is not None:
         _restore(state, weights, optimizer)
         best, scores, best_epoch = state["best"], list(state["scores"]), int(state["best_epoch"])
+    losses: list[float] = []
     epochs = range(len(scores), options.n_epochs if n_epochs is None else n_epochs)
     for epoch in progress_bar(epochs, show=options.progress, label=type(options).__name__):
         if score is not None and epoch - best_epoch >= options.patience:
             break
+        total, n_steps = 0.0, 0
         for loss in steps(epoch):
             if not np.isfinite(loss):
                 raise ConfigurationError(
@@ -194,13 +200,28 @@ def train(
                 )
             optimizer.step()
             optimizer.zero_grad()
+            total, n_steps = total + loss, n_steps + 1
+        losses.append(total / max(n_steps, 1))
         scores.append(float("nan") if score is None else score())
         if score is None or best_epoch == 0 or scores[-1] > scores[best_epoch - 1]:
             best, best_epoch = to_arrays(weights), epoch + 1
         if checkpoint is not None:
             state = _state_of(weights, optimizer)
             checkpoint.save({**state, "best": best, "scores": scores, "best_epoch": best_epoch})
+    _warn_if_level(losses, options)
     return Trained(best, np.array(scores, np.float64), best_epoch)
+
+
+def _warn_if_level(losses: list[float], options: NetworkOptions) -> None:
+    """Warn if no epoch's mean loss was below that of the first."""
+    if len(losses) > 1 and min(losses[1:]) >= losses[0] * (1 - _LEAST_FALL):
+        warnings.warn(
+            f"found a loss of {losses[0]:.4g} in the first epoch of {type(options).__name__} and of "
+            f"{min(losses[1:]):.4g} in the best of {len(losses) - 1} others; expected it to fall; "
+            f"hint: another learning_rate than {options.learning_rate:g}",
+            FitWarning,
+            stacklevel=3,
+        )
 
 
 def _state_of(weights: Weights, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from recokit._utils.options import Rule, above, optional, rules
 from recokit._utils.params import require_fitted
+from recokit.candidates._collapse import warn_if_alike
 from recokit.candidates._retrieve import retrieve_scored
 from recokit.candidates._weights import FromHistory
 from recokit.data import Dataset, Requests, Retrieved
@@ -96,6 +97,7 @@ class EASE(FromHistory):
         np.fill_diagonal(weight, 0.0)
         self.weight_, self.known_ = weight, np.diff(by_item.indptr) > 0
         self.fitted_until_ = dataset.until
+        warn_if_alike(self, matrix, "a smaller regularization")
         return self
 
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:

@@ -10,6 +10,7 @@ import numpy as np
 
 from recokit._utils.options import Rule, above, finite, rules, whole
 from recokit._utils.params import require_fitted
+from recokit.candidates._collapse import warn_if_alike, warn_if_rough
 from recokit.candidates._retrieve import retrieve_scored
 from recokit.candidates._weights import FromHistory
 from recokit.candidates.pure_svd import degree_power, item_basis, scaled
@@ -129,6 +130,7 @@ class GraphFilter(FromHistory):
         else:
             self.graph_ = graph
         self.fitted_until_ = dataset.until
+        warn_if_alike(self, matrix, "smaller coefficients in response, or a larger target_exponent")
         return self
 
     def _hop(self, history: csr_matrix) -> Float32Array:
@@ -145,6 +147,7 @@ class GraphFilter(FromHistory):
             self.source_factors_ = self.target_factors_ = np.zeros((graph.shape[1], 0), np.float32)
             return
         vectors, values = item_basis(graph, n_factors, self.seed)
+        warn_if_rough(type(self).__name__, graph, vectors, values)
         strength = np.polynomial.polynomial.polyval((values / max(values[0], 1e-30)) ** 2, self.response)
         self.source_factors_ = vectors * source[:, None]
         # Relative to the largest eigenvalue, so that a coefficient means the same on any data.

@@ -12,6 +12,7 @@ from recokit._kernels.als import Descent
 from recokit._utils.options import above, finite, rules, whole
 from recokit._utils.params import is_fitted, require_fitted
 from recokit._utils.threads import map_parts
+from recokit.candidates._collapse import warn_if_alike
 from recokit.candidates._retrieve import cost_blocks, retrieve_nearest, similar_directions
 from recokit.candidates._weights import FromHistory
 from recokit.data import Dataset, Requests, Retrieved
@@ -132,6 +133,7 @@ class IALS(FromHistory):
             users = self._descended(by_user, items, users)
             items = self._descended(by_item, users, items)
         self.item_factors_, self.fitted_until_ = items, dataset.until
+        warn_if_alike(self, by_user, "a smaller regularization or frequency_exponent, or more factors")
         return self
 
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:

@@ -9,6 +9,7 @@ import numpy as np
 
 from recokit._utils.options import rules, whole
 from recokit._utils.params import require_fitted
+from recokit.candidates._collapse import warn_if_alike, warn_if_rough
 from recokit.candidates._retrieve import retrieve_nearest
 from recokit.candidates._weights import FromHistory
 from recokit.data import Dataset, Requests, Retrieved
@@ -68,9 +69,11 @@ class PureSVD(FromHistory):
     def fit(self, dataset: Dataset) -> PureSVD:
         """Decompose the matrix of summed weights."""
         matrix = self._interaction_matrix(dataset)
-        vectors, _ = item_basis(matrix, self.n_factors, self.seed)
+        vectors, values = item_basis(matrix, self.n_factors, self.seed)
+        warn_if_rough(type(self).__name__, matrix, vectors, values)
         vectors[np.bincount(matrix.indices, minlength=matrix.shape[1]) == 0] = 0.0
         self.item_factors_, self.fitted_until_ = vectors, dataset.until
+        warn_if_alike(self, matrix, "more factors")
         return self
 
     def retrieve(self, requests: Requests, limit: int) -> Retrieved:

@@ -11,8 +11,10 @@ from recokit.debugger.checks.candidates import CandidateRecall, IndexHealth, Sou
 from recokit.debugger.checks.features import FeatureCoverage, FeatureFreshness, FeatureValues
 from recokit.debugger.checks.lists import HardRules, ListChanges, RuleChanges
 from recokit.debugger.checks.logged import Calibration, FeatureSkew
+from recokit.debugger.checks.online import OnlineGap
 from recokit.debugger.checks.ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
 from recokit.debugger.checks.serving import Outcome, Snapshot, StageErrors, StageTimes
+from recokit.debugger.checks.users import UserChange
 from recokit.debugger.compare import Comparison
 from recokit.debugger.debugger import RecommendationDebugger
 from recokit.debugger.diagnosis import HEALTHY, Diagnosis
@@ -44,6 +46,7 @@ __all__ = [
     "HardRules",
     "IndexHealth",
     "ListChanges",
+    "OnlineGap",
     "Outcome",
     "PopulationDiagnosis",
     "RankerInputs",
@@ -65,6 +68,7 @@ __all__ = [
     "StageErrors",
     "StageTimes",
     "TrafficSample",
+    "UserChange",
     "Vectors",
     "find_segment",
     "load_trace",

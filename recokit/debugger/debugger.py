@@ -20,7 +20,8 @@ from recokit.debugger.evidence import Evidence
 from recokit.debugger.item_fate import Answer, depth_of
 from recokit.debugger.plain import Subject, runnable
 from recokit.debugger.population import PopulationDiagnosis
-from recokit.debugger.replay import Replayer, feature_scale, replay, single_request, translated
+from recokit.debugger.recorded import Recorded
+from recokit.debugger.replay import LONGEST, Replayer, feature_scale, replay, single_request, translated
 from recokit.debugger.scan import Probes, Scan, offered_in, probes_of, scan_rankers, scan_source
 from recokit.debugger.traffic_sample import TrafficSample
 from recokit.errors import ConfigurationError
@@ -62,6 +63,9 @@ class RecommendationDebugger:
         Recokit's own by default.
     budget_ms : float, default 100
         Time that a request may take.
+    max_ms : float, optional
+        Time after which a diagnosis of one user starts no further run, 20 times ``budget_ms`` by default. The request
+        runs once in any case.
     context : mapping of str to value, optional
         Context columns of the requests that are made: a value for all, or a mapping of user id to value.
 
@@ -84,44 +88,51 @@ class RecommendationDebugger:
         baseline: Subject | None = None,
         checks: Sequence[Check] = CHECKS,
         budget_ms: float = 100.0,
+        max_ms: float | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> None:
-        require(above(0), budget_ms=budget_ms)
+        max_ms = LONGEST * budget_ms if max_ms is None else max_ms
+        require(above(0), budget_ms=budget_ms, max_ms=max_ms)
         self.pipeline = runnable(pipeline, scores, known_good=known_good, context=context)
         self.baseline = None
         if baseline is not None:
             self.baseline = runnable(baseline, known_good=known_good, context=context)
         self.known_good = known_good
-        self.checks, self.budget_ms = tuple(checks), budget_ms
+        self.checks, self.budget_ms, self.max_ms = tuple(checks), budget_ms, max_ms
         self.scanned = Scan()
-        self._replayer = Replayer(self.pipeline, self.baseline, known_good, budget_ms / 1e3)
+        self._replayer = Replayer(self.pipeline, self.baseline, known_good, budget_ms / 1e3, max_ms / 1e3)
 
     # -- one user ----------------------------------------------------------------------------------
 
-    def diagnose(self, user: Any, *, k: int = 10, **options: Any) -> Diagnosis:
+    def diagnose(
+        self, user: Any, context: Mapping[str, Any] | None = None, *, k: int = 10, **options: Any
+    ) -> Diagnosis:
         """Diagnose one user's list.
 
         Parameters
         ----------
         user : object
             External id; None for an anonymous user.
+        context : mapping of str to value, optional
+            Context of the request, such as ``{"device": "app"}``.
         k : int, default 10
             List length.
         options
-            As for ``Pipeline.recommend``: ``now``, ``context``, ``history``, ``session``, ``seed``, and so on.
+            As for ``Pipeline.recommend``: ``now``, ``history``, ``session``, ``seed``, and so on.
 
         Returns
         -------
         Diagnosis
         """
-        requests = self.pipeline.requests([user], k, **options)
+        requests = self.pipeline.requests([user], k, context=context, **options)
         return next(self._diagnosed(self._replayer.evidence(requests, [user], scan=self.scanned), [user]))
 
     def diagnose_trace(self, trace: Trace, row: int = 0) -> Diagnosis:
         """Diagnose a live request, or a saved one, from its trace.
 
         A trace with ``capture="full"`` is read as it is; of any other, the request runs again with the live values
-        that it read.
+        that it read. Errors, timeouts and the status that the trace records are findings, also where the run again has
+        none.
 
         Parameters
         ----------
@@ -141,7 +152,8 @@ class RecommendationDebugger:
             evidences = self._replayer.evidence(trace.requests, users, trace=trace, scan=self.scanned)
             return next(self._diagnosed(islice(evidences, row, row + 1), [users[row]]))
         one = single_request(trace.requests, row)
-        evidences = self._replayer.evidence(one, [users[row]], scan=self.scanned)
+        recorded = [Recorded.of(trace, row)]
+        evidences = self._replayer.evidence(one, [users[row]], scan=self.scanned, recorded=recorded)
         return next(self._diagnosed(evidences, [users[row]]))
 
     def _diagnosed(self, evidences: Iterator[Evidence], users: Sequence[Any]) -> Iterator[Diagnosis]:
@@ -149,7 +161,7 @@ class RecommendationDebugger:
             findings = [finding for check in self.checks for finding in check.look(evidence)]
             yield Diagnosis(
                 user,
-                ranked_findings(findings, evidence.place_of),
+                ranked_findings(findings, evidence.place_of, evidence.role_of),
                 figures_of(evidence),
                 funnel_of(evidence),
                 gaps_of(evidence),
@@ -232,7 +244,8 @@ class RecommendationDebugger:
             diagnosis
             for one in kept
             for diagnosis in self._diagnosed(
-                self._replayer.evidence(one.requests, [one.user], scan=self.scanned), [one.user]
+                self._replayer.evidence(one.requests, [one.user], scan=self.scanned, recorded=[one.recorded]),
+                [one.user],
             )
         ]
         users, requests = [one.user for one in kept], [one.requests for one in kept]

@@ -19,8 +19,13 @@ from recokit.trace import StageEvent
 HEALTHY = "NO_OBVIOUS_ISSUE"
 
 
-#: Where findings without a stage stand in the funnel, after the stages of their part.
-_AFTER = {"candidates": 1.0, "ranking": 2.0, "list": 3.0, "serving": 4.0}
+#: The roles whose stages do the work of each part: a finding without a stage stands behind the last of them.
+_PARTS = {
+    "candidates": ("hydrator", "source"),
+    "ranking": ("featurizer", "scorer"),
+    "list": ("selection", "objective", "reranker", "constraint", "annotator"),
+    "serving": (),
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,8 +67,11 @@ class Diagnosis(Report):
 
     @property
     def action(self) -> str:
-        """What to do first."""
-        return self.findings[0].action if self.is_ill else "Nothing: no check found a cause."
+        """What to do first; where nothing is wrong and the user has changed, what follows from that."""
+        if self.is_ill:
+            return self.findings[0].action
+        changed = (one.action for one in self.findings if one.code == "USER_CHANGED")
+        return next(changed, "Nothing: no check found a cause.")
 
     @property
     def is_ill(self) -> bool:
@@ -119,19 +127,36 @@ class Diagnosis(Report):
         )
 
 
-def ranked_findings(findings: Iterable[Finding], place_of: Mapping[str, int]) -> tuple[Finding, ...]:
+def ranked_findings(
+    findings: Iterable[Finding], place_of: Mapping[str, int], roles: Mapping[str, str] | None = None
+) -> tuple[Finding, ...]:
     """Order findings: the worst first, of equal ones the one earlier in the funnel, then in the order found.
 
     A difference from the baseline is a symptom where an earlier stage, or an earlier check of the same stage, has a
-    cause already. A slow stage comes after all that changes the list: it explains no other list, and a cause that does,
+    cause already. A finding without a stage stands behind the stages of its part: candidates, then features and scores,
+    then the list. A slow stage comes after all that changes the list: it explains no other list, and a cause that does,
     such as a cap that nothing fits under, may well be why it is slow.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+    place_of : mapping of str to int
+        Place of each stage in the funnel, by path.
+    roles : mapping of str to str, optional
+        Role of each stage.
     """
-    last = max(place_of.values(), default=0)
+    last, roles = max(place_of.values(), default=0), roles or {}
+    behind: dict[str, float] = {}
+    for part, of_part in _PARTS.items():
+        places = [place for name, place in place_of.items() if roles.get(name) in of_part]
+        behind[part] = max([*places, *behind.values()], default=-1 if roles else last) + 0.5 / len(_PARTS)
 
     def place(finding: Finding) -> float:
-        if not finding.stage or finding.code == "STAGE_SLOW":
-            return last + _AFTER[finding.place]
-        return place_of.get(finding.stage, last)
+        if finding.code == "STAGE_SLOW":
+            return last + 2.0
+        if not finding.stage:
+            return last + 1.0 if finding.place == "serving" else behind[finding.place]
+        return place_of.get(finding.stage, behind[finding.place])
 
     ordered = sorted(findings, key=place)
     ranked: list[Finding] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from recokit.data import Candidates, Requests, Schema
 from recokit.debugger.captured import Captured, captured_rows, n_missing, ranked_batch, retrieved_batch
+from recokit.debugger.recorded import Recorded
 from recokit.debugger.scan import Scan
 from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
@@ -48,6 +49,10 @@ class Evidence:
         The same user's run on a healthy pipeline.
     codes : ndarray of int64, optional
         Of a baseline with another vocabulary: the code that each of its items has in the pipeline looked at.
+    recorded : Recorded, optional
+        What the trace of the live request says happened, where this is that request run again.
+    recall_of_others : callable, optional
+        ``recall_of_others(now)``: the shares of their known-good items that other users' candidates hold.
     """
 
     captured: Captured
@@ -59,6 +64,8 @@ class Evidence:
     scale: Mapping[str, float] = field(default_factory=dict)
     baseline: Evidence | None = field(default=None, repr=False)
     codes: IntArray | None = field(default=None, repr=False)
+    recorded: Recorded | None = field(default=None, repr=False)
+    recall_of_others: Callable[[float], FloatArray] | None = field(default=None, repr=False)
 
     # -- the run -----------------------------------------------------------------------------------
 
@@ -132,6 +139,15 @@ class Evidence:
     def place_of(self) -> dict[str, int]:
         """Place of each stage in the funnel, by path."""
         return {event.name: place for place, event in reversed(list(enumerate(self.trace.events)))}
+
+    @cached_property
+    def role_of(self) -> dict[str, str]:
+        """Role of each stage that ran, by path; of the fallback, whose turn comes last, none."""
+        return {
+            event.name: event.role
+            for event in self.trace.events
+            if event.name != "fallback" and not event.name.startswith("fallback.")
+        }
 
     @cached_property
     def selected(self) -> IntArray:
@@ -349,8 +365,12 @@ class Evidence:
             here = self.place_in(self.captured.removed)
             item.append(self.captured.removed.item[here])
             score.append(self.captured.removed.score[here])
-        items = np.concatenate(item)
-        best: IntArray = items[np.argsort(_descending(np.concatenate(score)), kind="stable")[:TOP]]
+        items, scores = np.concatenate(item), _descending(np.concatenate(score))
+        # Equal scores stand in the order of the candidates, removed ones in their own place.
+        first = [] if self.retrieved is None else self.retrieved.item.tolist()
+        place_of = {code: place for place, code in enumerate(first)}
+        place = np.array([place_of.get(code, len(first)) for code in items.tolist()], np.int64)
+        best: IntArray = items[np.lexsort((place, scores))[:TOP]]
         return best
 
     @cached_property

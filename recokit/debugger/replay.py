@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from recokit.data import Dataset, Requests, Vocabulary
-from recokit.debugger.captured import Captured, ranked_batch
+from recokit.debugger.captured import Captured, captured_rows, n_shared, ranked_batch, retrieved_batch
 from recokit.debugger.evidence import Evidence
+from recokit.debugger.recorded import Recorded
 from recokit.debugger.scan import Scan
 from recokit.errors import ConfigurationError
 from recokit.protocols import Runnable
 from recokit.trace import Trace
-from recokit.typing import IntArray
+from recokit.typing import FloatArray, IntArray
 
 #: Times that a request which looks slow runs again: at most, and where no run of the baseline was as slow.
 AGAIN, SURE = 12, 5
-#: How many times a request's budget the debugger waits for a run of its own, and for such a run and its repetitions.
-PATIENCE, LONGEST = 10.0, 30.0
+#: How many times a request's budget the debugger waits for a run of its own, and by default for a whole diagnosis.
+PATIENCE, LONGEST = 10.0, 20.0
+
+#: Other users whose candidates tell which recall is ordinary, and how many there must be.
+OTHERS, MIN_OTHERS = 32, 8
 
 #: Stands for the scan where there was none.
 NOT_SCANNED = Scan()
@@ -38,12 +44,15 @@ class Replayer:
         See :class:`recokit.debugger.RecommendationDebugger`.
     budget : float
         Seconds that a request may take.
+    longest : float, default inf
+        Seconds after which the diagnosis of one request starts no further run.
     """
 
     pipeline: Runnable
     baseline: Runnable | None
     known_good: Dataset | Mapping[Any, Sequence[Any]] | None
     budget: float
+    longest: float = np.inf
 
     def evidence(
         self,
@@ -53,9 +62,10 @@ class Replayer:
         trace: Trace | None = None,
         scan: Scan = NOT_SCANNED,
         scale: Mapping[str, float] | None = None,
+        recorded: Sequence[Recorded] | None = None,
     ) -> Iterator[Evidence]:
         """Run requests as one batch, or read their captured trace, and give the evidence of each row."""
-        again = trace is None
+        again, started = trace is None, time.perf_counter()
         trace = self._run(self.pipeline, requests) if trace is None else trace
         codes = self.codes
         known = () if self.baseline is None or codes is not None else self.baseline
@@ -65,7 +75,8 @@ class Replayer:
             # The same live values, whatever has changed by now.
             theirs = replace(theirs, pinned=trace.requests.pinned)
             runs.append((self.baseline, theirs, self._run(self.baseline, theirs)))
-        times = self._times(runs) if again and len(requests) == 1 else [{} for _ in runs]
+        alone = again and len(requests) == 1
+        times = self._times(runs, started + self.longest) if alone else [{} for _ in runs]
         captured = Captured(trace, tuple(self.pipeline), tuple(known), times[0])
         usual = None
         if self.baseline is not None:
@@ -87,6 +98,8 @@ class Replayer:
                 scan=scan,
                 scale=scale,
                 baseline=reference,
+                recorded=None if recorded is None else recorded[row],
+                recall_of_others=self.recall_of_others,
             )
 
     @property
@@ -104,7 +117,49 @@ class Replayer:
     def _run(self, pipeline: Runnable, requests: Requests) -> Trace:
         return replay(pipeline, requests, self.budget)
 
-    def _times(self, runs: Sequence[tuple[Runnable, Requests, Trace]]) -> list[dict[str, float]]:
+    @cached_property
+    def _sampled_recall(self) -> dict[float, FloatArray]:
+        return {}
+
+    def recall_of_others(self, now: float) -> FloatArray:
+        """Return the shares of their known-good items that some users' candidates hold, (n,), for a time.
+
+        Of a few users with known-good items, whoever is diagnosed; they run once, as one batch.
+        """
+        if now not in self._sampled_recall:
+            users = self._with_known_good()
+            found = np.zeros(0)
+            if users:
+                requests = self.pipeline.requests(users, now=now)
+                batch = retrieved_batch(replay(self.pipeline, requests, self.budget))
+                good = self._good_items(users)
+                if batch is not None:
+                    rows = [captured_rows(batch, row) for row in range(len(users))]
+                    found = np.array(
+                        [
+                            n_shared(own, items) / len(own)
+                            for own, items in zip(good, rows, strict=True)
+                            if own is not None and len(own)
+                        ]
+                    )
+            self._sampled_recall[now] = found
+        return self._sampled_recall[now]
+
+    def _with_known_good(self) -> list[Any]:
+        """Return some of the users with known-good items, spread over all of them."""
+        if self.known_good is None:
+            return []
+        if isinstance(self.known_good, Dataset):
+            active = np.unique(self.known_good.interactions.user)
+            users = self.known_good.user_ids.decode(_spread(active[active > 0], OTHERS)).tolist()
+        else:
+            named = [user for user, items in self.known_good.items() if len(items)]
+            users = [named[place] for place in _spread(np.arange(len(named)), OTHERS)]
+        return users if len(users) >= MIN_OTHERS else []
+
+    def _times(
+        self, runs: Sequence[tuple[Runnable, Requests, Trace]], deadline: float = np.inf
+    ) -> list[dict[str, float]]:
         """Return the time of each stage, and of the whole under "", here and in the baseline.
 
         Where one looks slow, the two run some more times, in turns: a slow stage stays slow, and a busy machine slows
@@ -113,8 +168,9 @@ class Replayer:
         taken = [[_seconds(trace)] for _, _, trace in runs]
         for turn in range(AGAIN):
             sure = turn >= SURE and self._looks_slow(*_over(taken, (min, max)))
-            spent = sum(times[""] for times in taken[0])
-            if sure or spent >= LONGEST * self.budget or not self._looks_slow(*_over(taken, USUALLY)):
+            # Only a turn that would end in time is begun.
+            ends = time.perf_counter() + sum(times[-1][""] for times in taken)
+            if sure or ends >= deadline or not self._looks_slow(*_over(taken, USUALLY)):
                 break
             for times, (pipeline, requests, _) in zip(taken, runs, strict=True):
                 times.append(_seconds(self._run(pipeline, requests)))
@@ -240,3 +296,11 @@ def _listed(known_good: Mapping[Any, Sequence[Any]], user: Any) -> list[Any]:
             f"found known_good={ids!r} of user {user!r}; expected a list of item ids; hint: [{ids!r}]"
         )
     return list(dict.fromkeys(ids))
+
+
+def _spread(values: IntArray, n: int) -> IntArray:
+    """Return at most so many of some values, spread over all of them."""
+    if len(values) <= n:
+        return values
+    spread: IntArray = values[np.unique(np.linspace(0, len(values) - 1, n).round().astype(np.int64))]
+    return spread

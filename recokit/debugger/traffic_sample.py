@@ -13,6 +13,7 @@ from recokit._kernels.hashing import row_seeds
 from recokit._utils.moved import renamed
 from recokit._utils.options import between, check_options, whole
 from recokit.data import Requests
+from recokit.debugger.recorded import Recorded
 from recokit.debugger.replay import single_request
 from recokit.trace import Trace
 
@@ -27,10 +28,13 @@ class Sampled:
         External id, None for an anonymous one.
     requests : Requests
         One row.
+    recorded : Recorded
+        What its trace says happened.
     """
 
     user: Any
     requests: Requests
+    recorded: Recorded
 
 
 class TrafficSample:
@@ -64,8 +68,9 @@ class TrafficSample:
         for row in np.flatnonzero(keys < self.share * 2.0**64).tolist():
             one = single_request(trace.requests, row)
             user = None if trace.users is None else trace.users[row]
+            sampled = Sampled(user, one, Recorded.of(trace, row))
             with self._lock:
-                self._kept.append(Sampled(user, one))
+                self._kept.append(sampled)
 
     def take(self) -> tuple[Sampled, ...]:
         """Return the requests kept, the oldest first."""

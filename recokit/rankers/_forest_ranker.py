@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import Self
 
@@ -10,6 +11,7 @@ from recokit._kernels.tree_shap import contributions_of, expected_score
 from recokit._utils.options import between, require, whole
 from recokit._utils.params import is_fitted, require_fitted
 from recokit.data import Candidates, RankingData
+from recokit.errors import FitWarning
 from recokit.rankers._inputs import NamedFeatures, all_rows, positions_of
 from recokit.typing import Float32Array, FloatArray, IntArray
 
@@ -42,7 +44,16 @@ class ForestRanker(NamedFeatures, ABC):
         self.largest_gain_ = float(rows.label.max(initial=0.0))
         n_trees = self._choose_n_trees(data, columns)
         self._use(names)
-        return self._keep(self._learn(rows, columns, n_trees, None))
+        forest = self._learn(rows, columns, n_trees, None)
+        if len(forest.nodes.value) == forest.n_trees:
+            warnings.warn(
+                f"found no split worth making in {len(rows):,} rows of {len(names)} features for "
+                f"{type(self).__name__}, so that all candidates score alike; expected features that tell rows apart; "
+                "hint: fewer rows in a leaf, or other features",
+                FitWarning,
+                stacklevel=2,
+            )
+        return self._keep(forest)
 
     def partial_fit(self, data: RankingData, n_estimators: int = 20) -> Self:
         """Learn on: more trees for newer rows, begun at what the present trees say of them.

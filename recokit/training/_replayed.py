@@ -56,6 +56,7 @@ class _Counter:
         composite = key.of_log[at] * self._size + clock.place[at]
         order = np.argsort(composite, kind="stable")
         self._composite, self._time = composite[order], log.timestamp[at][order]
+        self._when = log.timestamp[at]
         self._weight = np.concatenate(
             [[0.0], np.cumsum(np.maximum(log.weight[at][order], 0.0, dtype=np.float64))]
         )
@@ -71,6 +72,11 @@ class _Counter:
 
     def weight(self, moment: FloatArray) -> FloatArray:
         return np.asarray(self._weight[self._at(moment)] - self._weight[self._start])
+
+    def share(self, moment: FloatArray) -> FloatArray:
+        """Return the number as a share of that of all keys, which does not grow with the log."""
+        everyone = np.searchsorted(self._when, moment, side="left")
+        return np.asarray(self.number(moment) / np.maximum(everyone, 1))
 
     def ever(self) -> FloatArray:
         return (self._stop - self._start).astype(np.float64)
@@ -146,6 +152,7 @@ def _statistics(
     past = np.where(np.isnan(last), np.nanmax(last, initial=0.0) + DAY, last)
     known = [
         Replayed(f"{whose} number of {what}", number, key.of_row),
+        Replayed(f"{whose} share of all {what}", counter.share(now), key.of_row),
         Replayed(f"{whose} weight of {what}", counter.weight(now), key.of_row),
         Replayed(f"{whose} time since the last of its {what}", past, key.of_row),
     ]

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from recokit._kernels.segments import offsets_to_rows
 from recokit._stats.ranks import Correlations, area_under_curve, distinct_pairs, spread_rows
 from recokit.data import Dataset, RankingData
 from recokit.data.validation.report import Check, CheckReport, Status
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.training._replayed import Replayed, replayed
 from recokit.training._statistics import EventStatistic, LabelCounts, event_statistics, label_counts
-from recokit.typing import AnyArray, FloatArray, IntArray
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 #: Float32 holds times of today to 128 s.
 _TIME_PRECISION = 128.0
@@ -415,9 +416,14 @@ def _single_feature_auc(data: RankingData, warn: float, fail: float) -> list[Che
     findings = []
     for feature, values in _columns(data):
         missing = ~np.isfinite(values)
-        figures = {"missing": area_under_curve(missing.astype(float), positive)}
+        figures = {}
+        told = ~_missing_throughout(missing, data.offsets)
+        if _enough(positive[told]):
+            figures["missing"] = area_under_curve(missing[told].astype(float), positive[told])
         if _enough(positive[~missing]):
             figures["value"] = area_under_curve(values[~missing], positive[~missing])
+        if not figures:
+            continue
         side = max(figures, key=lambda key: abs(figures[key] - 0.5))
         strength = max(figures[side], 1 - figures[side])
         if strength >= warn:
@@ -427,6 +433,16 @@ def _single_feature_auc(data: RankingData, warn: float, fail: float) -> list[Che
             evidence = {"auc": figures[side], "by": side}
             findings.append(leak.finding(feature, message, evidence, status=status))
     return leak.checks(findings)
+
+
+def _missing_throughout(missing: BoolArray, offsets: IntArray) -> BoolArray:
+    """Return the rows of requests in which a feature is missing everywhere, as all of a stranger's are.
+
+    Newcomers are asked for because they came: that nothing is known of them goes with positives, and orders no list.
+    """
+    row = offsets_to_rows(offsets)
+    known = np.bincount(row[~missing], minlength=len(offsets) - 1)
+    return np.asarray((known == 0)[row] & (np.diff(offsets) > 1)[row])
 
 
 def _id_features(data: RankingData) -> Iterator[Check]:

@@ -71,7 +71,8 @@ def seen(*events: Any, **parts: Any) -> Any:
         "ids": lambda codes: tuple(np.asarray(codes).tolist()),
         "alone": True, "baseline": None, "budget": 0.1, "codes": None, "cold": False, "feature_age": {}, "k": 10,
         "feature_stage": {}, "known_good": None, "now": NOW, "ranked": None, "retrieved": None, "row": 0, "scale": {},
-        "scan": Scan(), "status": 0, "top": np.arange(10), "best": np.arange(1, 11),
+        "scan": Scan(), "status": 0, "top": np.arange(10), "best": np.arange(1, 11), "recorded": None,
+        "recall_of_others": None,
     }  # fmt: skip
     return SimpleNamespace(**{**usual, **parts})
 

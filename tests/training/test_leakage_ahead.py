@@ -122,3 +122,38 @@ def test_clean_pipelines_are_not_accused(name):
     report = detect_leakage(rows, events=data)
     found = [check for check in report.findings if check.name in ("leak.all_time", "leak.target_mean")]
     assert not found, "\n".join(map(str, found))
+
+
+def test_popularity_of_all_time_is_not_accused_where_it_stands_still():
+    """The log grows from window to window, shares of it do not: a score within a request follows the shares."""
+    rng = np.random.default_rng(0)
+    worth = 1 / np.arange(1, 121) ** 0.8
+    log = {
+        "user_id": rng.integers(1, 800, 24_000),
+        "item_id": rng.choice(120, 24_000, p=worth / worth.sum()) + 1,
+        "timestamp": 1.6e9 + np.sort(rng.uniform(0, 160, 24_000)) * DAY,
+    }
+    data = rk.Dataset.from_frame(log)
+    stages = [candidates.Popular(half_life=None), features.SourceScores(), rankers.LogisticRegression()]
+    rows = rk.Pipeline(stages).training_data(data, label_window="10D", windows=8, max_requests=200).data
+    report = detect_leakage(rows, events=data)
+    assert not [check for check in report.findings if check.name == "leak.all_time"], str(report)
+
+
+def test_what_is_missing_of_all_of_a_strangers_candidates_tells_no_order():
+    rng = np.random.default_rng(0)
+    stranger = np.repeat(rng.random(120) < 0.5, 10)
+    label = np.where(stranger, rng.random(1200) < 0.3, 0).astype(np.float32)
+    known = np.where(stranger, np.nan, rng.random(1200))
+    told = np.where(label > 0, np.nan, rng.random(1200))
+    rows = rk.data.RankingData(
+        np.stack([known, told], axis=1).astype(np.float32),
+        ("of_user", "odd"),
+        label,
+        np.ones(1200, np.float32),
+        np.arange(0, 1201, 10),
+        np.repeat(np.arange(1, 121), 10),
+        np.tile(np.arange(1, 11), 120),
+        np.zeros(1200),
+    )
+    assert detect_leakage(rows).features == ("odd",)

@@ -9,6 +9,7 @@ from recokit.debugger.checks.features import FeatureCoverage, FeatureFreshness, 
 from recokit.debugger.checks.lists import HardRules, ListChanges, RuleChanges
 from recokit.debugger.checks.ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
 from recokit.debugger.checks.serving import Outcome, Snapshot, StageErrors, StageTimes
+from recokit.debugger.checks.users import UserChange
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding
 
@@ -43,4 +44,5 @@ CHECKS: tuple[Check, ...] = (
     StageTimes(),
     Snapshot(),
     Outcome(),
+    UserChange(),
 )

@@ -29,30 +29,38 @@ ONE_WAY, SPREAD = 0.98, 0.9
 class CandidateRecall:
     """Items known to be good, among the candidates, and which source used to find them.
 
-    Without a baseline, none among the candidates is a failure. With one, items that the baseline misses too are hard
-    to find, which is worth knowing and no fault of this pipeline's; and one item found by luck proves nothing.
+    With a baseline, items that it misses too are hard to find, which is worth knowing and no fault of this pipeline's;
+    and one item found by luck proves nothing. Without one, it is told by other users' candidates whether none found is
+    ordinary; one or two known-good items that are not found always are, where there are others to compare with.
 
     Parameters
     ----------
     certain : int, default 3
-        Known-good items that the baseline must find for their absence to be a cause; fewer make a note.
+        Known-good items that must be missed for that to be a cause: with a baseline, of those that it finds.
+    ordinary : float, default 0.02
+        Probability of finding none, going by other users' candidates, from which on that is ordinary.
     """
 
-    def __init__(self, certain: int = 3) -> None:
-        self.certain = certain
+    def __init__(self, certain: int = 3, ordinary: float = 0.02) -> None:
+        self.certain, self.ordinary = certain, ordinary
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return the findings of one user's run, none if all is well."""
         if evidence.retrieved is None or not len(evidence.retrieved):
+            usual = evidence.baseline
+            is_usual = usual is not None and (usual.retrieved is None or not len(usual.retrieved))
             by_source = {"by_source": evidence.candidate_sources}
-            return [finding("CANDIDATE_GENERATION_FAILURE.no_candidates", evidence=by_source)]
+            severity = Severity.NOTE if is_usual else None
+            return [
+                finding("CANDIDATE_GENERATION_FAILURE.no_candidates", evidence=by_source, severity=severity)
+            ]
         good = evidence.known_good
         if good is None or not len(good) or n_shared(good, evidence.retrieved.item):
             return []
         baseline = evidence.baseline
         finders = {} if baseline is None else _finders(baseline, good)
         n_usual = 0 if baseline is None else n_shared(good, baseline.retrieved_items)
-        is_hard = baseline is not None and n_usual < self.certain
+        is_hard = self._is_ordinary(evidence, good) if baseline is None else n_usual < self.certain
         absent = int(np.count_nonzero(good == 0))
         return [
             finding(
@@ -71,6 +79,19 @@ class CandidateRecall:
                 in_baseline=None if baseline is None else n_usual or "none either",
             )
         ]
+
+    def _is_ordinary(self, evidence: Evidence, good: IntArray) -> bool:
+        """Whether other users' candidates say that finding none of so many is nothing special."""
+        if evidence.recall_of_others is None:
+            return False
+        found = evidence.recall_of_others(evidence.now)
+        if not len(found):
+            return False
+        # Sources that find no more than as many items at random would are no standard.
+        by_chance = len(evidence.retrieved_items) / max(len(evidence.schema.item_ids), 1)
+        if found.mean() <= by_chance:
+            return False
+        return len(good) < self.certain or float(np.mean((1.0 - found) ** len(good))) > self.ordinary
 
 
 def _finders(evidence: Evidence, good: IntArray) -> dict[str, int]:

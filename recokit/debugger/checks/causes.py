@@ -160,20 +160,31 @@ CAUSES: Mapping[str, Cause] = {
     "LIST_CHANGED": Cause(NOTE, "list", "settings",
         "limits and diversity keep {exchanged} of the top {of} by score off the list",
         "Nothing, if that is what they are for."),
+    "USER_CHANGED": Cause(NOTE, "list", "data",
+        "the user has changed: {group} is {recent:.0%} of the last {n} events, {earlier:.0%} of those before",
+        "Nothing is broken. If lists should follow sooner, let sources and features forget sooner (half_life, windows) "
+        "or give the requests a session."),
     # -- serving -----------------------------------------------------------------------------------
     "STAGE_FAILED": Cause(CRITICAL, "serving", "serving",
-        "{stage} failed: {error}",
+        "{stage} failed[ {when}]: {error}",
         "Mend {stage}; until then {until}."),
     "STAGE_SKIPPED": Cause(WARNING, "serving", "serving",
         "{reason}",
         "Give the request more time, or make the stages before this one faster."),
     "STAGE_SLOW": Cause(WARNING, "serving", "serving",
-        "the run took {ms:.0f} ms of {budget_ms:.0f} ms, {stage} alone {stage_ms:.0f} ms[, in the baseline "
+        "the run took {ms:.0f} ms of {budget_ms:.0f} ms[ {when}], {stage} alone {stage_ms:.0f} ms[, in the baseline "
         "{baseline_stage_ms:.1f} ms]",
         "Make {stage} faster, give it fewer candidates, or make it optional: Step(..., optional=True)."),
+    "ANSWER_DEGRADED": Cause(SYMPTOM, "serving", "serving",
+        "the answer was served with less than it should have: {reasons}",
+        "Look at the errors and timeouts of [{stage} and of ]what it calls at this time."),
     "STALE_SNAPSHOT": Cause(WARNING, "serving", "data",
         "the live value {name!r} is read in version {version}, in the baseline in version {baseline}",
         "Check what updates {name!r}: this process has missed {missed} updates.", relative=True),
+    "OFFLINE_ONLINE_GAP": Cause(WARNING, "serving", "data",
+        "the offline metric is up by {offline:.1%}, what people do by {online:.1%} (at most {most:.1%})",
+        "Do not trust the offline metric: look for leaked labels, clicks with position bias and a popularity bonus, "
+        "compare by off_policy on logged propensities, and check that serving computes the same features."),
     "EMPTY_LIST": Cause(SYMPTOM, "serving", "serving",
         "the list is empty ({status}): {reasons}",
         "Look at the other findings; give the pipeline a fallback that passes its hard rules."),

@@ -51,17 +51,23 @@ class FeatureCoverage:
             return []
         share = float(np.mean(list(coverage.values())))
         pair = evidence.paired_features
+        expected = self._expected(evidence)
         if pair is None:
             names = [name for name, part in coverage.items() if part < self.minimum]
-            return self._issue(evidence, share, self.minimum, names) if share < self.minimum else []
+            return self._issue(evidence, share, expected, names) if share < expected else []
         lost = self._lost(pair)
         if not lost:
             return []
         # Of the same candidates, the values that the baseline has are those to expect.
-        kept = float(pair.there.sum() / max(pair.there_usual.sum(), 1))
+        kept = float(pair.there.sum() / pair.there_usual.sum())
         if kept < self.minimum:
-            return self._issue(evidence, share, share / max(kept, 1e-9) * self.minimum, lost)
+            return self._issue(evidence, share, expected, lost)
         return [features_finding("FEATURES_LOST", evidence, lost, {"coverage": share})]
+
+    def _expected(self, evidence: Evidence) -> float:
+        """Return the share of the values that must be there: of those that the baseline has, where there is one."""
+        usual = {} if evidence.baseline is None else evidence.baseline.feature_coverage
+        return self.minimum * (float(np.mean(list(usual.values()))) if usual else 1.0)
 
     def _lost(self, pair: FeaturePair) -> list[str]:
         n_usual = pair.there_usual.sum(axis=0)
@@ -70,13 +76,13 @@ class FeatureCoverage:
         return [pair.names[column] for column in np.flatnonzero(is_lost)]
 
     def _issue(self, evidence: Evidence, share: float, expected: float, names: list[str]) -> list[Finding]:
-        figures = {"coverage": share, "expected": min(expected, 1.0)}
+        figures = {"coverage": share, "expected": expected}
         top = len(evidence.top)
         return [features_finding("FEATURE_QUALITY_ISSUE", evidence, names, figures, top=top)]
 
 
 class FeatureFreshness:
-    """Features older than a day.
+    """Features older than a day, and older than the baseline's.
 
     Parameters
     ----------
@@ -95,7 +101,13 @@ class FeatureFreshness:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return the findings of one user's run, none if all is well."""
-        stale = self.stale(evidence)
+        usual = {} if evidence.baseline is None else evidence.baseline.feature_age
+        # The baseline's may be as old: that is how they are meant.
+        stale = [
+            name
+            for name in self.stale(evidence)
+            if evidence.feature_age[name] > usual.get(name, -np.inf) + self.max_age
+        ]
         if not stale:
             return []
         oldest = max(evidence.feature_age[name] for name in stale)

@@ -8,41 +8,55 @@ from recokit.debugger.captured import captured_rows, listed, n_missing, n_shared
 from recokit.debugger.checks.causes import finding
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding
-from recokit.protocols import Role
+from recokit.protocols import Role, traits_of
 from recokit.trace import StageEvent
 from recokit.typing import IntArray
 
 #: Items that a rule must remove for a difference, or a group, to count.
 MIN_GROUP = 3
+#: Lists of the requests that hold the user's own items.
+USERS_LISTS = frozenset({"history", "owned", "earlier"})
 #: Share of the removed items that a group must hold to be named.
 NEARLY_ALL = 0.9
 
 
 class HardRules:
-    """Hard rules that remove too much of the top.
+    """Hard rules that remove too much of the top, and more of it than the baseline's do.
+
+    A rule on the user's own items, such as :class:`recokit.rules.NotOwned`, is there to remove them: those that are in
+    the user's lists do not count, however much the ranker likes them.
 
     Parameters
     ----------
     maximum : int, default 10
         Items of the top 20 that rules may remove.
+    more : int, default 5
+        Items of the top 20 that they must remove beyond those that the baseline's rules remove.
     """
 
-    def __init__(self, maximum: int = 10) -> None:
-        self.maximum = maximum
+    def __init__(self, maximum: int = 10, more: int = 5) -> None:
+        self.maximum, self.more = maximum, more
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return the findings of one user's run, none if all is well."""
         # A filter that failed removes everything, and its failure is a finding of its own.
         failed = {event.name for event in evidence.events("filter") if evidence.failed_here(event)}
         by_rule = {
-            name: items for name, items in evidence.removed.items() if len(items) and name not in failed
+            name: _not_of_the_user(evidence, name, items)
+            for name, items in evidence.removed.items()
+            if name not in failed
         }
+        by_rule = {name: items for name, items in by_rule.items() if items}
         removed = {item for items in by_rule.values() for item in items}
         if not removed:
             return []
         # With fewer than 20 candidates the same half counts.
         n_open = len(evidence.best_with_rules_off)
-        if len(removed) <= self.maximum * min(1.0, max(n_open, 1) / TOP):
+        part = min(1.0, max(n_open, 1) / TOP)
+        if (
+            len(removed) <= self.maximum * part
+            or len(removed) < _usually_removed(evidence) + self.more * part
+        ):
             return []
         counts = {name: len(items) for name, items in by_rule.items()}
         worst = max(counts, key=lambda name: counts[name])
@@ -57,6 +71,20 @@ class HardRules:
                 removed=len(removed),
             )
         ]
+
+
+def _not_of_the_user(evidence: Evidence, name: str, items: list[int]) -> list[int]:
+    """Return what a rule removed, for a rule on the user's lists without the items that these lists have."""
+    lists = USERS_LISTS.intersection(traits_of(evidence.stages.get(name)).requires)
+    own = {code for of in lists for code in evidence.requests.lists(of).values.tolist()}
+    return [item for item in items if item not in own]
+
+
+def _usually_removed(evidence: Evidence) -> float:
+    """Return how many of the top 20 the baseline's rules remove; without a baseline, minus infinity."""
+    if evidence.baseline is None:
+        return -np.inf
+    return len({item for items in evidence.baseline.removed.values() for item in items})
 
 
 class RuleChanges:
@@ -131,7 +159,10 @@ class ListChanges:
 
     def _limits(self, evidence: Evidence, size: int, event: StageEvent) -> list[Finding]:
         exchanged, more = evidence.exchanged_by_limits, evidence.kept_off_by_limits
-        if not self._too_much(evidence.captured.usually_limited is not None, exchanged, more, size):
+        paired = evidence.captured.usually_limited is not None
+        if not paired and evidence.baseline is not None:
+            paired, more = True, exchanged - evidence.baseline.exchanged_by_limits
+        if not self._too_much(paired, exchanged, more, size):
             return []
         figures = {
             "exchanged": exchanged,
@@ -145,7 +176,10 @@ class ListChanges:
 
     def _diversity(self, evidence: Evidence, size: int, event: StageEvent) -> list[Finding]:
         exchanged, more = evidence.exchanged_by_diversity, evidence.kept_off_by_diversity
-        if not self._too_much(evidence.captured.usually_listed is not None, exchanged, more, size):
+        paired = evidence.captured.usually_listed is not None
+        if not paired and evidence.baseline is not None:
+            paired, more = True, exchanged - evidence.baseline.exchanged_by_diversity
+        if not self._too_much(paired, exchanged, more, size):
             return []
         figures = {"exchanged": exchanged, "of": size, "listed_by_baseline": more}
         items = evidence.ids(np.setdiff1d(evidence.limited, evidence.selected))

@@ -40,17 +40,30 @@ class Scores:
             bad = ~np.isfinite(after.score)
             if bad.any():
                 share = float(bad.mean())
+                # Where as many of the baseline's are not finite, that is how this user's are.
+                is_usual = share <= _not_finite(evidence.baseline, event.name) + MANY_NOT_FINITE
+                many = Severity.CRITICAL if share > MANY_NOT_FINITE else Severity.WARNING
                 return [
                     finding(
                         "SCORES_NOT_FINITE",
                         event.name,
                         {"share": share},
                         items=evidence.ids(after.item[bad]),
-                        severity=Severity.CRITICAL if share > MANY_NOT_FINITE else Severity.WARNING,
+                        severity=Severity.NOTE if is_usual else many,
                         scores=len(after),
                     )
                 ]
         return []
+
+
+def _not_finite(usual: Evidence | None, name: str) -> float:
+    """Return the share of the baseline's scores that are not finite; where there are none, what no share is near."""
+    for event in () if usual is None else usual.events("scorer"):
+        if usual is not None and event.name == name and event.after is not None and not event.error:
+            score = event.after.score[usual.place_in(event.after)]
+            bad = ~np.isfinite(score)
+            return float(bad.mean()) if bad.any() else -1.0
+    return -1.0
 
 
 class ScoreSpread:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from recokit.debugger.checks.causes import finding
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
+from recokit.debugger.recorded import Recorded, error_on
 from recokit.trace import Status
 
 #: The answer while a stage of a role fails, see docs/errors.md.
@@ -18,23 +19,39 @@ _UNTIL = {
 
 
 class StageErrors:
-    """Stages that failed or were skipped."""
+    """Stages that failed or were skipped: in the run, and in the live run whose trace was given."""
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return the findings of one user's run, none if all is well."""
         findings: dict[str, Finding] = {}
         for event in evidence.trace.events:
-            if event.name in findings:
-                continue
-            parts = event.detail.get("part_errors", "")
-            if evidence.failed_here(event) or parts:
-                figures = {"error": event.error or parts, "role": event.role}
-                until = _UNTIL.get(event.role, "lists are made without it")
-                findings[event.name] = finding("STAGE_FAILED", event.name, figures, until=until)
-            elif event.skipped:
-                figures = {"role": event.role}
-                findings[event.name] = finding("STAGE_SKIPPED", event.name, figures, reason=event.skipped)
+            error = error_on(event, evidence.row)
+            self._note(findings, event.name, event.role, error, event.skipped)
+        recorded = evidence.recorded
+        for stage in () if recorded is None else recorded.stages:
+            # What happened then, happened, whatever the run again says.
+            self._note(findings, stage.name, stage.role, stage.error, stage.skipped, then=True)
         return list(findings.values())
+
+    def _note(
+        self,
+        findings: dict[str, Finding],
+        name: str,
+        role: str,
+        error: str,
+        skipped: str,
+        *,
+        then: bool = False,
+    ) -> None:
+        if name in findings:
+            return
+        when = {"when": "when it was served"} if then else {}
+        if error:
+            figures = {"error": error, "role": role, **when}
+            until = _UNTIL.get(role, "lists are made without it")
+            findings[name] = finding("STAGE_FAILED", name, figures, until=until)
+        elif skipped:
+            findings[name] = finding("STAGE_SKIPPED", name, {"role": role, **when}, reason=skipped)
 
 
 class StageTimes:
@@ -55,6 +72,9 @@ class StageTimes:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return the findings of one user's run, none if all is well."""
+        recorded = evidence.recorded
+        if recorded is not None and recorded.is_timed and recorded.seconds > evidence.budget:
+            return [self._recorded(evidence, recorded)]
         if not evidence.alone or not evidence.trace.events:
             return []
         names = list(dict.fromkeys(event.name for event in evidence.trace.events))
@@ -76,6 +96,23 @@ class StageTimes:
                 budget_ms=1e3 * evidence.budget,
             )
         ]
+
+    def _recorded(self, evidence: Evidence, recorded: Recorded) -> Finding:
+        """Return the finding that the live request was slow, whatever the run again took."""
+        slowest = recorded.slowest
+        figures = {
+            "ms": 1e3 * recorded.seconds,
+            "stage_ms": 1e3 * slowest.seconds,
+            "when": "when it was served",
+        }
+        return finding(
+            "STAGE_SLOW",
+            slowest.name,
+            {**figures, "again_ms": 1e3 * evidence.seconds()},
+            severity=Severity.CRITICAL,
+            budget_ms=1e3 * evidence.budget,
+            baseline_stage_ms=None,
+        )
 
     def _slower(self, evidence: Evidence, taken: dict[str, float]) -> str:
         if evidence.baseline is None:
@@ -107,19 +144,25 @@ class Snapshot:
 
 
 class Outcome:
-    """An empty list, one that the fallback filled, or one for a user without a history."""
+    """An empty list, one that the fallback filled, a degraded one, or one for a user without a history."""
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return the findings of one user's run, none if all is well."""
-        status = Status(evidence.status)
-        figures, reasons = {"status": status.name}, "; ".join(evidence.trace.reasons[evidence.row])
+        status, reasons = Status(evidence.status), evidence.trace.reasons[evidence.row]
+        recorded = evidence.recorded
+        if recorded is not None and recorded.status > status:
+            status, reasons = Status(recorded.status), recorded.reasons
+        figures, said = {"status": status.name}, "; ".join(reasons)
+        is_usual = evidence.baseline is not None and evidence.baseline.status == status
+        severity = Severity.NOTE if is_usual else Severity.SYMPTOM
         findings = []
         if status in (Status.EMPTY, Status.FAILED):
-            findings.append(finding("EMPTY_LIST", evidence=figures, reasons=reasons))
+            findings.append(finding("EMPTY_LIST", evidence=figures, severity=severity, reasons=said))
         elif status is Status.FALLBACK:
-            is_usual = evidence.baseline is not None and evidence.baseline.status == Status.FALLBACK
-            severity = Severity.NOTE if is_usual else Severity.SYMPTOM
-            findings.append(finding("FALLBACK_SERVED", evidence=figures, severity=severity, reasons=reasons))
+            findings.append(finding("FALLBACK_SERVED", evidence=figures, severity=severity, reasons=said))
+        elif status is Status.DEGRADED and not is_usual:
+            stage = next((name for name in evidence.stages if said.startswith(f"{name}: ")), "")
+            findings.append(finding("ANSWER_DEGRADED", stage, figures, reasons=said))
         if evidence.cold:
             findings.append(finding("COLD_START", evidence={"by_source": evidence.candidate_sources}))
         return findings
