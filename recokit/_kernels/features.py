@@ -78,17 +78,16 @@ def source_features(
     """
     n, n_sources = len(out), len(rank)
     _require_room(out, n, start, 2 * n_sources + (n_sources > 1))
-    if not len(offsets) or len(score) != n_sources or any(len(part) != n for part in (*rank, *score)):
+    if not len(offsets) or len(score) != n_sources or {n, *map(len, rank), *map(len, score)} != {n}:
         raise IndexError(f"found columns of other lengths; expected {n}, one value for each candidate")
     native = kernels()
     if native is None:
         _source_features_by_numpy(rank, score, offsets, out, start)
         return
-    ranks, scores = arrays.float32.each(rank), arrays.float32.each(score)
     check(
         native.rk_source_features(
-            ranks[0],
-            scores[0],
+            arrays.float32.each(rank),
+            arrays.float32.each(score),
             n_sources,
             arrays.int64.of(offsets),
             len(offsets) - 1,

@@ -71,11 +71,11 @@ def fuse_lists(
     IndexError
         If offsets do not ascend from 0 to the number of items.
     """
-    within = np.full(len(offsets), _ALL, np.int64)
+    within = [_ALL] * len(offsets)
     if by == "quota":
         if len(shares) != len(offsets) or not np.isfinite(shares).all():
             raise IndexError(f"found shares {shares}; expected a number for each of {len(offsets)} lists")
-        within = np.floor(limit * np.asarray(shares) + 1e-9).astype(np.int64)
+        within = np.floor(limit * np.asarray(shares) + 1e-9).astype(np.int64).tolist()
     form = _fused_by_numpy if kernels() is None else _fused_natively
     return form(offsets, item, score, within=within, by_ranks=by == "rrf", limit=max(limit, 0))
 
@@ -85,33 +85,33 @@ def _fused_natively(
     item: Sequence[IntArray],
     score: Sequence[Float32Array],
     *,
-    within: IntArray,
+    within: Sequence[int],
     by_ranks: bool,
     limit: int,
 ) -> Fused:
     n_rows, n_lists = len(offsets[0]) - 1, len(offsets)
     lengths = list(map(len, item))
-    whole = len(item) == n_lists and n_rows >= 0
-    if not whole or set(map(len, offsets)) != {n_rows + 1} or list(map(len, score)) != lengths:
+    ends = [n_rows + 1] * len(lengths)
+    if n_rows < 0 or list(map(len, offsets)) != ends or list(map(len, score)) != lengths:
         raise IndexError("found lists of different lengths; expected one offset a row, one score an item")
-    limit = min(limit, sum(lengths))
-    capacity = min(sum(lengths), n_rows * limit)
+    total = sum(lengths)
+    limit = min(limit, total)
+    capacity = min(total, n_rows * limit)
     row, found = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
     kept, sources = np.empty(n_rows + 1, np.int64), np.empty(capacity, np.uint64)
     rank, score_of = np.empty((2, n_lists, capacity), np.float32)
-    starts, codes, scores = arrays.int64.each(offsets), arrays.int64.each(item), arrays.float32.each(score)
     check(
         kernels().rk_fuse(
             n_rows,
             n_lists,
-            starts[0],
-            codes[0],
-            scores[0],
+            arrays.int64.each(offsets),
+            arrays.int64.each(item),
+            arrays.float32.each(score),
             lengths,
             by_ranks,
             _FIXED_POINT,
             RRF_K,
-            arrays.int64(within),
+            within,
             limit,
             capacity,
             arrays.int64.out(kept),
@@ -131,17 +131,17 @@ def _fused_by_numpy(
     item: Sequence[IntArray],
     score: Sequence[Float32Array],
     *,
-    within: IntArray,
+    within: Sequence[int],
     by_ranks: bool,
     limit: int,
 ) -> Fused:
     n_rows, n_lists = len(offsets[0]) - 1, len(offsets)
     rows = [offsets_to_rows(starts) for starts in offsets]
-    row, items = np.concatenate(rows), np.concatenate(item)
+    row, items, first = np.concatenate(rows), np.concatenate(item), np.asarray(within)
     rank = np.concatenate([rank_in_row(*part) for part in zip(rows, offsets, strict=True)])
     source = np.repeat(np.arange(n_lists), [len(part) for part in rows])
     # The best element of each item first: its priority is the item's.
-    order = np.lexsort((source, rank, rank >= within[source], items, row))
+    order = np.lexsort((source, rank, rank >= first[source], items, row))
     new = np.ones(len(order), np.bool_)
     new[1:] = (np.diff(items[order]) != 0) | (np.diff(row[order]) != 0)
     best, entry = order[new], np.empty(len(order), np.int64)
@@ -149,7 +149,7 @@ def _fused_by_numpy(
     gain = np.zeros(len(best), np.int64)
     if by_ranks:
         np.add.at(gain, entry, np.rint(_FIXED_POINT / (RRF_K + 1 + rank)).astype(np.int64))
-    by_place = np.lexsort((source[best], rank[best], (rank >= within[source])[best], -gain, row[best]))
+    by_place = np.lexsort((source[best], rank[best], (rank >= first[source])[best], -gain, row[best]))
     fused_rows = row[best][by_place]
     kept = rank_in_row(fused_rows, rows_to_offsets(fused_rows, n_rows)) < limit
     by_place = by_place[kept]
@@ -193,20 +193,15 @@ def lists_hold(offsets: IntArray, item: IntArray, *, highest: int, limit: int) -
     >>> lists_hold(np.array([0, 2]), np.array([4, 4]), highest=9, limit=2)
     False
     """
-    if not len(offsets):
+    rows, native = len(offsets) - 1, kernels()
+    if rows < 0:
         return False
-    native = kernels()
     if native is None:
         return _hold_by_numpy(offsets, item, highest, limit)
-    held: int = native.rk_lists_hold(
-        arrays.int64.of(offsets),
-        len(offsets) - 1,
-        arrays.int64.of(item),
-        len(item),
-        min(highest, _ALL),
-        min(limit, _ALL),
-    )
-    check(min(held, 0))
+    lists = arrays.int64.of(offsets), rows, arrays.int64.of(item), len(item)
+    held: int = native.rk_lists_hold(*lists, min(highest, _ALL), min(limit, _ALL))
+    if held < 0:
+        check(held)
     return held == 1
 
 

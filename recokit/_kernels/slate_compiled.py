@@ -9,7 +9,7 @@ import numpy as np
 
 from recokit._kernels.slate_arrays import CapArrays, Gains
 from recokit._native import arrays
-from recokit._native.library import check, ffi, kernels
+from recokit._native.library import check, kernels
 from recokit.errors import ContractError
 from recokit.typing import AnyArray, BoolArray, IntArray
 
@@ -30,6 +30,14 @@ _ARRAYS = {
 }
 _CONTENT = ("mmr", "msd", "dpp", "facility")
 _ASPECTS = ("calibration", "proportional", "xquad")
+#: The arrays that each kind cannot do without.
+_NEEDED = {
+    "in_order": frozenset[str](),
+    "relevance": frozenset({"relevance"}),
+    **dict.fromkeys(_CONTENT, frozenset({"relevance", "item"})),
+    **dict.fromkeys(_ASPECTS, frozenset({"relevance", "aspect", "aspect_weight", "target"})),
+    "xquad": frozenset({"relevance", "aspect", "aspect_weight", "covers", "target"}),
+}
 
 
 def chosen_lists(
@@ -60,61 +68,51 @@ class _Slate:
 
     def __init__(self, caps: Sequence[CapArrays], valid: BoolArray, k: IntArray, start: IntArray) -> None:
         rows, width = valid.shape
-        if k.shape != (rows,) or start.ndim != 2 or len(start) != rows:
+        if k.shape != (rows,) or len(start) != rows:
             raise ContractError(
                 f"found k of shape {k.shape} and lists of shape {start.shape}; expected {rows} rows"
             )
-        new = ffi().new
-        self.held = [np.ascontiguousarray(valid), *(np.ascontiguousarray(a, np.int64) for a in (k, start))]
-        self.caps = new("rk_cap[]", len(caps))
-        for struct, cap in zip(self.caps, caps, strict=True):
-            groups = [self._array(group, (rows, width)) for group in cap.groups]
-            self.held.append(layers := new("int64_t *[]", groups))
-            struct.n_layers, struct.groups = len(groups), layers
-            struct.maximum = arrays.null() if cap.maximum is None else self._array(cap.maximum, (rows,))
-            struct.minimum, struct.sliding = cap.minimum, cap.sliding
-            struct.within = _WHOLE_LIST if cap.within is None else cap.within
-        pointers = [arrays.boolean(self.held[0]), arrays.int64(self.held[1]), arrays.int64(self.held[2])]
-        self.struct = new("rk_slate *", [rows, width, start.shape[1], len(caps), *pointers, self.caps])
+        self.held: list[Any] = []
+        structs = arrays.new("rk_cap[]", [self._cap(cap, rows, width) for cap in caps])
+        pointers = arrays.boolean.of(valid, 2), arrays.int64.of(k), arrays.int64.of(start, 2)
+        self.held += structs, pointers
+        self.struct = arrays.new("rk_slate *", [rows, width, start.shape[1], len(caps), *pointers, structs])
 
-    def _array(self, array: IntArray, shape: tuple[int, ...]) -> Any:
+    def _cap(self, cap: CapArrays, rows: int, width: int) -> list[Any]:
+        groups = [self._pointer(group, (rows, width)) for group in cap.groups]
+        layers = arrays.new("int64_t *[]", groups)
+        self.held.append(layers)
+        maximum = arrays.null() if cap.maximum is None else self._pointer(cap.maximum, (rows,))
+        within = _WHOLE_LIST if cap.within is None else cap.within
+        return [len(groups), layers, maximum, cap.minimum, within, cap.sliding]
+
+    def _pointer(self, array: IntArray, shape: tuple[int, ...]) -> Any:
         if array.shape != shape:
             raise ContractError(f"found a cap's array of shape {array.shape}; expected {shape}")
-        array = np.ascontiguousarray(array, np.int64)
-        self.held.append(array)
-        return arrays.int64(array)
+        pointer = arrays.int64.of(array, len(shape))
+        self.held.append(pointer)
+        return pointer
 
 
 def _gains(gains: Gains, shape: tuple[int, ...]) -> Any:
     """Return the struct ``rk_gains``; its arrays live as long as the gains."""
-    sizes = dict(zip("bw", shape, strict=True))
-    struct = ffi().new("rk_gains *")
+    sizes, fields = dict(zip("bw", shape, strict=True)), {}
     for name, (pointer, axes) in _ARRAYS.items():
         array: AnyArray | None = getattr(gains, name)
         if array is None:
             continue
-        if array.ndim != len(axes) or any(
-            sizes.setdefault(axis, n) != n for axis, n in zip(axes, array.shape, strict=True)
-        ):
+        # An axis is as long as the first array says that has it.
+        if tuple(map(sizes.setdefault, axes, array.shape)) != array.shape or array.ndim != len(axes):
             raise ContractError(f"found {name} of shape {array.shape}; expected axes {axes} of sizes {sizes}")
-        setattr(struct, name, pointer(array))
-    for axis, name in _SIZES.items():
-        setattr(struct, name, sizes.get(axis, 0))
-    needed = _NEEDED.get(gains.kind, ())
-    if (missing := [name for name in needed if getattr(gains, name) is None]) or (
-        gains.kind in _CONTENT and (gains.vectors is None) == (gains.labels is None)
+        fields[name] = pointer(array)
+    if not _NEEDED[gains.kind] <= fields.keys() or (
+        gains.kind in _CONTENT and ("vectors" in fields) == ("labels" in fields)
     ):
         raise ContractError(
-            f"found {gains.kind} without {missing or 'either vectors or labels'}; expected all"
+            f"found {gains.kind} with {sorted(fields)}; expected {sorted(_NEEDED[gains.kind])}, and for content either "
+            "vectors or labels"
         )
-    struct.kind = getattr(kernels(), f"RK_{gains.kind.upper()}")
-    struct.trade_off, struct.smoothing = gains.trade_off, gains.smoothing
-    return struct
-
-
-_NEEDED = {
-    "relevance": ("relevance",),
-    **dict.fromkeys(_CONTENT, ("relevance", "item")),
-    **dict.fromkeys(_ASPECTS, ("relevance", "aspect", "aspect_weight", "target")),
-    "xquad": ("relevance", "aspect", "aspect_weight", "covers", "target"),
-}
+    fields.update((name, sizes[axis]) for axis, name in _SIZES.items() if axis in sizes)
+    fields["kind"] = getattr(kernels(), f"RK_{gains.kind.upper()}")
+    fields["trade_off"], fields["smoothing"] = gains.trade_off, gains.smoothing
+    return arrays.new("rk_gains *", fields)

@@ -15,7 +15,7 @@ recokit.errors.ContractError: found an array of float64; expected float32, ...
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -63,10 +63,9 @@ class Pointer:
             raise self._refused(array)
         return self._from_buffer(np.array(array, self._dtype, order="C"))
 
-    def each(self, arrays: Iterable[AnyArray]) -> tuple[Any, list[Any]]:
-        """Return the addresses of several arrays as one argument, and the pointers to hold during the call."""
-        pointers = [self.of(array) for array in arrays]
-        return ffi().new(f"{self._ctype} *[]", pointers), pointers
+    def each(self, arrays: Iterable[AnyArray]) -> list[Any]:
+        """Return the addresses of several arrays, for an argument that is an array of pointers."""
+        return [self.of(array) for array in arrays]
 
     def _bind(self, array: AnyArray) -> Any:
         # The declarations are read when the first kernel runs, not when this module is imported.
@@ -100,6 +99,22 @@ float32 = Pointer(np.float32, "float")
 float64 = Pointer(np.float64, "double")
 
 
+def new(ctype: str, content: Any) -> Any:
+    """Return a new C object of a pointer or array type, such as ``"rk_slate *"``; it owns its memory."""
+    return _backend().newp(_type(ctype), content)
+
+
+@cache
+def _backend() -> Any:
+    return ffi()._backend
+
+
+@cache
+def _type(ctype: str) -> Any:
+    return ffi().typeof(ctype)
+
+
+@cache
 def null() -> Any:
     """Return the pointer for an array that is not there."""
     return ffi().NULL

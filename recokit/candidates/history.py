@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recokit._kernels.segments import multi_arange
+from recokit._kernels.segments import offsets_to_rows, rank_in_row
 from recokit._kernels.sorting import top_by_score
 from recokit._utils.options import check_options, optional
 from recokit._utils.params import require_fitted
@@ -79,8 +79,9 @@ class History(AloneSource):
         """
         events: IntArray | None = None if self.events is None else require_fitted(self, "event_codes_")
         offsets, item, weight = distinct_history(requests, half_life=self.half_life, events=events)
-        place = multi_arange(np.zeros(len(requests), np.int64), np.diff(offsets))
-        more = limit + int(requests.lists("exclude").counts.max(initial=0))
+        exclude = requests.ragged.get("exclude")
+        more = limit if exclude is None else limit + int(exclude.counts.max(initial=0))
+        place = rank_in_row(offsets_to_rows(offsets), offsets)  # the item taken last comes first
         kept, place, score = top_by_score(offsets, weight.astype(np.float32), place, more)
-        lists = Retrieved(kept, item[place + np.repeat(offsets[:-1], np.diff(kept))], score)
-        return first_allowed(lists, requests, limit)
+        lists = Retrieved(kept, item[place + offsets[:-1].repeat(kept[1:] - kept[:-1])], score)
+        return lists if exclude is None else first_allowed(lists, requests, limit)

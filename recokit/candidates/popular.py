@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recokit._kernels.segments import counts_to_offsets, multi_arange, segment_sum
+from recokit._kernels.segments import counts_to_offsets, segment_sum, spans
 from recokit._utils.options import optional, rules
 from recokit._utils.params import require_fitted
 from recokit.candidates._weights import counted_events
@@ -119,11 +119,11 @@ class Popular(AloneSource):
         require_fitted(self, "offsets_")
         segment = self.segment_[requests.user]
         start = self.offsets_[segment]
-        more = limit + requests.lists("exclude").counts
-        counts = np.minimum(self.offsets_[segment + 1] - start, more)
-        index = multi_arange(start, counts)
-        lists = Retrieved(counts_to_offsets(counts), self.item_[index], self.score_[index])
-        return first_allowed(lists, requests, limit)
+        exclude = requests.ragged.get("exclude")
+        more = limit if exclude is None else limit + exclude.counts
+        offsets, index = spans(start, np.minimum(self.offsets_[segment + 1] - start, more))
+        lists = Retrieved(offsets, self.item_[index], self.score_[index])
+        return lists if exclude is None else first_allowed(lists, requests, limit)
 
 
 def _ranked(count: FloatArray, otherwise: IntArray, depth: int) -> tuple[IntArray, Float32Array]:

@@ -19,6 +19,12 @@ from recokit.typing import AnyArray, BoolArray, IntArray
 
 #: One bit of a uint64 for each source.
 MAX_SOURCES = 64
+_PARTS = (
+    ("offsets", np.dtype(np.int64)),
+    ("item", np.dtype(np.int64)),
+    ("score", np.dtype(np.float32)),
+)
+_ANY_CODE = np.iinfo(np.int64).max
 
 
 def fuse(
@@ -62,20 +68,21 @@ def fuse(
     """
     if not 0 < len(names) <= MAX_SOURCES:
         raise ConfigurationError(f"found {len(names)} sources; expected 1 to {MAX_SOURCES}, one bit each")
-    share = dict.fromkeys(names, 1.0 / len(names)) if quotas is None else quotas
+    shares = [1.0 / len(names) if quotas is None else quotas.get(name, 0.0) for name in names]
     fused = fuse_lists(
         [part.offsets for part in retrieved],
         [part.item for part in retrieved],
         [part.score for part in retrieved],
         by=by,
         limit=limit,
-        shares=[share.get(name, 0.0) for name in names],
+        shares=shares,
     )
     columns: dict[str, AnyArray] = {}
     for source, name in enumerate(names):
         columns[f"{name}_rank"] = fused.rank[source]
         columns[f"{name}_score"] = fused.score[source]
-    unscored = np.full(len(fused.item), np.nan, np.float32)
+    unscored = np.empty(len(fused.item), np.float32)
+    unscored.fill(np.nan)
     return Candidates(
         requests,
         fused.offsets,
@@ -113,16 +120,15 @@ def check_retrieved(retrieved: Any, n_rows: int, n_items: int | None, name: str,
     if not isinstance(retrieved, Retrieved):
         _broken(name, type(retrieved).__name__, "Retrieved")
     offsets, item, score = retrieved.offsets, retrieved.item, retrieved.score
-    parts = {"offsets": (offsets, np.int64), "item": (item, np.int64), "score": (score, np.float32)}
-    for part, (array, dtype) in parts.items():
+    for array, (part, dtype) in zip((offsets, item, score), _PARTS, strict=True):
         if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
             kind = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-            _broken(name, f"{part} as {kind}", f"a one-dimensional array of {np.dtype(dtype)}")
+            _broken(name, f"{part} as {kind}", f"a one-dimensional array of {dtype}")
     if len(offsets) != n_rows + 1:
         _broken(name, f"{len(offsets)} offsets", f"{n_rows + 1}, for {n_rows} requests")
     if len(score) != len(item):
         _broken(name, f"{len(item)} items and {len(score)} scores", "one score for each item")
-    highest = np.iinfo(np.int64).max if n_items is None else n_items
+    highest = _ANY_CODE if n_items is None else n_items
     if not lists_hold(offsets, item, highest=highest, limit=limit):
         _tell_breach(name, offsets, item, highest, limit)
 
@@ -137,7 +143,7 @@ def _tell_breach(name: str, offsets: IntArray, item: IntArray, highest: int, lim
         _broken(name, f"{counts[row]} items in row {row}", f"at most {limit}, the limit it was given")
     outside = item[(item < 1) | (item > highest)]
     if len(outside):
-        known = highest if highest < np.iinfo(np.int64).max else "the number of items"
+        known = highest if highest < _ANY_CODE else "the number of items"
         _broken(
             name, f"item code {outside[0]}", f"codes from 1 to {known}; hint: codes of another vocabulary?"
         )

@@ -52,9 +52,10 @@ class Retrieved:
         [4, 2, 7]
         """
         real = item > 0
-        return cls(
-            counts_to_offsets(real.sum(axis=1)), item[real].astype(np.int64), score[real].astype(np.float32)
-        )
+        offsets = counts_to_offsets(real.sum(axis=1))
+        if offsets[-1] == item.size:
+            return cls(offsets, item.astype(np.int64).ravel(), score.astype(np.float32).ravel())
+        return cls(offsets, item[real].astype(np.int64), score[real].astype(np.float32))
 
     def take(self, rows: IntArray) -> Retrieved:
         """Return the given rows, in the given order."""

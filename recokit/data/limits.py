@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from recokit._kernels.segments import gather_segments
 from recokit._utils.copies import with_fields
 from recokit.data.candidates import Candidates
@@ -26,6 +28,9 @@ class Cap:
     offsets : ndarray of int64, shape (N + 1,), optional
         Where given, candidate ``i`` is in groups ``group[offsets[i]:offsets[i + 1]]``; else M = N, one group
         each.
+    item : ndarray of int64, shape (N,), optional
+        Where given, ``group`` and ``offsets`` are those of all items by code, and candidate ``i`` is in the groups of
+        item ``item[i]``: only those of candidates that get into a window are looked up.
     maximum : int, optional
         Most items of a group in the list.
     share : float, optional
@@ -53,13 +58,39 @@ class Cap:
     hard: bool = False
     relax_order: int = 0
     minimum: int = 0
+    item: IntArray | None = None
+
+    def __len__(self) -> int:
+        """Return the number of candidates."""
+        if self.item is not None:
+            return len(self.item)
+        return len(self.group) if self.offsets is None else len(self.offsets) - 1
+
+    def of_items(self, item: IntArray) -> Cap:
+        """Return a cap on all items by code as one on candidates, (N,) item codes."""
+        return with_fields(self, item=item)
 
     def take(self, index: IntArray) -> Cap:
-        """Return the cap on the elements at some positions (M,): of items its groups by code, of candidates a part."""
+        """Return the cap on the candidates at some positions (M,), with their own groups."""
+        index = index if self.item is None else self.item[index]
         if self.offsets is None:
-            return with_fields(self, group=self.group[index])
+            return with_fields(self, group=self.group[index], item=None)
         offsets, inside = gather_segments(self.offsets, index)
-        return with_fields(self, group=self.group[inside], offsets=offsets)
+        return with_fields(self, group=self.group[inside], offsets=offsets, item=None)
+
+    def layers(self, index: IntArray) -> tuple[IntArray, ...]:
+        """Return the groups of the candidates at some positions: arrays of that shape, -1 where one has no more."""
+        if not len(self.group) or not len(self):  # nobody has a group, or there is nobody
+            return (np.full(index.shape, -1, np.int64),)
+        index = index if self.item is None else self.item[index]
+        if self.offsets is None:
+            return (self.group[index],)
+        start, counts = self.offsets[index], self.offsets[index + 1] - self.offsets[index]
+        layers = []
+        for layer in range(max(int(counts.max(initial=0)), 1)):
+            inside = np.minimum(start + layer, len(self.group) - 1)
+            layers.append(np.where(counts > layer, self.group[inside], -1))
+        return tuple(layers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +110,10 @@ class Pin:
 
     name: str
     position: IntArray
+
+    def __len__(self) -> int:
+        """Return the number of candidates."""
+        return len(self.position)
 
     def take(self, index: IntArray) -> Pin:
         """Return the pin on the elements at some positions (M,)."""

@@ -86,10 +86,9 @@ def check_items(items: Any) -> None:
 
 def _user_codes(users: AnyArray, user_ids: Vocabulary) -> IntArray:
     """Return the code of each user, 0 for None."""
-    anonymous = [user is None for user in users.tolist()]
-    if not any(anonymous):
+    known = np.array([user is not None for user in users.tolist()], np.bool_)
+    if known.all():
         return user_ids.encode(users)
-    known = ~np.array(anonymous)
     user = np.zeros(len(known), np.int64)
     user[known] = user_ids.encode(users[known])
     return user
@@ -111,11 +110,9 @@ def _user_array(users: Any, lists: Sequence[ItemLists | None]) -> AnyArray:
 
 
 def _times(now: Any, clock: Callable[[], float], n: int) -> FloatArray:
-    if now is None:
-        return np.full(n, clock())
     if isinstance(now, np.ndarray | list | tuple):
         return np.array([timestamp(when) for when in now], np.float64)
-    return np.full(n, timestamp(now))
+    return np.array([clock() if now is None else timestamp(now)], np.float64).repeat(n)
 
 
 def _context(context: Mapping[str, Any], n: int) -> dict[str, AnyArray]:

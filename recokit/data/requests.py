@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 
 from recokit._kernels.hashing import row_seeds
-from recokit._kernels.segments import any_true, bounds, rows_to_offsets
+from recokit._kernels.segments import any_true, rows_to_offsets
 from recokit._utils.copies import with_fields
 from recokit._utils.moved import moved_attribute
 from recokit._utils.options import require_rows, shown
@@ -108,7 +108,7 @@ class Requests:
         [5, 5]
         """
         user = np.asarray(user, np.int64)
-        if user.ndim != 1 or (len(user) and bounds(user)[0] < 0):
+        if user.ndim != 1 or any_true(user < 0):
             raise DataError(
                 f"found user codes of shape {user.shape} from {user.min(initial=0)}; expected (B,) from 0"
             )
@@ -127,7 +127,7 @@ class Requests:
 
     def validate(self) -> None:
         """Check every invariant; raise DataError with the value found."""
-        if len(self.k) and bounds(self.k)[0] < 1:
+        if any_true(self.k < 1):
             raise DataError(f"found k={int(self.k.min())}; expected at least 1")
         finite = np.isfinite(self.now)
         if any_true(~finite):

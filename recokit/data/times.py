@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -47,12 +48,7 @@ def seconds(duration: str | float | dt.timedelta | np.timedelta64) -> float:
     elif isinstance(duration, np.timedelta64):
         value = float(duration / np.timedelta64(1, "s"))
     elif isinstance(duration, str):
-        match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([A-Za-z]+)\s*", duration)
-        if match is None or match[2].lower() not in _UNITS:
-            raise DataError(
-                f"found duration {duration!r}; expected a number and one of s, min, h, D, W, such as '7D'"
-            )
-        value = float(match[1]) * _UNITS[match[2].lower()]
+        value = _seconds_of_text(duration)
     elif isinstance(duration, int | float | np.number) and not isinstance(duration, bool):
         value = float(duration)
         if hint := _unit_hint(duration):
@@ -60,6 +56,17 @@ def seconds(duration: str | float | dt.timedelta | np.timedelta64) -> float:
     if not (math.isfinite(value) and value > 0):
         raise DataError(f"found duration {shown(duration)}; expected a positive, finite number of seconds")
     return value
+
+
+@lru_cache(maxsize=256)
+def _seconds_of_text(duration: str) -> float:
+    """Return the seconds of a number with a unit: stages read the same options for every request."""
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([A-Za-z]+)\s*", duration)
+    if match is None or match[2].lower() not in _UNITS:
+        raise DataError(
+            f"found duration {duration!r}; expected a number and one of s, min, h, D, W, such as '7D'"
+        )
+    return float(match[1]) * _UNITS[match[2].lower()]
 
 
 def _unit_hint(value: Any) -> str:
@@ -101,7 +108,18 @@ def timestamp(when: str | float | dt.date | np.datetime64) -> float:
     >>> timestamp("2017-12-01")
     1512086400.0
     """
-    value = math.nan
+    value = when if isinstance(when, float) else _moment(when)
+    if not math.isfinite(value):
+        raise DataError(f"found time {shown(when)}; expected a moment, or finite seconds since 1970")
+    if abs(value) >= _MILLISECONDS_LIKELY:
+        raise DataError(
+            f"found time {shown(when)}; expected seconds since 1970; hint: are these milliseconds?"
+        )
+    return value
+
+
+def _moment(when: Any) -> float:
+    """Return what is no float as seconds since 1970, NaN for what is no moment."""
     if isinstance(when, str):
         try:
             when = dt.datetime.fromisoformat(when.strip())
@@ -110,15 +128,7 @@ def timestamp(when: str | float | dt.date | np.datetime64) -> float:
     elif isinstance(when, dt.date) and not isinstance(when, dt.datetime):
         when = dt.datetime(when.year, when.month, when.day)
     if isinstance(when, dt.datetime) and when == when:  # pandas.NaT is a datetime, and differs from itself
-        value = (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
-    elif isinstance(when, np.datetime64) and not np.isnat(when):
-        value = float(when.astype("datetime64[us]").astype(np.int64)) / 1e6
-    elif isinstance(when, int | float | np.number):
-        value = float(when)
-    if not math.isfinite(value):
-        raise DataError(f"found time {shown(when)}; expected a moment, or finite seconds since 1970")
-    if abs(value) >= _MILLISECONDS_LIKELY:
-        raise DataError(
-            f"found time {shown(when)}; expected seconds since 1970; hint: are these milliseconds?"
-        )
-    return value
+        return (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
+    if isinstance(when, np.datetime64) and not np.isnat(when):
+        return float(when.astype("datetime64[us]").astype(np.int64)) / 1e6
+    return float(when) if isinstance(when, int | np.number) else math.nan

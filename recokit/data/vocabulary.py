@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -102,22 +101,18 @@ class Vocabulary:
             If the ids are of the wrong kind (``"42"`` against integer ids): that is a bug, not a cold user.
         """
         found = as_ids(ids)
-        if not len(found):
-            return np.zeros(0, np.int64)
-        kind = "int" if found.dtype.kind == "i" else "str"
-        if len(self) and kind != self.kind:
+        if not len(found) or not len(self.ids):
+            return np.zeros(len(found), np.int64)
+        if (found.dtype.kind == "i") != (self.ids.dtype.kind == "i"):
+            kind = "int" if found.dtype.kind == "i" else "str"
             raise DataError(
                 f"found {kind} ids such as {shown(found[0])}; expected {self.kind} ids such as {shown(self.ids[0])}; "
                 f"hint: convert them with {self.kind}() before the call"
             )
-        if not len(self):
-            return np.zeros(len(found), np.int64)
-        if kind == "int":
+        if found.dtype.kind == "i":
             position = self._sorted.searchsorted(found)
-            position[position == len(self)] = 0
-            code = self._order[position] + 1
-            code[self._sorted[position] != found] = 0
-            return code
+            known = self._sorted.take(position, mode="clip") == found
+            return np.asarray((self._order.take(position, mode="clip") + 1) * known)
         get = self._codes.get
         return np.fromiter((get(id_, 0) for id_ in found.tolist()), np.int64, len(found))
 
@@ -198,16 +193,15 @@ def _objects(ids: Any) -> AnyArray:
 
 
 def _int64(array: AnyArray, name: str) -> IntArray:
-    if array.dtype.kind == "O":
-        with suppress(OverflowError):
-            return array.astype(np.int64)
-    if array.dtype.kind != "i":
+    if array.dtype == np.uint64:  # numpy would wrap large numbers around without a word
+        array = array.astype(object)
+    try:
+        return array.astype(np.int64, copy=False)
+    except OverflowError:
         bad = [i for i, value in enumerate(array.tolist()) if not -(2**63) <= value < 2**63]
-        if bad:
-            raise DataError(
-                f"found id {array[bad[0]]} in {name!r}; expected integers of 64 bits or text", rows=bad
-            )
-    return array.astype(np.int64, copy=False)
+        raise DataError(
+            f"found id {array[bad[0]]} in {name!r}; expected integers of 64 bits or text", rows=bad
+        ) from None
 
 
 def _id_kind(kind: type) -> str:

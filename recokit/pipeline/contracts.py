@@ -16,6 +16,8 @@ from recokit.pipeline.plan import Node, Plan
 from recokit.protocols import Discloses, HoldsRules, MovesItems
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
+_LIMITS = (Cap, Pin)
+
 
 def check_disclosed(plan: Plan) -> None:
     """Check that items which rules move are labelled in the end.
@@ -67,12 +69,13 @@ def checked_hydrated(node: Node, requests: Requests) -> Hydrated:
     hydrated = node.stage.hydrate(requests)
     if not isinstance(hydrated, Hydrated):
         raise ContractError(_breach(node, "hydrate", hydrated, "Hydrated(columns, ragged)"))
-    expected = f"one entry for each of {len(requests)} requests"
+    n_rows = len(requests.user)
+    expected = f"one entry for each of {n_rows} requests"
     for name, column in hydrated.columns.items():
-        if not isinstance(column, np.ndarray) or column.shape != (len(requests),):
+        if not isinstance(column, np.ndarray) or column.shape != (n_rows,):
             raise ContractError(_breach(node, "hydrate", column, expected, name))
     for name, lists in hydrated.ragged.items():
-        if not isinstance(lists, Ragged) or len(lists) != len(requests):
+        if not isinstance(lists, Ragged) or len(lists.offsets) != n_rows + 1:
             raise ContractError(_breach(node, "hydrate", lists, f"a Ragged with {expected}", name))
     return hydrated
 
@@ -127,15 +130,11 @@ def checked_limits(node: Node, batch: Candidates) -> tuple[Cap | Pin, ...]:
     if not isinstance(limits, tuple):
         raise ContractError(_breach(node, "limit", limits, "a tuple of Cap and Pin"))
     for limit in limits:
-        if isinstance(limit, Pin):
-            n = len(limit.position)
-        elif isinstance(limit, Cap):
-            n = len(limit.group) if limit.offsets is None else len(limit.offsets) - 1
-        else:
+        if not isinstance(limit, _LIMITS):
             raise ContractError(_breach(node, "limit", limits, "a tuple of Cap and Pin"))
-        if n != len(batch.item):
+        if len(limit) != len(batch.item):
             raise ContractError(
-                f"found limit {limit.name!r} for {n} candidates from {node.name}.limit; expected {len(batch)}"
+                f"found limit {limit.name!r} for {len(limit)} candidates from {node.name}.limit; expected {len(batch)}"
             )
     return limits
 

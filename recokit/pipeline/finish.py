@@ -65,8 +65,8 @@ def _merged(mine: Candidates, rows: BoolArray, other: Candidates) -> Candidates:
 def finish(run: Run, pool: Candidates) -> Candidates:
     """Return the final list of every row."""
     chooser, fallback = run.plan.chooser, run.plan.fallback
-    drawn = np.full(len(run.everyone), chooser is not None and chooser.draws)
     placed = np.zeros(len(run.everyone), np.int64)
+    drawn = np.array([chooser is not None and chooser.draws]).repeat(len(placed))
     lists = _select_until_verified(run, pool, placed, drawn, relax=fallback is None)
     if fallback is not None:
         short = _short(run, lists.shown)

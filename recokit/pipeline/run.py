@@ -442,19 +442,24 @@ class StageRun:
         failure : int
             Status of the rows that failed.
         """
-        run, node = self.run, self.node
+        run = self.run
         if run.unavailable:
             outcome = self._attempt_where_available(compute, stand_in)
         else:
-            outcome = attempt(node, self.rows, compute, stand_in)
-        if run.notes:
-            for rows, reason in run.notes:
-                run.mark(np.unique(rows), DEGRADED, f"{node.name}: {reason}")
-            run.notes.clear()
+            outcome = attempt(self.node, self.rows, compute, stand_in)
+        if run.notes or outcome.error:
+            self._record(outcome, failure)
+        return outcome
+
+    def _record(self, outcome: Outcome[T], failure: int) -> None:
+        """Enter what the stage reported, and how it failed."""
+        run, name = self.run, self.node.name
+        for rows, reason in run.notes:
+            run.mark(np.unique(rows), DEGRADED, f"{name}: {reason}")
+        run.notes.clear()
         if outcome.error:
             self.error, self.failed = outcome.error, outcome.failed
-            run.mark(outcome.failed, failure, f"{node.name}: {outcome.error}")
-        return outcome
+            run.mark(outcome.failed, failure, f"{name}: {outcome.error}")
 
     def _attempt_where_available(
         self, compute: Callable[[IntArray], T], stand_in: Callable[[IntArray, Exception], T]

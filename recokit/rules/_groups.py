@@ -75,7 +75,7 @@ class GroupLimit(AloneRule, ABC):
 
     def limit(self, candidates: Candidates) -> tuple[Cap, ...]:
         """Return the cap on these candidates."""
-        return (require_fitted(self, "cap_", step="bind").take(candidates.item),)
+        return (require_fitted(self, "cap_", step="bind").of_items(candidates.item),)
 
     @abstractmethod
     def _bounds(self) -> dict[str, Any]:

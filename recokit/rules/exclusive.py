@@ -72,4 +72,4 @@ class Exclusive(AloneRule):
 
     def limit(self, candidates: Candidates) -> tuple[Cap, ...]:
         """Return the cap on these candidates."""
-        return (require_fitted(self, "cap_", step="bind").take(candidates.item),)
+        return (require_fitted(self, "cap_", step="bind").of_items(candidates.item),)

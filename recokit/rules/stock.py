@@ -186,9 +186,11 @@ class InStock(AloneRule):
 
     def _by_item(self, values: Any, name: str, candidates: Candidates) -> AnyArray:
         wrong = not isinstance(values, np.ndarray) or values.ndim != 1
-        if self.n_codes_ is not None:
-            wrong = wrong or len(values) != self.n_codes_
-        if wrong or (len(candidates) and candidates.item.max() >= len(values)):
+        if not wrong and self.n_codes_ is not None:
+            wrong = len(values) != self.n_codes_
+        elif not wrong:
+            wrong = bool(len(candidates)) and candidates.item.max() >= len(values)
+        if wrong:
             found = (
                 f"of shape {values.shape}"
                 if isinstance(values, np.ndarray)

@@ -125,7 +125,7 @@ def select(
     caps, solver = cap_arrays(problem.caps, window.index, target), Solver(problem, window)
     lists = solver.run(caps, target, solver.standing(target))
     # Only what stood beforehand, or a pin that a hard cap forbids, leaves a limit unkept in a full list.
-    selection = _selection(solver, lists, check=bool(problem.pins or np.count_nonzero(placed)))
+    selection = _selection(solver, lists, check=not problem.free)
     short = (selection.offsets[1:] - selection.offsets[:-1] < target).nonzero()[0]
     if not len(short):
         return selection

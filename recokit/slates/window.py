@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from recokit._kernels.segments import counts_to_offsets, gather_segments, offsets_to_rows, rank_in_row
+from recokit._kernels.segments import (
+    any_true,
+    counts_to_offsets,
+    gather_segments,
+    offsets_to_rows,
+    rank_in_row,
+)
 from recokit._kernels.slate_arrays import CapArrays
 from recokit._kernels.slate_window import best_window, window_of
 from recokit._kernels.top_k import sort_key
@@ -34,16 +39,17 @@ class SlateProblem:
     order: IntArray | None = None
     relax: bool = True
     remaining: Callable[[], float] = unbounded
+    caps: list[Cap] = field(init=False)
+    pins: list[Pin] = field(init=False)
 
-    @cached_property
-    def caps(self) -> list[Cap]:
-        """The limits that count."""
-        return [limit for limit in self.limits if isinstance(limit, Cap)]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "caps", [limit for limit in self.limits if isinstance(limit, Cap)])
+        object.__setattr__(self, "pins", [limit for limit in self.limits if isinstance(limit, Pin)])
 
-    @cached_property
-    def pins(self) -> list[Pin]:
-        """The limits that fix places."""
-        return [limit for limit in self.limits if isinstance(limit, Pin)]
+    @property
+    def free(self) -> bool:
+        """Whether no place is taken beforehand, by an item placed already or by a pin."""
+        return not (self.pins or any_true(self.placed > 0))
 
     @property
     def strict(self) -> list[Cap]:
@@ -85,14 +91,15 @@ def top_window(problem: SlateProblem, width: IntArray) -> Window:
     """Return the best candidates of each row, and beyond them those that are pinned or that a minimum may need."""
     needing = [cap for cap in problem.caps if cap.minimum]
     candidates = problem.candidates
-    by_score = problem.order is None and not np.count_nonzero(problem.placed)
-    if by_score and not needing and not problem.pins:
+    if problem.order is None and not needing and problem.free:
         return Window(candidates, *best_window(candidates.offsets, candidates.score, width))
     ranked = _ranked(problem)
     also = np.zeros(len(problem.candidates), np.bool_)
     for pin in problem.pins:
         also |= pin.position > 0
     for cap in needing:
+        if cap.item is not None:
+            cap = cap.take(np.arange(len(cap.item)))
         offsets = np.arange(len(problem.candidates) + 1) if cap.offsets is None else cap.offsets
         of = offsets_to_rows(offsets)
         also[of[_first(ranked, of, [cap.group], np.full(problem.candidates.n_rows, cap.minimum))]] = True
@@ -106,7 +113,7 @@ def full_window(problem: SlateProblem, width: IntArray) -> Window:
     """
     ranked = _ranked(problem)
     everything = np.arange(len(problem.candidates))
-    kinds = [layer[0] for cap in problem.caps for layer in _groups(cap, everything[None])]
+    kinds = [layer[0] for cap in problem.caps for layer in cap.layers(everything[None])]
     also = np.zeros(len(everything), np.bool_)
     also[_first(ranked, everything, kinds, problem.k)] = True
     for pin in problem.pins:
@@ -158,11 +165,10 @@ def _window(candidates: Candidates, ranked: _Ranked) -> Window:
 
 def cap_arrays(caps: Sequence[Cap], index: IntArray, length: IntArray) -> tuple[CapArrays, ...]:
     """Return caps on a window (B, W), shares counted for lists of the given lengths (B,)."""
-    counted = [(_groups(cap, index), _maximum(cap, length)) for cap in caps]
     return tuple(
         [
-            CapArrays(groups, maximum, cap.minimum, cap.within, cap.sliding)
-            for cap, (groups, maximum) in zip(caps, counted, strict=True)
+            CapArrays(cap.layers(index), _maximum(cap, length), cap.minimum, cap.within, cap.sliding)
+            for cap in caps
         ]
     )
 
@@ -173,16 +179,3 @@ def _maximum(cap: Cap, length: IntArray) -> IntArray | None:
         # The small number guards the floor against the last digit of a product such as 0.29 * 100.
         return np.asarray(np.maximum(np.floor(cap.share * length + 1e-9).astype(np.int64), 1))
     return None if cap.maximum is None else np.full(len(length), cap.maximum, np.int64)
-
-
-def _groups(cap: Cap, index: IntArray) -> tuple[IntArray, ...]:
-    if not len(cap.group):  # nobody has a group
-        return (np.full(index.shape, -1, np.int64),)
-    if cap.offsets is None:
-        return (cap.group[index],)
-    start, counts = cap.offsets[index], cap.offsets[index + 1] - cap.offsets[index]
-    layers = []
-    for layer in range(max(int(counts.max(initial=0)), 1)):
-        inside = np.minimum(start + layer, len(cap.group) - 1)
-        layers.append(np.where(counts > layer, cap.group[inside], -1))
-    return tuple(layers)

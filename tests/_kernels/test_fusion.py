@@ -101,7 +101,7 @@ def fusions(
     ]
     scores = [rng.choice([np.nan, np.inf, 0.5, -1.0], len(item)).astype(np.float32) for _, item in parts]
     rule = {
-        "within": rng.integers(0, 10, n_lists),
+        "within": rng.integers(0, 10, n_lists).tolist(),
         "by_ranks": draw(st.booleans()),
         "limit": draw(st.one_of(st.integers(0, 12), st.just(2**62))),
     }
@@ -141,7 +141,7 @@ def test_both_forms_fuse_alike_at_the_size_of_a_request(by_ranks: bool) -> None:
         csr([rng.permutation(2_000)[:length].tolist() for _ in range(3)]) for length in (600, 100, 0, 400)
     ]
     scores = [rng.random(len(item)).astype(np.float32) for _, item in parts]
-    rule = {"within": np.full(4, 300), "by_ranks": by_ranks, "limit": 800}
+    rule = {"within": [300] * 4, "by_ranks": by_ranks, "limit": 800}
     compare_fusions(([offsets for offsets, _ in parts], [item for _, item in parts], scores, rule))
 
 

@@ -93,7 +93,7 @@ def labelled(**columns: Any) -> Any:
 
 def groups(rule: Any, schema: Any) -> list[set[int]]:
     """Return the groups of each of the five items, without those that are none."""
-    cap = rule.bind(schema).limit(Candidates.from_lists([[1, 2, 3, 4, 5]]))[0]
+    cap = rule.bind(schema).limit(Candidates.from_lists([[1, 2, 3, 4, 5]]))[0].take(np.arange(5))
     offsets = np.arange(6) if cap.offsets is None else cap.offsets
     return [{int(g) for g in cap.group[a:b] if g >= 0} for a, b in pairwise(offsets)]
 

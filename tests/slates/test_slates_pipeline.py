@@ -108,6 +108,7 @@ def check(seed: int, data: rk.Dataset) -> int:
         for cap in rule.limit(batch):
             if not getattr(cap, "hard", False) or cap.minimum:
                 continue
+            cap = cap.take(np.arange(len(cap)))
             for row in range(len(users)):
                 groups = cap.group[batch.offsets[row] : batch.offsets[row + 1]]
                 most = cap.maximum or max(1, int(cap.share * len(groups) + 1e-9))

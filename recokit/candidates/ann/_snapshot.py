@@ -224,7 +224,7 @@ class Snapshot:
         probe = self.n_probe
         position, score = self.base.search(queries, wanted, probe, visible, usual=k)
         # An index may come back with less than there is: those rows look further, at last at everything.
-        short = np.flatnonzero((position[:, -1] < 0) if wanted else np.zeros(len(queries), np.bool_))
+        short = (position[:, -1] < 0).nonzero()[0] if wanted else np.zeros(0, np.int64)
         while len(short) and probe < self.base.max_probe:
             probe = min(_WIDER * probe, self.base.max_probe)
             further = self.base.search(queries[short], wanted, probe, visible, usual=k)

@@ -42,6 +42,7 @@ _K, _QUERIES = 100, 256
 #: Changes are short and rare: one lock for all indexes keeps the stages free of locks, which no copy could carry.
 _WRITING = threading.Lock()
 
+_NUMBER = whole(0)
 _OPTIONS = {
     "kind": one_of("auto", "exact", "ivf", "pq", "hnsw"),
     "metric": one_of("ip", "cosine"),
@@ -230,11 +231,13 @@ class AnnIndex(AloneSource):
         snapshot = requests.read(require_fitted(self, "live_"))
         queries, known = self._queries(requests, snapshot)
         allowed = self._allowed(requests)
-        rows = np.flatnonzero(known)
         if isinstance(allowed, Ragged):
             _check_lists("allowed", allowed, len(requests))
-            allowed = allowed.take(rows)
         exclude = requests.ragged.get("exclude")
+        rows = known.nonzero()[0]
+        if len(rows) == len(known):
+            return Retrieved.from_padded(*self._search(snapshot, queries, limit, allowed, exclude))
+        allowed = allowed.take(rows) if isinstance(allowed, Ragged) else allowed
         exclude = None if exclude is None else exclude.take(rows)
         found = self._search(snapshot, queries[rows], limit, allowed, exclude)
         return _in_rows(found, rows, len(requests))
@@ -502,7 +505,7 @@ class AnnIndex(AloneSource):
         self, snapshot: Snapshot, queries: Float32Array, k: int, allowed: Any, exclude: Ragged | None
     ) -> tuple[IntArray, Float32Array]:
         """Return item codes and scores, (B, up to k), of the items allowed to all rows or to each."""
-        whole(0).check("k", k, DataError)
+        _NUMBER.check("k", k, DataError)
         if not isinstance(allowed, Ragged):
             if allowed is not None:
                 inputs.check_allowed(allowed, snapshot.n_items)
@@ -540,14 +543,17 @@ class AnnIndex(AloneSource):
                     f"found {inputs.shown(made)} from the query function; expected float32 {shape}"
                 )
             return self._checked(made), np.ones(len(requests), np.bool_)
-        vectors = np.zeros((len(requests), width), np.float32)
-        if self.query is not None:
-            known = requests.user > 0
-            vectors[known] = self.query[requests.user[known]]
-        lacking = np.flatnonzero(~vectors.any(axis=1))
+        if self.query is None:
+            vectors = np.zeros((len(requests), width), np.float32)
+        else:
+            vectors = self.query[requests.user]
+            vectors[requests.user == 0] = 0.0
+        known = np.asarray(vectors.any(axis=1))
+        lacking = (~known).nonzero()[0]
         if len(lacking):
             vectors[lacking] = self._mean_of(requests.signals().take(lacking), snapshot)
-        return self._scaled(vectors), np.asarray(vectors.any(axis=1))
+            known = np.asarray(vectors.any(axis=1))
+        return self._scaled(vectors), known
 
     def _vectors_of(self, items: IntArray, snapshot: Snapshot) -> Float32Array:
         """Return the vectors of items as they are now; a deleted one still has that of ``fit``."""

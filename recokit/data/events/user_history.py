@@ -80,10 +80,15 @@ class EventLists:
         max_events : int, optional
             Keep this many of the most recent events of each row.
         """
-        start, end = self._span(user, now)
+        return self.within(*self.span(user, now), names, max_events)
+
+    def within(
+        self, start: IntArray, end: IntArray, names: Sequence[str], max_events: int | None = None
+    ) -> Ragged:
+        """Return the events of each row from a start to an end, (B,) each, as :meth:`span` has them."""
         if max_events is not None:
             start = np.maximum(start, end - max_events)
-        if len(user) == 1:
+        if len(start) == 1:
             own = slice(int(start[0]), int(end[0]))
             offsets = np.array([0, own.stop - own.start], np.int64)
             return Ragged(
@@ -94,10 +99,11 @@ class EventLists:
 
     def count(self, user: IntArray, now: FloatArray) -> IntArray:
         """Return how many events each user has strictly before a time, (B,) int64."""
-        start, end = self._span(user, now)
+        start, end = self.span(user, now)
         return np.asarray(end - start)
 
-    def _span(self, user: IntArray, now: FloatArray) -> tuple[IntArray, IntArray]:
+    def span(self, user: IntArray, now: FloatArray) -> tuple[IntArray, IntArray]:
+        """Return where the events of each user strictly before a time start and end, (B,) each."""
         wanted = user * (len(self.times) + 1) + self.times.searchsorted(now)
         return self.offsets[user], self.key.searchsorted(wanted)
 
@@ -191,8 +197,11 @@ class UserHistory(Configured):
         """
         require_fitted(self, "history_")
         names = ("timestamp", "weight", "event")
-        history = self.history_.before(requests.user, requests.now, names, self.max_events)
-        owned = self.owned_.before(requests.user, requests.now, ("timestamp",))
+        span = self.history_.span(requests.user, requests.now)
+        history = self.history_.within(*span, names, self.max_events)
+        if self.owned_ is not self.history_:
+            span = self.owned_.span(requests.user, requests.now)
+        owned = self.owned_.within(*span, ("timestamp",))
         new: tuple[EventLists, IntArray] | None = None
         recent = None if self.live_events is None else requests.read(self.live_events)
         if recent is not None and len(recent):
