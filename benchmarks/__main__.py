@@ -27,7 +27,7 @@ SMALL: dict[str, str] = {
     "accuracy": "--data citeulike-a --sources ItemKNN",
     "alerts": "--days 2 --busy 20 --repeats 1",
     "candidates": "--data citeulike-a",
-    "diagnosis": "--quick --kinds stale_index --users 20",
+    "diagnosis": "--small",
     "diversity": "--candidates 200 --k 10 --batch 4 --rounds 2",
     "diversity_front": "--cuts 2",
     "fairness": "--requests 300",
