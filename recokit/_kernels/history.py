@@ -51,7 +51,8 @@ def weighted_items(
     >>> item.tolist(), weight.tolist()
     ([7, 5], [2.0, 1.0])
     """
-    if not len(offsets) or any(len(column) != len(item) for column in (weight, time) if column is not None):
+    columns = [column for column in (weight, time) if column is not None]
+    if not len(offsets) or {len(item), *map(len, columns)} != {len(item)}:
         raise IndexError("found columns of different lengths; expected one value for each event")
     if half_life is None:
         time = None

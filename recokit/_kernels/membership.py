@@ -59,16 +59,15 @@ def pairs_in_sets(row: IntArray, item: IntArray, offsets: IntArray, values: IntA
     """
     if not len(values) or not len(item):
         return np.zeros(len(item), np.bool_)
-    width, n_rows = max(int(values.max()), int(item.max())) + 1, len(offsets) - 1
+    width, n_rows = int(max(values.max(), item.max())) + 1, len(offsets) - 1
     if n_rows * width <= _DENSE:
         member = np.zeros(n_rows * width, np.bool_)
         member[_keys(offsets, width, values)] = True
         return np.asarray(member.take(item if n_rows == 1 else row * width + item))
-    keys = np.sort(_keys(offsets, width, values))
-    wanted = row * width + item
-    position = np.searchsorted(keys, wanted)
-    position[position == len(keys)] = 0
-    return np.asarray(keys[position] == wanted)
+    keys = _keys(offsets, width, values).copy()
+    keys.sort()
+    wanted = item if n_rows == 1 else row * width + item
+    return np.asarray(keys.take(keys.searchsorted(wanted), mode="clip") == wanted)
 
 
 def _keys(offsets: IntArray, width: int, values: IntArray) -> IntArray:

@@ -92,6 +92,7 @@ def fuse(
         sources=fused.sources,
         source_names=tuple(names),
         columns=columns,
+        features=np.empty((len(unscored), 0), np.float32),
     )
 
 

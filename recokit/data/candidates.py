@@ -207,7 +207,7 @@ class Candidates:
             sources=self.sources[index],
             source_names=self.source_names,
             columns={name: column[index] for name, column in self.columns.items()},
-            features=self.features[index] if self.feature_names else self.features,
+            features=self.features[index],
             feature_names=self.feature_names,
         )
 

@@ -86,9 +86,10 @@ def check_items(items: Any) -> None:
 
 def _user_codes(users: AnyArray, user_ids: Vocabulary) -> IntArray:
     """Return the code of each user, 0 for None."""
-    known = np.array([user is not None for user in users.tolist()], np.bool_)
-    if known.all():
+    given = users.tolist()
+    if None not in given:
         return user_ids.encode(users)
+    known = np.array([user is not None for user in given], np.bool_)
     user = np.zeros(len(known), np.int64)
     user[known] = user_ids.encode(users[known])
     return user

@@ -66,7 +66,7 @@ class Outcome(NamedTuple, Generic[T]):
 
     def scatter(self, batch: Candidates, elsewhere: Any, shape: tuple[int, ...] = ()) -> AnyArray:
         """Return the pieces as an array (N, *shape); ``elsewhere`` stands in rows that no piece covers."""
-        if len(self.pieces) == 1 and len(self.pieces[0][0]) == len(batch.offsets) - 1:
+        if self.pieces and len(self.pieces[0][0]) == len(batch.offsets) - 1:
             return np.asarray(self.pieces[0][1])
         full = np.full((len(batch.item), *shape), elsewhere)
         for rows, piece in self.pieces:
@@ -112,20 +112,25 @@ def attempt(
         return Outcome([])
     try:
         return Outcome([(rows, compute(rows))])
-    except PROGRAMMERS_ERRORS:
-        raise
     except Exception as error:  # any failure of a stage degrades its rows, as the stage's role says
-        if node.on_error == "raise":
-            message = f"{node.name} failed: {describe(error)}"
-            raise StageError(message, name=node.name, role=str(node.role), cause=error) from error
-        if len(rows) == 1:
-            return Outcome([(rows, stand_in(rows, error))], rows, describe(error))
-    return _row_by_row(rows, compute, stand_in)
+        return recovered(node, rows, error, compute, stand_in)
 
 
-def _row_by_row(
-    rows: IntArray, compute: Callable[[IntArray], T], stand_in: Callable[[IntArray, Exception], T]
+def recovered(
+    node: Node,
+    rows: IntArray,
+    error: Exception,
+    compute: Callable[[IntArray], T],
+    stand_in: Callable[[IntArray, Exception], T],
 ) -> Outcome[T]:
+    """Go on after a failure on some rows together: each row alone, where there are several; see :func:`attempt`."""
+    if isinstance(error, PROGRAMMERS_ERRORS):
+        raise error
+    if node.on_error == "raise":
+        message = f"{node.name} failed: {describe(error)}"
+        raise StageError(message, name=node.name, role=str(node.role), cause=error) from error
+    if len(rows) == 1:
+        return Outcome([(rows, stand_in(rows, error))], rows, describe(error))
     pieces: list[tuple[IntArray, T]] = []
     failed: list[int] = []
     description = ""
@@ -500,12 +505,21 @@ class StageRun:
         failure : int
             Status of the rows that failed.
         """
-        n_rows = len(batch.offsets) - 1
+        run, node, rows = self.run, self.node, self.rows
+        n_rows = len(run.everyone)
 
         def compute(rows: IntArray) -> T:
-            return check(self.node, batch if len(rows) == n_rows else batch.take_rows(rows))
+            return check(node, batch if len(rows) == n_rows else batch.take_rows(rows))
 
         def without_answer(rows: IntArray, _: Exception) -> T:
             return stand_in(int(batch.counts[rows].sum()))
 
-        return self.attempt(compute, without_answer, failure=failure)
+        if run.unavailable or not 0 < len(rows) == n_rows:
+            return self.attempt(compute, without_answer, failure=failure)
+        try:
+            outcome = Outcome([(rows, check(node, batch))])
+        except Exception as error:
+            outcome = recovered(node, rows, error, compute, without_answer)
+        if run.notes or outcome.error:
+            self._record(outcome, failure)
+        return outcome

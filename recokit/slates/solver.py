@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from recokit._kernels.segments import any_true
 from recokit._kernels.slate_arrays import CapArrays
 from recokit._kernels.slate_greedy import Chooser, greedy
 from recokit._kernels.slate_limits import Limits, broken, maximums
@@ -132,7 +131,7 @@ class Solver:
     def placed(self, length: IntArray) -> Lists:
         """Return the lists of what is placed already: the window has it in front."""
         picked = np.full((len(length), int(self.problem.k.max(initial=0))), -1)
-        if any_true(self.problem.placed > 0):
+        if not self.problem.free:
             place = np.arange(picked.shape[1])
             picked = np.where(place < np.minimum(self.problem.placed, length)[:, None], place, -1)
         kind: Any = type(self.problem.objective)

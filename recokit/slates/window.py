@@ -41,15 +41,13 @@ class SlateProblem:
     remaining: Callable[[], float] = unbounded
     caps: list[Cap] = field(init=False)
     pins: list[Pin] = field(init=False)
+    #: Whether no place is taken beforehand, by an item placed already or by a pin.
+    free: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "caps", [limit for limit in self.limits if isinstance(limit, Cap)])
         object.__setattr__(self, "pins", [limit for limit in self.limits if isinstance(limit, Pin)])
-
-    @property
-    def free(self) -> bool:
-        """Whether no place is taken beforehand, by an item placed already or by a pin."""
-        return not (self.pins or any_true(self.placed > 0))
+        object.__setattr__(self, "free", not (self.pins or any_true(self.placed > 0)))
 
     @property
     def strict(self) -> list[Cap]:
@@ -178,4 +176,4 @@ def _maximum(cap: Cap, length: IntArray) -> IntArray | None:
         length = length if cap.within is None else np.minimum(length, cap.within)
         # The small number guards the floor against the last digit of a product such as 0.29 * 100.
         return np.asarray(np.maximum(np.floor(cap.share * length + 1e-9).astype(np.int64), 1))
-    return None if cap.maximum is None else np.full(len(length), cap.maximum, np.int64)
+    return None if cap.maximum is None else np.array([cap.maximum]).repeat(len(length))

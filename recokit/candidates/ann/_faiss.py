@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -156,15 +157,21 @@ def search(
         raise DataError(f"found queries {queries.dtype} {queries.shape}; expected float32 (B, {index.d})")
     if k < 1 or not len(queries):
         return np.zeros((len(queries), max(k, 0)), np.int64), np.zeros((len(queries), max(k, 0)), np.float32)
-    options = {} if chosen is None else {"sel": chosen}
     if isinstance(index, faiss.IndexHNSW):
-        parameters = faiss.SearchParametersHNSW(efSearch=max(n_probe, k), **options)
-    elif isinstance(index, faiss.IndexIVFPQ):
-        parameters = faiss.IVFPQSearchParameters(nprobe=min(n_probe, int(index.nlist)), **options)
+        kind, options = faiss.SearchParametersHNSW, (("efSearch", max(n_probe, k)),)
     else:
-        parameters = faiss.SearchParametersIVF(nprobe=min(n_probe, int(index.nlist)), **options)
+        pq = isinstance(index, faiss.IndexIVFPQ)
+        kind = faiss.IVFPQSearchParameters if pq else faiss.SearchParametersIVF
+        options = (("nprobe", min(n_probe, int(index.nlist))),)
+    parameters = _parameters(kind, options) if chosen is None else kind(sel=chosen, **dict(options))
     score, position = index.search(np.ascontiguousarray(queries), k, params=parameters)
     return position, score
+
+
+@lru_cache(maxsize=64)
+def _parameters(kind: Any, options: tuple[tuple[str, int], ...]) -> Any:
+    """Return how to search: made once, since every request has the same."""
+    return kind(**dict(options))
 
 
 def to_bytes(index: Any) -> AnyArray:
