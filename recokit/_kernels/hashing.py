@@ -20,11 +20,13 @@ def mix(values: UInt64Array) -> UInt64Array:
     return np.asarray(z ^ (z >> np.uint64(31)))
 
 
-def row_seeds(seed: int, user: IntArray) -> UInt64Array:
-    """Derive one seed for each request row from the run's seed and the user's code.
+def row_seeds(seed: int | IntArray, user: IntArray) -> UInt64Array:
+    """Derive one seed for each request row from the run's seed, or one of its own, and the user's code.
 
     Two rows of one user get the same seed, so that arrival order and batch composition change nothing.
     """
+    if isinstance(seed, np.ndarray):
+        return mix(mix(seed.astype(np.uint64)) ^ mix(user.astype(np.uint64)))
     native = kernels()
     if native is not None:
         seeds = np.empty(len(user), np.uint64)

@@ -61,6 +61,29 @@ def context_column(values: Any) -> AnyArray:
     return column
 
 
+class NotGiven:
+    """In a context column with a value for each user: this one gave none, and what is declared or hydrated holds."""
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN = NotGiven()
+
+
+def given_column(values: Any) -> tuple[AnyArray, AnyArray | None]:
+    """Return the column of values given, None where a user gave none, and which did where not all did."""
+    if isinstance(values, np.ndarray):
+        return context_column(values), None
+    given = np.array([value is not NOT_GIVEN for value in values], np.bool_)
+    if given.all():
+        return context_column(values), None
+    known = [value if there else None for value, there in zip(values, given.tolist(), strict=True)]
+    column = np.empty(len(known), object)
+    column[:] = known
+    return column, given
+
+
 def context_columns(context: Declared, user_ids: Collection[Any]) -> dict[str, AnyArray]:
     """Return declared columns for some users, (B,) each; None where a mapping has no value for a user."""
     columns: dict[str, AnyArray] = {}
@@ -75,11 +98,14 @@ def context_columns(context: Declared, user_ids: Collection[Any]) -> dict[str, A
 
 def with_context(requests: Requests, context: Declared) -> Requests:
     """Return requests with declared columns where the call gives none."""
-    lacking = {name: value for name, value in context.items() if name not in requests.columns}
+    partly = requests.columns_from_caller
+    lacking = {
+        name: value for name, value in context.items() if name not in requests.columns or name in partly
+    }
     if not lacking:
         return requests
     users = requests.user.tolist() if requests.user_ids is None else requests.user_ids.tolist()
-    return replace(requests, columns={**requests.columns, **context_columns(lacking, users)})
+    return requests.with_columns(context_columns(lacking, users))
 
 
 def of_users(values: AnyArray, name: str, requests: Requests) -> AnyArray:

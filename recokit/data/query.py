@@ -9,7 +9,7 @@ import numpy as np
 
 from recokit._utils.copies import with_fields
 from recokit._utils.options import Rule, shown
-from recokit.data.context import context_column
+from recokit.data.context import given_column
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Requests
 from recokit.data.schema import Schema
@@ -42,11 +42,12 @@ class Query:
         items: ItemLists | None = None,
         exclude: ItemLists | None = None,
         now: Any = None,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
     ) -> None:
         #: External ids as an object array, None for anonymous users.
         self.users = _user_array(users, (history, session, items))
-        _SEED.check("seed", seed, DataError)
+        for one in [seed] if np.ndim(seed) == 0 else seed:  # type: ignore[union-attr]  # a sequence of numbers
+            _SEED.check("seed", one, DataError)
         _MAPPING.check("context", context, DataError)
         self.k, self.context, self.now, self.seed = k, context or {}, now, seed
         lists = {"history": history, "session": session, "items": items, "exclude": exclude}
@@ -59,16 +60,17 @@ class Query:
         encoded = {
             name: _encode_lists(name, lists, schema.item_ids, times) for name, lists in self.lists.items()
         }
+        columns, partly = _context(self.context, len(user))
         requests = Requests.build(
             user,
             k=np.asarray(self.k),
             now=times,
-            seed=self.seed,
-            columns=_context(self.context, len(user)),
+            seed=_seeds(self.seed, len(user)),
+            columns=columns,
             ragged={name: lists for name, (lists, _) in encoded.items()},
         )
         given = {name: mask for name, (_, mask) in encoded.items()}
-        return with_fields(requests, from_caller=given, user_ids=self.users)
+        return with_fields(requests, from_caller=given, columns_from_caller=partly, user_ids=self.users)
 
 
 _SEED = Rule("a whole number", lambda seed: isinstance(seed, int | np.integer))
@@ -116,12 +118,26 @@ def _times(now: Any, clock: Callable[[], float], n: int) -> FloatArray:
     return np.array([clock() if now is None else timestamp(now)], np.float64).repeat(n)
 
 
-def _context(context: Mapping[str, Any], n: int) -> dict[str, AnyArray]:
-    columns = {}
+def _context(context: Mapping[str, Any], n: int) -> tuple[dict[str, AnyArray], dict[str, BoolArray]]:
+    """Return the context columns, and who gave those that not everyone gave."""
+    columns, partly = {}, {}
     for name, value in context.items():
-        scalar = isinstance(value, str) or not isinstance(value, Sized)
-        columns[name] = np.full(n, value) if scalar else context_column(value)
-    return columns
+        if isinstance(value, str) or not isinstance(value, Sized):
+            columns[name] = np.full(n, value)
+            continue
+        columns[name], given = given_column(value)
+        if given is not None:
+            partly[name] = given
+    return columns, partly
+
+
+def _seeds(seed: int | Sequence[int], n: int) -> int | IntArray:
+    """Return one seed for all rows, or one for each."""
+    if isinstance(seed, int | np.integer):
+        return int(seed)
+    if len(seed) != n:
+        raise DataError(f"found {len(seed)} seeds; expected one, or one for each of {n} users")
+    return np.array([one & 0xFFFF_FFFF_FFFF_FFFF for one in seed], np.uint64).view(np.int64)
 
 
 def _encode_lists(

@@ -58,8 +58,13 @@ class Requests:
     from_caller : mapping of str to ndarray of bool (B,)
         For each ragged field that the caller gave, the rows it was given for; a hydrator leaves those rows
         alone.
+    columns_from_caller : mapping of str to ndarray of bool (B,)
+        For each context column that the caller gave for some rows only, these; what is declared or hydrated fills the
+        others.
+    effort : float, default 1.0
+        Share of the usual work, from above 0: under load a service asks for less, and limits shrink with it.
     remaining : callable
-        Seconds left of the budget, ``inf`` without one. The only clock that a stage may read.
+        Seconds left for what runs, ``inf`` without a budget. The only clock that a stage may read.
     report_degraded : callable
         ``report_degraded(rows, reason)``: for a stage that answered some rows with less than it should have, and yet
         did not fail. The runner marks these rows ``DEGRADED``.
@@ -76,6 +81,8 @@ class Requests:
     columns: Mapping[str, AnyArray] = field(default_factory=dict)
     ragged: Mapping[str, Ragged] = field(default_factory=dict)
     from_caller: Mapping[str, BoolArray] = field(default_factory=dict)
+    columns_from_caller: Mapping[str, BoolArray] = field(default_factory=dict)
+    effort: float = 1.0
     remaining: Callable[[], float] = _forever
     report_degraded: Callable[[IntArray, str], None] = _unreported
     pinned: Mapping[int, tuple[int, Any]] = field(default_factory=dict)
@@ -91,11 +98,13 @@ class Requests:
         *,
         k: int | IntArray = 10,
         now: float | FloatArray = 0.0,
-        seed: int = 0,
+        seed: int | IntArray = 0,
         columns: Mapping[str, AnyArray] | None = None,
         ragged: Mapping[str, Ragged] | None = None,
     ) -> Requests:
         """Build a batch from user codes; scalars are repeated for every row.
+
+        A seed for each row, as for the request alone, is an array (B,).
 
         Raises
         ------
@@ -157,6 +166,7 @@ class Requests:
             columns={name: column[rows] for name, column in self.columns.items()},
             ragged={name: ragged.take(rows) for name, ragged in self.ragged.items()},
             from_caller={name: mask[rows] for name, mask in self.from_caller.items()},
+            columns_from_caller={name: mask[rows] for name, mask in self.columns_from_caller.items()},
             report_degraded=partial(_report_taken, self.report_degraded, rows),
             user_ids=None if self.user_ids is None else self.user_ids[rows],
         )
@@ -193,7 +203,19 @@ class Requests:
             if name in self.from_caller:
                 lists = lists.merge(self.ragged[name], self.from_caller[name])
             merged[name] = lists
-        return with_fields(self, columns={**columns, **self.columns}, ragged=merged)
+        return with_fields(self.with_columns(columns), ragged=merged)
+
+    def with_columns(self, columns: Mapping[str, AnyArray]) -> Requests:
+        """Return requests with context columns where the caller gave none, row by row."""
+        joined = {**columns, **self.columns}
+        for name in columns.keys() & self.columns_from_caller.keys():
+            given = self.columns_from_caller[name]
+            joined[name] = known_column(np.where(given, self.columns[name].astype(object), columns[name]))
+        return with_fields(self, columns=joined)
+
+    def shrunk(self, limit: int) -> int:
+        """Return a limit as this effort has it, at least 1."""
+        return limit if self.effort >= 1.0 else max(math.ceil(self.effort * limit), 1)
 
     @overload
     def read(self, value: Live[T]) -> T: ...
@@ -204,6 +226,13 @@ class Requests:
         if not isinstance(value, Live):
             return value
         return self.pinned.get(id(value), value.pin())[1]
+
+
+def known_column(column: AnyArray) -> AnyArray:
+    """Return a column of objects as one of flags, numbers or text, where it holds nothing else and no None."""
+    values = column.tolist()
+    kinds = {type(value) for value in values}
+    return np.array(values) if len(kinds) == 1 and kinds <= {bool, int, float, str} else column
 
 
 def _per_row(value: Any, n_rows: int, name: str) -> AnyArray:

@@ -102,7 +102,7 @@ def _explain(run: Run, lists: Lists) -> None:
 def _explain_sources(run: Run, length: IntArray, short: BoolArray) -> None:
     """Say where lists are short since sources gave as many candidates as they may."""
     bound = run.requests.from_caller.get("items")
-    most = run.plan.merge.limit
+    most = run.requests.shrunk(run.plan.merge.limit)
     total = np.zeros(len(length), np.int64)
     at_limit = np.zeros(len(length), np.bool_)
     for node, part in zip(run.plan.sources, run.retrieved, strict=True):
@@ -137,7 +137,7 @@ def _select_until_verified(
             plain = shown = with_placement(run, pool, selected, plain)
         shown, refused = _annotated(run, pool, selected, shown)
         if run.plan.late:
-            refused += [selected.index[~_checked_late(run, node, shown)] for node in run.plan.late]
+            refused += [selected.index[~checked_late(run, node, shown)] for node in run.plan.late]
         failed = run.status == FAILED
         if any(failed.tolist()):
             refused.append(np.flatnonzero(failed[pool.row]))
@@ -218,7 +218,7 @@ def _no_columns(n: int) -> Mapping[str, AnyArray]:
     return {}
 
 
-def _checked_late(run: Run, node: Node, listed: Candidates) -> BoolArray:
+def checked_late(run: Run, node: Node, listed: Candidates) -> BoolArray:
     """Return the decisions of a filter on the annotated lists."""
     with run.stage(node, listed) as stage:
         kept = decide(stage, listed)

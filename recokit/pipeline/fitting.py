@@ -167,8 +167,8 @@ def _prefix_fitter(
 
 def _collect(plan: Plan, schema: Schema, requests: Requests, context: Mapping[str, Any]) -> Candidates:
     """Return the candidates of some requests, with features; any failure is raised."""
-    # Without bulkheads even waiting sources run inline: threads serve deadlines, and training has none.
-    settings = Settings(plan.raising(), schema, validate=True, bulkheads={}, context=context)
+    # Without dependencies even waiting stages run inline: threads serve deadlines, and training has none.
+    settings = Settings(plan.raising(), schema, validate=True, dependencies={}, context=context)
     asked = replace(requests, user_ids=user_ids_of(requests, schema.user_ids))
     run = Run(settings, asked, Deadline.after(np.inf))
     return rank(run, retrieve(run))

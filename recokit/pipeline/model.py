@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,6 @@ from recokit._kernels.segments import bounds
 from recokit._utils.copies import with_fields
 from recokit._utils.options import Rule, at_least, one_of, traced
 from recokit._utils.progress import progress_bar
-from recokit._utils.threads import Bulkhead
 from recokit.budget import Deadline
 from recokit.data import Candidates, Live, Ragged, Requests, Schema
 from recokit.data.vocabulary import Vocabulary
@@ -33,6 +32,7 @@ from recokit.slates import prepare
 from recokit.typing import AnyArray, IntArray
 
 if TYPE_CHECKING:
+    from recokit._utils.resilience.dependency import Dependency
     from recokit.training import TrainingReport
 
 Capture = Literal["summary", "full"]
@@ -44,6 +44,8 @@ CHUNK_ROWS = 512
 
 _NUMBER = at_least(0)
 _BUDGET = Rule("a positive number of milliseconds", lambda ms: ms is None or (_NUMBER.holds(ms) and ms > 0))
+#: Milliseconds for all rows, or for each of them.
+Budget = float | Sequence[float] | AnyArray | None
 _CAPTURE = one_of("summary", "full")
 
 
@@ -84,14 +86,12 @@ class Model:
         validate: bool,
         report: TrainingReport | None = None,
         keep_ranked: bool = False,
-        bulkhead: Bulkhead | None = None,
+        dependency: Callable[[], Dependency] | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> Model:
-        """Prepare a bound plan for serving, each source that waits behind a bulkhead such as the given one."""
-        like = bulkhead or Bulkhead()
-        bulkheads = {
-            node.name: Bulkhead(like.places, like.patience) for node in plan.sources if node.io_bound
-        }
+        """Prepare a bound plan for serving, each stage that waits asked through a dependency of its own."""
+        waiting = [node.name for node in plan if node.io_bound]
+        dependencies = {} if dependency is None else {name: dependency() for name in waiting}
         paid = paid_items(plan, schema)
         if plan.constraints:
             prepare()
@@ -99,7 +99,7 @@ class Model:
             plan,
             schema,
             validate,
-            bulkheads,
+            dependencies,
             keep_ranked=keep_ranked,
             paid=paid,
             context=context or {},
@@ -158,7 +158,7 @@ class Model:
         requests: Requests,
         users: AnyArray,
         *,
-        budget_ms: float | None = None,
+        budget_ms: Budget = None,
         capture: Capture = "summary",
         ordered: Ragged | None = None,
     ) -> Recommendations:
@@ -171,9 +171,8 @@ class Model:
         ConfigurationError
             For an unknown capture.
         """
-        _BUDGET.check("budget_ms", budget_ms, DataError)
         _CAPTURE.check("capture", capture)
-        deadline = Deadline.after(np.inf if budget_ms is None else budget_ms / 1e3)
+        deadline = _deadline(budget_ms, len(requests))
         run = Run(self.settings, requests, deadline, full=capture == "full", ordered=ordered)
         ranked = rank(run, retrieve(run))
         selected = finish(run, ranked)
@@ -201,9 +200,53 @@ class Model:
         if len(starts) == 1:
             yield self.answer(requests, users, **options)
             return
+        budget_ms = options.pop("budget_ms", None)
+        each = None if np.ndim(budget_ms) == 0 else np.asarray(budget_ms)
+        if each is not None and len(each) != len(requests):
+            raise DataError(
+                f"found {len(each)} budgets; expected one, or one for each of {len(requests)} users"
+            )
         for start in progress_bar(starts, show=progress, label="recommend"):
             rows = np.arange(start, min(start + CHUNK_ROWS, len(requests)))
-            yield self.answer(requests.take(rows), users[rows], **options)
+            budget = budget_ms if each is None else each[rows]
+            yield self.answer(requests.take(rows), users[rows], budget_ms=budget, **options)
+
+    @cached_property
+    def rechecking(self) -> Settings:
+        """The settings of the runs that hold earlier lists against the rules."""
+        from recokit.pipeline.recheck import recheck_plan  # services only
+
+        return replace(self.settings, plan=recheck_plan(self.plan))
+
+    def recheck(
+        self,
+        requests: Requests,
+        users: AnyArray,
+        *,
+        listed: Candidates | None,
+        filler: IntArray,
+        budget_ms: Budget = None,
+    ) -> Recommendations:
+        """Return what may be shown of lists made earlier; see ``Pipeline.recheck``."""
+        from recokit.pipeline.recheck import recheck
+
+        deadline = _deadline(budget_ms, len(requests))
+        run, shown = recheck(self.rechecking, self.pinned(requests), listed, filler, deadline)
+        return self._answered(run, titled(shown, self.schema.items.titles), users)
+
+    def _answered(self, run: Run, shown: Candidates, users: AnyArray) -> Recommendations:
+        """Return the lists of a run that asked no ranker."""
+        trace = run.trace(
+            shown,
+            versions={live.name: run.requests.pinned[key][0] for key, live in self.live.items()},
+            fingerprint=self.fingerprint,
+            ranked=None,
+            users=users,
+            item_ids=self.schema.item_ids,
+            item_titles=self.schema.items.titles,
+            user_ids=self.schema.user_ids,
+        )
+        return Recommendations.from_candidates(shown, users, self.schema.item_ids, trace)
 
     @cached_property
     def alike(self) -> Settings:
@@ -211,7 +254,7 @@ class Model:
         from recokit.pipeline.similar import similar_plan  # lists of product pages only
 
         plan = bind_plan(similar_plan(self.plan), self.schema)
-        return replace(self.settings, plan=plan, bulkheads={})
+        return replace(self.settings, plan=plan, dependencies={})
 
     def similar(self, items: Sequence[Any], requests: Requests) -> Recommendations:
         """Return the items most similar to each given one; see ``Pipeline.similar_items``."""
@@ -221,18 +264,21 @@ class Model:
         run, shown = similar_lists(self.alike, self.pinned(requests), codes)
         ids = np.empty(len(items), object)
         ids[:] = list(items)
-        shown = titled(shown, self.schema.items.titles)
-        trace = run.trace(
-            shown,
-            versions={live.name: run.requests.pinned[key][0] for key, live in self.live.items()},
-            fingerprint=self.fingerprint,
-            ranked=None,
-            users=ids,
-            item_ids=self.schema.item_ids,
-            item_titles=self.schema.items.titles,
-            user_ids=self.schema.user_ids,
+        return self._answered(run, titled(shown, self.schema.items.titles), ids)
+
+
+def _deadline(budget_ms: Budget, n_rows: int) -> Deadline:
+    """Return the deadline of a run that starts now; each row's own where there are several budgets."""
+    if budget_ms is None or np.ndim(budget_ms) == 0:
+        _BUDGET.check("budget_ms", budget_ms, DataError)
+        return Deadline.after(np.inf if budget_ms is None else float(budget_ms) / 1e3)  # type: ignore[arg-type]
+    each = np.asarray(budget_ms, np.float64)
+    if each.shape != (n_rows,) or not (each > 0).all():
+        raise DataError(
+            f"found budget_ms of shape {each.shape} from {each.min(initial=np.inf):g}; expected positive "
+            f"milliseconds, one for all or one for each of {n_rows} users"
         )
-        return Recommendations.from_candidates(shown, ids, self.schema.item_ids, trace)
+    return Deadline.of_rows(each / 1e3)
 
 
 def check_range(name: str, codes: IntArray, lowest: int, highest: int) -> None:

@@ -9,20 +9,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from recokit._utils.copies import with_fields
 from recokit._utils.options import above, error_text, require, whole
 from recokit._utils.progress import progress_line
-from recokit._utils.threads import MAX_HANGING, PATIENCE, Bulkhead
+from recokit._utils.resilience.bulkhead import MAX_HANGING, PATIENCE, Bulkhead
 from recokit.compose.step import stage_of
-from recokit.data import Candidates, Dataset, Live, Ragged, Requests, Schema
-from recokit.data.by_id import user_ids_of
+from recokit.data import Dataset, Live, Schema
 from recokit.data.context import Declared, checked_context
-from recokit.data.query import ItemLists, Query, check_items
+from recokit.data.query import ItemLists, Query
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
-from recokit.errors import ConfigurationError, DataError, NotFittedError, RecokitError, did_you_mean
+from recokit.errors import ConfigurationError, DataError, RecokitError, did_you_mean
+from recokit.pipeline.answering import Answering
 from recokit.pipeline.contracts import check_disclosed, with_disclosed
-from recokit.pipeline.model import Capture, Model, load_parts, notify_observers, save_model, wants_ranked
+from recokit.pipeline.model import (
+    Budget,
+    Capture,
+    Model,
+    load_parts,
+    notify_observers,
+    save_model,
+    wants_ranked,
+)
 from recokit.pipeline.parameters import Parameters, as_stages, name_of_new, part_of, renamed, stage_at
 from recokit.pipeline.plan import Node, Plan, bind_plan, compile_plan
 from recokit.pipeline.views import NonProfiling, PipelineSource
@@ -31,12 +38,13 @@ from recokit.result import Recommendations
 from recokit.typing import AnyArray
 
 if TYPE_CHECKING:
+    from recokit._utils.resilience.dependency import Dependency
     from recokit.training import Negatives, TrainingReport, TrainingSet
 
 _SAVED_OPTIONS = ("fallback", "validate", "io_timeout", "max_hanging", "context")
 
 
-class Pipeline(Parameters):
+class Pipeline(Answering, Parameters):
     """A funnel of stages: hydrators, sources, filters, features, scorers, limits, objective, annotators.
 
     Parameters
@@ -192,9 +200,14 @@ class Pipeline(Parameters):
             report=report,
             keep_ranked=kept,
             context=self.context,
-            bulkhead=Bulkhead(self.max_hanging, self.io_timeout),
+            dependency=self._new_dependency,
         )
         return self
+
+    def _new_dependency(self) -> Dependency:
+        from recokit._utils.resilience.dependency import Dependency  # only where a stage waits
+
+        return Dependency(Bulkhead(self.max_hanging, self.io_timeout))
 
     # -- serving -----------------------------------------------------------------------------------
 
@@ -209,8 +222,8 @@ class Pipeline(Parameters):
         items: ItemLists | None = None,
         exclude: ItemLists | None = None,
         now: Any = None,
-        seed: int = 0,
-        budget_ms: float | None = None,
+        seed: int | Sequence[int] = 0,
+        budget_ms: Budget = None,
         capture: Capture = "summary",
         progress: bool = False,
     ) -> Recommendations:
@@ -232,10 +245,10 @@ class Pipeline(Parameters):
             Never show these.
         now : float, str or sequence, optional
             Request time; the pipeline's clock by default.
-        seed : int, default 0
+        seed : int or sequence of int, default 0
             Seed of stochastic stages; the same seed and user give the same answer.
-        budget_ms : float, optional
-            Time budget. A batch is run in chunks, each with this budget.
+        budget_ms : float or sequence of float, optional
+            Time budget, of all users or of each. A batch is run in chunks, each with this budget.
         capture : {"summary", "full"}, default "summary"
             ``"full"`` keeps the batches before and after every stage in the trace.
         progress : bool, default False
@@ -268,135 +281,6 @@ class Pipeline(Parameters):
             )
         ]
         return answers[0] if len(answers) == 1 else Recommendations.concat(answers)
-
-    def run(
-        self,
-        requests: Requests,
-        *,
-        capture: Capture = "summary",
-        budget_ms: float | None = None,
-        observe: bool = True,
-    ) -> Recommendations:
-        """Run requests made of codes, as one batch: for tools that hold codes already.
-
-        Live values that the requests carry (``requests.pinned`` of an earlier trace) are used again, so a run can be
-        repeated on what it saw; ``observe=False`` leaves the observers out of it.
-
-        Raises
-        ------
-        VocabularyMismatch
-            If a code is none of this model's.
-        """
-        return self._answer(requests, observe, capture=capture, budget_ms=budget_ms)
-
-    def _answer(self, requests: Requests, observe: bool, **options: Any) -> Recommendations:
-        model = self._ready()
-        model.check_codes(requests)
-        users = user_ids_of(requests, model.schema.user_ids)
-        requests = with_fields(requests, user_ids=users)
-        answer = model.answer(model.pinned(requests), users, **options)
-        return notify_observers(self.observers, answer) if observe else answer
-
-    def complete(
-        self,
-        requests: Requests,
-        ordered: Ragged,
-        *,
-        capture: Capture = "summary",
-        budget_ms: float | None = None,
-        observe: bool = True,
-    ) -> Recommendations:
-        """Complete lists made elsewhere, as by interleaving two pipelines or out of a cache, under this one's rules.
-
-        Filters, limits, annotators and checks on labels hold for the answer as for any other. The items of each list
-        come in its order as far as the limits allow; where they do not fill k places, this pipeline's own candidates
-        follow, best score first, then the fallback. The objective or reranker plays no part.
-
-        Parameters
-        ----------
-        requests : Requests
-            Made of codes, as by ``requests``.
-        ordered : Ragged
-            For each request a list of distinct item codes, shorter or longer than k. In rows that rank given items only
-            (``items``) others are left out.
-        capture, budget_ms, observe
-            As for ``run``.
-
-        Raises
-        ------
-        VocabularyMismatch
-            If a code is none of this model's; code 0, an unknown item, is none.
-        DataError
-            For another number of lists than requests, or an item twice in a list.
-
-        Examples
-        --------
-        >>> from recokit import testing
-        >>> from recokit.candidates import Popular
-        >>> from recokit.data import Ragged
-        >>> pipeline = Pipeline([Popular()]).fit(testing.toy_dataset())
-        >>> requests = pipeline.requests([None], k=3, now=2e9)
-        >>> pipeline.complete(requests, Ragged.from_lists([[7, 2]])).codes(0)[:2].tolist()
-        [7, 2]
-        """
-        self._ready().check_ordered(ordered, len(requests))
-        return self._answer(requests, observe, capture=capture, budget_ms=budget_ms, ordered=ordered)
-
-    def requests(self, users: Sequence[Any] | None = None, k: int = 10, **options: Any) -> Requests:
-        """Return the requests that ``recommend`` would run, for tools that run them again; options as there."""
-        return Query(users, k, **options).encode(self.schema, self.clock)
-
-    def candidates(self, requests: Requests) -> Candidates:
-        """Return a batch as it stands before selection: hydrated, retrieved, filtered, featurised and scored."""
-        self._ready().check_codes(requests)
-        return self._ready().candidates(requests)
-
-    def similar_items(
-        self,
-        items: Sequence[Any],
-        k: int = 10,
-        *,
-        users: Sequence[Any] | AnyArray | None = None,
-        context: Mapping[str, Any] | None = None,
-        exclude: ItemLists | None = None,
-        now: Any = None,
-        seed: int = 0,
-    ) -> Recommendations:
-        """Return the items most similar to each given one, by the first source with ``similar(items, k)``.
-
-        Filters, hard limits, annotators and checks on labels hold as for any list. Rankers, boosts, soft limits, places
-        and the objective play no part: the likeness decides.
-
-        Parameters
-        ----------
-        items : sequence of ids
-            External item ids; an unknown one has an empty list.
-        k : int, default 10
-            List length.
-        users : sequence of ids, optional
-            Who sees each list, for rules such as ``rules.NotOwned``; nobody in particular by default.
-        context, exclude, now, seed
-            As for :meth:`recommend`, one value or list for each item.
-
-        Raises
-        ------
-        ConfigurationError
-            If there is no such source.
-        DataError
-            For k below 1, or ids of the wrong kind.
-        """
-        model = self._ready()
-        check_items(items)
-        people = [None] * len(items) if users is None else users
-        query = Query(people, k, context=context, exclude=exclude, now=now, seed=seed)
-        if len(query.users) != len(items):
-            raise DataError(f"found {len(query.users)} users; expected {len(items)}, one for each item")
-        return model.similar(items, query.encode(model.schema, self.clock))
-
-    def _ready(self) -> Model:
-        if self._model is None:
-            raise NotFittedError("found a pipeline before fit; expected pipeline.fit(dataset) first")
-        return self._model
 
     # -- looking and changing ----------------------------------------------------------------------
 

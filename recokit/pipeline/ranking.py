@@ -85,11 +85,12 @@ def featurize(run: Run, group: Group, batch: Candidates) -> Candidates:
     features = np.empty((len(batch.item), len(group.feature_names)), np.float32)
     stages: list[StageRun] = []
     for node, span in zip(group.nodes, group.spans, strict=True):
-        if run.skips(node, batch):
+        rows = run.in_time(node, batch)
+        if rows is None:
             features[:, span] = _MISSING
             stages.append(run.stages[-1])
             continue
-        with run.stage(node, batch) as stage:
+        with run.stage(node, batch, rows=rows) as stage:
             outcome = stage.on(
                 batch, partial(_features, whole=batch, out=features, span=span), partial(_missing, span=span)
             )
@@ -112,7 +113,8 @@ def _features(
     node: Node, batch: Candidates, *, whole: Candidates, out: Float32Array, span: slice
 ) -> Float32Array:
     """Return a featurizer's block; the matrix of the whole batch where the block is written into it."""
-    if not node.fills or batch is not whole:
+    # One that waits may still write long after it was given up: never into the batch's own matrix.
+    if not node.fills or node.io_bound or batch is not whole:
         return checked_features(node, batch, span.stop - span.start)
     node.stage.featurize_into(batch, out, span.start)
     return out
@@ -124,9 +126,10 @@ def _missing(n: int, span: slice) -> Float32Array:
 
 def score(run: Run, node: Node, batch: Candidates, *, first: bool) -> Candidates:
     """Replace the scores; where the scorer failed, the earlier scores (at first the order of fusion) stay."""
-    if run.skips(node, batch):
+    rows = run.in_time(node, batch)
+    if rows is None:
         return batch
-    with run.stage(node, batch) as stage:
+    with run.stage(node, batch, rows=rows) as stage:
         outcome = stage.on(batch, checked_score, partial(np.full, fill_value=_MISSING))
         after = stage.left(batch.with_score(_scores(batch, outcome)))
         n_bad = _sink_not_finite(stage, after, outcome.worked)

@@ -25,8 +25,8 @@ _ONE = np.zeros(1, np.int64)
 
 def retrieve(run: Run) -> Candidates:
     """Hydrate the requests, ask every source and fuse their answers."""
-    _hydrate(run)
-    sources, threaded = run.plan.sources, run.settings.bulkheads
+    hydrate(run)
+    sources, threaded = run.plan.sources, run.settings.dependencies
     waiting = {node.name: _start(run, node) for node in sources if node.name in threaded}
     answers = {node.name: _ask(run, node) for node in sources if node.name not in threaded}
     retrieved = [
@@ -55,7 +55,7 @@ def retrieve(run: Run) -> Candidates:
 # -- requests ----------------------------------------------------------------------------------------
 
 
-def _hydrate(run: Run) -> None:
+def hydrate(run: Run) -> None:
     """Complete the requests with facts about the users; a context column that nobody gave is there, and unknown."""
     outside, hydrated = run.plan.context
     if run.settings.context:
@@ -90,7 +90,8 @@ def _note_unavailable(run: Run, node: Node, rows: IntArray) -> None:
     failed = np.zeros(len(run.everyone), np.bool_)
     failed[rows] = True
     for name in node.traits.provides:
-        by_caller = run.requests.from_caller.get(name, np.zeros_like(failed)) | (name in run.requests.columns)
+        in_column = run.requests.columns_from_caller.get(name, name in run.requests.columns)
+        by_caller = run.requests.from_caller.get(name, np.zeros_like(failed)) | in_column
         if (failed & ~by_caller).any():
             run.unavailable[name] = failed & ~by_caller
 
@@ -100,7 +101,8 @@ def _note_unavailable(run: Run, node: Node, rows: IntArray) -> None:
 
 def _ask(run: Run, node: Node) -> Retrieved:
     """Return a source's answer for the rows that it applies to."""
-    if run.skips(node, None):
+    rows = run.in_time(node, None)
+    if rows is None:
         return Retrieved.empty(len(run.everyone))
     limit = source_limit(run, node)
 
@@ -109,7 +111,7 @@ def _ask(run: Run, node: Node) -> Retrieved:
         check_retrieved(answer, len(rows), run.settings.n_items, node.name, limit=limit)
         return answer
 
-    with run.stage(node) as stage:
+    with run.stage(node, rows=rows) as stage:
         outcome = stage.attempt(compute, lambda rows, _: Retrieved.empty(len(rows)))
         return _entered(stage, outcome)
 
@@ -117,7 +119,7 @@ def _ask(run: Run, node: Node) -> Retrieved:
 def _start(run: Run, node: Node) -> Callable[[float], Retrieved] | Exception:
     requests, limit = run.requests, source_limit(run, node)
     try:
-        return run.settings.bulkheads[node.name].start(
+        return run.settings.dependencies[node.name].start(
             node.name, lambda: node.stage.retrieve(requests, limit)
         )
     except Exception as error:  # a full bulkhead is that source's failure, met when its answer is due
@@ -158,7 +160,7 @@ def _entered(stage: StageRun, outcome: Outcome[Retrieved]) -> Retrieved:
 
 def source_limit(run: Run, node: Node) -> int:
     """Return how many items a source may give for a row."""
-    return node.limit or run.plan.merge.per_source or run.plan.merge.limit
+    return run.requests.shrunk(node.limit or run.plan.merge.per_source or run.plan.merge.limit)
 
 
 # -- fusion ------------------------------------------------------------------------------------------
@@ -166,14 +168,15 @@ def source_limit(run: Run, node: Node) -> int:
 
 def _fused(run: Run, retrieved: Sequence[Retrieved]) -> Candidates:
     names, merge, requests = run.plan.source_names, run.plan.merge, run.requests
+    most = requests.shrunk(merge.limit)
     items = requests.ragged.get("items")
     if items is None:
-        return fuse(names, retrieved, requests, by=merge.by, limit=merge.limit, quotas=merge.quotas)
+        return fuse(names, retrieved, requests, by=merge.by, limit=most, quotas=merge.quotas)
     # Rows that rank the caller's items only: those that sources retrieved, in their order, then the others.
     bound = requests.from_caller["items"]
     limit = max(sum(len(part.item) for part in retrieved), 1)
     free = [masked(part, ~bound) for part in retrieved]
-    batch = fuse(names, free, requests, by=merge.by, limit=merge.limit, quotas=merge.quotas)
+    batch = fuse(names, free, requests, by=merge.by, limit=most, quotas=merge.quotas)
     bound_parts = [masked(part, bound) for part in retrieved]
     known = fuse(names, bound_parts, requests, by=merge.by, limit=limit, quotas=merge.quotas)
     known = known.compress(pairs_in_sets(known.row, known.item, items.offsets, items.values))

@@ -7,23 +7,25 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from types import MappingProxyType, TracebackType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from recokit._kernels.segments import gather_segments
 from recokit._utils.copies import with_fields
 from recokit._utils.options import error_text
-from recokit._utils.threads import Bulkhead
-from recokit.budget import PHASE_BUDGET_MS, Deadline, overruns
+from recokit.budget import PHASE_BUDGET_MS, PHASE_OF_ROLE, Deadline, overruns
 from recokit.compose.step import Condition
 from recokit.data import Candidates, Ragged, Requests, RequestsById, Retrieved, Schema
-from recokit.errors import ConfigurationError, ContractError, NotFittedError, StageError
+from recokit.errors import ConfigurationError, ContractError, NotFittedError, SourceTimeout, StageError
 from recokit.pipeline.paid import Paid
 from recokit.pipeline.plan import Node, Plan
 from recokit.protocols import Role
 from recokit.trace import DEGRADED, Events, StageEvent, Trace
 from recokit.typing import AnyArray, BoolArray, IntArray
+
+if TYPE_CHECKING:
+    from recokit._utils.resilience.dependency import Dependency
 
 T = TypeVar("T")
 
@@ -129,7 +131,8 @@ def recovered(
     if node.on_error == "raise":
         message = f"{node.name} failed: {describe(error)}"
         raise StageError(message, name=node.name, role=str(node.role), cause=error) from error
-    if len(rows) == 1:
+    # Whoever did not answer is not asked again, row by row.
+    if len(rows) == 1 or isinstance(error, SourceTimeout):
         return Outcome([(rows, stand_in(rows, error))], rows, describe(error))
     pieces: list[tuple[IntArray, T]] = []
     failed: list[int] = []
@@ -190,6 +193,12 @@ def _known_flags(column: AnyArray, *, unknown: bool) -> AnyArray:
     return np.array([unknown if value is None else bool(value) for value in values], np.bool_)
 
 
+#: Share of the time for which a stage is waited for that it is told of.
+_OWN_SHARE = 0.95
+#: A filter is waited for until there is just time for the list.
+_WAITS_LIKE: Mapping[str, str] = {Role.FILTER: "ranking"}
+
+
 @dataclass(frozen=True, eq=False)
 class Settings:
     """The circumstances that all runs of one pipeline share."""
@@ -197,7 +206,8 @@ class Settings:
     plan: Plan
     schema: Schema
     validate: bool
-    bulkheads: Mapping[str, Bulkhead]
+    #: By stage, what the calls of those that wait for input and output go through; elsewhere they run as they are.
+    dependencies: Mapping[str, Dependency]
     #: Whether traces keep the candidates as they stood before selection, for an observer that records them.
     keep_ranked: bool = False
     #: What the catalogue flags as paid for, and no stage labels.
@@ -247,7 +257,9 @@ class Run:
         self.plan, self.settings, self.deadline = settings.plan, settings, deadline
         self.full, self.ordered = full, ordered
         self.notes = _Notes()
-        self.requests = with_fields(requests, remaining=deadline.remaining, report_degraded=self.notes)
+        #: The role of the stage at work, whose phase says how long it may wait.
+        self.role: str = Role.HYDRATOR
+        self.requests = with_fields(requests, remaining=self.remaining, report_degraded=self.notes)
         self.everyone = np.arange(len(requests.user))
         # No list is longer than the catalogue, however long k is.
         self.k = np.minimum(requests.k, max(settings.n_items, 1))
@@ -261,6 +273,14 @@ class Run:
         #: Rows for which a hydrator failed to provide a name.
         self.unavailable: dict[str, BoolArray] = {}
         self._applies: dict[str, IntArray] = {}
+
+    def allowance(self) -> float:
+        """Return the seconds for which the stage at work is waited for."""
+        return self.deadline.for_phase(_WAITS_LIKE.get(self.role) or PHASE_OF_ROLE.get(self.role, "post"))
+
+    def remaining(self) -> float:
+        """Return the seconds that the stage at work has: one that keeps them has an answer before it is given up."""
+        return _OWN_SHARE * self.allowance()
 
     def rows(self, node: Node) -> IntArray:
         """Return the rows that a stage applies to."""
@@ -291,19 +311,37 @@ class Run:
         for row in rows.tolist():
             self.reasons.setdefault(row, []).append(reason)
 
-    def skips(self, node: Node, batch: Candidates | None) -> bool:
-        """Return whether the budget leaves no time for a stage that the answer can do without; if so, record it."""
-        budget = self.deadline.seconds
-        if budget == np.inf:
-            return False
-        left = self.deadline.remaining()
-        if left > (budget / 2 if node.optional else 0.0):
-            return False
+    def in_time(self, node: Node, batch: Candidates | None) -> IntArray | None:
+        """Return the rows for which there is time for a stage that the answer can do without; None if for none.
+
+        Those for which there is not are marked, and recorded as skipped.
+        """
+        rows = self.rows(node)
+        if node.optional and self.requests.effort < 1.0:
+            self._skip(
+                node, batch, rows, f"{node.name}: skipped, served with effort {self.requests.effort:.2f}"
+            )
+            return None
+        if self.deadline.seconds == np.inf and self.deadline.rows is None:
+            return rows
+        late = self.deadline.late(0.5 if node.optional else 0.0)
+        if isinstance(late, np.ndarray):
+            if not late[rows].any():
+                return rows
+            skipped, rows = rows[late[rows]], rows[~late[rows]]
+        elif late:
+            skipped, rows = rows, NO_ROWS
+        else:
+            return rows
+        left, budget = self.deadline.remaining(), self.deadline.seconds
         reason = f"{node.name}: skipped, {1e3 * left:.1f} ms of {1e3 * budget:.0f} ms left"
-        with self.stage(node, batch) as stage:
+        self._skip(node, batch, skipped, reason)
+        return rows if len(rows) else None
+
+    def _skip(self, node: Node, batch: Candidates | None, rows: IntArray, reason: str) -> None:
+        with self.stage(node, batch, rows=rows) as stage:
             stage.skipped, stage.before = reason, None
-        self.mark(stage.rows, DEGRADED, reason)
-        return True
+        self.mark(rows, DEGRADED, reason)
 
     def lacking(self, node: Node) -> tuple[BoolArray, str]:
         """Return the rows for which a hydrator failed to provide a name that a stage requires, and these names."""
@@ -414,6 +452,7 @@ class StageRun:
             self.before = before
 
     def __enter__(self) -> StageRun:
+        self.run.role = self.role
         self.started = perf_counter()
         return self
 
@@ -448,6 +487,9 @@ class StageRun:
             Status of the rows that failed.
         """
         run = self.run
+        dependency = run.settings.dependencies.get(self.node.name)
+        if dependency is not None:
+            compute = partial(self._in_thread, dependency, compute)
         if run.unavailable:
             outcome = self._attempt_where_available(compute, stand_in)
         else:
@@ -465,6 +507,11 @@ class StageRun:
         if outcome.error:
             self.error, self.failed = outcome.error, outcome.failed
             run.mark(outcome.failed, failure, f"{name}: {outcome.error}")
+
+    def _in_thread(self, dependency: Dependency, compute: Callable[[IntArray], T], rows: IntArray) -> T:
+        """Return the result of a stage that waits for input and output, if it comes in time."""
+        wait = dependency.start(self.node.name, lambda: compute(rows), str(self.role))
+        return wait(self.run.allowance())
 
     def _attempt_where_available(
         self, compute: Callable[[IntArray], T], stand_in: Callable[[IntArray, Exception], T]
@@ -514,7 +561,8 @@ class StageRun:
         def without_answer(rows: IntArray, _: Exception) -> T:
             return stand_in(int(batch.counts[rows].sum()))
 
-        if run.unavailable or not 0 < len(rows) == n_rows:
+        waits = node.name in run.settings.dependencies
+        if waits or run.unavailable or not 0 < len(rows) == n_rows:
             return self.attempt(compute, without_answer, failure=failure)
         try:
             outcome = Outcome([(rows, check(node, batch))])

@@ -70,14 +70,16 @@ def choose(run: Run, pool: Candidates, placed: IntArray, *, relax: bool) -> Sele
     with run.stage(run.plan.selection, pool, role="selection") as stage:
         nodes, chooser = run.plan.constraints, run.plan.chooser
         # Lists that stand already need no objective; nor does anything once the budget is spent.
-        if chooser is not None and run.ordered is None and not (stage.n_in and run.skips(chooser, pool)):
-            nodes = (*nodes, chooser)
+        in_time: IntArray | None = None
+        if chooser is not None and run.ordered is None:
+            in_time = run.in_time(chooser, pool) if stage.n_in else run.rows(chooser)
+            nodes = nodes if in_time is None else (*nodes, chooser)
         batch = in_fusion_order(pool)
         choice = _Choice(run, batch, placed, relax)
         pieces: list[Selected] = []
         failed: list[IntArray] = []
         errors: dict[str, None] = {}
-        for rows, applied in _row_groups(run, nodes):
+        for rows, applied in _row_groups(run, nodes, in_time):
             chosen, failures = choice.of_rows(rows, applied)
             pieces += chosen
             failed += [row for row, _ in failures]
@@ -95,13 +97,17 @@ def choose(run: Run, pool: Candidates, placed: IntArray, *, relax: bool) -> Sele
     return selected
 
 
-def _row_groups(run: Run, nodes: tuple[Node, ...]) -> list[tuple[IntArray, tuple[Node, ...]]]:
-    """Return the rows of each combination of limits and objective that applies."""
-    if not run.unavailable and not [node for node in nodes if node.when is not None]:
+def _row_groups(
+    run: Run, nodes: tuple[Node, ...], in_time: IntArray | None
+) -> list[tuple[IntArray, tuple[Node, ...]]]:
+    """Return the rows of each combination of limits and objective that applies; the objective only to some rows."""
+    everyone = in_time is None or len(in_time) == len(run.everyone)
+    if everyone and not run.unavailable and not [node for node in nodes if node.when is not None]:
         return [(run.everyone, nodes)]
     applies = np.zeros((len(run.everyone), len(nodes)), np.bool_)
     for column, node in enumerate(nodes):
-        applies[run.rows(node), column] = True
+        chooses = node is run.plan.chooser and in_time is not None
+        applies[in_time if chooses else run.rows(node), column] = True
         lacking, names = run.lacking(node)
         _give_up(run, node, np.flatnonzero(applies[:, column] & lacking), f"{names} could not be hydrated")
         applies[lacking, column] = False

@@ -39,7 +39,7 @@ def try_out(plan: Plan, dataset: Dataset, context: Mapping[str, Any]) -> None:
         return
     strict = plan.with_nodes(replace(node, on_error="raise") if _is_own(node) else node for node in plan)
     schema = dataset.schema
-    settings = Settings(strict, schema, validate=True, bulkheads={}, context=context)
+    settings = Settings(strict, schema, validate=True, dependencies={}, context=context)
     now = dataset.until if np.isfinite(dataset.until) else 0.0
     users = np.append(eligible_users(dataset, max_users=_N_USERS, seed=0), 0)
     requests = Requests.build(users, now=now, k=5)

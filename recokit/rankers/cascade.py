@@ -40,7 +40,7 @@ class Cascade(AloneRanker):
     stages : sequence of (ranker, limit)
         Rankers from the cheapest to the dearest, fitted as clones, all on the same rows. The first one's limit is None,
         it scores everything; each other one scores so many of every request, those that the one before put first. Ties
-        are broken by item.
+        are broken by item. A service under load asks for less effort, and the limits shrink with it.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class Cascade(AloneRanker):
         score = self.rankers_[0].score(candidates).astype(np.float64)
         level = np.zeros(len(score), np.int64)
         for i, (ranker, (_, limit)) in enumerate(zip(self.rankers_[1:], self.stages[1:], strict=True), 1):
-            best = _best(candidates, score, level, limit or 0)
+            best = _best(candidates, score, level, candidates.requests.shrunk(limit or 0))
             score[best] = ranker.score(candidates.compress(best))
             level[best] = i
         return _below(candidates, score, level)

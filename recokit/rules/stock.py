@@ -10,7 +10,7 @@ import numpy as np
 
 from recokit._utils.calls import require_takes
 from recokit._utils.params import is_fitted, require_fitted
-from recokit._utils.threads import Bulkhead
+from recokit._utils.resilience.dependency import Dependency
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Live, Schema, Vocabulary, seconds
 from recokit.data.by_id import by_code, is_by_id
@@ -95,7 +95,7 @@ class InStock(AloneRule):
             raise ConfigurationError(f"found timeout={timeout}; expected seconds above 0, with a callable")
         self.stock, self.max_age, self.updated_at, self.timeout = stock, max_age, updated_at, timeout
         self.codes = codes
-        self._bulkhead = Bulkhead()
+        self._dependency = Dependency()
         self._converted: dict[str, tuple[Any, AnyArray]] = {}
 
     @property
@@ -181,7 +181,7 @@ class InStock(AloneRule):
         items = self.item_ids_.decode(candidates.item) if by_id else candidates.item
         if self.timeout is None:
             return stock(items)
-        wait = self._bulkhead.start("stock", lambda: stock(items))
+        wait = self._dependency.start("stock", lambda: stock(items), "filter")
         return wait(min(self.timeout, candidates.requests.remaining()))
 
     def _by_item(self, values: Any, name: str, candidates: Candidates) -> AnyArray:

@@ -13,8 +13,9 @@ from functools import cached_property
 from typing import Any
 
 from recokit._utils.options import error_text
+from recokit._utils.resilience.breaker import Breaker
 from recokit.errors import ConfigurationError
-from recokit.stores._pool import Breaker, Pool
+from recokit.stores._pool import Pool
 
 #: Connections that may be under way at the same time.
 _CONNECTING = 8
@@ -83,7 +84,7 @@ class Link:
         self._url = _expanded(url)
         self._pool: Pool[Any] = Pool(_disconnect)
         self._places = threading.Semaphore(_CONNECTING)
-        self._breaker = Breaker(_AFTER, _PAUSE)
+        self._breaker = Breaker(window=_AFTER, least=_AFTER, failures=1.0, slow=1.0, pause=_PAUSE)
         weakref.finalize(self, self._pool.clear)
 
     def close(self) -> None:
@@ -122,14 +123,15 @@ class Link:
         self, commands: Sequence[tuple[Any, ...]], now: float, timeout: float
     ) -> tuple[list[Any] | None, str]:
         """Return the replies, or None and why there are none. Never raises; does not ask a server that is down."""
-        if not self._breaker.allows(now):
+        permit = self._breaker.enter(now)
+        if permit is None:
             return None, f"not asked: no answer {_AFTER} times in a row, less than {_PAUSE:g} s ago"
         try:
             replies = self.ask(commands, timeout)
         except Exception as error:  # a store that fails gives defaults; it never fails a request
-            self._breaker.failed(now)
+            permit.failed(now)
             return None, failure_text(error)
-        self._breaker.worked()
+        permit.worked(now)
         return replies, ""
 
     def _connection(self, deadline: float) -> Any:

@@ -1,4 +1,4 @@
-"""Idle connections, and when not to try."""
+"""Idle connections."""
 
 from __future__ import annotations
 
@@ -47,45 +47,3 @@ class Pool(Generic[T]):
         """Close the idle connections."""
         while (connection := self.take()) is not None:
             self._close(connection)
-
-
-class Breaker:
-    """Stops asking a store that does not answer.
-
-    After some failures in a row nothing is asked for a while on the clock of the requests; then requests try again,
-    and the first failure starts another pause. Threads share it without a lock: a count that is off by one only moves
-    a pause by one request.
-
-    Parameters
-    ----------
-    after : int
-        Failures in a row.
-    pause : float
-        Seconds.
-
-    Examples
-    --------
-    >>> breaker = Breaker(after=2, pause=1.0)
-    >>> breaker.failed(10.0)
-    >>> breaker.failed(10.1)
-    >>> breaker.allows(10.2), breaker.allows(11.2)
-    (False, True)
-    """
-
-    def __init__(self, after: int, pause: float) -> None:
-        self.after, self.pause = after, pause
-        self._failures = 0
-        self._since = 0.0
-
-    def allows(self, now: float) -> bool:
-        """Tell whether to ask at a time. A clock that jumped back closes it: offline batches ask at any time."""
-        return self._failures < self.after or not self._since <= now < self._since + self.pause
-
-    def failed(self, now: float) -> None:
-        """Count a failure."""
-        self._failures += 1
-        self._since = now
-
-    def worked(self) -> None:
-        """Forget the failures."""
-        self._failures = 0
