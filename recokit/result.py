@@ -110,9 +110,10 @@ class Recommendations:
 
         With :class:`recokit.rules.Reasons` in the pipeline also its texts, ``reasons`` and ``explanation``.
         """
-        return [self._records(row) for row in range(len(self))]
+        return [self.records(row) for row in range(len(self))]
 
-    def _records(self, row: int) -> list[dict[str, Any]]:
+    def records(self, row: int) -> list[dict[str, Any]]:
+        """Return the records of one row, as ``to_records`` has them."""
         span = self._span(row)
         labels = self.columns.get("labels")
         marks = [None] * (span.stop - span.start) if labels is None else labels[span].tolist()
@@ -270,7 +271,7 @@ class Recommendations:
         rows = []
         for row, user in enumerate(self.users[:_SHOWN].tolist()):
             status = Status(int(self.status[row])).name
-            for record in self._records(row):
+            for record in self.records(row):
                 score, marks = (
                     "-" if np.isnan(record["score"]) else f"{record['score']:.4g}",
                     (", ".join(record[name]) for name in ("sources", "labels")),

@@ -139,7 +139,9 @@ class Answering:
         answer = model.recheck(asked, users, listed=listed, filler=codes, budget_ms=budget_ms)
         return notify_observers(self.observers, answer) if observe else answer
 
-    def requests(self, users: Sequence[Any] | None = None, k: int = 10, **options: Any) -> Requests:
+    def requests(
+        self, users: Sequence[Any] | None = None, k: int | Sequence[int] = 10, **options: Any
+    ) -> Requests:
         """Return the requests that ``recommend`` would run, for tools that run them again; options as there."""
         return Query(users, k, **options).encode(self._ready().schema, self.clock)
 
@@ -194,3 +196,16 @@ class Answering:
         if self._model is None:
             raise NotFittedError("found a pipeline before fit; expected pipeline.fit(dataset) first")
         return self._model
+
+    @property
+    def recheck_waits(self) -> bool:
+        """Whether :meth:`recheck` asks anything over a network or of a disk."""
+        return any(node.io_bound for node in self._ready().rechecking.plan)
+
+    def dependency_states(self) -> dict[str, str]:
+        """Return, by stage that waits for input and output, whether it is asked.
+
+        ``"closed"``: it is; ``"open"``: it failed too often and is not; ``"half-open"``: a call tries it.
+        """
+        dependencies = self._ready().settings.dependencies
+        return {name: dependency.breaker.state for name, dependency in dependencies.items()}

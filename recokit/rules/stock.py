@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recokit._utils.calls import require_takes
 from recokit._utils.params import is_fitted, require_fitted
-from recokit._utils.resilience.dependency import Dependency
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Live, Schema, Vocabulary, seconds
 from recokit.data.by_id import by_code, is_by_id
 from recokit.errors import ConfigurationError, ContractError, DataError
 from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import AnyArray, BoolArray
+
+if TYPE_CHECKING:
+    from recokit._utils.resilience.dependency import Dependency
 
 
 class InStock(AloneRule):
@@ -95,7 +97,7 @@ class InStock(AloneRule):
             raise ConfigurationError(f"found timeout={timeout}; expected seconds above 0, with a callable")
         self.stock, self.max_age, self.updated_at, self.timeout = stock, max_age, updated_at, timeout
         self.codes = codes
-        self._dependency = Dependency()
+        self._dependency: Dependency | None = None
         self._converted: dict[str, tuple[Any, AnyArray]] = {}
 
     @property
@@ -181,6 +183,10 @@ class InStock(AloneRule):
         items = self.item_ids_.decode(candidates.item) if by_id else candidates.item
         if self.timeout is None:
             return stock(items)
+        if self._dependency is None:
+            from recokit._utils.resilience.dependency import Dependency
+
+            self._dependency = Dependency()
         wait = self._dependency.start("stock", lambda: stock(items), "filter")
         return wait(min(self.timeout, candidates.requests.remaining()))
 

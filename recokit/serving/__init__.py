@@ -1,6 +1,9 @@
 """Serving: a fitted pipeline as a service that answers within its budget, whatever fails behind it.
 
-:class:`Precomputed` is the list that is there before the first request and when nothing else is.
+:class:`Service` runs what waits together and gives each request its :class:`Answer`. :class:`Shed` turns requests away
+while too many wait, after :class:`Quality` has lowered the effort of each; :class:`ListCache` keeps lists made earlier,
+and :class:`Precomputed` is the one that is there before the first request. :class:`DrillReport` tells what is answered
+without a stage, and :class:`ServiceMonitor` counts it all.
 """
 
 from typing import TYPE_CHECKING
@@ -8,6 +11,13 @@ from typing import TYPE_CHECKING
 from recokit._utils.faces import lazy_face
 
 if TYPE_CHECKING:
+    from recokit.serving.ask import Answer as Answer
+    from recokit.serving.counts import ServiceMonitor as ServiceMonitor
+    from recokit.serving.drill import Drilled as Drilled, DrillReport as DrillReport
+    from recokit.serving.lists import ListCache as ListCache
     from recokit.serving.precomputed import Precomputed as Precomputed
+    from recokit.serving.quality import Quality as Quality
+    from recokit.serving.service import Service as Service
+    from recokit.serving.shed import Shed as Shed
 
 __getattr__, __dir__ = lazy_face(__name__)

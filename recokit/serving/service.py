@@ -1,0 +1,631 @@
+"""Service: requests in, lists out, within their time, whatever fails behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Protocol
+
+from recokit._utils.options import above, check_options, error_text, rules, whole
+from recokit._utils.resilience.bulkhead import Bulkhead
+from recokit.errors import ConfigurationError, DataError, NotReady, Overloaded
+from recokit.pipeline import Pipeline
+from recokit.protocols import Observer
+from recokit.serving.ask import Answer, Ask, checked_lists
+from recokit.serving.counts import ServiceMonitor
+from recokit.serving.delivery import FuturePlace, Nowhere, Place, Result, deliver
+from recokit.serving.drill import DrillReport, drill
+from recokit.serving.engine import Engine, Keeper
+from recokit.serving.lists import CachedList, ListCache
+from recokit.serving.pace import Pace
+from recokit.serving.precomputed import Precomputed
+from recokit.serving.quality import Quality
+from recokit.serving.served import Served, observed, one_row, quiet
+from recokit.serving.shed import Shed
+from recokit.trace import Status
+
+_LOGGER = logging.getLogger("recokit.serving")
+#: Share of a row's time, and milliseconds at least, that are kept for an answer without the model.
+_RESERVE, _RESERVE_MS = 0.15, 5.0
+#: Seconds that a thread waits for its answer beyond its time: the service answers, even if late.
+_PATIENCE = 1.0
+_OPTIONS = rules(budget_ms=above(0), coalesce=whole(1, 512))
+
+
+class Versions(Protocol):
+    """Versions of a model, of which one serves, such as :class:`Artifacts`."""
+
+    @property
+    def current(self) -> Any:
+        """The version that serves, with its ``name``; None before the first."""
+        ...
+
+    def load(self, version: str | None = None, **options: Any) -> Pipeline:
+        """Load a version, by name."""
+        ...
+
+
+class Service:
+    """A fitted pipeline as a service.
+
+    Requests that wait are run together, each with its own options and its own time, which includes the time it waits.
+    Where the model does not answer in time, the request is answered from a list made earlier, else from the one made
+    ahead; hard filters, limits and labels hold for these as of the request. Where too many wait, effort is lowered, and
+    then requests are turned away with :class:`~recokit.errors.Overloaded`, which says when to ask again.
+
+    Parameters
+    ----------
+    models : Pipeline or Artifacts
+        What serves. Of versions, the current one; a new one is loaded and warmed aside and then swapped in.
+    fallback : Precomputed
+        The list made ahead. It is made again for each model that comes.
+    budget_ms : float, default 100.0
+        Milliseconds of a request, from its arrival, where it does not say.
+    coalesce : int, default 64
+        Rows that run together at most, up to 512.
+    shed : Shed, optional
+        Which requests are turned away; ``Shed()`` by default.
+    quality : Quality, optional
+        How effort is lowered before; ``Quality()`` by default.
+    lists : ListCache, optional
+        Lists made earlier; by default none are kept.
+    observers : sequence of Observer
+        See the traces of all runs, beside the pipeline's own.
+    poll : float, default 1.0
+        Seconds between looks for a new version.
+    clock : callable
+        Tells seconds; ``time.monotonic`` by default.
+
+    Attributes
+    ----------
+    monitor : ServiceMonitor
+        Counts what the service did, for ``monitoring.PrometheusCollector``.
+
+    Raises
+    ------
+    ConfigurationError
+        If an option is out of range.
+
+    Examples
+    --------
+    >>> import recokit as rk
+    >>> data = rk.testing.toy_dataset()
+    >>> pipeline = rk.Pipeline([rk.candidates.Popular()]).fit(data)
+    >>> service = Service(pipeline, fallback=Precomputed.of(pipeline, now=data.until)).start()
+    >>> answer = service.recommend_now("user-7", k=3, now=data.until)
+    >>> answer.ids() == pipeline.recommend(["user-7"], k=3, now=data.until).ids(0)
+    True
+    >>> service.stop()
+    """
+
+    def __init__(
+        self,
+        models: Pipeline | Versions,
+        *,
+        fallback: Precomputed | None = None,
+        budget_ms: float = 100.0,
+        coalesce: int = 64,
+        shed: Shed | None = None,
+        quality: Quality | None = None,
+        lists: ListCache | None = None,
+        observers: Sequence[Observer] = (),
+        poll: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.models, self.fallback, self.budget_ms, self.coalesce = models, fallback, budget_ms, coalesce
+        check_options(self, _OPTIONS)
+        self.shed, self.quality, self.lists = shed or Shed(), quality or Quality(), lists
+        self.observers, self.poll, self.clock = tuple(observers), poll, clock
+        self.monitor = ServiceMonitor(self)
+        self._served: Served | None = None
+        self._state = "new"
+        self._starting = threading.Lock()
+        self._new_threads()
+
+    def _new_threads(self) -> None:
+        """Set up what belongs to one process."""
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self.pace = Pace()
+        self._aside = Bulkhead(patience=60.0)
+        self._flying: dict[Hashable, Ask] = {}
+        self._engine = Engine(self._run, self.pace, most=self.coalesce, clock=self.clock)
+        self._keeper = Keeper(self._late, self.clock)
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def start(self) -> Service:
+        """Load, warm and drill, and then be ready.
+
+        Raises
+        ------
+        ConfigurationError
+            Without a list made ahead, or with one of which the rules let nothing pass.
+        """
+        if self.fallback is None:
+            raise ConfigurationError(
+                "found no fallback; expected the list that is shown where the model cannot answer; hint: "
+                "Service(..., fallback=Precomputed.of(pipeline))"
+            )
+        with self._starting:
+            if self._state == "ready" and self._pid == os.getpid():
+                return self
+            if self._pid != os.getpid():
+                self._new_threads()
+            if self._served is None:
+                self._served = self._prepared(*self._loaded())
+            self._engine.start()
+            self._keeper.start()
+            self._state = "ready"
+            if not isinstance(self.models, Pipeline):
+                threading.Thread(
+                    target=self._watch, args=(self.models,), name="recokit-versions", daemon=True
+                ).start()
+        return self
+
+    def _loaded(self) -> tuple[Pipeline, str]:
+        if isinstance(self.models, Pipeline):
+            return self.models, ""
+        current = self.models.current
+        if current is None:
+            raise ConfigurationError(
+                f"found no version in {self.models!r}; expected one; hint: publish(pipeline)"
+            )
+        return self.models.load(current.name), str(current.name)
+
+    def _prepared(self, pipeline: Pipeline, version: str) -> Served:
+        """Return a model ready to serve: warm, and with a list made ahead that its rules let pass."""
+        assert self.fallback is not None
+        try:
+            fallback = self.fallback.renewed(pipeline)
+        except Exception as error:
+            _LOGGER.warning("the list made ahead stays that of the model before: %s", error_text(error))
+            fallback = self.fallback
+        served = Served(observed(pipeline, self.observers), fallback, version)
+        self._warm(Served(quiet(pipeline), fallback, version))
+        return served
+
+    def _warm(self, served: Served) -> None:
+        """Run batches nobody waits for, and check that the list made ahead can be shown."""
+        users = [None, *served.pipeline.schema.user_ids.ids[: self.coalesce - 1].tolist()]
+        for rows in (1, 1, len(users), 1, len(users)):
+            asks = [self._ask(user, 10, {}, place=Nowhere()) for user in users[:rows]]
+            began = time.perf_counter()
+            served.run(asks, [60.0] * rows, 1.0)
+            self.pace.ran(rows, time.perf_counter() - began)
+        ahead = served.precomputed([self._ask(None, 10, {}, place=Nowhere())], "", seconds=60.0)[0]
+        if not len(ahead):
+            raise ConfigurationError(
+                f"found nothing of {served.fallback!r} that may be shown ({'; '.join(ahead.reasons)}); expected a "
+                "list that the rules let pass; hint: a longer one, Precomputed.of(pipeline, k=200)"
+            )
+
+    def swap(self, pipeline: Pipeline, version: str = "") -> None:
+        """Let another fitted pipeline serve from now on; requests under way end with the model they began with.
+
+        It is warmed first. If that fails, the old one stays and the error is raised.
+        """
+        self._served = self._prepared(pipeline, version)
+        if self.lists is not None:
+            self.lists.clear()
+        self.monitor.add("recokit_service_swaps")
+
+    def refresh(self) -> bool:
+        """Look for a new version and swap it in; tell whether there was one."""
+        if isinstance(self.models, Pipeline):
+            return False
+        current = self.models.current
+        if current is None or (self._served is not None and current.name == self._served.version):
+            return False
+        self.swap(self.models.load(current.name), str(current.name))
+        return True
+
+    def _watch(self, models: Versions) -> None:
+        failed = ""
+        while self._state == "ready":
+            time.sleep(self.poll)
+            try:
+                self.refresh()
+                failed = ""
+            except Exception as error:  # the version that serves goes on
+                if error_text(error) != failed:
+                    failed = error_text(error)
+                    _LOGGER.warning("a version cannot serve: %s", failed)
+                    self.monitor.add("recokit_service_swap_failures")
+
+    def drain(self, timeout: float = 10.0) -> bool:
+        """Take no more requests, answer those that wait, and stop; tell whether all were answered in time."""
+        self._state = "draining"
+        until = time.monotonic() + timeout
+        while self._engine.busy and time.monotonic() < until:
+            time.sleep(0.002)
+        done = not self._engine.busy
+        self.stop()
+        return done
+
+    def stop(self) -> None:
+        """Stop at once."""
+        self._state = "stopped"
+        self._engine.stop()
+        self._keeper.stop()
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    async def recommend(self, user: Any = None, k: int = 10, **options: Any) -> Answer:
+        """Return the list of one user, in an event loop; options and errors as for :meth:`recommend_now`."""
+        ask = self._ask(user, k, options, place=FuturePlace())
+        result = self._submit(ask)
+        if result is None:
+            try:
+                result = await ask.place.future
+            except asyncio.CancelledError:
+                self._forget([ask])
+                raise
+        return _raised(result)
+
+    def recommend_now(self, user: Any = None, k: int = 10, **options: Any) -> Answer:
+        """Return the list of one user, waiting for it in this thread.
+
+        Parameters
+        ----------
+        user : id, optional
+            External id; None for an anonymous user.
+        k : int, default 10
+            List length.
+        history, session, items, exclude : sequence of item ids, optional
+            As for ``Pipeline.recommend``, one list.
+        context : mapping of str to value, optional
+            Context columns.
+        now, seed
+            As for ``Pipeline.recommend``.
+        budget_ms : float, optional
+            Milliseconds from now; those of the service by default.
+        caller : hashable, optional
+            Who asks, such as a client's name: callers take turns.
+
+        Raises
+        ------
+        Overloaded
+            If too many wait, and there is no list made earlier.
+        NotReady
+            Before ``start``, and while it drains.
+        DataError
+            For an option that is none, or ids of the wrong kind.
+        """
+        return self.recommend_many([user], k, **options)[0]
+
+    def recommend_many(self, users: Sequence[Any], k: int = 10, **options: Any) -> list[Answer]:
+        """Return the lists of several users, each a row of its own that takes its turn; the options hold for all.
+
+        Raises
+        ------
+        Overloaded, NotReady, DataError
+            As for :meth:`recommend_now`, if any row is not answered.
+        """
+        asks = [self._ask(user, k, options, place=Place()) for user in users]
+        results: list[Result | None] = []
+        try:
+            results += [self._submit(ask) for ask in asks]
+            for row, ask in enumerate(asks):
+                if results[row] is None:
+                    results[row] = ask.place.get(ask.due + _PATIENCE - self.clock())
+                if results[row] is None:
+                    results[row] = self._model().nothing(ask, "no answer in time")
+        except BaseException:
+            self._forget(asks)
+            raise
+        return [_raised(result) for result in results]
+
+    def changed(self, user: Any) -> None:
+        """Say that there is something new about a user: no list made before is shown to them."""
+        if self.lists is not None:
+            self.lists.changed(user)
+
+    def _ask(self, user: Any, k: int, options: Mapping[str, Any], *, place: Any) -> Ask:
+        given = dict(options)
+        context, now, seed = given.pop("context", None), given.pop("now", None), given.pop("seed", 0)
+        budget, caller = given.pop("budget_ms", None), given.pop("caller", None)
+        lists = checked_lists(
+            {name: given.pop(name, None) for name in ("history", "session", "items", "exclude")}
+        )
+        if given:
+            raise DataError(f"found the option {next(iter(given))!r}; expected one of recommend_now")
+        milliseconds = self.budget_ms if budget is None else budget
+        if not 0 < milliseconds < float("inf"):
+            raise DataError(f"found budget_ms={budget}; expected a positive number of milliseconds")
+        arrived = self.clock()
+        due = arrived + milliseconds / 1e3
+        return Ask(user, k, lists, dict(context or {}), now, seed, caller, arrived, due, place)
+
+    def _model(self) -> Served:
+        if self._served is None or self._state != "ready":
+            raise NotReady(f"found a service that is {self._state}; expected start() first", retry_after=1.0)
+        if self._pid != os.getpid():
+            self.start()  # a forked worker has no threads of its parent
+        return self._served
+
+    def _submit(self, ask: Ask) -> Result | None:
+        """Return the answer where there is one at once; else it will be delivered."""
+        served = self._model()
+        if self.lists is not None:
+            ask.key = self.lists.key(served.pipeline.fingerprint, ask)
+        found = None if self.lists is None or ask.key is None else self.lists.get(ask.key, ask.arrived)
+        if found is not None:
+            return self._from_list(served, ask, *found)
+        if ask.key is not None:
+            self.monitor.add("recokit_service_list_misses")
+            with self._lock:
+                flying = self._flying.get(ask.key)
+                if flying is not None and not flying.done:
+                    flying.followers.append(ask)
+                    self._keep_time(ask)
+                    return None
+        retry = self.shed.retry_after(
+            self._engine.waiting, self.pace, most=self.coalesce, running=self._engine.left
+        )
+        if retry is not None:
+            self.monitor.add("recokit_service_shed")
+            return Overloaded(
+                f"found {self._engine.waiting} rows that wait; expected fewer; hint: again in {1e3 * retry:.0f} ms",
+                retry_after=retry,
+            )
+        self._wait(ask)
+        return None
+
+    def _wait(self, ask: Ask) -> None:
+        if ask.key is not None:
+            with self._lock:
+                self._flying[ask.key] = ask
+        self._keep_time(ask)
+        self._engine.put(ask)
+
+    def _keep_time(self, ask: Ask) -> None:
+        self._keeper.at(ask.due - _reserve(ask), ask)
+
+    def _from_list(self, served: Served, ask: Ask, found: CachedList, fresh: bool) -> Result | None:
+        """Return a list made earlier, as the rules of now let it pass; a stale one is made again aside."""
+        if not fresh:
+            self._make_again(ask)
+        source = "cached" if fresh else "stale"
+        if not served.rules_wait:
+            try:
+                return self._counted(served.recheck(ask, found.listed, source))
+            except DataError as error:
+                return error
+            except Exception as error:
+                self._degrade([ask], f"the list made earlier: {error_text(error)}")
+                return None
+        self._keeper.at(ask.due, ask, last=True)
+
+        def check() -> None:
+            left = max(ask.due - _reserve(ask) - self.clock(), 1e-3)
+            self._settle([(ask, served.recheck(ask, found.listed, source, seconds=left))])
+
+        self._started_aside(check, [ask])
+        return None
+
+    def _make_again(self, ask: Ask) -> None:
+        assert ask.key is not None
+        with self._lock:
+            if ask.key in self._flying:
+                return
+        again = self._ask(
+            ask.user, ask.k, {**ask.lists, "context": ask.context, "seed": ask.seed}, place=Nowhere()
+        )
+        again.key, again.refresh = ask.key, True
+        self._wait(again)
+
+    def _started_aside(self, work: Callable[[], None], asks: Sequence[Ask]) -> None:
+        """Start work that may hang; rows that it fails on get the answer that is left."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:
+                _LOGGER.warning("no list could be shown: %s", error_text(error))
+                self._give_up(asks, error_text(error))
+
+        try:
+            self._aside.start("fallback", guarded)
+        except Exception as error:
+            self._give_up(asks, error_text(error))
+
+    # -- answers -----------------------------------------------------------------------------------
+
+    def _run(self, asks: list[Ask]) -> None:
+        """Run a batch: in the engine's thread."""
+        served = self._served
+        assert served is not None
+        began = self.clock()
+        # Those whose time is over are answered without the model.
+        rows = [ask for ask in asks if not ask.nobody_waits and _until(ask) > began]
+        if len(rows) < len(asks):
+            self._landed([ask for ask in asks if ask.nobody_waits or _until(ask) <= began])
+        if not rows:
+            return
+        effort = self.quality.effort
+        try:
+            answers: Sequence[Result] = self._answers(served, rows, effort)
+        except Exception as error:  # nothing may end this thread
+            _LOGGER.exception("a batch failed: %s", error_text(error))
+            answers = [error] * len(rows)
+        ended = self.clock()
+        self.pace.ran(len(rows), min(ended - began, max(ask.due - ask.arrived for ask in rows)))
+        self.quality.took(max((ended - ask.arrived) / (ask.due - ask.arrived) for ask in rows))
+        self.monitor.ran(len(rows), ended - began, [began - ask.arrived for ask in rows])
+        self._finish(served, rows, answers, ended)
+
+    def _answers(self, served: Served, asks: Sequence[Ask], effort: float) -> list[Result]:
+        """Return the answers of a batch; where it fails as a whole, of its halves: a poisoned row fails alone."""
+        now = self.clock()
+        left = [max(_until(ask) - now, 1e-3) for ask in asks]
+        try:
+            return list(served.run(asks, left, effort))
+        except Exception as error:
+            if len(asks) == 1:
+                if not isinstance(error, DataError):
+                    _LOGGER.warning("the model failed: %s", error_text(error))
+                return [error]
+            half = len(asks) // 2
+            return self._answers(served, asks[:half], effort) + self._answers(served, asks[half:], effort)
+
+    def _finish(self, served: Served, asks: Sequence[Ask], answers: Sequence[Result], now: float) -> None:
+        """Deliver what a batch gave; rows without an answer get one without the model."""
+        settled: list[tuple[Ask, Result]] = []
+        without: list[Ask] = []
+        self._landed(asks)
+        for ask, answer in zip(asks, answers, strict=True):
+            self._keep_list(served, ask, answer, now)
+            if isinstance(answer, DataError) or (isinstance(answer, Answer) and not _is_bare(answer, ask)):
+                settled += [(one, answer) for one in (ask, *ask.followers)]
+            else:
+                without += [ask, *ask.followers]
+        self._settle(settled)
+        if without:
+            self._degrade(without, "the model failed")
+
+    def _landed(self, asks: Sequence[Ask]) -> None:
+        """Let nobody follow these rows any more: the next request of their key runs again."""
+        with self._lock:
+            for ask in asks:
+                if ask.key is not None and self._flying.get(ask.key) is ask:
+                    del self._flying[ask.key]
+
+    def _keep_list(self, served: Served, ask: Ask, answer: Result, now: float) -> None:
+        """Keep a list that is worth it."""
+        if ask.key is None or self.lists is None:
+            return
+        if isinstance(answer, Answer) and answer.status in (Status.OK, Status.FALLBACK):
+            current = self.lists.key(served.pipeline.fingerprint, ask)
+            if current == ask.key:  # what happened during the run is not in it
+                self.lists.put(ask.key, one_row(answer), now)
+
+    def _late(self, due: list[tuple[Ask, bool]]) -> None:
+        """Answer rows whose time has come: in the keeper's thread, at once."""
+        if self._engine.pass_on():
+            self.monitor.add("recokit_service_hung_batches")
+        last = [ask for ask, final in due if final]
+        self._give_up(last, "no answer in time")
+        first = [ask for ask, final in due if not final]
+        if first:
+            alone = [ask for ask in first if all(one.done for one in ask.followers)]
+            self._engine.drop(alone)
+            self._landed(alone)
+            self._degrade(first, "the model did not answer in time")
+
+    def _degrade(self, asks: Sequence[Ask], why: str) -> None:
+        """Answer rows without the model, aside."""
+        waiting = [ask for ask in asks if not ask.done and not ask.refresh]
+        served = self._served
+        if not waiting or served is None:
+            return
+        for ask in waiting:
+            self._keeper.at(ask.due, ask, last=True)
+        self._started_aside(lambda: self._without_model(served, waiting, why), waiting)
+
+    def _without_model(self, served: Served, asks: Sequence[Ask], why: str) -> None:
+        now = self.clock()
+        seconds = max(min(ask.due for ask in asks) - now, 1e-3)
+        try:
+            answers: list[Result] = list(served.precomputed(asks, why, seconds=seconds))
+        except Exception:
+            if len(asks) == 1:
+                raise
+            for ask in asks:
+                self._started_aside(lambda ask=ask: self._without_model(served, [ask], why), [ask])  # type: ignore[misc]
+            return
+        self._settle(list(zip(asks, answers, strict=True)))
+
+    def _give_up(self, asks: Sequence[Ask], why: str) -> None:
+        served = self._served
+        if served is not None:
+            self._settle([(ask, served.nothing(ask, why)) for ask in asks])
+
+    def _settle(self, results: Sequence[tuple[Ask, Result]]) -> None:
+        """Deliver each answer, unless its row has one already."""
+        with self._lock:
+            first = [(ask, result) for ask, result in results if not ask.done]
+            for ask, _ in first:
+                ask.done = True
+        for ask, result in first:
+            if isinstance(result, Answer) and not ask.refresh:
+                self._counted(result)
+        deliver(first)
+
+    def _counted(self, answer: Answer) -> Answer:
+        self.monitor.add("recokit_service_answers", answer.source)
+        return answer
+
+    def _forget(self, asks: Sequence[Ask]) -> None:
+        """Let go of rows whose callers have gone."""
+        with self._lock:
+            for ask in asks:
+                ask.done = True
+        gone = [ask for ask in asks if ask.nobody_waits]
+        self._engine.drop(gone)
+        self._landed(gone)
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are answered by the model: for a readiness probe."""
+        return self._state == "ready" and self._engine.hanging < 8
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the model that serves, empty before ``start``."""
+        return "" if self._served is None else self._served.pipeline.fingerprint
+
+    def health(self) -> dict[str, Any]:
+        """Return how the service fares, for a probe or a page."""
+        served = self._served
+        return {
+            "state": self._state,
+            "ready": self.ready,
+            "fingerprint": self.fingerprint,
+            "version": "" if served is None else served.version,
+            "waiting": self._engine.waiting,
+            "hanging": self._engine.hanging + self._aside.hanging,
+            "effort": self.quality.effort,
+            "capacity": self.pace.capacity(self.coalesce),
+            "lists": 0 if self.lists is None else len(self.lists),
+            "dependencies": {} if served is None else served.pipeline.dependency_states(),
+        }
+
+    def drill(self, stage: str | None = None) -> DrillReport:
+        """Try what the service does without one stage, or without the model; traffic goes on as it does.
+
+        Parameters
+        ----------
+        stage : str, optional
+            Path of a stage, which fails for the drill; by default each of them in turn, and the model as a whole.
+        """
+        return drill(self._model(), stage, budget_ms=self.budget_ms)
+
+
+def _reserve(ask: Ask) -> float:
+    """Return the seconds of a row's time that are kept for an answer without the model."""
+    whole_time = ask.due - ask.arrived
+    return min(max(_RESERVE * whole_time, _RESERVE_MS / 1e3), 0.5 * whole_time)
+
+
+def _until(ask: Ask) -> float:
+    """Return until when the model may answer any of those who wait for a row."""
+    return max(one.due - _reserve(one) for one in (ask, *ask.followers))
+
+
+def _is_bare(answer: Answer, ask: Ask) -> bool:
+    """Tell whether the model found nothing although rules forbid nothing: then the list made ahead is shown."""
+    return answer.status is Status.EMPTY and "items" not in ask.lists
+
+
+def _raised(result: Result | None) -> Answer:
+    if isinstance(result, Answer):
+        return result
+    assert result is not None
+    raise result
