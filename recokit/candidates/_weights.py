@@ -110,7 +110,7 @@ def counted_events(
     dataset: Dataset, events: Sequence[str] | None, window: Duration | None, half_life: Duration | None
 ) -> tuple[Interactions, FloatArray]:
     """Return the events that count for popularity, and their weights as of the end of the data, (M,) float64."""
-    log = events_of(dataset.interactions, events).signals
+    log = events_of(dataset.interactions.signals, events)
     if window is not None:
         log = log.between(dataset.until - seconds(window), np.inf)
     return log, with_decay(log, dataset.until, half_life)

@@ -71,7 +71,7 @@ class Repurchase(AloneSource):
 
     def fit(self, dataset: Dataset) -> Repurchase:
         """Average the times between purchases of one user, by item."""
-        log = events_of(dataset.interactions, self.events).personal
+        log = events_of(dataset.interactions.personal, self.events)
         self.event_codes_ = codes_of(dataset.interactions.event_names, self.events)
         order = np.lexsort((log.timestamp, log.item, log.user))
         user, item, when = log.user[order], log.item[order], log.timestamp[order]

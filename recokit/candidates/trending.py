@@ -63,7 +63,7 @@ class Trending(AloneSource):
 
     def fit(self, dataset: Dataset) -> Trending:
         """Compare the two windows."""
-        log = events_of(dataset.interactions, self.events).signals
+        log = events_of(dataset.interactions.signals, self.events)
         age = dataset.until - log.timestamp
         length = seconds(self.window)
         sums = []

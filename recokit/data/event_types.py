@@ -16,7 +16,7 @@ import numpy as np
 
 from recokit._utils.options import finite, shown
 from recokit.errors import ConfigurationError, DataError, did_you_mean
-from recokit.typing import Float32Array, IntArray
+from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 Role = Literal["signal", "shown", "negative", "seen"]
 
@@ -37,6 +37,13 @@ EVENT_WEIGHTS: Mapping[str, float] = {
 #: Kinds that speak against an item, and the kind that says it was shown.
 _NEGATIVE = ("dislike", "remove_from_cart", "refund")
 _SHOWN = "impression"
+
+#: The kinds of which each takes back the user's events on the item: None for all.
+_TAKES_BACK: Mapping[str, tuple[str, ...] | None] = {
+    "dislike": None,
+    "refund": None,
+    "remove_from_cart": ("add_to_cart",),
+}
 
 #: Other names of each kind, without the words that say nothing.
 _SYNONYMS: Mapping[str, str] = {
@@ -251,6 +258,67 @@ def without_signal(
     declared = {*map(str, given)}
     no_signal = [name not in declared and kind_of(name) in (_SHOWN, *_NEGATIVE) for name in names]
     return np.where(np.array([*no_signal, False])[event], np.float32(0), weight)
+
+
+@lru_cache(maxsize=256)
+def negative_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of a log that commonly speak against an item.
+
+    Examples
+    --------
+    >>> negative_names(("impression", "returned", "purchase"))
+    ('returned',)
+    """
+    return tuple(name for name in names if kind_of(name) in _NEGATIVE)
+
+
+def taken_back(
+    names: Sequence[str], group: IntArray, time: FloatArray, event: IntArray, weight: Float32Array
+) -> BoolArray | None:
+    """Tell which events the same user took back at their time or later; None where no event is against anything.
+
+    A refund or a dislike takes back all that its user did with the item until then, taking it from the cart what put it
+    there; what the user does with the item later counts again. A negative name that was given a weight above 0 takes
+    nothing back.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Event types of the log.
+    group : ndarray of int64, shape (M,)
+        The user and item of each event, as one number; negative where the user is nobody in particular.
+    time : ndarray of float64, shape (M,)
+    event : ndarray of int64, shape (M,)
+    weight : ndarray of float32, shape (M,)
+
+    Returns
+    -------
+    ndarray of bool, shape (M,), or None
+
+    Examples
+    --------
+    >>> names, group, time = ("refund", "purchase"), np.array([7, 7, 7]), np.array([1.0, 2.0, 3.0])
+    >>> taken_back(names, group, time, np.array([1, 0, 1]), np.array([1, 0, 1], np.float32)).tolist()
+    [True, True, False]
+    """
+    kinds = [kind_of(name) for name in names]
+    taken: BoolArray | None = None
+    for kind, of_kinds in _TAKES_BACK.items():
+        if kind not in kinds:
+            continue
+        codes = [code for code, one in enumerate(kinds) if one == kind]
+        against = np.flatnonzero(np.isin(event, codes) & (weight <= 0) & (group >= 0))
+        if not len(against):
+            continue
+        groups, which = np.unique(group[against], return_inverse=True)
+        last = np.full(len(groups), -np.inf)
+        np.maximum.at(last, which, time[against])
+        place = np.minimum(np.searchsorted(groups, group), len(groups) - 1)
+        hit = (groups[place] == group) & (time <= last[place])
+        if of_kinds is not None:
+            hit &= np.isin(event, [code for code, one in enumerate(kinds) if one in of_kinds])
+        taken = hit if taken is None else taken | hit
+    return taken
 
 
 def _plain(weight: np.float32) -> float:

@@ -140,7 +140,8 @@ class ImpressionLog:
         wanted = [name for name in log.event_names if name not in names_of(log.event_names, shown)]
         if not len(seen):
             raise DataError(f"found no event {shown!r}; expected one of {', '.join(log.event_names)}")
-        followed = log.of(*(wanted if labels is None else labels))
+        signal = log.replace(weight=np.where(log.counted, log.weight, np.float32(0)))
+        followed = signal.of(*(wanted if labels is None else labels))
         width = int(log.item.max(initial=0)) + 1
         key, later = (np.asarray(part.impression) * width + part.item for part in (seen, followed))
         # Stable: of what was recorded twice, the first record is kept.

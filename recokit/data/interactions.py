@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
-from recokit.data.event_types import codes_of
+from recokit.data.event_types import codes_of, taken_back
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -71,9 +71,18 @@ class Interactions:
         """Return the events of the named types, or of the kinds that the names stand for; none where there are none."""
         return self.take(np.flatnonzero(np.isin(self.event, codes_of(self.event_names, events))))
 
+    @cached_property
+    def counted(self) -> BoolArray:
+        """Which events are a signal, (M,): of a weight above 0, and not taken back later, as a refund does."""
+        counted: BoolArray = self.weight > 0
+        group = self.user * (int(self.item.max(initial=0)) + 1) + self.item
+        group = np.where((self.user > 0) & (self.item > 0), group, -1)
+        taken = taken_back(self.event_names, group, self.timestamp, self.event, self.weight)
+        return counted if taken is None else counted & ~taken
+
     @property
     def signals(self) -> Interactions:
-        """The events that are a signal: those of a weight above 0. The others only say what a user has seen."""
+        """The events that are a signal, see :attr:`counted`. The others only say what a user has seen."""
         return self if self._signals is None else self._signals
 
     @property
@@ -84,7 +93,7 @@ class Interactions:
     # None stands for all: an object that held itself would be a circle to whoever walks it.
     @cached_property
     def _signals(self) -> Interactions | None:
-        return None if (self.weight > 0).all() else self.take(np.flatnonzero(self.weight > 0))
+        return None if self.counted.all() else self.take(np.flatnonzero(self.counted))
 
     @cached_property
     def _personal(self) -> Interactions | None:

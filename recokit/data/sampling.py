@@ -56,9 +56,9 @@ class Positives:
 
     @classmethod
     def of(cls, dataset: Dataset) -> Positives:
-        """Read the pairs with an event of a weight above 0."""
+        """Read the pairs with an event that is a signal."""
         log = dataset.interactions
-        taken = (log.weight > 0) & (log.item > 0)
+        taken = log.counted & (log.item > 0)
         width = dataset.n_items + 1
         key = np.sort(log.user[taken] * width + log.item[taken])
         # Not numpy.unique, whose hash table is several times slower than this sort.

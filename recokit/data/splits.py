@@ -168,7 +168,7 @@ def last_n(dataset: Dataset, n: int = 1) -> Split:
     """
     require(whole(1), n=n)
     log = dataset.interactions
-    signals = np.flatnonzero(log.weight > 0)
+    signals = np.flatnonzero(log.counted)
     offsets, order = log.signals.by_user
     order = signals[order]
     user = log.user[order]

@@ -118,7 +118,7 @@ def _items_of(segments: Categorical) -> dict[str, IntArray]:
 def _lists(subject: Any, truth: Dataset, k: int, now: float | None, seed: int) -> Recommendations:
     if isinstance(subject, Recommendations):
         return subject
-    users = np.unique(truth.interactions.user[truth.interactions.weight > 0])
+    users = np.unique(truth.interactions.user[truth.interactions.counted])
     when = truth.interactions.timestamp[0] if now is None else now
     ids = truth.user_ids.decode(users[users > 0])
     lists: Recommendations = subject.recommend(ids, k=k, now=float(when), seed=seed)
@@ -163,7 +163,7 @@ def _of_segment(
 ) -> Evaluation:
     """Evaluate quality by the segment's relevant items, and coverage of its items by all lists."""
     log = truth.interactions
-    relevant = np.isin(log.item, items) & (log.weight > 0) & (log.user > 0)
+    relevant = np.isin(log.item, items) & log.counted & (log.user > 0)
     quality = [metric for metric in metrics if isinstance(metric, RelevanceMetric)]
     coverage = [_Within(metric, items) for metric in metrics if isinstance(metric, CatalogueMetric)]
     parts: list[Evaluation] = []

@@ -82,7 +82,8 @@ class Truth:
 def _of_dataset(test: Dataset) -> Truth:
     log = test.interactions
     offsets, order = log.by_user
-    lists = canonical(Ragged(offsets, log.item[order]), log.weight[order])
+    weight = np.where(log.counted, log.weight, np.float32(0))
+    lists = canonical(Ragged(offsets, log.item[order]), weight[order])
     rows = np.flatnonzero(lists.counts > 0)
     rows = rows[rows > 0]  # user 0 is nobody in particular
     start = float(log.timestamp[0]) if len(log) else None

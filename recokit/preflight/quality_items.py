@@ -155,7 +155,7 @@ def _against_popular(launch: LaunchContext, later: Dataset, shown: list[Any]) ->
     log, test = launch.train.interactions, later.interactions
     known = np.unique(launch.train.user_ids.decode(log.user[log.user > 0]))
     truths: dict[Any, set[Any]] = {}
-    good = (test.weight > 0) & (test.user > 0)
+    good = test.counted & (test.user > 0)
     users = later.user_ids.decode(test.user[good])
     items = later.item_ids.decode(test.item[good])
     for user, bought in zip(users.tolist(), items.tolist(), strict=True):

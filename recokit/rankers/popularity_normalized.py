@@ -65,7 +65,7 @@ class PopularityNormalized(Configured):
     def of(cls, dataset: Dataset, *, strength: float = 0.3, prior: float = 10.0) -> Self:
         """Return the stage with popularity as of a dataset: how many users have an event of weight above 0."""
         log = dataset.interactions
-        counted = (log.weight > 0) & (log.item > 0)
+        counted = log.counted & (log.item > 0)
         pair = np.unique(log.item[counted] * (dataset.n_users + 1) + log.user[counted])
         users = np.bincount(pair // (dataset.n_users + 1), minlength=dataset.n_items + 1)
         return cls(users.astype(np.float64), strength=strength, prior=prior)

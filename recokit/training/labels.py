@@ -21,7 +21,7 @@ def window_truth(requests: Requests, events: Interactions) -> Ragged:
     requests : Requests
         The B requests of the window.
     events : Interactions
-        The events of the window; those of no request, or of weight 0, are left out.
+        The events of the window; those of no request, of weight 0, or taken back by their user, are left out.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def window_truth(requests: Requests, events: Interactions) -> Ragged:
         For each request, item codes ascending, with column ``gain`` (float32): the largest weight of the request's
         events on that item, so a purchase outweighs the views before it.
     """
-    order, offsets, item, starts = _by_item(requests, events, events.weight > 0)
+    order, offsets, item, starts = _by_item(requests, events, events.counted)
     weight = events.weight[order]
     gain = np.maximum.reduceat(weight, starts) if len(starts) else weight
     return Ragged(offsets, item, {"gain": gain.astype(np.float32)})

@@ -376,7 +376,7 @@ def _without(valid: Dataset, seen: Positives) -> Dataset:
 
 
 def _sample(valid: Dataset, max_users: int | None, seed: int) -> AnyArray | None:
-    users = np.unique(valid.interactions.user[valid.interactions.weight > 0])
+    users = np.unique(valid.interactions.user[valid.interactions.counted])
     users = users[users > 0]
     if max_users is None or len(users) <= max_users:
         return None

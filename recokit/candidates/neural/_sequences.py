@@ -68,13 +68,13 @@ class Held:
 
 
 def sequences(dataset: Dataset, half_life: Duration | None) -> Sequences:
-    """Group the events with a weight above 0 by user; weights as of the end of the data."""
+    """Group the signals by user; weights as of the end of the data."""
     log = dataset.interactions
     bad = np.flatnonzero(~np.isfinite(log.weight) | (log.weight < 0))
     if len(bad):
         raise DataError(f"found weight={log.weight[bad[0]]}; expected finite weights of at least 0", rows=bad)
     weight = with_decay(log, dataset.until, half_life).astype(np.float32)
-    kept = np.flatnonzero((weight > 0) & (log.item > 0) & (log.user > 0))
+    kept = np.flatnonzero((weight > 0) & log.counted & (log.item > 0) & (log.user > 0))
     order = kept[np.argsort(log.user[kept], kind="stable")]
     return Sequences(
         counts_to_offsets(np.bincount(log.user[order], minlength=dataset.n_users + 1)),

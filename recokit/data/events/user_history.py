@@ -12,10 +12,10 @@ from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import require, whole
 from recokit._utils.params import Configured, require_fitted
 from recokit.data.dataset import Dataset
-from recokit.data.event_types import codes_of, require_types
+from recokit.data.event_types import codes_of, negative_names, require_types, taken_back
 from recokit.data.events.index import Known
 from recokit.data.events.live_events import LiveEvents
-from recokit.data.events.recent import RecentEvents
+from recokit.data.events.recent import Encoded, RecentEvents
 from recokit.data.interactions import Interactions
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Hydrated, Requests
@@ -119,7 +119,7 @@ class UserHistory(Configured):
     max_events : int, default 1000
         The most recent events that ``history`` keeps of each row, for sources and features to read.
     events : sequence of str, optional
-        Event types that ``history`` holds; all of them by default.
+        Event types that ``history`` holds, beside those against an item; all of them by default.
     live_events : LiveEvents, optional
         Events that come in while the model serves; the lists have them too, also those of users that the model does not
         know yet, by their external ids.
@@ -132,7 +132,8 @@ class UserHistory(Configured):
     Notes
     -----
     ``history`` holds items oldest first with the columns ``timestamp`` (float64 seconds), ``weight`` (float32) and
-    ``event`` (int64, code in ``Interactions.event_names``). ``owned`` holds the items of all events of the kind
+    ``event`` (int64, code in ``Interactions.event_names``). What the user took back until then, by a refund or a
+    dislike, stays in it and weighs 0. ``owned`` holds the items of all events of the kind
     ``"purchase"``, whatever ``events`` and ``max_events`` say, with the column ``timestamp``: one entry for each
     purchase, so an item may stand there more than once. In data without purchases nobody owns anything. ``earlier``
     holds what ``history`` leaves out because of ``events`` or ``max_events``, for rules that must know all that a
@@ -160,6 +161,7 @@ class UserHistory(Configured):
 
     #: None in a model that an older version saved.
     all_: EventLists | None = None
+    event_names_: tuple[str, ...] = ()
 
     tail = moved_attribute("live_events")
 
@@ -178,7 +180,8 @@ class UserHistory(Configured):
     def fit(self, dataset: Dataset) -> UserHistory:
         """Index the events by user and time."""
         log = dataset.interactions
-        self.history_ = EventLists.build(events_of(log, self.events), dataset.n_users)
+        self.history_ = EventLists.build(_held(log, self.events), dataset.n_users)
+        self.event_names_ = log.event_names
         self.all_ = self.history_ if self.events is None else EventLists.build(log, dataset.n_users)
         same = self.events is None and len(codes_of(log.event_names, [OWNING])) == len(log.event_names)
         self.owned_ = self.history_ if same else EventLists.build(log.of(OWNING), dataset.n_users)
@@ -203,6 +206,7 @@ class UserHistory(Configured):
             span = self.owned_.span(requests.user, requests.now)
         owned = self.owned_.within(*span, ("timestamp",))
         new: tuple[EventLists, IntArray] | None = None
+        encoded: Encoded | None = None
         recent = None if self.live_events is None else requests.read(self.live_events)
         if recent is not None and len(recent):
             new_history, new_owned, everything = recent.made(self, _recent_lists)
@@ -212,6 +216,7 @@ class UserHistory(Configured):
             owned = owned.then(new_owned.before(user, now, ("timestamp",)), "timestamp")
             new = everything, user
         earlier = self._earlier(requests, history, new)
+        history = _without_taken_back(history, self.event_names_ if encoded is None else encoded.event_names)
         return Hydrated(ragged={"history": history, "owned": owned, "earlier": earlier})
 
     def _earlier(
@@ -242,11 +247,36 @@ class UserHistory(Configured):
         return lists.then(new, "timestamp")
 
 
+def _without_taken_back(history: Ragged, names: tuple[str, ...]) -> Ragged:
+    """Return the history in which what the user took back since weighs 0: seen, and no signal."""
+    if not negative_names(names):
+        return history
+    item, columns = history.values, history.columns
+    group = np.where(item > 0, history.rows * (int(item.max(initial=0)) + 1) + item, -1)
+    weight = columns["weight"]
+    taken = taken_back(names, group, columns["timestamp"], columns["event"], weight)
+    if taken is None:
+        return history
+    return Ragged(history.offsets, item, {**columns, "weight": np.where(taken, np.float32(0), weight)})
+
+
+def _held(log: Interactions, events: Sequence[str] | None) -> Interactions:
+    """Return the events of the named types, and those against items: they tell which of the others still count."""
+    known = events_of(log, events)
+    if events is None or not negative_names(log.event_names):
+        return known
+    return log.of(*events, *negative_names(log.event_names))
+
+
 def _recent_lists(recent: RecentEvents, stage: UserHistory) -> tuple[EventLists, EventLists, EventLists]:
     encoded = recent.encoded(stage.known_)
     n_users = len(stage.known_.user_ids) + len(encoded.newcomers)
     everything = encoded.by_anyone
-    log = everything if stage.events is None else everything.of(*stage.events)
+    log = (
+        everything
+        if stage.events is None
+        else everything.of(*stage.events, *negative_names(everything.event_names))
+    )
     return (
         EventLists.build(log, n_users),
         EventLists.build(everything.of(OWNING), n_users),

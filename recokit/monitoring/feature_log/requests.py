@@ -294,7 +294,7 @@ def _labels(logged: LoggedRequests, outcomes: Dataset, window: float) -> Float32
     log, now = outcomes.interactions, logged.now[logged.row]
     user, item = outcomes.user_ids.encode(logged.user)[logged.row], outcomes.item_ids.encode(logged.item)
     label = np.zeros(len(item), np.float32)
-    events = np.flatnonzero((log.user > 0) & (log.item > 0) & (log.weight > 0))
+    events = np.flatnonzero((log.user > 0) & (log.item > 0) & log.counted)
     width = outcomes.n_items + 1
     key = np.concatenate([user * width + item, log.user[events] * width + log.item[events]])
     time = np.concatenate([now, log.timestamp[events]])
