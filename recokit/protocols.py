@@ -210,6 +210,9 @@ class Traits:
         A constraint that is never broken.
     pool : int, optional
         Candidates from the top that an objective chooses from; None for all.
+    passes_over : tuple of str
+        Lists of a request whose items a source never gives, such as ``"history"``. Where every source of a pipeline
+        passes over them, they are left out of the caller's own ``items`` too.
     own_code : bool
         It calls a function of the user's own, which ``fit`` tries once.
     """
@@ -223,6 +226,7 @@ class Traits:
     hard: bool = True
     pool: int | None = None
     own_code: bool = False
+    passes_over: tuple[str, ...] = ()
 
 
 def traits_of(stage: Any) -> Traits:
@@ -246,6 +250,7 @@ def traits_of(stage: Any) -> Traits:
         hard=bool(getattr(stage, "hard", True)),
         pool=getattr(stage, "pool", None),
         own_code=bool(getattr(stage, "own_code", False)),
+        passes_over=tuple(getattr(stage, "passes_over", ())),
     )
 
 

@@ -255,11 +255,12 @@ class Recommendations:
         return f"  {self._who(row)}: {listed}{more}"
 
     def _first_reason(self) -> str:
-        """Return why the first row that is not OK is not."""
+        """Return why the first row that is not OK is not; where all are, the first that has something to say."""
         bad = np.flatnonzero(self.status != Status.OK)
-        if not len(bad):
+        said = [row for row, reasons in enumerate(self.reasons) if reasons] if not len(bad) else bad
+        if not len(said):
             return ""
-        row = int(bad[0])
+        row = int(said[0])
         why = shortened("; ".join(self.reasons[row]), 160)
         return f"  {self._who(row)} is {Status(int(self.status[row])).name}" + (f": {why}" if why else "")
 

@@ -6,6 +6,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+import recokit as rk
 from recokit.data import Candidates, Requests, Vocabulary
 from recokit.errors import ConfigurationError, StageError
 from recokit.result import Recommendations, source_names
@@ -189,3 +190,14 @@ def test_concat_of_what_does_not_belong_together(result):
 def test_source_names_decode_bits():
     part = answer([[1, 2, 3, 4]], ["ann"]).trace.selected
     assert source_names(part) == (("popular",), ("knn",), ("popular", "knn"), ())
+
+
+def test_a_list_as_long_as_the_catalogue_says_so():
+    data = rk.testing.toy_dataset()
+    shown = (
+        rk.Pipeline([rk.candidates.Popular(half_life=None)])
+        .fit(data)
+        .recommend([None, None], k=[1000, data.n_items])
+    )
+    assert shown.reasons == ((f"{data.n_items} of 1000 places: the catalogue has no more items",), ())
+    assert repr(shown).endswith("row 0, anonymous is OK: 30 of 1000 places: the catalogue has no more items")

@@ -23,7 +23,7 @@ from recokit._utils.threads import map_parts
 from recokit.candidates._retrieve import cost_blocks, joined
 from recokit.candidates._weights import counted_events, distinct_history
 from recokit.compose.alone.sources import AloneSource
-from recokit.data import Dataset, Requests, Retrieved
+from recokit.data import Dataset, Ragged, Requests, Retrieved
 from recokit.data.events.user_history import check_events
 from recokit.data.times import Duration, duration
 from recokit.typing import Float32Array, FloatArray, IntArray
@@ -38,7 +38,8 @@ class PopularInCategory(AloneSource):
 
     Each category of the history has its share of any list, by the method of Sainte-Laguë: the best item of a category
     has the category's share of the history as its score, its second a third of that, its third a fifth and so on.
-    A row whose history has no category gets the popular items of all.
+    A row whose history has no category gets the popular items of all. Where items have several categories, each counts
+    for an equal part of the event, and an item has the best of its scores.
 
     Parameters
     ----------
@@ -64,8 +65,8 @@ class PopularInCategory(AloneSource):
         Where the list of each of C categories lies; list 0 is that of all items.
     item_ : ndarray of int64
         The lists: weight descending, ties by code.
-    category_ : ndarray of int64, shape (n_items + 1,)
-        Category of each item, 0 for none.
+    labels_ : Ragged
+        The categories of each item by code, n_items + 1 lists, empty for none.
     fitted_until_ : float
 
     Examples
@@ -105,17 +106,16 @@ class PopularInCategory(AloneSource):
     def fit(self, dataset: Dataset) -> PopularInCategory:
         """Count, and rank each category."""
         column = self.by.removeprefix("item.")
-        labels = dataset.items.labels(column)
+        labels = dataset.items.labelled(column).several
         log, weight = counted_events(dataset, self.events, self.window, self.half_life)
         count = segment_sum(weight, log.item, dataset.n_items + 1)
-        self.category_ = dataset.items.labelled(column).codes
+        self.labels_ = Ragged(labels.offsets, labels.code)
         overall = 1 + np.argsort(-count[1:], kind="stable")
-        category = self.category_[overall]
-        order = np.argsort(category, kind="stable")
-        order = order[category[order] > 0]
-        lengths = np.bincount(category[order], minlength=len(labels) + 1)
+        ranked = self.labels_.take(overall)
+        order = np.argsort(ranked.values, kind="stable")
+        lengths = np.bincount(ranked.values, minlength=len(labels.labels) + 1)
         lengths[0] = len(overall)
-        self.item_ = np.concatenate([overall, overall[order]])
+        self.item_ = np.concatenate([overall, overall[ranked.rows[order]]])
         self.offsets_ = counts_to_offsets(lengths)
         self.fitted_until_ = dataset.until
         return self
@@ -134,6 +134,7 @@ class PopularInCategory(AloneSource):
         row = offsets_to_rows(offsets)
         start = self.offsets_[category]
         counts = np.minimum(self.offsets_[category + 1] - start, limit + exclude.counts[row])
+        several = bool((self.labels_.counts > 1).any())
 
         def best(part: tuple[int, int]) -> tuple[IntArray, IntArray, Float32Array]:
             first, last = part
@@ -145,20 +146,24 @@ class PopularInCategory(AloneSource):
             of, item = of[left], item[left]
             rank = rank_in_row(of - here.start, rows_to_offsets(of - here.start, here.stop - here.start))
             score = (share[of] / (2 * rank + 1)).astype(np.float32)
-            return top_by_score(rows_to_offsets(row[of] - first, last - first), score, item, limit)
+            of_row = row[of] - first
+            if several:
+                of_row, score, item = _best_of_each(of_row, score, item)
+            return top_by_score(rows_to_offsets(of_row, last - first), score, item, limit)
 
         cost = segment_sum(counts, row, len(requests))
-        return joined(map_parts(best, list(cost_blocks(cost, _BLOCK, len(self.category_)))))
+        return joined(map_parts(best, list(cost_blocks(cost, _BLOCK, len(self.labels_)))))
 
     def _shares(self, requests: Requests) -> tuple[IntArray, IntArray, FloatArray]:
         """Return offsets, categories and their shares of each row's history; 0 alone where there are none."""
         offsets, item, weight = distinct_history(requests, half_life=self.half_life)
-        category = self.category_[np.where(item < len(self.category_), item, 0)]
-        counted = (category > 0) & (weight > 0)
-        row = offsets_to_rows(offsets)[counted]
-        pairs = group_pairs(rows_to_offsets(row, len(requests)), category[counted])
-        total = pairs.sum(weight[counted])
-        row, category = offsets_to_rows(pairs.offsets), category[counted][pairs.first]
+        labels = self.labels_.take(np.where(item < len(self.labels_), item, 0))
+        part = (weight / np.maximum(labels.counts, 1))[labels.rows]
+        counted = part > 0
+        row, category = offsets_to_rows(offsets)[labels.rows][counted], labels.values[counted]
+        pairs = group_pairs(rows_to_offsets(row, len(requests)), category)
+        total = pairs.sum(part[counted])
+        row, category = offsets_to_rows(pairs.offsets), category[pairs.first]
         share = total / segment_sum(total, row, len(requests))[row]
         without = np.flatnonzero(np.diff(pairs.offsets) == 0)
         order = np.argsort(np.concatenate([row, without]), kind="stable")
@@ -166,3 +171,14 @@ class PopularInCategory(AloneSource):
         category = np.concatenate([category, np.zeros(len(without), np.int64)])[order]
         share = np.concatenate([share, np.ones(len(without))])[order]
         return rows_to_offsets(row, len(requests)), category, share
+
+
+def _best_of_each(
+    row: IntArray, score: Float32Array, item: IntArray
+) -> tuple[IntArray, Float32Array, IntArray]:
+    """Return each row's items once, with the best of their scores."""
+    order = np.lexsort((-score, item, row))
+    row, score, item = row[order], score[order], item[order]
+    first = np.ones(len(order), np.bool_)
+    first[1:] = (row[1:] != row[:-1]) | (item[1:] != item[:-1])
+    return row[first], score[first], item[first]

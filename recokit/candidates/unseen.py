@@ -20,6 +20,9 @@ from recokit.protocols import Source, bound
 class Unseen(Composed):
     """Source that passes over what the user already has, so that its limit is filled with what is new.
 
+    Where every source of a pipeline is one, the caller's own ``items=`` are without the history too. For what comes
+    from elsewhere, such as a fallback or another source, :class:`recokit.rules.NotSeen` is the rule.
+
     The history, and what it leaves out of a long one, joins the list ``exclude`` of the requests, which recokit's
     sources heed while they look for the best; a source that does not gets a larger limit, by as many as it may lose.
 
@@ -63,6 +66,11 @@ class Unseen(Composed):
     def requires(self) -> tuple[str, ...]:
         """The history, what it leaves out, and what the source requires."""
         return tuple(dict.fromkeys(("history", "earlier", *super().requires)))
+
+    @property
+    def passes_over(self) -> tuple[str, ...]:
+        """The history, and what it leaves out."""
+        return ("history", "earlier")
 
     def bind(self, schema: Schema) -> Unseen:
         """Return a copy with the source bound to the schema."""

@@ -49,6 +49,11 @@ class Composed(AloneSource):
         return all(traits.as_of for traits in self._traits())
 
     @property
+    def passes_over(self) -> tuple[str, ...]:
+        """Lists of a request whose items no source gives."""
+        return in_all([traits.passes_over for traits in self._traits()])
+
+    @property
     def needs_times(self) -> bool:
         """Whether any source learns from the order of events."""
         return any(isinstance(stage, AloneSource) and stage.needs_times for stage in self._stages())
@@ -70,6 +75,11 @@ class Composed(AloneSource):
         copied = copy.copy(self)
         copied.sources = [_bound_in_place(source, schema) for source in self.sources]
         return copied
+
+
+def in_all(named: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the names that stand in every one of some lists."""
+    return tuple(name for name in named[0] if all(name in others for others in named)) if named else ()
 
 
 def _bound_in_place(source: Any, schema: Schema) -> Any:

@@ -133,6 +133,20 @@ class Statistics:
             np.add.at(successes, (row[known], item[known]), success[known])
         return Statistics(trials, successes, self.column, self.labels)
 
+    def without(self, label: Any) -> tuple[Statistics, float]:
+        """Return statistics without the trials of a label, and how many these were; the label stays, with none."""
+        if label not in self.labels:
+            return self, 0.0
+        row = self.labels.index(label) + 1
+        trials, successes = self.trials.copy(), self.successes.copy()
+        n = float(trials[row].sum())
+        for counts in (trials, successes):
+            counts[0] -= counts[row]
+            counts[row] = 0.0
+        # What is left of sums and differences of parts of successes may be a rounding error below 0.
+        successes = np.clip(successes, 0.0, trials)
+        return Statistics(trials, successes, self.column, self.labels), n
+
     def label_rows(self, label: AnyArray) -> IntArray:
         """Return the row of each label, 0 for unknown ones."""
         rows = np.zeros(len(label), np.int64)
@@ -174,3 +188,17 @@ def context_of(statistics: Any) -> tuple[str, ...]:
     """Return the context column that statistics are looked up by, as a stage requires it."""
     value: Statistics = statistics.pin()[1] if isinstance(statistics, Live) else statistics
     return (f"context.{value.column}",) if value.column else ()
+
+
+def erase_label(policy: Any, label: Any) -> int:
+    """Take a label's trials out of a policy's statistics, where labels are visitors; return how many."""
+    held = policy.statistics
+    known: Statistics = held.pin()[1] if isinstance(held, Live) else held
+    left, n = known.without(label)
+    if left is known:
+        return 0
+    if isinstance(held, Live):
+        held.set(left)
+    else:
+        policy.statistics = left
+    return round(n)

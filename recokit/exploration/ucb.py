@@ -10,7 +10,7 @@ import numpy as np
 from recokit._utils.options import check_options, finite
 from recokit.data import Live, Window
 from recokit.exploration._draws import POOL, Draws, Policy
-from recokit.exploration.statistics import Statistics, checked_statistics, context_of
+from recokit.exploration.statistics import Statistics, checked_statistics, context_of, erase_label
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 _CANDIDATE = 23
@@ -67,6 +67,10 @@ class UCB(Policy):
     def requires(self) -> tuple[str, ...]:
         """The context column of the statistics."""
         return context_of(self.statistics)
+
+    def erase_user(self, user: Any) -> int:
+        """Take out the trials of a user who is a label of the statistics' context column; return how many."""
+        return erase_label(self, user)
 
     def start(self, window: Window) -> _State:
         """Return the state before the first choice."""

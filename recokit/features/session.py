@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from recokit._kernels.membership import pairs_in_sets
-from recokit._kernels.segments import counts_to_offsets, multi_arange
+from recokit._kernels.segments import counts_to_offsets, multi_arange, segment_sum
 from recokit._utils.params import require_fitted
 from recokit.data import Candidates, Dataset, Ragged, Requests, Schema
 from recokit.data.times import Duration
@@ -21,7 +21,8 @@ class Session(Block):
     Features: ``session_events`` (how deep it is), ``session_minutes`` (from its first event to its last, the dwell),
     ``session_idle_minutes`` (since its last event, NaN without a session), ``in_session`` (1 if the candidate is part
     of it), and with a column such as ``"category"``: ``session_category_share`` (share of its events with items of the
-    candidate's label) and ``session_last_category`` (1 if its last item has the candidate's label).
+    candidate's label) and ``session_last_category`` (1 if its last item has the candidate's label). Where items have
+    several labels, both are means over the candidate's.
 
     It reads the history of the request, so it needs no event index; what the caller gives as ``session=`` is part of
     the history, and so are live events.
@@ -73,8 +74,8 @@ class Session(Block):
         """Return a copy bound to the column of the item table."""
         if self.column is None:
             return bound_copy(self)
-        schema.items.labels(self.column.removeprefix("item."))
-        return bound_copy(self, labels_=schema.item_column(self.column))
+        labels = schema.items.labelled(self.column.removeprefix("item.")).several
+        return bound_copy(self, labels_=Ragged(labels.offsets, labels.code))
 
     def _columns(self, context: Context) -> Sequence[AnyArray] | AnyArray:
         candidates = context.candidates
@@ -89,18 +90,20 @@ class Session(Block):
         return [*context.by_row(counts, minutes, idle), inside, *own]
 
     def _label_columns(self, candidates: Candidates, session: Ragged) -> Sequence[AnyArray]:
-        labels: IntArray = require_fitted(self, "labels_", step="bind")
-        wanted, width = labels[candidates.item], int(labels.max(initial=0)) + 1
-        label = labels[session.values]
-        present, n = np.unique(session.rows[label > 0] * width + label[label > 0], return_counts=True)
-        key = candidates.row * width + wanted
-        place = np.minimum(np.searchsorted(present, key), max(len(present) - 1, 0))
-        there = (present[place] == key) if len(present) else np.zeros(len(key), np.bool_)
-        share = ratio(np.where(there, n[place] if len(n) else 0, 0), session.counts[candidates.row])
-        last = np.zeros(len(session), np.int64)
-        filled = np.flatnonzero(session.counts)
-        last[filled] = label[session.offsets[1:][filled] - 1]
-        return share, (wanted > 0) & (last[candidates.row] == wanted)
+        labels: Ragged = require_fitted(self, "labels_", step="bind")
+        width = int(labels.values.max(initial=0)) + 1
+        wanted, met = labels.take(candidates.item), labels.take(session.values)
+        of = wanted.rows
+        key = candidates.row[of] * width + wanted.values
+        met_key = session.rows[met.rows] * width + met.values
+        is_last = np.zeros(len(session.values), np.bool_)
+        is_last[session.offsets[1:][session.counts > 0] - 1] = True
+        counts = session.counts[candidates.row]
+        share, last = (
+            segment_sum(_count(keys, key), of, len(counts)) / np.maximum(wanted.counts, 1)
+            for keys in (met_key, met_key[is_last[met.rows]])
+        )
+        return ratio(share, counts), last
 
     def _session(self, requests: Requests) -> Ragged:
         """Return the last run of each row's history, empty where it is over."""
@@ -118,3 +121,9 @@ class Session(Block):
         return Ragged(
             counts_to_offsets(stop - start), history.values[index], {"timestamp": np.asarray(time[index])}
         )
+
+
+def _count(keys: IntArray, wanted: IntArray) -> IntArray:
+    """Return how often each wanted key is among the keys, (N,) int64."""
+    ordered = np.sort(keys)
+    return np.searchsorted(ordered, wanted, "right") - np.searchsorted(ordered, wanted, "left")

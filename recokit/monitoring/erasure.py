@@ -13,6 +13,7 @@ import numpy as np
 from recokit._utils.options import error_text, shown
 from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError, DataError, StageError
+from recokit.exploration import UCB, ThompsonSampling
 from recokit.monitoring.feature_log._files import erase_from_parts
 from recokit.pipeline.pipeline import Pipeline
 from recokit.protocols import ErasesUsers
@@ -194,6 +195,17 @@ def _inside(value: Any, depth: int) -> Iterator[Any]:
 
 
 def _left_in(pipeline: Pipeline, people: list[Any]) -> list[str]:
+    held = [one for node in pipeline for one in _inside(node.stage, _DEPTH)]
+    policies = dict.fromkeys(type(one).__name__ for one in held if isinstance(one, ThompsonSampling | UCB))
+    summed = [
+        f"the statistics of {name} add up the trials of all users, in which nobody's can be told: count them anew with "
+        "exploration.Statistics.of on data without these events"
+        for name in policies
+    ]
+    return summed + _learned(pipeline, people)
+
+
+def _learned(pipeline: Pipeline, people: list[Any]) -> list[str]:
     ids = pipeline.schema.user_ids
     kind = int if ids.kind == "int" else str
     known = [person for person in people if isinstance(person, kind) and ids.encode([person])[0] > 0]

@@ -89,6 +89,11 @@ def _explain(run: Run, lists: Lists) -> None:
     for name, rows in lists.relaxed.items():
         run.explain(np.flatnonzero(rows & alive), f"{name}: relaxed to fill the list")
     length = lists.shown.counts
+    beyond = (run.requests.k > run.k) & (length == run.k) & alive
+    if any(beyond.tolist()):
+        for row in np.flatnonzero(beyond):
+            wanted = f"{length[row]} of {run.requests.k[row]} places"
+            run.explain(np.array([row]), f"{wanted}: the catalogue has no more items")
     short = (length < run.k) & alive
     if any(short.tolist()):
         _explain_sources(run, length, short)

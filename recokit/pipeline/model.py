@@ -17,9 +17,10 @@ from recokit._utils.copies import with_fields
 from recokit._utils.options import Rule, at_least, one_of, traced
 from recokit._utils.progress import progress_bar
 from recokit.budget import Deadline
+from recokit.compose.step import leaf_name
 from recokit.data import Candidates, Live, Ragged, Requests, Schema
 from recokit.data.vocabulary import Vocabulary
-from recokit.errors import DataError, VocabularyMismatch
+from recokit.errors import ConfigurationError, DataError, VocabularyMismatch
 from recokit.pipeline.finish import finish
 from recokit.pipeline.paid import paid_items
 from recokit.pipeline.plan import Plan, bind_plan, live_values
@@ -322,7 +323,19 @@ def save_model(model: Model, path: str | Path, **options: Any) -> None:
     }
     from recokit.data.state.folder import save_state
 
-    save_state(path, state, {"fingerprint": model.fingerprint})
+    try:
+        save_state(path, state, {"fingerprint": model.fingerprint})
+    except ConfigurationError as error:
+        raise ConfigurationError(_with_names(str(error), [*stages, fallback])) from error
+
+
+def _with_names(message: str, steps: Sequence[Any]) -> str:
+    """Return a message about a place in the saved state that names the stage in place of its number."""
+    for place, step in enumerate(steps):
+        where = "dict['fallback']" if place == len(steps) - 1 else f"dict['stages'][{place}]"
+        if step is not None:
+            message = message.replace(f"{where}.stage", leaf_name(step)).replace(where, leaf_name(step))
+    return message
 
 
 def load_parts(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from recokit._utils.params import Configured
 from recokit.budget import PHASE_OF_ROLE
+from recokit.compose.composed import in_all
 from recokit.compose.merge import Merge, first_repeated, leaves
 from recokit.compose.step import Condition, Step
 from recokit.data import Live, Schema
@@ -217,6 +218,11 @@ class Plan:
     def source_names(self) -> tuple[str, ...]:
         """Leaf names of the sources, in the order of their bits."""
         return tuple(node.leaf for node in self.sources)
+
+    @cached_property
+    def passed_over(self) -> tuple[str, ...]:
+        """Lists of a request whose items no source gives, so that nobody expects them of the caller's own items."""
+        return in_all([node.traits.passes_over for node in self.sources])
 
     @cached_property
     def fusion(self) -> Node:

@@ -182,6 +182,9 @@ def _fused(run: Run, retrieved: Sequence[Retrieved]) -> Candidates:
     known = known.compress(pairs_in_sets(known.row, known.item, items.offsets, items.values))
     listed = _as_candidates("items", items, requests)
     listed = listed.compress(bound[listed.row])
+    for name in run.plan.passed_over:
+        lists = requests.lists(name)
+        listed = listed.compress(~pairs_in_sets(listed.row, listed.item, lists.offsets, lists.values))
     return batch.append(known).append(without(listed, known))
 
 

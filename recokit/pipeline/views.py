@@ -10,7 +10,7 @@ import numpy as np
 
 from recokit.data import Live, Requests, Retrieved, Schema
 from recokit.data.query import ItemLists, Query
-from recokit.errors import VocabularyMismatch
+from recokit.errors import ConfigurationError, VocabularyMismatch
 from recokit.protocols import HoldsRules, MovesItems, Runnable
 from recokit.result import Recommendations
 from recokit.typing import AnyArray
@@ -46,6 +46,22 @@ class PipelineSource:
     def fitted_until_(self) -> float:
         """Time up to which the inner pipeline has seen events."""
         return self.pipeline.fitted_until
+
+    def state(self) -> Mapping[str, Any]:
+        """Refuse to be saved.
+
+        Raises
+        ------
+        ConfigurationError
+            Always: a saved pipeline holds no other.
+        """
+        raise ConfigurationError(
+            f"found the pipeline {self.pipeline.fingerprint} as a source of the one to save; expected none in it; "
+            "hint: save the inner one on its own, load it, and build the outer one around its as_source() again"
+        )
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Load nothing: see :meth:`state`."""
 
     def live_values(self) -> Mapping[int, Live[Any]]:
         """Return the inner pipeline's live values, which the outer run pins too."""

@@ -15,7 +15,7 @@ from recokit.errors import ConfigurationError
 from recokit.protocols import Explainer, MovesItems
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
-#: Words for each kind of reason; ``{name}`` and ``{value}`` are filled in.
+#: Words for each kind of reason; ``{name}``, ``{value}`` and ``{title}`` are filled in.
 REASON_TEMPLATES: Mapping[str, str] = {
     "place": "put there by {name}",
     "source": "found by {name} (place {value})",
@@ -23,6 +23,9 @@ REASON_TEMPLATES: Mapping[str, str] = {
     "rule": "moved by {name}",
     "label": "{name}",
 }
+
+
+_TITLE = "{title}"
 
 
 class Reasons(Configured):
@@ -40,8 +43,9 @@ class Reasons(Configured):
         Features named for each item: those that raised its score most, fewer where fewer raised it. What lowered it
         is no reason why it is there.
     templates : mapping of str to str, optional
-        Words by code (``"source.item_knn"``) or kind (``"source"``), with ``{name}`` and ``{value}``; others have those
-        of ``REASON_TEMPLATES``. An empty text leaves a reason out of the words.
+        Words by code (``"source.item_knn"``) or kind (``"source"``), with ``{name}``, ``{value}`` and ``{title}``, what
+        shows the item to people: its title, or its id where the catalogue has none; others have those of
+        ``REASON_TEMPLATES``. An empty text leaves a reason out of the words.
 
     Raises
     ------
@@ -79,6 +83,8 @@ class Reasons(Configured):
         check_options(self, {"n_features": whole(0)})
         #: The scorers before it by name. No state of its own: the pipeline saves them where they stand.
         self._scorers: Mapping[str, Any] = {}
+        #: What shows each item to people, by code, once bound: as the scorers, no state of its own.
+        self._titles: AnyArray = np.full(1, "", object)
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows the rankers and the rules that move items.
@@ -92,6 +98,8 @@ class Reasons(Configured):
             raise ConfigurationError("found no source before Reasons; expected at least one to name")
         bound: Any = copy.copy(self)
         bound._scorers = dict(schema.scorers)
+        if any(_TITLE in template for template in (self.templates or {}).values()):
+            bound._titles = _titles(schema)
         return bound
 
     def annotate(self, candidates: Candidates) -> Mapping[str, AnyArray]:
@@ -110,7 +118,11 @@ class Reasons(Configured):
         parts = [kind.split(",") for kind in kinds.tolist()]
         for label in sorted({label for part in parts for label in part if label}):
             texts.add(f"label.{label}", np.array([label in part for part in parts], np.bool_)[which])
-        return {"reasons": texts.codes, "explanation": texts.words}
+        words = texts.words
+        if len(self._titles) > 1:
+            # A call for each item, and not a line of Python for each.
+            words = np.frompyfunc(str.replace, 3, 1)(words, _TITLE, self._titles[candidates.item])
+        return {"reasons": texts.codes, "explanation": words}
 
     def _sources(self, candidates: Candidates, texts: _Texts) -> None:
         for bit, name in enumerate(candidates.source_names):
@@ -131,6 +143,15 @@ class Reasons(Configured):
             text = np.char.mod("%+.3g", value)
             for feature in np.unique(column).tolist():
                 texts.add(f"feature.{names[feature]}", (column == feature) & (value > 0), text)
+
+
+def _titles(schema: Schema) -> AnyArray:
+    """Return what shows each item to people, by code: titles, or ids as text; (n_items + 1,) object."""
+    ids = schema.item_ids.ids.tolist()
+    titles = schema.items.titles
+    named = [None] * len(ids) if titles is None else titles[1:].tolist()
+    shown = [str(item) if title is None else str(title) for item, title in zip(ids, named, strict=True)]
+    return np.array(["", *shown], object)
 
 
 class _Texts:

@@ -111,3 +111,27 @@ def test_what_does_not_fit_is_named() -> None:
         PopularInCategory(window="soon")
     with pytest.raises(NotFittedError):
         PopularInCategory().retrieve(ask([1]), 3)
+
+
+def test_items_of_several_labels_are_in_each_of_their_categories() -> None:
+    """Three labels, no combination of which is one: the item has the best of its places, once."""
+    several = {"item_id": range(1, 6), "genre": ["a|b", "a", "b", "b|c", ""]}
+    taken = [1, 1, 1, 2, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5]
+    data = Dataset.from_frame(
+        {"user": range(len(taken)), "item": taken, "timestamp": range(len(taken))},
+        items=several,
+        separators={"genre": "|"},
+    )
+    source = PopularInCategory("genre", half_life=None).fit(data)
+    found = source.retrieve(ask([2], [1], [3, 3, 2], [5]), 9)
+    # "a" alone: 1 then 2. Half "a" and half "b": "a" has 1, 2; "b" has 4, 1, 3. Two thirds "b": 4, 1, 3, then "a".
+    scores = [
+        [(1, 1.0), (2, 1 / 3)],
+        [(1, 0.5), (4, 0.5), (2, 0.5 / 3), (3, 0.5 / 5)],
+        [(4, 2 / 3), (1, 1 / 3), (3, 2 / 15), (2, 1 / 9)],
+        [(5, 1.0), (4, 1 / 3), (1, 1 / 5), (2, 1 / 7), (3, 1 / 9)],
+    ]
+    assert lists(found) == [[item for item, _ in row] for row in scores]
+    np.testing.assert_allclose(found.score, [score for row in scores for _, score in row], rtol=1e-6)
+    assert lists(source.retrieve(ask([2], exclude=[[1]]), 9)) == [[2]]
+    assert lists(source.retrieve(ask([1]), 2)) == [[1, 4]]

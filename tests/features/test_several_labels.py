@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from recokit.data import DAY, Candidates, Dataset, LiveEvents, Requests
-from recokit.features import ItemCategory, Standard, UserCategory
+from recokit.data import DAY, Candidates, Dataset, LiveEvents, Ragged, Requests
+from recokit.features import ItemCategory, Session, Standard, UserCategory
 
 GENRES = [["a", "b"], ["b"], ["c"], [], ["a", "c"]]
 RNG = np.random.default_rng(8)
@@ -80,3 +80,22 @@ def test_one_label_each_is_as_without_a_separator():
         plain, split = columns(block, one), columns(type(block)("genres"), several)
         for name in plain:
             np.testing.assert_allclose(split[name], plain[name], rtol=1e-6)
+
+
+def test_a_sessions_share_is_the_mean_over_the_candidates_labels():
+    history = Ragged.from_lists([[1, 2, 3, 3, 4], []])
+    times = NOW - 60.0 * np.arange(5, 0, -1)
+    history = Ragged(history.offsets, history.values, {"timestamp": times})
+    requests = Requests.build(np.array([1, 2]), now=NOW, ragged={"history": history})
+    block = Session("genres").bind(DATA.schema)
+    values = block.featurize(Candidates.from_lists([[1, 2, 3, 4, 5], [1]], requests=requests))
+    share, last = (
+        values[:, block.names.index(name)] for name in ("session_genres_share", "session_last_genres")
+    )
+    # Of 5 events one has a, two have b, two have c; the last item, 4, has no genre.
+    assert share[:5].tolist() == pytest.approx([(0.2 + 0.4) / 2, 0.4, 0.4, 0, (0.2 + 0.4) / 2])
+    assert last.tolist() == [0] * 6
+    shorter = Ragged(np.array([0, 4, 4]), history.values[:4], {"timestamp": times[:4]})
+    requests = Requests.build(np.array([1, 2]), now=NOW, ragged={"history": shorter})
+    values = block.featurize(Candidates.from_lists([[1, 2, 3, 4, 5], [1]], requests=requests))
+    assert values[:5, block.names.index("session_last_genres")].tolist() == [0, 0, 1, 0, 0.5]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import recokit as rk
-from recokit import candidates, features, monitoring, stores
-from recokit.data import LiveEvents, UserHistory
+from recokit import candidates, exploration, features, monitoring, stores
+from recokit.data import Live, LiveEvents, UserHistory
 from recokit.debugger import TrafficSample
 from recokit.errors import ConfigurationError, DataError, StageError
 from recokit.monitoring import erase_user
@@ -145,3 +145,22 @@ def test_a_folder_that_is_not_there_is_said(tmp_path):
     found = erase_user("user-1", tmp_path / "nothing")
     assert not found.removed
     assert "found no folder" in found.failed[0]
+
+
+@pytest.mark.parametrize("policy", [exploration.ThompsonSampling, exploration.UCB])
+def test_what_exploration_knows_of_a_visitor_is_erased_and_its_sums_are_said(data, policy):
+    counts = exploration.Statistics.empty(data.n_items, column="visitor", labels=("user-1", "user-2"))
+    counts = counts.updated([1, 1, 2, 1], [1.0, 0.0, 1.0, 1.0], ["user-1", "user-1", "user-1", "user-2"])
+    live = Live(counts)
+    pipeline = rk.Pipeline([candidates.Popular(), policy(live)]).fit(data)
+    found = erase_user("user-1", pipeline)
+    assert dict(found.removed)[policy.__name__] == 3
+    assert live.pin()[1].trials[:, 1:3].tolist() == [[1, 0], [0, 0], [1, 0]]
+    assert live.pin()[1].successes[:, 1:3].tolist() == [[1, 0], [0, 0], [1, 0]]
+    assert any(
+        policy.__name__ in text and "add up the trials of all users" in text for text in found.unreachable
+    )
+    assert dict(erase_user("user-1", pipeline).removed)[policy.__name__] == 0
+    fixed = policy(counts)
+    assert erase_user("user-2", fixed).removed == ((policy.__name__, 1),)
+    assert fixed.statistics.trials[0, 1] == 2

@@ -9,7 +9,10 @@ import recokit as rk
 from recokit import candidates, features, rankers, rules
 from recokit.data import Dataset, Live, LiveEvents, Ragged, Retrieved, UserHistory
 from recokit.errors import DataError
+from recokit.testing import toy_dataset
 from recokit.trace import Status
+
+TOYS = toy_dataset()
 
 N_ITEMS = 1_500
 
@@ -228,3 +231,26 @@ class Neighbours:
     def similar(self, items, k):
         item = np.stack([np.arange(code + 1, min(code + 1 + k, N_ITEMS + 1)) for code in items.tolist()])
         return Retrieved.from_padded(item, -item.astype(float))
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["alone", "first of"])
+def test_unseen_holds_for_the_callers_own_items_where_every_source_is_one(nested):
+    source = candidates.Unseen(candidates.Popular(half_life=None))
+    everywhere = candidates.FirstOf([source, candidates.Unseen(candidates.ItemKNN())]) if nested else source
+    user = TOYS.user_ids.ids[TOYS.interactions.user[-1] - 1]
+    mine = {
+        *TOYS.item_ids.decode(
+            TOYS.interactions.item[TOYS.interactions.user == TOYS.interactions.user[-1]]
+        ).tolist()
+    }
+    everything = TOYS.item_ids.ids.tolist()
+    ask = {
+        "users": [user, None],
+        "k": len(everything),
+        "items": [everything, everything],
+        "now": TOYS.until + 1,
+    }
+    strict = rk.Pipeline([everywhere]).fit(TOYS).recommend(**ask)
+    assert set(strict.ids(0)) == {*everything} - mine and set(strict.ids(1)) == {*everything}
+    mixed = rk.Pipeline([candidates.Merge([source, candidates.ItemKNN()])]).fit(TOYS).recommend(**ask)
+    assert set(mixed.ids(0)) == {*everything}  # one source gives what was seen: so may the caller

@@ -244,3 +244,19 @@ def test_a_reason_without_a_number_has_its_name_alone() -> None:
         "found by popular (place )",
         "moved by boost",
     ]
+
+
+@pytest.mark.parametrize("title", ["name", None], ids=["titles", "ids"])
+def test_words_name_the_item_by_its_title_where_there_is_one(title: str | None) -> None:
+    data = rk.Dataset.from_frame(
+        {"user": [1, 1, 2], "item": [10, 20, 10], "timestamp": [1.0, 2.0, 3.0]},
+        items={"item": [10, 20], "name": ["Up", None]},
+        title=title,
+    )
+    words = {"source": "many like {title}, place {value} of {name}"}
+    shown = rk.Pipeline([candidates.Popular(half_life=None), rules.Reasons(templates=words)]).fit(data)
+    first = "Up" if title else "10"
+    assert shown.recommend([None], k=2, now=9.0).columns["explanation"].tolist() == [
+        f"many like {first}, place 1 of popular",
+        "many like 20, place 2 of popular",
+    ]

@@ -247,6 +247,12 @@ class Encoder:
 
     def _instance(self, value: Any, path: str) -> dict[str, Any]:
         cls = type(value)
+        library = cls.__module__.partition(".")[0]
+        if library in _OF_FRAMES:
+            raise ConfigurationError(
+                f"found a {cls.__name__} of {library} at {path}; expected a list, mapping or array; "
+                "hint: .tolist() for values, .to_dict() for values by id"
+            )
         node = {"$": "object", "class": class_path(cls)}
         attributes = getattr(value, "__dict__", {})
         if not (hasattr(value, "__dict__") or dataclasses.is_dataclass(value) or isinstance(value, tuple)):
@@ -280,6 +286,8 @@ class Encoder:
         return {name: self.encode(part, f"{path}.{name}") for name, part in parts.items()}
 
 
+#: Libraries whose objects are held as a user gave them, and belong to no saved state.
+_OF_FRAMES = ("pandas", "polars", "pyarrow")
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 
 
