@@ -4,7 +4,8 @@
 :class:`Item` and :class:`User` (columns of the tables), :class:`ItemActivity`, :class:`UserActivity`,
 :class:`UserItem`, :class:`UserCategory`, :class:`ItemCategory`, :class:`Conversion` and :class:`Price` (from the event
 log), :class:`Session` and :class:`Similarity` (from the request's history), :class:`SourceScores` (what the sources
-said) and :class:`Calendar`. :class:`Materialized` keeps item features ready for a stretch of time.
+said), :class:`FromSources` (what others think of the candidates) and :class:`Calendar`. :class:`Materialized` keeps
+item features ready for a stretch of time.
 """
 
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         User as User,
     )
     from recokit.features.conversion import Conversion as Conversion
+    from recokit.features.from_sources import FromSources as FromSources
     from recokit.features.from_store import FromStore as FromStore
     from recokit.features.materialized import Materialized as Materialized
     from recokit.features.price import Price as Price

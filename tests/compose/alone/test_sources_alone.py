@@ -26,6 +26,7 @@ FITTING = [
     candidates.History(),
     candidates.Explore(),
     candidates.CoOccurrence(),
+    candidates.UserKNN(),
     candidates.Merge([candidates.ItemKNN(), candidates.Popular()]),
     candidates.Unseen(candidates.Popular()),
     candidates.FirstOf([candidates.EASE(), candidates.Popular()]),
