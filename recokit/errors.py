@@ -9,7 +9,7 @@ The tree::
     │   ├── VocabularyMismatch             codes of one model used with the vocabulary of another
     │   └── SupportError                   a log that cannot tell what another policy would be worth
     ├── GateRejected (RuntimeError)        a candidate that an acceptance gate keeps out
-    ├── NotFittedError (RuntimeError)      used before ``fit``
+    ├── NotFittedError (RuntimeError, AttributeError)  used before ``fit``
     ├── Unavailable (RuntimeError)         a service that cannot answer now; says when to ask again
     │   ├── NotReady                       before ``start``, or while it drains
     │   └── Overloaded                     more requests than it can answer in time
@@ -128,8 +128,11 @@ class GateRejected(RecokitError, RuntimeError):
     longest = 100_000
 
 
-class NotFittedError(RecokitError, RuntimeError):
-    """A stage or pipeline was used before ``fit``."""
+class NotFittedError(RecokitError, RuntimeError, AttributeError):
+    """A stage or pipeline was used before ``fit``.
+
+    An AttributeError too, so that ``hasattr`` tells whether a stage has learned something yet.
+    """
 
 
 class Unavailable(RecokitError, RuntimeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -175,13 +175,16 @@ class Recommendations:
     def from_candidates(
         cls, selected: Candidates, users: AnyArray, item_ids: Vocabulary, trace: Trace
     ) -> Recommendations:
-        """Build from the final candidates of a run."""
+        """Build from the final candidates of a run, with what shows the items to people as their ``title``."""
+        columns, titles = selected.columns, trace.item_titles
+        if titles is not None and "title" not in columns:
+            columns = {**columns, "title": titles[selected.item]}
         return cls(
             users=users,
             offsets=selected.offsets,
             item=selected.item,
             score=selected.score,
-            columns=selected.columns,
+            columns=columns,
             sources=source_names(selected),
             status=trace.status,
             reasons=trace.reasons,
@@ -289,13 +292,6 @@ class Recommendations:
 
 def _counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def titled(selected: Candidates, titles: AnyArray | None) -> Candidates:
-    """Return candidates with a column of what shows them to people, by item code, where there is any."""
-    if titles is None or "title" in selected.columns:
-        return selected
-    return replace(selected, columns={**selected.columns, "title": titles[selected.item]})
 
 
 def source_names(candidates: Candidates) -> tuple[tuple[str, ...], ...]:

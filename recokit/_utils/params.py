@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -125,28 +125,14 @@ def is_fitted(stage: Any, attribute: str) -> bool:
     return hasattr(stage, attribute)
 
 
-def require_fitted(stage: Any, attribute: str, hint: str = "", *, step: str = "fit") -> Any:
-    """Return an attribute that a stage has only once it is fitted, or bound.
-
-    Parameters
-    ----------
-    stage : object
-    attribute : str
-    hint : str, optional
-        How the stage gets it; by default by that step, or the fit of a pipeline around it.
-    step : {"fit", "bind"}, default "fit"
-        The method that sets it.
-
-    Raises
-    ------
-    NotFittedError
-        Where it is absent.
-    """
-    if not hasattr(stage, attribute):
-        name = type(stage).__name__
-        more = hint or f"call {name}.{step}, or fit the pipeline around it"
-        raise NotFittedError(f"found {name} before {step}; expected {step} first; hint: {more}")
-    return getattr(stage, attribute)
+def _not_fitted(stage: Any) -> NotFittedError:
+    """Return the error of a stage that is asked for what only its ``fit``, or ``bind``, gives it."""
+    kind = type(stage)
+    learned = any(name.endswith("_") and not name.startswith("_") for name in vars(stage))
+    steps = [step for step in ("fit", "bind") if hasattr(kind, step)] or ["fit"]
+    step = steps[-1] if learned else " and ".join(steps)
+    more = f"call {kind.__name__}.{steps[-1] if learned else steps[0]}, or fit the pipeline around it"
+    return NotFittedError(f"found {kind.__name__} before {step}; expected {step} first; hint: {more}")
 
 
 def _short(value: Any) -> str:
@@ -169,6 +155,14 @@ class Configured:
         """Check the options of a dataclass."""
         for cls in reversed(type(self).__mro__):
             check_options(self, vars(cls).get("_OPTIONS", {}))
+
+    if not TYPE_CHECKING:  # which knows the attributes, and should find a misspelled one
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise NotFittedError for what is learned, such as ``item_factors_``, where it is not there yet."""
+            if name.endswith("_") and not name.startswith("_"):
+                raise _not_fitted(self)
+            return object.__getattribute__(self, name)  # raises the error of a property as it was
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the options by name; ``deep`` adds those of stages inside, as ``option__their_option``."""

@@ -12,7 +12,6 @@ from recokit._kernels.neighbors import Similarities
 from recokit._kernels.segments import counts_to_offsets, multi_arange, offsets_to_rows, rows_to_offsets
 from recokit._kernels.sorting import group_pairs, top_by_score
 from recokit._utils.options import rules, whole
-from recokit._utils.params import require_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._retrieve import cost_blocks, joined
 from recokit.candidates._weights import FromHistory
@@ -62,7 +61,6 @@ class Neighbors(FromHistory):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "offsets_")
         offsets, item, weight = self._weighted_history(requests)
         exclude = requests.ragged.get("exclude")
         start = self.offsets_[item]
@@ -99,7 +97,6 @@ class Neighbors(FromHistory):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "offsets_")
         start = self.offsets_[items]
         counts = np.minimum(self.offsets_[items + 1] - start, k)
         index = multi_arange(start, counts)

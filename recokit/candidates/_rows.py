@@ -10,7 +10,6 @@ import numpy as np
 from recokit._kernels.segments import offsets_to_rows
 from recokit._kernels.sorting import top_by_score
 from recokit._utils.options import rules, whole
-from recokit._utils.params import require_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._retrieve import best_of_rows, cost_blocks, joined
 from recokit.candidates._weights import FromHistory
@@ -72,7 +71,6 @@ class NearestRows(FromHistory):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "rows_")
         queries = self._queries(requests)
         own = self._own_rows(requests)
         cost = queries.astype(np.bool_) @ np.diff(self.by_item_.indptr).astype(np.float64)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recokit._utils.options import Rule, finite, names, rules
-from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_scored, similar_by_history
 from recokit.candidates._weights import FromHistory
 from recokit.data import Categorical, Dataset, Requests, Retrieved
@@ -153,7 +152,6 @@ class Content(FromHistory):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "terms_")
         n_codes = self.terms_.shape[0]
         history = self._history_matrix(requests, n_codes)
         across = self.terms_.T.tocsr()

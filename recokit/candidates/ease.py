@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from recokit._utils.options import Rule, above, optional, rules
-from recokit._utils.params import require_fitted
 from recokit.candidates._collapse import warn_if_alike
 from recokit.candidates._retrieve import retrieve_scored
 from recokit.candidates._weights import FromHistory
@@ -108,7 +107,6 @@ class EASE(FromHistory):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "weight_")
         n_codes = len(self.weight_)
         history = self._history_matrix(requests, n_codes)
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
 from recokit._utils.options import between, check_options, identifier
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.sources import AloneSource
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved, timestamp
@@ -90,7 +89,6 @@ class Editorial(AloneSource):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "item_")
         valid = np.ones(len(requests), np.bool_)
         if self.start is not None:
             valid &= requests.now >= timestamp(self.start)

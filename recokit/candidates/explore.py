@@ -7,7 +7,6 @@ import numpy as np
 from recokit._kernels.hashing import uniform
 from recokit._kernels.segments import offsets_to_rows
 from recokit._utils.options import check_options, optional, whole
-from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_scored
 from recokit.compose.alone.sources import AloneSource
 from recokit.data import Dataset, Requests, Retrieved
@@ -68,7 +67,6 @@ class Explore(AloneSource):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "eligible_")
         n_codes = len(self.eligible_)
         codes = np.arange(n_codes)
 

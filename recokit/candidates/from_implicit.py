@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit._utils.params import require_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._retrieve import (
     retrieve_nearest,
@@ -220,14 +219,12 @@ class FromImplicit(FromHistory):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "factors_")
         items = np.asarray(items, np.int64)
         if self.model.factors is not None:
             return similar_directions(self.factors_, items, k)
         return similar_by_history(self, items, k)
 
     def _history(self, requests: Requests) -> csr_matrix:
-        require_fitted(self, "factors_")
         history = self._history_matrix(requests, len(self.factors_))
         history.eliminate_zeros()
         return history

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._utils.options import Rule, above, finite, rules, whole
-from recokit._utils.params import require_fitted
 from recokit.candidates._collapse import warn_if_alike, warn_if_rough
 from recokit.candidates._retrieve import retrieve_scored
 from recokit.candidates._weights import FromHistory
@@ -161,7 +160,7 @@ class GraphFilter(FromHistory):
         NotFittedError
             Before ``fit``.
         """
-        n_codes = len(require_fitted(self, "source_factors_"))
+        n_codes = len(self.source_factors_)
         history = self._history_matrix(requests, n_codes)
 
         def score(rows: IntArray) -> Float32Array:

@@ -9,7 +9,6 @@ import numpy as np
 from recokit._kernels.segments import offsets_to_rows, rank_in_row
 from recokit._kernels.sorting import top_by_score
 from recokit._utils.options import check_options, optional
-from recokit._utils.params import require_fitted
 from recokit.candidates._weights import codes_of, distinct_history
 from recokit.compose.alone.sources import AloneSource
 from recokit.compose.fusion import first_allowed
@@ -77,7 +76,7 @@ class History(AloneSource):
         NotFittedError
             Before ``fit``, if ``events`` are named.
         """
-        events: IntArray | None = None if self.events is None else require_fitted(self, "event_codes_")
+        events: IntArray | None = None if self.events is None else self.event_codes_
         offsets, item, weight = distinct_history(requests, half_life=self.half_life, events=events)
         exclude = requests.ragged.get("exclude")
         more = limit if exclude is None else limit + int(exclude.counts.max(initial=0))

@@ -10,7 +10,7 @@ import numpy as np
 
 from recokit._kernels.als import Descent
 from recokit._utils.options import above, finite, rules, whole
-from recokit._utils.params import is_fitted, require_fitted
+from recokit._utils.params import is_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._collapse import warn_if_alike
 from recokit.candidates._retrieve import cost_blocks, retrieve_nearest, similar_directions
@@ -144,7 +144,6 @@ class IALS(FromHistory):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "item_factors_")
         items = self.item_factors_
         usable = np.asarray(items.any(axis=1))
         users, known = self._folded(requests)
@@ -158,7 +157,6 @@ class IALS(FromHistory):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "item_factors_")
         return self._folded(requests)[0]
 
     def similar(self, items: IntArray, k: int) -> Retrieved:
@@ -175,7 +173,6 @@ class IALS(FromHistory):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "item_factors_")
         return similar_directions(self.item_factors_, np.asarray(items, np.int64), k)
 
     def _folded(self, requests: Requests) -> tuple[Float32Array, BoolArray]:

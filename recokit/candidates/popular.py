@@ -9,7 +9,6 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, segment_sum, spans
 from recokit._utils.options import optional, rules
-from recokit._utils.params import require_fitted
 from recokit.candidates._weights import counted_events
 from recokit.compose.alone.sources import AloneSource
 from recokit.compose.fusion import first_allowed
@@ -116,7 +115,6 @@ class Popular(AloneSource):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "offsets_")
         segment = self.segment_[requests.user]
         start = self.offsets_[segment]
         exclude = requests.ragged.get("exclude")

@@ -18,7 +18,6 @@ from recokit._kernels.segments import (
 )
 from recokit._kernels.sorting import group_pairs, top_by_score
 from recokit._utils.options import Rule, optional, rules
-from recokit._utils.params import require_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._retrieve import cost_blocks, joined
 from recokit.candidates._weights import counted_events, distinct_history
@@ -128,7 +127,6 @@ class PopularInCategory(AloneSource):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "offsets_")
         offsets, category, share = self._shares(requests)
         exclude = requests.lists("exclude")
         row = offsets_to_rows(offsets)

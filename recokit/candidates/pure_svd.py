@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._utils.options import rules, whole
-from recokit._utils.params import require_fitted
 from recokit.candidates._collapse import warn_if_alike, warn_if_rough
 from recokit.candidates._retrieve import retrieve_nearest
 from recokit.candidates._weights import FromHistory
@@ -84,7 +83,6 @@ class PureSVD(FromHistory):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "item_factors_")
         vectors = self.item_factors_
         usable = np.asarray(vectors.any(axis=1))
         history = self._history_matrix(requests, len(vectors))

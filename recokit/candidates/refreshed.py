@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import clone, is_fitted, require_fitted
+from recokit._utils.params import clone, is_fitted
 from recokit.compose.alone.sources import AloneSource
 from recokit.compose.step import leaf_name
 from recokit.data import Dataset, Live, Requests, Retrieved
@@ -108,7 +108,6 @@ class Refreshed(AloneSource):
         VocabularyMismatch
             For other items.
         """
-        require_fitted(self, "current_")
         if dataset.item_ids != self.item_ids_:
             raise VocabularyMismatch(
                 f"found a dataset of {dataset.n_items} items that are not the {len(self.item_ids_)} of fit; "
@@ -124,7 +123,6 @@ class Refreshed(AloneSource):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "current_")
         answer: Retrieved = requests.read(self.current_).retrieve(requests, limit)
         return answer
 

@@ -9,7 +9,6 @@ import numpy as np
 from recokit._kernels.segments import offsets_to_rows, rows_to_offsets, segment_sum
 from recokit._kernels.sorting import group_pairs
 from recokit._utils.options import above, check_options, finite
-from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import best_of_rows
 from recokit.candidates._weights import codes_of
 from recokit.compose.alone.sources import AloneSource
@@ -92,7 +91,6 @@ class Repurchase(AloneSource):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "cadence_")
         history = requests.signals()
         if "timestamp" not in history.columns:
             return Retrieved.empty(len(requests))

@@ -8,7 +8,6 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, segment_sum
 from recokit._utils.options import check_options, finite
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.sources import AloneSource
 from recokit.compose.fusion import first_allowed
 from recokit.data import Dataset, Requests, Retrieved, seconds
@@ -87,7 +86,6 @@ class Trending(AloneSource):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "item_")
         n = min(limit + int(requests.lists("exclude").counts.max(initial=0)), len(self.item_))
         index = np.tile(np.arange(n), len(requests))
         offsets = counts_to_offsets(np.full(len(requests), n, np.int64))

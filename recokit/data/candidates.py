@@ -191,22 +191,19 @@ class Candidates:
         index = mask.nonzero()[0]
         if len(index) == len(self.item):
             return self
-        return self._pick(index, index.searchsorted(self.offsets))
+        return self.take(index.searchsorted(self.offsets), index)
 
     def take(self, offsets: IntArray, index: IntArray) -> Candidates:
         """Return candidates by position, with the offsets (B + 1,) they get; rows must stay together."""
-        return self._pick(index, offsets)
-
-    def _pick(self, index: IntArray, offsets: IntArray) -> Candidates:
         return Candidates(
             requests=self.requests,
             offsets=offsets,
+            columns={name: column[index] for name, column in self.columns.items()},
             row=offsets_to_rows(offsets),
             item=self.item[index],
             score=self.score[index],
             sources=self.sources[index],
             source_names=self.source_names,
-            columns={name: column[index] for name, column in self.columns.items()},
             features=self.features[index],
             feature_names=self.feature_names,
         )
@@ -214,7 +211,7 @@ class Candidates:
     def take_rows(self, rows: IntArray) -> Candidates:
         """Return a batch of the given request rows only, in the given order."""
         offsets, index = gather_segments(self.offsets, rows)
-        return with_fields(self._pick(index, offsets), requests=self.requests.take(rows))
+        return with_fields(self.take(offsets, index), requests=self.requests.take(rows))
 
     def with_score(self, score: Float32Array) -> Candidates:
         """Return the same candidates with another score (N,)."""

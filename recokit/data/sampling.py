@@ -19,7 +19,7 @@ from recokit._kernels.segments import (
 )
 from recokit._utils import options
 from recokit._utils.options import finite, require
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import Configured
 from recokit.data.dataset import Dataset
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
@@ -170,7 +170,6 @@ class _Weighted(Configured, ABC):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "left_")
         draw = draws(user, n, seed, key).ravel()
         owner = np.repeat(user, n)
         left = self.left_[owner]
@@ -185,7 +184,6 @@ class _Weighted(Configured, ABC):
 
     def probability(self, user: IntArray, item: IntArray) -> FloatArray:
         """Return the probability (N,) with which a draw for the user gives the item; 0 for what the user took."""
-        require_fitted(self, "left_")
         return np.where(self.positives_.contains(user, item), 0.0, self._probability(user, item))
 
     def _probability(self, user: IntArray, item: IntArray) -> FloatArray:

@@ -188,7 +188,7 @@ class Table:
         """Names of all columns: numeric, categorical, other."""
         return (*self.numeric_names, *self.categorical, *self.other)
 
-    @property
+    @cached_property
     def titles(self) -> AnyArray | None:
         """What shows each entity to people, (n + 1,) object, None where it has no title; None without such a column."""
         return self.other.get(self.title) if self.title is not None else None

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from recokit._utils.options import above, one_of, require, rules, whole
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import Configured
 from recokit.debias.position_bias import Clicks, PositionBias
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
@@ -124,7 +124,6 @@ class PositionModel(Configured):
 
     def propensity(self, position: IntArray) -> FloatArray:
         """Return the examination of 1-based places, see :meth:`PositionBias.at`."""
-        require_fitted(self, "bias_", "PositionModel().fit(impressions)")
         return self.bias_.at(position)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from recokit._kernels.slate_arrays import Gains, Kind
 from recokit._utils.options import check_options, shown
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneObjective
 from recokit.data import Schema, Window
 from recokit.data.columns import split
@@ -181,7 +180,7 @@ class Aspected(AloneObjective):
 
     def labels_of(self, window: Window) -> InWindow:
         """Return the labels of a window and the rows' targets."""
-        aspects: Aspects = require_fitted(self, "aspects_", step="bind")
+        aspects: Aspects = self.aspects_
         item = items_of(window, len(aspects.code))
         code = aspects.code[item]
         weight = (code > 0) / np.maximum((code > 0).sum(axis=2, keepdims=True), 1)

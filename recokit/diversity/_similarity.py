@@ -11,7 +11,6 @@ import numpy as np
 
 from recokit._kernels.slate_arrays import Gains, Kind
 from recokit._utils.options import between, check_options, whole
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneObjective
 from recokit.data import Schema, Vocabulary, Window
 from recokit.data.columns import Several
@@ -25,6 +24,8 @@ OBJECTIVE_OPTIONS = {"trade_off": between(0, 1), "pool": whole(1)}
 
 class Compared(AloneObjective):
     """An objective that weighs relevance against the likeness of items; see :class:`recokit.diversity.MMR`."""
+
+    labels_: IntArray
 
     kernel: ClassVar[Kind]
     #: Whether something is known of each item, by code; None where a function compares, or labels.
@@ -101,8 +102,7 @@ class Compared(AloneObjective):
         if self.similarity is not None:
             item = items_of(window, None if self.known_ is None else len(self.known_))
             return Pairs(self.similarity, self.known_, item, window.valid, self.item_ids_)
-        hint = "a fitted pipeline around it, vectors=, similarity=, or bind(schema)"
-        labels = require_fitted(self, "labels_", hint, step="bind")
+        labels = self.labels_
         kind = Labels if labels.ndim == 2 else LabelSets
         return kind(labels, items_of(window, len(labels)), window.valid)
 
@@ -127,8 +127,7 @@ class Compared(AloneObjective):
         )
 
     def _bound_labels(self) -> IntArray:
-        hint = "a fitted pipeline around it, vectors=, similarity=, or bind(schema)"
-        labels: IntArray = require_fitted(self, "labels_", hint, step="bind")
+        labels: IntArray = self.labels_
         return labels
 
 

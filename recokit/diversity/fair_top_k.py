@@ -9,7 +9,6 @@ import numpy as np
 
 from recokit._utils import options
 from recokit._utils.options import check_options, require, whole
-from recokit._utils.params import require_fitted
 from recokit.data import Schema, Window
 from recokit.diversity._around import Around
 from recokit.diversity._similarity import check_codes, items_of
@@ -182,7 +181,7 @@ class FairTopK(Around):
 
     def start(self, window: Window) -> _State:
         """Return the state before the first choice."""
-        flag = require_fitted(self, "flag_", step="bind")
+        flag = self.flag_
         protected = flag[items_of(window, len(flag))]
         none = np.zeros(len(protected), np.int64)
         return _State(protected, none, none, self._inner.start(window))

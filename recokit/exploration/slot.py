@@ -10,7 +10,6 @@ import numpy as np
 
 from recokit._kernels.segments import rank_in_row
 from recokit._utils.options import between, check_options
-from recokit._utils.params import require_fitted
 from recokit.data import Schema, Window
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.exploration._draws import POOL, Around, AroundState, checked_objective, row_draws, window_items
@@ -145,7 +144,7 @@ class ExplorationSlot(Around):
             return window.valid
         kind, _, name = self.eligible.partition(".")
         if kind == "item":
-            flag: BoolArray = require_fitted(self, "flag_", step="bind")
+            flag: BoolArray = self.flag_
             return np.asarray(window.valid & flag[window_items(window)])
         bit = np.uint64(window.candidates.source_names.index(name))
         bits = (window.candidates.sources >> bit) & np.uint64(1)

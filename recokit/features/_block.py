@@ -11,7 +11,6 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.features import AloneFeatures
 from recokit.data import Candidates, Dataset, Ragged, seconds
 from recokit.data.events.index import EventIndex
@@ -417,7 +416,7 @@ class IndexBlock(Block):
         return Context(candidates, self._fitted_index())
 
     def _fitted_index(self) -> EventIndex:
-        index: EventIndex = require_fitted(self, "index_")
+        index: EventIndex = self.index_
         return index
 
     def _name(self, entity: str, meanings: Mapping[str, str], *, growing: Sequence[str]) -> None:

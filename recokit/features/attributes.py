@@ -8,7 +8,6 @@ from types import MappingProxyType
 import numpy as np
 
 from recokit._kernels.features import source_features, take_rows
-from recokit._utils.params import require_fitted
 from recokit.data import DAY, Candidates, Dataset, Schema, Table
 from recokit.data.context import of_users
 from recokit.errors import ConfigurationError, did_you_mean
@@ -63,7 +62,7 @@ class _Attributes(Block):
         return bound
 
     def _table_block(self) -> Float32Array:
-        block: Float32Array = require_fitted(self, "block_", step="bind")
+        block: Float32Array = self.block_
         return block
 
 

@@ -8,7 +8,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from recokit._utils.options import check_options, one_of
-from recokit._utils.params import require_fitted
 from recokit.data import Candidates, Requests, Schema, Vocabulary
 from recokit.data.by_id import user_ids_of
 from recokit.data.vocabulary import as_ids, factorize
@@ -129,7 +128,7 @@ class FromStore(Block):
             Before ``bind``.
         """
         requests = candidates.requests
-        ids: Vocabulary = require_fitted(self, "ids_", step="bind")
+        ids: Vocabulary = self.ids_
         if self.entity == "item":
             known = candidates.item > 0  # no store has rows of unknown items
             distinct, index = np.unique(candidates.item[known], return_inverse=True)

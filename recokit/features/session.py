@@ -8,7 +8,6 @@ import numpy as np
 
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import counts_to_offsets, multi_arange, segment_sum
-from recokit._utils.params import require_fitted
 from recokit.data import Candidates, Dataset, Ragged, Requests, Schema
 from recokit.data.times import Duration
 from recokit.features._block import Block, Context, bound_copy, durations, ratio, window_label
@@ -44,6 +43,8 @@ class Session(Block):
     >>> dict(zip(block.names, values[0].tolist()))
     {'session_events': 2.0, 'session_minutes': 1.0, 'session_idle_minutes': 1.0, 'in_session': 1.0}
     """
+
+    labels_: Ragged
 
     family = "session"
 
@@ -90,7 +91,7 @@ class Session(Block):
         return [*context.by_row(counts, minutes, idle), inside, *own]
 
     def _label_columns(self, candidates: Candidates, session: Ragged) -> Sequence[AnyArray]:
-        labels: Ragged = require_fitted(self, "labels_", step="bind")
+        labels: Ragged = self.labels_
         width = int(labels.values.max(initial=0)) + 1
         wanted, met = labels.take(candidates.item), labels.take(session.values)
         of = wanted.rows

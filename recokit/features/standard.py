@@ -10,7 +10,7 @@ import numpy as np
 
 from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import check_options, names
-from recokit._utils.params import clone, is_fitted, require_fitted
+from recokit._utils.params import clone, is_fitted
 from recokit.compose.alone.features import AloneFeatures
 from recokit.data import Candidates, Dataset, LiveEvents, Requests, Schema, Table, UserHistory, seconds
 from recokit.errors import ConfigurationError, did_you_mean
@@ -58,6 +58,8 @@ class Standard(AloneFeatures):
     live_events : LiveEvents, optional
         Events that come in while the model serves; the features see them at once.
     """
+
+    places_: tuple[int, ...]
 
     as_of = True
 
@@ -139,11 +141,10 @@ class Standard(AloneFeatures):
         NotFittedError
             If ``fit`` and ``bind`` were not called.
         """
-        places = require_fitted(self, "places_", "Standard().fit(data).bind(data.schema)", step="bind")
-        return self._assembled()._selected(candidates, np.array(places) >= 0)
+        return self._assembled()._selected(candidates, np.array(self.places_) >= 0)
 
     def _assembled(self) -> Assemble:
-        assemble: Assemble = require_fitted(self, "assemble_")
+        assemble: Assemble = self.assemble_
         return assemble
 
 

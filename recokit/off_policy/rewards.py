@@ -8,7 +8,7 @@ import numpy as np
 
 from recokit._kernels.hashing import mix
 from recokit._utils.options import above, check_options, whole
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import Configured
 from recokit.data.impressions import ImpressionLog
 from recokit.typing import FloatArray, IntArray
 
@@ -94,7 +94,6 @@ class ItemReward(Configured):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "level_", "ItemReward().fit(impressions)")
         fold = self._fold(impressions.group)
         place = np.where(impressions.position < self.level_.shape[1], impressions.position, 0)
         item = np.where(impressions.item < self.ratio_.shape[1], impressions.item, 0)

@@ -72,8 +72,8 @@ def finish(run: Run, pool: Candidates) -> Candidates:
         short = _short(run, lists.shown)
         if any(short.tolist()):
             lists = _filled_up(run, fallback, lists, short)
-    _explain(run, lists)
     shown = lists.shown
+    _explain(run, lists, shown.offsets[1:] - shown.offsets[:-1])
     failed = run.status == FAILED
     if any(failed.tolist()):
         shown = shown.compress(~failed[shown.row])
@@ -83,12 +83,11 @@ def finish(run: Run, pool: Candidates) -> Candidates:
     return shown
 
 
-def _explain(run: Run, lists: Lists) -> None:
-    """Say of the final lists which limits they break, and where limits leave them short."""
+def _explain(run: Run, lists: Lists, length: IntArray) -> None:
+    """Say of the final lists, of some lengths (B,), which limits they break, and where limits leave them short."""
     alive = run.status != FAILED
     for name, rows in lists.relaxed.items():
         run.explain(np.flatnonzero(rows & alive), f"{name}: relaxed to fill the list")
-    length = lists.shown.counts
     beyond = (run.requests.k > run.k) & (length == run.k) & alive
     if any(beyond.tolist()):
         for row in np.flatnonzero(beyond):
@@ -135,7 +134,9 @@ def _select_until_verified(
     """
     while True:
         selected = choose(run, pool, placed, relax=relax)
-        plain = shown = labelled(pool.take(selected.offsets, selected.index), run.settings.paid)
+        plain = shown = pool.take(selected.offsets, selected.index)
+        if run.settings.paid:
+            plain = shown = labelled(plain, run.settings.paid)
         if run.plan.chooser is not None and run.plan.chooser.draws:
             plain = shown = _with_propensity(plain, selected.propensity, drawn)
         if run.plan.shows_placement:
@@ -175,7 +176,7 @@ def _annotated(
         if left is not listed and not _holds(node, listed):
             listed, positions = _annotate(run, node, pool, selected, listed)
             refused.append(positions)
-    if listed.columns.get("labels") is not labels:  # an annotator has labels of its own
+    if run.settings.paid and listed.columns.get("labels") is not labels:  # an annotator has labels of its own
         listed = labelled(listed, run.settings.paid)
     return listed, refused
 

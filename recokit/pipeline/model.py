@@ -28,7 +28,7 @@ from recokit.pipeline.ranking import rank
 from recokit.pipeline.retrieval import retrieve
 from recokit.pipeline.run import Run, Settings
 from recokit.protocols import Observer, WantsRanked
-from recokit.result import Recommendations, titled
+from recokit.result import Recommendations
 from recokit.slates import prepare
 from recokit.typing import AnyArray, IntArray
 
@@ -179,18 +179,23 @@ class Model:
         selected = finish(run, ranked)
         if self.settings.validate:
             selected.validate()
-        selected = titled(selected, self.schema.items.titles)
+        return self._answer(run, selected, users, ranked=ranked if self.settings.keep_ranked else None)
+
+    def _answer(
+        self, run: Run, shown: Candidates, users: AnyArray, *, ranked: Candidates | None = None
+    ) -> Recommendations:
+        """Return the lists of a run that is over, with its trace."""
         trace = run.trace(
-            selected,
-            versions={live.name: requests.pinned[key][0] for key, live in self.live.items()},
+            shown,
+            versions={live.name: run.requests.pinned[key][0] for key, live in self.live.items()},
             fingerprint=self.fingerprint,
-            ranked=ranked if self.settings.keep_ranked else None,
+            ranked=ranked,
             users=users,
             item_ids=self.schema.item_ids,
             item_titles=self.schema.items.titles,
             user_ids=self.schema.user_ids,
         )
-        return Recommendations.from_candidates(selected, users, self.schema.item_ids, trace)
+        return Recommendations.from_candidates(shown, users, self.schema.item_ids, trace)
 
     def answers(
         self, requests: Requests, users: AnyArray, *, progress: bool = False, **options: Any
@@ -233,21 +238,7 @@ class Model:
 
         deadline = _deadline(budget_ms, len(requests))
         run, shown = recheck(self.rechecking, self.pinned(requests), listed, filler, deadline)
-        return self._answered(run, titled(shown, self.schema.items.titles), users)
-
-    def _answered(self, run: Run, shown: Candidates, users: AnyArray) -> Recommendations:
-        """Return the lists of a run that asked no ranker."""
-        trace = run.trace(
-            shown,
-            versions={live.name: run.requests.pinned[key][0] for key, live in self.live.items()},
-            fingerprint=self.fingerprint,
-            ranked=None,
-            users=users,
-            item_ids=self.schema.item_ids,
-            item_titles=self.schema.items.titles,
-            user_ids=self.schema.user_ids,
-        )
-        return Recommendations.from_candidates(shown, users, self.schema.item_ids, trace)
+        return self._answer(run, shown, users)
 
     @cached_property
     def alike(self) -> Settings:
@@ -265,7 +256,7 @@ class Model:
         run, shown = similar_lists(self.alike, self.pinned(requests), codes)
         ids = np.empty(len(items), object)
         ids[:] = list(items)
-        return self._answered(run, titled(shown, self.schema.items.titles), ids)
+        return self._answer(run, shown, ids)
 
 
 def _deadline(budget_ms: Budget, n_rows: int) -> Deadline:

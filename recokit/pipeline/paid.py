@@ -65,8 +65,6 @@ def _flagged(schema: Schema, name: str) -> BoolArray:
 
 def labelled(listed: Candidates, paid: Sequence[Paid]) -> Candidates:
     """Return lists whose paid items carry their labels in the column ``labels``."""
-    if not paid:
-        return listed
     labels = listed.columns.get("labels")
     labels = np.full(len(listed), "", object) if labels is None else labels.copy()
     for label, items in paid:

@@ -74,11 +74,10 @@ def join_hydrated(outcome: Outcome[Hydrated], n_rows: int) -> Hydrated:
 
 def join_columns(batch: Candidates, outcome: Outcome[Mapping[str, AnyArray]]) -> dict[str, AnyArray]:
     """Return columns of all rows: as they were, or missing, where no piece covers a row."""
-    whole = outcome.whole(len(batch.offsets) - 1)
-    if whole is not None:
-        return dict(whole)
     columns: dict[str, AnyArray] = {}
     for rows, part in outcome.pieces:
+        if len(rows) == len(batch.offsets) - 1:
+            return dict(part)
         for name, values in part.items():
             if name not in columns:
                 before = batch.columns.get(name)

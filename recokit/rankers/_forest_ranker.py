@@ -9,7 +9,7 @@ from typing import Self
 from recokit._kernels.forest import Forest
 from recokit._kernels.tree_shap import contributions_of, expected_score
 from recokit._utils.options import between, require, whole
-from recokit._utils.params import is_fitted, require_fitted
+from recokit._utils.params import is_fitted
 from recokit.data import Candidates, RankingData
 from recokit.errors import FitWarning
 from recokit.rankers._inputs import NamedFeatures, all_rows, positions_of
@@ -84,7 +84,6 @@ class ForestRanker(NamedFeatures, ABC):
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the scores, (N,) float32."""
-        require_fitted(self, "forest_")
         return self._answer(self.forest_.raw_score(self._select(candidates)))
 
     def contributions(self, candidates: Candidates) -> FloatArray:
@@ -95,7 +94,6 @@ class ForestRanker(NamedFeatures, ABC):
         to 1e-6. About a millisecond for each candidate and 100 trees of 31 leaves, so explain what is shown, not all
         that was scored; the first call after loading prepares the trees, some 0.1 s.
         """
-        require_fitted(self, "forest_")
         return contributions_of(self.forest_, self._select(candidates))
 
     def _keep(self, forest: Forest) -> Self:

@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 
 from recokit._utils.options import finite, rules
-from recokit._utils.params import require_fitted
 from recokit._utils.threads import limited_threads
 from recokit.data import Candidates
 from recokit.rankers._inputs import FEATURES, NamedFeatures
@@ -36,7 +35,6 @@ class LinearModel(NamedFeatures):
 
         Exact: the sum over a row and ``intercept_`` is the score, or the log-odds of a score that is a probability.
         """
-        require_fitted(self, "coef_")
         centred, missing = self.transform_.centre(self._columns(candidates))
         parts = (
             centred * (self.coef_ / self.transform_.scale)[:, None] + missing * self.missing_coef_[:, None]
@@ -45,7 +43,6 @@ class LinearModel(NamedFeatures):
 
     def _raw(self, candidates: Candidates) -> Float32Array:
         """Return the product of each candidate, (N,) float32."""
-        require_fitted(self, "coef_")
         n = len(candidates)
         raw = np.empty(n, np.float32)
         coef, indicated = self.coef_ / self.transform_.scale, np.flatnonzero(self.missing_coef_)

@@ -26,7 +26,6 @@ from recokit._neural.training import (
     train,
 )
 from recokit._utils.options import Rule, between, one_of, rules, whole
-from recokit._utils.params import require_fitted
 from recokit._utils.threads import limited_threads
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
@@ -241,7 +240,6 @@ class NeuralRanker(RankerOptions, NamedFeatures, ABC):
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the score, (N,) float32: with ``loss="log"`` the probability of a positive, else any scale."""
-        require_fitted(self, "weights_")
         inputs = self._inputs(self._columns(candidates))
         codes = [levels.of(candidates.user, candidates.item) for levels in self.levels_]
         n, size = len(candidates), self._block_size()

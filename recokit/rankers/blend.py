@@ -11,7 +11,7 @@ import numpy as np
 from recokit._kernels.segments import segment_sum
 from recokit._stats.ranks import mid_ranks
 from recokit._utils.options import one_of, require
-from recokit._utils.params import is_fitted, require_fitted
+from recokit._utils.params import is_fitted
 from recokit.compose.alone.rankers import AloneRanker
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
@@ -119,7 +119,6 @@ class Blend(AloneRanker):
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the blended score, (N,) float32; NaN where a ranker of weight above 0 gives none."""
-        require_fitted(self, "rankers_")
         used = np.flatnonzero(self.weights_)
         parts = self._parts([self.rankers_[i] for i in used], candidates)
         blended: Float32Array = np.einsum("nr,r->n", parts, self.weights_[used]).astype(np.float32)

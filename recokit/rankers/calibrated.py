@@ -10,7 +10,7 @@ import numpy as np
 
 from recokit._kernels.hashing import uniform
 from recokit._utils.options import between, finite, one_of, rules, whole
-from recokit._utils.params import is_fitted, require_fitted
+from recokit._utils.params import is_fitted
 from recokit.compose.alone.rankers import AloneRanker
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError
@@ -154,7 +154,6 @@ class Calibrated(AloneRanker):
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the probability of a positive, (N,) float32; NaN where the ranker's score is."""
-        require_fitted(self, "curve_")
         scores = np.asarray(self.ranker_.score(candidates), np.float64)
         probability = self.curve_(scores)
         if self.curves_:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from recokit._kernels.segments import rank_in_row
-from recokit._utils.params import is_fitted, require_fitted
+from recokit._utils.params import is_fitted
 from recokit.compose.alone.rankers import AloneRanker
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError
@@ -104,7 +104,6 @@ class Cascade(AloneRanker):
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the scores, (N,) float32."""
-        require_fitted(self, "rankers_")
         score = self.rankers_[0].score(candidates).astype(np.float64)
         level = np.zeros(len(score), np.int64)
         for i, (ranker, (_, limit)) in enumerate(zip(self.rankers_[1:], self.stages[1:], strict=True), 1):

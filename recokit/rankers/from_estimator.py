@@ -12,7 +12,7 @@ import numpy as np
 
 from recokit._kernels.segments import offsets_to_rows
 from recokit._utils.options import one_of, optional, require
-from recokit._utils.params import is_fitted, require_fitted
+from recokit._utils.params import is_fitted
 from recokit.data import Candidates, RankingData
 from recokit.data.state.encode import to_state
 from recokit.errors import ConfigurationError, DataError
@@ -170,7 +170,6 @@ class FromEstimator(NamedFeatures):
         DataError
             If the estimator cannot take the features.
         """
-        require_fitted(self, "estimator_")
         features = self._select(candidates)
         if len(features) == 0:  # scikit-learn answers nothing about no rows
             return np.zeros(0, np.float32)

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from recokit._utils.options import require, whole
-from recokit._utils.params import Configured, is_fitted, require_fitted
+from recokit._utils.params import Configured, is_fitted
 from recokit.compose.alone.rankers import AloneRanker
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError, did_you_mean
@@ -159,7 +159,6 @@ class MultiObjective(AloneRanker):
 
     def terms(self, candidates: Candidates, heads: Mapping[str, Any] | None = None) -> dict[str, FloatArray]:
         """Return probability x value of each term, (N,) float64 each: the utility before the weights."""
-        require_fitted(self, "tables_")
         heads = self.heads_ if heads is None else heads
         chance = {name: head.score(candidates).astype(np.float64) for name, head in heads.items()}
         return {name: self._times_value(name, chance.get(name), candidates) for name in self._names()}

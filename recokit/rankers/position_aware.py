@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from recokit._utils.options import require, whole
-from recokit._utils.params import is_fitted, require_fitted
+from recokit._utils.params import is_fitted
 from recokit.compose.alone.rankers import AloneRanker
 from recokit.data import Candidates, RankingData, Schema
 from recokit.errors import ConfigurationError, DataError
@@ -101,7 +101,6 @@ class PositionAware(AloneRanker):
 
     def score(self, candidates: Candidates) -> Float32Array:
         """Return the ranker's scores as if all stood in one place, (N,) float32."""
-        require_fitted(self, "ranker_")
         place = np.full((len(candidates), 1), np.log(self.position), np.float32)
         scores: Float32Array = self.ranker_.score(candidates.with_features(place, (FEATURE,)))
         return scores

@@ -11,7 +11,6 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments
 from recokit._utils.options import Rule, check_options, optional, whole
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.compose.step import snake_case
 from recokit.data import Candidates, Cap, Schema
@@ -36,6 +35,8 @@ LABEL = Rule(
 
 class GroupLimit(AloneRule, ABC):
     """A limit on the groups that an item column makes; subclasses say its :meth:`_bounds`. Abstract."""
+
+    cap_: Cap
 
     _OPTIONS: ClassVar[Mapping[str, Rule]] = {"column": ITEM_COLUMN, "within": optional(whole(1))}
 
@@ -75,7 +76,7 @@ class GroupLimit(AloneRule, ABC):
 
     def limit(self, candidates: Candidates) -> tuple[Cap, ...]:
         """Return the cap on these candidates."""
-        return (require_fitted(self, "cap_", step="bind").of_items(candidates.item),)
+        return (self.cap_.of_items(candidates.item),)
 
     @abstractmethod
     def _bounds(self) -> dict[str, Any]:

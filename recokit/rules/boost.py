@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
 
 from recokit._kernels.top_k import order_by_score
 from recokit._utils.options import above, check_options, shown, whole
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Schema, seconds
 from recokit.errors import ConfigurationError
 from recokit.rules._expression import Condition
 from recokit.rules._groups import LABEL, item_name, numeric_column
-from recokit.typing import BoolArray, Float32Array, FloatArray
+from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray
 
 _OPTIONS = {"strength": above(0), "max_places": whole(1), "label": LABEL}
 
@@ -31,6 +30,10 @@ class _Moved(AloneRule):
 
 class _Chosen(_Moved):
     """Moves the items that a list or a condition names, as far as a column says. Abstract."""
+
+    listed_: BoolArray
+    columns_: Mapping[str, AnyArray]
+    weight_: Float32Array
 
     items: Sequence[Any] | str
     by: str | None
@@ -69,16 +72,16 @@ class _Chosen(_Moved):
     def touches(self, candidates: Candidates) -> BoolArray:
         """Tell which items are moved, (N,) bool: those for which the condition holds for sure."""
         if self._condition is None:
-            touched = np.asarray(require_fitted(self, "listed_", step="bind")[candidates.item])
+            touched = np.asarray(self.listed_[candidates.item])
         else:
-            columns: Any = require_fitted(self, "columns_", step="bind")
+            columns: Any = self.columns_
             touched = self._condition.of_candidates(columns, candidates).certain
         return touched & (self._weight(candidates) > 0)
 
     def _weight(self, candidates: Candidates) -> FloatArray:
         if self.by is None:
             return np.ones(len(candidates))
-        return np.asarray(require_fitted(self, "weight_", step="bind")[candidates.item])
+        return np.asarray(self.weight_[candidates.item])
 
 
 class Boost(_Chosen):
@@ -201,6 +204,8 @@ class FreshnessBoost(_Moved):
     [False, False]
     """
 
+    launched_: FloatArray
+
     def __init__(
         self,
         column: str = "launched_at",
@@ -236,7 +241,7 @@ class FreshnessBoost(_Moved):
         return moved(candidates, self.strength * self._newness(candidates), self.max_places, up=True)
 
     def _newness(self, candidates: Candidates) -> FloatArray:
-        age = candidates.now - require_fitted(self, "launched_", step="bind")[candidates.item]
+        age = candidates.now - self.launched_[candidates.item]
         return np.asarray(np.where(age >= 0, np.maximum(1.0 - age / seconds(self.window), 0.0), 0.0))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.params import Configured, require_fitted, same
+from recokit._utils.params import Configured, same
 from recokit.data import Candidates, Schema
 from recokit.errors import ConfigurationError
 from recokit.protocols import MovesItems
@@ -50,6 +50,8 @@ class Disclose(Configured):
     >>> rule.verify(batch.with_columns(rule.annotate(batch))).all()
     np.True_
     """
+
+    flags_: Sequence[AnyArray | None]
 
     provides = ("labels",)
 
@@ -102,7 +104,7 @@ class Disclose(Configured):
 
     def annotate(self, candidates: Candidates) -> Mapping[str, AnyArray]:
         """Return the column ``labels``, (N,) object: labels joined by commas, empty for none."""
-        labels = candidates.columns.get("labels", np.full(len(candidates), "", object)).copy()
+        labels = candidates.columns.get("labels", np.full(len(candidates.item), "", object)).copy()
         for marked in self._marked(candidates):
             missing = marked.must & ~_has(labels, marked.label)
             labels[missing & (labels != "")] += ","
@@ -112,18 +114,17 @@ class Disclose(Configured):
     def verify(self, candidates: Candidates) -> BoolArray:
         """Tell which items may be shown, (N,) bool: known to be neither sponsored nor boosted, or labelled."""
         labels = candidates.columns.get("labels")
-        passed = np.ones(len(candidates), np.bool_)
+        passed = np.ones(len(candidates.item), np.bool_)
         for marked in self._marked(candidates):
             labelled = np.False_ if labels is None else _has(labels, marked.label)
             passed &= (~marked.must | labelled) & ~marked.unknown
         return passed
 
     def _marked(self, candidates: Candidates) -> list[_Marked]:
-        flags: Any = require_fitted(self, "flags_", step="bind")
         found = []
-        for part, flag in zip(self._parts, flags, strict=True):
+        for part, flag in zip(self._parts, self.flags_, strict=True):
             if flag is None:
-                must, unknown = part.touches(candidates), np.zeros(len(candidates), np.bool_)
+                must, unknown = part.touches(candidates), np.zeros(len(candidates.item), np.bool_)
             else:
                 value = flag[candidates.item]
                 must, unknown = value > 0, np.isnan(value)

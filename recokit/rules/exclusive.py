@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from recokit._kernels.segments import rows_to_offsets
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Cap, Schema
 from recokit.errors import ConfigurationError
@@ -42,6 +41,8 @@ class Exclusive(AloneRule):
     [0, 1, 2, 2]
     """
 
+    cap_: Cap
+
     def __init__(self, sets: Sequence[Sequence[Any]], *, hard: bool = False, relax_order: int = 0) -> None:
         if not len(sets):
             raise ConfigurationError("found no sets; expected at least one, such as [['item-1', 'item-2']]")
@@ -72,4 +73,4 @@ class Exclusive(AloneRule):
 
     def limit(self, candidates: Candidates) -> tuple[Cap, ...]:
         """Return the cap on these candidates."""
-        return (require_fitted(self, "cap_", step="bind").of_items(candidates.item),)
+        return (self.cap_.of_items(candidates.item),)

@@ -10,7 +10,6 @@ import numpy as np
 
 from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import check_options, whole
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Dataset, LiveEvents, Ragged, seconds
 from recokit.data.event_types import names_of
@@ -116,7 +115,7 @@ class FrequencyCap(AloneRule):
         NotFittedError
             Before ``fit``.
         """
-        index: Any = require_fitted(self, "index_")
+        index: Any = self.index_
         if self.live_events is not None:
             index = layered(index, candidates.requests.read(self.live_events))
         when, window = index.query_times(candidates.now), seconds(self.window)

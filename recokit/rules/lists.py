@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.options import between, require, shown
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.compose.step import snake_case
 from recokit.data import Candidates, Live, Schema, Vocabulary
@@ -24,6 +23,10 @@ OTHERS = "*"
 
 class _Listed(AloneRule):
     """Items by external id, by a flag column, or by a list for each label of a context column."""
+
+    item_ids_: Vocabulary
+    listed_: BoolArray
+    known_: BoolArray
 
     def __init__(
         self,
@@ -83,9 +86,9 @@ class _Listed(AloneRule):
         """Tell which items are listed, (N,) bool, and for which requests a list is known, (N,) or all."""
         known = np.True_
         if isinstance(self.items, Live):
-            item_ids: Any = require_fitted(self, "item_ids_", step="bind")
+            item_ids: Any = self.item_ids_
             return _mask(item_ids, candidates.requests.read(self.items))[candidates.item], known
-        listed = require_fitted(self, "listed_", step="bind")
+        listed = self.listed_
         if self.by is None:
             return np.asarray(listed[candidates.item]), known
         labels = np.asarray(candidates.requests.column(self.by), object)
@@ -95,7 +98,7 @@ class _Listed(AloneRule):
         # An unknown label may be any: what one of the lists forbids is forbidden.
         which[np.array([label is None or label != label for label in labels.tolist()], np.bool_)] = -1
         row = which[candidates.row]
-        known_lists: Any = require_fitted(self, "known_", step="bind")
+        known_lists: Any = self.known_
         return np.asarray(listed[row, candidates.item]), np.asarray(known_lists[row])
 
     def _flagged(self, column: AnyArray) -> BoolArray:

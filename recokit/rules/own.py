@@ -10,7 +10,6 @@ import numpy as np
 
 from recokit._kernels.membership import pairs_in_sets
 from recokit._kernels.segments import rows_to_offsets
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import DAY, Candidates, Dataset, Ragged, Requests, Schema, seconds
 from recokit.data.event_types import codes_of, shown_names
@@ -50,6 +49,9 @@ class NotOwned(AloneRule):
     >>> NotOwned().keep(Candidates.from_lists([[1, 2]], requests=requests)).tolist()
     [True, False]
     """
+
+    exempt_: BoolArray
+    lasts_: FloatArray
 
     as_of = True
 
@@ -117,7 +119,7 @@ class NotOwned(AloneRule):
         counted = None if self.window is None else ~(_age(candidates, owned) > seconds(self.window))
         kept = ~_among(candidates, owned, counted)
         if self.except_for is not None:
-            exempt = require_fitted(self, "exempt_", step="bind")[candidates.item]
+            exempt = self.exempt_[candidates.item]
             if self.again_after is not None:
                 back = _age(candidates, owned) >= self._lasts(owned.values)
                 exempt = exempt & ~_among(candidates, owned, ~back)
@@ -128,7 +130,7 @@ class NotOwned(AloneRule):
         """Return the items that each row owns: by the data of ``fit``, and by the history that goes on from there."""
         if self.events is None or "owned" in requests.from_caller:
             return requests.lists("owned")
-        bought: EventLists = require_fitted(self, "owned_")
+        bought: EventLists = self.owned_
         owned = bought.before(requests.user, requests.now, ("timestamp",))
         history = requests.lists("history")
         if "event" not in history.columns or "timestamp" not in history.columns:
@@ -141,7 +143,7 @@ class NotOwned(AloneRule):
     def _lasts(self, item: IntArray) -> FloatArray:
         """Return for how many seconds each purchase lasts, NaN where nobody knows."""
         if _is_column(self.again_after):
-            return np.asarray(require_fitted(self, "lasts_", step="bind")[item])
+            return np.asarray(self.lasts_[item])
         assert self.again_after is not None
         return np.full(len(item), seconds(self.again_after))
 

@@ -9,13 +9,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from recokit._utils.options import Rule, between, require, shown, whole
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Pin, Schema
 from recokit.data.by_id import codes_of_known
 from recokit.errors import ConfigurationError
 from recokit.rules._groups import LABEL, GroupLimit, Only, groups_by, item_name
-from recokit.typing import BoolArray
+from recokit.typing import BoolArray, IntArray
 
 
 class Spacing(GroupLimit):
@@ -99,6 +98,8 @@ class Pinned(AloneRule):
     [0, 0, 1]
     """
 
+    position_: IntArray
+
     hard = False
 
     requires: tuple[str, ...] = ()
@@ -124,7 +125,7 @@ class Pinned(AloneRule):
 
     def touches(self, candidates: Candidates) -> BoolArray:
         """Tell which items are pinned, (N,) bool."""
-        return np.asarray(require_fitted(self, "position_", step="bind")[candidates.item] > 0)
+        return np.asarray(self.position_[candidates.item] > 0)
 
     def bind(self, schema: Schema) -> Any:
         """Return a copy that knows the items' codes."""
@@ -137,7 +138,7 @@ class Pinned(AloneRule):
 
     def limit(self, candidates: Candidates) -> tuple[Pin, ...]:
         """Return the pins among these candidates."""
-        return (Pin("pinned", require_fitted(self, "position_", step="bind")[candidates.item]),)
+        return (Pin("pinned", self.position_[candidates.item]),)
 
 
 class Slots(AloneRule):
@@ -171,6 +172,8 @@ class Slots(AloneRule):
     ['slots(category)@2']
     """
 
+    member_: BoolArray
+
     hard = False
 
     def __init__(
@@ -197,11 +200,11 @@ class Slots(AloneRule):
 
     def touches(self, candidates: Candidates) -> BoolArray:
         """Tell which items are of the kind, (N,) bool."""
-        return np.asarray(require_fitted(self, "member_", step="bind")[candidates.item])
+        return np.asarray(self.member_[candidates.item])
 
     def limit(self, candidates: Candidates) -> tuple[Pin, ...]:
         """Return one pin for each place, to which all items of the kind are candidates."""
-        member = require_fitted(self, "member_", step="bind")[candidates.item]
+        member = self.member_[candidates.item]
         name = self.column.removeprefix("item.")
         return tuple(
             Pin(f"slots({name})@{place}", np.where(member, place, 0).astype(np.int64))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recokit._utils.calls import require_takes
-from recokit._utils.params import is_fitted, require_fitted
+from recokit._utils.params import is_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Live, Schema, Vocabulary, seconds
 from recokit.data.by_id import by_code, is_by_id
@@ -60,6 +60,8 @@ class InStock(AloneRule):
     >>> InStock({101: 5, 103: 0}).bind(data.schema).keep(batch).tolist()
     [True, False, False]
     """
+
+    stock_: AnyArray
 
     live = True
     #: What ``bind`` knows: the number of item codes, and when a column's values were known.
@@ -153,7 +155,7 @@ class InStock(AloneRule):
 
     def _units(self, candidates: Candidates) -> Any:
         if isinstance(self.stock, str):
-            return require_fitted(self, "stock_", step="bind")[candidates.item]
+            return self.stock_[candidates.item]
         stock: Any = self._current("stock", self.stock, candidates)
         if isinstance(stock, np.ndarray) or not callable(stock):
             return self._by_item(stock, "stock", candidates)
@@ -174,7 +176,7 @@ class InStock(AloneRule):
             return current
         converted = self._converted.get(name)
         if converted is None or converted[0] != version:
-            ids: Any = require_fitted(self, "item_ids_", step="bind")
+            ids: Any = self.item_ids_
             converted = self._converted[name] = (version, by_code(current, ids, name))
         return converted[1]
 

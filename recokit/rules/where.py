@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from recokit._utils.calls import require_takes
-from recokit._utils.params import require_fitted
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, CandidatesById, Schema
 from recokit.errors import ConfigurationError
 from recokit.rules._expression import Condition
-from recokit.typing import BoolArray
+from recokit.typing import AnyArray, BoolArray
 
 
 class Where(AloneRule):
@@ -48,6 +47,9 @@ class Where(AloneRule):
     dtype('bool')
     """
 
+    columns_: Mapping[str, AnyArray]
+    kept_: BoolArray | None
+
     #: Whether the condition holds, by item code, for one on items alone.
     kept_: BoolArray | None = None
 
@@ -72,7 +74,7 @@ class Where(AloneRule):
 
     def keep(self, candidates: Candidates) -> BoolArray:
         """Tell for which items the condition holds for sure, (N,) bool."""
-        columns, kept = require_fitted(self, "columns_", step="bind"), self.kept_
+        columns, kept = self.columns_, self.kept_
         if kept is not None:
             return np.asarray(kept[candidates.item])
         return self._condition.of_candidates(columns, candidates).certain

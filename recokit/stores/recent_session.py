@@ -11,7 +11,7 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
 from recokit._utils.options import optional, require, whole
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import Configured
 from recokit.data import Dataset, Ragged, Requests, Schema, Vocabulary, seconds
 from recokit.data.by_id import user_ids_of
 from recokit.data.event_types import usual_weights
@@ -125,7 +125,6 @@ class RecentSession(Configured):
         NotFittedError
             Before ``bind``.
         """
-        require_fitted(self, "item_ids_", step="bind")
         keys, asked = self._keys(requests)
         now = requests.now[asked]
         rows = self.store.recent(keys, now=now, timeout=requests.remaining())

@@ -17,7 +17,7 @@ from recokit._kernels.segments import (
     rows_to_offsets,
 )
 from recokit._utils.options import require, whole
-from recokit._utils.params import Configured, clone, require_fitted
+from recokit._utils.params import Configured, clone
 from recokit.compose.fusion import retrieve_allowed
 from recokit.data import Dataset, Ragged, Requests
 from recokit.data.event_types import names_of
@@ -108,7 +108,6 @@ class HardNegatives(Configured):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "source_")
         taken = self.positives_
         counts, items = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for start in range(0, len(user), _CHUNK):
@@ -211,14 +210,12 @@ class ImpressedNotClicked(Configured):
 
     def sample(self, user: IntArray, n: int, *, seed: int = 0, key: IntArray | None = None) -> Sampled:
         """Draw n items, with replacement, for each row; see :meth:`UniformNegatives.sample`."""
-        require_fitted(self, "refused_")
         start = self.refused_.offsets[user]
         count = self.refused_.offsets[user + 1] - start
         return _pick(start, count, self.refused_.item, draws(user, n, seed, key))
 
     def probability(self, user: IntArray, item: IntArray) -> FloatArray:
         """Return the probability (N,) with which a draw for the user gives the item."""
-        require_fitted(self, "refused_")
         count = self.refused_.offsets[user + 1] - self.refused_.offsets[user]
         return np.where(self.refused_.contains(user, item), 1.0 / np.maximum(count, 1), 0.0)
 
@@ -260,7 +257,6 @@ class MixedNegatives(Configured):
 
     def sample(self, user: IntArray, n: int, *, seed: int = 0, key: IntArray | None = None) -> Sampled:
         """Draw n items, with replacement, for each row; see :meth:`UniformNegatives.sample`."""
-        require_fitted(self, "samplers_")
         parts = [sampler.sample(user, n, seed=seed, key=key) for sampler in self.samplers_]
         share = np.cumsum(self._shares(user), axis=0)
         choice = draws(user, n, seed ^ _CHOICE, key)
@@ -271,7 +267,6 @@ class MixedNegatives(Configured):
 
     def probability(self, user: IntArray, item: IntArray) -> FloatArray:
         """Return the probability (N,) with which a draw for the user gives the item."""
-        require_fitted(self, "samplers_")
         parts = np.stack([sampler.probability(user, item) for sampler in self.samplers_])
         return np.asarray((self._shares(user) * parts).sum(axis=0))
 

@@ -1,12 +1,14 @@
 """Configured, clone and get_params: the constructor is the configuration."""
 
+import copy
+import pickle
 from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import pytest
 
 from recokit._utils.options import above, rules, whole
-from recokit._utils.params import Configured, clone, get_params, is_fitted, require_fitted
+from recokit._utils.params import Configured, clone, get_params, is_fitted
 from recokit._utils.progress import progress_bar
 from recokit.data import Live, from_state, to_state
 from recokit.errors import ConfigurationError, NotFittedError
@@ -104,38 +106,48 @@ def test_progress_bar_changes_nothing_but_the_screen(capsys):
     assert "fit" in capsys.readouterr().err
 
 
-def test_an_attribute_of_the_fit_is_there_or_says_how_to_get_it():
+class Bound(Configured):
+    """A stage with both steps, and a property that fails."""
+
+    learned_: int
+    codes_: int
+
+    def fit(self, data):
+        self.learned_ = 1
+        return self
+
+    def bind(self, schema):
+        return self
+
+    @property
+    def broken(self):
+        return {}.nothing
+
+
+def test_what_fit_learns_is_asked_for_in_its_step_before_it_is_there():
     inner = Inner()
-    assert not is_fitted(inner, "fitted_") and is_fitted(inner.fit(None), "fitted_")
-    assert require_fitted(inner, "fitted_") is True
+    assert not is_fitted(inner, "fitted_") and is_fitted(inner.fit(None), "fitted_") and inner.fitted_ is True
     with pytest.raises(
-        NotFittedError, match=r"found Inner before fit; expected fit first; hint: call Inner\.fit, or"
+        NotFittedError,
+        match=r"^found Inner before fit; expected fit first; hint: call Inner\.fit, or fit the pipeline around it$",
     ):
-        require_fitted(Inner(), "fitted_")
+        _ = Inner().fitted_
     with pytest.raises(
-        NotFittedError, match=r"before bind; expected bind first; hint: call Inner\.bind, or fit"
+        NotFittedError,
+        match=r"^found Bound before fit and bind; expected fit and bind first; hint: call Bound\.fit,",
     ):
-        require_fitted(Inner(), "fitted_", step="bind")
-    with pytest.raises(NotFittedError, match=r"hint: give it values$"):
-        require_fitted(Inner(), "fitted_", "give it values")
+        _ = Bound().codes_
+    with pytest.raises(NotFittedError, match=r"^found Bound before bind; expected bind first"):
+        _ = Bound().fit(None).codes_
 
 
-def test_an_attribute_that_fit_or_bind_sets_is_returned_or_asked_for():
-    class Stage:
-        pass
-
-    stage = Stage()
-    with pytest.raises(
-        NotFittedError, match=r"^found Stage before fit; expected fit first; hint: call Stage\.fit"
-    ):
-        require_fitted(stage, "weights_")
-    with pytest.raises(
-        NotFittedError, match=r"found Stage before bind; expected bind first; hint: pass a schema"
-    ):
-        require_fitted(stage, "weights_", "pass a schema", step="bind")
-    assert not is_fitted(stage, "weights_")
-    stage.weights_ = 3
-    assert require_fitted(stage, "weights_") == 3 and is_fitted(stage, "weights_")
+def test_other_missing_attributes_and_failing_properties_keep_their_own_errors():
+    with pytest.raises(AttributeError, match="'Bound' object has no attribute 'weights'") as missing:
+        _ = Bound().weights
+    with pytest.raises(AttributeError, match="'dict' object has no attribute 'nothing'") as failing:
+        _ = Bound().broken
+    assert not isinstance(missing.value, NotFittedError) and not isinstance(failing.value, NotFittedError)
+    assert copy.deepcopy(pickle.loads(pickle.dumps(Bound().fit(None)))).learned_ == 1
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

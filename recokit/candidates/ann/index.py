@@ -13,7 +13,6 @@ import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, offsets_to_rows
 from recokit._utils.options import at_least, between, check_options, identifier, one_of, optional, whole
-from recokit._utils.params import require_fitted
 from recokit.candidates.ann import _checks as inputs, _faiss
 from recokit.candidates.ann._base import Base
 from recokit.candidates.ann._quality import (
@@ -228,7 +227,7 @@ class AnnIndex(AloneSource):
         DataError
             If it returns a vector that is not finite, or all zeros under ``"cosine"``; with row numbers.
         """
-        snapshot = requests.read(require_fitted(self, "live_"))
+        snapshot = requests.read(self.live_)
         queries, known = self._queries(requests, snapshot)
         allowed = self._allowed(requests)
         if isinstance(allowed, Ragged):
@@ -431,7 +430,7 @@ class AnnIndex(AloneSource):
         return twin
 
     def _now(self) -> Snapshot:
-        live: Live[Snapshot] = require_fitted(self, "live_")
+        live: Live[Snapshot] = self.live_
         return live.pin()[1]
 
     def _check_values(self) -> None:
@@ -482,7 +481,6 @@ class AnnIndex(AloneSource):
 
     def _change(self, items: Any, vectors: Any, n_items: int | None, at: float) -> None:
         """Add or replace items, or delete them where there are no vectors."""
-        require_fitted(self, "live_")
         with _WRITING:
             snapshot = self._now()
             size = snapshot.n_items if n_items is None else n_items

@@ -11,7 +11,6 @@ import numpy as np
 from recokit._kernels.segments import counts_to_offsets, multi_arange
 from recokit._neural.training import generator, to_tensors
 from recokit._utils.options import between, one_of, rules, whole
-from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_nearest
 from recokit.candidates.neural import _transformer
 from recokit.candidates.neural._sequences import Held, Sequences, ndcg, padded, recent, sequences
@@ -145,7 +144,6 @@ class SASRec(NetworkSource):
     @property
     def vectors_(self) -> Float32Array:
         """Item vectors by code, (n_items + 1, D) float32: with :meth:`encode`, what an AnnIndex needs."""
-        require_fitted(self, "weights_")
         return self.weights_["item"]
 
     def fit(self, dataset: Dataset) -> SASRec:
@@ -188,7 +186,6 @@ class SASRec(NetworkSource):
         """
         import torch
 
-        require_fitted(self, "weights_")
         requests = in_codes(requests)
         history = recent(requests, self.trained_, self.max_history)
         vectors = np.zeros((len(requests), self.n_factors), np.float32)

@@ -11,7 +11,6 @@ import numpy as np
 from recokit._kernels.segments import counts_to_offsets, multi_arange
 from recokit._neural.training import Weights, generator, threads, to_tensors
 from recokit._utils.options import above, between, names, rules, whole
-from recokit._utils.params import require_fitted
 from recokit.candidates._retrieve import retrieve_nearest
 from recokit.candidates._weights import decay
 from recokit.candidates.neural import _towers
@@ -178,7 +177,6 @@ class TwoTower(NetworkSource):
     @property
     def vectors_(self) -> Float32Array:
         """The item vectors, under the name that other sources have for theirs."""
-        require_fitted(self, "item_vectors_")
         return self.item_vectors_
 
     def fit(self, dataset: Dataset) -> TwoTower:
@@ -232,7 +230,6 @@ class TwoTower(NetworkSource):
         """
         import torch
 
-        require_fitted(self, "item_vectors_")
         requests = in_codes(requests)
         history = recent(requests, self.usable_, self.max_history)
         weight = history_weight(history, requests.now, self.half_life)
@@ -271,7 +268,6 @@ class TwoTower(NetworkSource):
         """
         import torch
 
-        require_fitted(self, "item_vectors_")
         if not self.item_features:
             raise ConfigurationError("found no item_features; expected columns that tell items apart")
         columns = self.items_.read(items)

@@ -10,7 +10,7 @@ import numpy as np
 from recokit._kernels.segments import any_true, counts_to_offsets, spans
 from recokit._utils.moved import moved_attribute, renamed
 from recokit._utils.options import require, whole
-from recokit._utils.params import Configured, require_fitted
+from recokit._utils.params import Configured
 from recokit.data.dataset import Dataset
 from recokit.data.event_types import codes_of, negative_names, require_types, taken_back
 from recokit.data.events.index import Known
@@ -198,7 +198,6 @@ class UserHistory(Configured):
         NotFittedError
             Before ``fit``.
         """
-        require_fitted(self, "history_")
         names = ("timestamp", "weight", "event")
         span = self.history_.span(requests.user, requests.now)
         history = self.history_.within(*span, names, self.max_events)
