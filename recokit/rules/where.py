@@ -48,7 +48,6 @@ class Where(AloneRule):
     """
 
     columns_: Mapping[str, AnyArray]
-    kept_: BoolArray | None
 
     #: Whether the condition holds, by item code, for one on items alone.
     kept_: BoolArray | None = None
