@@ -60,6 +60,7 @@ __all__ = [
     "HoldsRules",
     "Hydrated",
     "Hydrator",
+    "LearnsOn",
     "LiveValues",
     "MovesItems",
     "Objective",
@@ -179,6 +180,13 @@ class Bindable(Protocol):
 def bound(stage: Any, schema: Schema) -> Any:
     """Return a stage bound to the model's columns; the stage itself where it binds nothing."""
     return stage.bind(schema) if isinstance(stage, Bindable) else stage
+
+
+@runtime_checkable
+class LearnsOn(Protocol):
+    """A source that learns from newer data, from what it learned before on."""
+
+    def partial_fit(self, dataset: Dataset) -> Any: ...
 
 
 class Observer(Protocol):

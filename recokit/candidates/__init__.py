@@ -11,7 +11,7 @@ propensities). From elsewhere: :class:`FromFunction` (a function of yours), :cla
 library). What puts them together: :class:`Merge`, :class:`Blend` (by weights that it learns), :class:`FirstOf`,
 :class:`ColdStart`, :class:`Unseen`, :class:`Refreshed`. :class:`UserHistory` is the hydrator that most of them answer
 from, and :func:`report` compares the recall of several sources; :func:`advise_dimension` measures how long vectors
-should be.
+should be. :class:`Onboarding` says what to ask a newcomer.
 """
 
 from typing import TYPE_CHECKING
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from recokit.candidates.item_knn import ItemKNN as ItemKNN
     from recokit.candidates.neural.sasrec import SASRec as SASRec
     from recokit.candidates.neural.two_tower import TwoTower as TwoTower
+    from recokit.candidates.onboarding import Onboarding as Onboarding
     from recokit.candidates.popular import Popular as Popular
     from recokit.candidates.popular_in_category import PopularInCategory as PopularInCategory
     from recokit.candidates.pure_svd import PureSVD as PureSVD

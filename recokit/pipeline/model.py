@@ -330,7 +330,11 @@ def _with_names(message: str, steps: Sequence[Any]) -> str:
 
 
 def load_parts(
-    path: str | Path, trusted: Sequence[type], connections: Mapping[str, Any] | None = None
+    path: str | Path,
+    trusted: Sequence[type],
+    connections: Mapping[str, Any] | None = None,
+    *,
+    mapped: bool = False,
 ) -> Mapping[str, Any]:
     """Return the parts of a saved model: stages, fallback, schema, until and options of its pipeline.
 
@@ -341,7 +345,7 @@ def load_parts(
     """
     from recokit.data.state.folder import load_state
 
-    state, _ = load_state(path, trusted, connections)
+    state, _ = load_state(path, trusted, connections, mapped=mapped)
     needed = {"stages", "fallback", "schema", "until"}
     if not isinstance(state, dict) or needed - set(state):
         raise DataError(f"found a saved {type(state).__name__} at {path}; expected a pipeline saved by save")

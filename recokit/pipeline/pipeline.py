@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from recokit._utils.resilience.dependency import Dependency
     from recokit.training import Negatives, TrainingReport, TrainingSet
 
-_SAVED_OPTIONS = ("fallback", "validate", "io_timeout", "max_hanging", "context")
+_SAVED_OPTIONS = ("validate", "io_timeout", "max_hanging", "context")
 
 
 class Pipeline(Answering, Parameters):
@@ -323,10 +323,7 @@ class Pipeline(Answering, Parameters):
         return iter(self._current)
 
     def __getitem__(self, name: str | int | slice) -> Any:
-        """Return a stage by its path or its place among those given, the fitted one after ``fit``.
-
-        A slice, such as ``pipeline[:2]``, is a pipeline of these stages, with the same fallback.
-        """
+        """Return a stage by path or place, the fitted one after ``fit``; a slice is a pipeline of these stages."""
         if isinstance(name, slice):
             part = part_of(self._current, self.stages, name)
             if self._model is not None:
@@ -426,8 +423,7 @@ class Pipeline(Answering, Parameters):
 
         Observers, the clock and functions are not saved. See :mod:`recokit.data.state` for the format.
         """
-        kept = ("validate", "io_timeout", "max_hanging", "context", "profile")
-        options = {name: getattr(self, name) for name in kept}
+        options = {name: getattr(self, name) for name in (*_SAVED_OPTIONS, "profile")}
         save_model(self._ready(), path, **options)
 
     @classmethod
@@ -437,6 +433,7 @@ class Pipeline(Answering, Parameters):
         *,
         trusted: Sequence[type] = (),
         connections: Mapping[str, Any] | None = None,
+        mapped: bool = False,
         **options: Any,
     ) -> Pipeline:
         """Load a pipeline that ``save`` wrote.
@@ -448,8 +445,9 @@ class Pipeline(Answering, Parameters):
         trusted : sequence of type
             Your own stage classes that may be rebuilt; recokit's own always may.
         connections : mapping of str to object, optional
-            The stores that the pipeline reads, which a saved state never opens itself: for each Redis prefix or SQLite
-            table the open store, its URL or path. An error names those that are missing.
+            For each Redis prefix or SQLite table that the pipeline reads the open store, its URL or path.
+        mapped : bool, default False
+            Share arrays with other processes that load the same files; these must never be written again.
         options
             ``observers`` and ``clock``.
 
@@ -460,9 +458,9 @@ class Pipeline(Answering, Parameters):
         ConfigurationError
             If a class is neither recokit's nor trusted, or a connection is not given.
         """
-        parts = load_parts(path, trusted, connections)
-        schema, kept = parts["schema"], {name: parts[name] for name in _SAVED_OPTIONS if name in parts}
-        pipeline = cls(parts["stages"], **{**kept, **options})
+        parts = load_parts(path, trusted, connections, mapped=mapped)
+        schema, names = parts["schema"], ("fallback", *_SAVED_OPTIONS)
+        pipeline = cls(parts["stages"], **{name: parts[name] for name in names if name in parts} | options)
         pipeline.profile = parts.get("profile")
         try:
             return pipeline._adopt(bind_plan(pipeline._plan, schema), schema, parts["until"])

@@ -43,7 +43,7 @@ def _new_draft(beside: Path, name: str) -> tuple[Path, ExitStack]:
         draft.mkdir()
         # Another writer may take it for abandoned before it is locked.
         with suppress(FileNotFoundError), ExitStack() as lock:
-            lock.enter_context(_locked(draft))
+            lock.enter_context(locked(draft))
             if draft.exists():
                 return draft, lock.pop_all()
 
@@ -65,7 +65,7 @@ def move_into(draft: Path, target: Path, names: Sequence[str]) -> None:
 
     Files that the last one does not name, of writers before, are removed when it is in place.
     """
-    with _locked(target):
+    with locked(target):
         before = {path.name for path in target.iterdir() if path.is_file()}
         for name in names[:-1]:
             os.replace(draft / name, target / name)
@@ -91,14 +91,14 @@ def flush(path: Path) -> None:
 def _remove_abandoned(folder: Path, name: str) -> None:
     """Remove the drafts whose writers are gone: a lock ends with the process that holds it."""
     for path in drafts(folder, name):
-        with suppress(OSError), _locked(path, wait=False) as alone:
+        with suppress(OSError), locked(path, wait=False) as alone:
             if alone or (alone is None and time.time() - path.stat().st_mtime > _ABANDONED_AFTER):
                 shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
-def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool | None]:
-    """Lock a folder; yields whether it is locked, None where there are no locks."""
+def locked(folder: Path, *, wait: bool = True) -> Iterator[bool | None]:
+    """Lock a folder against others that lock it; yields whether it is locked, None where there are no locks."""
     try:
         import fcntl
     except ImportError:
@@ -108,11 +108,11 @@ def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool | None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            locked: bool | None = True
+            held: bool | None = True
         except BlockingIOError:
-            locked = False
+            held = False
         except OSError:  # a file system without locks
-            locked = None
-        yield locked
+            held = None
+        yield held
     finally:
         os.close(descriptor)

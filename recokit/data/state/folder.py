@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import re
 import stat
@@ -86,6 +87,8 @@ def load_state(
     path: str | os.PathLike[str],
     trusted: Iterable[type] = (),
     connections: Mapping[str, Any] | None = None,
+    *,
+    mapped: bool = False,
 ) -> tuple[Any, dict[str, Any]]:
     """Load what :func:`save_state` saved.
 
@@ -100,6 +103,9 @@ def load_state(
         Classes outside recokit that the state may be made of, such as your own stages.
     connections : mapping of str to object, optional
         For each connection that the state names, such as a Redis store by its prefix: the store, or its URL or path.
+    mapped : bool, default False
+        Map the arrays into memory, so that processes that load the same files share them; what one writes is its own.
+        For folders in which files are never written again, such as those of :class:`recokit.serving.Artifacts`.
 
     Returns
     -------
@@ -116,7 +122,7 @@ def load_state(
         If the state names a class that is neither recokit's nor trusted, or a connection that is not given.
     """
     folder = Path(path)
-    content = _read(folder)
+    content = _read(folder, mapped=mapped)
     try:
         document = json.loads(content[_TREE].tobytes())
         tree, extra = document["state"], dict(document["extra"])
@@ -178,13 +184,13 @@ def _version() -> str:
 # -- reading -----------------------------------------------------------------------------------------
 
 
-def _read(folder: Path) -> dict[str, AnyArray]:
+def _read(folder: Path, *, mapped: bool) -> dict[str, AnyArray]:
     """Return the verified bytes of the files that one manifest names."""
     text = _manifest_text(folder)
     for _ in range(_ATTEMPTS):
         try:
             files = _files(folder, text)
-            return {name: _verified(folder, name, about) for name, about in files.items()}
+            return {name: _verified(folder, name, about, mapped=mapped) for name, about in files.items()}
         except DataError:
             again = _manifest_text(folder)
             if again == text:
@@ -225,7 +231,7 @@ def _files(folder: Path, text: str) -> dict[str, dict[str, Any]]:
     return {name: about if isinstance(about, dict) else {} for name, about in files.items()}
 
 
-def _verified(folder: Path, name: str, about: Mapping[str, Any]) -> AnyArray:
+def _verified(folder: Path, name: str, about: Mapping[str, Any], *, mapped: bool) -> AnyArray:
     """Return the bytes of a file, which are those that its manifest tells of."""
     path = folder / _named(folder, name, about)
     try:
@@ -234,8 +240,8 @@ def _verified(folder: Path, name: str, about: Mapping[str, Any]) -> AnyArray:
             if size != about.get("bytes"):
                 expected = shortened(repr(about.get("bytes")), 60)
                 raise DataError(f"found {size} bytes in {path}; expected {expected}; it is cut short")
-            content = np.empty(size, np.uint8)
-            if file.readinto(content.data) != size:
+            content = _content(file, size, mapped=mapped)
+            if len(content) != size:
                 raise DataError(f"found fewer than {size} bytes in {path}; it is cut short")
     except MemoryError as error:
         raise DataError(f"found {size} bytes in {path}; there is no memory for as many") from error
@@ -246,6 +252,14 @@ def _verified(folder: Path, name: str, about: Mapping[str, Any]) -> AnyArray:
     if hashlib.sha256(content.data).hexdigest() != about.get("sha256"):
         raise DataError(f"found a wrong checksum for {path}; the file was changed after it was saved")
     return content
+
+
+def _content(file: BufferedReader, size: int, *, mapped: bool) -> AnyArray:
+    """Return the bytes of a file: read, or mapped so that who writes to them changes his own copy."""
+    if mapped and size:
+        return np.frombuffer(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY), np.uint8)
+    content = np.empty(size, np.uint8)
+    return content[: file.readinto(content.data)]
 
 
 def _named(folder: Path, name: str, about: Mapping[str, Any]) -> str:
