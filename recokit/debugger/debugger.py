@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -13,17 +13,22 @@ from recokit._utils.moved import renamed
 from recokit._utils.options import above, require
 from recokit.data import Dataset, Requests
 from recokit.data.segments import segments_by
-from recokit.debugger.checks import CHECKS, Check
+from recokit.debugger.captured import ranked_batch
+from recokit.debugger.checks import CHECKS, POPULATION_CHECKS, Check, PopulationCheck
 from recokit.debugger.compare import Comparison, first_difference
 from recokit.debugger.diagnosis import Diagnosis, figures_of, funnel_of, gaps_of, ranked_findings
 from recokit.debugger.evidence import Evidence
+from recokit.debugger.facts import Facts
+from recokit.debugger.finding import Finding
 from recokit.debugger.item_fate import Answer, depth_of
 from recokit.debugger.plain import Subject, runnable
 from recokit.debugger.population import PopulationDiagnosis
 from recokit.debugger.recorded import Recorded
 from recokit.debugger.replay import LONGEST, Replayer, feature_scale, replay, single_request, translated
 from recokit.debugger.scan import Probes, Scan, offered_in, probes_of, scan_rankers, scan_source
+from recokit.debugger.time_scan import scan_times
 from recokit.debugger.traffic_sample import TrafficSample
+from recokit.debugger.user_log import UserLog
 from recokit.errors import ConfigurationError
 from recokit.protocols import Role, Runnable
 from recokit.trace import Trace
@@ -59,6 +64,9 @@ class RecommendationDebugger:
         ``baseline.with_events(dataset)`` gives it today's.
     scores : mapping of user to numbers, or sequence, optional
         Of lists made elsewhere: a score for each item.
+    log : Dataset, optional
+        All events up to now, as they should be known: what hydrators give is compared with it where there is no
+        baseline. ``diagnose_many(history=...)`` is one too.
     checks : sequence of Check
         Recokit's own by default.
     budget_ms : float, default 100
@@ -86,6 +94,7 @@ class RecommendationDebugger:
         scores: Any = None,
         known_good: Dataset | Mapping[Any, Sequence[Any]] | None = None,
         baseline: Subject | None = None,
+        log: Dataset | None = None,
         checks: Sequence[Check] = CHECKS,
         budget_ms: float = 100.0,
         max_ms: float | None = None,
@@ -99,7 +108,9 @@ class RecommendationDebugger:
             self.baseline = runnable(baseline, known_good=known_good, context=context)
         self.known_good = known_good
         self.checks, self.budget_ms, self.max_ms = tuple(checks), budget_ms, max_ms
+        self.checks_of_many: tuple[PopulationCheck, ...] = POPULATION_CHECKS
         self.scanned = Scan()
+        self.log = None if log is None else UserLog(log, self.pipeline.schema)
         self._replayer = Replayer(self.pipeline, self.baseline, known_good, budget_ms / 1e3, max_ms / 1e3)
 
     # -- one user ----------------------------------------------------------------------------------
@@ -125,7 +136,7 @@ class RecommendationDebugger:
         Diagnosis
         """
         requests = self.pipeline.requests([user], k, context=context, **options)
-        return next(self._diagnosed(self._replayer.evidence(requests, [user], scan=self.scanned), [user]))
+        return next(self._diagnosed(self._evidence(requests, [user]), [user]))
 
     def diagnose_trace(self, trace: Trace, row: int = 0) -> Diagnosis:
         """Diagnose a live request, or a saved one, from its trace.
@@ -149,24 +160,65 @@ class RecommendationDebugger:
             raise IndexError(f"found row {row}; expected 0 to {len(trace.requests) - 1}")
         users = [None] * len(trace.requests) if trace.users is None else list(trace.users)
         if any(event.after is not None for event in trace.events):
-            evidences = self._replayer.evidence(trace.requests, users, trace=trace, scan=self.scanned)
+            evidences = self._evidence(trace.requests, users, trace=trace)
             return next(self._diagnosed(islice(evidences, row, row + 1), [users[row]]))
         one = single_request(trace.requests, row)
         recorded = [Recorded.of(trace, row)]
-        evidences = self._replayer.evidence(one, [users[row]], scan=self.scanned, recorded=recorded)
+        evidences = self._evidence(one, [users[row]], recorded=recorded)
         return next(self._diagnosed(evidences, [users[row]]))
 
+    def _evidence(
+        self, requests: Requests, users: Sequence[Any], *, log: UserLog | None = None, **more: Any
+    ) -> Iterator[Evidence]:
+        log = self.log if log is None else log
+        return self._replayer.evidence(requests, users, scan=self.scanned, log=log, **more)
+
+    def _log_of(self, history: Dataset | None) -> UserLog | None:
+        return None if history is None or self.log is not None else UserLog(history, self.pipeline.schema)
+
     def _diagnosed(self, evidences: Iterator[Evidence], users: Sequence[Any]) -> Iterator[Diagnosis]:
+        return (self._concluded(one) for one in self._looked_at(evidences, users))
+
+    def _looked_at(
+        self, evidences: Iterator[Evidence], users: Sequence[Any], *, facts: bool = False
+    ) -> Iterator[_Looked]:
         for user, evidence in zip(users, evidences, strict=True):
-            findings = [finding for check in self.checks for finding in check.look(evidence)]
-            yield Diagnosis(
-                user,
-                ranked_findings(findings, evidence.place_of, evidence.role_of),
-                figures_of(evidence),
-                funnel_of(evidence),
-                gaps_of(evidence),
-                timed=evidence.alone,
+            yield _Looked(
+                Diagnosis(
+                    user,
+                    tuple(finding for check in self.checks for finding in check.look(evidence)),
+                    figures_of(evidence),
+                    funnel_of(evidence),
+                    gaps_of(evidence),
+                    timed=evidence.alone,
+                ),
+                evidence.place_of,
+                evidence.role_of,
+                Facts.of(evidence) if facts else None,
             )
+
+    def _concluded(self, one: _Looked, more: Sequence[Finding] = ()) -> Diagnosis:
+        findings = [*more, *one.diagnosis.findings]
+        return replace(one.diagnosis, findings=ranked_findings(findings, one.place_of, one.role_of))
+
+    def _population(
+        self,
+        users: Sequence[Any],
+        looked: Sequence[_Looked],
+        requests: Requests | Sequence[Requests],
+        history: Dataset | None,
+        by: Any,
+    ) -> PopulationDiagnosis:
+        """Conclude from the findings of each user and those of all together."""
+        facts = [one.facts for one in looked if one.facts is not None]
+        more: list[list[Finding]] = [[] for _ in looked]
+        for check in self.checks_of_many:
+            for finding, places in check.look_at_all(facts):
+                for place in places:
+                    more[place].append(finding)
+        diagnoses = [self._concluded(one, own) for one, own in zip(looked, more, strict=True)]
+        segments = self._segments(users, diagnoses, requests, history, by) if looked else {}
+        return PopulationDiagnosis(tuple(diagnoses), segments)
 
     # -- many users --------------------------------------------------------------------------------
 
@@ -206,7 +258,8 @@ class RecommendationDebugger:
             self._scan(
                 requests.take(spread), [users[row] for row in spread], PROBES, np.random.default_rng(0)
             )
-        diagnosis_of: dict[int, Diagnosis] = {}
+        looked: dict[int, _Looked] = {}
+        log = self._log_of(history)
         scale: dict[str, float] = {}
         for rows in _batches(len(users)):
             part = requests.take(np.array(rows))
@@ -215,10 +268,9 @@ class RecommendationDebugger:
                 reference = self.pipeline if self.baseline is None else self.baseline
                 few = translated(part, some, self.pipeline, reference)
                 scale = feature_scale(replay(reference, few, self.budget_ms / 1e3))
-            gathered = self._replayer.evidence(part, some, scan=self.scanned, scale=scale)
-            diagnosis_of |= zip(rows, self._diagnosed(gathered, some), strict=True)
-        diagnoses = tuple(diagnosis_of[row] for row in range(len(users)))
-        return PopulationDiagnosis(diagnoses, self._segments(users, diagnoses, requests, history, by))
+            gathered = self._evidence(part, some, scale=scale, log=log)
+            looked |= zip(rows, self._looked_at(gathered, some, facts=True), strict=True)
+        return self._population(users, [looked[row] for row in range(len(users))], requests, history, by)
 
     @renamed(most="max_requests")
     def watch(self, *, share: float = 0.01, max_requests: int = 1_000) -> TrafficSample:
@@ -239,18 +291,18 @@ class RecommendationDebugger:
         self, watch: TrafficSample, *, history: Dataset | None = None, by: Any = "activity"
     ) -> PopulationDiagnosis:
         """Diagnose the requests that an observer kept, each as of its own time and with the live values it read."""
-        kept = watch.take()
-        diagnoses = [
-            diagnosis
+        kept, log = watch.take(), self._log_of(history)
+        looked = [
+            found
             for one in kept
-            for diagnosis in self._diagnosed(
-                self._replayer.evidence(one.requests, [one.user], scan=self.scanned, recorded=[one.recorded]),
+            for found in self._looked_at(
+                self._evidence(one.requests, [one.user], recorded=[one.recorded], log=log),
                 [one.user],
+                facts=True,
             )
         ]
         users, requests = [one.user for one in kept], [one.requests for one in kept]
-        segments = self._segments(users, diagnoses, requests, history, by) if kept else {}
-        return PopulationDiagnosis(tuple(diagnoses), segments)
+        return self._population(users, looked, requests, history, by)
 
     def _segments(
         self,
@@ -326,7 +378,11 @@ class RecommendationDebugger:
             for node in self.pipeline
             if node.role is Role.SOURCE and not node.name.startswith("fallback.")
         }
-        self.scanned = Scan(sources, scan_rankers(trace, stages, usual, usual_stages))
+        bare = replace(requests, pinned=pinned)
+        same = usual_stages if codes is None else {}
+        batch = ranked_batch(trace if usual is None or codes is not None else usual)
+        times = scan_times(list(self.pipeline), same, bare, batch)
+        self.scanned = Scan(sources, scan_rankers(trace, stages, usual, usual_stages), times)
         return self.scanned
 
     def why(
@@ -395,6 +451,16 @@ class RecommendationDebugger:
             place = first_difference(mine, theirs, self.pipeline.schema.item_ids, other.schema.item_ids)
             first[place] = first.get(place, 0) + 1
         return Comparison(first)
+
+
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """What the checks found of one user, before it is put in order with what they find of all."""
+
+    diagnosis: Diagnosis
+    place_of: Mapping[str, int]
+    role_of: Mapping[str, str]
+    facts: Facts | None
 
 
 def _drawn(random: np.random.Generator, n: int, size: int) -> IntArray:

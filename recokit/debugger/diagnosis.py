@@ -127,6 +127,10 @@ class Diagnosis(Report):
         )
 
 
+#: Causes in the data that every stage reads: they come first.
+OF_ALL_STAGES = frozenset({"EVENTS_LATE", "EVENT_TYPE_LOST", "ITEM_COLUMN_LOST", "TIME_SHIFTED", "TIME_UNIT"})
+
+
 def ranked_findings(
     findings: Iterable[Finding], place_of: Mapping[str, int], roles: Mapping[str, str] | None = None
 ) -> tuple[Finding, ...]:
@@ -152,6 +156,8 @@ def ranked_findings(
         behind[part] = max([*places, *behind.values()], default=-1 if roles else last) + 0.5 / len(_PARTS)
 
     def place(finding: Finding) -> float:
+        if finding.code in OF_ALL_STAGES and not finding.stage:
+            return -1.0
         if finding.code == "STAGE_SLOW":
             return last + 2.0
         if not finding.stage:
@@ -190,7 +196,7 @@ def figures_of(evidence: Evidence) -> dict[str, Any]:
         "items_moved_by_limits_and_diversity": evidence.exchanged,
         "list_length": len(evidence.selected),
         "status": evidence.status,
-        "cold": evidence.cold,
+        "cold": evidence.cold_by_data,
     }
 
 

@@ -13,6 +13,7 @@ from recokit.data import Candidates, Requests, Schema
 from recokit.debugger.captured import Captured, captured_rows, n_missing, ranked_batch, retrieved_batch
 from recokit.debugger.recorded import Recorded
 from recokit.debugger.scan import Scan
+from recokit.debugger.user_log import UserLog
 from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
@@ -53,6 +54,10 @@ class Evidence:
         What the trace of the live request says happened, where this is that request run again.
     recall_of_others : callable, optional
         ``recall_of_others(now)``: the shares of their known-good items that other users' candidates hold.
+    log : UserLog, optional
+        The users' events as a log has them.
+    columns_lost : mapping of str to float
+        Share of the items without a value that the baseline's table has, by item column.
     """
 
     captured: Captured
@@ -66,6 +71,8 @@ class Evidence:
     codes: IntArray | None = field(default=None, repr=False)
     recorded: Recorded | None = field(default=None, repr=False)
     recall_of_others: Callable[[float], FloatArray] | None = field(default=None, repr=False)
+    log: UserLog | None = field(default=None, repr=False)
+    columns_lost: Mapping[str, float] = field(default_factory=dict)
 
     # -- the run -----------------------------------------------------------------------------------
 
@@ -161,6 +168,16 @@ class Evidence:
         if history is None:
             return self.unknown
         return bool(history.offsets[self.row] == history.offsets[self.row + 1])
+
+    @cached_property
+    def cold_by_data(self) -> bool:
+        """Whether the user has no history by the baseline or the log, which a broken hydrator has no say in."""
+        if self.baseline is not None:
+            return self.baseline.cold
+        given = self.trace.requests.from_caller.get("history")
+        if self.log is None or (given is not None and given[self.row]):
+            return self.cold
+        return not len(self.log.before(self.trace.requests, self.row))
 
     @property
     def unknown(self) -> bool:

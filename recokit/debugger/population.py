@@ -19,6 +19,8 @@ from recokit.typing import BoolArray
 EVERYONE = 0.8
 #: Weight below which a slow stage is left out: fewer than about a third of the runs timed.
 RARELY_SLOW = 1.0
+#: How the codes of findings about hydrated lists begin.
+OF_LISTS = ("HISTORY_", "OWNED_", "SESSION_", "TIME_")
 #: Share of a segment's users that must have a finding for the segment to carry it, and how much more than elsewhere.
 CARRIES, EXCESS = 0.5, 0.25
 
@@ -72,7 +74,7 @@ class PopulationDiagnosis(Report):
             "users": int(having.sum()),
             "share_of_users": self._share(finding.code, having),
         }
-        segment = self._segment(having)
+        segment = self._segment(finding.code, having)
         if segment is not None:
             evidence |= {"inside": segment.inside, "elsewhere": segment.elsewhere, "p_value": segment.p_value}
         return replace(finding, scope=self._scope(finding.code, having), evidence=evidence)
@@ -94,23 +96,34 @@ class PopulationDiagnosis(Report):
         counted = timed if code == "STAGE_SLOW" and timed.any() else np.ones(len(having), np.bool_)
         return float(having[counted].mean()) if counted.any() else 0.0
 
-    def _segment(self, having: BoolArray) -> Segment | None:
-        if not having.any() or having.all():
+    def _segment(self, code: str, having: BoolArray) -> Segment | None:
+        able = self._able(code)
+        if not having.any() or having[able].all():
             return None
-        segment = find_segment(having.astype(np.float64), self.segments)
+        segments = {
+            name: tuple(label for label, is_able in zip(labels, able.tolist(), strict=True) if is_able)
+            for name, labels in self.segments.items()
+        }
+        segment = find_segment(having[able].astype(np.float64), segments)
         return (
             segment
             if segment is not None and segment.inside >= CARRIES and segment.effect >= EXCESS
             else None
         )
 
+    def _able(self, code: str) -> BoolArray:
+        """Return who can have a finding: one about hydrated lists only users who have a history by the data."""
+        known = np.array([not one.figures.get("cold", False) for one in self.diagnoses], np.bool_)
+        everyone: BoolArray = np.ones(len(known), np.bool_)
+        return known if code.startswith(OF_LISTS) and known.any() else everyone
+
     def _scope(self, code: str, having: BoolArray) -> str:
-        share = self._share(code, having)
-        if not share:
+        if not having.any():
             return "no one"
-        if share >= EVERYONE:
+        of = having[self._able(code)]
+        if (self._share(code, having) if code == "STAGE_SLOW" else float(of.mean())) >= EVERYONE:
             return "everyone"
-        segment = None if code == "STAGE_SLOW" else self._segment(having)
+        segment = None if code == "STAGE_SLOW" else self._segment(code, having)
         return "some" if segment is None else segment.name
 
     def counts(self) -> dict[str, dict[str, int]]:

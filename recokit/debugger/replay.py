@@ -15,6 +15,8 @@ from recokit.debugger.captured import Captured, captured_rows, n_shared, ranked_
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.recorded import Recorded
 from recokit.debugger.scan import Scan
+from recokit.debugger.tables import columns_lost
+from recokit.debugger.user_log import UserLog
 from recokit.errors import ConfigurationError
 from recokit.protocols import Runnable
 from recokit.trace import Trace
@@ -63,6 +65,7 @@ class Replayer:
         scan: Scan = NOT_SCANNED,
         scale: Mapping[str, float] | None = None,
         recorded: Sequence[Recorded] | None = None,
+        log: UserLog | None = None,
     ) -> Iterator[Evidence]:
         """Run requests as one batch, or read their captured trace, and give the evidence of each row."""
         again, started = trace is None, time.perf_counter()
@@ -100,7 +103,13 @@ class Replayer:
                 baseline=reference,
                 recorded=None if recorded is None else recorded[row],
                 recall_of_others=self.recall_of_others,
+                log=log,
+                columns_lost=self._columns_lost,
             )
+
+    @cached_property
+    def _columns_lost(self) -> dict[str, float]:
+        return {} if self.baseline is None else columns_lost(self.pipeline.schema, self.baseline.schema)
 
     @property
     def codes(self) -> IntArray | None:

@@ -7,6 +7,7 @@ point one way. The weight of each feature in a ranker is read from its contribut
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ import numpy as np
 from recokit._kernels.top_k import top_k
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.debugger.captured import retrieved_batch
+from recokit.debugger.time_scan import TimeScan
 from recokit.protocols import Explainer, traits_of
 from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, BoolArray, IntArray
@@ -77,6 +79,8 @@ class SourceScan:
     shared_of_rest : float
         Share of the baseline's answers that are among the first 100 here: of those of these items that did not vanish,
         and of the probes that have an answer.
+    distinct : int
+        Different answers among those to the probes.
     gone : ndarray of int64
         Codes of vanished items.
     vectors, usual_vectors : tuple of Vectors
@@ -94,6 +98,7 @@ class SourceScan:
     vanished: float = float("nan")
     appeared: float = float("nan")
     shared_of_rest: float = float("nan")
+    distinct: int = 0
     gone: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     vectors: tuple[Vectors, ...] = ()
     usual_vectors: tuple[Vectors, ...] = ()
@@ -137,10 +142,13 @@ class Scan:
     sources : mapping of str to SourceScan
     rankers : mapping of str to RankerScan
         Of the rankers that explain their scores.
+    times : mapping of str to TimeScan
+        Of hydrators, sources and blocks of features: whether their answers follow the time.
     """
 
     sources: Mapping[str, SourceScan] = field(default_factory=dict)
     rankers: Mapping[str, RankerScan] = field(default_factory=dict)
+    times: Mapping[str, TimeScan] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.sources or self.rankers)
@@ -239,7 +247,8 @@ def scan_source(stage: Any, usual: Any, probes: Probes) -> SourceScan:
     theirs = None if usual is None else _answer(usual, usual_items, probes)
     figures: dict[str, Any] = {}
     if mine is not None:
-        figures = {"probes": len(probes.items), "answered": float(np.mean(np.diff(mine.offsets) > 0))}
+        answered = float(np.mean(np.diff(mine.offsets) > 0))
+        figures = {"probes": len(probes.items), "answered": answered, "distinct": _distinct(mine)}
         if theirs is not None:
             there = theirs.item if probes.codes is None else probes.codes[theirs.item]
             figures |= _compared(mine, theirs.offsets, there)
@@ -286,6 +295,12 @@ def _places(offsets: IntArray) -> tuple[IntArray, BoolArray]:
     """Return the probe of each answer, and whether it is among its first."""
     row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     return row, np.arange(len(row)) - offsets[row] < DEPTH
+
+
+def _distinct(answer: Retrieved) -> int:
+    """Return how many different answers there are, of those that are not empty."""
+    rows = itertools.pairwise(answer.offsets.tolist())
+    return len({answer.item[a:b].tobytes() for a, b in rows if b > a})
 
 
 def _often(items: IntArray) -> IntArray:

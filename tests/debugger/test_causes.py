@@ -26,7 +26,7 @@ def test_every_row_is_found_by_a_check_and_no_check_finds_another() -> None:
     # A second way of a code may be written as the code and what is added to it.
     assert [row for row in CAUSES if row not in written and f".{row.partition('.')[2]}" not in written] == []
     codes = {text.partition(".")[0] for text in written if text.partition(".")[0].isupper() and "_" in text}
-    assert codes <= set(CODES)
+    assert codes - {"POPULATION_CHECKS"} <= set(CODES)
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -5,15 +5,27 @@ from __future__ import annotations
 from typing import Protocol
 
 from recokit.debugger.checks.candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
+from recokit.debugger.checks.clocks import Clocks
 from recokit.debugger.checks.features import FeatureCoverage, FeatureFreshness, FeatureValues
+from recokit.debugger.checks.funnel import FunnelLimits
+from recokit.debugger.checks.hydration import Hydration
 from recokit.debugger.checks.lists import HardRules, ListChanges, RuleChanges
+from recokit.debugger.checks.population import (
+    FallbackCarries,
+    MostlyRelaxed,
+    Personalization,
+    PopulationCheck,
+    ShortAnswers,
+)
 from recokit.debugger.checks.ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
+from recokit.debugger.checks.rules import RelaxedLimits, RuleAudit
 from recokit.debugger.checks.serving import Outcome, Snapshot, StageErrors, StageTimes
+from recokit.debugger.checks.tables import ItemColumns, MissingEvents
 from recokit.debugger.checks.users import UserChange
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding
 
-__all__ = ["CHECKS", "Check"]
+__all__ = ["CHECKS", "POPULATION_CHECKS", "Check", "PopulationCheck"]
 
 
 class Check(Protocol):
@@ -27,8 +39,12 @@ class Check(Protocol):
 #: The checks of ``diagnose`` by default, top-down; of one stage, causes before the symptoms that they explain.
 CHECKS: tuple[Check, ...] = (
     StageErrors(),
+    ItemColumns(),
+    Clocks(),
+    Hydration(),
     SourceAge(),
     IndexHealth(),
+    FunnelLimits(),
     SourceMix(),
     CandidateRecall(),
     FeatureFreshness(),
@@ -40,9 +56,20 @@ CHECKS: tuple[Check, ...] = (
     ScoreSpread(),
     HardRules(),
     RuleChanges(),
+    RuleAudit(),
+    RelaxedLimits(),
     ListChanges(),
     StageTimes(),
     Snapshot(),
     Outcome(),
     UserChange(),
+)
+
+#: The checks of ``diagnose_many`` that need many users at once.
+POPULATION_CHECKS: tuple[PopulationCheck, ...] = (
+    MissingEvents(),
+    Personalization(),
+    MostlyRelaxed(),
+    FallbackCarries(),
+    ShortAnswers(),
 )

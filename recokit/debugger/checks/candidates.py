@@ -22,6 +22,8 @@ MOVED_ON = 0.5
 LATE = DAY
 #: Growth of a source that floods, and share of the other sources' candidates that it crowds out.
 GROWN, CROWDED_OUT = 0.1, 0.03
+#: Probes that must have one and the same answer.
+MANY_PROBES = 20
 #: Length of the mean direction from which on vectors all point one way, and below which the baseline's do not.
 ONE_WAY, SPREAD = 0.98, 0.9
 
@@ -160,6 +162,9 @@ class SourceMix:
         """Return the findings of one user's run, none if all is well."""
         findings: list[Finding] = []
         usual = {} if evidence.baseline is None else evidence.baseline.candidate_sources
+        # Where several have gone silent and nothing is left, it is no single one's fault.
+        silent = [name for name, n in usual.items() if n and not evidence.candidate_sources.get(name)]
+        are_all = len(silent) > 1 and not any(evidence.candidate_sources.values())
         for event in _sources(evidence):
             leaf = event.name.rpartition(".")[2]
             count, before = evidence.candidate_sources.get(leaf, 0), usual.get(leaf, 0)
@@ -167,7 +172,9 @@ class SourceMix:
                 continue
             figures = {"candidates": count, "baseline": before}
             if not count:
-                severity = Severity.CRITICAL if before else Severity.NOTE
+                severity = Severity.NOTE
+                if before:
+                    severity = Severity.SYMPTOM if are_all else Severity.CRITICAL
                 findings.append(
                     finding("SOURCE_EMPTY", event.name, figures, severity=severity, relative=bool(before))
                 )
@@ -229,6 +236,9 @@ class IndexHealth:
             spoiled = self._spoiled_vectors(name, scan)
             if spoiled is not None:
                 findings.append(spoiled)
+            elif scan.distinct == 1 and scan.answered * scan.probes >= MANY_PROBES:
+                figures = {"probes": int(scan.answered * scan.probes)}
+                findings.append(finding("PERSONALIZATION_LOST.one_answer", name, figures))
             elif scan.answered > 0 and np.isfinite(scan.shared):
                 findings += self._index(evidence, name, scan)
         return findings

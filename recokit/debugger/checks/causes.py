@@ -46,6 +46,79 @@ NOTE, SYMPTOM, WARNING, CRITICAL = Severity
 # fmt: off
 #: By code; a code that is found in several ways has a row ``CODE.way`` for each further one.
 CAUSES: Mapping[str, Cause] = {
+    # -- requests ----------------------------------------------------------------------------------
+    "HISTORY_EMPTY": Cause(CRITICAL, "candidates", "data",
+        "{stage} gives no {list}, and the user has {usual} events",
+        "Ask {stage} for this user by itself: {stage}.hydrate(requests). Does it know the user's id, "
+        "and does "
+        "what it reads hold this segment?"),
+    "HISTORY_OF_ANOTHER": Cause(CRITICAL, "candidates", "data",
+        "{shared:.0%} of the items in the {list} that {stage} gives are this user's own",
+        "Compare {stage}.hydrate(requests) with the log: by which key does {stage} look users up, "
+        "and does a "
+        "cache answer for another one?"),
+    "SESSION_OF_ANOTHER": Cause(CRITICAL, "candidates", "data",
+        "{shared:.0%} of the items in the session that {stage} gives are this request's own",
+        "Check by which key {stage} finds a session, and whether that key may be handed on to somebody else."),
+    "OWNED_LOST": Cause(CRITICAL, "candidates", "data",
+        "{stage} gives nothing that the user owns, and there are {usual} purchases",
+        "Check which events {stage} counts as purchases, and whether they still arrive: nothing keeps the user "
+        "from being "
+        "offered again what is bought already."),
+    "HISTORY_SAME_FOR_ALL": Cause(CRITICAL, "candidates", "data",
+        "{stage} gives {n} of {of} users one and the same {list}",
+        "Compare {stage}.hydrate(requests) of two users: which default, or cache without the user in "
+        "its key, "
+        "answers?"),
+    "HISTORY_TRUNCATED": Cause(CRITICAL, "candidates", "data",
+        "{stage} gives {kept} of the {usual} events of the {list}",
+        "Look at the limit of {stage} (max_events) and of what it reads."),
+    "HISTORY_LATE": Cause(CRITICAL, "candidates", "data",
+        "{stage} lacks the {newest_missing} newest of {usual} events of the {list}",
+        "Check until when {stage} has seen events, its order (newest first, or oldest?) and its limit."),
+    "HISTORY_DUPLICATED": Cause(CRITICAL, "candidates", "data",
+        "{stage} gives events of the {list} more than once: {events}[ in place of {usual}]",
+        "Check for events that are delivered twice: is there an event id to drop them by?"),
+    "HISTORY_REORDERED": Cause(CRITICAL, "candidates", "data",
+        "{stage} gives the {list} in another order than that of time",
+        "Sort by time, oldest first, where {stage} reads the events."),
+    "TIME_SHIFTED": Cause(CRITICAL, "candidates", "data",
+        "{stage} gives the events of the {list} {hours:+.1f} hours from when they happened",
+        "Check the time zone and the unit in which events are written: timestamps are seconds since 1970, UTC."),
+    "TIME_UNIT": Cause(CRITICAL, "candidates", "data",
+        "the events of the {list} that {stage} gives are {days:,.0f} days old at the request",
+        "Check the unit in which events are written: timestamps are seconds since 1970, not milliseconds or days."),
+    "EVENTS_LATE": Cause(CRITICAL, "candidates", "data",
+        "no event of the last {days:.1f} days that the baseline knows has come in here",
+        "Look at what feeds the event log, and whether it stopped: when was the newest event written, and by whom?"),
+    "EVENT_TYPE_LOST": Cause(CRITICAL, "candidates", "data",
+        "no event of type {type} has come in, of which the baseline has {usual} for these users",
+        "Look at what writes events of this type, and whether its name has changed: Interactions.event_names lists the "
+        "types in the order of their codes."),
+    "ITEM_COLUMN_LOST": Cause(CRITICAL, "candidates", "data",
+        "the item column {column!r} has lost {share:.0%} of the values that it has in the baseline's table",
+        "Look at the feed of the item table: compare pipeline.schema.items with the baseline's. Rules, limits and "
+        "features read it."),
+    "TIME_SHIFTED.future": Cause(CRITICAL, "candidates", "data",
+        "the model has seen events of up to {hours:,.1f} hours after the request",
+        "Check the time zone and the unit of the events (seconds since 1970, UTC), and the clock of the machine that "
+        "serves."),
+    "TIME_UNIT.future": Cause(CRITICAL, "candidates", "data",
+        "the model has seen events of up to {hours:,.0f} hours after the request",
+        "Check the unit in which events are written: timestamps are seconds since 1970, not milliseconds."),
+    "CLOCK_FROZEN": Cause(CRITICAL, "candidates", "data",
+        "as of four weeks ago {changed:.0%} of the answers of {stage} are others, of the baseline's {usual:.0%}",
+        "Look for a clock that stands still, or a cache, in {stage}: it has to read the request's own time.",
+        relative=True),
+    "LISTS_STALE": Cause(CRITICAL, "candidates", "data",
+        "{stage} answers as the baseline's did {lag_days:.0f} days ago ({same_then:.0%} the same, now {same:.0%})",
+        "Look for a cache that is not refreshed, or an old table, in {stage}.", relative=True),
+    "LISTS_STALE.still": Cause(CRITICAL, "candidates", "data",
+        "as of four weeks ago {changed:.0%} of the answers of {stage} are others, of the baseline's {usual:.0%}",
+        "Look for a cache that is not refreshed, or whose key lacks the history, in {stage}.", relative=True),
+    "CLOCK_FROZEN.alone": Cause(CRITICAL, "candidates", "data",
+        "{stage} answers as of four weeks ago as it does now, in all features",
+        "Look for a clock that stands still, or a cache, in {stage}: it has to read the request's own time."),
     # -- candidates --------------------------------------------------------------------------------
     "CANDIDATE_GENERATION_FAILURE": Cause(CRITICAL, "candidates", "data",
         "none of {known_good} items known to be good is among {candidates} candidates[; the catalogue lacks "
@@ -58,6 +131,32 @@ CAUSES: Mapping[str, Cause] = {
     "CANDIDATE_GENERATION_FAILURE.no_candidates": Cause(CRITICAL, "candidates", "data",
         "no source found anything",
         "Look at the sources: are they fitted, and do they know this kind of user?"),
+    "FUNNEL_CUT": Cause(CRITICAL, "candidates", "settings",
+        "{stage} ends at {found} items where the baseline's goes on to {usual}[: {known_good_lost} items known "
+        "to be good "
+        "are cut]",
+        "Raise the limit of {stage}: Merge([...], limit=...), per_source=..., or Step({leaf}, limit=...). What "
+        "is cut here "
+        "no ranker sees.", relative=True),
+    "FUNNEL_CUT.alone": Cause(WARNING, "candidates", "settings",
+        "{stage} ends everyone's answer at {found} items, for lists of {k}",
+        "Raise the limit of {stage}: Merge([...], limit=...), per_source=..., or Step({leaf}, limit=...). What "
+        "is cut here "
+        "no ranker sees."),
+    "FALLBACK_CARRIES": Cause(CRITICAL, "candidates", "settings",
+        "the fallback fills the lists of {n} of {of} users: candidates run out at {where}",
+        "Look at {where}: sources that find nothing, a limit that is too small, or a rule that removes nearly all."),
+    "PERSONALIZATION_LOST": Cause(CRITICAL, "candidates", "data",
+        "the {what} of {stage} are {alike:.0%} the same for two users with different histories[, in the baseline "
+        "{usual:.0%}]",
+        "Look for a cache or default in {stage} whose key lacks the user, and for vectors that have collapsed."),
+    "PERSONALIZATION_LOST.one_answer": Cause(CRITICAL, "candidates", "data",
+        "{stage} gives one and the same answer to {probes} questions about different items",
+        "Look for a cache or default in {stage} whose key lacks what is asked about."),
+    "PERSONALIZATION_LOST.ranking": Cause(CRITICAL, "ranking", "model",
+        "the {what} are {alike:.0%} the same for two users with different histories[, in the baseline {usual:.0%}]",
+        "Check that the ranker still has features of user and item together, not of the item alone: print what adds to "
+        "its scores (contributions), and look at the user's features.", relative=True),
     "STALE_INDEX": Cause(WARNING, "candidates", "data",
         "{stage} last saw events {age_days:.1f} days before the request",
         "Fit it on recent events and swap it in: pipeline.replace(name, fitted_source)."),
@@ -149,6 +248,30 @@ CAUSES: Mapping[str, Cause] = {
     "RULE_REMOVES_MORE": Cause(CRITICAL, "list", "data",
         "{stage} removes {removed} of {of} candidates that the baseline's lets pass[, all of {group}]",
         "Check what feeds {stage}[: it lacks {group}].", relative=True),
+    "RULE_REMOVES_LESS": Cause(CRITICAL, "list", "data",
+        "{stage} lets {passed} of {refused} items pass that the baseline's refuses[: it is {other}]",
+        "Check what feeds {stage}: compare {stage} with the baseline's, its table and when that was "
+        "written.", relative=True),
+    "RULE_BYPASSED": Cause(CRITICAL, "list", "settings",
+        "the baseline has {stage} ({role}), this pipeline has none of that name",
+        "Put {stage} back: pipeline.names lists what there is."),
+    "RULE_BROKEN": Cause(CRITICAL, "list", "serving",
+        "{shown} of {of} items shown are refused by {stage}, by what its table says now",
+        "Find out how they came past {stage}: a list made elsewhere, a fallback, or a table that changes within "
+        "a run."),
+    "LABELS_LOST": Cause(CRITICAL, "list", "data",
+        "{stage} labels {labelled} items of those of which the baseline's labels {usual}",
+        "Check the flags that {stage} reads in the item table, and the rules that it discloses.", relative=True),
+    "LIMIT_LOST": Cause(CRITICAL, "list", "settings",
+        "the list breaks {limit!r} as the baseline's {stage} has it",
+        "Compare the options of {stage} with the baseline's.", relative=True),
+    "LIMIT_RELAXED": Cause(NOTE, "list", "settings",
+        "the soft limit {limit!r} had to yield to fill {places} places from {candidates} candidates",
+        "Look at how many candidates there are that keep {limit!r}: more of them, or another limit. "
+        "rules.report tells which limits are in each other's way."),
+    "LIMIT_RELAXED.mostly": Cause(WARNING, "list", "settings",
+        "the soft limit {limit!r} had to yield for {n} of {of} users: it cannot be met",
+        "Look at how many candidates there are that keep {limit!r}: more of them, or another limit."),
     "LIMIT_TOO_TIGHT": Cause(CRITICAL, "list", "settings",
         "limits keep {exchanged} of the top {of} off the list, {stage} most of them[; the baseline's would have "
         "listed {listed_by_baseline} more]",
