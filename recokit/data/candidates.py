@@ -198,13 +198,13 @@ class Candidates:
         return Candidates(
             requests=self.requests,
             offsets=offsets,
-            columns={name: column[index] for name, column in self.columns.items()},
             row=offsets_to_rows(offsets),
-            item=self.item[index],
-            score=self.score[index],
-            sources=self.sources[index],
+            item=self.item.take(index),
+            score=self.score.take(index),
+            sources=self.sources.take(index),
             source_names=self.source_names,
-            features=self.features[index],
+            columns={name: column.take(index) for name, column in self.columns.items()},
+            features=self.features.take(index, axis=0),
             feature_names=self.feature_names,
         )
 

@@ -182,7 +182,7 @@ class Blocked(_Listed):
     def keep(self, candidates: Candidates) -> BoolArray:
         """Tell which items are not listed, (N,) bool."""
         listed, known = self._found(candidates)
-        return ~listed & known
+        return ~listed if known is np.True_ else ~listed & known
 
     def _flagged(self, column: AnyArray) -> BoolArray:
         return np.asarray(~(column <= 0))
