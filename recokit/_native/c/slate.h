@@ -77,12 +77,11 @@ typedef struct {
     float *vectors;     /* (n_chunks, n_dimensions, LANES) */
     int64_t *labels;    /* (n_chunks, n_columns, LANES) */
     float *query;       /* (places, n_dimensions) what a choice is compared by */
-    int16_t *rough;     /* MSD: (n_chunks, n_dimensions, LANES) the vectors times ROUGH, rounded */
+    int16_t *rough;     /* MSD: (pairs of chunks, n_dimensions, 2 * LANES) the vectors times ROUGH, rounded */
     int rounded;        /* MSD: whether rough holds this row's vectors */
     float *rough_error; /* MSD: (n_chunks) length of what rounding took from a vector, at most */
     float *sum;         /* MSD: (n_dimensions) weighted sum of the choices' vectors */
     uint16_t *rough_sum;/* MSD: (n_dimensions) */
-    float *spare;       /* MSD: (n_dimensions, LANES) */
     float *base;        /* MSD: weighted relevance, minus infinity for what is chosen or padded */
     float *left;        /* DPP: variance left of each candidate */
     float *scale;       /* DPP of labels: (places) over the root of a choice's variance, 0 where it adds nothing */

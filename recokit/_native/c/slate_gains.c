@@ -123,11 +123,10 @@ void rk_gains_layout(rk_row_gains *g, const rk_slate *slate, const rk_gains *of,
     g->labels = rk_take(arena, labels ? padded * of->n_columns : 0, sizeof(int64_t));
     g->query = rk_take(arena, vectors ? listed * d : 0, sizeof(float));
     int msd = of->kind == RK_MSD && vectors;
-    g->rough = rk_take(arena, msd ? padded * d : 0, sizeof(int16_t));
+    g->rough = rk_take(arena, msd ? (n_chunks + 1) / 2 * 2 * LANES * d : 0, sizeof(int16_t));
     g->rough_error = rk_take(arena, msd ? n_chunks : 0, sizeof(float));
     g->sum = rk_take(arena, msd ? d : 0, sizeof(float));
     g->rough_sum = rk_take(arena, msd ? d : 0, sizeof(uint16_t));
-    g->spare = rk_take(arena, msd ? d * LANES : 0, sizeof(float));
     g->base = rk_take(arena, msd ? padded : 0, sizeof(float));
     g->left = rk_take(arena, dpp ? padded : 0, sizeof(float));
     g->scale = rk_take(arena, dpp ? listed : 0, sizeof(float));
@@ -323,14 +322,16 @@ static void refresh_msd(rk_row_gains *g, int64_t chunk) {
 
 /* Vectors as integers: a product with one of length one stays below 2^15, whatever its parts come to on the way. */
 #define ROUGH 180.0f
+/* Integers lie by pairs of chunks: what they are multiplied by is loaded once for both. */
+#define PAIR (2 * LANES)
 #define LARGEST 32000.0
 
 static void gather_rough(rk_row_gains *g, int64_t chunk) {
-    int64_t d = g->of->n_dimensions, first = chunk * LANES;
-    float *vectors = g->spare;
-    int16_t *rough = g->rough + first * d;
+    int64_t d = g->of->n_dimensions;
+    const float *vectors = g->vectors + chunk * LANES * d;
+    int16_t *rough = g->rough + chunk / 2 * PAIR * d + chunk % 2 * LANES;
     float error[LANES] = {0}, largest = 0;
-    lay_out(g, chunk, vectors);
+    gather(g, chunk);
     for (int64_t i = 0; i < d; i++) {
         float rounded[LANES];
         for (int lane = 0; lane < LANES; lane++) {
@@ -339,10 +340,20 @@ static void gather_rough(rk_row_gains *g, int64_t chunk) {
             float lost = (scaled - rounded[lane]) * (1 / ROUGH);
             error[lane] += lost * lost;
         }
-        for (int lane = 0; lane < LANES; lane++) rough[i * LANES + lane] = (int16_t)(int32_t)rounded[lane];
+        for (int lane = 0; lane < LANES; lane++) rough[i * PAIR + lane] = (int16_t)(int32_t)rounded[lane];
     }
     for (int lane = 0; lane < LANES; lane++) largest = error[lane] > largest ? error[lane] : largest;
     g->rough_error[chunk] = sqrtf(largest) * 1.001f;
+}
+
+/* Products of the integers of two chunks with those of the sum. */
+static void rough_product(const rk_row_gains *g, int64_t pair, int16_t *out) {
+    int64_t d = g->of->n_dimensions;
+    const int16_t *rough = g->rough + pair * PAIR * d;
+    whole sum[2 * WHOLES] = {{0}};
+    for (int64_t i = 0; i < d; i++)
+        for (int p = 0; p < 2 * WHOLES; p++) sum[p] += ((const whole *)(rough + i * PAIR))[p] * g->rough_sum[i];
+    memcpy(out, sum, sizeof sum);
 }
 
 /* MSD's gains can rise as well. Bound each chunk's from products of integers, at half the price of exact ones, and
@@ -359,16 +370,13 @@ void rk_gains_bound(rk_row_gains *g, float *bound) {
         lost += part * part;
     }
     float back = (float)(-1 / (scale * ROUGH)), from_sum = (float)(sqrt(lost) * 1.3);
+    for (int64_t chunk = 0; !g->rounded && chunk < g->n_chunks; chunk++) gather_rough(g, chunk);
+    g->rounded = 1;
+    int16_t products[PAIR];
     for (int64_t chunk = 0; chunk < g->n_chunks; chunk++) {
         int64_t first = chunk * LANES;
-        if (!g->rounded) gather_rough(g, chunk);
-        whole sum[WHOLES] = {{0}};
-        const int16_t *rough = g->rough + first * d;
-        for (int64_t i = 0; i < d; i++)
-            for (int p = 0; p < WHOLES; p++)
-                sum[p] += ((const whole *)(rough + i * LANES))[p] * g->rough_sum[i];
-        int16_t product[LANES];
-        memcpy(product, sum, sizeof product);
+        const int16_t *product = products + chunk % 2 * LANES;
+        if (chunk % 2 == 0) rough_product(g, chunk / 2, products);
         float slack = g->rough_error[chunk] * (float)length + from_sum + 1e-5f * (1 + (float)length), most[LANES];
         for (int lane = 0; lane < LANES; lane++) most[lane] = g->base[first + lane] + (float)product[lane] * back;
         for (int half = LANES / 2; half > 0; half /= 2)
@@ -377,7 +385,6 @@ void rk_gains_bound(rk_row_gains *g, float *bound) {
         /* Vectors that are no numbers bound nothing. */
         bound[chunk] = isnan(most[0] + slack) ? INFINITY : most[0] + slack;
     }
-    g->rounded = 1;
 }
 
 /* Rows of the Cholesky factor of the chosen items' likeness, seen from a chunk; of vectors a row is the product with
