@@ -205,9 +205,11 @@ class Pipeline(Answering, Parameters):
         return self
 
     def _new_dependency(self) -> Dependency:
-        from recokit._utils.resilience.dependency import Dependency  # only where a stage waits
+        from recokit._utils.resilience.breaker import Breaker  # only where a stage waits
+        from recokit._utils.resilience.dependency import Dependency
 
-        return Dependency(Bulkhead(self.max_hanging, self.io_timeout))
+        # A batch is one call: five of them say enough.
+        return Dependency(Bulkhead(self.max_hanging, self.io_timeout), Breaker(least=5))
 
     # -- serving -----------------------------------------------------------------------------------
 

@@ -1,16 +1,19 @@
-"""Engine: the thread that runs what waits, batch after batch, and what happens when a batch hangs."""
+"""Engine: the threads that run what waits, batch after batch, and what happens when a batch hangs."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from recokit._utils.options import error_text
 from recokit.serving.ask import Ask
 from recokit.serving.fair_queue import FairQueue
 from recokit.serving.pace import Pace
 
+_LOGGER = logging.getLogger("recokit.serving")
 #: Batches that may hang before no thread takes their place any more.
 MAX_HANGING = 8
 #: Seconds after the last row's time until another thread goes on with what waits.
@@ -20,13 +23,13 @@ _GRACE = 0.05
 class Engine:
     """Runs rows that wait: whatever came during one batch is the next. There is no waiting for a batch to fill.
 
-    One thread runs, since the interpreter serves no more with several. A batch that is still at work after the time of
-    all its rows hangs: another thread goes on, and what comes of the hung one is late.
+    A batch that is still at work after the time of all its rows hangs: another thread takes the place of its own, and
+    what comes of the hung one is late.
 
     Parameters
     ----------
     run : callable
-        Runs a batch; never raises.
+        Runs a batch.
     pace : Pace
         Learns how long batches take.
     most : int
@@ -41,30 +44,29 @@ class Engine:
         self.run, self.pace, self.most, self.clock = run, pace, most, clock
         self._ready = threading.Condition()
         self._queue = FairQueue()
-        self._generation = 0
-        self._batch: list[Ask] = []
-        self._began = 0.0
-        self._stopped = True
+        self._numbers = itertools.count()
+        #: Threads that take batches, and those at work: the rows, and since when.
+        self._threads: set[int] = set()
+        self._at_work: dict[int, tuple[list[Ask], float]] = {}
         #: Threads whose batch hangs.
         self.hanging = 0
 
-    def start(self) -> None:
-        """Start to run."""
+    def start(self, threads: int = 1) -> None:
+        """Start to run, so many batches at a time."""
         with self._ready:
-            self._stopped = False
-            self._next_thread()
+            for _ in range(threads - len(self._threads)):
+                self._start_thread()
 
     def stop(self) -> None:
-        """Run nothing more; a batch at work ends."""
+        """Run nothing more; batches at work end."""
         with self._ready:
-            self._stopped = True
+            self._threads.clear()
             self._ready.notify_all()
 
-    def _next_thread(self) -> None:
-        self._generation += 1
-        self._batch = []
-        arguments = (self._generation,)
-        threading.Thread(target=self._work, args=arguments, name="recokit-serving", daemon=True).start()
+    def _start_thread(self) -> None:
+        number = next(self._numbers)
+        self._threads.add(number)
+        threading.Thread(target=self._work, args=(number,), name="recokit-serving", daemon=True).start()
 
     @property
     def waiting(self) -> int:
@@ -75,13 +77,17 @@ class Engine:
     def busy(self) -> bool:
         """Whether a row waits or is at work."""
         with self._ready:
-            return bool(len(self._queue) or self._batch)
+            return bool(len(self._queue) or self._at_work)
 
-    @property
-    def left(self) -> float:
-        """Seconds that the batch at work is likely to take yet."""
-        batch = self._batch
-        return max(self._began + self.pace.seconds(len(batch)) - self.clock(), 0.0) if batch else 0.0
+    def wait(self) -> float:
+        """Return the seconds that another row is likely to wait for its batch to begin."""
+        with self._ready:
+            at_work, threads = list(self._at_work.values()), max(len(self._threads), 1)
+        ahead = self.pace.wait(self.waiting, self.most) / threads
+        if len(at_work) < threads:
+            return ahead
+        ends = (began + self.pace.seconds(len(batch)) for batch, began in at_work)
+        return ahead + max(min(ends) - self.clock(), 0.0)
 
     def put(self, ask: Ask) -> None:
         """Let a row wait for the next batch."""
@@ -95,33 +101,38 @@ class Engine:
             for ask in asks:
                 self._queue.drop(ask)
 
-    def pass_on(self) -> bool:
-        """Let another thread go on if the batch at work hangs; tell whether one did."""
+    def pass_on(self) -> int:
+        """Let other threads go on where batches hang; return how many did."""
+        passed, now = 0, self.clock()
         with self._ready:
-            hangs = self._batch and self.clock() > max(ask.due for ask in self._batch) + _GRACE
-            if self._stopped or not hangs or self.hanging >= MAX_HANGING:
-                return False
-            self.hanging += 1
-            self._next_thread()
-            return True
+            for number, (batch, _) in list(self._at_work.items()):
+                if self.hanging < MAX_HANGING and now > max(ask.due for ask in batch) + _GRACE:
+                    self._threads.discard(number)
+                    del self._at_work[number]
+                    self.hanging += 1
+                    self._start_thread()
+                    passed += 1
+        return passed
 
-    def _work(self, generation: int) -> None:
+    def _work(self, number: int) -> None:
         while True:
             with self._ready:
-                while generation == self._generation and not self._stopped and not len(self._queue):
+                while number in self._threads and not len(self._queue):
                     self._ready.wait()
-                if generation != self._generation or self._stopped:
+                if number not in self._threads:
                     return
                 now = self.clock()
-                batch = self._batch = self._queue.take(self.most, now)
-                self._began = now
-            if batch:
+                batch = self._queue.take(self.most, now)
+                if not batch:
+                    continue
+                self._at_work[number] = batch, now
+            try:
                 self.run(batch)
+            except Exception as error:  # nothing may end this thread; the keeper answers the rows
+                _LOGGER.exception("a batch failed: %s", error_text(error))
             with self._ready:
-                if generation != self._generation:
+                if self._at_work.pop(number, None) is None:  # it was given up meanwhile
                     self.hanging -= 1
-                    return
-                self._batch = []
 
 
 class Keeper:

@@ -49,6 +49,11 @@ class Served:
         """Whether checking a list asks anything over a network."""
         return self.pipeline.recheck_waits
 
+    @cached_property
+    def waits(self) -> bool:
+        """Whether any stage asks something over a network."""
+        return bool(self.pipeline.dependency_states())
+
     def requests(self, asks: Sequence[Ask], effort: float = 1.0) -> Requests:
         """Return the requests of some rows; errors as for ``recommend``."""
         lists = {

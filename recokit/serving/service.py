@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
-from recokit._utils.options import above, check_options, error_text, rules, whole
+from recokit._utils.options import above, check_options, error_text, optional, rules, whole
 from recokit._utils.resilience.bulkhead import Bulkhead
 from recokit.errors import ConfigurationError, DataError, NotReady, Overloaded
 from recokit.pipeline import Pipeline
@@ -33,7 +33,11 @@ _LOGGER = logging.getLogger("recokit.serving")
 _RESERVE, _RESERVE_MS = 0.15, 5.0
 #: Seconds that a thread waits for its answer beyond its time: the service answers, even if late.
 _PATIENCE = 1.0
-_OPTIONS = rules(budget_ms=above(0), coalesce=whole(1, 512))
+#: Batches at a time where stages wait.
+_THREADS = 4
+#: Rows of a batch that fail one by one, and none that works, before the others are not tried.
+_HOPELESS = 3
+_OPTIONS = rules(budget_ms=above(0), coalesce=whole(1, 512), threads=optional(whole(1)))
 
 
 class Versions(Protocol):
@@ -73,6 +77,9 @@ class Service:
         How effort is lowered before; ``Quality()`` by default.
     lists : ListCache, optional
         Lists made earlier; by default none are kept.
+    threads : int, optional
+        Batches that run at a time. By default 1, since the interpreter computes no more with several, and 4 where a
+        stage waits for input and output.
     observers : sequence of Observer
         See the traces of all runs, beside the pipeline's own.
     poll : float, default 1.0
@@ -112,11 +119,13 @@ class Service:
         shed: Shed | None = None,
         quality: Quality | None = None,
         lists: ListCache | None = None,
+        threads: int | None = None,
         observers: Sequence[Observer] = (),
         poll: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.models, self.fallback, self.budget_ms, self.coalesce = models, fallback, budget_ms, coalesce
+        self.threads = threads
         check_options(self, _OPTIONS)
         self.shed, self.quality, self.lists = shed or Shed(), quality or Quality(), lists
         self.observers, self.poll, self.clock = tuple(observers), poll, clock
@@ -158,7 +167,7 @@ class Service:
                 self._new_threads()
             if self._served is None:
                 self._served = self._prepared(*self._loaded())
-            self._engine.start()
+            self._engine.start(self.threads or (_THREADS if self._served.waits else 1))
             self._keeper.start()
             self._state = "ready"
             if not isinstance(self.models, Pipeline):
@@ -364,9 +373,8 @@ class Service:
                     flying.followers.append(ask)
                     self._keep_time(ask)
                     return None
-        retry = self.shed.retry_after(
-            self._engine.waiting, self.pace, most=self.coalesce, running=self._engine.left
-        )
+        wait, capacity = self._engine.wait(), self.pace.capacity(self.coalesce)
+        retry = self.shed.retry_after(self._engine.waiting, wait=wait, capacity=capacity)
         if retry is not None:
             self.monitor.add("recokit_service_shed")
             return Overloaded(
@@ -461,17 +469,27 @@ class Service:
 
     def _answers(self, served: Served, asks: Sequence[Ask], effort: float) -> list[Result]:
         """Return the answers of a batch; where it fails as a whole, of its halves: a poisoned row fails alone."""
-        now = self.clock()
-        left = [max(_until(ask) - now, 1e-3) for ask in asks]
-        try:
-            return list(served.run(asks, left, effort))
-        except Exception as error:
-            if len(asks) == 1:
-                if not isinstance(error, DataError):
+        results: dict[int, Result] = {}
+        parts, failed = [list(range(len(asks)))], 0
+        while parts:
+            part = parts.pop()
+            now = self.clock()
+            left = [max(_until(asks[row]) - now, 1e-3) for row in part]
+            try:
+                results |= zip(part, served.run([asks[row] for row in part], left, effort), strict=True)
+            except Exception as error:
+                if len(part) > 1:
+                    half = len(part) // 2
+                    parts += [part[half:], part[:half]]
+                    continue
+                results[part[0]] = error
+                failed += not isinstance(error, DataError)
+                if failed == 1:
                     _LOGGER.warning("the model failed: %s", error_text(error))
-                return [error]
-            half = len(asks) // 2
-            return self._answers(served, asks[:half], effort) + self._answers(served, asks[half:], effort)
+                if failed >= _HOPELESS and not any(isinstance(one, Answer) for one in results.values()):
+                    results |= {row: error for rest in parts for row in rest}
+                    break
+        return [results[row] for row in range(len(asks))]
 
     def _finish(self, served: Served, asks: Sequence[Ask], answers: Sequence[Result], now: float) -> None:
         """Deliver what a batch gave; rows without an answer get one without the model."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from recokit._utils.options import at_least, check_options, rules, whole
 from recokit._utils.params import Configured
-from recokit.serving.pace import Pace
 
 _OPTIONS = rules(queue_ms=at_least(0), max_waiting=whole(1))
 
@@ -25,7 +24,7 @@ class Shed(Configured):
     >>> for rows in (1, 64, 1, 64):
     ...     pace.ran(rows, 0.002 + 0.0005 * rows)
     >>> shed = Shed(queue_ms=40)
-    >>> shed.retry_after(64, pace, most=64), round(shed.retry_after(128, pace, most=64), 3)
+    >>> shed.retry_after(64, wait=0.034, capacity=pace.capacity(64)), round(shed.retry_after(128, wait=0.068), 3)
     (None, 0.028)
     """
 
@@ -33,22 +32,20 @@ class Shed(Configured):
         self.queue_ms, self.max_waiting = queue_ms, max_waiting
         check_options(self, _OPTIONS)
 
-    def retry_after(self, waiting: int, pace: Pace, *, most: int, running: float = 0.0) -> float | None:
+    def retry_after(self, waiting: int, *, wait: float, capacity: float = float("inf")) -> float | None:
         """Return after how many seconds to ask again; None to let the request in.
 
         Parameters
         ----------
         waiting : int
             Rows before it.
-        pace : Pace
-            How long batches take.
-        most : int
-            Rows of a batch at most.
-        running : float, default 0.0
-            Seconds that the batch at work is likely to take yet.
+        wait : float
+            Seconds that it is likely to wait for its batch to begin.
+        capacity : float, default inf
+            Rows a second.
         """
-        too_long = running + pace.wait(waiting, most) - self.queue_ms / 1e3
+        too_long = wait - self.queue_ms / 1e3
         if waiting < self.max_waiting and too_long <= 0:
             return None
-        over = (waiting - self.max_waiting + 1) / pace.capacity(most) if waiting >= self.max_waiting else 0.0
+        over = (waiting - self.max_waiting + 1) / capacity if waiting >= self.max_waiting else 0.0
         return max(too_long, over, 1e-3)

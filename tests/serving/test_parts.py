@@ -111,7 +111,6 @@ def test_pace_follows_what_changed() -> None:
 
 def test_nothing_is_known_before_a_batch_ran() -> None:
     assert Pace().seconds(5) == 0.0 and Pace().capacity(5) == float("inf")
-    assert Shed().retry_after(5, Pace(), most=64) is None
 
 
 def test_batches_of_one_size_promise_nothing_for_larger_ones() -> None:
@@ -121,30 +120,21 @@ def test_batches_of_one_size_promise_nothing_for_larger_ones() -> None:
     assert np.isclose(pace.seconds(1), 0.01) and np.isclose(pace.seconds(10), 0.1)
 
 
-@pytest.mark.parametrize(
-    ("running", "refused"), [(0.0059, False), (0.0061, True)], ids=["just in time", "just too late"]
-)
-def test_a_row_that_would_wait_too_long_is_turned_away(running: float, refused: bool) -> None:
-    retry = Shed(queue_ms=40).retry_after(64, learned(), most=64, running=running)
+@pytest.mark.parametrize(("wait", "refused"), [(0.04, False), (0.0401, True)], ids=["in time", "too late"])
+def test_a_row_that_would_wait_too_long_is_turned_away(wait: float, refused: bool) -> None:
+    retry = Shed(queue_ms=40).retry_after(64, wait=wait)
     assert (retry is not None) == refused
     if retry is not None:
-        assert retry == pytest.approx(1e-3)  # at least a millisecond
-
-
-def test_without_patience_a_row_is_let_in_where_nothing_runs() -> None:
-    assert Shed(queue_ms=0).retry_after(0, learned(), most=64) is None
-    assert Shed(queue_ms=0).retry_after(0, learned(), most=64, running=0.002) == pytest.approx(0.002)
+        assert retry == 1e-3  # at least a millisecond
 
 
 def test_it_says_when_there_is_room_again() -> None:
-    retry = Shed(queue_ms=40).retry_after(640, learned(), most=64, running=0.01)
-    assert retry == pytest.approx(0.34 + 0.01 - 0.04)
+    assert Shed(queue_ms=40).retry_after(640, wait=0.35) == pytest.approx(0.31)
 
 
-@pytest.mark.parametrize(("waiting", "refused"), [(9, False), (10, True)])
-def test_so_many_rows_may_wait_however_quick_batches_are(waiting: int, refused: bool) -> None:
-    retry = Shed(max_waiting=10).retry_after(waiting, learned(1e-6, 1e-6), most=64)
-    assert (retry is not None) == refused
+@pytest.mark.parametrize(("waiting", "expected"), [(9, None), (10, 0.01), (19, 0.1)])
+def test_so_many_rows_may_wait_however_quick_batches_are(waiting: int, expected: float | None) -> None:
+    assert Shed(max_waiting=10).retry_after(waiting, wait=0.0, capacity=100.0) == expected
 
 
 # -- effort --------------------------------------------------------------------------------------------
