@@ -153,8 +153,8 @@ class Frame:
             With row numbers, where ids are missing, fractional, or of mixed types.
         """
         values, missing = self._read(name)
-        if missing.any():
-            rows = np.flatnonzero(missing)
+        if missing.any() or (values.dtype.kind in "OU" and (values == "").any()):
+            rows = np.flatnonzero(self.missing(name))
             raise DataError(
                 f"found missing ids in {self.own(name)!r}; expected one in every row; "
                 "hint: missing='drop' leaves these rows out, 'anonymous' keeps events of unknown users",
@@ -202,7 +202,8 @@ class Frame:
                 moments[i] = timestamp(text)
             except DataError as error:
                 raise DataError(
-                    f"found {shown(text)} in {self.own(name)!r}; expected ISO dates or seconds since 1970",
+                    f"found {shown(text)} in {self.own(name)!r}; expected ISO dates or seconds since 1970; "
+                    "hint: pandas.to_datetime(column, format=...) reads other dates",
                     rows=[present[first[i]]],
                 ) from error
         times[present] = moments[inverse]

@@ -12,6 +12,7 @@ import numpy as np
 
 from recokit._utils.options import finite, one_of, require_rows, shown
 from recokit.data.columns import ROLES, UNSURE_SEPARATORS, found_separator, guessed_roles
+from recokit.data.doubts import days_for_seconds, padded, require_no_dates, stand_in
 from recokit.data.event_types import event_weights, kind_of, shown_names, usual_weights, without_signal
 from recokit.data.frames import ALIASES, Frame
 from recokit.data.interactions import Interactions
@@ -136,6 +137,13 @@ def read(interactions: Any, users: Any, items: Any, columns: Mapping[str, str], 
     }
     events = Interactions(**sorted_)
     _look_at_ids(events, {name: (ids[name][1], frame) for name, frame in tables.items()}, findings)
+    doubts = [
+        days_for_seconds(events.timestamp, log.own("timestamp")),
+        *(padded(ids[name][1], name.removesuffix("_id")) for name in tables),
+        stand_in(ids["user_id"][1], events.user),
+    ]
+    for doubt in filter(None, doubts):
+        findings.say(doubt, doubtful=True)
     return Read(
         _without_repeats(log, events, order, choices, findings),
         ids["user_id"][1],
@@ -290,6 +298,7 @@ def _times(log: Frame, latest: float) -> FloatArray:
     require_rows(np.isfinite(timestamp), timestamp, own, "finite seconds since 1970")
     expected = f"at most {latest:.0f}, seconds since 1970; hint: are these milliseconds?"
     require_rows(timestamp <= latest, timestamp, own, expected)
+    require_no_dates(timestamp, own)
     return timestamp
 
 
@@ -454,7 +463,11 @@ def weights_of(
         return np.array([weights[name] for name in names], np.float32)[event]
     weight = log.number("weight")
     require_rows(
-        np.isfinite(weight) & (weight >= 0), weight, log.own("weight"), "finite weights of at least 0"
+        np.isfinite(weight) & (weight >= 0),
+        weight,
+        log.own("weight"),
+        "finite weights of at least 0; hint: what speaks against an item, such as a return or a dislike, is an event "
+        "of its own, event='refund'",
     )
     return without_signal(names, event, weight.astype(np.float32), given or ())
 
