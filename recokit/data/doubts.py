@@ -71,7 +71,7 @@ def days_for_seconds(times: FloatArray, name: str) -> str:
     Examples
     --------
     >>> days_for_seconds(np.linspace(45_000, 45_365, 50), "date").partition(":")[0]
-    'times in 'date' are all on 1970-01-01'
+    "times in 'date' are all on 1970-01-01"
     >>> days_for_seconds(np.arange(50.0), "date")
     ''
     """
