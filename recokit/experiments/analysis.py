@@ -212,14 +212,12 @@ def look_times(sample: Sample, plan: Reading) -> list[float]:
     step = plan.every * max(1, int(np.ceil(n / _MOST_LOOKS)))
     times = [began + step * (i + 1) for i in range(int(np.ceil(n * plan.every / step - 1e-9)))]
     # A look needs two units in each arm; earlier ones say nothing and cost something.
-    arms = sample.units.arm
+    arm, n_arms = sample.units.arm, len(sample.units.arms)
+    there = sample.units.counts > 0
     several = [
         time
         for time in times[:-1]
-        if np.bincount(
-            arms[(arms >= 0) & (sample.units.since <= time)], minlength=len(sample.units.arms)
-        ).min()
-        > 1
+        if np.bincount(arm[(arm >= 0) & (sample.units.since <= time)], minlength=n_arms)[there].min() > 1
     ]
     return [*several, end if end >= times[-1] - plan.every else times[-1]]
 

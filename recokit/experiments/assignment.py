@@ -349,7 +349,7 @@ def targeted(where: Where, context: Mapping[str, AnyArray], n: int) -> BoolArray
     return kept
 
 
-def check_exclusive(experiments: Sequence[Experiment]) -> None:
+def check_exclusive(experiments: Sequence[Any]) -> None:
     """Raise ConfigurationError unless experiments share one layer, and no traffic of it."""
     layers = {test.layer for test in experiments}
     if len(experiments) > 1 and (len(layers) > 1 or None in layers):

@@ -249,6 +249,8 @@ def read_log(source: Any) -> Frame:
     DataError
         If a file is not there, or a line is none of JSON; a last line that a killed process left unfinished is skipped.
     """
+    if isinstance(source, Frame):
+        return source
     if isinstance(source, list) and all(isinstance(row, Mapping) for row in source):
         return Frame(_columns(source))
     if not isinstance(source, str | os.PathLike):

@@ -12,6 +12,7 @@ from recokit._utils.options import shown
 from recokit.errors import DataError, did_you_mean
 from recokit.experiments.assignment import HOLDOUT, Assignment, Experiment, Place
 from recokit.experiments.stitching import Stitching
+from recokit.experiments.switchback import Switchback
 from recokit.typing import AnyArray, IntArray
 
 #: What the group column says of requests that are in no arm.
@@ -39,7 +40,7 @@ class Route:
         Whether these rows are in the arm by name.
     """
 
-    test: Experiment
+    test: Experiment | Switchback
     arm: str
     group: str
     rows: IntArray | None
@@ -53,7 +54,7 @@ class Route:
 
 
 def routes(
-    experiments: Sequence[Experiment],
+    experiments: Sequence[Experiment | Switchback],
     stitching: Stitching | None,
     people: Sequence[Any] | AnyArray,
     context: Mapping[str, Any],
@@ -81,13 +82,13 @@ def routes(
     return _several(experiments, assigned)
 
 
-def _single(experiments: Sequence[Experiment], assigned: Sequence[Assignment]) -> Route:
+def _single(experiments: Sequence[Experiment | Switchback], assigned: Sequence[Assignment]) -> Route:
     places = [int(one.place[0]) for one in assigned]
     at = next((i for i, place in enumerate(places) if place <= Place.HOLDOUT), 0)
     return _route(experiments[at], int(assigned[at].arm[0]), places[at], None, assigned[at].unit)
 
 
-def _several(experiments: Sequence[Experiment], assigned: Sequence[Assignment]) -> list[Route]:
+def _several(experiments: Sequence[Experiment | Switchback], assigned: Sequence[Assignment]) -> list[Route]:
     n = len(assigned[0])
     places = np.stack([one.place for one in assigned])
     # The experiment that a row is in; nobody is in two of one layer.
@@ -113,14 +114,16 @@ def _several(experiments: Sequence[Experiment], assigned: Sequence[Assignment]) 
     return found
 
 
-def _route(test: Experiment, arm: int, place: int, rows: IntArray | None, units: AnyArray) -> Route:
+def _route(
+    test: Experiment | Switchback, arm: int, place: int, rows: IntArray | None, units: AnyArray
+) -> Route:
     name = test.names[arm]
     group = name if place <= Place.FORCED else HOLDOUT if place == Place.HOLDOUT else OUTSIDE
     return Route(test, name, group, rows, units.tolist(), place == Place.FORCED)
 
 
 def _needed(
-    experiments: Sequence[Experiment], stitching: Stitching | None, context: Mapping[str, Any]
+    experiments: Sequence[Experiment | Switchback], stitching: Stitching | None, context: Mapping[str, Any]
 ) -> set[str]:
     """Return the context columns that experiments look at."""
     wanted = {test.unit for test in experiments}

@@ -253,18 +253,20 @@ class Sample:
             )
         return clusters, of_group
 
-    def moments(self, columns: FloatArray) -> list[Moments]:
-        """Return the moments of columns (U, k) in each arm, over units, or over the sums of clusters."""
+    def draws(self, columns: FloatArray) -> tuple[FloatArray, IntArray]:
+        """Return columns (U, k) summed over each independent draw, (G, k), and the arm of each (G,), -1 for none."""
         known = ~np.isnan(columns).any(axis=1)
         group, arm = self.groups()
         if self._clusters is None:
-            return by_group(columns, np.where(known, arm, -1), len(self.units.arms))
+            return columns, np.where(known, arm, -1)
         kept = known & (self.units.arm >= 0)
-        sums = np.stack(
-            [np.bincount(group[kept], column[kept], minlength=len(arm)) for column in columns.T], axis=1
-        ).astype(np.float64)
+        sums = [np.bincount(group[kept], column[kept], minlength=len(arm)) for column in columns.T]
         there = np.bincount(group[kept], minlength=len(arm)) > 0
-        return by_group(sums, np.where(there, arm, -1), len(self.units.arms))
+        return np.stack(sums, axis=1).astype(np.float64), np.where(there, arm, -1)
+
+    def moments(self, columns: FloatArray) -> list[Moments]:
+        """Return the moments of columns (U, k) in each arm, over units, or over the sums of clusters."""
+        return by_group(*self.draws(columns), len(self.units.arms))
 
     def estimates(
         self, columns: FloatArray, part: Part, covariates: list[Part] | None = None

@@ -23,6 +23,7 @@ from recokit.experiments.joining import Codes, joined, marked
 from recokit.experiments.routing import Route, call_of, people_of, routes
 from recokit.experiments.shadow import Shadow
 from recokit.experiments.stitching import Stitching
+from recokit.experiments.switchback import Switchback
 from recokit.protocols import Observer, Runnable
 from recokit.result import Recommendations
 from recokit.typing import AnyArray
@@ -38,7 +39,7 @@ class Served:
 
     Parameters
     ----------
-    experiments : Experiment or sequence of Experiment
+    experiments : Experiment, Switchback or sequence of these
         One, or several of one layer without common traffic.
     observers : sequence of Observer, optional
         :class:`Exposures` logs who was shown which arm; any other observer sees the traces of all arms.
@@ -72,7 +73,7 @@ class Served:
 
     def __init__(
         self,
-        experiments: Experiment | Sequence[Experiment],
+        experiments: Experiment | Switchback | Sequence[Experiment | Switchback],
         *,
         observers: Sequence[Observer | SeesExposures] = (),
         shadow: float = 0.0,
@@ -80,7 +81,9 @@ class Served:
         stitching: Stitching | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self.experiments = (experiments,) if isinstance(experiments, Experiment) else tuple(experiments)
+        self.experiments = (
+            (experiments,) if isinstance(experiments, Experiment | Switchback) else tuple(experiments)
+        )
         if not self.experiments:
             raise ConfigurationError("found no experiment; expected at least one")
         check_exclusive(self.experiments)
@@ -332,7 +335,7 @@ class _Compare:
         self.served._expose(route, self.answer.fingerprint, now, differs=differs)
 
 
-def _arm(test: Experiment, name: str) -> Runnable:
+def _arm(test: Experiment | Switchback, name: str) -> Runnable:
     return cast(Runnable, test.arms[name])
 
 
