@@ -25,7 +25,7 @@ Optional attributes of any stage: ``requires`` and ``provides`` (tuples of names
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -483,6 +483,19 @@ _VERBS = {
 }
 
 
+def _hint_for(stage: Any, verbs: Sequence[str]) -> str:
+    """Return what to write in place of what is no stage."""
+    if verbs:
+        return "split a stage that does two things into two stages"
+    if isinstance(stage, list | tuple):
+        return "one flat list of stages; Step(stage, name='popular') names one"
+    if hasattr(stage, "as_source"):
+        return "pipeline.as_source() makes a fitted pipeline a source"
+    if callable(stage):
+        return "FromFunction of candidates, rankers or rules makes a function a stage"
+    return "a class of recokit, or one of your own with one of these methods"
+
+
 def role_of(stage: Any) -> Role:
     """Return a stage's role, decided by its one verb.
 
@@ -513,7 +526,7 @@ def role_of(stage: Any) -> Role:
         has = f"the verbs {', '.join(verbs)}" if verbs else "no verb"
         raise ConfigurationError(
             f"found {has} on {type(stage).__name__}; expected exactly one of {', '.join(_VERBS)}; "
-            "hint: split a stage that does two things into two stages"
+            f"hint: {_hint_for(stage, verbs)}"
         )
     role = _VERBS[verbs[0]]
     if role is Role.OBJECTIVE and not (hasattr(stage, "start") and hasattr(stage, "update")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Set, Sized
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,10 @@ class Query:
         return with_fields(requests, from_caller=given, columns_from_caller=partly, user_ids=self.users)
 
 
+#: What a request has of its own: a context column of that name would be read by nobody.
+_OWN = ("now", "k")
+#: Lists whose order says what came first.
+_ORDERED = ("history", "session")
 _SEED = Rule("a whole number", lambda seed: isinstance(seed, int | np.integer))
 _MAPPING = Rule(
     "values by column, such as {'market': 'de'}",
@@ -107,6 +111,11 @@ def _user_array(users: Any, lists: Sequence[ItemLists | None]) -> AnyArray:
         users = [None] * lengths[0]
     if isinstance(users, str | bytes) or not hasattr(users, "__len__"):
         raise DataError(f"found users={shown(users)}; expected a list of ids; hint: [{shown(users)}]")
+    if isinstance(users, Mapping | Set) or hasattr(users, "columns"):
+        raise DataError(
+            f"found users as {type(users).__name__}; expected a list of ids, whose order the answer has; "
+            "hint: list(...) of a set, the column of a frame"
+        )
     array = np.empty(len(users), object)
     array[:] = users.tolist() if isinstance(users, np.ndarray) else list(users)
     return array
@@ -122,6 +131,10 @@ def _context(context: Mapping[str, Any], n: int) -> tuple[dict[str, AnyArray], d
     """Return the context columns, and who gave those that not everyone gave."""
     columns, partly = {}, {}
     for name, value in context.items():
+        if name in _OWN:
+            raise DataError(
+                f"found {name!r} in context; expected other names; hint: recommend(..., {name}=...)"
+            )
         if isinstance(value, str) or not isinstance(value, Sized):
             columns[name] = np.full(n, value)
             continue
@@ -151,6 +164,10 @@ def _encode_lists(
     given = np.array([row is not None for row in lists], np.bool_)
     rows = []
     for row in lists:
+        if isinstance(row, Set | Mapping) and name in _ORDERED:
+            raise DataError(
+                f"found a {type(row).__name__} in {name}; expected a list, oldest first: a set has no order"
+            )
         if isinstance(row, str) or (row is not None and not isinstance(row, Sized)):
             raise DataError(
                 f"found {row!r} in {name}; expected a list of item ids for each user; hint: [{row!r}]"

@@ -53,9 +53,10 @@ class Compared(AloneObjective):
         self.similarity, self.pool, self.codes = similarity, pool, codes
         check_options(self, OBJECTIVE_OPTIONS)
         if vectors is not None:
-            if vectors.ndim != 2 or not np.isfinite(vectors).all():
+            if np.ndim(vectors) != 2 or not isinstance(vectors, np.ndarray) or not np.isfinite(vectors).all():
                 raise ConfigurationError(
-                    f"found vectors of shape {vectors.shape}; expected finite ones of shape (n_items + 1, D)"
+                    f"found vectors as {type(vectors).__name__} of shape {np.shape(vectors)}; expected finite ones in "
+                    "an array of shape (n_items + 1, D)"
                 )
             self.unit_ = unit_vectors(vectors)
             self.known_ = np.asarray(self.unit_.any(axis=1))

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recokit.data import Ragged, Vocabulary
+from recokit._utils.options import shown
+from recokit.data import Ragged, Schema, Vocabulary
 from recokit.data.context import Declared, context_columns
 from recokit.errors import ContractError, DataError
 from recokit.evaluation.truth import Truth
@@ -113,6 +114,19 @@ class ServedLists:
         return Chunk(Ragged(made.offsets, made.item), made.status, made.item_ids)
 
 
+def _require_common_items(subject: Any, truth: Truth) -> None:
+    """Raise DataError where a pipeline knows no item of the truth: every list would miss, whatever it is worth."""
+    schema = getattr(subject, "schema", None)
+    if not isinstance(schema, Schema) or truth.items is None:
+        return
+    items = truth.items.decode(np.unique(truth.lists.values[truth.lists.values > 0]))
+    if len(items) and not schema.item_ids.encode(items).any():
+        raise DataError(
+            f"found none of the {len(items)} items of the truth in the catalogue of {type(subject).__name__}, such as "
+            f"{shown(items[0])}; expected some in common; hint: are ids written alike in both?"
+        )
+
+
 def source_of(
     subject: Any, truth: Truth, *, k: int, now: float | None, seed: int, context: Declared
 ) -> ListSource:
@@ -126,6 +140,7 @@ def source_of(
     if isinstance(subject, Recommendations):
         return StoredLists(subject, truth)
     if not isinstance(subject, type) and callable(getattr(subject, "recommend", None)):
+        _require_common_items(subject, truth)
         return ServedLists(subject, truth, k, now, seed=seed, context=context)
     raise DataError(
         f"found {subject!r} to evaluate; expected a pipeline, Recommendations, or a mapping of names to these"

@@ -14,12 +14,12 @@ from recokit._utils.options import optional, require, whole
 from recokit._utils.params import Configured
 from recokit.data import Dataset, Ragged, Requests, Schema, Vocabulary, seconds
 from recokit.data.by_id import user_ids_of
-from recokit.data.event_types import usual_weights
+from recokit.data.event_types import negative_names, taken_back, usual_weights
 from recokit.data.requests import Hydrated
 from recokit.data.vocabulary import as_ids
 from recokit.errors import ConfigurationError, DataError
 from recokit.stores.sessions import SessionStore
-from recokit.typing import AnyArray, BoolArray, IntArray
+from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 
 class RecentSession(Configured):
@@ -139,11 +139,13 @@ class RecentSession(Configured):
         kept = np.arange(len(row)) >= np.repeat(rows.offsets[1:] - taken, counts)
         age = np.repeat(now, counts)[kept] - rows.timestamps[kept]
         weight, event = self._kinds(rows.events[kept])
+        items = _codes(self.item_ids_, rows.items[kept])
+        weight = _still_counting(weight, rows.events[kept], row[kept], items, rows.timestamps[kept])
         full = np.zeros(len(requests), np.int64)
         full[asked] = taken
         session = Ragged(
             counts_to_offsets(full),
-            _codes(self.item_ids_, rows.items[kept]),
+            items,
             {
                 "timestamp": rows.timestamps[kept],
                 "weight": (weight * np.exp2(-age / self._half_life)).astype(np.float32),
@@ -158,7 +160,7 @@ class RecentSession(Configured):
             ids = user_ids_of(
                 requests, self.user_ids_
             )  # newcomers have a session before the model knows them
-            asked = np.array([user is not None for user in ids.tolist()], np.bool_)
+            asked = np.array([user is not None and user != "" for user in ids.tolist()], np.bool_)
             return as_ids(ids[asked]), asked
         ids = requests.column(self.by)
         asked = np.ones(len(ids), np.bool_)
@@ -192,3 +194,16 @@ def _codes(vocabulary: Vocabulary, texts: AnyArray) -> IntArray:
     codes[whole] = vocabulary.encode(np.array(numbers, np.int64))
     codes[whole] *= np.array(list(map(str, numbers)), object) == texts[whole]  # "007" is another id than 7
     return codes
+
+
+def _still_counting(
+    weight: FloatArray, events: AnyArray, row: IntArray, item: IntArray, time: FloatArray
+) -> FloatArray:
+    """Return the weights of events, 0 for what was taken back in the same session."""
+    kinds, event = np.unique(events.astype(str), return_inverse=True)
+    names = tuple(kinds.tolist())
+    if not negative_names(names):
+        return weight
+    group = np.where(item > 0, row * (int(item.max(initial=0)) + 1) + item, -1)
+    taken = taken_back(names, group, time, event, weight.astype(np.float32))
+    return weight if taken is None else np.where(taken, 0.0, weight)

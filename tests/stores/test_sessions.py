@@ -476,3 +476,26 @@ def test_a_user_is_erased(make):
     store.extend(["a", "b"], [1, 2], events=["view"] * 2, at=[T, T])
     assert (store.erase_user("a"), store.erase_user("a")) == (1, 0)
     assert lists(store.recent(["a", "b"], now=T + 5)) == [[], ["2"]]
+
+
+def test_what_leaves_the_cart_in_a_session_is_no_signal_of_it():
+    data = rk.testing.toy_dataset()
+    sessions = stores.ResidentSessions()
+    for item, event, at in (
+        (101, "add_to_cart", 1.0),
+        (102, "add_to_cart", 2.0),
+        (101, "remove_from_cart", 3.0),
+    ):
+        sessions.append("user-1", item, event=event, at=data.until + at)
+    found = stores.RecentSession(sessions).bind(data.schema)
+    requests = rk.data.Requests.build([1], now=data.until + 9)
+    weight = found.hydrate(requests).ragged["session"].columns["weight"]
+    assert (weight > 0).tolist() == [False, True, False]
+
+
+def test_a_visitor_without_an_id_has_nobodys_session():
+    data = rk.testing.toy_dataset()
+    sessions = stores.ResidentSessions()
+    sessions.append("", 101, at=data.until + 1)
+    pipeline = rk.Pipeline([stores.RecentSession(sessions), rk.candidates.ItemKNN()]).fit(data)
+    assert pipeline.recommend([""], k=3, now=data.until + 2).ids(0) == []

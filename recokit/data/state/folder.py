@@ -55,6 +55,8 @@ def save_state(path: str | os.PathLike[str], obj: Any, extra: Mapping[str, Any] 
     ConfigurationError
         If the object cannot be stored, or the path holds something other than an earlier state.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigurationError(f"found path={path!r}; expected that of a folder, as text or a Path")
     target = Path(path)
     _check_replaceable(target)
     tree, arrays = to_state(obj)
@@ -64,7 +66,12 @@ def save_state(path: str | os.PathLike[str], obj: Any, extra: Mapping[str, Any] 
         raise ConfigurationError(
             f"found extra values that are not JSON ({shortened(error)}); expected finite JSON"
         ) from error
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ConfigurationError(
+            f"found a file in place of the folder {target.parent}; expected a folder"
+        ) from error
     if not target.exists():
         with draft_folder(target.parent, target.name) as draft:
             _write(draft, text, arrays)
