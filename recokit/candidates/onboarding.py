@@ -12,20 +12,21 @@ from recokit.data import Dataset, Vocabulary
 from recokit.errors import DataError, did_you_mean
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
-#: How much a user counts who took something that was chosen, and less who took something that was not.
-_ALIKE, _UNLIKE = 3.0, 0.3
-#: What of a user's weight is left once one thing on the screen is to his taste: variety.
-_SERVED = 0.5
+#: Powers of e by which a user counts more who took what was chosen, and less who took what was shown and left.
+_ALIKE, _UNLIKE = 2.5, 0.1
+#: Share of a user's weight that goes once one thing on the screen is to his taste.
+_SERVED = 0.4
+#: Users with many events count less: by their number to this power.
+_ACTIVE = 0.25
 
 
 class Onboarding:
     """Choose items, or categories of items, to show a newcomer, who says which of them he likes.
 
-    Each screen is chosen for the users of the data as far as they agree with the answers so far. A thing that many of
-    them like is worth asking (coverage); users with few events count as much as those with many, and what nearly
-    everybody likes says little (information); who has something on the screen already counts less for the next place
-    (variety). It is fitted by the constructor, keeps no state between calls and draws nothing at random but a sample
-    of the users, by the seed.
+    Each screen is chosen for the users of the data as far as they agree with the answers so far (information): a thing
+    that many of them took is worth asking (coverage), and who has something on the screen already counts less for the
+    next place (variety). It is fitted by the constructor, keeps no state between calls and draws nothing at random but
+    a sample of the users, by the seed.
 
     Parameters
     ----------
@@ -51,8 +52,10 @@ class Onboarding:
 
     Notes
     -----
-    The likelihood of the answers by user is that of a nearest-neighbour model: each chosen thing that a user took
-    multiplies what he counts, each shown and left one divides it by less, since people overlook much of what they like.
+    What a user counts is a likelihood: each chosen thing that he took multiplies it, each shown and left one divides
+    it, by less, since people overlook much of what they like. Judged by NDCG@10 of ``ItemKNN`` on what newcomers took
+    later, after 3 and 5 screens of 6, it is above screens of the most popular items on MovieLens 100K and on the
+    marketplace; screens of items at random tell next to nothing.
 
     Examples
     --------
@@ -116,9 +119,7 @@ class Onboarding:
         self._took: Float32Array = np.zeros((len(people), len(self._asked)), np.float32)
         self._took[row[use], place[pairs[use, 1]]] = 1.0
         activity = self._took.sum(axis=1)
-        self._weight: FloatArray = np.where(activity > 0, 1.0 / np.sqrt(np.maximum(activity, 1.0)), 0.0)
-        share = self._took.mean(axis=0, dtype=np.float64)
-        self._information: FloatArray = np.sqrt(1.0 - 0.9 * share / max(float(share.max()), 1e-12))
+        self._weight: FloatArray = np.where(activity > 0, np.maximum(activity, 1.0) ** -_ACTIVE, 0.0)
 
     def ask(self, chosen: Iterable[Any] = (), shown: Iterable[Any] = (), *, n: int = 6) -> list[Any]:
         """Return what to show next.
@@ -152,12 +153,12 @@ class Onboarding:
         taken[seen] = True
         screen: list[int] = []
         for _ in range(min(n, int(np.count_nonzero(~taken)))):
-            worth = (left @ self._took) * self._information
+            worth = left @ self._took
             worth[taken] = -1.0
             best = int(worth.argmax())
             screen.append(best)
             taken[best] = True
-            left = left * np.where(self._took[:, best] > 0, _SERVED, 1.0)
+            left = left * (1.0 - _SERVED * self._took[:, best])
         return list(self._names.decode(self._asked[screen]).tolist())
 
     def history(self, chosen: Iterable[Any], *, per_label: int = 3) -> list[Any]:
