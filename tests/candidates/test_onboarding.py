@@ -44,8 +44,8 @@ def test_answers_change_what_is_asked_next():
 
 def test_what_was_shown_and_left_counts_against():
     even = Onboarding(dataset([["a", "b", "c"]] * 5 + [["1", "2", "3"]] * 5))
-    assert even.ask(n=1) == ["a"]
-    assert even.ask([], ["a", "b"], n=1) == ["1"]
+    assert even.ask(n=1) == ["1"]
+    assert even.ask([], ["1", "2"], n=1) == ["a"]
 
 
 def test_nothing_is_asked_twice_and_it_ends():
@@ -194,7 +194,7 @@ def check_better(data, seeds):
 
 
 def test_newcomers_of_a_marketplace_get_better_lists_for_it():
-    check_better(rk.datasets.make_marketplace(1_000, 500, seed=1).dataset, seeds=[1, 2])
+    check_better(rk.datasets.make_marketplace(800, 400, seed=1).dataset, seeds=[1])
 
 
 @pytest.mark.slow
