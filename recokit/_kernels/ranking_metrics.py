@@ -15,6 +15,8 @@ from recokit._kernels.segments import (
     segment_sum,
     stable_order,
 )
+from recokit._native import arrays
+from recokit._native.library import check, kernels
 from recokit.typing import AnyArray, FloatArray, IntArray
 
 _LARGEST_KEY = 2**62
@@ -106,15 +108,58 @@ def find_hits(
     truth_offsets, truth_item, truth_gain : ndarray
         A canonical truth for the same U rows, see :func:`distinct_truth`.
 
+    Raises
+    ------
+    IndexError
+        If offsets do not ascend from 0 to the number of items, rows differ in number, or the truth is not canonical.
+
     Examples
     --------
     >>> truth = distinct_truth(np.array([0, 2]), np.array([5, 8]), np.ones(2))
     >>> find_hits(np.array([0, 4]), np.array([1, 8, 8, 5]), *truth).rank.tolist()
     [2, 4]
     """
-    n_rows = len(list_offsets) - 1
-    row = offsets_to_rows(list_offsets)
-    wanted, keys = _keys(n_rows, (row, list_item), (offsets_to_rows(truth_offsets), truth_item))
+    if len(list_offsets) != len(truth_offsets) or not len(list_offsets) or len(truth_item) != len(truth_gain):
+        raise IndexError(
+            "found lists and truths of different lengths; expected one truth a list, one gain an item"
+        )
+    form = _hits_by_numpy if kernels() is None else _hits_natively
+    row, rank, position = form(list_offsets, list_item, truth_offsets, truth_item)
+    return Hits(len(list_offsets) - 1, row, rank, truth_gain[position])
+
+
+def _hits_natively(
+    list_offsets: IntArray, list_item: IntArray, truth_offsets: IntArray, truth_item: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
+    row, rank, position = np.empty((3, len(truth_item)), np.int64)
+    found: int = kernels().rk_find_hits(
+        arrays.int64.of(list_offsets),
+        len(list_offsets) - 1,
+        arrays.int64.of(list_item),
+        len(list_item),
+        arrays.int64.of(truth_offsets),
+        arrays.int64.of(truth_item),
+        len(truth_item),
+        arrays.int64.out(row),
+        arrays.int64.out(rank),
+        arrays.int64.out(position),
+    )
+    check(min(found, 0))
+    return row[:found], rank[:found], position[:found]
+
+
+def _hits_by_numpy(
+    list_offsets: IntArray, list_item: IntArray, truth_offsets: IntArray, truth_item: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Return row, rank and place in the truth of each hit, in list order."""
+    _require_rising(list_offsets, len(list_item))
+    _require_rising(truth_offsets, len(truth_item))
+    row, truth_row = offsets_to_rows(list_offsets), offsets_to_rows(truth_offsets)
+    wanted, keys = _keys(len(list_offsets) - 1, (row, list_item), (truth_row, truth_item))
+    if truth_item.min(initial=0) < 0 or not ((keys[1:] > keys[:-1]) | (truth_item[1:] == 0)).all():
+        raise IndexError(
+            "found a truth whose items do not ascend from 0 in its rows; expected that of distinct_truth"
+        )
     maybe = _may_be_among(keys, wanted)
     position, found = locate_sorted(keys, wanted[maybe])
     found &= list_item[maybe] > 0
@@ -125,7 +170,12 @@ def find_hits(
     once = first[position] == hit
     hit, position = hit[once], position[once]
     row = row[hit]
-    return Hits(n_rows, row, hit - list_offsets[row] + 1, truth_gain[position])
+    return row, hit - list_offsets[row] + 1, position
+
+
+def _require_rising(offsets: IntArray, n: int) -> None:
+    if offsets[0] != 0 or offsets[-1] != n or np.diff(offsets).min(initial=0) < 0:
+        raise IndexError(f"found offsets that do not ascend from 0 to {n}, the number of items")
 
 
 def _may_be_among(keys: IntArray, wanted: IntArray) -> IntArray:

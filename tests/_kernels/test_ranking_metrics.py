@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from recokit._kernels import ranking_metrics as kernels
+from recokit._native import library
 
 Case = tuple[list[list[int]], list[dict[int, float]]]
 
@@ -97,3 +99,56 @@ def test_a_truth_keeps_the_largest_gain_of_an_item_and_every_unknown_one() -> No
     assert offsets.tolist() == [0, 4, 5]
     assert items.tolist() == [0, 0, 4, 9, 4]
     assert gains.tolist() == [1.0, 1.0, 1.0, 3.0, 1.0]
+
+
+needs_kernels = pytest.mark.skipif(library.kernels() is None, reason="no compiled kernels on this machine")
+CASES = st.tuples(st.integers(0, 2**32), st.integers(0, 5), st.sampled_from([3, 40, 2**61]))
+
+
+def compare(case: tuple[int, int, int]) -> None:
+    """Compare both forms, on lists with repeats and truths of all lengths from none to more than a list's."""
+    seed, n_rows, largest = case
+    rng = np.random.default_rng(seed)
+    pool = np.unique(rng.integers(0, largest, 200))
+    of_lists, of_truth = (np.append(0, np.cumsum(rng.integers(0, most, n_rows))) for most in (60, 90))
+    truth = kernels.distinct_truth(of_truth, rng.choice(pool, of_truth[-1]), rng.integers(0, 3, of_truth[-1]))
+    lists = of_lists, rng.choice(pool, of_lists[-1])
+    found = kernels._hits_natively(*lists, *truth[:2])
+    expected = kernels._hits_by_numpy(*lists, *truth[:2])
+    for mine, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+@needs_kernels
+@settings(max_examples=100, deadline=None)
+@given(CASES)
+def test_both_forms_find_the_same_hits(case: tuple[int, int, int]) -> None:
+    compare(case)
+
+
+@pytest.mark.slow
+@needs_kernels
+@settings(max_examples=2000, deadline=None)
+@given(CASES)
+def test_both_forms_find_the_same_hits_many_times(case: tuple[int, int, int]) -> None:
+    compare(case)
+
+
+ONE = np.array([0, 1])
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        (np.array([0, 2]), np.array([4, 3]), np.ones(2)),
+        (np.array([0, 2]), np.array([3, 3]), np.ones(2)),
+        (np.array([0, 1]), np.array([-1]), np.ones(1)),
+        (np.array([0, 1]), np.array([3]), np.ones(2)),
+        (np.array([0, 1, 1]), np.array([3]), np.ones(1)),
+        (np.array([0, 2]), np.array([3]), np.ones(1)),
+    ],
+    ids=["descending", "repeated", "negative", "gains", "rows", "offsets"],
+)
+def test_a_truth_that_is_not_canonical_is_refused(truth: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(IndexError):
+        kernels.find_hits(ONE, np.array([3]), *truth)

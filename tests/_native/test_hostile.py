@@ -27,6 +27,7 @@ from recokit._kernels import (
     hashing,
     history,
     neighbors,
+    ranking_metrics,
     slate_compiled,
     slate_greedy,
     slate_limits,
@@ -401,6 +402,24 @@ def listed(kind: str, **case: Any) -> Any:
     return np.bool_(there and distinct and picked.max(initial=-1) < window[0].shape[1])
 
 
+def judged(rng: Any) -> dict[str, Any]:
+    n, m = codes(rng, 30), codes(rng, 12)
+    offsets = offsets_of(rng, 3, m)
+    truth = [np.sort(rng.permutation(15)[:length]) for length in np.diff(offsets)]
+    return {
+        "list_offsets": offsets_of(rng, 3, n),
+        "list_item": codes(rng, 15, n),
+        "truth_offsets": offsets,
+        "truth_item": np.concatenate([np.zeros(0, np.int64), *truth]),
+        "truth_gain": rng.random(m),
+    }
+
+
+def hits(**case: Any) -> list[Any]:
+    found = ranking_metrics.find_hits(**case)
+    return [found.row, found.rank, found.gain]
+
+
 TARGETS: dict[str, tuple[Callable[..., Any], Callable[[Any], dict[str, Any]]]] = {
     "take_rows": (take_rows, table),
     "source_features": (source_features, sources),
@@ -417,6 +436,7 @@ TARGETS: dict[str, tuple[Callable[..., Any], Callable[[Any], dict[str, Any]]]] =
     "top_k_dense": (top_k.top_k_dense, dense),
     "top_k_products": (top_k.top_k_products, products),
     "weighted_sums": (weighted.weighted_sums, sums),
+    "find_hits": (hits, judged),
     "nearest": (nearest, pairs),
     "moved": (moved, systems),
     "forest": (of_trees, trees),
@@ -437,6 +457,7 @@ COVERED = {
     "top_k",
     "weighted",
     "neighbors",
+    "ranking_metrics",
 }
 COVERED |= {"als", "forest", "quick_scorer", "tree_shap", "slate_greedy", "slate_limits", "slate_compiled"}
 

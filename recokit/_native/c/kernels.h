@@ -80,6 +80,13 @@ int rk_top_by_score(const int64_t *offsets, int64_t rows, int64_t n, const float
 int rk_weighted_sums(const float *rows, int64_t n, int64_t width, const int64_t *place, const float *weight,
                      int64_t n_weights, float *out);
 
+/* ranking_metrics.c: the relevant items of ranked lists, each where it stands first in its row's list: how many there
+ * are, at most n_truth. Items of a row's truth ascend, each once but for 0; item 0 of a list is never relevant.
+ * offsets, truth_offsets (rows + 1); item (n); truth (n_truth); out_row, out_rank (from 1), out_truth (n_truth). */
+int64_t rk_find_hits(const int64_t *offsets, int64_t rows, const int64_t *item, int64_t n,
+                     const int64_t *truth_offsets, const int64_t *truth, int64_t n_truth, int64_t *out_row,
+                     int64_t *out_rank, int64_t *out_truth);
+
 /* neighbors.c: the k largest similarities above 0 of rows start to stop of left @ right, the diagonal left out, best
  * first, ties to the smaller column. A cell c is the similarity c / (row size * column size + shrinkage), or with
  * add_sizes c / (row size + column size - c + shrinkage); cells below least have none. Matrices are CSR, their columns
