@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from recokit._utils.options import above, check_options, error_text, optional, rules, whole
@@ -33,6 +34,8 @@ _LOGGER = logging.getLogger("recokit.serving")
 _RESERVE, _RESERVE_MS = 0.15, 5.0
 #: Seconds that a thread waits for its answer beyond its time: the service answers, even if late.
 _PATIENCE = 1.0
+#: Seconds that an answer in a thread of its own costs, about.
+_ASIDE = 1e-3
 #: Batches at a time where stages wait.
 _THREADS = 4
 #: Rows of a batch that fail one by one, and none that works, before the others are not tried.
@@ -376,13 +379,27 @@ class Service:
         wait, capacity = self._engine.wait(), self.pace.capacity(self.coalesce)
         retry = self.shed.retry_after(self._engine.waiting, wait=wait, capacity=capacity)
         if retry is not None:
-            self.monitor.add("recokit_service_shed")
-            return Overloaded(
-                f"found {self._engine.waiting} rows that wait; expected fewer; hint: again in {1e3 * retry:.0f} ms",
-                retry_after=retry,
-            )
+            return self._turned_away(served, ask, retry)
         self._wait(ask)
         return None
+
+    def _turned_away(self, served: Served, ask: Ask, retry: float) -> Result | None:
+        """Answer a row that may not wait: without the model while there is time for that."""
+        self.monitor.add("recokit_service_shed")
+        if self.shed.spares(self.clock()):
+            if served.rules_wait:
+                self.shed.spent(_ASIDE)
+                self._degrade([ask], "too many wait")
+                return None
+            began = time.perf_counter()
+            with suppress(Exception):  # what is wrong with it, the next who waits will be told
+                answer = served.precomputed([ask], "too many wait", seconds=ask.due - ask.arrived)[0]
+                self.shed.spent(time.perf_counter() - began)
+                return self._counted(answer)
+        return Overloaded(
+            f"found {self._engine.waiting} rows that wait; expected fewer; hint: again in {1e3 * retry:.0f} ms",
+            retry_after=retry,
+        )
 
     def _wait(self, ask: Ask) -> None:
         if ask.key is not None:

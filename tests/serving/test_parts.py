@@ -137,6 +137,18 @@ def test_so_many_rows_may_wait_however_quick_batches_are(waiting: int, expected:
     assert Shed(max_waiting=10).retry_after(waiting, wait=0.0, capacity=100.0) == expected
 
 
+def test_a_share_of_the_time_goes_into_lists_without_the_model() -> None:
+    shed = Shed(spare=0.1)
+    assert shed.spares(100.0)
+    shed.spent(0.15)  # a tenth of a second was there
+    assert not shed.spares(100.4)
+    assert shed.spares(100.6)
+    shed.spares(9_000.0)
+    shed.spent(0.1)
+    assert not shed.spares(9_000.0)  # what was saved up before is gone
+    assert not Shed(spare=0.0).spares(1.0)
+
+
 # -- effort --------------------------------------------------------------------------------------------
 
 
@@ -247,10 +259,11 @@ def test_options_of_lists_are_checked(options: dict[str, Any]) -> None:
     [
         (Shed, {"queue_ms": -1}),
         (Shed, {"max_waiting": 0}),
+        (Shed, {"spare": 1.1}),
         (Quality, {"target": 1.5}),
         (Quality, {"lowest": 0.0}),
     ],
-    ids=["queue_ms", "max_waiting", "target", "lowest"],
+    ids=["queue_ms", "max_waiting", "spare", "target", "lowest"],
 )
 def test_options_are_checked(kind: Any, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):

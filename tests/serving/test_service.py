@@ -18,6 +18,7 @@ from recokit import candidates, rules
 from recokit.data import Live
 from recokit.errors import ConfigurationError, ContractError, DataError, NotReady, Overloaded
 from recokit.serving import ListCache, Precomputed, Quality, Service, Shed
+from recokit.serving.delivery import Nowhere
 from recokit.testing import FixedSource
 from recokit.trace import Status
 
@@ -408,7 +409,7 @@ def test_what_happened_during_a_run_is_not_in_its_list(data: rk.Dataset, serve: 
 
 def test_too_many_are_turned_away_and_told_when_to_come_back(data: rk.Dataset, serve: Serve) -> None:
     pipeline, gate = gated(data)
-    service = serve(pipeline, shed=Shed(max_waiting=3), lists=ListCache())
+    service = serve(pipeline, shed=Shed(max_waiting=3, spare=0.0), lists=ListCache())
 
     def at_work() -> bool:
         wait_until(lambda: gate.rows)
@@ -431,6 +432,66 @@ def test_too_many_are_turned_away_and_told_when_to_come_back(data: rk.Dataset, s
         gate.open.set()
         assert all(len(future.result()) == 3 for future in [*first.results, *pool.results])  # type: ignore[attr-defined]
     assert service.monitor.total().counts["recokit_service_shed",] == 1
+
+
+def test_those_turned_away_get_the_list_made_ahead_while_that_costs_little(
+    data: rk.Dataset, serve: Serve
+) -> None:
+    pipeline, gate = gated(data)
+    ahead = data.item_ids.decode([9, 8]).tolist()
+    service = serve(pipeline, shed=Shed(max_waiting=1, spare=1e-9), fallback=Precomputed(ahead))
+    gate.rows.clear()
+    gate.open.clear()
+    with in_threads([lambda: service.recommend_now("user-1")]):
+        wait_until(lambda: gate.rows)
+        service._engine.put(service._ask("user-3", 2, {}, place=Nowhere()))
+        first = service.recommend_now("user-4", k=2)
+        assert (first.source, first.ids()) == ("precomputed", ahead) and "too many wait" in first.reasons[0]
+        with pytest.raises(Overloaded):
+            service.recommend_now("user-5", k=2)
+        gate.open.set()
+
+
+def test_stages_that_wait_do_so_at_the_same_time(data: rk.Dataset, serve: Serve) -> None:
+    at_work, barrier = [], threading.Barrier(4, timeout=30)
+
+    class Waits(FixedSource):
+        io_bound = True
+
+        def retrieve(self, requests: rk.Requests, limit: int) -> Any:
+            at_work.append(len(requests))
+            if met:
+                barrier.wait()
+            return super().retrieve(requests, limit)
+
+        def __deepcopy__(self, memo: Any) -> "Waits":
+            return self
+
+    met: list[bool] = []
+    pipeline = rk.Pipeline([Waits([3, 2, 1])], clock=lambda: data.until).fit(data)
+    service = serve(pipeline, coalesce=1)
+    met.append(True)
+    with in_threads([lambda user=user: service.recommend_now(user, k=2) for user in USERS[:4]]) as pool:  # type: ignore[misc]
+        assert [future.result().status for future in pool.results] == [Status.OK] * 4  # type: ignore[attr-defined]
+
+
+def test_a_model_that_never_works_is_not_tried_row_by_row_for_long(data: rk.Dataset, serve: Serve) -> None:
+    tried: list[int] = []
+
+    class Broken(Gate):
+        def score(self, candidates: rk.Candidates) -> Any:
+            score = super().score(candidates)
+            tried.append(candidates.n_rows)
+            return score[:-1] if broken else score
+
+    broken: list[bool] = []
+    pipeline = rk.Pipeline([FixedSource([3, 2, 1]), Broken()], clock=lambda: data.until).fit(data)
+    service = serve(pipeline, coalesce=29)
+    tried.clear()
+    broken.append(True)
+    answers = service.recommend_many(USERS, k=2)
+    assert {answer.source for answer in answers} == {"precomputed"}
+    assert tried.count(1) <= 3 * 3  # three of at most three batches: the first row may have gone ahead
 
 
 def test_slow_answers_lower_the_effort_of_the_next(data: rk.Dataset, serve: Serve) -> None:
