@@ -21,6 +21,7 @@ from recokit.debugger.evidence import Evidence
 from recokit.debugger.facts import Facts
 from recokit.debugger.finding import Finding
 from recokit.debugger.item_fate import Answer, depth_of
+from recokit.debugger.model_scan import scan_models
 from recokit.debugger.plain import Subject, runnable
 from recokit.debugger.population import PopulationDiagnosis
 from recokit.debugger.recorded import Recorded
@@ -382,7 +383,8 @@ class RecommendationDebugger:
         same = usual_stages if codes is None else {}
         batch = ranked_batch(trace if usual is None or codes is not None else usual)
         times = scan_times(list(self.pipeline), same, bare, batch)
-        self.scanned = Scan(sources, scan_rankers(trace, stages, usual, usual_stages), times)
+        models = scan_models(trace, stages, same)
+        self.scanned = Scan(sources, scan_rankers(trace, stages, usual, usual_stages), times, models)
         return self.scanned
 
     def why(

@@ -18,6 +18,7 @@ import numpy as np
 from recokit._kernels.top_k import top_k
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.debugger.captured import retrieved_batch
+from recokit.debugger.model_scan import ModelScan
 from recokit.debugger.time_scan import TimeScan
 from recokit.protocols import Explainer, traits_of
 from recokit.trace import StageEvent, Trace
@@ -144,11 +145,14 @@ class Scan:
         Of the rankers that explain their scores.
     times : mapping of str to TimeScan
         Of hydrators, sources and blocks of features: whether their answers follow the time.
+    models : mapping of str to ModelScan
+        What makes the first ranker order the same candidates in another way than the baseline's.
     """
 
     sources: Mapping[str, SourceScan] = field(default_factory=dict)
     rankers: Mapping[str, RankerScan] = field(default_factory=dict)
     times: Mapping[str, TimeScan] = field(default_factory=dict)
+    models: Mapping[str, ModelScan] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.sources or self.rankers)

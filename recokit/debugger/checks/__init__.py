@@ -6,9 +6,11 @@ from typing import Protocol
 
 from recokit.debugger.checks.candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
 from recokit.debugger.checks.clocks import Clocks
+from recokit.debugger.checks.degraded import DegradedSources
 from recokit.debugger.checks.features import FeatureCoverage, FeatureFreshness, FeatureValues
 from recokit.debugger.checks.funnel import FunnelLimits
 from recokit.debugger.checks.hydration import Hydration
+from recokit.debugger.checks.items import BotTraffic, DelistedItems, DuplicateItems
 from recokit.debugger.checks.lists import HardRules, ListChanges, RuleChanges
 from recokit.debugger.checks.population import (
     FallbackCarries,
@@ -17,6 +19,7 @@ from recokit.debugger.checks.population import (
     PopulationCheck,
     ShortAnswers,
 )
+from recokit.debugger.checks.ranker_model import RankerModel
 from recokit.debugger.checks.ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
 from recokit.debugger.checks.rules import RelaxedLimits, RuleAudit
 from recokit.debugger.checks.serving import Outcome, Snapshot, StageErrors, StageTimes
@@ -42,6 +45,10 @@ CHECKS: tuple[Check, ...] = (
     ItemColumns(),
     Clocks(),
     Hydration(),
+    DegradedSources(),
+    BotTraffic(),
+    DuplicateItems(),
+    DelistedItems(),
     SourceAge(),
     IndexHealth(),
     FunnelLimits(),
@@ -51,6 +58,7 @@ CHECKS: tuple[Check, ...] = (
     FeatureCoverage(),
     FeatureValues(),
     Scores(),
+    RankerModel(),
     RankerInputs(),
     ScoreOrder(),
     ScoreSpread(),

@@ -202,6 +202,10 @@ class SourceMix:
         # An index that still answers as the baseline's does is sound: it is this user's items that have moved.
         known = evidence.scan.sources.get(event.name)
         is_sound = known is not None and known.shared_of_rest > SOUND
+        # One list for all moves on with every fit: other items, where it has seen newer events, are news and no fault.
+        mine, usual = (traits_of(one.stages.get(event.name)) for one in (evidence, evidence.baseline))
+        newer = np.isfinite(usual.fitted_until) and mine.fitted_until >= usual.fitted_until + LATE
+        is_sound |= newer and "history" not in mine.requires
         return finding(
             "SOURCE_CHANGED",
             event.name,

@@ -185,6 +185,16 @@ CAUSES: Mapping[str, Cause] = {
     "COLD_START": Cause(NOTE, "candidates", "data",
         "the user has no history at this time",
         "Offer onboarding choices as a history, or a source that needs none."),
+    # -- items -------------------------------------------------------------------------------------
+    "ITEMS_DUPLICATED": Cause(CRITICAL, "candidates", "data",
+        "{doubled} of the best {of} candidates stand in the catalogue under a second id, with the same attributes",
+        "Join them before their events are counted: compare the ids listed here in the item table."),
+    "ITEMS_DELISTED": Cause(CRITICAL, "candidates", "data",
+        "{share:.0%} of the first {of} items of {stage} are removed by hard rules for everyone, usually {usual:.0%}",
+        "Take what is no longer sold out of the index of {stage}: fit it on today's catalogue, or give it allowed=."),
+    "BOT_TRAFFIC": Cause(CRITICAL, "candidates", "data",
+        "{made} items have most of their events from a few users in the last {days:.0f} days",
+        "Look at who made them (validation of the log, events by user), leave these users out, and fit again."),
     # -- features ----------------------------------------------------------------------------------
     "FEATURE_QUALITY_ISSUE": Cause(CRITICAL, "ranking", "data",
         "{coverage:.0%} of the features of the top {top} items have a value, expected {expected:.0%}",
@@ -241,6 +251,40 @@ CAUSES: Mapping[str, Cause] = {
     "SCORER_DOMINATES": Cause(CRITICAL, "ranking", "settings",
         "{stage} leaves little of the order before it ({order_kept:.0%}, in the baseline {baseline:.0%})",
         "Check the weight of {stage}: it should tip the balance, not decide alone.", relative=True),
+    # -- the ranker's model ------------------------------------------------------------------------
+    "RANKER_FEATURE_ORDER": Cause(CRITICAL, "ranking", "model",
+        "{stage} reads its features in another order than it learned them: in the baseline's order the two would agree "
+        "({in_usual_order:.2f} in place of {rank_correlation:.2f})",
+        "Compare pipeline[{stage!r}].feature_names_ with those saved beside the model, and with the order in which its "
+        "input is written."),
+    "RANKER_TRUNCATED": Cause(CRITICAL, "ranking", "model",
+        "{stage} has {there} of {meant} {what}",
+        "Load the model of {stage} again, and compare its size and checksum with what training wrote."),
+    "RANKER_LEAKED": Cause(CRITICAL, "ranking", "model",
+        "{names} makes {share:.0%} of the differences between scores, in the baseline {usually:.0%}",
+        "Look for what is known only afterwards: training.detect_leakage(pipeline.training_data(dataset).data), and "
+        "compare the values of {names} in training with those served."),
+    "RANKER_POSITION_BIAS": Cause(CRITICAL, "ranking", "model",
+        "{stage} follows the order in which candidates were retrieved ({by_place:.2f}, in the baseline "
+        "{usually_by_place:.2f})",
+        "Look at the labels of {stage}: clicks fall to what stood first. Weigh them by propensity, or train with "
+        "rankers.PositionAware."),
+    "RANKER_NEGATIVES": Cause(CRITICAL, "ranking", "model",
+        "{stage} goes with the popularity of items by {by_popularity:.2f}, in the baseline by "
+        "{usually_by_popularity:.2f}",
+        "Look at the negatives that {stage} was trained on: of one kind, popular or unknown, they teach popularity "
+        "alone. See negatives= of Pipeline.fit."),
+    "RANKER_POPULARITY": Cause(CRITICAL, "ranking", "model",
+        "the scores of {stage} are the popularity of items ({by_popularity:.2f}), and not what its model says",
+        "Look at what answers in place of the model of {stage}: a default, or a fallback that stays on."),
+    "RANKER_OTHER_VERSION": Cause(CRITICAL, "ranking", "model",
+        "{stage} orders the same candidates with the same features in another way than the baseline's "
+        "({rank_correlation:.2f})",
+        "Check which version of the model {stage} has, and what it was trained on: pipeline.fingerprint, and "
+        "pipeline.training_report_."),
+    "SCORES_STALE": Cause(CRITICAL, "ranking", "serving",
+        "the scores of {stage} are not what its model says of these features",
+        "Look for a cache of scores, or another process that answers for {stage}: debugger.confirm() scores anew."),
     # -- the list ----------------------------------------------------------------------------------
     "BUSINESS_RULES_TOO_AGGRESSIVE": Cause(CRITICAL, "list", "data",
         "hard rules remove {removed} of the top {of}, {stage} most of them[: all of {group}]",
@@ -291,6 +335,9 @@ CAUSES: Mapping[str, Cause] = {
     "STAGE_FAILED": Cause(CRITICAL, "serving", "serving",
         "{stage} failed[ {when}]: {error}",
         "Mend {stage}; until then {until}."),
+    "SOURCE_DEGRADED": Cause(CRITICAL, "serving", "serving",
+        "{stage} answered with less than it should have: {reason}",
+        "Look at what {stage} calls: it reports this itself, and does not fail."),
     "STAGE_SKIPPED": Cause(WARNING, "serving", "serving",
         "{reason}",
         "Give the request more time, or make the stages before this one faster."),
