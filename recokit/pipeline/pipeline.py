@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from recokit._utils.options import above, error_text, require, whole
+from recokit._utils.options import above, between, error_text, require, whole
 from recokit._utils.progress import progress_line
 from recokit._utils.resilience.bulkhead import MAX_HANGING, PATIENCE, Bulkhead
 from recokit.compose.step import stage_of
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from recokit._utils.resilience.dependency import Dependency
     from recokit.training import Negatives, TrainingReport, TrainingSet
 
-_SAVED_OPTIONS = ("validate", "io_timeout", "max_hanging", "context")
+_SAVED_OPTIONS = ("validate", "io_timeout", "max_hanging", "hedge", "context")
 
 
 class Pipeline(Answering, Parameters):
@@ -63,9 +63,12 @@ class Pipeline(Answering, Parameters):
     validate : bool, default False
         Check every invariant of the batch after every stage, and refuse scores that are not finite: for tests.
     io_timeout : float, default 10.0
-        Seconds that a source which waits for input and output has at most, with or without ``budget_ms``.
+        Seconds that a stage which waits for input and output has at most, with or without ``budget_ms``.
     max_hanging : int, default 8
-        Calls of one such source that may hang before further ones are refused at once.
+        Calls of one such stage that may hang before further ones are refused at once.
+    hedge : float, default 0.0
+        Share of such calls that may be made a second time, where the first takes longer than 95% of the last ones did;
+        the answer that comes first counts. 0.05 is usual; only for stages that change nothing where they ask.
 
     Raises
     ------
@@ -93,12 +96,14 @@ class Pipeline(Answering, Parameters):
         validate: bool = False,
         io_timeout: float = PATIENCE,
         max_hanging: int = MAX_HANGING,
+        hedge: float = 0.0,
     ) -> None:
         require(above(0), io_timeout=io_timeout)
         require(whole(1), max_hanging=max_hanging)
+        require(between(0, 1), hedge=hedge)
         self.stages, self.fallback, self.observers = as_stages(stages), fallback, tuple(observers)
         self.clock, self.validate, self.context = clock, validate, checked_context(context)
-        self.io_timeout, self.max_hanging = io_timeout, max_hanging
+        self.io_timeout, self.max_hanging, self.hedge = io_timeout, max_hanging, hedge
         self._plan = compile_plan(self.stages, fallback)
         check_disclosed(self._plan)
         #: What the features of training looked like, such as a ``monitoring.ReferenceProfile``: saved with the
@@ -209,7 +214,12 @@ class Pipeline(Answering, Parameters):
         from recokit._utils.resilience.dependency import Dependency
 
         # A batch is one call: five of them say enough.
-        return Dependency(Bulkhead(self.max_hanging, self.io_timeout), Breaker(least=5))
+        hedge = None
+        if self.hedge:
+            from recokit._utils.resilience.hedge import Hedge
+
+            hedge = Hedge(self.hedge)
+        return Dependency(Bulkhead(self.max_hanging, self.io_timeout), Breaker(least=5), hedge)
 
     # -- serving -----------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """A batch whose rows have options and budgets of their own answers as its requests do alone."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import recokit as rk
 from recokit import candidates, diversity, exploration, features, rankers, rules
 from recokit.data.context import NOT_GIVEN
-from recokit.errors import DataError
+from recokit.errors import ConfigurationError, DataError
 from recokit.testing import FixedSource, failing, slow, toy_dataset
 from recokit.trace import Status
 
@@ -204,3 +205,32 @@ def test_what_fails_over_and_over_is_not_asked_for_a_while() -> None:
     pipeline = rk.Pipeline([FixedSource([1, 2]), stage]).fit(DATA)
     reasons = [pipeline.recommend([None], now=T).reasons[0][0] for _ in range(12)]
     assert "failing on purpose" in reasons[0] and "not asked for 1 s" in reasons[-1]
+
+
+def test_a_slow_call_is_made_again_where_that_is_allowed() -> None:
+    calls, slow_ones = [], [False]
+    ended = threading.Event()
+
+    class Waits(Reverse):
+        io_bound = True
+
+        def score(self, candidates: rk.Candidates) -> Any:
+            calls.append(len(calls))
+            if slow_ones[0]:
+                slow_ones[0] = False
+                ended.wait(30)
+            return super().score(candidates)
+
+    pipeline = rk.Pipeline([FixedSource([1, 2]), Waits()], hedge=0.05).fit(DATA)
+    for _ in range(25):
+        pipeline.recommend([None], now=T)
+    calls.clear()
+    slow_ones[0] = True
+    answer = pipeline.recommend([None], k=2, now=T, budget_ms=20_000)
+    ended.set()
+    assert len(calls) == 2 and answer.codes(0).tolist() == [2, 1]
+
+
+def test_the_share_of_second_calls_is_one() -> None:
+    with pytest.raises(ConfigurationError, match="hedge"):
+        rk.Pipeline([FixedSource([1, 2])], hedge=1.1)
