@@ -194,7 +194,7 @@ def check_better(data, seeds):
 
 
 def test_newcomers_of_a_marketplace_get_better_lists_for_it():
-    check_better(rk.datasets.make_marketplace(800, 400, seed=1).dataset, seeds=[1])
+    check_better(rk.datasets.make_marketplace(1_000, 500, seed=1).dataset, seeds=[1])
 
 
 @pytest.mark.slow

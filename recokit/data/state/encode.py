@@ -313,5 +313,6 @@ def _options_suffice(value: Any, options: Mapping[str, Any]) -> bool:
     """
     if isinstance(value, Configured):
         return True
-    rest = [name for name in getattr(value, "__dict__", {}) if name not in options and not _is_fitted(name)]
+    held = [name for name in getattr(value, "__dict__", {}) if not is_cached(type(value), name)]
+    rest = [name for name in held if name not in options and not _is_fitted(name)]
     return bool(options) and all(name.startswith("_") and _is_own(type(value)) for name in rest)
