@@ -22,6 +22,7 @@ from recokit.debugger.checks.serving import Outcome, Snapshot, StageErrors, Stag
 from recokit.debugger.checks.tables import ItemColumns, MissingEvents
 from recokit.debugger.checks.users import UserChange
 from recokit.debugger.compare import Comparison
+from recokit.debugger.confirm import Confirmation
 from recokit.debugger.debugger import RecommendationDebugger
 from recokit.debugger.diagnosis import HEALTHY, Diagnosis
 from recokit.debugger.evidence import Evidence
@@ -46,6 +47,7 @@ __all__ = [
     "Check",
     "Clocks",
     "Comparison",
+    "Confirmation",
     "Diagnosis",
     "Evidence",
     "Facts",

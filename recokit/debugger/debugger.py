@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -16,6 +17,7 @@ from recokit.data.segments import segments_by
 from recokit.debugger.captured import ranked_batch
 from recokit.debugger.checks import CHECKS, POPULATION_CHECKS, Check, PopulationCheck
 from recokit.debugger.compare import Comparison, first_difference
+from recokit.debugger.confirm import Again
 from recokit.debugger.diagnosis import Diagnosis, figures_of, funnel_of, gaps_of, ranked_findings
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.facts import Facts
@@ -41,6 +43,8 @@ BATCH = 64
 TIMED = 8
 #: Users whose requests a scan runs, and items that it asks the sources with.
 SCANNED, PROBES = 16, 200
+#: Users asked again to confirm what was found of many.
+CONFIRMED = 12
 #: Labels that a column of the users may have to tell segments apart.
 MAX_LABELS = 30
 
@@ -137,7 +141,7 @@ class RecommendationDebugger:
         Diagnosis
         """
         requests = self.pipeline.requests([user], k, context=context, **options)
-        return next(self._diagnosed(self._evidence(requests, [user]), [user]))
+        return self._of_one(requests, user)
 
     def diagnose_trace(self, trace: Trace, row: int = 0) -> Diagnosis:
         """Diagnose a live request, or a saved one, from its trace.
@@ -165,8 +169,33 @@ class RecommendationDebugger:
             return next(self._diagnosed(islice(evidences, row, row + 1), [users[row]]))
         one = single_request(trace.requests, row)
         recorded = [Recorded.of(trace, row)]
-        evidences = self._evidence(one, [users[row]], recorded=recorded)
-        return next(self._diagnosed(evidences, [users[row]]))
+        return self._of_one(one, users[row], recorded=recorded)
+
+    def _of_one(self, requests: Requests, user: Any, **more: Any) -> Diagnosis:
+        found = next(self._diagnosed(self._evidence(requests, [user], **more), [user]))
+
+        def ask(other: RecommendationDebugger, *, scan: bool) -> Diagnosis:
+            if scan:
+                other.scan(now=float(requests.now[0]))
+            return other._of_one(requests, user, **more)
+
+        return replace(found, again=Again(self, ask))
+
+    def within(self, max_ms: float | None) -> RecommendationDebugger:
+        """Return a debugger of the same pipelines, with another time for each diagnosis."""
+        return self.beside(self.pipeline, self.scanned, self.max_ms if max_ms is None else max_ms)
+
+    def beside(
+        self, pipeline: Runnable, scanned: Scan, max_ms: float | None = None
+    ) -> RecommendationDebugger:
+        """Return a debugger of another pipeline beside the same baseline, with scans made before."""
+        twin = copy.copy(self)
+        twin.pipeline, twin.scanned = pipeline, scanned
+        twin.max_ms = self.max_ms if max_ms is None else max_ms
+        twin._replayer = Replayer(
+            pipeline, self.baseline, self.known_good, self.budget_ms / 1e3, twin.max_ms / 1e3
+        )
+        return twin
 
     def _evidence(
         self, requests: Requests, users: Sequence[Any], *, log: UserLog | None = None, **more: Any
@@ -271,7 +300,15 @@ class RecommendationDebugger:
                 scale = feature_scale(replay(reference, few, self.budget_ms / 1e3))
             gathered = self._evidence(part, some, scale=scale, log=log)
             looked |= zip(rows, self._looked_at(gathered, some, facts=True), strict=True)
-        return self._population(users, [looked[row] for row in range(len(users))], requests, history, by)
+        found = self._population(users, [looked[row] for row in range(len(users))], requests, history, by)
+        some = _some_of(found, users)
+        of_some = {name: _taken(value, some, len(users)) for name, value in options.items()}
+
+        def ask(other: RecommendationDebugger, *, scan: bool) -> PopulationDiagnosis:
+            named = [users[place] for place in some]
+            return other.diagnose_many(named, history=history, by=by, k=k, scan=scan, **of_some)
+
+        return replace(found, again=Again(self, ask))
 
     @renamed(most="max_requests")
     def watch(self, *, share: float = 0.01, max_requests: int = 1_000) -> TrafficSample:
@@ -463,6 +500,31 @@ class _Looked:
     place_of: Mapping[str, int]
     role_of: Mapping[str, str]
     facts: Facts | None
+
+
+def _some_of(found: PopulationDiagnosis, users: Sequence[Any]) -> list[int]:
+    """Return the places of some users to ask again: most of them with the first finding."""
+    if not found.findings:
+        return []
+    first = (found.findings[0].code, found.findings[0].stage)
+    having = [
+        place
+        for place, one in enumerate(found.diagnoses)
+        if first in [(finding.code, finding.stage) for finding in one.findings]
+    ]
+    others = [place for place in range(len(users)) if place not in set(having)]
+    return sorted([*having[:CONFIRMED], *others[: CONFIRMED // 4]])
+
+
+def _taken(value: Any, places: Sequence[int], n: int) -> Any:
+    """Return the values of some users of an option that has one for each, or of a mapping of such."""
+    if isinstance(value, Mapping):
+        return {name: _taken(one, places, n) for name, one in value.items()}
+    if isinstance(value, np.ndarray) and value.shape[:1] == (n,):
+        return value[list(places)]
+    return (
+        [value[place] for place in places] if isinstance(value, list | tuple) and len(value) == n else value
+    )
 
 
 def _drawn(random: np.random.Generator, n: int, size: int) -> IntArray:

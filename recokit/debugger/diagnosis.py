@@ -46,6 +46,8 @@ class Diagnosis(Report):
         Checks that could not run, and why.
     timed : bool
         Whether the run had this user only, so that its times are those of a request.
+    again : Again, optional
+        What :meth:`confirm` runs again.
     """
 
     user: Any
@@ -54,6 +56,31 @@ class Diagnosis(Report):
     funnel: tuple[Mapping[str, Any], ...] = field(repr=False)
     not_assessed: tuple[str, ...] = ()
     timed: bool = True
+    again: Any = field(default=None, repr=False, compare=False)
+
+    def confirm(self, stage: str | None = None, *, max_ms: float | None = None) -> Any:
+        """Run the request again with the suspected part from the baseline, and say whether the list heals.
+
+        Parameters
+        ----------
+        stage : str, optional
+            The suspected stage, by path; that of the verdict by default.
+        max_ms : float, optional
+            Time after which no further run is begun, as for the diagnosis itself by default.
+
+        Returns
+        -------
+        Confirmation
+            ``healed`` only where the finding is there as it is, and with the exchange no cause is left.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no baseline, or nothing is suspected.
+        """
+        from recokit.debugger.confirm import confirmed
+
+        return confirmed(self.again, self.findings[0] if self.is_ill else None, stage, max_ms)
 
     @property
     def verdict(self) -> str:
@@ -195,9 +222,19 @@ def figures_of(evidence: Evidence) -> dict[str, Any]:
         "items_moved_by_diversity": evidence.exchanged_by_diversity,
         "items_moved_by_limits_and_diversity": evidence.exchanged,
         "list_length": len(evidence.selected),
+        "alike": _alike(evidence),
         "status": evidence.status,
         "cold": evidence.cold_by_data,
     }
+
+
+def _alike(evidence: Evidence) -> float | None:
+    """Return the share of the baseline's list that is on the list; None without one."""
+    usual = evidence.baseline
+    if usual is None or not len(usual.selected):
+        return None
+    theirs = usual.selected if usual.codes is None else usual.codes[usual.selected]
+    return n_shared(theirs, evidence.selected) / len(theirs)
 
 
 def _n_good(evidence: Evidence) -> int | None:

@@ -35,10 +35,36 @@ class PopulationDiagnosis(Report):
         One for each user.
     segments : mapping of str to tuple of str
         Label of each user by dimension; empty where there is none.
+    again : Again, optional
+        What :meth:`confirm` runs again.
     """
 
     diagnoses: tuple[Diagnosis, ...]
     segments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    again: Any = field(default=None, repr=False, compare=False)
+
+    def confirm(self, stage: str | None = None, *, max_ms: float | None = None) -> Any:
+        """Run some requests again with the suspected part from the baseline, and say whether the lists heal.
+
+        Parameters
+        ----------
+        stage : str, optional
+            The suspected stage, by path; that of the first finding by default.
+        max_ms : float, optional
+            Time of one user's diagnosis after which no further run is begun.
+
+        Returns
+        -------
+        Confirmation
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no baseline, or nothing is suspected.
+        """
+        from recokit.debugger.confirm import confirmed
+
+        return confirmed(self.again, self.findings[0] if self.findings else None, stage, max_ms)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:

@@ -86,6 +86,11 @@ def reversed_lists(hydrator: Any) -> Any:
     return lists.with_lists(hydrator, turned)
 
 
+def of_the_busiest(hydrator: Any) -> Any:
+    """Return a hydrator that gives everyone the lists of the user with most events."""
+    return stages.for_users(hydrator, np.full(151, np.diff(hydrator.history_.offsets).argmax()))
+
+
 HYDRATION: dict[str, tuple[Callable[[Any], Any], str]] = {
     "empty": (lists.emptied, "HISTORY_EMPTY"),
     "newest few": (lambda one: lists.newest(one, 3), "HISTORY_TRUNCATED"),

@@ -9,6 +9,7 @@ from recokit.debugger.captured import n_shared
 from recokit.debugger.checks.causes import finding
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding, Severity
+from recokit.debugger.isolated import shared_of_source
 from recokit.debugger.scan import SourceScan
 from recokit.protocols import traits_of
 from recokit.trace import StageEvent
@@ -175,8 +176,10 @@ class SourceMix:
                 severity = Severity.NOTE
                 if before:
                     severity = Severity.SYMPTOM if are_all else Severity.CRITICAL
+                # One that finds nothing for the baseline's request either is empty by itself.
+                relative = bool(before) and shared_of_source(evidence, event.name) != 0
                 findings.append(
-                    finding("SOURCE_EMPTY", event.name, figures, severity=severity, relative=bool(before))
+                    finding("SOURCE_EMPTY", event.name, figures, severity=severity, relative=relative)
                 )
             elif evidence.baseline is not None and self._floods(evidence, event, leaf, usual):
                 findings.append(
@@ -206,12 +209,14 @@ class SourceMix:
         mine, usual = (traits_of(one.stages.get(event.name)) for one in (evidence, evidence.baseline))
         newer = np.isfinite(usual.fitted_until) and mine.fitted_until >= usual.fitted_until + LATE
         is_sound |= newer and "history" not in mine.requires
+        by_itself = shared_of_source(evidence, event.name)
         return finding(
             "SOURCE_CHANGED",
             event.name,
             {"shared": share},
             items=evidence.ids(wanted[~np.isin(wanted, evidence.found_by(leaf))]),
             severity=Severity.NOTE if is_sound else Severity.CRITICAL,
+            relative=False if by_itself < self.minimum else None,
             first=len(wanted),
         )
 

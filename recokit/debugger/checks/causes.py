@@ -305,10 +305,10 @@ CAUSES: Mapping[str, Cause] = {
         "a run."),
     "LABELS_LOST": Cause(CRITICAL, "list", "data",
         "{stage} labels {labelled} items of those of which the baseline's labels {usual}",
-        "Check the flags that {stage} reads in the item table, and the rules that it discloses.", relative=True),
+        "Check the flags that {stage} reads in the item table, and the rules that it discloses."),
     "LIMIT_LOST": Cause(CRITICAL, "list", "settings",
         "the list breaks {limit!r} as the baseline's {stage} has it",
-        "Compare the options of {stage} with the baseline's.", relative=True),
+        "Compare the options of {stage} with the baseline's."),
     "LIMIT_RELAXED": Cause(NOTE, "list", "settings",
         "the soft limit {limit!r} had to yield to fill {places} places from {candidates} candidates",
         "Look at how many candidates there are that keep {limit!r}: more of them, or another limit. "

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from recokit.data import DAY
-from recokit.debugger.checks.causes import finding
+from recokit.debugger.checks.causes import CAUSES, finding
 from recokit.debugger.evidence import MIN_VALUES, Evidence, FeaturePair
 from recokit.debugger.finding import Finding, Severity
+from recokit.debugger.isolated import features_differ
 from recokit.protocols import Explainer
 from recokit.typing import BoolArray, FloatArray
 
@@ -211,11 +212,15 @@ def features_finding(
 ) -> Finding:
     """Return a finding that concerns features, which its texts name as ``{names}`` and count as ``{n}``."""
     names = sorted(names)
+    stage = stage_of(evidence, names)
+    # What the block also says of the baseline's candidates is its own doing.
+    own = CAUSES[row].relative and features_differ(evidence, stage, names)
     return finding(
         row,
-        stage_of(evidence, names),
+        stage,
         {"features": names[:LISTED], **(figures or {})},
         items=evidence.ids(evidence.best),
+        relative=False if own else None,
         n=len(names),
         names=named(names),
         **more,

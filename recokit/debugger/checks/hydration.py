@@ -142,7 +142,7 @@ def _lacking(
 
 def _shift(mine: Listed, usual: Listed) -> float:
     """Return by how many seconds all times of the same events differ, 0 where they do not, or not alike."""
-    if mine.times is None or usual.times is None:
+    if mine.times is None or usual.times is None or not len(usual):
         return 0.0
     # The same events stand at the end, or at the beginning, of both.
     n = min(len(mine), len(usual))

@@ -12,6 +12,7 @@ from recokit.debugger.checks.causes import finding
 from recokit.debugger.checks.features import contributed
 from recokit.debugger.evidence import TOP, Evidence, share_tied
 from recokit.debugger.finding import Finding, Severity
+from recokit.debugger.isolated import correlation_of_scores
 from recokit.trace import StageEvent
 from recokit.typing import AnyArray
 
@@ -203,13 +204,15 @@ class ScoreOrder:
             return []
         figures = {"rank_correlation": alike, "candidates": len(here), **_contributions(evidence)}
         items = evidence.ids(evidence.best)
+        by_itself = correlation_of_scores(evidence, event.name)
+        own = False if by_itself < self.minimum else None
         if alike < self.inverted:
-            return [finding("RANKING_INVERTED", event.name, figures, items=items)]
+            return [finding("RANKING_INVERTED", event.name, figures, items=items, relative=own)]
         # A ranker that goes by the same features was trained again; it is no other model.
         known = evidence.scan.rankers.get(event.name)
         is_same = known is not None and known.alike >= SAME_MODEL
         severity = Severity.NOTE if is_same else Severity.WARNING
-        return [finding("RANKING_CHANGED", event.name, figures, items=items, severity=severity)]
+        return [finding("RANKING_CHANGED", event.name, figures, items=items, severity=severity, relative=own)]
 
     def _later(self, evidence: Evidence, event: StageEvent, usual: StageEvent) -> list[Finding]:
         assert evidence.baseline is not None

@@ -70,8 +70,10 @@ class RuleAudit:
             if node.role is not Role.FILTER or before is None or before.stage is node.stage:
                 continue
             kept, usually_kept = _asked(node, here), _asked(before, there)
+            alike = evidence.baseline.codes is None
             if kept is None or usually_kept is None:
                 kept, usually_kept = _of_run(evidence, node.name)
+                alike = False
                 items = evidence.retrieved_items
             else:
                 items = here.item
@@ -90,6 +92,7 @@ class RuleAudit:
                 figures,
                 items=evidence.ids(items[passed]),
                 severity=Severity.CRITICAL if share > self.less else Severity.WARNING,
+                relative=None if not alike else False,  # asked about the same, it is the rule itself
                 other=other if is_other else "",
             )
 
