@@ -14,6 +14,7 @@ recokit.errors.ContractError: found an array of float64; expected float32, ...
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import cache, partial
 from typing import Any
@@ -23,6 +24,11 @@ import numpy as np
 from recokit._native.library import ffi
 from recokit.errors import ContractError
 from recokit.typing import AnyArray
+
+# Read while this is imported, which Python does once: a cache would let threads that come first together read each its
+# own, and structures of one set of declarations are refused by functions of another.
+if os.environ.get("RECOKIT_NATIVE") != "0":
+    ffi()
 
 _IN_ORDER = 0x0001 | 0x0100  # NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_ALIGNED
 _WRITABLE = _IN_ORDER | 0x0400  # NPY_ARRAY_WRITEABLE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
-from recokit.data.event_types import codes_of, taken_back
+from recokit.data.event_types import codes_of, negative_names, taken_back
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Interactions:
     def counted(self) -> BoolArray:
         """Which events are a signal, (M,): of a weight above 0, and not taken back later, as a refund does."""
         counted: BoolArray = self.weight > 0
+        if not negative_names(self.event_names):
+            return counted
         group = self.user * (int(self.item.max(initial=0)) + 1) + self.item
         group = np.where((self.user > 0) & (self.item > 0), group, -1)
         taken = taken_back(self.event_names, group, self.timestamp, self.event, self.weight)

@@ -69,3 +69,20 @@ def test_every_function_of_the_header_is_in_the_library():
     assert declared
     for name in declared:
         assert callable(getattr(lib, name))
+
+
+def test_threads_that_come_first_together_share_one_set_of_declarations():
+    code = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+barrier, found = threading.Barrier(8), []
+def first():
+    barrier.wait()
+    from recokit._native import arrays, library
+    found.append((id(library.ffi()), arrays.ffi is library.ffi))
+threads = [threading.Thread(target=first) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(len(found), len(set(found)))
+"""
+    assert in_a_process("", code).stdout.split() == ["8", "1"]
