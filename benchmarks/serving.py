@@ -149,7 +149,7 @@ def lists(options: argparse.Namespace) -> list[Check]:
     fallback = Precomputed.of(pipeline, k=100)
     service = Service(pipeline, fallback=fallback, budget_ms=30_000, lists=ListCache()).start()
     users = [f"user-{n}" for n in range(1, min(options.users, 50) + 1)]
-    service.recommend_many(users)
+    service.recommend_many(users, budget_ms=1e6)
     seconds, work = [], time.process_time()
     for n in range(options.hits):
         began = time.perf_counter()

@@ -13,6 +13,8 @@ from recokit.typing import Float32Array
 
 #: Options of a row that are lists of item ids.
 LISTS = ("history", "session", "items", "exclude")
+#: Share of a row's time, and seconds at least, that are kept for an answer without the model.
+_RESERVE, _RESERVE_S = 0.15, 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +131,17 @@ class Ask:
         lists = {name: [values] for name, values in self.lists.items()}
         context = {name: [value] for name, value in self.context.items()}
         return {**lists, "context": context, "now": self.now, "seed": self.seed}
+
+    @property
+    def until(self) -> float:
+        """Until when the model may answer; the rest is kept for an answer without it."""
+        whole_time = self.due - self.arrived
+        return self.due - min(max(_RESERVE * whole_time, _RESERVE_S), 0.5 * whole_time)
+
+    @property
+    def last_until(self) -> float:
+        """Until when the model may answer any of those who wait for the row."""
+        return max(one.until for one in (self, *self.followers)) if self.followers else self.until
 
     @property
     def nobody_waits(self) -> bool:

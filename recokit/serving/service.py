@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from recokit._utils.options import above, check_options, error_text, optional, rules, whole
 from recokit._utils.resilience.bulkhead import Bulkhead
@@ -17,6 +17,7 @@ from recokit.errors import ConfigurationError, DataError, NotReady, Overloaded
 from recokit.pipeline import Pipeline
 from recokit.protocols import Observer
 from recokit.serving.ask import Answer, Ask, checked_lists
+from recokit.serving.attempt import attempt
 from recokit.serving.counts import ServiceMonitor
 from recokit.serving.delivery import FuturePlace, Nowhere, Place, Result, deliver
 from recokit.serving.drill import DrillReport, drill
@@ -25,35 +26,19 @@ from recokit.serving.lists import CachedList, ListCache
 from recokit.serving.pace import Pace
 from recokit.serving.precomputed import Precomputed
 from recokit.serving.quality import Quality
-from recokit.serving.served import Served, observed, one_row, quiet
+from recokit.serving.served import Served, one_row
 from recokit.serving.shed import Shed
+from recokit.serving.warming import Versions, prepared
 from recokit.trace import Status
 
 _LOGGER = logging.getLogger("recokit.serving")
-#: Share of a row's time, and milliseconds at least, that are kept for an answer without the model.
-_RESERVE, _RESERVE_MS = 0.15, 5.0
 #: Seconds that a thread waits for its answer beyond its time: the service answers, even if late.
 _PATIENCE = 1.0
 #: Seconds that an answer in a thread of its own costs, about.
 _ASIDE = 1e-3
 #: Batches at a time where stages wait.
 _THREADS = 4
-#: Rows of a batch that fail one by one, and none that works, before the others are not tried.
-_HOPELESS = 3
 _OPTIONS = rules(budget_ms=above(0), coalesce=whole(1, 512), threads=optional(whole(1)))
-
-
-class Versions(Protocol):
-    """Versions of a model, of which one serves, such as :class:`Artifacts`."""
-
-    @property
-    def current(self) -> Any:
-        """The version that serves, with its ``name``; None before the first."""
-        ...
-
-    def load(self, version: str | None = None, **options: Any) -> Pipeline:
-        """Load a version, by name."""
-        ...
 
 
 class Service:
@@ -190,31 +175,10 @@ class Service:
         return self.models.load(current.name), str(current.name)
 
     def _prepared(self, pipeline: Pipeline, version: str) -> Served:
-        """Return a model ready to serve: warm, and with a list made ahead that its rules let pass."""
         assert self.fallback is not None
-        try:
-            fallback = self.fallback.renewed(pipeline)
-        except Exception as error:
-            _LOGGER.warning("the list made ahead stays that of the model before: %s", error_text(error))
-            fallback = self.fallback
-        served = Served(observed(pipeline, self.observers), fallback, version)
-        self._warm(Served(quiet(pipeline), fallback, version))
-        return served
-
-    def _warm(self, served: Served) -> None:
-        """Run batches nobody waits for, and check that the list made ahead can be shown."""
-        users = [None, *served.pipeline.schema.user_ids.ids[: self.coalesce - 1].tolist()]
-        for rows in (1, 1, len(users), 1, len(users)):
-            asks = [self._ask(user, 10, {}, place=Nowhere()) for user in users[:rows]]
-            began = time.perf_counter()
-            served.run(asks, [60.0] * rows, 1.0)
-            self.pace.ran(rows, time.perf_counter() - began)
-        ahead = served.precomputed([self._ask(None, 10, {}, place=Nowhere())], "", seconds=60.0)[0]
-        if not len(ahead):
-            raise ConfigurationError(
-                f"found nothing of {served.fallback!r} that may be shown ({'; '.join(ahead.reasons)}); expected a "
-                "list that the rules let pass; hint: a longer one, Precomputed.of(pipeline, k=200)"
-            )
+        return prepared(
+            pipeline, version, self.fallback, observers=self.observers, rows=self.coalesce, pace=self.pace
+        )
 
     def swap(self, pipeline: Pipeline, version: str = "") -> None:
         """Let another fitted pipeline serve from now on; requests under way end with the model they began with.
@@ -377,7 +341,8 @@ class Service:
                     self._keep_time(ask)
                     return None
         wait, capacity = self._engine.wait(), self.pace.capacity(self.coalesce)
-        retry = self.shed.retry_after(self._engine.waiting, wait=wait, capacity=capacity)
+        scale = 1e3 * (ask.due - ask.arrived) / self.budget_ms
+        retry = self.shed.retry_after(self._engine.waiting, wait=wait, capacity=capacity, scale=scale)
         if retry is not None:
             return self._turned_away(served, ask, retry)
         self._wait(ask)
@@ -409,7 +374,7 @@ class Service:
         self._engine.put(ask)
 
     def _keep_time(self, ask: Ask) -> None:
-        self._keeper.at(ask.due - _reserve(ask), ask)
+        self._keeper.at(ask.until, ask)
 
     def _from_list(self, served: Served, ask: Ask, found: CachedList, fresh: bool) -> Result | None:
         """Return a list made earlier, as the rules of now let it pass; a stale one is made again aside."""
@@ -427,7 +392,7 @@ class Service:
         self._keeper.at(ask.due, ask, last=True)
 
         def check() -> None:
-            left = max(ask.due - _reserve(ask) - self.clock(), 1e-3)
+            left = max(ask.until - self.clock(), 1e-3)
             self._settle([(ask, served.recheck(ask, found.listed, source, seconds=left))])
 
         self._started_aside(check, [ask])
@@ -467,14 +432,14 @@ class Service:
         assert served is not None
         began = self.clock()
         # Those whose time is over are answered without the model.
-        rows = [ask for ask in asks if not ask.nobody_waits and _until(ask) > began]
+        rows = [ask for ask in asks if not ask.nobody_waits and ask.last_until > began]
         if len(rows) < len(asks):
-            self._landed([ask for ask in asks if ask.nobody_waits or _until(ask) <= began])
+            self._landed([ask for ask in asks if ask.nobody_waits or ask.last_until <= began])
         if not rows:
             return
         effort = self.quality.effort
         try:
-            answers: Sequence[Result] = self._answers(served, rows, effort)
+            answers: Sequence[Result] = attempt(served, rows, effort, self.clock)
         except Exception as error:  # nothing may end this thread
             _LOGGER.exception("a batch failed: %s", error_text(error))
             answers = [error] * len(rows)
@@ -483,30 +448,6 @@ class Service:
         self.quality.took(max((ended - ask.arrived) / (ask.due - ask.arrived) for ask in rows))
         self.monitor.ran(len(rows), ended - began, [began - ask.arrived for ask in rows])
         self._finish(served, rows, answers, ended)
-
-    def _answers(self, served: Served, asks: Sequence[Ask], effort: float) -> list[Result]:
-        """Return the answers of a batch; where it fails as a whole, of its halves: a poisoned row fails alone."""
-        results: dict[int, Result] = {}
-        parts, failed = [list(range(len(asks)))], 0
-        while parts:
-            part = parts.pop()
-            now = self.clock()
-            left = [max(_until(asks[row]) - now, 1e-3) for row in part]
-            try:
-                results |= zip(part, served.run([asks[row] for row in part], left, effort), strict=True)
-            except Exception as error:
-                if len(part) > 1:
-                    half = len(part) // 2
-                    parts += [part[half:], part[:half]]
-                    continue
-                results[part[0]] = error
-                failed += not isinstance(error, DataError)
-                if failed == 1:
-                    _LOGGER.warning("the model failed: %s", error_text(error))
-                if failed >= _HOPELESS and not any(isinstance(one, Answer) for one in results.values()):
-                    results |= {row: error for rest in parts for row in rest}
-                    break
-        return [results[row] for row in range(len(asks))]
 
     def _finish(self, served: Served, asks: Sequence[Ask], answers: Sequence[Result], now: float) -> None:
         """Deliver what a batch gave; rows without an answer get one without the model."""
@@ -641,17 +582,6 @@ class Service:
             Path of a stage, which fails for the drill; by default each of them in turn, and the model as a whole.
         """
         return drill(self._model(), stage, budget_ms=self.budget_ms)
-
-
-def _reserve(ask: Ask) -> float:
-    """Return the seconds of a row's time that are kept for an answer without the model."""
-    whole_time = ask.due - ask.arrived
-    return min(max(_RESERVE * whole_time, _RESERVE_MS / 1e3), 0.5 * whole_time)
-
-
-def _until(ask: Ask) -> float:
-    """Return until when the model may answer any of those who wait for a row."""
-    return max(one.due - _reserve(one) for one in (ask, *ask.followers))
 
 
 def _is_bare(answer: Answer, ask: Ask) -> bool:

@@ -17,7 +17,8 @@ class Shed(Configured):
     Parameters
     ----------
     queue_ms : float, default 40.0
-        Milliseconds that a row may be expected to wait for its batch to begin.
+        Milliseconds that a row may be expected to wait for its batch to begin; one with a longer or shorter time than
+        the service's in proportion.
     max_waiting : int, default 10_000
         Rows that may wait, however quick batches are.
     spare : float, default 0.1
@@ -39,7 +40,9 @@ class Shed(Configured):
         #: Seconds that may be spent now, and as of when.
         self._spare, self._at = 0.0, -float("inf")
 
-    def retry_after(self, waiting: int, *, wait: float, capacity: float = float("inf")) -> float | None:
+    def retry_after(
+        self, waiting: int, *, wait: float, capacity: float = float("inf"), scale: float = 1.0
+    ) -> float | None:
         """Return after how many seconds to ask again; None to let the request in.
 
         Parameters
@@ -50,8 +53,10 @@ class Shed(Configured):
             Seconds that it is likely to wait for its batch to begin.
         capacity : float, default inf
             Rows a second.
+        scale : float, default 1.0
+            Its time as a multiple of the service's.
         """
-        too_long = wait - self.queue_ms / 1e3
+        too_long = wait - scale * self.queue_ms / 1e3
         if waiting < self.max_waiting and too_long <= 0:
             return None
         over = (waiting - self.max_waiting + 1) / capacity if waiting >= self.max_waiting else 0.0

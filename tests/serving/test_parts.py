@@ -128,6 +128,11 @@ def test_a_row_that_would_wait_too_long_is_turned_away(wait: float, refused: boo
         assert retry == 1e-3  # at least a millisecond
 
 
+@pytest.mark.parametrize(("scale", "refused"), [(2.0, False), (1.99, True), (0.5, True)])
+def test_who_has_more_time_may_wait_longer(scale: float, refused: bool) -> None:
+    assert (Shed(queue_ms=40).retry_after(1, wait=0.08, scale=scale) is not None) == refused
+
+
 def test_it_says_when_there_is_room_again() -> None:
     assert Shed(queue_ms=40).retry_after(640, wait=0.35) == pytest.approx(0.31)
 
