@@ -7,6 +7,7 @@ from typing import Protocol
 from recokit.debugger.checks.candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
 from recokit.debugger.checks.clocks import Clocks
 from recokit.debugger.checks.degraded import DegradedSources
+from recokit.debugger.checks.feature_rows import FeatureNoise, FeatureRows
 from recokit.debugger.checks.features import FeatureCoverage, FeatureFreshness, FeatureValues
 from recokit.debugger.checks.funnel import FunnelLimits
 from recokit.debugger.checks.hydration import Hydration
@@ -56,6 +57,8 @@ CHECKS: tuple[Check, ...] = (
     CandidateRecall(),
     FeatureFreshness(),
     FeatureCoverage(),
+    FeatureRows(),
+    FeatureNoise(),
     FeatureValues(),
     Scores(),
     RankerModel(),

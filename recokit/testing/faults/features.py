@@ -95,10 +95,10 @@ def of_user(block: T, names: Sequence[str], other: IntArray) -> T:
 
 def noisy(block: T, names: Sequence[str], spread: Sequence[float], seed: int) -> T:
     """Return a copy whose features of these names have noise of such a standard deviation each, by item."""
+    table = np.random.default_rng(seed).normal(size=(CODES, 1)).astype(np.float32)
 
     def change(call: Callable[..., Any], candidates: Candidates) -> Any:
         features = call(candidates).copy()
-        table = np.random.default_rng(seed).normal(size=(CODES, 1)).astype(np.float32)
         noise = table[candidates.item % CODES]
         features[:, _places(block, names)] += noise * np.asarray(spread, np.float32)
         return features
