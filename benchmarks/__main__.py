@@ -30,6 +30,7 @@ SMALL: dict[str, str] = {
     "diagnosis": "--small",
     "diversity": "--candidates 200 --k 10 --batch 4 --rounds 2",
     "diversity_front": "--cuts 2",
+    "experiments": "--runs 100 --rows 50000 --requests 800 --users 150",
     "fairness": "--requests 300",
     "features": "--events 20000 --rows 2000 --repeat 1",
     "intervals": "--runs 20",

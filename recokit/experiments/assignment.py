@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -242,6 +243,26 @@ class Experiment:
             arm[held], place[held] = 0, Place.HOLDOUT
         return arm, place
 
+    def place_one(self, unit: Any, now: Any) -> tuple[str | None, int, int] | None:
+        """Return name, arm and place of one unit, as :meth:`assign` does; None where that takes more than its hash."""
+        if self._needs_more or unit is None:
+            return None
+        name = unit if type(unit) is str else unit_names([unit])[0]
+        share = 1.0
+        if self._ramp is not None:
+            starts, shares = self._ramp
+            when = now[0] if isinstance(now, np.ndarray | list | tuple) else now
+            share = shares[bisect_right(starts, timestamp(when))]
+        arm, place = self._segments(share).of_one(self.hashing.share(name, self.name))
+        return name, arm, place
+
+    @property
+    def _needs_more(self) -> bool:
+        """Whether a unit's hash on the experiment's own line does not decide alone."""
+        return bool(
+            self.holdout or self.forced or self.where is not None or self.sticky is not None
+        ) or self.traffic != (0.0, 1.0)
+
     def _segments(self, share: float) -> _Segments:
         """Return how the line is cut while the ramp is at this share."""
         if share not in self._cut:
@@ -300,6 +321,16 @@ class _Segments:
             # A floating sum of weights may end just below 1.
             arm[-1], place[-1] = n - 1, Place.IN
         return cls(edges, arm, place)
+
+    @cached_property
+    def _lists(self) -> tuple[list[float], list[int], list[int]]:
+        return self.edges.tolist(), self.arm.tolist(), self.place.tolist()
+
+    def of_one(self, where: float) -> tuple[int, int]:
+        """Return arm and place of one point of the line."""
+        edges, arm, place = self._lists
+        segment = bisect_right(edges, where)
+        return arm[segment], place[segment]
 
     def at(self, where: FloatArray) -> tuple[IntArray, IntArray]:
         """Return arm and place of points of the line, (N,) each."""

@@ -26,6 +26,10 @@ class Hashing(Protocol):
         """Return a number of at least 0 and below 1 for each unit, (N,) float64."""
         ...
 
+    def share(self, unit: str, salt: str) -> float:
+        """Return the same for one unit."""
+        ...
+
     def in_layer(self, units: Sequence[str], layer: str) -> FloatArray:
         """Return the places of units in a layer, (N,) float64: which of its experiments they belong to."""
         ...
@@ -86,6 +90,12 @@ class KeyedHash:
         words = np.frombuffer(b"".join(digests), "<u8")
         return np.asarray((words >> np.uint64(11)) * 2.0**-53)
 
+    def share(self, unit: str, salt: str) -> float:
+        """Return the place of one unit, as :meth:`shares` does: most calls are for one request."""
+        state = _keyed(salt).copy()
+        state.update(unit.encode())
+        return float((int.from_bytes(state.digest(), "little") >> 11) * 2.0**-53)
+
     def in_layer(self, units: Sequence[str], layer: str) -> FloatArray:
         """Return the places of units in a layer, (N,) float64."""
         return self.shares(units, f"layer:{layer}")
@@ -136,6 +146,10 @@ class GrowthBook:
             return _share(_fnv1a([unit + seed for unit in units]), 1000)
         first = _fnv1a([seed + unit for unit in units])
         return _share(_fnv1a(list(map(str, first.tolist()))), 10_000)
+
+    def share(self, unit: str, salt: str) -> float:
+        """Return the place of one unit."""
+        return float(self.shares([unit], salt)[0])
 
     def in_layer(self, units: Sequence[str], layer: str) -> FloatArray:
         """Return the places of units in a namespace, (N,) float64."""

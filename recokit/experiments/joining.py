@@ -60,7 +60,9 @@ def _encoded(ids: AnyArray, vocabulary: Vocabulary) -> IntArray:
 
 def marked(answer: Recommendations, arm: str) -> Recommendations:
     """Return an answer with a column of the arm's name for each item."""
-    return with_fields(answer, columns={**answer.columns, "arm": np.full(len(answer.item), arm, object)})
+    column = np.empty(len(answer.item), object)
+    column.fill(arm)
+    return with_fields(answer, columns={**answer.columns, "arm": column})
 
 
 def joined(

@@ -26,7 +26,7 @@ class Preferred:
     ----------
     arm, other : str
     value, low, high : float
-        Credit of clicks on lists of a unit, less the other arm's, as a share of both; from -1 to 1.
+        Mean over units of the credit of their clicks, less the other arm's, as a share of both; from -1 to 1.
     p_value : float
         Of no preference.
     units : int
@@ -69,7 +69,7 @@ class Preference(Report):
             ]
             for one in self.pairs
         ]  # fmt: skip
-        header = ("preference", "share of clicks' credit", "p", "units", "units for 95% power")
+        header = ("preference", "mean over units", "p", "units", "units for 95% power")
         first = self.pairs[0]
         clear = first.low > 0 or first.high < 0
         said = (
@@ -139,21 +139,24 @@ def preference(log: Any, clicks: Any, *, horizon: str | float = "1D", confidence
 
 
 def _preferred(arm: str, other: str, mine: FloatArray, theirs: FloatArray, confidence: float) -> Preferred:
-    gained = mine - theirs
-    scale = float((np.abs(mine) + np.abs(theirs)).mean()) or 1.0
-    found = MeanOfUsers.of(gained)
-    low, high = found.interval(confidence)
-    needed = found.needed(found.mean, 0.95, 0.95) if found.error > 0 else math.inf
-    return Preferred(
-        arm,
-        other,
-        found.mean / scale,
-        low / scale,
-        high / scale,
-        found.p_value(),
-        units=found.n,
-        needed=needed,
-    )
+    found = MeanOfUsers.of(of_units(mine, theirs))
+    low, high = found.interval(confidence, (-1.0, 1.0))
+    needed = found.needed(found.mean, confidence, 0.95) if found.error > 0 else math.inf
+    return Preferred(arm, other, found.mean, low, high, p_value=found.p_value(), units=found.n, needed=needed)
+
+
+def of_units(mine: FloatArray, theirs: FloatArray) -> FloatArray:
+    """Return each unit's preference, from -1 to 1: the difference of the credits as a share of both; 0 without clicks.
+
+    So that a few units who click much do not decide alone.
+
+    Examples
+    --------
+    >>> of_units(np.array([3.0, 0.0, 0.0]), np.array([1.0, 2.0, 0.0])).tolist()
+    [0.5, -1.0, 0.0]
+    """
+    both = np.abs(mine) + np.abs(theirs)
+    return np.asarray(np.divide(mine - theirs, both, out=np.zeros(len(both)), where=both > 0))
 
 
 def _common(ids: Any, others: Any) -> tuple[list[str], IntArray, IntArray]:

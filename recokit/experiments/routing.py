@@ -17,6 +17,8 @@ from recokit.typing import AnyArray, IntArray
 
 #: What the group column says of requests that are in no arm.
 OUTSIDE = "(outside)"
+#: As plain numbers: comparing members of an enum takes ten times as long.
+_FORCED, _HOLDOUT = int(Place.FORCED), int(Place.HOLDOUT)
 #: Options of a call that have one list for each row.
 LISTS = ("history", "session", "items", "exclude")
 
@@ -68,6 +70,15 @@ def routes(
         If the context lacks a column that an experiment needs.
     """
     n = len(people)
+    if n == 1 and len(experiments) == 1 and stitching is None:
+        test = experiments[0]
+        one = (
+            test.place_one(people[0], now)
+            if isinstance(test, Experiment) and test.unit == "user_id"
+            else None
+        )
+        if one is not None:
+            return [_route(test, one[1], one[2], None, [one[0]])]
     columns = {name: _column(name, context[name], n) for name in _needed(experiments, stitching, context)}
     units = None
     if stitching is not None:
@@ -76,16 +87,9 @@ def routes(
                 f"found no context column {stitching.visitor!r}; {did_you_mean(stitching.visitor, context)}"
             )
         units = stitching.units(list(people), columns[stitching.visitor].tolist())
-    assigned = [test.assign(people, context=columns, now=now, units=units) for test in experiments]
-    if n == 1:
-        return [_single(experiments, assigned)]
-    return _several(experiments, assigned)
-
-
-def _single(experiments: Sequence[Experiment | Switchback], assigned: Sequence[Assignment]) -> Route:
-    places = [int(one.place[0]) for one in assigned]
-    at = next((i for i, place in enumerate(places) if place <= Place.HOLDOUT), 0)
-    return _route(experiments[at], int(assigned[at].arm[0]), places[at], None, assigned[at].unit)
+    return _several(
+        experiments, [test.assign(people, context=columns, now=now, units=units) for test in experiments]
+    )
 
 
 def _several(experiments: Sequence[Experiment | Switchback], assigned: Sequence[Assignment]) -> list[Route]:
@@ -108,18 +112,18 @@ def _several(experiments: Sequence[Experiment | Switchback], assigned: Sequence[
                 int(arm[first]),
                 int(place[first]),
                 None if whole else rows,
-                assigned[at].unit if whole else assigned[at].unit[rows],
+                (assigned[at].unit if whole else assigned[at].unit[rows]).tolist(),
             )
         )
     return found
 
 
 def _route(
-    test: Experiment | Switchback, arm: int, place: int, rows: IntArray | None, units: AnyArray
+    test: Experiment | Switchback, arm: int, place: int, rows: IntArray | None, units: list[Any]
 ) -> Route:
     name = test.names[arm]
-    group = name if place <= Place.FORCED else HOLDOUT if place == Place.HOLDOUT else OUTSIDE
-    return Route(test, name, group, rows, units.tolist(), place == Place.FORCED)
+    group = name if place <= _FORCED else HOLDOUT if place == _HOLDOUT else OUTSIDE
+    return Route(test, name, group, rows, units, place == _FORCED)
 
 
 def _needed(

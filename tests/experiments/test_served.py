@@ -215,7 +215,7 @@ def test_it_is_a_runnable_whose_changes_reach_every_arm(
 ) -> None:
     served = Served(Experiment("e", {"control": old, "new": new}))
     assert served.schema is old.schema and served.names == old.names and served["popular"] is old["popular"]
-    assert served.fitted_until == data.until and list(served) == list(old)
+    assert served.fitted_until == old.fitted_until and list(served) == list(old)
     later = served.with_events(data)
     assert later.fingerprint == served.fingerprint
     changed = served.replace("popular", candidates.Popular(half_life="1D").fit(data))
