@@ -143,7 +143,7 @@ def big_log(rows: int) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def analyse_big(rows: int) -> None:
-    """Analyse a big log and print its processor time and peak memory: in a process of its own, whose peak is this one's."""
+    """Analyse a big log and print its processor time and peak memory: in a process of its own, whose peak it is."""
     log, events = big_log(rows)
     start = time.process_time()
     found = ex.analyze(
@@ -157,7 +157,7 @@ def analyse_big(rows: int) -> None:
 
 
 def big_analysis(rows: int) -> tuple[float, float]:
-    """Return the processor seconds of analysing so many exposures with six metrics, and the GiB at the peak, data included."""
+    """Return the processor seconds of analysing so many exposures, and the GiB at the peak, data included."""
     command = [sys.executable, "-m", "benchmarks.experiments", "--analyse", str(rows)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     told = json.loads(done.stdout.strip().splitlines()[-1])
