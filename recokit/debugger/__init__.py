@@ -8,6 +8,7 @@ from recokit._utils.moved import moved_from
 from recokit.debugger.captured import load_trace, save_trace
 from recokit.debugger.checks import CHECKS, POPULATION_CHECKS, Check, PopulationCheck
 from recokit.debugger.checks.candidates import CandidateRecall, IndexHealth, SourceAge, SourceMix
+from recokit.debugger.checks.causes import Cause
 from recokit.debugger.checks.clocks import Clocks
 from recokit.debugger.checks.features import FeatureCoverage, FeatureFreshness, FeatureValues
 from recokit.debugger.checks.funnel import FunnelLimits
@@ -44,6 +45,7 @@ __all__ = [
     "Answer",
     "Calibration",
     "CandidateRecall",
+    "Cause",
     "Check",
     "Clocks",
     "Comparison",

@@ -22,12 +22,14 @@ from recokit.debugger.diagnosis import Diagnosis, figures_of, funnel_of, gaps_of
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.facts import Facts
 from recokit.debugger.finding import Finding
+from recokit.debugger.instead import lists_instead
 from recokit.debugger.item_fate import Answer, depth_of
 from recokit.debugger.model_scan import scan_models
 from recokit.debugger.plain import Subject, runnable
 from recokit.debugger.population import PopulationDiagnosis
 from recokit.debugger.recorded import Recorded
 from recokit.debugger.replay import LONGEST, Replayer, feature_scale, replay, single_request, translated
+from recokit.debugger.report_page import RequestPage
 from recokit.debugger.scan import Probes, Scan, offered_in, probes_of, scan_rankers, scan_source
 from recokit.debugger.time_scan import scan_times
 from recokit.debugger.traffic_sample import TrafficSample
@@ -72,8 +74,8 @@ class RecommendationDebugger:
     log : Dataset, optional
         All events up to now, as they should be known: what hydrators give is compared with it where there is no
         baseline. ``diagnose_many(history=...)`` is one too.
-    checks : sequence of Check
-        Recokit's own by default.
+    checks, population_checks : sequence of Check, of PopulationCheck
+        Of each user's run, and of many at once; recokit's own by default.
     budget_ms : float, default 100
         Time that a request may take.
     max_ms : float, optional
@@ -101,6 +103,7 @@ class RecommendationDebugger:
         baseline: Subject | None = None,
         log: Dataset | None = None,
         checks: Sequence[Check] = CHECKS,
+        population_checks: Sequence[PopulationCheck] = POPULATION_CHECKS,
         budget_ms: float = 100.0,
         max_ms: float | None = None,
         context: Mapping[str, Any] | None = None,
@@ -113,7 +116,7 @@ class RecommendationDebugger:
             self.baseline = runnable(baseline, known_good=known_good, context=context)
         self.known_good = known_good
         self.checks, self.budget_ms, self.max_ms = tuple(checks), budget_ms, max_ms
-        self.checks_of_many: tuple[PopulationCheck, ...] = POPULATION_CHECKS
+        self.population_checks = tuple(population_checks)
         self.scanned = Scan()
         self.log = None if log is None else UserLog(log, self.pipeline.schema)
         self._replayer = Replayer(self.pipeline, self.baseline, known_good, budget_ms / 1e3, max_ms / 1e3)
@@ -242,7 +245,7 @@ class RecommendationDebugger:
         """Conclude from the findings of each user and those of all together."""
         facts = [one.facts for one in looked if one.facts is not None]
         more: list[list[Finding]] = [[] for _ in looked]
-        for check in self.checks_of_many:
+        for check in self.population_checks:
             for finding, places in check.look_at_all(facts):
                 for place in places:
                     more[place].append(finding)
@@ -468,6 +471,26 @@ class RecommendationDebugger:
         n_items = len(self.pipeline.schema.item_ids)
         depths = depth_of(trace, self.pipeline, code, n_items=n_items, seconds=scan_ms / 1e3)
         return Answer(location, depths, title)
+
+    def page(
+        self, user: Any, context: Mapping[str, Any] | None = None, *, k: int = 10, **options: Any
+    ) -> RequestPage:
+        """Return one request as a page, with its diagnosis and, beside a baseline, the lists that it would be instead.
+
+        Parameters
+        ----------
+        user, context, k, options
+            As for :meth:`diagnose`.
+        """
+        requests = self.pipeline.requests([user], k, context=context, **options)
+        trace, seconds = replay(self.pipeline, requests, self.budget_ms / 1e3), self.budget_ms / 1e3
+        found = self._of_one(replace(requests, pinned=trace.requests.pinned), user)
+        instead = {}
+        if self.baseline is not None:
+            instead = lists_instead(
+                self.pipeline, self.baseline, trace, user, suspected=found.stage, seconds=seconds
+            )
+        return RequestPage(trace, found, instead=instead)
 
     def compare(self, other: Runnable, users: Sequence[Any], *, k: int = 10, **options: Any) -> Comparison:
         """Return at which stage two pipelines first differ, user by user.

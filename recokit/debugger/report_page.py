@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from recokit.typing import BoolArray, FloatArray
 #: Features in the plot: those in which shown items differ most from the rest.
 _FEATURES = 15
 
+
+#: The colour of each fate.
+_FATES = {"shown": "good", "not selected": "warn", "removed": "bad", "not retrieved": "bad"}
 
 #: Of the figures, in a page and in a notebook.
 _FIGURES = """<style>
@@ -41,6 +44,7 @@ body{margin:0 auto;padding:1.5em;max-width:72em;background:light-dark(#fff,#1417
 .rk input{font:inherit;color:inherit;background:transparent;padding:.3em .5em;max-width:100%;box-sizing:border-box;
 border:1px solid light-dark(#6b7580,#8a939d)}
 .rk input:focus-visible{outline:3px solid light-dark(#3b6fb6,#7fb0f0)}
+@media (max-width:30em){body{padding:.7em}.rk svg text{font-size:11px}.rk h1{font-size:1.25em}}
 @media print{.rk .find{display:none}body{max-width:none;padding:0}
 .rk tr,.rk svg{break-inside:avoid}.rk h2{break-after:avoid}}
 </style>"""
@@ -64,7 +68,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 class RequestPage:
     """One request of a captured run, with the debugger's findings, as a page or as JSON.
 
-    The page is one file without any request to a network. It has the funnel, the time of each stage, the scores, how
+    The page is one file without any request to a network. It has the list, and what it would be with parts of the
+    baseline, the funnel, the time of each stage, the scores, how
     the features of shown items differ from the rest, and the fate of every candidate, with a search. It can be read
     by a screen reader, in light and dark, and printed.
 
@@ -76,6 +81,8 @@ class RequestPage:
         Its findings stand on top.
     row : int, default 0
         Which request of the run.
+    instead : mapping of str to sequence of item ids, optional
+        Lists that the request would have got otherwise, by how; :meth:`RecommendationDebugger.page` makes them.
 
     Raises
     ------
@@ -97,6 +104,7 @@ class RequestPage:
     trace: Trace
     diagnosis: Diagnosis | None = None
     row: int = 0
+    instead: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if all(event.after is None for event in self.trace.events):
@@ -153,6 +161,7 @@ class RequestPage:
                 for name, a, b in zip(names, differences, coverage, strict=True)
             ],
             "items": self.items,
+            "instead": {name: list(items) for name, items in self.instead.items()},
         }
 
     def to_json(self) -> str:
@@ -167,7 +176,14 @@ class RequestPage:
     def to_html(self) -> str:
         """Return the page."""
         title = f"What happened for {self.user}"
-        parts = (self._summary(), self._funnel(), self._scores(), self._feature_plot(), self._fates())
+        parts = (
+            self._summary(),
+            self._lists(),
+            self._funnel(),
+            self._scores(),
+            self._feature_plot(),
+            self._fates(),
+        )
         fragment = page(title, "".join(parts)).replace("<h4>", "<h1>").replace("</h4>", "</h1>")
         return (
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{text(title)}</title>'
@@ -204,11 +220,47 @@ class RequestPage:
         findings = table(("severity", "finding", "stage", "what", "action"), rows) if rows else ""
         return f"{answer}<h2>Diagnosis</h2>{verdict}{_scroll(findings)}"
 
+    def _lists(self) -> str:
+        """Return the list as shown beside those that it would be otherwise, with the items that differ marked."""
+        shown = [one["item"] for one in self.items if one["position"]]
+        if not shown and not self.instead:
+            return ""
+        columns = {"shown": shown, **self.instead}
+        rows = [
+            (
+                place + 1,
+                *(self._titled(items[place]) if place < len(items) else "" for items in columns.values()),
+            )
+            for place in range(max(map(len, columns.values())))
+        ]
+        lists = table(("place", *columns), rows)
+        new = {self._titled(item) for items in self.instead.values() for item in items if item not in shown}
+        for title in new:
+            cell = f">{text(title)}</td>"
+            lists = lists.replace(cell, f'><span class="good">{text(title)}</span></td>')
+        note = "<p>Green items are not on the list as shown.</p>" if new else ""
+        return f"<h2>The list</h2>{note}{_scroll(lists)}"
+
+    def _titled(self, item: Any) -> str:
+        """Return an item as people know it: by title, where there is one, with its id."""
+        return self._shown_as({"item": item, "title": self._titles.get(item)})
+
+    @cached_property
+    def _titles(self) -> dict[Any, Any]:
+        titles, ids = self.trace.item_titles, self.trace.item_ids
+        if titles is None or ids is None:
+            return {}
+        listed = [item for items in self.instead.values() for item in items]
+        known = {one["item"]: one.get("title") for one in self.items}
+        more = [item for item in listed if item not in known]
+        codes: list[int] = ids.encode(more).tolist() if more else []
+        return {**known, **{item: titles[code] for item, code in zip(more, codes, strict=True)}}
+
     def _funnel(self) -> str:
         names = [step["name"] for step in self.steps]
         left = [float(step["n_out"]) for step in self.steps]
         notes = [f"{step['n_in']:,} to {step['n_out']:,}" for step in self.steps]
-        funnel = bars("Candidates left after each stage", names, left, notes)
+        funnel = narrowing("Candidates left after each stage", names, left, notes)
         times = [f"{step['ms']:.2f} ms" for step in self.steps]
         start, length = ([step[key] for step in self.steps] for key in ("start_ms", "ms"))
         waterfall = spans("When each stage ran, and for how long", names, start, length, notes=times)
@@ -257,6 +309,8 @@ class RequestPage:
         start = '<table class="wide">' if fates.startswith('<table class="wide">') else "<table>"
         caption = "<caption>Every item that a stage had</caption>"
         fates = fates.replace(start, f'{start[:-1]} id="items">{caption}', 1)
+        for fate, kind in _FATES.items():
+            fates = fates.replace(f">{fate}</td>", f'><span class="{kind}">{fate}</span></td>')
         search = (
             '<p class="find"><label for="find">Search by item, source or stage</label> '
             '<input id="find" type="search" autocomplete="off"> <span id="found" aria-live="polite"></span></p>'
@@ -346,6 +400,16 @@ def bars(title: str, names: Sequence[str], values: Sequence[float], notes: Seque
     for row, (name, value, note) in enumerate(zip(names, values, notes, strict=True)):
         length = space * abs(value) / longest if np.isfinite(value) else 0.0
         marks.append(_line(row, name, zero - (length if value < 0 else 0.0), length, note))
+    return _frame(title, "".join(marks), len(names) * _ROW)
+
+
+def narrowing(title: str, names: Sequence[str], values: Sequence[float], notes: Sequence[str]) -> str:
+    """Return a funnel: one bar a name, in the middle, by the root of its value, so that small ones can be seen."""
+    largest = max(values, default=0.0) or 1.0
+    marks = [
+        _line(row, name, 50 * (1 - (value / largest) ** 0.5), 100 * (value / largest) ** 0.5, note)
+        for row, (name, value, note) in enumerate(zip(names, values, notes, strict=True))
+    ]
     return _frame(title, "".join(marks), len(names) * _ROW)
 
 

@@ -225,3 +225,46 @@ def test_features_differ_by_the_means_of_shown_items_in_standard_deviations(show
             assert one["difference"] == pytest.approx(gap / values[known].std(), rel=1e-4, abs=1e-6)
         else:
             assert one["difference"] is None
+
+
+def test_a_page_shows_what_the_list_would_be_with_the_baselines_ranker() -> None:
+    data = rk.testing.toy_dataset()
+    stages = [candidates.Merge([candidates.ItemKNN(), candidates.Popular()], limit=30), _ByItem(1.0)]
+    usual = rk.Pipeline(stages).fit(data)
+    turned = usual.replace(usual.names[-1], _ByItem(-1.0))
+    now = data.until
+    shown = rk.RecommendationDebugger(turned, baseline=usual, budget_ms=5_000).page(
+        "user-1", {"device": "app"}, k=5, now=now
+    )
+    expected = usual.recommend(["user-1"], k=5, now=now).ids(0)
+    # All that differs is the ranker: with the baseline's the list is the baseline's.
+    assert {name: list(items) for name, items in shown.instead.items()} == {
+        f"with the baseline's {turned.names[-1]}": expected,
+        "by the baseline": expected,
+    }
+    assert shown.to_dict()["instead"]["by the baseline"] == expected
+    html = shown.to_html()
+    new = next(item for item in expected if item not in turned.recommend(["user-1"], k=5, now=now).ids(0))
+    assert f'<span class="good">{new}</span>' in html and "Green items are not on the list as shown." in html
+    alone = rk.RecommendationDebugger(usual, budget_ms=5_000).page(None, now=now)
+    assert alone.instead == {} and "Green items" not in alone.to_html()
+
+
+class _ByItem:
+    def __init__(self, sign: float) -> None:
+        self.sign = sign
+
+    def score(self, candidates: rk.Candidates) -> np.ndarray:
+        return (self.sign * candidates.item).astype(np.float32)
+
+
+def test_fates_have_colours_and_the_funnel_is_a_picture(shown: RequestPage) -> None:
+    html = shown.to_html()
+    assert '<span class="good">shown</span>' in html and '<span class="warn">not selected</span>' in html
+    assert "@media (max-width:30em)" in html
+    # Its bars stand in the middle: what is left and right of each is the same.
+    funnel = report_page.narrowing("f", ["a", "b"], [100.0, 25.0], ["", ""])
+    found = [
+        (float(x), float(w)) for x, w in re.findall(r'<rect x="([\d.]+)%" y="\d+" width="([\d.]+)%"', funnel)
+    ]
+    assert found == [(0.0, 100.0), (25.0, 50.0)]

@@ -392,3 +392,34 @@ def test_an_index_of_vectors_is_diagnosed_though_its_freshness_is_another(
     assert debugger.diagnose_many(users[:3], now=train.until).counts()["all"] == {HEALTHY: 3}
     (described,) = debugger.scanned.sources["merge.ann_index"].vectors
     assert (described.not_finite, described.alike < 0.5) == (0.0, True)
+
+
+def test_a_team_adds_checks_of_its_own(healthy: rk.Pipeline, users: list[Any]) -> None:
+    few = rk.debugger.Cause(Severity.WARNING, "list", "settings", "{n} of {k} sellers", "Loosen {stage}.")
+
+    class Sellers:
+        def look(self, evidence: rk.debugger.Evidence) -> list[Finding]:
+            sellers = evidence.schema.items.categorical["seller"].codes[evidence.selected]
+            n = len(set(sellers.tolist()))
+            return [few.finding("FEW_SELLERS", "max_share", {"n": n}, k=evidence.k)] if n < evidence.k else []
+
+    class Together:
+        def look_at_all(self, facts: Any) -> list[Any]:
+            return [(few.finding("TOGETHER", "mmr", {"n": len(facts)}, k=0), [0, 2])]
+
+    debugger = rk.RecommendationDebugger(
+        healthy,
+        checks=[*rk.debugger.CHECKS, Sellers()],
+        population_checks=[Together()],
+        budget_ms=5_000,
+    )
+    found = debugger.diagnose(users[0], now=healthy.fitted_until, k=40)
+    own = next(one for one in found.findings if one.code == "FEW_SELLERS")
+    assert (
+        own.action == "Loosen max_share."
+        and own.message.endswith("of 40 sellers")
+        and own.stage == "max_share"
+    )
+    many = debugger.diagnose_many(users[:4], now=healthy.fitted_until, scan=False)
+    together = next(one for one in many.findings if one.code == "TOGETHER")
+    assert together.evidence["users"] == 2 and together.message == "4 of 0 sellers"

@@ -40,6 +40,41 @@ class Cause:
     action: str
     relative: bool = False
 
+    def finding(
+        self,
+        code: str,
+        stage: str = "",
+        evidence: Mapping[str, Any] | None = None,
+        *,
+        items: tuple[Any, ...] = (),
+        severity: Severity | None = None,
+        relative: bool | None = None,
+        **figures: Any,
+    ) -> Finding:
+        """Return a finding of this cause; the parameters are those of :func:`finding`.
+
+        Examples
+        --------
+        >>> short = Cause(Severity.WARNING, "list", "settings", "the list has {n} items[ of {k}]", "Loosen {stage}.")
+        >>> found = short.finding("LIST_SHORT", "rules.mine", {"n": 3}, k=10)
+        >>> found.message, found.action
+        ('the list has 3 items of 10', 'Loosen rules.mine.')
+        """
+        evidence = evidence or {}
+        named = {"stage": stage, "leaf": stage.rpartition(".")[2], **evidence, **figures}
+        return Finding(
+            code,
+            self.severity if severity is None else severity,
+            stage,
+            message=_filled(self.message, named),
+            action=_filled(self.action, named),
+            place=self.place,
+            origin=self.origin,
+            evidence=evidence,
+            items=items,
+            relative=self.relative if relative is None else relative,
+        )
+
 
 NOTE, SYMPTOM, WARNING, CRITICAL = Severity
 
@@ -409,19 +444,15 @@ def finding(
     >>> finding("SOURCE_EMPTY", "merge.popular", {"baseline": 9}).message
     'merge.popular adds no candidate, in the baseline 9'
     """
-    cause, evidence = CAUSES[row], evidence or {}
-    named = {"stage": stage, "leaf": stage.rpartition(".")[2], **evidence, **figures}
-    return Finding(
+    cause = CAUSES[row]
+    return cause.finding(
         row.partition(".")[0],
-        cause.severity if severity is None else severity,
         stage,
-        message=_filled(cause.message, named),
-        action=_filled(cause.action, named),
-        place=cause.place,
-        origin=cause.origin,
-        evidence=evidence,
+        evidence,
         items=items,
-        relative=cause.relative if relative is None else relative,
+        severity=severity,
+        relative=relative,
+        **figures,
     )
 
 
