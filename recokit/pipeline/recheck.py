@@ -66,21 +66,20 @@ def recheck(
     """
     run = Run(settings, requests, deadline)
     hydrate(run)
-    pool = _filler(run, filler)
-    if listed is not None:
+    if listed is None:
+        pool = _filler(run, filler)
+    else:
         # Filters see the values of now: features are computed again where any of them reads one.
         again = with_fields(
             listed, requests=run.requests, features=np.zeros((len(listed), 0), np.float32), feature_names=()
         )
-        whole = bool((listed.counts >= run.k).all())
-        if whole and not any(group.role is Role.FEATURIZER for group in run.plan.body):
+        if not any(group.role is Role.FEATURIZER for group in run.plan.body):
             kept = _filtered(run, again)
-            if len(kept) == len(listed) and all(
-                checked_late(run, node, kept).all() for node in run.plan.late
-            ):
+            late = run.plan.late
+            if len(kept) == len(listed) and all(checked_late(run, node, kept).all() for node in late):
                 return run, _first(kept, run.k)
             again = kept
-        pool = again.append(without(pool, again))
+        pool = again.append(without(_filler(run, filler), again))
     run.ordered = Ragged(pool.offsets, pool.item)
     shown = finish(run, _filtered(run, pool))
     names = shown.source_names

@@ -63,13 +63,15 @@ class Served:
         }
         names = sorted({name for ask in asks for name in ask.context})
         context = {name: [ask.context.get(name, NOT_GIVEN) for ask in asks] for name in names}
-        now = [self.pipeline.clock() if ask.now is None else ask.now for ask in asks]
+        given = any(ask.now is not None for ask in asks)
+        now = [self.pipeline.clock() if ask.now is None else ask.now for ask in asks] if given else None
+        seeds = [ask.seed for ask in asks]
         requests = self.pipeline.requests(
             [ask.user for ask in asks],
             [ask.k for ask in asks],
             context=context,
             now=now,
-            seed=[ask.seed for ask in asks],
+            seed=seeds[0] if len(set(seeds)) == 1 else seeds,
             **lists,
         )
         return requests if effort >= 1.0 else with_fields(requests, effort=effort)
