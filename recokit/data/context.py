@@ -111,8 +111,8 @@ def with_context(requests: Requests, context: Declared) -> Requests:
 def of_users(values: AnyArray, name: str, requests: Requests) -> AnyArray:
     """Return a column of the user table for each request, (B,).
 
-    Of users whom the table does not know, what the request says in a context column of that name; what is no number
-    there, beside numbers, is unknown.
+    Of users whom the table does not know, what the request says in a context column of that name. Beside numbers, text
+    of a number is that number, as a URL has it, and what is none is unknown.
 
     Parameters
     ----------
@@ -133,7 +133,10 @@ def of_users(values: AnyArray, name: str, requests: Requests) -> AnyArray:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float | np.number) else np.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return np.nan
 
 
 def with_unknown(requests: Requests, names: Collection[str]) -> Requests:

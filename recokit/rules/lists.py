@@ -13,7 +13,7 @@ from recokit.compose.alone.lists import AloneRule
 from recokit.compose.step import snake_case
 from recokit.data import Candidates, Live, Schema, Vocabulary
 from recokit.data.by_id import codes_of_known
-from recokit.errors import ConfigurationError
+from recokit.errors import ConfigurationError, DataError
 from recokit.rules._groups import item_name, numeric_column
 from recokit.typing import AnyArray, BoolArray
 
@@ -87,7 +87,7 @@ class _Listed(AloneRule):
         known = np.True_
         if isinstance(self.items, Live):
             item_ids: Any = self.item_ids_
-            return _mask(item_ids, candidates.requests.read(self.items))[candidates.item], known
+            return _mask(item_ids, _listed_now(candidates.requests.read(self.items)))[candidates.item], known
         listed = self.listed_
         if self.by is None:
             return np.asarray(listed[candidates.item]), known
@@ -107,6 +107,13 @@ class _Listed(AloneRule):
     def _of_any(self, masks: BoolArray) -> BoolArray:
         """Return the list for requests whose label nobody knows."""
         return np.asarray(masks.all(axis=0))
+
+
+def _listed_now(value: Any) -> Any:
+    """Return what a live list was set to; a bare id would be taken for a list of its letters, and block nothing."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sized):
+        raise DataError(f"found the live list set to {shown(value)}; expected a list of item ids")
+    return value
 
 
 def _mask(item_ids: Vocabulary, ids: Sequence[Any]) -> BoolArray:

@@ -153,6 +153,7 @@ def test_a_condition_on_the_user_table_reads_what_the_request_says_of_a_newcomer
 
     assert (shown("new", 18, "DE"), shown("new", 17, "DE"), shown("new", 18, "FR")) == (3, 0, 0)
     assert (shown("new", None, "DE"), shown("new", "old", "DE"), shown(None, 18.0, "DE")) == (0, 0, 3)
+    assert (shown("new", "18", "DE"), shown("new", "17", "DE"), shown("new", "", "DE")) == (3, 0, 0)
     age, country = data.users.column("age")[1:], data.schema.users.labels("country").ids
     stranger = next(
         row

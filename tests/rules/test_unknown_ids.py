@@ -66,3 +66,18 @@ def test_known_ones_say_nothing(make: Callable[..., list[Any]]) -> None:
 def test_pinned_without_a_place_for_each_item_is_a_typed_error(places):
     with pytest.raises(ConfigurationError, match="'item-7': 1"):
         rules.Pinned(places)
+
+
+@pytest.mark.parametrize("rule", [rules.Blocked, rules.Allowed])
+@pytest.mark.parametrize(
+    "value", ["sku-1", b"sku-1", None, 7, {"sku-1": True}], ids=lambda value: type(value).__name__
+)
+def test_a_live_list_that_is_set_to_no_list_lets_nothing_pass(rule, value):
+    log = {"user": ["a", "b"], "item": ["sku-1", "sku-2"], "timestamp": [1, 2]}
+    live = Live(["sku-1"])
+    pipeline = rk.Pipeline([candidates.Popular(half_life=None), rule(live)]).fit(rk.Dataset.from_frame(log))
+    assert len(pipeline.recommend([None], k=2, now=9).ids(0)) == 1
+    live.set(value)
+    shown = pipeline.recommend([None], k=2, now=9)
+    assert shown.ids(0) == []
+    assert "found the live list set to" in shown.reasons[0][0]
