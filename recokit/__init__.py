@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         serving as serving,
         slates as slates,
         stores as stores,
+        suggestion as suggestion,
         testing as testing,
         trace as trace,
         training as training,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from recokit.pipeline import Pipeline as Pipeline, Step as Step
     from recokit.preflight.preflight import preflight as preflight
     from recokit.result import Recommendations as Recommendations
+    from recokit.suggestion.choose import suggest as suggest
 
 __version__ = "0.1.0.dev0"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recokit._kernels.als import Descent
-from recokit._utils.options import above, finite, rules, whole
+from recokit._utils.options import above, finite, optional, rules, whole
 from recokit._utils.params import is_fitted
 from recokit._utils.threads import map_parts
 from recokit.candidates._collapse import warn_if_alike
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Elements of the batched systems of one step: some 16 MB as float32, one thread's share of the cache and a bit.
 _BLOCK = 1 << 22
+#: What all pairs of a user that did not happen weigh, beside one that did.
+_UNOBSERVED = 100.0
 #: Steps of a half sweep, and cells of rows that take them together.
 _STEPS, _CELLS = 3, 1 << 16
 
@@ -40,9 +42,11 @@ class IALS(FromHistory):
     Parameters
     ----------
     n_factors : int, default 64
-    unobserved_weight : float, default 0.1
-        Weight of a pair that did not happen, beside the weight of the events of one that did.
-    regularization : float, default 0.003
+    unobserved_weight : float, optional
+        Weight of a pair that did not happen, beside the weight of the events of one that did. By default 100 times the
+        mean weight of a pair that did, over the number of items with any: the more items there are, the less one tells
+        that was not taken.
+    regularization : float, default 0.02
         Above 0.
     frequency_exponent : float, default 1.0
         A row's regularisation is multiplied by (its weights + unobserved_weight x columns) to this power.
@@ -65,6 +69,8 @@ class IALS(FromHistory):
     ----------
     item_factors_ : ndarray of float32, shape (n_items + 1, n_factors)
         By item code; zeros for items without interactions, which are never returned.
+    unobserved_weight_ : float
+        As given, or from the data.
     fitted_until_ : float
 
     Examples
@@ -79,14 +85,15 @@ class IALS(FromHistory):
 
     _OPTIONS = rules(
         **dict.fromkeys(("n_factors", "n_iterations"), whole(1)),
-        **dict.fromkeys(("unobserved_weight", "regularization"), above(0)),
+        unobserved_weight=optional(above(0)),
+        regularization=above(0),
         frequency_exponent=finite(),
     )
 
     n_factors: int = 64
     _: KW_ONLY
-    unobserved_weight: float = 0.1
-    regularization: float = 0.003
+    unobserved_weight: float | None = None
+    regularization: float = 0.02
     frequency_exponent: float = 1.0
     n_iterations: int = 15
     seed: int = 0
@@ -121,6 +128,7 @@ class IALS(FromHistory):
     def _fit(self, dataset: Dataset, known: Float32Array, n_iterations: int) -> IALS:
         by_user = self._interaction_matrix(dataset)
         by_item = by_user.T.tocsr()
+        self.unobserved_weight_ = self.unobserved_weight or _unobserved(by_user)
         shape = (by_item.shape[0], self.n_factors)
         random = np.random.default_rng(self.seed)
         scale = 0.1 / np.sqrt(self.n_factors)
@@ -184,8 +192,8 @@ class IALS(FromHistory):
     def _descended(self, weight: csr_matrix, columns: Float32Array, rows: Float32Array) -> Float32Array:
         """Return the factors of rows a few steps nearer to their optimum."""
         basis = Eigenbasis(columns)
-        ridge = ridges(weight, self.unobserved_weight, self.regularization, self.frequency_exponent)
-        descent = Descent(weight, basis.turned, spread=self.unobserved_weight * basis.value, ridge=ridge)
+        ridge = ridges(weight, self.unobserved_weight_, self.regularization, self.frequency_exponent)
+        descent = Descent(weight, basis.turned, spread=self.unobserved_weight_ * basis.value, ridge=ridge)
         start = rows @ basis.vectors
         blocks = [slice(*block) for block in cost_blocks(np.diff(weight.indptr) + 1, _CELLS, len(rows))]
         parts = map_parts(lambda block: descent.moved(start, _STEPS, block), blocks)
@@ -195,10 +203,16 @@ class IALS(FromHistory):
         return solve_rows(
             weight,
             columns,
-            unobserved=self.unobserved_weight,
+            unobserved=self.unobserved_weight_,
             regularization=self.regularization,
             exponent=self.frequency_exponent,
         )
+
+
+def _unobserved(weight: csr_matrix) -> float:
+    """Return the weight of a pair that did not happen, from those that did."""
+    n_items = len(np.unique(weight.indices))
+    return _UNOBSERVED * float(weight.data.mean()) / n_items if n_items else 1.0
 
 
 def solve_rows(

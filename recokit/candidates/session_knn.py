@@ -102,7 +102,11 @@ def _sessions(dataset: Dataset, gap: Duration) -> tuple[csr_matrix, FloatArray]:
     """Return which items each session has, (S, n_items + 1) float32, and when each ended, (S,)."""
     from scipy.sparse import coo_matrix
 
-    log = dataset.interactions.personal
+    log = (
+        dataset.interactions.personal
+        if dataset.interactions.session is None
+        else dataset.interactions.signals
+    )
     log = log.take(np.flatnonzero((log.weight > 0) & (log.item > 0)))
     own = log.session if log.session is not None else np.zeros(len(log), np.int64)
     order = np.lexsort((log.timestamp, own, log.user))

@@ -120,7 +120,7 @@ class Pipeline(Answering, Parameters):
         label_window: str | float | None = None,
         windows: int | None = None,
         gap: str | float = 0,
-        requests_at: Literal["cut", "session"] = "cut",
+        requests_at: Literal["auto", "cut", "session"] = "cut",
         negatives: Negatives | NegativeSampler | Literal["default"] | None = "default",
         validation: bool = True,
         max_requests: int | None = 1_500,

@@ -33,8 +33,8 @@ class LambdaMART(HistogramBoosting):
         Trees, at most: where the data has validation rows, they choose how many of them are used.
     learning_rate : float, default 0.1
         Share of each tree's correction that is applied.
-    max_leaf_nodes : int, default 31
-        Leaves of a tree, 2 to 64.
+    max_leaf_nodes : int, optional
+        Leaves of a tree, 2 to 64; by default one for every 600 positives, at least 4 and at most 31.
     min_samples_leaf : int, default 50
         Training rows in a leaf, at least.
     l2_regularization : float, default 1.0
@@ -85,6 +85,7 @@ class LambdaMART(HistogramBoosting):
     """
 
     learning_rate: float = 0.1
+    max_leaf_nodes: int | None = None
 
     def _choose_n_trees(self, data: RankingData, columns: IntArray) -> int:
         validation = data.validation

@@ -74,7 +74,7 @@ class TrainingSet(Report):
 class _Options:
     """How the rows of every window are made."""
 
-    requests_at: Literal["cut", "session"]
+    requests_at: Literal["auto", "cut", "session"]
     negatives: Negatives | None
     validation: bool
     max_requests: int | None
@@ -109,7 +109,7 @@ def build_training_set(
     label_window: str | float,
     windows: int | None = None,
     gap: str | float = 0,
-    requests_at: Literal["cut", "session"] = "cut",
+    requests_at: Literal["auto", "cut", "session"] = "cut",
     negatives: Negatives | NegativeSampler | None = Negatives(),  # noqa: B008  (frozen)
     validation: bool = True,
     max_requests: int | None = MAX_REQUESTS,
@@ -133,7 +133,7 @@ def build_training_set(
         Everything that may be learned from.
     label_window, windows, gap
         See :func:`plan_windows`.
-    requests_at : {"cut", "session"}, default "cut"
+    requests_at : {"auto", "cut", "session"}, default "cut"
         See :func:`plan_requests`.
     max_requests : int, optional
         Requests of each window at most: a sample by hash, the same for the same seed, and the report says of how many.

@@ -16,6 +16,10 @@ from recokit.typing import FloatArray, IntArray
 #: Label windows by default, where the data is long enough. On the development data one gave a ranker NDCG@10 .301, two
 #: .305, four .310.
 MAX_WINDOWS = 4
+#: Longest pause within a session, where events have no session ids, as web analytics has it.
+_PAUSE = 1_800.0
+#: Where windows have fewer users than this with something to learn from, their sessions are asked for instead.
+_ENOUGH = 10_000
 #: Requests of a window by default, at most: what more of them gave and cost is in benchmarks/NOTES.md.
 MAX_REQUESTS = 1_500
 
@@ -112,7 +116,7 @@ def plan_requests(
     dataset: Dataset,
     window: TrainingWindow,
     *,
-    requests_at: Literal["cut", "session"] = "cut",
+    requests_at: Literal["auto", "cut", "session"] = "cut",
     max_requests: int | None = None,
     seed: int = 0,
 ) -> Requests:
@@ -127,9 +131,11 @@ def plan_requests(
     dataset : Dataset
         All the data.
     window : TrainingWindow
-    requests_at : {"cut", "session"}, default "cut"
+    requests_at : {"auto", "cut", "session"}, default "cut"
         One request at the window's start for each user known by the window's cut and for each that first came within
-        the window, or one at the start of each session within the window.
+        the window, or one at the start of each session within the window. ``"auto"``: sessions, which after pauses of
+        30 minutes begin where the data has no session ids, unless users had most of their items before or the
+        window has 10,000 users.
     max_requests : int, optional
         Cap on their number; a sample by hash, the same for the same seed.
     seed : int, default 0
@@ -141,10 +147,12 @@ def plan_requests(
         If sessions are asked for and the data has none.
     """
     during = dataset.interactions.between(window.start, window.end)
-    if requests_at == "cut":
+    if requests_at == "cut" or (
+        requests_at == "auto" and not _by_session(dataset.before(window.cut), during)
+    ):
         users = np.union1d(eligible_users(dataset.before(window.cut)), _users(during))
         return sample_requests(Requests.build(users, now=window.start, seed=seed), max_requests, seed)
-    users, times = _session_starts(during)
+    users, times = _session_starts(during if requests_at == "session" else _with_sessions(during))
     return sample_requests(Requests.build(users, now=times, seed=seed), max_requests, seed)
 
 
@@ -163,6 +171,28 @@ def _users(events: Interactions) -> IntArray:
 
 def _sample(users: IntArray, n: int | None, seed: int) -> IntArray:
     return users if n is None else np.sort(users[_smallest_hash(users, n, seed)])
+
+
+def _by_session(before: Dataset, during: Interactions) -> bool:
+    """Whether the sessions of a window teach more than its users' states at its start."""
+    width = before.n_items + 1
+    known = before.interactions.user * width + before.interactions.item
+    repeats = np.isin(during.user * width + during.item, known).mean() if len(during) else 0.0
+    return bool(len(_users(during)) < _ENOUGH and repeats < 0.5)
+
+
+def _with_sessions(events: Interactions) -> Interactions:
+    """Return known users' events with sessions: their own, or those that end with a pause."""
+    events = events.take(np.flatnonzero(events.user > 0))
+    if events.session is not None:
+        return events
+    order = np.lexsort((events.timestamp, events.user))
+    user, when = events.user[order], events.timestamp[order]
+    new = np.ones(len(order), np.bool_)
+    new[1:] = (user[1:] != user[:-1]) | (np.diff(when) > _PAUSE)
+    session = np.empty(len(order), np.int64)
+    session[order] = np.cumsum(new)
+    return events.replace(session=session)
 
 
 def _session_starts(events: Interactions) -> tuple[IntArray, FloatArray]:

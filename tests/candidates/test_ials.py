@@ -72,7 +72,7 @@ def loss(model: IALS, dataset: Dataset) -> float:
     """Return the loss that IALS minimises, each user at the optimum."""
     weight = dataset.interactions.matrix(dataset.n_users, dataset.n_items).toarray().astype(np.float64)[1:]
     items = model.item_factors_.astype(np.float64)
-    a, r = model.unobserved_weight, model.regularization
+    a, r = model.unobserved_weight_, model.regularization
     users = optimum(weight, items, a, r, model.frequency_exponent)
     score = users @ items.T
     of_user = (weight.sum(axis=1) + a * (len(items) - 1)) ** model.frequency_exponent
@@ -85,7 +85,7 @@ def loss(model: IALS, dataset: Dataset) -> float:
 
 
 def test_a_user_unknown_at_fit_gets_the_fold_in_optimum() -> None:
-    model = IALS(6).fit(data())
+    model = IALS(6, unobserved_weight=0.1, regularization=0.003).fit(data())
     history = Ragged(
         np.array([0, 3, 3]), np.array([3, 20, 41]), {"weight": np.array([2.0, 1.0, 5.0], np.float32)}
     )
@@ -140,3 +140,13 @@ def test_similar_items_are_of_the_same_taste() -> None:
 )
 def test_rows_are_filled_up_to_few_sizes(cells: int, filled: int) -> None:
     assert _padded(cells) == filled
+
+
+def test_what_was_not_taken_weighs_by_the_number_of_items() -> None:
+    made = data()
+    matrix = made.interactions.matrix(made.n_users, made.n_items)
+    n_items = len(np.unique(made.interactions.item))
+    model = IALS(4, n_iterations=1).fit(made)
+    assert model.unobserved_weight is None
+    assert model.unobserved_weight_ == pytest.approx(100 * matrix.sum() / matrix.nnz / n_items)
+    assert IALS(4, unobserved_weight=0.2, n_iterations=1).fit(made).unobserved_weight_ == 0.2

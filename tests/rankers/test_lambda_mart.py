@@ -165,3 +165,32 @@ def test_sampled_negatives_stand_for_as_many_rows():
 def test_options_are_checked(options):
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         LambdaMART(**options)
+
+
+@pytest.mark.parametrize(("positives", "leaves"), [(0, 4), (3_000, 5), (18_600, 31), (60_000, 31)])
+def test_leaves_follow_the_positives(positives: int, leaves: int) -> None:
+    from recokit.rankers._histogram_boosting import leaves_for
+
+    assert leaves_for(positives) == leaves
+
+
+def test_by_default_few_positives_grow_small_trees() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4_000, 4)).astype(np.float32)
+    label = (x.sum(axis=1) + rng.normal(size=4_000) > 2).astype(np.float32)
+    rows = RankingData(
+        x,
+        tuple("abcd"),
+        label,
+        np.ones(4_000, np.float32),
+        np.arange(0, 4_001, 20),
+        np.repeat(np.arange(1, 201), 20),
+        np.tile(np.arange(1, 21), 200),
+        np.zeros(4_000),
+    )
+    small, large = (
+        LambdaMART(n_estimators=3).fit(rows),
+        LambdaMART(n_estimators=3, max_leaf_nodes=31).fit(rows),
+    )
+    leaves = [max((tree.left == 0).sum() for tree in one.forest_.trees()) for one in (small, large)]
+    assert leaves[0] == 4 < leaves[1]

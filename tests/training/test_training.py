@@ -655,3 +655,35 @@ class TestPlan:
             len(plan_requests(data, TrainingWindow(5.0, 10.0, 20.0), requests_at="session", max_requests=3))
             == 3
         )
+
+
+class TestAuto:
+    """Requests at sessions where they teach more than the users' states at the cut."""
+
+    @staticmethod
+    def log(items: list[int]) -> Dataset:
+        """Return two users whose events pause, the second time for an hour, in the window from 10 to 90,000 s."""
+        times = [0.0, 0.0, 20.0, 1_000.0, 4_601.0, 30.0]
+        return Dataset.from_frame({"user": [1, 2, 1, 1, 1, 2], "item": items, "timestamp": times})
+
+    def test_sessions_begin_after_pauses_of_more_than_30_minutes(self) -> None:
+        window = TrainingWindow(10.0, 10.0, 90_000.0)
+        requests = plan_requests(self.log([1, 2, 3, 4, 5, 6]), window, requests_at="auto")
+        assert requests.user.tolist() == [1, 1, 2]
+        assert requests.now.tolist() == [20.0, 4_601.0, 30.0]
+
+    def test_users_who_take_the_same_again_are_asked_for_at_the_cut(self) -> None:
+        window = TrainingWindow(10.0, 10.0, 90_000.0)
+        requests = plan_requests(self.log([1, 2, 1, 1, 5, 2]), window, requests_at="auto")
+        assert requests.now.tolist() == [10.0, 10.0]
+
+    def test_so_are_many_users(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        window = TrainingWindow(10.0, 10.0, 90_000.0)
+        monkeypatch.setattr("recokit.training.windows._ENOUGH", 2)
+        requests = plan_requests(self.log([1, 2, 3, 4, 5, 6]), window, requests_at="auto")
+        assert requests.now.tolist() == [10.0, 10.0]
+
+    def test_session_ids_hold_where_there_are_some(self) -> None:
+        log = {"user": [1, 1, 1], "item": [1, 2, 3], "timestamp": [0.0, 20.0, 21.0], "session_id": [7, 8, 9]}
+        window = TrainingWindow(10.0, 10.0, 90.0)
+        assert plan_requests(Dataset.from_frame(log), window, requests_at="auto").now.tolist() == [20.0, 21.0]
