@@ -18,6 +18,8 @@ _LOGGER = logging.getLogger("recokit.serving")
 MAX_HANGING = 8
 #: Seconds after the last row's time until another thread goes on with what waits.
 _GRACE = 0.05
+#: Times that are kept before those of answered rows are let go.
+_ROOM = 1_000
 
 
 class Engine:
@@ -150,6 +152,7 @@ class Keeper:
         self.late, self.clock = late, clock
         self._changed = threading.Condition()
         self._times: list[tuple[float, int, bool, Ask]] = []
+        self._room = _ROOM
         self._count = itertools.count()
         self._stopped = True
 
@@ -169,6 +172,10 @@ class Keeper:
         with self._changed:
             first = not self._times or when < self._times[0][0]
             heapq.heappush(self._times, (when, next(self._count), last, ask))
+            if len(self._times) > self._room:  # rows with a long time are answered long before it comes
+                self._times = [one for one in self._times if not one[3].done]
+                heapq.heapify(self._times)
+                self._room = max(_ROOM, 2 * len(self._times))
             if first:
                 self._changed.notify()
 
