@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from recokit._utils.options import check_options, names
 from recokit._utils.params import clone, is_fitted
 from recokit.compose.alone.features import AloneFeatures
 from recokit.data import Candidates, Dataset, LiveEvents, Requests, Schema, Table, UserHistory, seconds
+from recokit.data.event_types import kind_of, names_of, negative_names
 from recokit.errors import ConfigurationError, did_you_mean
 from recokit.features._block import bound_copy
 from recokit.features.activity import ItemActivity, UserActivity
@@ -30,6 +31,8 @@ _WINDOWS = ("1h", "6h", "1D", "7D", "30D", "90D")
 _WINDOWS_TAKEN = 3
 #: Columns whose labels users have an affinity to, if the data has them.
 _AFFINITIES = ("category", "seller", "brand", "product_type")
+#: What an event against an item speaks against, by kind; else it is the strongest.
+_SPEAKS_AGAINST = {"refund": "purchase", "remove_from_cart": "add_to_cart"}
 _SAMPLE = 2_000
 #: The earlier one of two features with a larger correlation is enough.
 _ALIKE = 0.98
@@ -162,9 +165,10 @@ def _blocks(dataset: Dataset) -> list[Any]:
     ]
     if category is not None:
         blocks.append(ItemCategory(category, window=half_life))
-    names = dataset.interactions.event_names
+    every = dataset.interactions.event_names
+    names = [name for name in every if name not in negative_names(every)]
     entities = ["item", "user", *(f"item.{column}" for column in columns if column == "seller")]
-    for weak, strong in itertools.pairwise(names):
+    for weak, strong in (*itertools.pairwise(names), *_against(every, names)):
         blocks += [Conversion(strong, weak, entity=entity) for entity in entities]
     if len(names) > 1:
         # The strongest event is the one that recommendations are for.
@@ -177,6 +181,13 @@ def _blocks(dataset: Dataset) -> list[Any]:
         if measured:
             blocks.append(block(measured))
     return [*blocks, Session(category), Calendar(), SourceScores()]
+
+
+def _against(every: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each type of event against an item behind the one that it speaks against: refunds of purchases."""
+    for name in negative_names(tuple(every)) if names else ():
+        meant = names_of(names, _SPEAKS_AGAINST.get(kind_of(name) or "", ""))
+        yield (*meant, names[-1])[0], name
 
 
 def _windows(dataset: Dataset) -> tuple[str, ...]:

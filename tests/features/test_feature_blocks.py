@@ -15,6 +15,7 @@ from recokit.features import (
     ItemCategory,
     Price,
     SourceScores,
+    Standard,
     User,
     UserActivity,
     UserCategory,
@@ -385,3 +386,47 @@ def test_user_attributes_of_a_newcomer_come_with_the_request() -> None:
     values = User("age").bind(data.schema).featurize(batch)[:, 0]
     known = data.users.column("age")[1]
     np.testing.assert_array_equal(values, np.array([31, 31, np.nan, known], np.float32))
+
+
+AGAINST = {
+    "user_id": [1] * 6,
+    "item_id": [5, 5, 6, 6, 6, 5],
+    "timestamp": [10.0, 20.0, 30.0, 40.0, 50.0, 60.0],
+    "event": ["view", "purchase", "view", "dislike", "remove_from_cart", "refund"],
+}
+
+
+def test_events_against_an_item_are_no_activity_with_it() -> None:
+    data = Dataset.from_frame(AGAINST, items={"item_id": [5, 6], "category": ["a", "b"]})
+    batch = Candidates.from_lists([[1, 2]], requests=Requests.build([1], now=100.0))
+
+    def value(block: object, name: str) -> list[float]:
+        fitted = block.fit(data)
+        return fitted.featurize(batch)[:, list(fitted.names).index(name)].tolist()
+
+    assert value(ItemActivity(windows=("1D",)), "item_count_1d") == [2, 1]
+    assert value(UserItem(windows=("1D",)), "user_item_count_1d") == [2, 1]
+    assert value(UserCategory("category"), "user_category_share") == pytest.approx([2 / 3, 1 / 3])
+    assert value(ItemActivity(windows=("1D",), event="refund"), "item_refund_count_1d") == [
+        1,
+        0,
+    ]  # where named
+
+
+def test_standard_has_rates_of_what_speaks_against_an_item_and_no_funnel_through_it() -> None:
+    rng = np.random.default_rng(0)
+    names = ["impression", "view", "addtocart", "transaction", "refund", "remove_from_cart", "thumbs_down"]
+    log = {
+        "user_id": rng.integers(1, 30, 3_000),
+        "item_id": rng.integers(1, 20, 3_000),
+        "timestamp": np.sort(rng.uniform(0, 60 * DAY, 3_000)),
+        "event": rng.choice(names, 3_000),
+    }
+    found = Standard().fit(Dataset.from_frame(log))
+    rates = {
+        name.removeprefix("item_") for name in found.names if name.startswith("item_") and "_per_" in name
+    }
+    assert rates == {
+        "view_per_impression", "addtocart_per_view", "transaction_per_addtocart",
+        "refund_per_transaction", "remove_from_cart_per_addtocart", "thumbs_down_per_transaction",
+    }  # fmt: skip

@@ -18,7 +18,7 @@ import numpy as np
 from recokit._kernels.segments import counts_to_offsets, stable_order
 from recokit._utils.moved import moved_attribute
 from recokit.data.dataset import Dataset
-from recokit.data.event_types import codes_of, require_types
+from recokit.data.event_types import codes_of, negative_names, require_types
 from recokit.data.events.distinct import DistinctCounts, Meetings
 from recokit.data.events.keyed import Distinct, KeyedEvents, Keyspace, QueryTimes
 from recokit.data.events.keys import event_codes, identities, part_codes, part_sets, part_sizes
@@ -310,12 +310,14 @@ class _Indexing:
         ]
 
     def _events_of(self, space: Keyspace) -> IntArray:
-        """Return the positions of a keyspace's events: of its type, every part of the entity known."""
+        """Return the positions of a keyspace's events of known entities: of its type, or of all but negative ones."""
         known = np.ones(len(self.log), np.bool_)
         for part in space.entity:
             known &= self.columns[part] > 0
         if space.event is not None:
             known &= np.isin(self.log.event, codes_of(self.event_names, [space.event]))
+        elif against := negative_names(self.event_names):
+            known &= ~(np.isin(self.log.event, codes_of(self.event_names, against)) & (self.log.weight <= 0))
         return np.flatnonzero(known)
 
     def _distinct_counts(

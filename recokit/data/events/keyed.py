@@ -31,7 +31,7 @@ class Keyspace:
         Up to two of ``"user"``, ``"item"``, ``"session"``, ``"price_band"`` (see :func:`price_bands`), and categorical
         columns such as ``"item.category"`` or ``"user.region"``; none for all events as one entity.
     event : str, optional
-        Only events of this type; all by default.
+        Only events of this type; by default all but those against an item, such as refunds.
     half_lives : tuple of float
         Half-lives in seconds of the decayed weights.
     sums : tuple of str
