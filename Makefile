@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 QUICKSTART := $(VENV)/.installed-quickstart
 DEV := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
+SERVICE := $(VENV)/.installed-service
 NUMPY1 := $(VENV_NUMPY1)/.installed
 VENV_RECTOOLS := .venv-rectools
 RECTOOLS := $(VENV_RECTOOLS)/.installed
@@ -25,13 +26,16 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and
 PIP = -m pip --disable-pip-version-check install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint types contracts tests test-slow test-long test-browser test-numpy1 accuracy mutants bench bench-smoke results docs format native wheels sanitize test-fallback clean
+.PHONY: help quickstart service test lint types contracts tests test-slow test-long test-browser test-numpy1 accuracy mutants bench bench-smoke results docs format native wheels sanitize test-fallback clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 quickstart: $(QUICKSTART)  ## install recokit and run the main example
 	$(BIN)/python examples/quickstart.py
+
+service: $(SERVICE)  ## the example service, with a shop page, on http://127.0.0.1:8000
+	SERVICE_DEMO=1 OMP_NUM_THREADS=1 $(BIN)/python -m examples.service
 
 test: lint types contracts tests  ## all checks but the slow tests
 
@@ -128,9 +132,13 @@ $(QUICKSTART): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[datasets,rich]"
 	touch $@
 
+$(SERVICE): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[service]"
+	touch $@
+
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[all,test,lint]"
-	touch $@ $(QUICKSTART)
+	touch $@ $(QUICKSTART) $(SERVICE)
 
 $(DOCS): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[all,docs]"

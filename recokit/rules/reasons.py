@@ -134,6 +134,8 @@ class Reasons(Configured):
         rankers = [scorer for scorer in self._scorers.values() if isinstance(scorer, Explainer)]
         if not rankers or not self.n_features or not len(candidates):
             return
+        if not candidates.feature_names:  # a list made earlier is held against the rules alone
+            return
         names = rankers[-1].feature_names_
         parts = np.asarray(rankers[-1].contributions(candidates), np.float64)
         order = np.argsort(-parts, axis=1, kind="stable")[:, : self.n_features]

@@ -63,8 +63,11 @@ class _Pointer:
 
     def back(self, name: str) -> _Pointer:
         """Return the pointer at an earlier version: what came after it is not returned to."""
-        place = self.before.index(name) if name in self.before else len(self.before)
-        return _Pointer(name, self.before[:place])
+        return (
+            _Pointer(name, self.before[: self.before.index(name)])
+            if name in self.before
+            else self.moved(name)
+        )
 
 
 class Artifacts:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import recokit as rk
-from recokit import candidates, rules
+from recokit import candidates, features, rankers, rules
 from recokit.errors import ConfigurationError, DataError, GateRejected
-from recokit.serving import Artifacts, Golden
+from recokit.serving import Artifacts, Golden, ListCache, Precomputed, Service
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,6 +76,8 @@ def test_rollback_goes_to_what_served_before_and_not_back_to_what_it_left(models
     assert models.rollback() == first
     with pytest.raises(DataError, match=f"found no version before {first.name}"):
         models.rollback()
+    assert models.rollback(third.name) == third  # forward again: what served meanwhile is the one before
+    assert models.rollback() == first
     assert models.rollback(third.name) == third
     with pytest.raises(DataError, match="found no version 'x'"):
         models.rollback("x")
@@ -395,3 +397,30 @@ def test_impossible_options_are_refused(path, options, told):
 def test_repr_has_what_was_given(tmp_path):
     assert repr(Artifacts("models")) == "Artifacts('models', keep=3)"
     assert not os.path.exists("models")  # made when it is written
+
+
+def test_a_service_of_versions_follows_the_pointer_and_tells_reasons(tmp_path, data):
+    stages = [
+        candidates.Popular(),
+        features.Standard(),
+        rankers.GradientBoosting(n_estimators=3),
+        rules.Reasons(),
+    ]
+    pipeline = rk.Pipeline(stages).fit(data, label_window="14D")
+    models = Artifacts(tmp_path)
+    first = models.publish(pipeline)
+    ahead = Precomputed.of(pipeline, k=20, now=data.until)
+    service = Service(models, fallback=ahead, budget_ms=30_000.0, lists=ListCache(), poll=60.0).start()
+    try:
+        asked = {"user": "user-1", "now": data.until}
+        answers = [service.recommend_now(**asked) for _ in range(2)]
+        assert [answer.source for answer in answers] == ["model", "cached"]
+        reasons = [[record["reasons"] for record in answer.to_records()] for answer in answers]
+        assert "feature." in reasons[0][0] and "source.popular" in reasons[1][0]
+        second = models.publish(pipeline)
+        assert service.refresh() and service.health()["version"] == second.name
+        models.rollback()
+        assert service.refresh() and service.health()["version"] == first.name
+        assert not service.refresh()
+    finally:
+        service.stop()
