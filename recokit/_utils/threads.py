@@ -17,7 +17,7 @@ prepare_forks()
 
 
 def map_parts(function: Callable[[T], R], parts: Sequence[T]) -> list[R]:
-    """Call a function on each part, on all cores where there are several parts; BLAS has one thread in each.
+    """Call a function on each part, on all cores where there are several of both; BLAS has one thread in each.
 
     The result depends on the parts alone, never on the number of cores.
 
@@ -26,7 +26,7 @@ def map_parts(function: Callable[[T], R], parts: Sequence[T]) -> list[R]:
     >>> map_parts(abs, [-1, 2])
     [1, 2]
     """
-    if len(parts) < 2:
+    if len(parts) < 2 or usable_cores() < 2:  # a pool for one core costs milliseconds and gains nothing
         return [function(part) for part in parts]
     # OpenMP's limit belongs to the thread that sets it: without one of their own, torch's workers would start teams.
     with limited_threads(1), ThreadPoolExecutor(usable_cores(), initializer=_one_thread) as pool:

@@ -23,7 +23,8 @@ def test_limited_threads_holds_inside_the_block_only():
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 5])
-def test_parts_keep_their_order_and_use_threads_from_two_on(n):
+def test_parts_keep_their_order_and_use_threads_from_two_on(n, monkeypatch):
+    monkeypatch.setattr(threads, "usable_cores", lambda: 2)
     here = threading.get_ident()
 
     def work(part):
@@ -34,6 +35,12 @@ def test_parts_keep_their_order_and_use_threads_from_two_on(n):
     assert all(same == (n < 2) for _, same, _ in found)
     if n > 1:
         assert all(limits == {1} for _, _, limits in found)
+
+
+def test_one_core_takes_no_threads(monkeypatch):
+    monkeypatch.setattr(threads, "usable_cores", lambda: 1)
+    here = threading.get_ident()
+    assert map_parts(lambda part: (part, threading.get_ident()), [1, 2]) == [(1, here), (2, here)]
 
 
 def test_an_error_of_a_part_is_raised():
