@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from recokit._stats.intervals import student_quantile
 from recokit._stats.moments import Estimate
 
+#: Standard errors above 0 from which a value's logarithm is nearly normal.
+_CLEAR = 4.0
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -79,12 +82,12 @@ class Difference:
         return self.value - reach * self.error, self.value + reach * self.error
 
     def relative_interval(self, reach: float) -> tuple[float, float]:
-        """Return the ends of the relative difference's interval, on the logarithm where both values are positive.
+        """Return the ends of the relative difference's interval, on the logarithm where both values are well above 0.
 
-        Else by the delta method, for a control that is not 0.
+        Else by the delta method, for a control that is not 0: the logarithm of nearly nothing may be anything.
         """
         base, now = self.control.value, self.treatment.value
-        if base > 0 and now > 0:
+        if base > _CLEAR * self.control.error and now > _CLEAR * self.treatment.error and base > 0 < now:
             error = math.hypot(self.control.error / base, self.treatment.error / now)
             step = reach * error
             # Beyond any number: an interval that is open above.

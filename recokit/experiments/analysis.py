@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ from recokit._stats.differences import Difference
 from recokit._stats.intervals import benjamini_hochberg, holm
 from recokit._stats.moments import Estimate
 from recokit._utils.options import share
+from recokit.data.frames import Frame
 from recokit.data.times import DAY, timestamp
 from recokit.errors import ConfigurationError, DataError
 from recokit.experiments.effects import Curve, Effect, Guarded
+from recokit.experiments.exposures import read_log
 from recokit.experiments.heterogeneity import Novelty, Spread, novelty, spread
 from recokit.experiments.metrics import Metric, NotWorse, as_metric
 from recokit.experiments.readings import Fixed, Look, Read, Reading
@@ -65,9 +67,9 @@ def analyze(
     reading : Reading, optional
         :class:`Fixed` by default; :class:`GroupSequential` or :class:`Anytime` where one looks more than once.
     segments : sequence of str, optional
-        Columns of the log to split the primary metric by.
+        Columns of ``users``, or of the log, to split the primary metric by.
     users : dataframe or mapping, optional
-        A row for each unit: covariates and clusters.
+        A row for each unit: covariates, segments and clusters known beforehand.
     cluster : str, optional
         Column with what was randomised as a whole, such as households.
     experiment, control, weights
@@ -103,10 +105,13 @@ def analyze(
     measure, plan = as_metric(primary), Fixed() if reading is None else reading
     if not isinstance(plan, Reading):
         raise ConfigurationError(f"found reading={plan!r}; expected Fixed, GroupSequential or Anytime")
-    units = Units.of(log, experiment=experiment, control=control, weights=weights, segments=segments)
+    frame, people = read_log(log), None if users is None else read_log(users)
+    own = [name for name in segments if people is None or name not in people]
+    units = Units.of(frame, experiment=experiment, control=control, weights=weights, segments=own)
+    units = _with_segments(units, people, [name for name in segments if name not in own])
     if triggered:
         units = _triggered(units)
-    whole = Sample.of(units, events, users=users, before=before, cluster=cluster)
+    whole = Sample.of(units, events, users=people, before=before, cluster=cluster)
     # Units of an A/B test that began before the end of the log.
     sample = whole if until is None else whole.at(timestamp(until))
     checked = splits(sample.units)
@@ -306,6 +311,21 @@ def _within(sample: Sample, rail: NotWorse) -> BoolArray:
             )
         kept &= here
     return kept
+
+
+def _with_segments(units: Units, users: Frame | None, names: Sequence[str]) -> Units:
+    """Return the units with columns of the users' table as segments; ``"(missing)"`` for those who are not in it."""
+    if users is None or not names:
+        return units
+    key = next((one for one in ("unit", "user_id") if one in users), "unit")
+    rows, columns = units.rows_of(users.ids(key)), dict(units.segments)
+    for name in names:
+        codes, labels = users.labels(name)
+        named = np.array(["(missing)", *map(str, labels.tolist())], object)
+        column = np.full(len(units), named[0], object)
+        column[rows[rows >= 0]] = named[codes[rows >= 0]]
+        columns[name] = column
+    return replace(units, segments=columns)
 
 
 def _segments(sample: Sample, metric: Metric, segments: Sequence[str]) -> list[Spread]:

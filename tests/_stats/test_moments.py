@@ -114,6 +114,9 @@ def test_differences_at_their_edges() -> None:
     assert all(map(math.isnan, Difference(nothing, Estimate(1.0, 0.1, 10)).relative_interval(2.0)))
     below = Difference(Estimate(-2.0, 0.1, 50), Estimate(-1.0, 0.1, 50))
     assert below.relative == 0.5 and below.relative_interval(2.0)[0] < 0.5 < below.relative_interval(2.0)[1]
+    # What has all but gone is nearly 100% less, and not anything between nothing and infinity.
+    gone = Difference(Estimate(2.0, 0.1, 50), Estimate(0.001, 0.001, 50)).relative_interval(2.0)
+    assert gone == pytest.approx((-1.0005, -0.9985), abs=1e-3)
     assert math.isnan(Moments.of(np.ones((1, 1))).estimate(Part(0)).error)
 
 
