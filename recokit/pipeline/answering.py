@@ -140,7 +140,7 @@ class Answering:
         return notify_observers(self.observers, answer) if observe else answer
 
     def requests(
-        self, users: Sequence[Any] | None = None, k: int | Sequence[int] = 10, **options: Any
+        self, users: Sequence[Any] | AnyArray | None = None, k: int | Sequence[int] = 10, **options: Any
     ) -> Requests:
         """Return the requests that ``recommend`` would run, for tools that run them again; options as there."""
         return Query(users, k, **options).encode(self._ready().schema, self.clock)

@@ -9,6 +9,7 @@ from recokit._utils.threads import limited_threads, map_parts
 
 
 def blas():
+    pytest.importorskip("numpy")  # whose BLAS there is then to limit
     threadpoolctl = pytest.importorskip("threadpoolctl")
     return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
 
