@@ -85,7 +85,8 @@ def result_of(task: Task, world: World) -> dict[str, Any]:
 def _fault(task: Task, world: World) -> dict[str, Any]:
     planted = faults.plant(task.what, world.site, task.seed)
     debugger = _debugger(task, world, planted.pipeline)
-    users = world.users(KNOWN, task.seed, new=NEW)
+    # Whom a fault concerns takes more users to tell.
+    users = world.users((3 if planted.scope else 1) * KNOWN, task.seed, new=NEW)
     found = debugger.diagnose_many(
         users, history=world.train, now=world.now, context=world.context(users, task.seed)
     )
@@ -165,10 +166,10 @@ def _healthy(task: Task, world: World) -> dict[str, Any]:
     order = world.users(1_000_000, 0)
     start = task.seed % 1_000
     users = [order[place % len(order)] for place in range(start, start + task.users)]
-    context = world.context(users, task.seed)["device"]
+    context = world.context(users, task.seed)["channel"]
     ill = []
-    for user, device in zip(users, context, strict=True):
-        one = debugger.diagnose(user, now=world.now, context={"device": device})
+    for user, channel in zip(users, context, strict=True):
+        one = debugger.diagnose(user, now=world.now, context={"channel": channel})
         if one.is_ill:
             ill.append(f"{one.user}: {one.verdict} {one.stage}: {one.findings[0].message}"[:160])
     return {"users": task.users, "ill": ill}
@@ -180,9 +181,9 @@ def _cost(task: Task, world: World) -> dict[str, Any]:
     alone = RecommendationDebugger(world.pipeline, known_good=world.test)
     paired = RecommendationDebugger(world.pipeline, known_good=world.test, baseline=world.baseline)
     calls: tuple[Callable[[Any], Any], ...] = (
-        lambda user: world.pipeline.recommend([user], now=world.now, context={"device": "app"}),
-        lambda user: alone.diagnose(user, now=world.now, context={"device": "app"}),
-        lambda user: paired.diagnose(user, now=world.now, context={"device": "app"}),
+        lambda user: world.pipeline.recommend([user], now=world.now, context={"channel": "app"}),
+        lambda user: alone.diagnose(user, now=world.now, context={"channel": "app"}),
+        lambda user: paired.diagnose(user, now=world.now, context={"channel": "app"}),
     )
     least = np.full((len(users), len(calls)), np.inf)
     # Interleaved, by processor time, the least of several: a busy machine only ever adds.

@@ -32,12 +32,12 @@ from recokit.datasets import (
 from recokit.errors import RecokitError
 from recokit.testing import faults
 
-__all__ = ["DEVICES", "SHAPES", "WORLDS", "Promote", "Recent", "World", "available", "world"]
+__all__ = ["CHANNELS", "SHAPES", "WORLDS", "Promote", "Recent", "World", "available", "world"]
 
 WEEK = 7 * 86_400.0
 DAY = 86_400.0
-#: The context of the requests: a device for each user.
-DEVICES = ("app", "tablet", "web")
+#: The context of the requests: a channel for each user.
+CHANNELS = ("app", "tablet", "web")
 
 
 class Recent:
@@ -120,7 +120,7 @@ class World:
             self.train,
             max_requests=self.market.max_requests,
             lag=self.market.lag,
-            context={"device": DEVICES},
+            context={"channel": CHANNELS},
         )
 
     def users(self, n: int, seed: int, *, new: int = 0) -> list[Any]:
@@ -130,9 +130,9 @@ class World:
         return [*self.train.user_ids.decode(picked).tolist(), *[None] * new]
 
     def context(self, users: list[Any], seed: int) -> dict[str, Any]:
-        """Return a device for each of some users."""
-        devices = np.random.default_rng([seed, len(users)]).choice(np.array(DEVICES, object), len(users))
-        return {"device": devices}
+        """Return a channel for each of some users."""
+        channels = np.random.default_rng([seed, len(users)]).choice(np.array(CHANNELS, object), len(users))
+        return {"channel": channels}
 
 
 # -- data --------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from recokit.debugger.checks.population import (
 from recokit.debugger.checks.ranker_model import RankerModel
 from recokit.debugger.checks.ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
 from recokit.debugger.checks.rules import RelaxedLimits, RuleAudit
+from recokit.debugger.checks.score_values import ScoreValues
 from recokit.debugger.checks.serving import Outcome, Snapshot, StageErrors, StageTimes
 from recokit.debugger.checks.tables import ItemColumns, MissingEvents
 from recokit.debugger.checks.users import UserChange
@@ -60,6 +61,7 @@ CHECKS: tuple[Check, ...] = (
     FeatureRows(),
     FeatureNoise(),
     FeatureValues(),
+    ScoreValues(),
     Scores(),
     RankerModel(),
     RankerInputs(),
