@@ -17,11 +17,13 @@ from recokit.protocols import Role, traits_of
 from recokit.typing import BoolArray, FloatArray
 
 #: Days back that stages are asked about, the first for whether an answer changes at all.
-LAGS = (28.0, 7.0, 1.0)
+LAGS = (84.0, 28.0, 7.0, 1.0)
 #: Items of a source's answer that are compared, and candidates whose features are.
 DEPTH, MAX_CANDIDATES = 20, 2_000
 #: A time after all others, also where they are in milliseconds.
 FAR = 1e14
+#: Share of the baseline's values that a block must have to be asked about the time.
+KNOWN = 0.5
 #: Share of the candidates for which a feature must have another value to have changed.
 CHANGED = 0.05
 
@@ -33,7 +35,7 @@ class TimeScan:
     Parameters
     ----------
     changed : float
-        Share of the answers (of users, or of features) that are others four weeks earlier.
+        Share of the answers (of users, or of features) that are others twelve weeks earlier.
     usual_changed : float
         The same of the baseline's stage; NaN without one.
     same : float
@@ -106,16 +108,20 @@ def of_features(stage: Any, usual: Any, batch: Candidates) -> TimeScan:
     now = batch.compress(rows)
     then = replace(now, requests=_at(now.requests, LAGS[0]))
     mine = _changed_features(stage, now, then)
+    here = np.asarray(stage.featurize(now), np.float64)
     if usual is None:
-        return TimeScan(float(mine.mean()))
-    here, there = (np.asarray(one.featurize(now), np.float64) for one in (stage, usual))
+        return TimeScan(float(mine.mean()), differs=bool(np.isfinite(here).any()))
+    there = np.asarray(usual.featurize(now), np.float64)
+    # Values that are missing do not follow anything.
+    differs = bool(np.isfinite(here).mean() > KNOWN * np.isfinite(there).mean())
     alike = (
         np.isclose(here, there, rtol=1e-4, atol=1e-6, equal_nan=True)
         if here.shape == there.shape
         else np.zeros(1)
     )
     same = float((alike.mean(axis=0) > 1.0 - CHANGED).mean())
-    return TimeScan(float(mine.mean()), float(_changed_features(usual, now, then).mean()), same)
+    usually = float(_changed_features(usual, now, then).mean())
+    return TimeScan(float(mine.mean()), usually, same, differs=differs)
 
 
 def _changed_features(stage: Any, now: Candidates, then: Candidates) -> BoolArray:

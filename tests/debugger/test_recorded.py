@@ -97,8 +97,9 @@ def test_an_answer_that_a_stage_reports_as_degraded_is_told(data: rk.Dataset) ->
         [candidates.Merge([candidates.Popular(), rk.Step(Reports(), name="reports")])]
     ).fit(data)
     found = rk.RecommendationDebugger(pipeline, budget_ms=5_000).diagnose("user-1", now=data.until)
-    assert found.verdict == "ANSWER_DEGRADED" and found.findings[0].severity is Severity.SYMPTOM
-    assert "half of the shards" in found.findings[0].message
+    assert (found.verdict, found.stage) == ("SOURCE_DEGRADED", "merge.reports")
+    told = next(one for one in found.findings if one.code == "ANSWER_DEGRADED")
+    assert told.severity is Severity.SYMPTOM and "half of the shards" in told.message
     same = rk.RecommendationDebugger(pipeline, baseline=pipeline, budget_ms=5_000)
     assert same.diagnose("user-1", now=data.until).verdict == "NO_OBVIOUS_ISSUE"
 

@@ -27,7 +27,7 @@ SUSPECT = 4
 class Clocks:
     """Whether stages answer as of the time that they are asked about.
 
-    By the scan (:meth:`RecommendationDebugger.scan`) hydrators, sources and features are asked as of four weeks ago
+    By the scan (:meth:`RecommendationDebugger.scan`) hydrators, sources and features are asked as of twelve weeks ago
     too: what follows the time in the baseline and stands still here reads a clock that stands still, or a cache.
     Without a scan, blocks of features are asked where their values differ from the baseline's. And a model that has
     seen events from after the request has them with wrong times.
@@ -53,7 +53,12 @@ class Clocks:
                 findings.append(finding("LISTS_STALE", name, figures))
             elif scan.usual_changed >= FOLLOWS and scan.changed <= STILL * scan.usual_changed:
                 findings += _stands_still(name, scan, figures, is_source=is_source)
-            elif np.isnan(scan.usual_changed) and scan.changed == 0 and _must_follow(evidence, name):
+            elif (
+                np.isnan(scan.usual_changed)
+                and not scan.changed
+                and scan.differs
+                and _must_follow(evidence, name)
+            ):
                 findings.append(finding("CLOCK_FROZEN.alone", name, figures))
         return findings
 

@@ -17,6 +17,8 @@ class DegradedSources:
         failed = {event.name for event in evidence.trace.events if event.error or event.skipped}
         findings = []
         for event in evidence.events("source", "hydrator"):
+            if event.name.startswith("fallback."):
+                continue  # that it filled up a list is no part of an answer
             if event.name in failed or event.detail.get("part_errors") or event.name not in evidence.stages:
                 continue
             said = [

@@ -106,7 +106,8 @@ class DelistedItems:
             usual = (
                 max(others, default=0.0) if evidence.baseline is None else self._usually(evidence, name, gone)
             )
-            if share - usual <= self.share:
+            # Without a baseline or another source nothing tells an index from a rule that removes too much.
+            if share - usual <= self.share or (evidence.baseline is None and not others):
                 continue
             path = next((path for path in evidence.stages if path.rpartition(".")[2] == name), name)
             first = evidence.found_by(name)[:TOP]
