@@ -322,7 +322,9 @@ class _Search:
 
     def _share(self, pipeline: Pipeline, strongest: str) -> float | None:
         """Return the ranker's weight that is best in the mean and costs no segment against the strongest source."""
-        batch = pipeline.candidates(pipeline.requests(self.validation.users, now=self.validation.now))
+        batch = pipeline.candidates(
+            pipeline.requests(self.validation.users.tolist(), now=self.validation.now)
+        )
         shares = {
             share: self._ndcg(batch, np.nan_to_num(self._weighed(pipeline, share).score(batch), nan=-np.inf))
             for share in (0.0, *_SHARES)
