@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import recokit as rk
@@ -11,15 +12,15 @@ from recokit import candidates, diversity, features, rankers, rules, serving
 WORDS = {
     "source.item_knn": "goes with what you looked at",
     "source.popular": "many people buy it",
-    "source.popular_in_category": "popular in a category that you like",
+    "source.popular_in_category": "popular in its category",
     "feature": "",
     "place": "",
     "rule": "",
-    "label.sponsored": "sponsored",
+    "label": "",
 }
 
 
-def make_data(n_users: int = 1_500, n_items: int = 400, seed: int = 1) -> rk.Dataset:
+def make_data(n_users: int = 800, n_items: int = 300, seed: int = 1) -> rk.Dataset:
     """Return the events, users and items of a made marketplace; a shop reads its own here."""
     return rk.datasets.make_marketplace(n_users, n_items, seed=seed).dataset
 
@@ -53,5 +54,9 @@ def make_pipeline(n_trees: int = 40) -> rk.Pipeline:
 
 
 def publish(models: serving.Artifacts, data: rk.Dataset, **options: Any) -> serving.Version:
-    """Fit the pipeline and make it the version that serves; golden questions come from the first one."""
-    return models.publish(make_pipeline(**options).fit(data, label_window="14D"))
+    """Fit the pipeline and make it the version that serves, if it answers the first one's questions."""
+    pipeline = make_pipeline(**options).fit(data, label_window="14D", max_requests=600)
+    questions = Path(models.path) / "golden"
+    if not questions.exists():
+        serving.Golden.of(pipeline, users=100).save(questions)
+    return serving.Artifacts(models.path, golden=serving.Golden.load(questions)).publish(pipeline)

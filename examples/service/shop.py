@@ -191,6 +191,11 @@ class Shop:
         return {
             "version": self.version,
             "service": self.service.health(),
+            "answers": {
+                key[1]: int(n)
+                for key, n in self.service.monitor.recent(now, 60.0).counts.items()
+                if key[0] == "recokit_service_answers"
+            },
             "versions": [
                 {"name": one.name, "published_at": one.published_at, "golden": one.golden}
                 for one in self.models.versions()

@@ -265,6 +265,12 @@ def test_metrics_have_counts_and_no_ids(admin, port):
 def test_status_shows_what_the_page_needs(admin, port):
     Client(port, "user-1").list()
     _, _, told = admin.ask("GET", "/admin/status")
+    assert sum(told["answers"].values()) >= 1 and set(told["answers"]) <= {
+        "model",
+        "cached",
+        "stale",
+        "precomputed",
+    }
     assert told["requests"] >= 1 and told["latency_ms"]["p99"] >= told["latency_ms"]["p50"] > 0
     assert len(told["versions"]) == 2 and told["version"] == told["versions"][-1]["name"]
     assert told["funnel"]["sources"]["merge.item_knn"]["calls"] >= 1
@@ -476,3 +482,19 @@ def test_everything_on_a_server_is_shared_by_processes(models, data, request):
 def test_every_name_of_the_model_is_known(pipeline):
     assert isinstance(pipeline, rk.Pipeline)
     assert "adults_only" in pipeline.names and "disclose" in pipeline.names
+
+
+def test_a_later_model_answers_the_questions_of_the_first(data, tmp_path, monkeypatch):
+    from examples.service import model
+    from recokit.errors import GateRejected
+
+    models = Artifacts(tmp_path)
+    first = model.publish(models, data, n_trees=2)
+    assert first.golden["passed"] and first.golden["n"] == 101
+    whole = make_pipeline(n_trees=2)
+    kept = [stage for stage in whole.stages if not isinstance(stage, rk.rules.NotOwned)]
+    weaker = rk.Pipeline(kept, fallback=whole.fallback, context=whole.context)
+    monkeypatch.setattr(model, "make_pipeline", lambda **_: weaker)
+    with pytest.raises(GateRejected, match="hard rule not_owned is gone"):
+        model.publish(models, data)
+    assert models.current == first

@@ -37,8 +37,11 @@ async function show() {
   if (!find("key").value) { say("Enter the key of the admin routes."); return; }
   const told = await ask("GET", "/admin/status");
   const ms = (name) => (name in told.latency_ms ? `${told.latency_ms[name].toFixed(1)} ms` : "–");
+  const answers = Object.values(told.answers).reduce((sum, one) => sum + one, 0);
+  const kept = (told.answers.cached || 0) + (told.answers.stale || 0);
   find("figures").replaceChildren(
-    figure("lists", told.requests.toLocaleString("en")), figure("p50", ms("p50")), figure("p95", ms("p95")),
+    figure("lists", answers.toLocaleString("en")),
+    figure("from the cache", answers ? Math.round(100 * kept / answers) + " %" : "–"), figure("p50", ms("p50")), figure("p95", ms("p95")),
     figure("p99", ms("p99")), figure("events", told.events.applied.toLocaleString("en")));
   find("alerts").textContent = told.alerts.length ? told.alerts.join("; ") : "none";
   find("alerts").className = told.alerts.length ? "bad" : "good";
