@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit import candidates, rules as rules_
+from recokit import candidates, features, rules as rules_
 from recokit._stats.intervals import mean_interval
 from recokit._utils.options import above, require
 from recokit._utils.params import clone
@@ -24,15 +24,13 @@ from recokit.pipeline import Pipeline
 from recokit.protocols import Role, role_of
 from recokit.suggestion.code import program_of
 from recokit.suggestion.look import Look
-from recokit.suggestion.parts import Proposal, featurizer, proposals, ranker
+from recokit.suggestion.parts import Proposal, proposals, ranker
 from recokit.suggestion.result import Suggestion, Tried
 from recokit.suggestion.trials import Judged, Validation
 from recokit.typing import FloatArray
 
 #: Sources that a blend, and candidates, are made of at most; and the length of the candidates' list.
 _SOURCES, _LIMIT = 5, 200
-#: Sources that find no candidates and are features, at most.
-_OTHERS = 4
 #: Requests of each training window.
 _REQUESTS = 1_000
 #: Weights of the ranker beside the strongest source, whose own is 1 less that.
@@ -57,7 +55,7 @@ def suggest(
 
     The part is cut in time, a label window before the end, as long as the data's rhythm wants it; a fifth of each
     user's items where events have no times. Sources are tried in the order of their cost, then a blend of the best,
-    then two stages: candidates of the sources that add recall, features of all of them, boosted trees whose size
+    then two stages: candidates of the sources that add recall, features, boosted trees whose size
     follows the number of positives, blended with the strongest source so that no segment of 200 users loses by it.
     What is more complicated is kept only where the 80% interval of its paired difference is above 0. The winner
     is fitted on everything.
@@ -278,13 +276,9 @@ class _Search:
         """Try two stages; None where they are not supported."""
         names = list(dict.fromkeys([strongest.tried.name, *(one.tried.name for one in kept)]))
         sources = [self.made[name] for name in names]
-        ranked = sorted(self.judged.values(), key=lambda one: -one.tried.mean)
-        others = [self.made[one.tried.name] for one in ranked if one.tried.name not in (*names, "blend")][
-            :_OTHERS
-        ]
         source = candidates.Merge(sources, limit=_LIMIT) if len(sources) > 1 else sources[0]
         fit = {"label_window": self.look.horizon, "max_requests": _REQUESTS, "requests_at": "auto"}
-        between = featurizer(others)
+        between = [features.Standard()]
         try:
             pipeline, spent = self.validation.fitted(
                 self.rules.around(source, [*between, ranker(names[0], 0.5)]), fit

@@ -1,12 +1,12 @@
-"""The parts that a suggestion is made of: sources for what was seen, features, rankers."""
+"""The parts that a suggestion is made of: sources for what was seen, and a ranker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from recokit import candidates, features, rankers
+from recokit import candidates, rankers
 from recokit.compose.step import Step
 from recokit.suggestion.look import Look
 
@@ -64,11 +64,6 @@ def proposals(look: Look) -> list[Proposal]:
 
 def _fits(half_life: str, look: Look) -> bool:
     return 3 * float(half_life.removesuffix("D")) <= look.days
-
-
-def featurizer(others: Sequence[Any]) -> list[Any]:
-    """Return the stages of features; those of sources that find no candidates among them."""
-    return [features.Standard(), *([features.FromSources(list(others), depth=300)] if others else [])]
 
 
 def ranker(strongest: str, share: float) -> Any:
