@@ -105,9 +105,13 @@ class Again:
     debugger: Any
     ask: Callable[..., Any] = field(repr=False)
 
+    def confirmed(self, suspicion: Finding | None, stage: str | None, max_ms: float | None) -> Confirmation:
+        """Run the diagnosis again; see :func:`confirmed`."""
+        return confirmed(self, suspicion, stage, max_ms)
+
 
 def confirmed(
-    again: Again | None, suspicion: Finding | None, stage: str | None, max_ms: float | None
+    again: Again, suspicion: Finding | None, stage: str | None, max_ms: float | None
 ) -> Confirmation:
     """Run a diagnosis again, as it is and with the suspected part from the baseline.
 
@@ -116,7 +120,7 @@ def confirmed(
     ConfigurationError
         If there is no baseline, or nothing is suspected.
     """
-    if again is None or again.debugger.baseline is None:
+    if again.debugger.baseline is None:
         raise ConfigurationError("found no baseline; expected RecommendationDebugger(pipeline, baseline=...)")
     if suspicion is None and not stage:
         raise ConfigurationError("found no finding to confirm; expected one, or the path of a stage")

@@ -13,6 +13,7 @@ from recokit.debugger.captured import n_shared
 from recokit.debugger.checks.features import FeatureFreshness
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
+from recokit.errors import ConfigurationError
 from recokit.trace import StageEvent
 
 #: The verdict where no check found a cause or a symptom.
@@ -78,9 +79,7 @@ class Diagnosis(Report):
         ConfigurationError
             If there is no baseline, or nothing is suspected.
         """
-        from recokit.debugger.confirm import confirmed
-
-        return confirmed(self.again, self.findings[0] if self.is_ill else None, stage, max_ms)
+        return asked_again(self.again).confirmed(self.findings[0] if self.is_ill else None, stage, max_ms)
 
     @property
     def verdict(self) -> str:
@@ -152,6 +151,15 @@ class Diagnosis(Report):
             notes=self.not_assessed,
             good=not self.is_ill,
         )
+
+
+def asked_again(again: Any) -> Any:
+    """Return what runs again; ConfigurationError for a diagnosis that was made by hand."""
+    if again is None:
+        raise ConfigurationError(
+            "found a diagnosis without its debugger; expected one by RecommendationDebugger, with a baseline"
+        )
+    return again
 
 
 #: Causes in the data that every stage reads: they come first.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.report import Content, Report, Table
-from recokit.debugger.diagnosis import HEALTHY, Diagnosis
+from recokit.debugger.diagnosis import HEALTHY, Diagnosis, asked_again
 from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.segments import Segment, find_segment
 from recokit.typing import BoolArray
@@ -62,9 +62,7 @@ class PopulationDiagnosis(Report):
         ConfigurationError
             If there is no baseline, or nothing is suspected.
         """
-        from recokit.debugger.confirm import confirmed
-
-        return confirmed(self.again, self.findings[0] if self.findings else None, stage, max_ms)
+        return asked_again(self.again).confirmed(self.findings[0] if self.findings else None, stage, max_ms)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
