@@ -21,7 +21,7 @@ from recokit.serving.attempt import attempt
 from recokit.serving.counts import ServiceMonitor
 from recokit.serving.delivery import FuturePlace, Nowhere, Place, Result, deliver
 from recokit.serving.drill import DrillReport, drill
-from recokit.serving.engine import Engine, Keeper
+from recokit.serving.engine import MAX_HANGING, Engine, Keeper
 from recokit.serving.lists import CachedList, ListCache
 from recokit.serving.pace import Pace
 from recokit.serving.precomputed import Precomputed
@@ -176,9 +176,10 @@ class Service:
 
     def _prepared(self, pipeline: Pipeline, version: str) -> Served:
         assert self.fallback is not None
-        return prepared(
-            pipeline, version, self.fallback, observers=self.observers, rows=self.coalesce, pace=self.pace
-        )
+        # Beside traffic batches take longer than they will: their time is learned before the first request only.
+        pace = self.pace if self._served is None else Pace()
+        options: dict[str, Any] = {"observers": self.observers, "rows": self.coalesce, "pace": pace}
+        return prepared(pipeline, version, self.fallback, **options)
 
     def swap(self, pipeline: Pipeline, version: str = "") -> None:
         """Let another fitted pipeline serve from now on; requests under way end with the model they began with.
@@ -550,7 +551,7 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether requests are answered by the model: for a readiness probe."""
-        return self._state == "ready" and self._engine.hanging < 8
+        return self._state == "ready" and self._engine.hanging < MAX_HANGING
 
     @property
     def fingerprint(self) -> str:
