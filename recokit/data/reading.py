@@ -462,13 +462,12 @@ def weights_of(
         weights = event_weights(names, given)
         return np.array([weights[name] for name in names], np.float32)[event]
     weight = log.number("weight")
-    require_rows(
-        np.isfinite(weight) & (weight >= 0),
-        weight,
-        log.own("weight"),
-        "finite weights of at least 0; hint: what speaks against an item, such as a return or a dislike, is an event "
-        "of its own, event='refund'",
-    )
+    expected = "finite weights of at least 0"
+    if (weight < 0).any():
+        expected += (
+            "; hint: what speaks against an item, as a return does, is an event of its own, event='refund'"
+        )
+    require_rows(np.isfinite(weight) & (weight >= 0), weight, log.own("weight"), expected)
     return without_signal(names, event, weight.astype(np.float32), given or ())
 
 
