@@ -114,7 +114,7 @@ class GroupSequential(Reading):
     Parameters
     ----------
     looks : int, default 14
-    every : duration, default "1D"
+    interval : duration, default "1D"
         Between looks.
     spending : {"obrien_fleming", "pocock"}, default "obrien_fleming"
         How the error is spent by the information seen: late, or evenly.
