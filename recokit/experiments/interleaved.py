@@ -192,11 +192,12 @@ class Interleaved:
         k, mix = int(requests.k[row]), METHODS[self.by]
         if self.by != "optimised":
             return mix(lists, k * self.reserve, rng)
-        # Chances are for the k places that are looked at; the reserve follows by rank.
-        top = mix([own[:k] for own in lists], k, rng)
+        # Chances are for the k places that are looked at, and so are credits; the reserve follows by rank.
+        short = [own[:k] for own in lists]
+        top = mix(short, k, rng)
         rest = METHODS["team_draft"](lists, k * self.reserve, rng).items
         items = [*top.items, *(one for one in rest if one not in top.items)]
-        return Mixed(items, rank_credit(lists, items))
+        return Mixed(items, rank_credit(short, items))
 
     # -- credit ------------------------------------------------------------------------------------------------
 

@@ -244,3 +244,12 @@ def test_the_interval_of_equal_arms_holds_nothing() -> None:
 @pytest.mark.slow
 def test_the_interval_of_equal_arms_holds_nothing_in_95_of_100() -> None:
     assert abs(coverage(2_000, 2) - 0.95) <= 0.015
+
+
+def test_an_optimised_mix_credits_by_the_places_that_its_chances_are_for(arms: Any, data: Dataset) -> None:
+    answer = ex.Interleaved(arms, by="optimised").recommend(
+        data.user_ids.ids.tolist()[:40], k=4, now=data.until
+    )
+    for name in arms:
+        # A rank is at most one beyond the k places: of two arms, half of that apart from the mean.
+        assert np.abs(answer.columns[f"credit.{name}"]).max() <= 4 / 2
