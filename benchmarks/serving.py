@@ -177,6 +177,9 @@ def faults(options: argparse.Namespace) -> list[Check]:
         Check.info("requests over the grid", float(sum(cell.requests for cell in answers))),
         Check.at_most("non-answers", float(sum(cell.silent for cell in answers)), 0.0),
         Check.at_most("hard rules broken", float(sum(cell.broken for cell in answers)), 0.0),
+        Check.info(
+            "of them turned away with a time", float(sum(cell.sources.get("shed", 0) for cell in answers))
+        ),
         Check.info("worst p99.9", 1e3 * late, "ms"),
         Check.info("healthy p99.9", 1e3 * healthy.p999, "ms"),
         Check.at_most(
