@@ -30,6 +30,8 @@ Arrays: TypeAlias = dict[str, AnyArray]
 
 #: A loss that falls by less than this share, whatever the number of epochs, does not fall.
 _LEAST_FALL = 1e-4
+#: Epochs before which a loss may still wander.
+_MIN_EPOCHS = 3
 
 prepare_forks()
 
@@ -214,7 +216,7 @@ def train(
 
 def _warn_if_level(losses: list[float], options: NetworkOptions) -> None:
     """Warn if no epoch's mean loss was below that of the first."""
-    if len(losses) > 1 and min(losses[1:]) >= losses[0] * (1 - _LEAST_FALL):
+    if len(losses) >= _MIN_EPOCHS and min(losses[1:]) >= losses[0] * (1 - _LEAST_FALL):
         warnings.warn(
             f"found a loss of {losses[0]:.4g} in the first epoch of {type(options).__name__} and of "
             f"{min(losses[1:]):.4g} in the best of {len(losses) - 1} others; expected it to fall; "
