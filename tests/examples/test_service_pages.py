@@ -39,7 +39,7 @@ unlabelled:[...document.querySelectorAll("input")].filter(i=>!i.labels.length).l
 +[...document.querySelectorAll("button")].filter(b=>!b.textContent.trim()).length,
 elsewhere:performance.getEntriesByType("resource").filter(r=>!r.name.startsWith(location.origin)).length}}
 const wait=ms=>new Promise(done=>setTimeout(done,ms));
-async function until(test){for(let n=0;n<200;n++){if(test())return true;await wait(50)}return false}
+async function until(test){for(let n=0;n<400;n++){if(test())return true;await wait(50)}return false}
 function tell(found){location.href="THE_EAR"+encodeURIComponent(JSON.stringify({errors,...measured(),...found}))}
 """
 
@@ -155,9 +155,9 @@ def told_by(port, path, probe, tmp_path, monkeypatch, *, width=1000, scheme="lig
         stderr=subprocess.DEVNULL,
     )
     try:
-        return json.loads(ear.heard.get(timeout=60))
+        return json.loads(ear.heard.get(timeout=110))
     except queue.Empty:
-        pytest.fail("the page told nothing within a minute")
+        pytest.fail("the page told nothing within two minutes")
     finally:
         process.kill()
         process.wait()

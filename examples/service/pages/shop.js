@@ -47,7 +47,7 @@ async function showList() {
 
 // What was told reaches the list through the event log, in the background: look again a few times.
 async function changed(before) {
-  for (let turn = 0; turn < 10; turn++) {
+  for (let turn = 0; turn < 50; turn++) {
     await new Promise((resolve) => setTimeout(resolve, 100));
     await showList();
     if (ids() !== before) return;
