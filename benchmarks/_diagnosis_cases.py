@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._diagnosis_world import World
-from recokit.debugger import RecommendationDebugger
+from recokit.debugger import PopulationDiagnosis, RecommendationDebugger
 from recokit.errors import ConfigurationError
 from recokit.testing import faults
 from recokit.testing.faults import Planted
@@ -97,7 +97,16 @@ def _fault(task: Task, world: World) -> dict[str, Any]:
         "right": bool(fits and fits[0]),
         "in_top_three": any(fits),
         "said": said[:4],
+        **(_confirmed(found, planted, task.seed) if task.baseline != "alone" and fits and fits[0] else {}),
     }
+
+
+def _confirmed(found: PopulationDiagnosis, planted: Planted, seed: int) -> dict[str, Any]:
+    """Ask whether the list heals with the right stage from the baseline, and whether with a wrong one."""
+    right = found.findings[0].stage
+    others = [name for name in planted.pipeline.names if name not in planted.stages and name != right]
+    wrong = others[int(np.random.default_rng(seed).integers(len(others)))]
+    return {"healed": found.confirm().healed, "healed_wrong": found.confirm(wrong).healed, "wrong": wrong}
 
 
 def _fits(planted: Planted, code: str, stage: str, scope: str) -> bool:

@@ -65,7 +65,11 @@ def line(result: Result) -> str:
         return f"{result['key']}: {json.dumps({n: v for n, v in result.items() if n not in ('key', 'what')})}"
     verdict = "ok    " if result["right"] else "top3  " if result["in_top_three"] else "MISS  "
     said = "; ".join(f"{code} {stage} [{scope}]" for code, stage, scope in result["said"][:3])
-    return f"{verdict} {result['key']} ({result['seconds']} s) planted {result['planted']} said {said or 'nothing'}"
+    proof = ""
+    if "healed" in result:
+        proof = f", healed: {result['healed']}, by {result['wrong']}: {result['healed_wrong']}"
+    cost = f"({result['seconds']} s)"
+    return f"{verdict} {result['key']} {cost} planted {result['planted']} said {said or 'nothing'}{proof}"
 
 
 def _of_faults(results: Sequence[Result], baseline: str) -> dict[str, list[Result]]:
@@ -139,6 +143,12 @@ def checks(results: Sequence[Result], *, small: bool = False) -> list[Check]:
             made.append(
                 Check.at_least("right one in the top three", _share(every, "in_top_three"), 0.98, "share")
             )
+    asked = [one for one in results if "healed" in one]
+    if asked:
+        made.append(Check.at_least("confirm heals", _share(asked, "healed"), 0.9, f"of {len(asked)}"))
+        made.append(
+            Check.at_most("confirm heals by a wrong stage", _share(asked, "healed_wrong"), 0.02, "share")
+        )
     pairs = [one for one in results if one["what"] == "pair" and "skipped" not in one]
     made.append(
         Check.at_least("two at once, both in the top three", _share(pairs, "right"), 0.8, f"of {len(pairs)}")

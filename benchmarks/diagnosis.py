@@ -158,6 +158,7 @@ def main(argv: Sequence[str] | None = None) -> bool:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of --dev, below 100")
     parser.add_argument("--places", nargs="*", default=[], help="of --dev, such as marketplace/neighbours")
     parser.add_argument("--shard", default="", help="which part of the judgement, from 0, such as 3/60")
+    parser.add_argument("--data", nargs="*", default=list(WORLDS), choices=list(WORLDS), help="of --shard")
     parser.add_argument("--minutes", type=float, default=8.0, help="after which no further task begins")
     parser.add_argument("--full", action="store_true", help="join the results of all shards")
     parser.add_argument("--results", type=Path, default=Path(".diagnosis"), help="folder of the JSON lines")
@@ -176,8 +177,9 @@ def main(argv: Sequence[str] | None = None) -> bool:
     suite = judgement()
     if options.shard:
         shard, _, n = options.shard.partition("/")
-        found = run(suite.part(int(shard), int(n)), options.results, minutes=options.minutes)
-        print(f"{len(found)} of {len(suite.part(int(shard), int(n)))} tasks of this shard are done")
+        tasks = [task for task in suite.part(int(shard), int(n)) if task.world in options.data]
+        found = run(tasks, options.results, minutes=options.minutes)
+        print(f"{len(found)} of {len(tasks)} tasks of this shard are done")
         return True
     done = joined.read(options.results)
     found = [done[task.key] for task in suite.tasks if task.key in done]

@@ -31,9 +31,16 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", NAMED)
-def test_a_planted_fault_is_named_with_its_stage(place, kind):
+def test_a_planted_fault_is_named_with_its_stage(place, kind, monkeypatch):
+    monkeypatch.setattr(cases, "_confirmed", lambda found, planted, seed: {})
     found = cases.result_of(Task("marketplace", "neighbours", kind, "refit", 0), place)
     assert found["right"], found
+
+
+@pytest.mark.slow
+def test_the_right_stage_heals_and_a_wrong_one_does_not(place):
+    found = cases.result_of(Task("marketplace", "neighbours", "inverted_ranker", "refit", 0), place)
+    assert found["healed"] and not found["healed_wrong"] and found["wrong"] not in found["planted"][0]
 
 
 def test_a_result_is_right_by_cause_stage_and_scope():
@@ -104,3 +111,6 @@ def test_healthy_users_and_pairs_are_counted():
     }
     assert not checks["healthy with a finding, w beside last week's"].ok
     assert checks["two at once, both in the top three"].value == 0.5
+    proofs = [result("flat_ranker", True, n, healed=n > 0, healed_wrong=n > 2) for n in range(4)]
+    checks = {check.name: check for check in joined.checks(proofs)}
+    assert (checks["confirm heals"].value, checks["confirm heals by a wrong stage"].value) == (0.75, 0.25)
