@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recokit._kernels.membership import pairs_in_sets
-from recokit._kernels.neighbors import Similarities
 from recokit._kernels.segments import counts_to_offsets, multi_arange, offsets_to_rows, rows_to_offsets
 from recokit._kernels.sorting import group_pairs, top_by_score
 from recokit._utils.options import rules, whole
@@ -17,6 +16,9 @@ from recokit.candidates._retrieve import cost_blocks, joined
 from recokit.candidates._weights import FromHistory
 from recokit.data import Ragged, Requests, Retrieved
 from recokit.typing import Float32Array, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from recokit._kernels.neighbors import Similarities
 
 if TYPE_CHECKING:
     pass

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from recokit._kernels.neighbors import Similarities
 from recokit._kernels.segments import segment_sum
 from recokit._utils.options import between, finite, one_of, rules
 from recokit.candidates._neighbors import Neighbors
@@ -92,6 +91,8 @@ class ItemKNN(Neighbors):
 
     def fit(self, dataset: Dataset) -> ItemKNN:
         """Find each item's neighbours, a block of items at a time."""
+        from recokit._kernels.neighbors import Similarities
+
         by_user = self._matrix(dataset)
         by_item = by_user.T.tocsr()
         mine, theirs = self._sizes(_squared_norms(by_item))

@@ -12,7 +12,6 @@ import numpy as np
 
 from recokit._utils.options import finite, one_of, require_rows, shown
 from recokit.data.columns import ROLES, UNSURE_SEPARATORS, found_separator, guessed_roles
-from recokit.data.doubts import days_for_seconds, padded, require_no_dates, stand_in
 from recokit.data.event_types import event_weights, kind_of, shown_names, usual_weights, without_signal
 from recokit.data.frames import ALIASES, Frame
 from recokit.data.interactions import Interactions
@@ -137,6 +136,8 @@ def read(interactions: Any, users: Any, items: Any, columns: Mapping[str, str], 
     }
     events = Interactions(**sorted_)
     _look_at_ids(events, {name: (ids[name][1], frame) for name, frame in tables.items()}, findings)
+    from recokit.data.doubts import days_for_seconds, padded, stand_in  # serving reads no log
+
     doubts = [
         days_for_seconds(events.timestamp, log.own("timestamp")),
         *(padded(ids[name][1], name.removesuffix("_id")) for name in tables),
@@ -293,6 +294,8 @@ def _rated(log: Frame, weight: Float32Array, min_rating: float | None, findings:
 
 
 def _times(log: Frame, latest: float) -> FloatArray:
+    from recokit.data.doubts import require_no_dates
+
     timestamp = log.times("timestamp")
     own = log.own("timestamp")
     require_rows(np.isfinite(timestamp), timestamp, own, "finite seconds since 1970")

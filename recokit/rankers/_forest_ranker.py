@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from typing import Self
 
 from recokit._kernels.forest import Forest
-from recokit._kernels.tree_shap import contributions_of, expected_score
 from recokit._utils.options import between, require, whole
 from recokit._utils.params import is_fitted
 from recokit.data import Candidates, RankingData
@@ -94,9 +93,13 @@ class ForestRanker(NamedFeatures, ABC):
         to 1e-6. About a millisecond for each candidate and 100 trees of 31 leaves, so explain what is shown, not all
         that was scored; the first call after loading prepares the trees, some 0.1 s.
         """
+        from recokit._kernels.tree_shap import contributions_of
+
         return contributions_of(self.forest_, self._select(candidates))
 
     def _keep(self, forest: Forest) -> Self:
+        from recokit._kernels.tree_shap import expected_score
+
         self.forest_ = forest
         self.n_estimators_, self.intercept_ = forest.n_trees, expected_score(forest)
         return self
