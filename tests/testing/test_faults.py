@@ -209,6 +209,21 @@ def test_a_stale_stage_knows_the_older_data():
     assert max(block.freshness().values()) <= old.until
 
 
+def test_an_option_named_refit_is_no_method():
+    class Network:
+        def __init__(self, *, refit=True):
+            self.refit = refit
+
+        def fit(self, dataset):
+            self.until_ = dataset.until
+            return self
+
+        def retrieve(self, requests, limit):
+            return Retrieved.empty(len(requests))
+
+    assert faults.stale(Network().fit(DATA), DATA.before(DATA.until - 1.0)).until_ == DATA.until - 1.0
+
+
 def test_an_option_is_changed_and_must_be_one():
     rule = rules.MaxShare("category", 0.5)
     assert (faults.with_option(rule, share=0.1).share, rule.share) == (0.1, 0.5)

@@ -68,7 +68,9 @@ def with_option(stage: T, **options: Any) -> T:
 
 def stale(stage: T, dataset: Dataset) -> T:
     """Return a clone that knows only this, older, dataset."""
-    fitted: T = stage.refit(dataset) if isinstance(stage, Refittable) else clone(stage).fit(dataset)  # type: ignore[attr-defined]
+    # Networks have an option of that name, which is no method.
+    again = isinstance(stage, Refittable) and callable(stage.refit)
+    fitted: T = stage.refit(dataset) if again else clone(stage).fit(dataset)  # type: ignore[attr-defined]
     return fitted
 
 
