@@ -94,10 +94,11 @@ class ItemReward(Configured):
         NotFittedError
             Before ``fit``.
         """
+        level, ratio = self.level_, self.ratio_
         fold = self._fold(impressions.group)
-        place = np.where(impressions.position < self.level_.shape[1], impressions.position, 0)
-        item = np.where(impressions.item < self.ratio_.shape[1], impressions.item, 0)
-        return np.asarray(self.level_[fold, place] * self.ratio_[fold, item])
+        place = np.where(impressions.position < level.shape[1], impressions.position, 0)
+        item = np.where(impressions.item < ratio.shape[1], impressions.item, 0)
+        return np.asarray(level[fold, place] * ratio[fold, item])
 
     def _fold(self, group: IntArray) -> IntArray:
         fold: IntArray = (mix(group.astype(np.uint64)) % np.uint64(self.n_folds)).astype(np.int64)

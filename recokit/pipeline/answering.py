@@ -87,7 +87,7 @@ class Answering:
 
         Examples
         --------
-        >>> from recokit import testing
+        >>> from recokit import Pipeline, testing
         >>> from recokit.candidates import Popular
         >>> from recokit.data import Ragged
         >>> pipeline = Pipeline([Popular()]).fit(testing.toy_dataset())
@@ -124,7 +124,7 @@ class Answering:
 
         Examples
         --------
-        >>> from recokit import testing
+        >>> from recokit import Pipeline, testing
         >>> from recokit.candidates import Popular
         >>> pipeline = Pipeline([Popular()]).fit(testing.toy_dataset())
         >>> requests = pipeline.requests([None], k=2, now=2e9, exclude=[[101]])

@@ -26,6 +26,7 @@ class Shed(Configured):
 
     Examples
     --------
+    >>> from recokit.serving.pace import Pace
     >>> pace = Pace()
     >>> for rows in (1, 64, 1, 64):
     ...     pace.ran(rows, 0.002 + 0.0005 * rows)

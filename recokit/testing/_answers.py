@@ -154,6 +154,7 @@ def _limit_rows(limit: Any, spans: list[slice]) -> list[dict[str, AnyArray]]:
     name = str(limit.name)
     if not isinstance(limit, Cap):
         return [{f"{name} position": limit.position[span]} for span in spans]
+    limit = limit.take(np.arange(len(limit)))
     options = np.array(
         [
             limit.maximum or 0,

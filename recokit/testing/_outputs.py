@@ -133,6 +133,9 @@ def _constraint(result: Any, batch: Candidates) -> None:
 
 def _cap(cap: Cap, n: int) -> None:
     what = f"of Cap {cap.name!r}"
+    if cap.item is not None:
+        _array(cap.item, np.int64, (n,), f"as item {what}", "one item for each candidate")
+        cap = cap.take(np.arange(n))
     if cap.offsets is None:
         _array(cap.group, np.int64, (n,), f"as group {what}")
     else:

@@ -16,7 +16,7 @@ N_ITEMS = 3_000
 def data():
     """Return a log of few events, and of one user who took all items."""
     rng = np.random.default_rng(2)
-    user = np.concatenate([np.zeros(N_ITEMS, np.int64), rng.integers(1, 300, 3_000)])
+    user = np.concatenate([np.full(N_ITEMS, 999), rng.integers(1, 300, 3_000)])
     item = np.concatenate([np.arange(N_ITEMS), rng.integers(0, N_ITEMS, 3_000)])
     return Dataset.from_frame({"user": user, "item": item, "timestamp": np.arange(len(user), dtype=float)})
 

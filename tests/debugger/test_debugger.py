@@ -178,14 +178,14 @@ def test_the_spread_is_judged_free_of_the_scores_scale(
     assert found.stage == "logistic_regression"
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(("bad", "code"), [(np.nan, "SCORES_NOT_FINITE"), (np.inf, "SCORES_OVERFLOW")])
 def test_scores_that_are_not_finite_do_not_pass_as_healthy(
-    healthy: rk.Pipeline, users: list[Any], bad: float
+    healthy: rk.Pipeline, users: list[Any], bad: float, code: str
 ) -> None:
     inner = healthy["logistic_regression"]
     broken = healthy.replace("logistic_regression", Scores(inner, lambda score: np.full(len(score), bad)))
     found = diagnose(broken, users[0])
-    assert found.verdict == "SCORES_NOT_FINITE"
+    assert found.verdict == code
     assert found.stage == "logistic_regression"
     assert len(found.to_dict()["top_10_scores"]) == 10
 

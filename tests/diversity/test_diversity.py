@@ -60,7 +60,7 @@ def test_a_broken_score_does_not_rise_by_being_different() -> None:
         ({"trade_off": 1.5}, "trade_off=1.5; expected a number of at least 0 and at most 1"),
         ({"pool": 0}, "pool=0"),
         ({"vectors": np.ones((2, 2)), "columns": ["category"]}, "both vectors and columns"),
-        ({"vectors": np.ones(3)}, r"vectors of shape \(3,\)"),
+        ({"vectors": np.ones(3)}, r"vectors as ndarray of shape \(3,\)"),
         ({"vectors": np.full((2, 2), np.nan)}, "expected finite"),
     ],
 )

@@ -148,7 +148,8 @@ def test_as_many_features_are_named_as_asked_for_the_strongest_first(n_features:
 
     rule = rules.Reasons(n_features=n_features)
     rule._scorers = {"first": rankers.Weighted({"x": 1.0}), "given": Given()}
-    texts = rule.annotate(Candidates.from_lists([[1], [2]]))["reasons"].tolist()
+    batch = Candidates.from_lists([[1], [2]], features=np.zeros((2, 5)), feature_names="fghij")
+    texts = rule.annotate(batch)["reasons"].tolist()
     best = [f"feature.{name}" for name in "gif"]
     expected = "; ".join(name + value for name, value in zip(best, named.split(), strict=False))
     assert texts == [expected, "feature.h=+2" if n_features else ""]

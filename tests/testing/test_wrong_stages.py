@@ -330,7 +330,7 @@ WRONG = [
         NoVerb(),
         "'one_verb': found no verb on NoVerb; "
         "expected exactly one of hydrate, retrieve, keep, featurize, score, limit, gain, rerank, annotate; "
-        "hint: split a stage that does two things into two stages",
+        "hint: a class of recokit, or one of your own with one of these methods",
     ),
     (TwoVerbs, "'one_verb': found the class TwoVerbs; expected an instance, TwoVerbs(...)"),
     (

@@ -226,7 +226,7 @@ class TestServing:
         check_stage(TwoTower(8, **SMALL, n_epochs=2, context=["hour", "weekday", "month"]))
 
     def test_unfitted(self) -> None:
-        model = TwoTower()
+        model = TwoTower(item_features=["category"])
         for call in (
             lambda: model.retrieve(asks([1]), 1),
             lambda: model.vectors_,
