@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recokit.data import Ragged, Requests, Retrieved
+from recokit.data import Ragged, Requests
 from recokit.errors import FitWarning
-from recokit.typing import Float32Array, FloatArray
+from recokit.typing import Float32Array, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-#: Users that are asked for, and places of each list.
-_USERS, _PLACES = 200, 10
+#: Users that are asked for, so many at a time that their scores take little memory, and places of each list.
+_USERS, _AT_A_TIME, _PLACES = 200, 20, 10
 #: With fewer items most lists have most items; with fewer users lists may be alike by chance.
 _FEWEST_ITEMS, _FEWEST_USERS = 100, 50
 #: Users whose lists share so much are not told apart. In sound fits on the development data it is at most .5.
@@ -43,8 +43,10 @@ def warn_if_alike(source: Any, matrix: csr_matrix, hint: str) -> None:
     users = users[np.unique(np.linspace(0, len(users) - 1, _USERS).astype(np.int64))]
     part = matrix[users]
     history = Ragged(part.indptr.astype(np.int64), part.indices.astype(np.int64), {"weight": part.data})
-    lists = source.retrieve(Requests.build(users, ragged={"history": history}), _PLACES)
-    alike = _shared(lists)
+    requests = Requests.build(users, ragged={"history": history})
+    rows = np.array_split(np.arange(len(users)), np.arange(_AT_A_TIME, len(users), _AT_A_TIME))
+    items = [source.retrieve(requests.take(some), _PLACES).item for some in rows]
+    alike = _shared(np.concatenate(items), len(users))
     if alike >= _ALIKE:
         warnings.warn(
             f"found {type(source).__name__} with nearly one list for everybody, as popularity has: two of "
@@ -55,11 +57,10 @@ def warn_if_alike(source: Any, matrix: csr_matrix, hint: str) -> None:
         )
 
 
-def _shared(lists: Retrieved) -> float:
-    """Return the share of a list's items that the list of another row has, in the mean of all pairs of rows."""
-    n = len(lists.offsets) - 1
-    times = np.bincount(lists.item).astype(np.float64)
-    return float((times * (times - 1)).sum() / (max(n - 1, 1) * max(len(lists.item), 1)))
+def _shared(items: IntArray, n_lists: int) -> float:
+    """Return the share of a list's items that another of the lists has, in the mean of all pairs of lists."""
+    times = np.bincount(items).astype(np.float64)
+    return float((times * (times - 1)).sum() / (max(n_lists - 1, 1) * max(len(items), 1)))
 
 
 def warn_if_rough(name: str, matrix: csr_matrix, vectors: Float32Array, values: FloatArray) -> None:

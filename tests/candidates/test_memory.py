@@ -16,7 +16,7 @@ N_ITEMS = 3_000
 def data():
     """Return a log of few events, and of one user who took all items."""
     rng = np.random.default_rng(2)
-    user = np.concatenate([np.full(N_ITEMS, 999), rng.integers(1, 300, 3_000)])
+    user = 1 + np.concatenate([np.zeros(N_ITEMS, np.int64), rng.integers(1, 300, 3_000)])
     item = np.concatenate([np.arange(N_ITEMS), rng.integers(0, N_ITEMS, 3_000)])
     return Dataset.from_frame({"user": user, "item": item, "timestamp": np.arange(len(user), dtype=float)})
 
@@ -53,7 +53,7 @@ def test_a_bounded_model_is_saved(data, tmp_path):
     model = rk.Pipeline([candidates.GraphFilter(max_memory=1e6)]).fit(data)
     model.save(tmp_path / "model")
     again = rk.Pipeline.load(tmp_path / "model")
-    assert again.recommend([0, 5], k=9, now=1e6).ids(1) == model.recommend([0, 5], k=9, now=1e6).ids(1)
+    assert again.recommend([1, 5], k=9, now=1e6).ids(1) == model.recommend([1, 5], k=9, now=1e6).ids(1)
 
 
 @pytest.mark.parametrize(

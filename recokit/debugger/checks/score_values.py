@@ -57,6 +57,11 @@ def _trouble(score: AnyArray) -> tuple[str, dict[str, float]]:
     if 0 < largest < SMALL and np.abs(steps - np.round(steps)).max() < 1e-6:
         return "SCORES_UNDERFLOW", {"distinct": float(len(np.unique(finite))), "largest": largest}
     ends = np.isin(finite, (0.0, 1.0))
-    if finite.min() < finite.max() == 1.0 and finite.min() >= 0.0 and (finite == 1.0).mean() > AT_END and ends.mean() > AT_END:
+    if (
+        finite.min() < finite.max() == 1.0
+        and finite.min() >= 0.0
+        and (finite == 1.0).mean() > AT_END
+        and ends.mean() > AT_END
+    ):
         return "SCORES_SATURATED", {"share": float(ends.mean())}
     return "", {}

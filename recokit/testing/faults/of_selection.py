@@ -42,7 +42,7 @@ def limit_that_cannot_be_met(site: Site, draw: Draw) -> Planted:
     def one_group(call: Callable[..., Any], batch: Any) -> Any:
         limits = call(batch)
         return tuple(
-            replace(limit, group=np.zeros(len(batch), np.int64), offsets=None, hard=False, share=None,
+            replace(limit, group=np.zeros(len(batch), np.int64), offsets=None, item=None, hard=False, share=None,
                     maximum=1, within=None)
             for limit in limits
         )  # fmt: skip
