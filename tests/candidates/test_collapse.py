@@ -98,15 +98,15 @@ def test_alike_is_the_mean_share_over_pairs_of_rows() -> None:
     lists = [[1, 2, 3], [1, 2, 4], [5, 6, 7]]
     share = [len({*a} & {*b}) / 3 for i, a in enumerate(lists) for j, b in enumerate(lists) if i != j]
     found = Retrieved(np.array([0, 3, 6, 9]), np.concatenate(lists), np.zeros(9, np.float32))
-    assert _collapse._shared(found) == pytest.approx(np.mean(share))
-    assert _collapse._shared(Retrieved.empty(3)) == 0.0
+    assert _collapse._shared(found.item, len(found.offsets) - 1) == pytest.approx(np.mean(share))
+    assert _collapse._shared(Retrieved.empty(3).item, 3) == 0.0
 
 
 @pytest.mark.parametrize(("alike", "warns"), [(0.79, False), (0.8, True)])
 def test_from_a_share_of_80_percent_on(
     data: Dataset, monkeypatch: pytest.MonkeyPatch, alike: float, warns: bool
 ) -> None:
-    monkeypatch.setattr(_collapse, "_shared", lambda lists: alike)
+    monkeypatch.setattr(_collapse, "_shared", lambda items, n_lists: alike)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         candidates.PureSVD(8).fit(data)
