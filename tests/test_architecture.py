@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from recokit._native import library
+
 ROOT = Path(__file__).resolve().parent.parent
 MAP = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 WAY = MAP[MAP.index("## How a request flows") : MAP.index("## Where to add something")]
@@ -56,6 +58,7 @@ def test_a_request_calls_few_functions(walk: list[str]) -> None:
     assert int(walk[0]) <= 1700
 
 
+@pytest.mark.skipif(library.kernels() is None, reason="the map shows the way through compiled kernels")
 def test_every_function_on_a_lists_way_is_on_the_map(walk: list[str]) -> None:
     ours = ("recokit.pipeline.", "recokit.slates.", "recokit._kernels.slate_")
     names = {line.rpartition(".")[2] for line in walk[1:] if line.startswith(ours) and "<" not in line}

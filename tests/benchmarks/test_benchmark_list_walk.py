@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from benchmarks.list_walk import Call, stays, traced_calls, walk_of
 from recokit import testing
+from recokit._native import library
 from recokit.candidates import Popular
 from recokit.pipeline import Pipeline
 
@@ -16,6 +19,9 @@ def test_each_change_of_module_is_a_stay() -> None:
     assert stays([]) == []
 
 
+@pytest.mark.skipif(
+    library.kernels() is None, reason="the way through compiled kernels is the one that is known"
+)
 def test_only_functions_of_recokit_are_counted_and_those_of_selection_are_marked() -> None:
     pipeline = Pipeline([Popular()]).fit(testing.toy_dataset())
     calls = traced_calls(lambda: (json.dumps({}), pipeline.recommend([None], k=3, now=2e9)))
