@@ -83,10 +83,6 @@ class Deadline:
             return self.seconds
         return max(self.remaining() - _LATER[phase] * self.seconds, 0.0)
 
-    def for_sources(self) -> float:
-        """Seconds that sources may still wait."""
-        return self.for_phase("candidates")
-
     def for_search(self) -> float:
         """Seconds that the choice of lists may search: what is left, less the last phase's share."""
         return (

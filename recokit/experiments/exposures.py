@@ -11,8 +11,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -66,7 +67,45 @@ class SeesExposures(Protocol):
         ...
 
 
-class Exposures:
+class RowLog:
+    """Rows that wait in memory and are written many at a time; a base of logs.
+
+    Parameters
+    ----------
+    sink : path or callable
+        As for :class:`Exposures`.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._write = writer(sink)
+        self._waiting: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+
+    def flush(self) -> None:
+        """Write the rows that wait."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._write(self._waiting)
+            self._waiting = []
+
+    def erase_user(self, user: Any) -> int:
+        """Forget a unit in memory, and return how many of its rows waited; files are not touched."""
+        with self._lock:
+            kept = [row for row in self._waiting if row["unit"] != str(user)]
+            n, self._waiting = len(self._waiting) - len(kept), kept
+        return n
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+
+
+class Exposures(RowLog):
     """Write down each unit's exposures, once for each experiment, arm and version of the pipeline.
 
     Rows wait in memory until ``flush_rows`` of them are there or the oldest waits for ``flush_seconds``, and are then
@@ -109,11 +148,9 @@ class Exposures:
             capacity,
         )
         check_options(self, {"flush_rows": whole(1), "flush_seconds": above(0), "capacity": whole(1)})
-        self._write = writer(sink)
+        super().__init__(sink)
         self._seen: OrderedDict[tuple[Any, ...], None] = OrderedDict()
-        self._waiting: list[dict[str, Any]] = []
         self._since = 0.0
-        self._lock = threading.Lock()
 
     def exposed(self, shown: Shown) -> None:
         """Take down exposures that are new."""
@@ -137,30 +174,12 @@ class Exposures:
             self._seen.popitem(last=False)
         return True
 
-    def flush(self) -> None:
-        """Write the exposures that wait."""
-        with self._lock:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._write(self._waiting)
-            self._waiting = []
-
     def erase_user(self, user: Any) -> int:
         """Forget a unit in memory, and return how many of its exposures waited; files are not touched."""
         with self._lock:
-            kept = [row for row in self._waiting if row["unit"] != str(user)]
-            n, self._waiting = len(self._waiting) - len(kept), kept
             for key in [key for key in self._seen if key[1] == str(user)]:
                 del self._seen[key]
-        return n
-
-    def __enter__(self) -> Exposures:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.flush()
+        return super().erase_user(user)
 
 
 def _record(shown: Shown, row: int) -> dict[str, Any]:
@@ -190,12 +209,10 @@ def writer(sink: Sink) -> Callable[[Sequence[Mapping[str, Any]]], object]:
     path = Path(sink)
     if path.suffix == ".jsonl":
         return _Lines(path)
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
+    if find_spec("pyarrow") is None:
         raise ConfigurationError(
             f"found {path} for Parquet without pyarrow; hint: a path that ends in .jsonl needs nothing"
-        ) from error
+        )
     return _Parts(path)
 
 

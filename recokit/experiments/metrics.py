@@ -30,8 +30,12 @@ class Linear(NamedTuple):
 class Metric(ABC):
     """A metric: a name, which way is better, and the estimate of each arm."""
 
-    name: str
     lower_is_better: bool
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What reports call it."""
 
     @abstractmethod
     def estimates(self, sample: Sample) -> list[Estimate]:
@@ -90,7 +94,7 @@ class Mean(_LinearMetric):
         check_options(self, {"winsorize": optional(share)})
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         """Its label, or the column's name."""
         return self.label or self.column
 
@@ -131,7 +135,7 @@ class Ratio(_LinearMetric):
     label: str = ""
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         """Its label, or both columns."""
         return self.label or f"{self.numerator} / {self.denominator}"
 
@@ -180,7 +184,7 @@ class Quantile(Metric):
         check_options(self, {"q": share})
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         """Its label, or as in ``"p99_ms"``."""
         return self.label or f"p{self.q * 100:g}_{self.column}"
 
@@ -222,7 +226,7 @@ class Retention(_LinearMetric):
         seconds(self.window)
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         """Its label, or its days."""
         return self.label or f"{self.days}-day retention"
 

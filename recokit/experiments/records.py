@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,7 +16,7 @@ from recokit._utils.options import require, whole
 from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError, DataError, did_you_mean
 from recokit.experiments.effects import Effect
-from recokit.experiments.exposures import Sink, read_log, writer
+from recokit.experiments.exposures import RowLog, Sink, read_log
 from recokit.trace import Status, Trace
 from recokit.typing import AnyArray, FloatArray
 
@@ -25,7 +24,7 @@ from recokit.typing import AnyArray, FloatArray
 _GROUPS = 32
 
 
-class ListLog:
+class ListLog(RowLog):
     """An observer that writes a row for each list: the columns of :func:`guardrails`.
 
     ``unit`` (the user), ``timestamp``, ``lists`` (1), ``ms`` of the run, ``failed``, ``fallback``, ``empty``, and, as
@@ -65,9 +64,7 @@ class ListLog:
         require(whole(1), flush_rows=flush_rows)
         self.sink, self.category, self.flush_rows = sink, category, flush_rows
         self.shares = {"tail": tail, "small_sellers": small_sellers}
-        self._write = writer(sink)
-        self._waiting: list[dict[str, Any]] = []
-        self._lock = threading.Lock()
+        super().__init__(sink)
 
     def observe(self, trace: Trace) -> None:
         """Take down the lists of a run."""
@@ -108,16 +105,6 @@ class ListLog:
                 selected.counts > 1, 1.0 - alike / np.maximum(length * (length - 1), 1), 0.0
             )
         return found
-
-    def flush(self) -> None:
-        """Write the rows that wait."""
-        with self._lock:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._write(self._waiting)
-            self._waiting = []
 
 
 @dataclass(frozen=True, eq=False, repr=False)

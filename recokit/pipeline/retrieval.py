@@ -133,7 +133,7 @@ def _wait_for(run: Run, node: Node, wait: Callable[[float], Retrieved] | Excepti
     def compute(_: IntArray) -> Retrieved:
         if isinstance(wait, Exception):
             raise wait
-        answer = wait(run.deadline.for_sources())
+        answer = wait(run.deadline.for_phase("candidates"))
         check_retrieved(answer, n_rows, run.settings.n_items, node.name, limit=source_limit(run, node))
         return masked(answer, np.isin(run.everyone, stage.rows))
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 
 class Hedge:
@@ -37,12 +40,10 @@ class Hedge:
         self._took: deque[float] = deque(maxlen=window)
         self._allowance = 0.0
 
-    def __reduce__(self) -> tuple[type[Hedge], tuple[float], dict[str, float]]:
-        options = {"quantile": self.quantile, "window": self.window, "least": self.least}
-        return Hedge, (self.share,), options
-
-    def __setstate__(self, options: dict[str, int]) -> None:
-        self.__init__(self.share, **options)  # type: ignore[misc]  # a lock belongs to one process
+    def __reduce__(self) -> tuple[Callable[[], Hedge], tuple[()]]:
+        """Copy the options alone: a lock, and what calls took, belong to one process."""
+        options: dict[str, Any] = {"quantile": self.quantile, "window": self.window, "least": self.least}
+        return partial(Hedge, self.share, **options), ()
 
     def took(self, seconds: float) -> None:
         """Count a first call that gave an answer after so many seconds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -55,7 +56,7 @@ class Personalization:
             if found:
                 return [found]
         for stage in dict.fromkeys(name for one in known for name in one.sources):
-            said = self._said(known, lambda one, stage=stage: one.sources.get(stage, ()))  # type: ignore[misc]
+            said = self._said(known, partial(_answered, stage))
             if said:
                 return [(finding("PERSONALIZATION_LOST", stage, said, what="answers"), places)]
         if not _candidates_differ(known):
@@ -87,6 +88,10 @@ class Personalization:
             too_much = here > usual + self.more or (here > self.alike and usual < self.alike - 0.1)
             return {"alike": here, "usual": usual} if too_much else None
         return {"alike": here} if here > self.alike else None
+
+
+def _answered(stage: str, one: Facts) -> Items:
+    return one.sources.get(stage, ())
 
 
 def _best(one: Facts) -> Items:
