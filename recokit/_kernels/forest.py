@@ -7,16 +7,17 @@ a block one step at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 
+from recokit._kernels.categories import Categories
 from recokit._kernels.quick_scorer import QuickScorer
 from recokit._native.library import kernels
 from recokit.errors import ContractError, DataError
-from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
+from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 
 #: Leaves of one tree.
 MAX_LEAVES = 64
@@ -37,7 +38,7 @@ class Tree:
     feature : ndarray of int64, shape (n,)
         Feature that a node splits on.
     threshold : ndarray of float64, shape (n,)
-        A row goes left where its value is at most this.
+        A row goes left where its value is at most this; of no meaning where it splits by category.
     left, right : ndarray of int64, shape (n,)
         Children; 0 at a leaf.
     missing_left : ndarray of bool, shape (n,)
@@ -46,6 +47,9 @@ class Tree:
         Addition of a leaf to the score.
     cover : ndarray of float64, shape (n,)
         Training rows that reached a node.
+    category_node, category : ndarray of int64, shape (c,)
+        Splits by category: each such node, ascending, with a category that goes left, ascending. A value's category is
+        its whole part; those that are not named, missing ones among them, go right.
     """
 
     feature: IntArray
@@ -55,10 +59,24 @@ class Tree:
     missing_left: BoolArray
     value: FloatArray
     cover: FloatArray
+    category_node: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    category: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-#: Of one feature on the way to a leaf: above, at most, missing allowed, share of training rows.
-_Side: TypeAlias = tuple[float, float, bool, float]
+#: The arrays of a tree with an element for each node.
+_OF_NODES = tuple(part.name for part in fields(Tree) if not part.name.startswith("category"))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What splits by one feature on the way to a leaf leave: an interval, or of categories the codes in it."""
+
+    above: float = np.nan
+    at_most: float = np.inf
+    missing: bool = True
+    codes: BoolArray | None = None
+    #: Of the training rows that came to them.
+    share: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +94,10 @@ class Boxes:
         Of the training rows that came to the splits by the feature, how many went on towards the leaf.
     value : ndarray of float64, shape (L,)
         Addition of the leaf to the score.
+    table : ndarray of int64, shape (d, L)
+        Where the codes of a category begin in ``codes``; -1 of a number, whose interval counts.
+    codes : ndarray of bool
+        Whether each code is inside.
     """
 
     feature: IntArray
@@ -84,6 +106,9 @@ class Boxes:
     missing: BoolArray
     share: FloatArray
     value: FloatArray
+    # Boxes that the last release saved have neither; they are made anew.
+    table: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    codes: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
 
 
 class Forest:
@@ -100,13 +125,13 @@ class Forest:
     baseline : float
         Score before the first tree.
     zero_is_missing : bool, default False
-        Whether a value of 0 counts as missing.
+        Whether a value of 0 counts as missing; the category 0 is one.
 
     Raises
     ------
     DataError
-        If the arrays are no trees: a child before its parent or outside its tree, a feature outside the rows, a
-        threshold that is not a number, or more than 64 leaves.
+        If the arrays are no trees: a child before its parent or outside its tree, a feature outside the rows or one
+        that is a number here and a category there, a threshold that is not a number, or more than 64 leaves.
     """
 
     def __init__(
@@ -121,7 +146,9 @@ class Forest:
         self.nodes, self.roots, self.n_features = nodes, roots, n_features
         self.baseline, self.zero_is_missing = baseline, zero_is_missing
         _check_trees(nodes, roots, n_features)
-        self._threshold = round_down(nodes.threshold)
+        self._categories = Categories(nodes.feature, nodes.category_node, nodes.category)
+        # A code is never below a threshold.
+        self._threshold = np.where(self._categories.splits, np.float32(-np.inf), round_down(nodes.threshold))
         self._quick = None
         if kernels() is not None and len(roots):
             self._quick = QuickScorer.of(
@@ -132,6 +159,7 @@ class Forest:
                 right=nodes.right,
                 missing_left=nodes.missing_left,
                 value=nodes.value,
+                categories=self._categories,
             )
 
     @classmethod
@@ -146,6 +174,7 @@ class Forest:
         }
         for side in ("left", "right"):
             columns[side] = np.where(columns[side] > 0, columns[side] + np.repeat(roots, sizes), 0)
+        columns["category_node"] += np.repeat(roots, [len(tree.category_node) for tree in trees])
         return cls(
             nodes=Tree(**columns),
             roots=roots,
@@ -164,9 +193,11 @@ class Forest:
         ends = [*self.roots[1:].tolist(), len(self.nodes.value)]
         trees = []
         for start, end in zip(self.roots.tolist(), ends, strict=True):
-            tree = Tree(**{part.name: getattr(self.nodes, part.name)[start:end] for part in fields(Tree)})
-            sides = {side: np.maximum(getattr(tree, side) - start, 0) for side in ("left", "right")}
-            trees.append(replace(tree, **sides))
+            columns = {name: getattr(self.nodes, name)[start:end] for name in _OF_NODES}
+            columns |= {side: np.maximum(columns[side] - start, 0) for side in ("left", "right")}
+            pairs = slice(*np.searchsorted(self.nodes.category_node, [start, end]).tolist())
+            node, category = self.nodes.category_node[pairs] - start, self.nodes.category[pairs]
+            trees.append(Tree(**columns, category_node=node, category=category))
         return trees
 
     def extended(self, more: Forest) -> Forest:
@@ -224,24 +255,32 @@ class Forest:
         while (inside := nodes.left[at] > 0).any():
             value = features[row, nodes.feature[at]]
             goes_left = np.where(np.isnan(value), nodes.missing_left[at], value <= self._threshold[at])
+            goes_left |= self._categories.goes_left(at, value)
             at = np.where(inside, np.where(goes_left, nodes.left[at], nodes.right[at]), at)
         return at
 
     def rows(self, features: Float32Array) -> Float32Array:
-        """Return features (N, F), checked, in order, with NaN where the trees take a value for missing."""
+        """Return features (N, F) as the trees read them, checked and in order.
+
+        NaN stands where they take a value for missing, and a category's code in its place.
+        """
         if features.dtype != np.float32 or features.ndim != 2 or features.shape[1] != self.n_features:
             raise ContractError(
                 f"found features of shape {features.shape}, {features.dtype}; "
                 f"expected (N, {self.n_features}), float32"
             )
+        read = features
         if self.zero_is_missing:
-            features = np.where(np.abs(features) <= ZERO, np.float32(np.nan), features)
-        return np.require(features, requirements=["C", "ALIGNED"])
+            read = np.where(np.abs(features) <= ZERO, np.float32(np.nan), features)
+        if self._categories.named:
+            read = read.copy()
+            self._categories.write_codes(features, read)
+        return np.require(read, requirements=["C", "ALIGNED"])
 
     @cached_property
     def boxes(self) -> list[Boxes]:
         """Leaves as boxes, those with equally many features together: made at the first use."""
-        return _leaf_boxes(self.nodes, self.roots)
+        return _leaf_boxes(self.nodes, self.roots, self._categories)
 
 
 def round_down(threshold: FloatArray) -> Float32Array:
@@ -256,7 +295,7 @@ def _check_trees(nodes: Tree, roots: IntArray, n_features: int) -> None:
     """Raise DataError where the arrays are no trees."""
     n = len(nodes.value)
     whole = (
-        all(getattr(nodes, part.name).shape == (n,) for part in fields(Tree))
+        all(getattr(nodes, name).shape == (n,) for name in _OF_NODES)
         and all(part.dtype.kind == "i" for part in (nodes.feature, nodes.left, nodes.right, roots))
         and nodes.missing_left.dtype == np.bool_
         and np.isfinite(nodes.cover).all()
@@ -275,17 +314,32 @@ def _check_trees(nodes: Tree, roots: IntArray, n_features: int) -> None:
         and (later & within & asked & ~np.isnan(nodes.threshold[split])).all()
         and np.array_equal(np.sort(children), np.delete(np.arange(n), roots))
         and (np.bincount(tree, minlength=1) < MAX_LEAVES).all()
+        and _are_categories(nodes, split)
     ):
         raise DataError(
-            f"found arrays that are no trees; expected splits on features 0 to {n_features - 1} with a threshold, "
-            f"every node after its one parent, and at most {MAX_LEAVES} leaves a tree"
+            f"found arrays that are no trees; expected splits on features 0 to {n_features - 1} with a threshold or "
+            "categories, each feature with one of the two, every node after its one parent, and at most "
+            f"{MAX_LEAVES} leaves a tree"
         )
 
 
-def _leaf_boxes(nodes: Tree, roots: IntArray) -> list[Boxes]:
+def _are_categories(nodes: Tree, split: IntArray) -> bool:
+    """Return whether the pairs of a node and a category ascend, are of splits, and of no feature of thresholds."""
+    node, category = nodes.category_node, nodes.category
+    if node.shape != category.shape or node.ndim != 1 or node.dtype.kind + category.dtype.kind != "ii":
+        return False
+    if not np.isin(node, split).all():
+        return False
+    later = (np.diff(node) > 0) | ((np.diff(node) == 0) & (np.diff(category) > 0))
+    named = (category >= 0) & (category < 2**31) & ~nodes.missing_left[node]
+    by_number = nodes.feature[np.setdiff1d(split, node)]
+    return bool(later.all() and named.all() and not np.isin(nodes.feature[node], by_number).any())
+
+
+def _leaf_boxes(nodes: Tree, roots: IntArray, categories: Categories) -> list[Boxes]:
     feature, left, right = nodes.feature.tolist(), nodes.left.tolist(), nodes.right.tolist()
     threshold, missing_left = round_down(nodes.threshold).tolist(), nodes.missing_left.tolist()
-    cover = nodes.cover.tolist()
+    cover, by_category = nodes.cover.tolist(), categories.splits.tolist()
     by_size: dict[int, list[tuple[int, dict[int, _Side]]]] = {}
     stack: list[tuple[int, dict[int, _Side]]] = [(root, {}) for root in roots.tolist()]
     while stack:
@@ -293,27 +347,45 @@ def _leaf_boxes(nodes: Tree, roots: IntArray) -> list[Boxes]:
         if not left[node]:
             by_size.setdefault(len(sides), []).append((node, sides))
             continue
-        f, at = feature[node], threshold[node]
-        above, at_most, missing, share = sides.get(f, (np.nan, np.inf, True, 1.0))
-        down = [
-            max(cover[child] / max(cover[node], 1e-300), _MIN_SHARE) for child in (left[node], right[node])
-        ]
-        to_left = (above, min(at_most, at), missing and missing_left[node], share * down[0])
-        # No bound is NaN, which is above nothing.
-        to_right = (above if above > at else at, at_most, missing and not missing_left[node], share * down[1])
-        stack += [(left[node], {**sides, f: to_left}), (right[node], {**sides, f: to_right})]
+        children, side = (left[node], right[node]), sides.get(feature[node], _Side())
+        down = [side.share * max(cover[child] / max(cover[node], 1e-300), _MIN_SHARE) for child in children]
+        if by_category[node]:
+            codes = categories.left_of(node)
+            split = [codes, ~codes] if side.codes is None else [codes & side.codes, ~codes & side.codes]
+            both = [_Side(codes=inside, share=share) for inside, share in zip(split, down, strict=True)]
+        else:
+            at, goes = threshold[node], missing_left[node]
+            # No bound is NaN, which is above nothing.
+            both = [
+                _Side(side.above, min(side.at_most, at), side.missing and goes, share=down[0]),
+                _Side(
+                    side.above if side.above > at else at,
+                    side.at_most,
+                    side.missing and not goes,
+                    share=down[1],
+                ),
+            ]
+        stack += [(child, {**sides, feature[node]: part}) for child, part in zip(children, both, strict=True)]
     return [_boxes(by_size[d], d, nodes.value) for d in sorted(by_size)]
 
 
 def _boxes(leaves: list[tuple[int, dict[int, _Side]]], d: int, value: FloatArray) -> Boxes:
-    shape = (len(leaves), d)
     sides = [side for _, path in leaves for side in path.values()]
-    above, at_most, missing, share = zip(*sides, strict=True) if sides else ((), (), (), ())
+
+    def across(values: list[Any], dtype: Any) -> AnyArray:
+        return np.array(values, dtype).reshape(len(leaves), d).T.copy()
+
+    tables = [np.zeros(0, np.bool_) if side.codes is None else side.codes for side in sides]
+    start = np.cumsum([0, *map(len, tables)])[:-1]
     return Boxes(
-        feature=np.array([f for _, path in leaves for f in path], np.int64).reshape(shape).T.copy(),
-        above=np.array(above, np.float32).reshape(shape).T.copy(),
-        at_most=np.array(at_most, np.float32).reshape(shape).T.copy(),
-        missing=np.array(missing, np.bool_).reshape(shape).T.copy(),
-        share=np.array(share, np.float64).reshape(shape).T.copy(),
+        feature=across([f for _, path in leaves for f in path], np.int64),
+        above=across([side.above for side in sides], np.float32),
+        at_most=across([side.at_most for side in sides], np.float32),
+        missing=across([side.missing for side in sides], np.bool_),
+        table=across(
+            [-1 if side.codes is None else at for side, at in zip(sides, start, strict=True)], np.int64
+        ),
+        codes=np.concatenate([np.zeros(0, np.bool_), *tables]),
+        share=across([side.share for side in sides], np.float64),
         value=value[[node for node, _ in leaves]],
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
+from recokit._kernels.categories import Categories
 from recokit._native import arrays
 from recokit._native.library import check, kernels
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
@@ -23,6 +24,10 @@ class QuickScorer:
     feature: AnyArray
     threshold: Float32Array
     bits: AnyArray
+    word_table: IntArray
+    table_feature: AnyArray
+    table_start: IntArray
+    table: AnyArray
     tree_word: IntArray
     leaf: FloatArray
 
@@ -37,6 +42,7 @@ class QuickScorer:
         right: IntArray,
         missing_left: BoolArray,
         value: FloatArray,
+        categories: Categories,
     ) -> Self:
         """Compile checked trees, see :class:`recokit._kernels.forest.Tree`."""
         first, last = _leaf_spans(left, right)
@@ -46,15 +52,25 @@ class QuickScorer:
         leaf = np.zeros(int(tree_word[-1]) * _WORD)
         leaf[tree_word[tree[ends]] * _WORD + first[ends]] = value[ends]
         side, out = _ruled_out(first[left[split]], last[left[split]])
-        split = np.tile(split, 2)[side >= 0]
-        part = 2 * (tree_word[tree[split]] + side[side >= 0]) + ~missing_left[split]
+        split, out = np.tile(split, 2)[side >= 0], out[side >= 0]
+        word = tree_word[tree[split]] + side[side >= 0]
+        named = categories.splits[split]
+        tables = _tables(
+            categories, split=split[named], feature=feature[split[named]], word=word[named], out=out[named]
+        )
+        split, word, out = split[~named], word[~named], out[~named]
+        part = 2 * word + ~missing_left[split]
         order = np.argsort(part, kind="stable")
-        split, out = split[order], out[side >= 0][order]
+        split, out = split[order], out[order]
         return cls(
             word_start=np.searchsorted(part[order], np.arange(2 * tree_word[-1] + 1)),
             feature=feature[split].astype(np.int32),
             threshold=threshold[split],
             bits=np.where(missing_left[split], out, ~out),
+            word_table=np.searchsorted(tables.word, np.arange(tree_word[-1] + 1)),
+            table_feature=tables.feature.astype(np.int32),
+            table_start=tables.start,
+            table=tables.kept,
             tree_word=tree_word,
             leaf=leaf,
         )
@@ -65,10 +81,35 @@ class QuickScorer:
             *(arrays.float32(features), *features.shape),
             *(arrays.int64(self.word_start), arrays.int32(self.feature)),
             *(arrays.float32(self.threshold), arrays.uint32(self.bits)),
+            *(arrays.int64(self.word_table), arrays.int32(self.table_feature)),
+            *(arrays.int64(self.table_start), arrays.uint32(self.table)),
             *(arrays.int64(self.tree_word), len(self.tree_word) - 1, arrays.float64(self.leaf)),
             *(arrays.float64.out(total), arrays.null() if values is None else arrays.float64.out(values)),
         )
         check(kernels().rk_forest(*arguments))
+
+
+class _Tables(NamedTuple):
+    """Of each word and feature of categories: where the leaves begin that each code keeps."""
+
+    word: IntArray
+    feature: IntArray
+    start: IntArray
+    kept: AnyArray
+
+
+def _tables(
+    categories: Categories, *, split: IntArray, feature: IntArray, word: IntArray, out: AnyArray
+) -> _Tables:
+    """Return what all splits of a word by the codes of one feature rule out together."""
+    n_features = int(feature.max(initial=0)) + 1
+    key, table = np.unique(word * n_features + feature, return_inverse=True)
+    codes = [len(categories.named[f]) + 1 for f in (key % n_features).tolist()]
+    start = np.cumsum([0, *codes])
+    kept = np.full(start[-1], 0xFFFFFFFF, np.uint32)
+    for node, bits, at in zip(split.tolist(), out, table.ravel().tolist(), strict=True):
+        kept[start[at] : start[at + 1]] &= np.where(categories.left_of(node), np.uint32(0xFFFFFFFF), ~bits)
+    return _Tables(key // n_features, key % n_features, start[:-1], kept)
 
 
 def _leaf_spans(left: IntArray, right: IntArray) -> tuple[IntArray, IntArray]:

@@ -48,6 +48,8 @@ def _of_leaves(boxes: Boxes, row: Float32Array) -> FloatArray:
     # No lower bound is NaN, hence "not at most".
     inside = ~(values <= boxes.above) & (values <= boxes.at_most)
     inside |= np.isnan(values) & boxes.missing
+    coded = boxes.table >= 0
+    inside[coded] = boxes.codes[boxes.table[coded] + values[coded].astype(np.int64)]
     total = np.zeros(inside.shape)
     for t, weight in zip(*_quadrature((len(values) + 1) // 2), strict=True):
         factor = t * inside + (1.0 - t) * boxes.share
@@ -61,7 +63,8 @@ def _add_native(boxes: Boxes, features: Float32Array, parts: FloatArray) -> None
     arguments = (
         *(arrays.float32(features), *features.shape, *boxes.feature.shape),
         *(arrays.int64(boxes.feature), arrays.float32(boxes.above), arrays.float32(boxes.at_most)),
-        *(arrays.boolean(boxes.missing), arrays.float64(boxes.share), arrays.float64(boxes.value)),
+        *(arrays.boolean(boxes.missing), arrays.int64(boxes.table), arrays.boolean(boxes.codes)),
+        *(arrays.float64(boxes.share), arrays.float64(boxes.value)),
         *(arrays.float64(points), arrays.float64(weights), len(points), arrays.float64.out(parts)),
     )
     check(kernels().rk_tree_shap(*arguments))

@@ -13,7 +13,7 @@ from recokit._utils.options import finite, one_of, optional, rules, whole
 from recokit.data import RankingData
 from recokit.errors import ConfigurationError, DataError
 from recokit.rankers._forest_ranker import RATE, ForestRanker
-from recokit.rankers._inputs import FEATURES, Targets, checked_labels, sigmoid
+from recokit.rankers._inputs import FEATURES, Targets, checked_labels, positions_of, sigmoid
 from recokit.rankers._losses import can_learn, groups_of
 from recokit.typing import AnyArray, Float32Array, FloatArray, IntArray
 
@@ -67,6 +67,10 @@ class LightGBM(ForestRanker):
         "lambdarank_truncation_level": 20}``.
     features : sequence of str, optional
         Features to use; all by default.
+    categorical_features : sequence of str, optional
+        Those of them whose values are categories: whole numbers from 0, of which splits take any set. LightGBM reads a
+        number without what stands behind its point; a value below 0, a missing one, and one that training had not, goes
+        the same way at every split.
 
     Attributes
     ----------
@@ -119,6 +123,7 @@ class LightGBM(ForestRanker):
         early_stopping_rounds=optional(whole(1)),
         num_threads=whole(0),
         features=FEATURES,
+        categorical_features=FEATURES,
     )
 
     objective: str = "binary"
@@ -136,10 +141,12 @@ class LightGBM(ForestRanker):
     num_threads: int = 0
     params: Mapping[str, Any] | None = None
     features: Sequence[str] | None = None
+    categorical_features: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        taken = sorted(set(self.params or ()) & {*self._settings(), "n_estimators", "random_state"})
+        options = {*self._settings(), "n_estimators", "random_state", "categorical_feature"}
+        taken = sorted(set(self.params or ()) & options)
         if taken:
             raise ConfigurationError(
                 f"found {taken[0]!r} in params; expected other parameters than those that the options set: "
@@ -236,11 +243,20 @@ class LightGBM(ForestRanker):
         return import_lightgbm().Dataset(
             np.ascontiguousarray(features),
             label,
+            categorical_feature=self._categories(data, columns),
             weight=weight,
             group=sizes,
             init_score=None if start is None else start.raw_score(features),
             params=dict(settings),
         )
+
+    def _categories(self, data: RankingData, columns: IntArray) -> list[int]:
+        """Return which of the columns hold categories."""
+        used = [data.feature_names[column] for column in columns.tolist()]
+        positions: list[int] = positions_of(
+            self.categorical_features or (), used, type(self).__name__
+        ).tolist()
+        return positions
 
     def _rows(
         self, data: RankingData, columns: IntArray, levels: FloatArray
@@ -285,7 +301,7 @@ def import_lightgbm() -> Any:
 
 
 def compile_lightgbm(booster: Any, n_features: int) -> Forest:
-    """Compile a booster (numeric features, constant leaves) into a Forest."""
+    """Compile a booster (constant leaves) into a Forest."""
     dump = booster.dump_model()
     nodes = [_flatten(tree["tree_structure"]) for tree in dump["tree_info"]]
     zero = any(node.get("missing_type") == "Zero" for tree in nodes for node in tree)
@@ -304,9 +320,11 @@ def _flatten(root: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _tree(nodes: list[dict[str, Any]]) -> Tree:
-    split = [node for node in nodes if "split_feature" in node]
-    if any(node["decision_type"] != "<=" for node in split):
-        raise ConfigurationError("found a split by category; expected numeric features alone")
+    sets = {
+        at: sorted(map(int, str(node.pop("threshold")).split("||")))
+        for at, node in enumerate(nodes)
+        if node.get("decision_type") == "=="
+    }
 
     def column(name: str, default: Any, dtype: Any) -> AnyArray:
         return np.array([node.get(name, default) for node in nodes], dtype)
@@ -319,6 +337,10 @@ def _tree(nodes: list[dict[str, Any]]) -> Tree:
         missing_left=np.array([_missing_left(node) for node in nodes], np.bool_),
         value=column("leaf_value", 0.0, np.float64),
         cover=np.array([node.get("internal_count", node.get("leaf_count", 1)) for node in nodes], np.float64),
+        category_node=np.repeat(
+            np.array(list(sets), np.int64), [len(categories) for categories in sets.values()]
+        ),
+        category=np.array([category for categories in sets.values() for category in categories], np.int64),
     )
 
 
@@ -330,6 +352,8 @@ def _beside_zero(threshold: FloatArray) -> FloatArray:
 
 
 def _missing_left(node: Mapping[str, Any]) -> bool:
+    if node.get("decision_type") == "==":
+        return False
     # A feature that never was missing: LightGBM reads a missing value as 0.
     if node.get("missing_type") == "None":
         return bool(node["threshold"] >= 0.0)

@@ -40,8 +40,10 @@ def covers(left: list[int], right: list[int]) -> np.ndarray:
     return cover
 
 
-def random_tree(rng: np.random.Generator, n_leaves: int, n_features: int = 3) -> Tree:
-    """A random tree of many leaves, deep on one side as often as not."""
+def random_tree(
+    rng: np.random.Generator, n_leaves: int, n_features: int = 3, by_category: int | None = None
+) -> Tree:
+    """A random tree of many leaves, deep on one side as often as not; one feature's values may be categories."""
     left, right = [0], [0]
     for _ in range(n_leaves - 1):
         leaves = [i for i, child in enumerate(left) if child == 0]
@@ -50,14 +52,22 @@ def random_tree(rng: np.random.Generator, n_leaves: int, n_features: int = 3) ->
         left += [0, 0]
         right += [0, 0]
     n = len(left)
+    feature = rng.integers(0, n_features, n)
+    coded = np.flatnonzero((feature == by_category) & (np.array(left) > 0))
+    sets = [
+        np.flatnonzero(rng.random(6) < 0.5) if rng.random() < 0.9 else np.array([0, 2**31 - 1]) for _ in coded
+    ]
+    sets = [each if len(each) else np.array([3]) for each in sets]
     return Tree(
-        rng.integers(0, n_features, n),
+        feature,
         rng.integers(-40, 41, n) / 20,
         np.array(left),
         np.array(right),
-        rng.random(n) < 0.5,
+        (rng.random(n) < 0.5) & ~np.isin(np.arange(n), coded),
         rng.normal(size=n),
         covers(left, right),
+        np.repeat(coded, [len(each) for each in sets]).astype(np.int64),
+        np.concatenate([np.zeros(0, np.int64), *sets]),
     )
 
 
@@ -69,12 +79,18 @@ def random_rows(rng: np.random.Generator, n: int, n_features: int = 3) -> np.nda
     return rows
 
 
+def goes_left(tree: Tree, node: int, row: np.ndarray) -> bool:
+    value = float(row[tree.feature[node]])
+    named = tree.category[tree.category_node == node].tolist()
+    if named:
+        return bool(np.isfinite(value)) and int(value) in named
+    return bool(tree.missing_left[node]) if np.isnan(value) else value <= tree.threshold[node]
+
+
 def walk(tree: Tree, row: np.ndarray) -> float:
     node = 0
     while tree.left[node]:
-        value = row[tree.feature[node]]
-        goes_left = tree.missing_left[node] if np.isnan(value) else value <= tree.threshold[node]
-        node = tree.left[node] if goes_left else tree.right[node]
+        node = tree.left[node] if goes_left(tree, node, row) else tree.right[node]
     return float(tree.value[node])
 
 
@@ -130,6 +146,34 @@ def test_rows_that_share_a_value() -> None:
     rows[:, 0], rows[:, 1] = 0.35, np.nan  # features of the user: a single interval for all rows
     expected = [sum(walk(tree, row) for tree in forest) for row in rows]
     np.testing.assert_allclose(Forest.compile(forest, 3, 0.0).raw_score(rows), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_leaves", [2, 20, 33, 64])
+def test_splits_by_category(n_leaves: int) -> None:
+    rng = np.random.default_rng(n_leaves)
+    forest = [random_tree(rng, n, by_category=1) for n in (n_leaves, 1, n_leaves, 5)]
+    rows = random_rows(rng, 300)
+    rows[:, 1] = rng.choice([0, -0.0, -0.7, -1, 0.9, 1, 2.5, 3, 4, 5, 6, 2**31, np.nan, np.inf, -np.inf], 300)
+    expected = [[walk(tree, row) for tree in forest] for row in rows]
+    compiled = Forest.compile(forest, 3, 0.0)
+    np.testing.assert_array_equal(compiled.leaf_values(rows), expected)
+    loaded = from_state(*to_state(compiled))
+    np.testing.assert_array_equal(loaded.leaf_values(rows), expected)
+    parts = [Forest.compile(forest[:2], 3, 0.0), Forest.compile(forest[2:], 3, 0.0)]
+    np.testing.assert_array_equal(parts[0].extended(parts[1]).leaf_values(rows), expected)
+    for tree, again in zip(forest, compiled.trees(), strict=True):
+        assert again.category_node.tolist() == tree.category_node.tolist()
+        assert again.category.tolist() == tree.category.tolist()
+
+
+def test_the_category_0_is_not_missing_where_the_number_0_is() -> None:
+    rng = np.random.default_rng(8)
+    tree, rows = random_tree(rng, 30, 2, by_category=0), random_rows(rng, 100, 2)
+    rows[:50, 0], rows[50:, 0] = 0.0, np.nan
+    assert 0 in tree.category
+    found = Forest.compile([tree], 2, 0.0, zero_is_missing=True).raw_score(rows)
+    absent = np.where(np.abs(rows[:, 1:]) <= 1e-35, np.float32(np.nan), rows[:, 1:])
+    np.testing.assert_array_equal(found, [walk(tree, row) for row in np.hstack([rows[:, :1], absent])])
 
 
 def test_zero_is_missing() -> None:

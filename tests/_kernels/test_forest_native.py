@@ -24,13 +24,16 @@ def random_case(seed: int) -> tuple[Forest, np.ndarray]:
     rng = np.random.default_rng(seed)
     n_features = int(rng.integers(1, 6))
     leaves = rng.integers(1, int(rng.choice([2, 8, 33, 65])), int(rng.integers(1, 6)))
+    by_category = int(rng.integers(n_features)) if seed % 2 else None
     forest = Forest.compile(
-        [random_tree(rng, int(n), n_features) for n in leaves],
+        [random_tree(rng, int(n), n_features, by_category) for n in leaves],
         n_features,
         float(rng.normal()),
         zero_is_missing=bool(rng.integers(2)),
     )
     rows = random_rows(rng, int(rng.integers(0, 40)), n_features)
+    if by_category is not None:
+        rows[:, by_category] = np.trunc(3 * rows[:, by_category])
     if seed % 3 == 0:
         rows = np.asfortranarray(rows)
     if seed % 5 == 0:
@@ -134,6 +137,30 @@ def broken(name: str, at: int, value: float) -> Tree:
 def test_arrays_that_are_no_trees_are_refused(name: str, value: float) -> None:
     with pytest.raises(DataError, match="no trees"):
         Forest.compile([broken(name, 4, value)], 3, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("category", -1),
+        ("category", 2**31),
+        ("category_node", 10**6),
+        ("category_node", -1),
+        ("missing_left", True),
+    ],
+)
+def test_categories_that_are_none_are_refused(name: str, value: int) -> None:
+    tree = random_tree(np.random.default_rng(5), 12, by_category=1)
+    at = -1 if name.startswith("category") else tree.category_node[0]
+    getattr(tree, name)[at] = value
+    with pytest.raises(DataError, match=r"no trees.*categories"):
+        Forest.compile([tree], 3, 0.0)
+
+
+def test_a_feature_is_a_number_or_a_category() -> None:
+    rng = np.random.default_rng(6)
+    with pytest.raises(DataError, match="each feature with one of the two"):
+        Forest.compile([random_tree(rng, 12, by_category=1), random_tree(rng, 12)], 3, 0.0)
 
 
 def test_more_leaves_than_two_words_have_are_refused() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from recokit._kernels.forest import Forest, Tree
 from recokit._kernels.tree_shap import contributions_of, expected_score
-from tests._kernels.test_forest import random_rows, random_tree, trees
+from tests._kernels.test_forest import goes_left, random_rows, random_tree, trees
 
 
 def expectation(tree: Tree, row: np.ndarray, known: frozenset[int], node: int = 0) -> float:
@@ -20,9 +20,7 @@ def expectation(tree: Tree, row: np.ndarray, known: frozenset[int], node: int = 
     if left == 0:
         return float(tree.value[node])
     if int(tree.feature[node]) in known:
-        value = row[tree.feature[node]]
-        goes_left = tree.missing_left[node] if np.isnan(value) else value <= tree.threshold[node]
-        return expectation(tree, row, known, left if goes_left else right)
+        return expectation(tree, row, known, left if goes_left(tree, node, row) else right)
     parts = [tree.cover[child] * expectation(tree, row, known, child) for child in (left, right)]
     return sum(parts) / tree.cover[node]
 
@@ -53,6 +51,15 @@ def test_equal_shapley_values_of_all_subsets(forest: list[Tree], seed: int) -> N
     np.testing.assert_allclose(contributions_of(compiled, rows), expected, atol=1e-9)
     nothing = 2.5 + sum(expectation(tree, rows[0], frozenset()) for tree in forest)
     np.testing.assert_allclose(expected_score(compiled), nothing, atol=1e-9)
+
+
+def test_of_categories_too() -> None:
+    rng = np.random.default_rng(1)
+    forest = [random_tree(rng, n, by_category=1) for n in (2, 9, 12)]
+    rows = random_rows(rng, 20)
+    rows[:, 1] = rng.choice([0, 1, 2, 3, 4, 5, 6, -1, np.nan], 20)
+    expected = [np.sum([shapley(tree, row) for tree in forest], axis=0) for row in rows]
+    np.testing.assert_allclose(contributions_of(Forest.compile(forest, 3, 0.0), rows), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("zero_is_missing", [False, True])

@@ -260,6 +260,9 @@ def trees(rng: Any) -> dict[str, Any]:
         "value": rng.normal(size=n),
         "cover": np.arange(n, 0, -1.0),
     }
+    at = np.flatnonzero(split & (nodes["feature"] == 2))
+    nodes["missing_left"][at] = False
+    nodes |= {"category_node": np.repeat(at, 2), "category": np.tile([0, 2], len(at))}
     return {**nodes, "roots": np.zeros(1, np.int64), "rows": floats(rng, codes(rng, 20), 3)}
 
 

@@ -16,12 +16,18 @@ def booster_and_rows(n_trees: int, params: dict | None = None) -> tuple[lightgbm
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3000, 30)).astype(np.float32)
     x[rng.random(x.shape) < 0.1] = np.nan
+    x[:, :2] = np.round(3 * x[:, :2])
     label = np.nansum(x[:, :10], axis=1) + rng.normal(size=3000) > 1
     options = {"objective": "binary", "num_leaves": 31, "verbosity": -1, "num_threads": 1} | (params or {})
-    return lightgbm.train(options, lightgbm.Dataset(x, label), n_trees), x[:200]
+    categories = options.pop("categorical_feature", [])
+    return lightgbm.train(options, lightgbm.Dataset(x, label, categorical_feature=categories), n_trees), x[
+        :200
+    ]
 
 
-@pytest.mark.parametrize("params", [{}, {"zero_as_missing": True}, {"num_leaves": 64}], ids=str)
+@pytest.mark.parametrize(
+    "params", [{}, {"zero_as_missing": True}, {"num_leaves": 64}, {"categorical_feature": [0, 1]}], ids=str
+)
 def test_equal_those_of_lightgbm(params: dict) -> None:
     booster, rows = booster_and_rows(20, params)
     forest = compile_lightgbm(booster, 30)

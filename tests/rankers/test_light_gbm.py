@@ -102,6 +102,68 @@ def test_compiled_trees_equal_lightgbm(leaves, params):
     assert forest.zero_is_missing == ("zero_as_missing" in params)
 
 
+#: What a category may look like when it is asked for: cut off, below 0, never seen, missing, beyond whole numbers.
+ODD = (0.0, -0.0, -0.5, 0.7, 1.999, -1.0, 999.0, 1e9, 2.0**31, 3e9, 1e20, 1e-36, np.nan, np.inf, -np.inf)
+
+
+def categories_agree(seed):
+    rng = np.random.default_rng(seed)
+    n, sizes = 600, 1 + rng.integers(1, rng.choice([5, 40, 200]), 2)
+    x = np.c_[
+        rng.integers(0, sizes[0], n), rng.integers(0, sizes[1], n), rng.normal(size=n), rng.poisson(1, n)
+    ]
+    x[rng.random(n) < 0.1, 0], x[rng.random(n) < 0.1, 2] = np.nan, np.nan
+    if rng.random() < 0.3:
+        x[rng.random(n) < 0.1, 1] = -1
+    x, worth = x.astype(np.float32), rng.normal(size=200)
+    worth_of = [worth[np.nan_to_num(column, nan=3.0).astype(int)] for column in x[:, :2].T]
+    label = np.sum(worth_of, axis=0) + np.nan_to_num(x[:, 2]) + rng.normal(size=n) > 0
+    settings = QUIET | {
+        "objective": "binary",
+        "num_leaves": int(rng.choice([2, 31, 64])),
+        "min_data_per_group": 1,
+        "cat_smooth": 1,
+        "min_child_samples": 3,
+        "max_cat_to_onehot": int(rng.choice([1, 4, 30])),
+        "zero_as_missing": bool(rng.random() < 0.3),
+        "use_missing": bool(rng.random() < 0.8),
+    }
+    booster = lightgbm.train(settings, lightgbm.Dataset(x, label, categorical_feature=[0, 1]), 8)
+    held = x[rng.integers(0, n, 200)]
+    for value in ODD:
+        held[rng.random(held.shape) < 0.03] = value
+    forest = compile_lightgbm(booster, 4)
+    np.testing.assert_array_equal(forest.raw_score(held), booster.predict(held, raw_score=True))
+    return len(forest.nodes.category)
+
+
+def test_splits_by_category_score_as_in_lightgbm():
+    assert sum(categories_agree(seed) > 0 for seed in range(20)) >= 15
+
+
+@pytest.mark.slow
+def test_splits_by_category_score_as_in_lightgbm_in_many_cases():
+    assert sum(categories_agree(seed) > 0 for seed in range(100, 600)) >= 400
+
+
+def test_categorical_features_are_named(tmp_path):
+    data = make_data()
+    codes = np.random.default_rng(3).integers(0, 30, len(data)).astype(np.float32)
+    features = np.c_[data.features[:, 1:], codes]
+    # Even codes are positives: no threshold tells, a set does.
+    data = replace(data, features=features, label=(codes % 2 == 0).astype(np.float32))
+    options = {"n_estimators": 3, "num_threads": 1, "min_child_samples": 5, "params": {"cat_smooth": 1}}
+    ranker = LightGBM(features=("age", "rare"), categorical_features=("rare",), **options).fit(data)
+    assert ranker.forest_.nodes.category_node[0] == 0
+    assert order_found(ranker.score(as_batch(data)), data) == 1.0
+    assert np.abs(ranker.contributions(as_batch(data))).mean(axis=0).argmax() == 1
+    save_state(tmp_path / "ranker", ranker.partial_fit(data, 2))
+    loaded, _ = load_state(tmp_path / "ranker")
+    np.testing.assert_array_equal(loaded.score(as_batch(data)), ranker.score(as_batch(data)))
+    with pytest.raises(ConfigurationError, match=r"'rares'.*rare"):
+        LightGBM(categorical_features=("rares",), **options).fit(data)
+
+
 def test_trees_without_splits():
     x = np.ones((50, 2), np.float32)
     booster = lightgbm.train(QUIET | {"objective": "regression"}, lightgbm.Dataset(x, np.arange(50.0) % 2), 3)
@@ -263,6 +325,8 @@ def test_too_large_a_group():
         {"features": ("a", "a")},
         {"params": {"num_leaves": 4}},
         {"params": {"deterministic": False}},
+        {"params": {"categorical_feature": [0]}},
+        {"categorical_features": ("a", "a")},
     ],
     ids=str,
 )

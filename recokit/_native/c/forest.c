@@ -3,7 +3,8 @@
  * Every leaf of a tree is one bit, leftmost leaf first; a tree has one or two words of 32. A split that sends a row
  * right rules out the leaves of its left subtree; after all splits the lowest bit left is the leaf. No split is
  * followed and no branch depends on a row. The words of a tree stay in registers while its splits go by, in any order,
- * so those that send a missing value left come first. A row's sum is over the trees in their order, whatever rows
+ * so those that send a missing value left come first. Splits by category are one table for each word and feature: what
+ * each code keeps. A row's sum is over the trees in their order, whatever rows
  * stand beside it. */
 #include "vectors.h"
 
@@ -39,8 +40,9 @@ static void remaining(const float *columns, const int32_t *feature, const float 
 }
 
 RK_EXPORT int rk_forest(const float *rows, int64_t n_rows, int64_t n_features, const int64_t *word_start,
-                        const int32_t *feature, const float *threshold, const uint32_t *bits, const int64_t *tree_word,
-                        int64_t n_trees, const double *leaf, double *total, double *value) {
+                        const int32_t *feature, const float *threshold, const uint32_t *bits, const int64_t *word_table,
+                        const int32_t *table_feature, const int64_t *table_start, const uint32_t *table,
+                        const int64_t *tree_word, int64_t n_trees, const double *leaf, double *total, double *value) {
     float *columns = malloc((size_t)n_features * LANES * sizeof(float) + 1);
     if (!columns) return RK_NO_MEMORY;
     for (int64_t start = 0; start < n_rows; start += LANES) {
@@ -57,6 +59,11 @@ RK_EXPORT int rk_forest(const float *rows, int64_t n_rows, int64_t n_features, c
             for (int64_t w = 0; w <= both; w++) {
                 const int64_t *at = word_start + 2 * (first + w);
                 remaining(columns, feature, threshold, bits, at[0], at[1], at[2], word[w]);
+                for (int64_t t = word_table[first + w]; t < word_table[first + w + 1]; t++) {
+                    const float *code = columns + (int64_t)table_feature[t] * LANES;
+                    for (int lane = 0; lane < LANES; lane++)
+                        word[w][lane] &= table[table_start[t] + (int32_t)code[lane]];
+                }
             }
             for (int lane = 0; lane < LANES; lane++)
                 found[lane] = both ? leaves[__builtin_ctzll((uint64_t)1 << 63 | (uint64_t)word[1][lane] << 32 |

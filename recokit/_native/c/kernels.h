@@ -43,19 +43,22 @@ int rk_source_features(const float **rank, const float **score, int64_t n_source
 /* forest.c: the sum of the trees' leaves for each row, added to total, and the leaves where value is no null pointer.
  * Made of the trees, and trusted: word_start (2 * words + 1) where the splits of each word of 32 leaves begin, those
  * that send a missing value left and then those that send it right; feature, threshold and bits of each split: of the
- * first kind the leaves that it rules out where it sends a row right, of the second those that it keeps; tree_word
- * (n_trees + 1) the first word of each tree, one or two; leaf (words, 32).
- * rows (n_rows, n_features); total (n_rows); value (n_rows, n_trees). */
+ * first kind the leaves that it rules out where it sends a row right, of the second those that it keeps; word_table
+ * (words + 1) where the tables of each word begin; table_feature and table_start of each table: its first code's leaves
+ * that are kept stand at table[table_start]; tree_word (n_trees + 1) the first word of each tree, one or two;
+ * leaf (words, 32). rows (n_rows, n_features), in columns with tables codes that these have; total (n_rows); value (n_rows, n_trees). */
 int rk_forest(const float *rows, int64_t n_rows, int64_t n_features, const int64_t *word_start,
-              const int32_t *feature, const float *threshold, const uint32_t *bits, const int64_t *tree_word,
-              int64_t n_trees, const double *leaf, double *total, double *value);
+              const int32_t *feature, const float *threshold, const uint32_t *bits, const int64_t *word_table,
+              const int32_t *table_feature, const int64_t *table_start, const uint32_t *table,
+              const int64_t *tree_word, int64_t n_trees, const double *leaf, double *total, double *value);
 
 /* tree_shap.c: what each feature adds to each row's score through leaves of one depth, added to parts.
- * rows, parts (n_rows, n_features); feature, above, at_most, missing, share (depth, n_leaves); value (n_leaves); points
- * and weights of the quadrature on (0, 1). */
+ * rows, parts (n_rows, n_features); feature, above, at_most, missing, table, share (depth, n_leaves); value (n_leaves);
+ * codes (n_codes): whether a code is in the leaf, the first at table; -1 there for numbers; points and weights of the
+ * quadrature on (0, 1). */
 int rk_tree_shap(const float *rows, int64_t n_rows, int64_t n_features, int64_t depth, int64_t n_leaves,
                  const int64_t *feature, const float *above, const float *at_most, const _Bool *missing,
-                 const double *share, const double *value, const double *point, const double *weight,
+                 const int64_t *table, const _Bool *codes, const double *share, const double *value, const double *point, const double *weight,
                  int64_t n_points, double *parts);
 
 /* hashing.c: a seed for each user from a run's seed; a uniform draw in (0, 1) for each seed and counter.

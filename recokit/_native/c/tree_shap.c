@@ -4,13 +4,14 @@
  * of those before and of those after: no division. */
 #include "vectors.h"
 
-/* Whether each row is within the bounds of a leaf, 1.0 or 0.0. */
-static void inside(const float *value, float above, float at_most, int missing, rk_doubles *there) {
+/* Whether each row is within the bounds of a leaf, or among its codes where it has some, 1.0 or 0.0. */
+static void inside(const float *value, float above, float at_most, int missing, const _Bool *codes,
+                   rk_doubles *there) {
     double in[RK_DOUBLES];
     for (int lane = 0; lane < RK_DOUBLES; lane++) {
         float x = value[lane];
         /* No lower bound is NaN, hence "not at most". */
-        in[lane] = x != x ? missing : !(x <= above) && x <= at_most;
+        in[lane] = codes ? codes[(int64_t)x] : x != x ? missing : !(x <= above) && x <= at_most;
     }
     RK_LOAD(*there, in);
 }
@@ -37,7 +38,7 @@ static void add_leaf(int64_t depth, const rk_doubles *there, const double *share
 
 RK_EXPORT int rk_tree_shap(const float *rows, int64_t n_rows, int64_t n_features, int64_t depth, int64_t n_leaves,
                            const int64_t *feature, const float *above, const float *at_most, const _Bool *missing,
-                           const double *share, const double *value, const double *point, const double *weight,
+                           const int64_t *table, const _Bool *codes, const double *share, const double *value, const double *point, const double *weight,
                            int64_t n_points, double *parts) {
     size_t width = (size_t)(n_features > 0 ? n_features : 1), d = (size_t)(depth > 0 ? depth : 1);
     for (int64_t i = 0; i < depth * n_leaves; i++)
@@ -59,7 +60,8 @@ RK_EXPORT int rk_tree_shap(const float *rows, int64_t n_rows, int64_t n_features
             for (int64_t j = 0; j < depth; j++) {
                 int64_t i = j * n_leaves + leaf;
                 shares[j] = share[i];
-                inside(columns + feature[i] * RK_DOUBLES, above[i], at_most[i], missing[i], there + j);
+                inside(columns + feature[i] * RK_DOUBLES, above[i], at_most[i], missing[i],
+                       table[i] < 0 ? NULL : codes + table[i], there + j);
             }
             add_leaf(depth, there, shares, value[leaf], point, weight, n_points, before, total);
             for (int64_t j = 0; j < depth; j++) {
