@@ -123,7 +123,14 @@ def _fused_natively(
         )
     )
     n = int(kept[-1])
-    return Fused(kept, row[:n], found[:n], sources[:n], rank[:, :n], score_of[:, :n])
+    return Fused(
+        offsets=kept,
+        row=row[:n],
+        item=found[:n],
+        sources=sources[:n],
+        rank=rank[:, :n],
+        score=score_of[:, :n],
+    )
 
 
 def _fused_by_numpy(

@@ -82,7 +82,14 @@ class NearestRows(FromHistory):
             scores = self._added(here, near @ self.rows_).tocsr()
             row, item = offsets_to_rows(scores.indptr.astype(np.int64)), scores.indices.astype(np.int64)
             kept = (scores.data > 0) & (item > 0)
-            lists = _allowed(requests, first, last, row[kept], item[kept], scores.data[kept])
+            lists = _allowed(
+                requests=requests,
+                first=first,
+                last=last,
+                row=row[kept],
+                item=item[kept],
+                score=scores.data[kept],
+            )
             found = best_of_rows(lists.offsets, lists.score, lists.item, limit, n_codes=self.rows_.shape[1])
             return found.offsets, found.item, found.score
 

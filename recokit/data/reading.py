@@ -146,13 +146,13 @@ def read(interactions: Any, users: Any, items: Any, columns: Mapping[str, str], 
     for doubt in filter(None, doubts):
         findings.say(doubt, doubtful=True)
     return Read(
-        _without_repeats(log, events, order, choices, findings),
-        ids["user_id"][1],
-        ids["item_id"][1],
-        made["user_id"],
-        made["item_id"],
-        log.labels("session_id")[1] if "session_id" in log else None,
-        tuple(findings.notes),
+        interactions=_without_repeats(log, events, order, choices, findings),
+        user_ids=ids["user_id"][1],
+        item_ids=ids["item_id"][1],
+        users=made["user_id"],
+        items=made["item_id"],
+        session_ids=log.labels("session_id")[1] if "session_id" in log else None,
+        notes=tuple(findings.notes),
     )
 
 

@@ -110,7 +110,14 @@ def scan_models(
     score = event.after.score.astype(np.float64)
     popularity = popularity_of((usual_stages, stages))
     usual_score = np.full(len(score), np.nan) if usual is None else scored(usual, event.before)
-    models = _Models(mine, usual, event.before, score, usual_score, popularity)
+    models = _Models(
+        mine=mine,
+        usual=usual,
+        batch=event.before,
+        score=score,
+        usual_score=usual_score,
+        popularity=popularity,
+    )
     return {event.name: _scanned(models)}
 
 

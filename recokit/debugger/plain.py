@@ -212,7 +212,17 @@ class PlainLists:
 
     def _event(self, name: str, role: str, before: Candidates | None, after: Candidates) -> StageEvent:
         n_in = 0 if before is None else len(before)
-        return StageEvent(name, role, 0.0, 0.0, n_in, len(after), after.n_rows, before=before, after=after)
+        return StageEvent(
+            name=name,
+            role=role,
+            started=0.0,
+            seconds=0.0,
+            n_in=n_in,
+            n_out=len(after),
+            n_rows=after.n_rows,
+            before=before,
+            after=after,
+        )
 
 
 def _read(lists: Any, scores: Any) -> tuple[list[Any], list[Any], list[Any] | None]:

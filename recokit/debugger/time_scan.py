@@ -188,12 +188,12 @@ def _of_source(stage: Any, usual: Any, moments: Mapping[float, Requests]) -> Tim
     overlap = {lag: _overlap(mine, lists) for lag, lists in theirs.items()}
     lag = max(overlap, key=lambda one: (overlap[one], -one))
     return TimeScan(
-        changed,
-        _changed(theirs[0.0], theirs[LAGS[0]]),
-        overlap[0.0],
-        lag,
-        overlap[lag],
-        _contained(mine, theirs[0.0]),
+        changed=changed,
+        usual_changed=_changed(theirs[0.0], theirs[LAGS[0]]),
+        same=overlap[0.0],
+        lag=lag,
+        same_then=overlap[lag],
+        contained=_contained(mine, theirs[0.0]),
         differs=differs,
     )
 

@@ -141,7 +141,15 @@ def simulate_aa(
             p_values.append(looks[-1].difference.p_value())
     promised = 1.0 - plan.confidence
     error = float(np.sqrt(promised * (1 - promised) / runs))
-    return AAReport(measure.name, plan, runs, alarms / runs, naive / runs, error, np.array(p_values))
+    return AAReport(
+        metric=measure.name,
+        reading=plan,
+        runs=runs,
+        false_alarms=alarms / runs,
+        naive=naive / runs,
+        error=error,
+        p_values=np.array(p_values),
+    )
 
 
 def _all_in_one(log: Any, events: Any, *, users: Any, cluster: str | None, before: str | float) -> Sample:
@@ -150,12 +158,28 @@ def _all_in_one(log: Any, events: Any, *, users: Any, cluster: str | None, befor
     since = np.full(len(ids), np.inf)
     np.minimum.at(since, codes - 1, frame.times("timestamp"))
     halves = np.array([0.5, 0.5])
-    units = Units(ids, np.zeros(len(ids), np.int64), since, ("a", "b"), halves, {}, np.full(len(ids), np.nan))
+    units = Units(
+        ids=ids,
+        arm=np.zeros(len(ids), np.int64),
+        since=since,
+        arms=("a", "b"),
+        weights=halves,
+        segments={},
+        differs=np.full(len(ids), np.nan),
+    )
     if cluster is not None and cluster in frame:
         labels = frame.labels(cluster)
         column = np.empty(len(ids), object)
         column[codes - 1] = labels[0].astype(str)
-        units = Units(ids, units.arm, since, units.arms, halves, {cluster: column}, units.differs)
+        units = Units(
+            ids=ids,
+            arm=units.arm,
+            since=since,
+            arms=units.arms,
+            weights=halves,
+            segments={cluster: column},
+            differs=units.differs,
+        )
     return Sample.of(units, events, users=users, before=before, cluster=cluster)
 
 

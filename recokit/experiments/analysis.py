@@ -169,12 +169,12 @@ class _Reads:
             for arm in range(1, len(sample.units.arms))
         )
         return cls(
-            sample,
-            plan,
-            tuple(times),
-            tuple(found),
-            looks,
-            tuple(plan.read(one, _confidence(plan, looks)) for one in looks),
+            sample=sample,
+            plan=plan,
+            times=tuple(times),
+            estimates=tuple(found),
+            looks=looks,
+            reads=tuple(plan.read(one, _confidence(plan, looks)) for one in looks),
         )
 
     def reach(self, confidence: float | None = None) -> float:
@@ -232,7 +232,13 @@ def _primary(reads: _Reads, metric: Metric) -> list[Effect]:
     alpha = 1.0 - reads.plan.confidence
     return [
         Effect(
-            metric.name, arm, looks[-1].difference, read.reaches[-1], float(p), alpha, metric.lower_is_better
+            metric=metric.name,
+            arm=arm,
+            difference=looks[-1].difference,
+            reach=read.reaches[-1],
+            p_value=float(p),
+            alpha=alpha,
+            lower_is_better=metric.lower_is_better,
         )
         for arm, looks, read, p in zip(
             reads.sample.units.arms[1:], reads.looks, reads.reads, p_values, strict=True
@@ -257,13 +263,13 @@ def _others(reads: _Reads, sample: Sample, metrics: Sequence[Metric]) -> list[Ef
     p_values = benjamini_hochberg([_p_value(reads.plan, looks, one) for _, _, one, looks in rows])
     return [
         Effect(
-            metric.name,
-            arm,
-            one,
-            read.reaches[-1],
-            float(p),
-            1.0 - reads.plan.confidence,
-            metric.lower_is_better,
+            metric=metric.name,
+            arm=arm,
+            difference=one,
+            reach=read.reaches[-1],
+            p_value=float(p),
+            alpha=1.0 - reads.plan.confidence,
+            lower_is_better=metric.lower_is_better,
         )
         for (metric, arm, one, _), read, p in zip(rows, alone, p_values, strict=True)
     ]
@@ -287,13 +293,13 @@ def _guarded(reads: _Reads, sample: Sample, guardrails: Sequence[NotWorse]) -> l
             sample.units.arms[1:], _differences(rail.measured.estimates(part)), strict=True
         ):
             effect = Effect(
-                rail.measured.name,
-                arm,
-                difference,
-                reach,
-                difference.p_value(),
-                alpha,
-                rail.measured.lower_is_better,
+                metric=rail.measured.name,
+                arm=arm,
+                difference=difference,
+                reach=reach,
+                p_value=difference.p_value(),
+                alpha=alpha,
+                lower_is_better=rail.measured.lower_is_better,
             )
             found.append(Guarded(rail.name, effect, rail.margin, rail.relative))
     return found

@@ -153,9 +153,19 @@ def plan(
     per_arm, days = needed(effect)
     others = tuple((one, needed(one)[0] * arms, needed(one)[1]) for one in _EFFECTS)
     return Plan(
-        measure.name, how, effect, power, arms, found.value, spread, per_arm, per_arm * arms, days,
-        information=per_arm / (2 * spread**2), alternatives=others,
-    )  # fmt: skip
+        metric=measure.name,
+        reading=how,
+        effect=effect,
+        power=power,
+        arms=arms,
+        mean=found.value,
+        spread=spread,
+        units_per_arm=per_arm,
+        units=per_arm * arms,
+        days=days,
+        information=per_arm / (2 * spread**2),
+        alternatives=others,
+    )
 
 
 def units_needed(d: float, power: float = 0.8, reading: Reading | None = None, *, arms: int = 2) -> float:
@@ -235,7 +245,15 @@ def _past(outcomes: Any, *, users: Any, cluster: str | None, before: str | float
         np.minimum.at(first, codes[later] - 1, times[later])
     arm = np.where(np.isfinite(first), 0, -1)
     arms = ("outcomes", "nobody")
-    units = Units(ids, arm, first, arms, np.array([0.5, 0.5]), {}, np.full(len(ids), np.nan))
+    units = Units(
+        ids=ids,
+        arm=arm,
+        since=first,
+        arms=arms,
+        weights=np.array([0.5, 0.5]),
+        segments={},
+        differs=np.full(len(ids), np.nan),
+    )
     return Sample.of(units, events, users=users, before=before, cluster=cluster)
 
 

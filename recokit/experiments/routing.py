@@ -123,7 +123,7 @@ def _route(
 ) -> Route:
     name = test.names[arm]
     group = name if place <= _FORCED else HOLDOUT if place == _HOLDOUT else OUTSIDE
-    return Route(test, name, group, rows, units, place == _FORCED)
+    return Route(test=test, arm=name, group=group, rows=rows, units=units, forced=place == _FORCED)
 
 
 def _needed(

@@ -128,7 +128,16 @@ class Units:
             raise DataError(f"found no unit in one of the arms {', '.join(arms)} alone; expected exposures")
         shares = checked_weights(weights, arms)
         differs = _differs(frame, codes, len(ids))
-        return cls(ids, whole, since, arms, shares, columns, differs, tuple(notes))
+        return cls(
+            ids=ids,
+            arm=whole,
+            since=since,
+            arms=arms,
+            weights=shares,
+            segments=columns,
+            differs=differs,
+            notes=tuple(notes),
+        )
 
 
 def _of_experiment(frame: Frame, experiment: str | None) -> Frame:

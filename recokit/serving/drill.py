@@ -117,4 +117,6 @@ def _tried(name: str, answers: Any) -> Drilled:
 
 def _anyone() -> Ask:
     none: Sequence[Any] = ()
-    return Ask(None, _K, {}, {}, None, 0, None, 0.0, 0.0, none)
+    return Ask(
+        user=None, k=_K, lists={}, context={}, now=None, seed=0, caller=None, arrived=0.0, due=0.0, place=none
+    )

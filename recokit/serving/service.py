@@ -316,7 +316,18 @@ class Service:
             raise DataError(f"found budget_ms={budget}; expected a positive number of milliseconds")
         arrived = self.clock()
         due = arrived + milliseconds / 1e3
-        return Ask(user, k, lists, dict(context or {}), now, seed, caller, arrived, due, place)
+        return Ask(
+            user=user,
+            k=k,
+            lists=lists,
+            context=dict(context or {}),
+            now=now,
+            seed=seed,
+            caller=caller,
+            arrived=arrived,
+            due=due,
+            place=place,
+        )
 
     def _model(self) -> Served:
         if self._served is None or self._state != "ready":

@@ -84,4 +84,15 @@ def prepared(
 
 
 def _anyone(user: object) -> Ask:
-    return Ask(user, _K, {}, {}, None, 0, None, 0.0, _AT_LEISURE, Nowhere())
+    return Ask(
+        user=user,
+        k=_K,
+        lists={},
+        context={},
+        now=None,
+        seed=0,
+        caller=None,
+        arrived=0.0,
+        due=_AT_LEISURE,
+        place=Nowhere(),
+    )

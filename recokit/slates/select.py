@@ -139,12 +139,12 @@ def _selection(solver: Solver, lists: Lists, *, check: bool) -> Selection:
     listed = lists.picked >= 0
     row = listed.nonzero()[0]
     return Selection(
-        rows_to_offsets(row, len(listed)),
-        solver.window.index[row, lists.picked[listed]],
-        solver.broken(lists) if check else {},
-        lists.repaired.nonzero()[0],
-        lists.hurried.nonzero()[0],
-        None if lists.drawn is None else lists.drawn[listed],
+        offsets=rows_to_offsets(row, len(listed)),
+        index=solver.window.index[row, lists.picked[listed]],
+        relaxed=solver.broken(lists) if check else {},
+        repaired=lists.repaired.nonzero()[0],
+        hurried=lists.hurried.nonzero()[0],
+        propensity=None if lists.drawn is None else lists.drawn[listed],
     )
 
 
@@ -165,12 +165,12 @@ def _merged(problem: SlateProblem, found: Selection, rows: IntArray, part: Selec
         relaxed.setdefault(name, np.zeros(batch.n_rows, np.bool_))[rows] = mask
     relaxed = {name: mask for name, mask in relaxed.items() if mask.any()}
     return Selection(
-        rows_to_offsets(batch.row[index], batch.n_rows),
-        index,
-        relaxed,
-        rows[part.repaired],
-        rows[part.hurried],
-        propensity,
+        offsets=rows_to_offsets(batch.row[index], batch.n_rows),
+        index=index,
+        relaxed=relaxed,
+        repaired=rows[part.repaired],
+        hurried=rows[part.hurried],
+        propensity=propensity,
     )
 
 

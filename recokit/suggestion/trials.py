@@ -82,7 +82,15 @@ class Validation:
         draw = uniform(np.full(len(users), seed, np.uint64), users, stream=29)
         users = np.sort(users[np.argsort(draw, kind="stable")[:MAX_USERS]])
         segment = activity_segments(train).codes[users]
-        return cls(train, test, bool(look.horizon), goal, dataset.user_ids.decode(users), segment, seed)
+        return cls(
+            train=train,
+            test=test,
+            in_time=bool(look.horizon),
+            goal=goal,
+            users=dataset.user_ids.decode(users),
+            segment=segment,
+            seed=seed,
+        )
 
     @property
     def now(self) -> float:
@@ -109,7 +117,14 @@ class Validation:
         )
         values = np.nan_to_num(found.values_for(self.goal, Vocabulary(self.users)))
         mean, low, high, _ = mean_interval(values)
-        tried = Tried(name, mean, low, high, seconds_of_fit, 1000 * answered / len(self.users))
+        tried = Tried(
+            name=name,
+            mean=mean,
+            low=low,
+            high=high,
+            fit_seconds=seconds_of_fit,
+            milliseconds=1000 * answered / len(self.users),
+        )
         return Judged(tried, values, self._hits(lists), pipeline)
 
     def _hits(self, lists: Recommendations) -> IntArray:

@@ -181,7 +181,7 @@ class Items:
         code = dataset.item_ids.encode(named)
         place = np.zeros(n + 1, np.int64)
         place[code] = np.arange(n)
-        return cls(values, named, dataset, code, place, array.ndim == 1)
+        return cls(scores=values, ids=named, dataset=dataset, code=code, place=place, single=array.ndim == 1)
 
     def vectors(self, vectors: Any) -> FloatArray:
         """Return vectors (N, D) by code, zeros for the unknown item."""

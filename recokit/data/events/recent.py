@@ -82,8 +82,16 @@ class RawEvents:
         content = zip(user.tolist(), item.tolist(), event.tolist(), time.tolist(), strict=True)
         key = np.empty(n, object)
         key[:] = [same if id_ is None else id_ for id_, same in zip(own, content, strict=True)]
-        single = (weight, value.astype(np.float32))
-        return cls(user, item, time, event, _labelled(frame, "session_id", n), *single, key)
+        return cls(
+            user=user,
+            item=item,
+            timestamp=time,
+            event=event,
+            session=_labelled(frame, "session_id", n),
+            weight=weight,
+            value=value.astype(np.float32),
+            key=key,
+        )
 
     def take(self, index: IntArray | BoolArray) -> RawEvents:
         """Return some of the events."""

@@ -93,7 +93,9 @@ def kind(family: str, *codes: str, alone: bool = False) -> Callable[[Callable[[S
 
     def enter(make: Callable[[Site, Draw], Planted]) -> Callable[[Site, Draw], Planted]:
         meaning = (make.__doc__ or "").strip()
-        CATALOGUE[make.__name__] = Kind(make.__name__, family, meaning, codes, alone, make)
+        CATALOGUE[make.__name__] = Kind(
+            name=make.__name__, family=family, meaning=meaning, codes=codes, alone=alone, make=make
+        )
         return make
 
     return enter
