@@ -1,8 +1,8 @@
 """recokit: recommender components for production.
 
 The parts stand in their modules (``candidates``, ``features``, ``stores``, ``rankers``, ``rules``, ``diversity``,
-``exploration``, ``metrics``, ``debugger``, ``datasets``, ``testing``); what joins them stands here. Everything loads
-when it is first used: ``import recokit`` loads the standard library only.
+``exploration``, ``text``, ``metrics``, ``debugger``, ``datasets``, ``testing``); what joins them stands here.
+Everything loads when it is first used: ``import recokit`` loads the standard library only.
 """
 
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         stores as stores,
         suggestion as suggestion,
         testing as testing,
+        text as text,
         trace as trace,
         training as training,
         tuning as tuning,

@@ -6,12 +6,12 @@ and spectral models: :class:`GraphFilter`, :class:`EASE`, :class:`SLIM`, :class:
 Neural (torch): :class:`SASRec`, :class:`TwoTower`. Vectors: :class:`AnnIndex`, with FAISS. Without a model:
 :class:`Popular` (decayed counts, overall or by user segment), :class:`PopularInCategory` (in the categories of the
 history), :class:`Trending`, :class:`History` (a user's own items again), :class:`Repurchase` (those that are due),
-:class:`Content` (attributes and text, for new items), :class:`Editorial`, :class:`Explore` (at random, with
-propensities). From elsewhere: :class:`FromFunction` (a function of yours), :class:`FromImplicit` (a model of that
-library). What puts them together: :class:`Merge`, :class:`Blend` (by weights that it learns), :class:`FirstOf`,
-:class:`ColdStart`, :class:`Unseen`, :class:`Refreshed`. :class:`UserHistory` is the hydrator that most of them answer
-from, and :func:`report` compares the recall of several sources; :func:`advise_dimension` measures how long vectors
-should be. :class:`Onboarding` says what to ask a newcomer.
+:class:`Content` (attributes and text, for new items), :class:`Text` (what a query searches for), :class:`Editorial`,
+:class:`Explore` (at random, with propensities). From elsewhere: :class:`FromFunction` (a function of yours),
+:class:`FromImplicit` (a model of that library). What puts them together: :class:`Merge`, :class:`Blend` (by weights
+that it learns), :class:`FirstOf`, :class:`ColdStart`, :class:`Unseen`, :class:`Refreshed`. :class:`UserHistory` is the
+hydrator that most of them answer from, and :func:`report` compares the recall of several sources;
+:func:`advise_dimension` measures how long vectors should be. :class:`Onboarding` says what to ask a newcomer.
 """
 
 from typing import TYPE_CHECKING
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from recokit.candidates.session_knn import SessionKNN as SessionKNN
     from recokit.candidates.slim import SLIM as SLIM
     from recokit.candidates.source_report import report as report
+    from recokit.candidates.text import Text as Text
     from recokit.candidates.transitions import Transitions as Transitions
     from recokit.candidates.trending import Trending as Trending
     from recokit.candidates.unseen import Unseen as Unseen

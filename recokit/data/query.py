@@ -13,6 +13,7 @@ from recokit.data.context import given_column
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Requests
 from recokit.data.schema import Schema
+from recokit.data.search import Queries, queries_of, query_columns
 from recokit.data.times import timestamp
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import DataError
@@ -43,9 +44,12 @@ class Query:
         exclude: ItemLists | None = None,
         now: Any = None,
         seed: int | Sequence[int] = 0,
+        query: Queries | None = None,
     ) -> None:
+        #: What each user searches for, None for none at all.
+        self.queries = None if query is None else queries_of(query, None if users is None else len(users))
         #: External ids as an object array, None for anonymous users.
-        self.users = _user_array(users, (history, session, items))
+        self.users = _user_array(users, (history, session, items, self.queries))
         for one in [seed] if np.ndim(seed) == 0 else seed:  # type: ignore[union-attr]  # a sequence of numbers
             _SEED.check("seed", one, DataError)
         _MAPPING.check("context", context, DataError)
@@ -61,6 +65,11 @@ class Query:
             name: _encode_lists(name, lists, schema.item_ids, times) for name, lists in self.lists.items()
         }
         columns, partly = _context(self.context, len(user))
+        if self.queries is not None:
+            searched, read = query_columns(queries_of(self.queries, len(user)))
+            if twice := sorted(searched.keys() & columns.keys()):
+                raise DataError(f"found {twice[0]!r} in context beside query=; expected one of the two")
+            columns, partly = {**columns, **searched}, {**partly, **read}
         requests = Requests.build(
             user,
             k=np.asarray(self.k),
@@ -101,12 +110,12 @@ def _user_codes(users: AnyArray, user_ids: Vocabulary) -> IntArray:
     return user
 
 
-def _user_array(users: Any, lists: Sequence[ItemLists | None]) -> AnyArray:
+def _user_array(users: Any, lists: Sequence[Sequence[Any] | None]) -> AnyArray:
     if users is None:
         lengths = [len(part) for part in lists if part is not None]
         if not lengths:
             raise DataError(
-                "found neither users nor a history or session; expected one of them; hint: users=['ann']"
+                "found neither users nor a history, session or query; expected one of them; hint: users=['ann']"
             )
         users = [None] * lengths[0]
     if isinstance(users, str | bytes) or not hasattr(users, "__len__"):

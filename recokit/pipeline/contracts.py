@@ -11,9 +11,10 @@ from recokit.compose.composed import Composed
 from recokit.compose.step import stage_of
 from recokit.data import Candidates, Cap, Pin, Ragged, Requests
 from recokit.data.requests import Hydrated
+from recokit.data.search import SEARCH, WHERE
 from recokit.errors import ConfigurationError, ContractError
 from recokit.pipeline.plan import Node, Plan
-from recokit.protocols import Discloses, HoldsRules, MovesItems
+from recokit.protocols import Discloses, HoldsRules, MovesItems, Role
 from recokit.typing import AnyArray, BoolArray, Float32Array, IntArray
 
 _LIMITS = (Cap, Pin)
@@ -62,6 +63,27 @@ def _moving_rules(stage: Any) -> tuple[Any, ...]:
     if isinstance(stage, Composed):
         return tuple(rule for part in stage.sources for rule in _moving_rules(stage_of(part)))
     return ()
+
+
+def check_searchable(plan: Plan, requests: Requests) -> None:
+    """Check that the plan reads a call's queries, and holds the conditions that are read from them.
+
+    Raises
+    ------
+    ConfigurationError
+        If no stage reads the query, or conditions come of it and no filter does.
+    """
+    reading = {name for node in plan for name in node.traits.requires}
+    if not reading & {f"context.{name}" for name in SEARCH}:
+        raise ConfigurationError(
+            "found query=..., which no stage reads; expected one that does; hint: candidates.Text() among the sources"
+        )
+    where = f"context.{WHERE}"
+    made = WHERE in requests.columns or any(where in node.traits.provides for node in plan.hydrators)
+    if made and not any(node.role is Role.FILTER and where in node.traits.requires for node in plan):
+        raise ConfigurationError(
+            "found a query with conditions and no filter that holds them; expected one; hint: rules.Asked()"
+        )
 
 
 def checked_hydrated(node: Node, requests: Requests) -> Hydrated:

@@ -18,9 +18,10 @@ from recokit.data.context import Declared, checked_context
 from recokit.data.query import ItemLists, Query
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
+from recokit.data.search import Queries
 from recokit.errors import ConfigurationError, DataError, RecokitError, did_you_mean
 from recokit.pipeline.answering import Answering
-from recokit.pipeline.contracts import check_disclosed, with_disclosed
+from recokit.pipeline.contracts import check_disclosed, check_searchable, with_disclosed
 from recokit.pipeline.model import (
     Budget,
     Capture,
@@ -230,6 +231,7 @@ class Pipeline(Answering, Parameters):
         *,
         history: ItemLists | None = None,
         session: ItemLists | None = None,
+        query: Queries | None = None,
         context: Mapping[str, Any] | None = None,
         items: ItemLists | None = None,
         exclude: ItemLists | None = None,
@@ -249,6 +251,10 @@ class Pipeline(Answering, Parameters):
             List length.
         history, session : sequence of lists of item ids, optional
             One list for each user, or None for those whose own history holds. A session is appended to the history.
+        query : str, SearchQuery or a sequence of them, optional
+            What the user searches for, in words or as ``text.ParseQuery`` has read it: one for all, or one for each
+            user, None for those who search for nothing. ``candidates.Text`` finds it, ``rules.Asked`` holds its
+            conditions.
         context : mapping, optional
             Context columns: one value for all, or one for each user.
         items : sequence of lists of item ids, optional
@@ -272,24 +278,29 @@ class Pipeline(Answering, Parameters):
             Before ``fit``.
         DataError
             For k below 1, ids of the wrong kind, lists of the wrong length, a budget that is not positive.
+        ConfigurationError
+            For a query that no stage reads, or whose conditions no filter holds.
         """
         model = self._ready()
-        query = Query(
+        call = Query(
             users,
             k,
             history=history,
             session=session,
+            query=query,
             context=context,
             items=items,
             exclude=exclude,
             now=now,
             seed=seed,
         )
-        requests = query.encode(model.schema, self.clock)
+        requests = call.encode(model.schema, self.clock)
+        if query is not None:
+            check_searchable(model.plan, requests)
         answers = [
             notify_observers(self.observers, answer)
             for answer in model.answers(
-                requests, query.users, budget_ms=budget_ms, capture=capture, progress=progress
+                requests, call.users, budget_ms=budget_ms, capture=capture, progress=progress
             )
         ]
         return answers[0] if len(answers) == 1 else Recommendations.concat(answers)

@@ -11,6 +11,7 @@ from recokit.compose.fusion import check_retrieved, fuse
 from recokit.data import Candidates, Ragged, Requests, Retrieved
 from recokit.data.context import with_context, with_unknown
 from recokit.data.requests import Hydrated
+from recokit.data.search import SEARCH
 from recokit.errors import did_you_mean
 from recokit.pipeline.contracts import checked_hydrated
 from recokit.pipeline.plan import Node
@@ -61,7 +62,7 @@ def hydrate(run: Run) -> None:
     if run.settings.context:
         run.requests = with_context(run.requests, run.settings.context)
     if outside:
-        for name in sorted(outside - run.requests.columns.keys()):
+        for name in sorted(outside - run.requests.columns.keys() - SEARCH):
             run.explain(run.everyone, f"{name} is unknown: {did_you_mean(name, run.requests.columns)}")
         run.requests = with_unknown(run.requests, outside)
     for node in run.plan.hydrators:

@@ -1,7 +1,8 @@
 """Rules: what the business asks of every list.
 
 Filters, which always hold and fail closed: :class:`InStock`, :class:`NotOwned`, :class:`NotSeen`, :class:`Allowed`,
-:class:`Blocked`, :class:`Where`, :class:`FrequencyCap`, :class:`FromFunction`. Scorers that move items by a bounded
+:class:`Blocked`, :class:`Where`, :class:`Asked` (what a query asks for), :class:`FrequencyCap`,
+:class:`FromFunction`. Scorers that move items by a bounded
 number of places: :class:`Boost`, :class:`Bury`, :class:`FreshnessBoost`. Limits on the list: :class:`MaxShare`,
 :class:`MaxPerGroup`, :class:`MinPerGroup`, :class:`OnePer`, :class:`Spacing`, :class:`Exclusive`, and places in it:
 :class:`Pinned`, :class:`Slots`. A label and its check: :class:`Disclose`. Why an item is there: :class:`Reasons`. What
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from recokit._utils.faces import lazy_face
 
 if TYPE_CHECKING:
+    from recokit.rules.asked import Asked as Asked
     from recokit.rules.boost import Boost as Boost, Bury as Bury, FreshnessBoost as FreshnessBoost
     from recokit.rules.caps import (
         MaxPerGroup as MaxPerGroup,

@@ -12,8 +12,8 @@ from recokit._kernels.top_k import order_by_score
 from recokit._utils.options import above, check_options, shown, whole
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Schema, seconds
+from recokit.data.expression import Condition
 from recokit.errors import ConfigurationError
-from recokit.rules._expression import Condition
 from recokit.rules._groups import LABEL, item_name, numeric_column
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray
 

@@ -11,8 +11,8 @@ import numpy as np
 from recokit._utils.calls import require_takes
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, CandidatesById, Schema
+from recokit.data.expression import Condition
 from recokit.errors import ConfigurationError
-from recokit.rules._expression import Condition
 from recokit.typing import AnyArray, BoolArray
 
 

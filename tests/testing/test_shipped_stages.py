@@ -18,8 +18,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
-from recokit import candidates, diversity, exploration, features, rankers, rules, stores
+from recokit import candidates, diversity, exploration, features, rankers, rules, stores, text
 from recokit.data import Live, LiveEvents, UserHistory
+from recokit.data.search import objects
 from recokit.errors import ConfigurationError
 from recokit.protocols import role_of
 from recokit.testing import make_requests, stage_checks, toy_dataset
@@ -106,6 +107,7 @@ DOUBLE_PRICE = onnx.parser.parse_model("""
 
 
 STAGES = [
+    text.ParseQuery(),
     UserHistory(),
     UserHistory(events=["purchase"], max_events=3, live_events=LiveEvents()),
     candidates.Popular(),
@@ -136,6 +138,7 @@ STAGES = [
     candidates.Content(),
     candidates.Content(attributes=["category"], half_life="30D"),
     candidates.Content(text=["category"], encoder=lengths),
+    candidates.Text(columns=["category"], encoder=lengths),
     candidates.Editorial(toy_dataset().item_ids.decode([3, 1, 2]).tolist()),
     candidates.Explore(),
     candidates.Explore(max_events=5),
@@ -250,6 +253,7 @@ STAGES = [
     rules.NotOwned(except_for="consumable", window="30D"),
     rules.NotOwned(except_for="consumable", again_after="7D"),
     rules.NotSeen(),
+    rules.Asked(),
     rules.Where("item.price < 20 and not item.recalled"),
     rules.Where("item.price < user.age or request.device in ('mobile', 'tv') and item.category != 'wine'"),
     rules.OnePer("brand"),
@@ -296,8 +300,28 @@ STAGES = [
 
 #: Checks that a stage fails by design.
 BY_DESIGN = {
-    candidates.FirstOf: {"best_first": "each source's scores are its own; the order is that of the sources"}
+    candidates.FirstOf: {"best_first": "each source's scores are its own; the order is that of the sources"},
+    candidates.Text: {"python_events": "each query is cut into words by itself"},
+    rules.Asked: {"python_events": "each query has a condition of its own"},
+    text.ParseQuery: {"python_events": "each query is read by itself"},
 }
+
+
+def searching():
+    """Requests that search, of which the first does not."""
+    requests = make_requests()
+    rest = len(requests) - 1
+    columns = {
+        "query": [None, *["cheap wine or toys, 50 or less"] * rest],
+        "query_words": [None, *["wine toy"] * rest],
+        "query_where": [None, *["item.price <= 50", "item.category != 'wine'"] * rest][: rest + 1],
+        "query_vector": [None, *[np.array([4.0, 1.0])] * rest],
+    }
+    return requests.with_columns({name: objects(values) for name, values in columns.items()})
+
+
+#: Requests to ask a stage with, where the toy ones will not do.
+ASKED_WITH = {candidates.Text: searching(), rules.Asked: searching(), text.ParseQuery: searching()}
 #: Checks of the further configurations of a class.
 OF_VARIANTS = ("edge_cases", "batch_equals_singles", "saves")
 
@@ -307,7 +331,8 @@ def checks_of(stages):
     for stage in stages:
         is_variant = type(stage) in seen
         seen.add(type(stage))
-        for check in stage_checks(stage, expected_failures=BY_DESIGN.get(type(stage), {})):
+        requests, failures = ASKED_WITH.get(type(stage)), BY_DESIGN.get(type(stage), {})
+        for check in stage_checks(stage, requests=requests, expected_failures=failures):
             if not is_variant or check.name in OF_VARIANTS:
                 yield check
 
@@ -318,7 +343,7 @@ def test_every_shipped_stage_keeps_its_contracts(check):
 
 
 @pytest.mark.parametrize(
-    "module", ["candidates", "features", "stores", "rankers", "rules", "diversity", "exploration"]
+    "module", ["candidates", "features", "stores", "rankers", "rules", "diversity", "exploration", "text"]
 )
 def test_no_public_stage_is_forgotten(module):
     domain = importlib.import_module(f"recokit.{module}")

@@ -15,9 +15,10 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from recokit._utils.options import shown
-from recokit.data import Candidates, Schema
+from recokit.data.candidates import Candidates
 from recokit.data.context import of_users
 from recokit.data.frames import LARGEST
+from recokit.data.schema import Schema
 from recokit.errors import ConfigurationError, DataError, DataWarning, did_you_mean
 from recokit.typing import AnyArray, BoolArray, FloatArray
 
@@ -200,21 +201,25 @@ class Condition:
         ConfigurationError
             For a column that does not exist, or text where there must be numbers.
         """
-        having = {_has(node): _having(node, schema) for node in ast.walk(self.tree) if _is_label_in(node)}
+        columns = self.known_columns(Columns(schema))
+        for node in ast.walk(self.tree):
+            _say_unknown(node, columns, schema)
+        return columns
+
+    def known_columns(self, known: Columns) -> dict[str, AnyArray]:
+        """Return what :meth:`columns` does from columns looked up before, in silence about labels that nothing has."""
+        having = {_has(node): known.having(node) for node in ast.walk(self.tree) if _is_label_in(node)}
         searched = {id(_label_in(node)) for node in ast.walk(self.tree) if _is_label_in(node)}
         compared = {
             _name(node)
             for node in ast.walk(self.tree)
             if isinstance(node, ast.Attribute) and id(node) not in searched
         }
-        columns = {
-            name: _column(name, schema) for name in self.names if name in compared and not _asked(name)
-        }
-        kinds = {name: _kind_of(column) for name, column in columns.items()}
+        names = [name for name in self.names if name in compared and not _asked(name)]
+        kinds = {name: known.kind(name) for name in names}
         for node in ast.walk(self.tree):
             _check_kinds(node, kinds)
-            _say_unknown(node, columns, schema)
-        return {**columns, **having}
+        return {**{name: known.column(name) for name in names}, **having}
 
     def of_items(self, columns: Mapping[str, AnyArray]) -> Truth:
         """Evaluate one that depends on items alone for the whole catalogue, by item code."""
@@ -239,6 +244,32 @@ class Condition:
         if n is not None and truth.holds.shape != (n,):  # a condition without columns
             return Truth(np.broadcast_to(truth.holds, n), np.broadcast_to(truth.known, n))
         return truth
+
+
+class Columns:
+    """Columns of a schema as conditions compare them, each made once."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._found: dict[str, tuple[AnyArray, str]] = {}
+
+    def _of(self, name: str) -> tuple[AnyArray, str]:
+        if name not in self._found:
+            column = _column(name, self.schema)
+            self._found[name] = column, _kind_of(column)
+        return self._found[name]
+
+    def column(self, name: str) -> AnyArray:
+        """Return a column by code: numbers as float64, labels as text."""
+        return self._of(name)[0]
+
+    def kind(self, name: str) -> str:
+        """Return what it holds: ``"number"``, ``"text"`` or ``"large"`` whole numbers."""
+        return self._of(name)[1]
+
+    def having(self, node: ast.Compare) -> FloatArray:
+        """Return by code whether an item or user has the label of ``'label' in item.column``."""
+        return _having(node, self.schema)
 
 
 def _asked(name: str) -> bool:
