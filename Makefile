@@ -26,7 +26,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and
 PIP = -m pip --disable-pip-version-check install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart service test lint types contracts tests test-slow test-long test-browser test-numpy1 accuracy mutants bench bench-smoke results docs format native wheels sanitize test-fallback clean
+.PHONY: help quickstart service test lint types contracts tests coverage test-slow test-long test-browser test-numpy1 accuracy mutants bench bench-smoke results docs format native wheels sanitize test-fallback clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,7 +49,10 @@ types: $(DEV)  ## mypy, strict
 contracts: $(DEV)  ## the layers of the package
 	$(BIN)/lint-imports --no-logo
 
-tests: $(DEV) $(NATIVE)  ## the tests and doctests, with coverage
+tests: $(DEV) $(NATIVE)  ## the tests and doctests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser"
+
+coverage: $(DEV) $(NATIVE)  ## the same with coverage, a third slower; at least 95 %
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser" --cov --cov-report=term
 
 test-slow: $(DEV) $(NATIVE)  ## the slow tests: simulations and long statistics
@@ -61,8 +64,8 @@ test-long: $(DEV)  ## the long tests: thousands of replays and slates
 test-browser: $(DEV)  ## the pages in headless Chromium, which must be installed
 	$(BIN)/python -m pytest tests -m browser
 
-test-numpy1: $(NUMPY1) $(NATIVE)  ## the tests again, on numpy 1.26
-	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser"
+test-numpy1: $(NUMPY1) $(NATIVE)  ## the tests again, on numpy 1.26, with coverage
+	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser" --cov --cov-report=term
 
 mutants: $(MUTANTS)  ## lines broken at random, and whether a test notices: SEED=7 N=300, 8 minutes a call, again to go on
 	$(BIN)/python -m benchmarks.mutants recokit -n $(or $(N),300) --seed $(or $(SEED),0) --all-tests --jobs $(WORKERS)
