@@ -13,7 +13,7 @@ import numpy as np
 from recokit.data import Candidates, Requests
 from recokit.data.state.folder import load_state, save_state
 from recokit.errors import DataError
-from recokit.protocols import FeatureFreshness, Role, Runnable, role_of, traits_of
+from recokit.protocols import FeatureFreshness, Role, Runnable, Traits, role_of, traits_of
 from recokit.slates import select
 from recokit.trace import Trace
 from recokit.typing import IntArray
@@ -44,6 +44,11 @@ class Captured:
     def stages(self) -> dict[str, Any]:
         """The pipeline's fitted stages, by path."""
         return {node.name: node.stage for node in self.nodes}
+
+    @cached_property
+    def traits(self) -> dict[str, Traits]:
+        """What the stages declare of themselves, by path; a pipeline's nodes keep it."""
+        return {node.name: getattr(node, "traits", None) or traits_of(node.stage) for node in self.nodes}
 
     def names(self, *roles: Role) -> list[str]:
         """Return the paths of the stages of some roles."""
@@ -174,11 +179,12 @@ def _steering(nodes: Sequence[Any]) -> list[Any]:
 
 
 def _alike(stages: Sequence[Any], others: Sequence[Any]) -> bool:
-    """Whether stages are of the same classes and hold the same values, so that they must answer alike."""
-    return len(stages) == len(others) and all(map(_same, stages, others))
+    """Whether stages must answer alike, one by one."""
+    return len(stages) == len(others) and all(map(same_stage, stages, others))
 
 
-def _same(stage: Any, other: Any) -> bool:
+def same_stage(stage: Any, other: Any) -> bool:
+    """Whether two stages are of one class and hold the same values, so that they must answer alike."""
     if type(stage) is not type(other) or vars(stage).keys() != vars(other).keys():
         return False
     return all(_equal(value, vars(other)[name]) for name, value in vars(stage).items())

@@ -14,6 +14,7 @@ from recokit.debugger.captured import Captured, captured_rows, n_missing, ranked
 from recokit.debugger.recorded import Recorded
 from recokit.debugger.scan import Scan
 from recokit.debugger.user_log import UserLog
+from recokit.protocols import Traits
 from recokit.trace import StageEvent, Trace
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
@@ -85,6 +86,14 @@ class Evidence:
     def stages(self) -> Mapping[str, Any]:
         """The pipeline's fitted stages, by path."""
         return self.captured.stages
+
+    def traits(self, name: str) -> Traits:
+        """Return what a stage declares of itself: nothing where there is no such stage."""
+        return self.captured.traits.get(name, Traits())
+
+    def fitted_until(self, name: str) -> float:
+        """Return the time up to which a stage has learned, as it says now; minus infinity where it does not."""
+        return float(getattr(self.stages.get(name), "fitted_until_", -np.inf))
 
     @cached_property
     def requests(self) -> Requests:

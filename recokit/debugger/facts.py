@@ -10,7 +10,7 @@ import numpy as np
 
 from recokit.data import Candidates, Cap
 from recokit.debugger.evidence import Evidence
-from recokit.protocols import Role, traits_of
+from recokit.protocols import Role
 from recokit.trace import StageEvent, Status
 from recokit.typing import IntArray
 
@@ -163,7 +163,7 @@ def _best(evidence: Evidence) -> Items:
 def _hydrated(evidence: Evidence) -> dict[str, Items]:
     found: dict[str, Items] = {}
     for node in evidence.captured.nodes:
-        names = traits_of(node.stage).provides if node.role is Role.HYDRATOR else ()
+        names = evidence.traits(node.name).provides if node.role is Role.HYDRATOR else ()
         for name in names:
             given = evidence.requests.from_caller.get(name)
             if name in evidence.requests.ragged and not (given is not None and given.all()):
@@ -176,7 +176,7 @@ def _sources(evidence: Evidence) -> dict[str, Items]:
     found: dict[str, Items] = {}
     for event in evidence.events("source"):
         leaf = event.name.rpartition(".")[2]
-        needs: Any = traits_of(evidence.stages.get(event.name)).requires
+        needs = evidence.traits(event.name).requires
         if leaf in evidence.candidate_sources and "history" in needs:
             found[event.name] = tuple(evidence.found_by(leaf)[:KEPT].tolist())
     return found

@@ -107,11 +107,12 @@ def of_features(stage: Any, usual: Any, batch: Candidates) -> TimeScan:
     rows[:MAX_CANDIDATES] = True
     now = batch.compress(rows)
     then = replace(now, requests=_at(now.requests, LAGS[0]))
-    mine = _changed_features(stage, now, then)
     here = np.asarray(stage.featurize(now), np.float64)
+    mine = _changed_features(here, np.asarray(stage.featurize(then), np.float64))
     if usual is None:
         return TimeScan(float(mine.mean()), differs=bool(np.isfinite(here).any()))
     there = np.asarray(usual.featurize(now), np.float64)
+    usually = _changed_features(there, np.asarray(usual.featurize(then), np.float64))
     # Values that are missing do not follow anything.
     differs = bool(np.isfinite(here).mean() > KNOWN * np.isfinite(there).mean())
     alike = (
@@ -120,13 +121,11 @@ def of_features(stage: Any, usual: Any, batch: Candidates) -> TimeScan:
         else np.zeros(1)
     )
     same = float((alike.mean(axis=0) > 1.0 - CHANGED).mean())
-    usually = float(_changed_features(usual, now, then).mean())
-    return TimeScan(float(mine.mean()), usually, same, differs=differs)
+    return TimeScan(float(mine.mean()), float(usually.mean()), same, differs=differs)
 
 
-def _changed_features(stage: Any, now: Candidates, then: Candidates) -> BoolArray:
+def _changed_features(here: FloatArray, there: FloatArray) -> BoolArray:
     """Tell which features have other values as of another time, (F,) bool."""
-    here, there = (np.asarray(stage.featurize(one), np.float64) for one in (now, then))
     same = (here == there) | (np.isnan(here) & np.isnan(there))
     return np.asarray((~same).mean(axis=0) > CHANGED)
 

@@ -86,7 +86,7 @@ class Assemble(AloneFeatures):
     @property
     def requires(self) -> tuple[str, ...]:
         """Names that the blocks require."""
-        return tuple(dict.fromkeys(name for block in self._parts for name in traits_of(block).requires))
+        return tuple(dict.fromkeys(name for block in self._parts for name in getattr(block, "requires", ())))
 
     def fit(self, dataset: Dataset) -> Assemble:
         """Fit clones of all blocks, on one event index.

@@ -19,7 +19,7 @@ from recokit.debugger.checks.ranking import RankerInputs, ScoreOrder, Scores, Sc
 from recokit.debugger.checks.serving import Outcome, Snapshot, StageErrors, StageTimes
 from recokit.debugger.diagnosis import funnel_of, gaps_of, ranked_findings
 from recokit.debugger.evidence import FeaturePair
-from recokit.protocols import Role
+from recokit.protocols import Role, traits_of
 from recokit.trace import Status
 
 NOW = 1.75e9
@@ -74,7 +74,10 @@ def seen(*events: Any, **parts: Any) -> Any:
         "scan": Scan(), "status": 0, "top": np.arange(10), "best": np.arange(1, 11), "recorded": None,
         "recall_of_others": None,
     }  # fmt: skip
-    return SimpleNamespace(**{**usual, **parts})
+    made = SimpleNamespace(**{**usual, **parts})
+    made.traits = lambda name: traits_of(made.stages.get(name))
+    made.fitted_until = lambda name: made.traits(name).fitted_until
+    return made
 
 
 def codes(findings: Any) -> list[str]:

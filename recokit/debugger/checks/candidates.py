@@ -11,7 +11,6 @@ from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.isolated import shared_of_source
 from recokit.debugger.scan import SourceScan
-from recokit.protocols import traits_of
 from recokit.trace import StageEvent
 from recokit.typing import IntArray
 
@@ -137,11 +136,11 @@ class SourceAge:
 
     def _ages(self, evidence: Evidence, name: str) -> tuple[float, float]:
         """Return the age of a source, and of the baseline's where it has one and knows, else 0."""
-        age = evidence.now - traits_of(evidence.stages[name]).fitted_until
+        age = evidence.now - evidence.fitted_until(name)
         baseline = evidence.baseline
         if baseline is None or name not in baseline.stages:
             return age, 0.0
-        usual = evidence.now - traits_of(baseline.stages[name]).fitted_until
+        usual = evidence.now - baseline.fitted_until(name)
         return age, usual if np.isfinite(usual) else 0.0
 
 
@@ -206,9 +205,9 @@ class SourceMix:
         known = evidence.scan.sources.get(event.name)
         is_sound = known is not None and known.shared_of_rest > SOUND
         # One list for all moves on with every fit: other items, where it has seen newer events, are news and no fault.
-        mine, usual = (traits_of(one.stages.get(event.name)) for one in (evidence, evidence.baseline))
-        newer = np.isfinite(usual.fitted_until) and mine.fitted_until >= usual.fitted_until + LATE
-        is_sound |= newer and "history" not in mine.requires
+        until, usual = (one.fitted_until(event.name) for one in (evidence, evidence.baseline))
+        newer = np.isfinite(usual) and until >= usual + LATE
+        is_sound |= newer and "history" not in evidence.traits(event.name).requires
         by_itself = shared_of_source(evidence, event.name)
         return finding(
             "SOURCE_CHANGED",

@@ -6,10 +6,10 @@ import numpy as np
 
 from recokit.data import DAY
 from recokit.debugger.checks.causes import finding
+from recokit.debugger.checks.features import own_features
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding, Severity
-from recokit.debugger.time_scan import TimeScan, of_features
-from recokit.protocols import traits_of
+from recokit.debugger.time_scan import CHANGED, TimeScan, of_features
 
 #: Share of a stage's answers that must follow the time in the baseline, and the share of that which a frozen one has.
 FOLLOWS, STILL = 0.3, 0.35
@@ -75,29 +75,19 @@ def _stands_still(name: str, scan: TimeScan, figures: dict[str, float], *, is_so
 
 def _must_follow(evidence: Evidence, name: str) -> bool:
     """Whether a stage says of itself that it answers as of the request's time, with features that are dated."""
-    stage = evidence.stages[name]
-    return traits_of(stage).as_of and name in set(evidence.feature_stage.values())
+    return evidence.traits(name).as_of and name in set(evidence.feature_stage.values())
 
 
 def _probed(evidence: Evidence) -> dict[str, TimeScan]:
     """Ask the blocks whose features differ from the baseline's about another time, where there was no scan."""
-    pair, usual = evidence.paired_features, evidence.baseline
-    if (
-        evidence.scan.times
-        or pair is None
-        or usual is None
-        or usual.codes is not None
-        or usual.ranked is None
-    ):
+    usual = evidence.baseline
+    if evidence.scan.times or usual is None or usual.codes is not None or usual.ranked is None:
         return {}
-    differs = pair.changed.sum(axis=0) + (pair.there != pair.there_usual).sum(axis=0) > 0
-    stages = [
-        evidence.feature_stage.get(name, "") for name, moved in zip(pair.names, differs, strict=True) if moved
-    ]
     found = {}
-    for name in sorted(set(stages)):
+    suspects = _suspects(evidence)
+    for name in sorted(set(suspects)):
         before = usual.stages.get(name)
-        if stages.count(name) >= SUSPECT and before is not None:
+        if suspects.count(name) >= SUSPECT and before is not None:
             try:
                 found[name] = of_features(evidence.stages[name], before, usual.ranked)
             except Exception:  # the run itself has recorded what fails
@@ -105,14 +95,23 @@ def _probed(evidence: Evidence) -> dict[str, TimeScan]:
     return found
 
 
+def _suspects(evidence: Evidence) -> list[str]:
+    """Return the stage of each feature that differs from the baseline's, but for those that follow the sources."""
+    pair = evidence.paired_features
+    if pair is None:
+        return []
+    differs = pair.changed.sum(axis=0) + (pair.there != pair.there_usual).sum(axis=0)
+    moved = own_features(evidence, pair) & (differs > CHANGED * len(pair.here))
+    return [evidence.feature_stage.get(pair.names[place], "") for place in np.flatnonzero(moved).tolist()]
+
+
 def _from_the_future(evidence: Evidence) -> list[Finding]:
     """Give the stages that have seen events from after the request, where the baseline's has not."""
     usual = evidence.baseline
     ahead: dict[str, float] = {}
     for node in evidence.captured.nodes:
-        beyond = traits_of(node.stage).fitted_until - evidence.now
-        before = None if usual is None else usual.stages.get(node.name)
-        usually = traits_of(before).fitted_until - evidence.now if before is not None else -np.inf
+        beyond = evidence.fitted_until(node.name) - evidence.now
+        usually = -np.inf if usual is None else usual.fitted_until(node.name) - evidence.now
         if np.isfinite(beyond) and beyond > SLACK and beyond > usually + SLACK:
             ahead[node.name] = beyond
     if not ahead:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 
 from recokit._stats.ranks import rank_correlation
-from recokit.debugger.checks.features import USUAL_DEFAULTS, features_finding
+from recokit.debugger.checks.features import USUAL_DEFAULTS, features_finding, own_features
 from recokit.debugger.evidence import Evidence, FeaturePair
 from recokit.debugger.finding import Finding
 from recokit.typing import AnyArray, IntArray
@@ -43,7 +41,7 @@ class FeatureRows:
         if pair is None:
             return []
         changed = pair.changed.sum(axis=0) / np.maximum(pair.both.sum(axis=0), 1)
-        moved = changed > self.moved
+        moved = (changed > self.moved) & own_features(evidence, pair)
         if moved.sum() < MIN_OF_USER:
             return []
         constant = _spread(pair.usual, pair.both) <= 1e-9
@@ -56,10 +54,10 @@ class FeatureRows:
     def _slipped(self, pair: FeaturePair, place: int) -> bool:
         """Whether a feature has the baseline's values, at other candidates."""
         known = pair.both[:, place]
-        here, usual = _rounded(pair.here[known, place]), _rounded(pair.usual[known, place])
-        if usual.total() < 10 or len(usual) < 5:
+        usual = pair.usual[known, place]
+        if len(usual) < 10 or len(np.unique(_rounded(usual))) < 5:
             return False
-        return (here & usual).total() >= self.same_values * usual.total()
+        return _in_common(pair.here[known, place], usual) >= self.same_values * len(usual)
 
     def _of_user(
         self, evidence: Evidence, pair: FeaturePair, moved: AnyArray, constant: AnyArray
@@ -113,24 +111,39 @@ class FeatureNoise:
         pair = evidence.paired_features
         if pair is None:
             return []
-        names = [name for place, name in enumerate(pair.names) if self._is_noisy(evidence, pair, place)]
+        n_known = pair.both.sum(axis=0)
+        moved = own_features(evidence, pair) & (n_known >= 20) & (pair.changed.sum(axis=0) >= 0.9 * n_known)
+        names = [
+            pair.names[place]
+            for place in np.flatnonzero(moved).tolist()
+            if self._is_noisy(evidence, pair, place)
+        ]
         return [features_finding("FEATURES_NOISY", evidence, names)] if names else []
 
     def _is_noisy(self, evidence: Evidence, pair: FeaturePair, place: int) -> bool:
         known = pair.both[:, place]
-        if known.sum() < 20 or pair.changed[known, place].mean() < 0.9:
-            return False
         here, usual = pair.here[known, place], pair.usual[known, place]
         apart = here - usual
+        spread = float(apart.std())
         scale = max(float(usual.std()), evidence.scale.get(pair.names[place], 0.0))
-        if scale == 0 or len(np.unique(here)) < 0.8 * len(here):
-            return False
         # Values that went up with the others' are of another unit, and those that stand elsewhere are another row's.
-        centred = abs(float(apart.mean())) < 0.5 * float(apart.std())
-        is_other_row = (_rounded(here) & _rounded(usual)).total() > 0.5 * len(here)
-        alike = abs(float(rank_correlation(apart, usual))) if np.ptp(usual) > 0 else 0.0
-        return bool(centred and apart.std() > self.off * scale and not is_other_row and alike < 0.5)
+        if scale == 0 or spread <= self.off * scale or abs(float(apart.mean())) >= 0.5 * spread:
+            return False
+        if len(np.unique(here)) < 0.8 * len(here) or _in_common(here, usual) > 0.5 * len(here):
+            return False
+        return np.ptp(usual) == 0 or abs(float(rank_correlation(apart, usual))) < 0.5
 
 
-def _rounded(values: AnyArray) -> Counter[str]:
-    return Counter(f"{value:.4g}" for value in values.tolist())
+def _in_common(one: AnyArray, other: AnyArray) -> int:
+    """Return how many values two columns have in common, each as often as both have it."""
+    a, n = np.unique(_rounded(one), return_counts=True)
+    b, m = np.unique(_rounded(other), return_counts=True)
+    _, here, there = np.intersect1d(a, b, assume_unique=True, return_indices=True)
+    return int(np.minimum(n[here], m[there]).sum())
+
+
+def _rounded(values: AnyArray) -> AnyArray:
+    """Return values to four digits, as whole numbers that are equal where these digits and the size are."""
+    size = np.floor(np.log10(np.maximum(np.abs(values), 1e-30)))
+    digits = np.rint(values / 10.0 ** (size - 3.0)).astype(np.int64)
+    return np.where(values == 0, 0, digits * 128 + size.astype(np.int64))

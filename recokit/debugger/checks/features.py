@@ -102,12 +102,11 @@ class FeatureFreshness:
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return the findings of one user's run, none if all is well."""
-        usual = {} if evidence.baseline is None else evidence.baseline.feature_age
+        stale = self.stale(evidence)
+        usual = {} if evidence.baseline is None or not stale else evidence.baseline.feature_age
         # The baseline's may be as old: that is how they are meant.
         stale = [
-            name
-            for name in self.stale(evidence)
-            if evidence.feature_age[name] > usual.get(name, -np.inf) + self.max_age
+            name for name in stale if evidence.feature_age[name] > usual.get(name, -np.inf) + self.max_age
         ]
         if not stale:
             return []
@@ -146,12 +145,9 @@ class FeatureValues:
         pair = evidence.paired_features
         if pair is None:
             return []
-        differs = (pair.both.sum(axis=0) >= MIN_VALUES) & _has_changed(pair)
-        sources = tuple(f"{name}_" for name in evidence.candidate_sources)
+        differs = (pair.both.sum(axis=0) >= MIN_VALUES) & _has_changed(pair) & own_features(evidence, pair)
         kinds: dict[str, list[str]] = {}
         for column in np.flatnonzero(differs).tolist():
-            if pair.names[column].startswith(sources):
-                continue
             kind = self._kind(pair, column, evidence.scale)
             if kind:
                 kinds.setdefault(kind, []).append(pair.names[column])
@@ -225,6 +221,12 @@ def features_finding(
         names=named(names),
         **more,
     )
+
+
+def own_features(evidence: Evidence, pair: FeaturePair) -> BoolArray:
+    """Return which features are no ranks, scores and counts of sources: those follow the source, whatever it finds."""
+    sources = (*(f"{name}_" for name in evidence.candidate_sources), "source_count")
+    return np.array([not name.startswith(sources) for name in pair.names], np.bool_)
 
 
 def stage_of(evidence: Evidence, names: list[str]) -> str:

@@ -70,7 +70,7 @@ def _hydrator_of(evidence: Evidence, name: str) -> str:
         (
             str(node.name)
             for node in evidence.captured.nodes
-            if node.role is Role.HYDRATOR and name in traits_of(node.stage).provides
+            if node.role is Role.HYDRATOR and name in evidence.traits(node.name).provides
         ),
         "",
     )

@@ -12,7 +12,6 @@ from recokit.data.events.user_history import EventLists, UserHistory
 from recokit.debugger.checks.causes import finding
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding
-from recokit.protocols import traits_of
 from recokit.typing import AnyArray, BoolArray, IntArray
 
 #: Share of the catalogue whose rows must be distinct for equal rows to be one item.
@@ -98,28 +97,24 @@ class DelistedItems:
         gone = _removed(evidence)
         if not len(gone):
             return []
+        usual = evidence.baseline
+        usually_gone = gone if usual is None else np.union1d(gone, _removed(usual))
         shares = {name: self._share(evidence, name, gone) for name in evidence.candidate_sources}
         known = {name: share for name, share in shares.items() if np.isfinite(share)}
         findings = []
         for name, share in known.items():
             others = [other for source, other in known.items() if source != name]
-            usual = (
-                max(others, default=0.0) if evidence.baseline is None else self._usually(evidence, name, gone)
-            )
+            before = max(others, default=0.0) if usual is None else self._share(usual, name, usually_gone)
+            before = before if np.isfinite(before) else 0.0
             # Without a baseline or another source nothing tells an index from a rule that removes too much.
-            if share - usual <= self.share or (evidence.baseline is None and not others):
+            if share - before <= self.share or (usual is None and not others):
                 continue
             path = next((path for path in evidence.stages if path.rpartition(".")[2] == name), name)
             first = evidence.found_by(name)[:TOP]
-            figures = {"share": share, "usual": usual, "of": len(first)}
+            figures = {"share": share, "usual": before, "of": len(first)}
             items = evidence.ids(first[np.isin(first, gone)])
             findings.append(finding("ITEMS_DELISTED", path, figures, items=items))
         return findings
-
-    def _usually(self, evidence: Evidence, name: str, gone: IntArray) -> float:
-        assert evidence.baseline is not None
-        share = self._share(evidence.baseline, name, np.union1d(gone, _removed(evidence.baseline)))
-        return share if np.isfinite(share) else 0.0
 
     def _share(self, evidence: Evidence, name: str, gone: IntArray) -> float:
         first = evidence.found_by(name)[:TOP]
@@ -133,7 +128,7 @@ def _removed(evidence: Evidence) -> IntArray:
         stage = evidence.stages.get(event.name)
         if stage is None or event.before is None or event.kept is None or evidence.failed_here(event):
             continue
-        if {"owned", "history", "earlier"} & set(traits_of(stage).requires):
+        if {"owned", "history", "earlier"} & set(evidence.traits(event.name).requires):
             continue
         here = evidence.place_in(event.before)
         gone.append(event.before.item[here][~event.kept[here]])

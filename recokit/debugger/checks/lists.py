@@ -8,7 +8,7 @@ from recokit.debugger.captured import captured_rows, listed, n_missing, n_shared
 from recokit.debugger.checks.causes import finding
 from recokit.debugger.evidence import TOP, Evidence
 from recokit.debugger.finding import Finding
-from recokit.protocols import Role, traits_of
+from recokit.protocols import Role
 from recokit.trace import StageEvent
 from recokit.typing import IntArray
 
@@ -75,7 +75,7 @@ class HardRules:
 
 def _not_of_the_user(evidence: Evidence, name: str, items: list[int]) -> list[int]:
     """Return what a rule removed, for a rule on the user's lists without the items that these lists have."""
-    lists = USERS_LISTS.intersection(traits_of(evidence.stages.get(name)).requires)
+    lists = USERS_LISTS.intersection(evidence.traits(name).requires)
     own = {code for of in lists for code in evidence.requests.lists(of).values.tolist()}
     return [item for item in items if item not in own]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recokit.data import Candidates
+from recokit.debugger.captured import same_stage
 from recokit.debugger.checks.causes import finding
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.facts import caps_of, relaxed_limits, stage_of_limit
@@ -44,7 +45,13 @@ class RuleAudit:
         findings = list(self._shown(evidence))
         if evidence.baseline is not None:
             named = {one.stage for one in findings}
-            weaker = [*_gone(evidence), *self._weaker(evidence), *_loosened(evidence), *_unlabelled(evidence)]
+            asked = audited(evidence)
+            weaker = [
+                *_gone(evidence),
+                *self._weaker(evidence, *asked),
+                *_loosened(evidence),
+                *_unlabelled(evidence, *asked),
+            ]
             findings += [one for one in weaker if one.stage not in named]
         return findings
 
@@ -60,14 +67,13 @@ class RuleAudit:
                 figures = {"shown": int(np.count_nonzero(~kept)), "of": len(shown)}
                 yield finding("RULE_BROKEN", node.name, figures, items=evidence.ids(shown.item[~kept]))
 
-    def _weaker(self, evidence: Evidence) -> Iterator[Finding]:
+    def _weaker(self, evidence: Evidence, here: Candidates, there: Candidates) -> Iterator[Finding]:
         """Give the rules that let pass what the baseline's of that name refuses."""
         assert evidence.baseline is not None
         usual = {node.name: node for node in evidence.baseline.captured.nodes if node.role is Role.FILTER}
-        here, there = audited(evidence)
         for node in evidence.captured.nodes:
             before = usual.get(node.name)
-            if node.role is not Role.FILTER or before is None or before.stage is node.stage:
+            if node.role is not Role.FILTER or before is None or same_stage(node.stage, before.stage):
                 continue
             kept, usually_kept = _asked(node, here), _asked(before, there)
             alike = evidence.baseline.codes is None
@@ -213,17 +219,18 @@ def _loosened(evidence: Evidence) -> Iterator[Finding]:
             yield finding("LIMIT_LOST", node.name, {"limits": broken}, limit=broken[0])
 
 
-def _unlabelled(evidence: Evidence) -> Iterator[Finding]:
+def _unlabelled(evidence: Evidence, here: Candidates, there: Candidates) -> Iterator[Finding]:
     """Give the annotators that label fewer items than the baseline's of that name."""
     usual = evidence.baseline
     assert usual is not None
-    before = {node.name: node.stage for node in usual.captured.nodes if isinstance(node.stage, Discloses)}
-    if not before:
-        return
-    here, there = audited(evidence)
+    before = {
+        node.name: node.stage
+        for node in usual.captured.nodes
+        if node.role is Role.ANNOTATOR and isinstance(node.stage, Discloses)
+    }
     for node in evidence.captured.nodes:
         stage = before.get(node.name)
-        if stage is None or stage is node.stage:
+        if stage is None or same_stage(node.stage, stage):
             continue
         labelled, usually = _labelled(node.stage, here), _labelled(stage, there)
         lost = usually & ~labelled
