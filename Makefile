@@ -85,11 +85,9 @@ bench-smoke: $(DEV)  ## the benchmarks at a small size: does each still run to i
 results: $(DEV)  ## benchmarks/RESULTS.md from the kept last lines of benchmarks
 	$(BIN)/python -m benchmarks table
 
-# The reference goes below docs/ first, so that the pages' links into it are checked like all others.
-docs: $(DOCS)  ## pages and API reference, into site/
-	rm -rf docs/api
-	$(BIN)/python docs/reference.py
-	$(BIN)/mkdocs build --strict --quiet
+# -W: a link that leads nowhere, a docstring that does not parse, a page in no table of contents end the build.
+docs: $(DOCS)  ## the site, pages, API reference and gallery, into site/
+	$(BIN)/python -m sphinx -b html -j $(WORKERS) -q -W --keep-going -d build/docs docs site
 	@echo "open site/index.html"
 
 format: $(DEV)  ## mend what ruff can mend
@@ -114,7 +112,7 @@ sanitize: $(DEV)  ## the kernels' tests on libraries that check memory and arith
 		-q --capture=sys -p no:cacheprovider -m "not slow"
 
 clean:  ## remove what the other targets made, the environments too
-	rm -rf $(VENV) $(VENV_NUMPY1) $(VENV_RECTOOLS) docs/api site dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutants
+	rm -rf $(VENV) $(VENV_NUMPY1) $(VENV_RECTOOLS) docs/reference/api docs/gallery site dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutants
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -140,7 +138,7 @@ $(SERVICE): pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python $(PIP) -c constraints.txt -e ".[all,test,lint]"
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[all,test,lint,notebooks]"
 	touch $@ $(QUICKSTART) $(SERVICE)
 
 $(DOCS): pyproject.toml constraints.txt | $(BIN)/python

@@ -15,6 +15,7 @@ __all__ = ["PHASE_BUDGET_MS", "PHASE_OF_ROLE", "TOTAL_BUDGET_MS", "Deadline", "o
 
 #: Share of each phase in the total, milliseconds. A request's own budget is split in the same proportions.
 PHASE_BUDGET_MS: Mapping[str, float] = {"candidates": 10.0, "features": 5.0, "ranking": 15.0, "post": 5.0}
+#: Budget of a request without one of its own, milliseconds.
 TOTAL_BUDGET_MS = 100.0
 #: The phase of each role; roles that are not named belong to ``"post"``.
 PHASE_OF_ROLE: Mapping[str, str] = {

@@ -4,8 +4,7 @@
 verb                    returns                                        meaning
 ======================  =============================================  ==========================================
 ``hydrate(requests)``   :class:`Hydrated`                              history, owned items, user context
-``retrieve(requests,    :class:`~recokit.data.Retrieved`               candidates, best first
-limit)``
+``retrieve(...)``       :class:`~recokit.data.Retrieved`               candidates, best first
 ``keep(candidates)``    bool (N,)                                      hard filter, row by row, fails closed
 ``featurize(...)``      float32 (N, F), with attribute ``names``       features
 ``score(candidates)``   float32 (N,)                                   rankers, boosts, blends

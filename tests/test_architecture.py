@@ -1,4 +1,4 @@
-"""docs/architecture.md is the map: what it names exists, and what exists it names."""
+"""docs/explain/architecture.md is the map: what it names exists, and what exists it names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from recokit._native import library
 
 ROOT = Path(__file__).resolve().parent.parent
-MAP = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+MAP = (ROOT / "docs/explain/architecture.md").read_text(encoding="utf-8")
 WAY = MAP[MAP.index("## How a request flows") : MAP.index("## Where to add something")]
 PATHS = sorted(set(re.findall(r"`(recokit/[\w/.]+|tests/[\w/]+)`", MAP)))
 

@@ -44,7 +44,7 @@ def declared_members() -> set[str]:
 
 
 def documented_members() -> set[str]:
-    text = (Path(__file__).parents[1] / "docs" / "stages.md").read_text("utf-8")
+    text = (Path(__file__).parents[1] / "docs/reference/stages.md").read_text("utf-8")
     table = text[text.index("| member | meaning |") :].split("\n\n")[0]
     first_cells = [line.split("|")[1] for line in table.splitlines()[2:]]
     return {name for cell in first_cells for name in re.findall(r"`(\w+)", cell)}

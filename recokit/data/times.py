@@ -15,6 +15,7 @@ from recokit.errors import DataError
 
 Duration: TypeAlias = str | float | dt.timedelta
 
+#: Seconds of a day.
 DAY = 86_400.0
 #: Whole numbers up to this, without a unit, are more likely days than seconds.
 _DAYS_LIKELY = 366

@@ -13,7 +13,7 @@ from recokit.debugger.checks.causes import CAUSES, finding
 from recokit.debugger.finding import Severity
 
 CHECKS = Path(causes.__file__).parent
-DOCS = Path(__file__).parents[2] / "docs" / "debugging.md"
+DOCS = Path(__file__).parents[2] / "docs/how_to/debugging.md"
 CODES = sorted({row.partition(".")[0] for row in CAUSES})
 
 

@@ -179,7 +179,7 @@ def test_what_a_pipeline_lacks_cannot_be_hit():
 
 
 def test_the_page_lists_every_kind():
-    page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/reference/faults.md").read_text(encoding="utf-8")
     for name, (_, causes, alone, meaning) in table().items():
         assert f"| `{name}` | {meaning} | {causes.replace(', ', '<br>')} | {alone} |" in page, name
 

@@ -1,6 +1,6 @@
 """The causes that recokit's checks find: a row for each code, with its severity, its questions answered and its texts.
 
-A new check is a class with ``look``, a row here, a test and a line in the table of docs/debugging.md.
+A new check is a class with ``look``, a row here, a test and a line in the table of docs/how_to/debugging.md.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from recokit.debugger.finding import Finding, Severity
 from recokit.debugger.recorded import Recorded, error_on
 from recokit.trace import Status
 
-#: The answer while a stage of a role fails, see docs/errors.md.
+#: The answer while a stage of a role fails, see docs/reference/errors.md.
 _UNTIL = {
     "source": "the other sources serve alone",
     "filter": "its rows show nothing, since a rule that cannot be checked lets nothing pass",
