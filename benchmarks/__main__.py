@@ -35,7 +35,7 @@ SMALL: dict[str, str] = {
     "features": "--events 20000 --rows 2000 --repeat 1",
     "intervals": "--runs 20",
     "lift": "--data ml-100k --weeks 1",
-    "suggest": "--data ml-100k --minutes 1 --week 0",
+    "suggest": "--data small --minutes 0.2",
     "metric_agreement": "--rounds 4",
     "metrics": "--users 500 --many 20000 --repeat 2",
     "monitoring": "--requests 2000",

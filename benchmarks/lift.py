@@ -1,4 +1,4 @@
-"""What a second stage is worth: `python -m benchmarks.lift [--data complete-journey ml-100k movietweetings-100k]`.
+"""What a second stage is worth: `python -m benchmarks.lift [--data complete-journey ml-100k ...]`.
 
 On each data set, at each of four weekly cuts, a pipeline learns from what was before the cut and answers all users of
 the week after. Beside it stands each of its sources alone, behind the same rules: the best of them in that week, by the
@@ -12,6 +12,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,28 @@ def of_movietweetings() -> rk.Pipeline:
     return movies(sources, [1.0, 1.0], limit=200)
 
 
+def of_marketplace() -> rk.Pipeline:
+    return rk.Pipeline(
+        [
+            candidates.Merge(
+                [
+                    candidates.GraphFilter(),
+                    candidates.History(half_life="30D"),
+                    candidates.ItemKNN(),
+                    popular("7D"),
+                ],
+                limit=200,
+            ),
+            rules.NotOwned(except_for="consumable"),
+            features.Standard(),
+            rankers.LambdaMART(n_estimators=60, learning_rate=0.05, max_leaf_nodes=7, early_stopping=False),
+            rules.MaxShare("category", 0.4),
+            diversity.MMR(0.9),
+        ],
+        fallback=candidates.Popular(half_life=None),
+    )
+
+
 def movietweetings(cut: str) -> Dataset:
     """Return the ratings with each film's first genre as its category."""
     data = rk.datasets.load_movielens(folder() / "movietweetings-100k")
@@ -150,6 +173,22 @@ def weeks(first: str, n: int = 4) -> tuple[str, ...]:
     return tuple(str(start + 7 * week) for week in range(n))
 
 
+def marketplace(seed: int, n_users: int = 2_500, n_weeks: int = 4) -> Case:
+    """Return the case of a made marketplace of 90 days, judged on the last of its weeks."""
+
+    @cache
+    def load() -> Dataset:
+        return rk.datasets.make_marketplace(n_users=n_users, seed=seed).dataset
+
+    return Case(
+        lambda cut: load(),
+        weeks("2025-03-04")[-n_weeks:],
+        of_marketplace,
+        ("max_share", "mmr"),
+        {"label_window": "7D", "windows": 4, "requests_at": "auto"},
+    )
+
+
 CASES = {
     "complete-journey": Case(
         lambda cut: rk.datasets.load_complete_journey(as_of=cut),
@@ -172,6 +211,7 @@ CASES = {
         ("max_share", "mmr"),
         {"label_window": "7D", "windows": 4, "max_requests": 4000},
     ),
+    **{f"marketplace-{seed}": marketplace(seed) for seed in (1, 2, 3)},
 }
 
 

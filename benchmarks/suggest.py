@@ -19,11 +19,14 @@ import numpy as np
 
 import recokit as rk
 from benchmarks._harness import Check, report
-from benchmarks.lift import CASES, METRIC, Case, Week, alone, checks_of
+from benchmarks.lift import CASES, METRIC, Case, Week, alone, checks_of, marketplace
 from recokit import candidates, diversity, features, rankers, rules
 from recokit.data import Dataset
 
 __all__ = ["main", "suggested", "week_of"]
+
+#: Not judged by: a marketplace that a smoke run gets through in seconds.
+SMALL = {"small": marketplace(seed=0, n_users=200, n_weeks=1)}
 
 
 def suggested(name: str, case: Case, minutes: float, out: Path) -> str:
@@ -60,7 +63,9 @@ def week_of(name: str, case: Case, code: str, cut: str, path: Path) -> Week:
         ours = found["suggested"]
         label = np.array(ours.segments)[ours.segment]
         arrays = {one: found[one].values(METRIC) for one in ("suggested", "tuned", best)}
-        users = ours.users.decode(np.arange(1, len(ours) + 1))
+        users = ours.users.decode(np.arange(1, len(ours) + 1)).astype(
+            str
+        )  # no objects: they would be pickled
         np.savez(
             path,
             user=users,
@@ -78,13 +83,13 @@ def week_of(name: str, case: Case, code: str, cut: str, path: Path) -> Week:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", choices=sorted(CASES), default="ml-100k")
+    parser.add_argument("--data", choices=sorted(CASES | SMALL), default="ml-100k")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--week", type=int, help="only this week, from 0: one shard")
     parser.add_argument("--out", type=Path, default=Path("suggest-shards"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    case = CASES[given.data]
+    case = (CASES | SMALL)[given.data]
     code = suggested(given.data, case, given.minutes, given.out)
     cuts = case.cuts if given.week is None else case.cuts[given.week : given.week + 1]
     weeks = []

@@ -3,8 +3,9 @@
 import numpy as np
 
 import recokit as rk
-from benchmarks.lift import Case, Week, checks_of, judge, weeks
+from benchmarks.lift import Case, Week, checks_of, judge, marketplace, weeks
 from recokit import candidates, features, rankers, rules
+from recokit.data import DAY
 
 
 def funnel():
@@ -38,3 +39,12 @@ def test_users_that_come_back_count_once_and_small_segments_are_not_judged():
 
 def test_weeks():
     assert weeks("2017-12-01", 3) == ("2017-12-01", "2017-12-08", "2017-12-15")
+
+
+def test_a_marketplace_is_judged_on_its_last_weeks():
+    case = marketplace(seed=0, n_users=60, n_weeks=2)
+    assert case.cuts == ("2025-03-18", "2025-03-25")
+    train, test = case.split(case.cuts[-1])
+    assert train.until < test.interactions.timestamp.min() < train.until + 2 * DAY
+    assert test.until <= train.until + 8 * DAY
+    assert set(case.caps) <= set(case.build().names)
