@@ -240,6 +240,67 @@ class Trace(Report):
             for event in self.events
         ]
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the funnel of the run: what each source found, each rule took, and what the lists hold.
+
+        Of many requests the counts are those of all together.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.funnel import draw_funnel, steps_of
+        from recokit._utils.plots.style import title
+
+        n = len(self.requests)
+        ax = draw_funnel(steps_of(self.funnel(), len(self.selected)), ax)
+        title(ax, f"From candidates to {'a list' if n == 1 else f'{n:,} lists'}")
+        return ax
+
+    def plot_latency(self, ax: Any = None) -> Any:
+        """Draw when each stage ran and how long, in milliseconds; the longest in another colour.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.style import title
+        from recokit._utils.plots.waterfall import draw_spans
+
+        ran = [event for event in self.events if not event.skipped]
+        limit = 1e3 * self.budget if np.isfinite(self.budget) else None
+        ax = draw_spans(
+            [event.name for event in ran],
+            [1e3 * event.started for event in ran],
+            [1e3 * event.seconds for event in ran],
+            ax,
+            whole=1e3 * self.seconds,
+            limit=limit,
+        )
+        n = len(self.requests)
+        title(ax, f"{'A request' if n == 1 else f'{n:,} requests'} in {1e3 * self.seconds:.1f} ms")
+        return ax
+
     def locate(self, row: int, item: int) -> Location:
         """Return where an item (code) went in a row's run. Needs ``capture="full"``.
 

@@ -441,6 +441,38 @@ class SourceReport(Recorded, Report):
                 raise ConfigurationError(f"found no {what} {name!r}; {did_you_mean(name, known)}")
         return next(part for part in self.figures if (part.source, part.segment) == (source, segment))
 
+    def plot(self, k: int | None = None, ax: Any = None) -> Any:
+        """Draw the recall of each source, and in a stronger colour what it alone finds; all of them last.
+
+        Parameters
+        ----------
+        k : int, optional
+            Depth; the largest by default.
+        ax : matplotlib Axes, optional
+            A new figure by default.
+
+        Raises
+        ------
+        ConfigurationError
+            If the report has no such depth; without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.bars import draw_bars
+        from recokit._utils.plots.style import title
+
+        k = self.k[-1] if k is None else k
+        if k not in self.k:
+            raise ConfigurationError(f"found k={k}; expected one of {', '.join(map(str, self.k))}")
+        names = list(dict.fromkeys(part.source for part in self.figures))
+        recall = [self[name].recall[k] for name in names]
+        only = [np.nan_to_num(self[name].only[k]) if name in self.sources else 0.0 for name in names]
+        labels = [
+            f"{value:.3f}" + (f", alone {alone:.3f}" if name in self.sources else "")
+            for name, value, alone in zip(names, recall, only, strict=True)
+        ]
+        ax = draw_bars(names, recall, ax, inner=only, labels=labels)
+        title(ax, f"Recall@{k} by source; dark: what no other source finds")
+        return ax
+
     def to_records(self) -> list[dict[str, Any]]:
         """Return one record for each source and segment; an undefined figure is None."""
         return [

@@ -104,6 +104,30 @@ class Diagnosis(Report):
         """Whether any finding is more than a note."""
         return bool(self.findings) and self.findings[0].severity > Severity.NOTE
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the funnel of the user's request, under the verdict.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.funnel import draw_funnel, steps_of
+        from recokit._utils.plots.style import title
+
+        ax = draw_funnel(steps_of(self.funnel, int(self.figures["list_length"])), ax)
+        title(ax, f"{self.verdict}{f' at {self.stage}' if self.stage else ''}")
+        return ax
+
     def to_dict(self) -> dict[str, Any]:
         """Return the figures with the verdict and the findings, as plain values ready for JSON."""
         return {

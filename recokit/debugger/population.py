@@ -183,6 +183,32 @@ class PopulationDiagnosis(Report):
         """Answer "everyone or a segment?": ``"everyone"``, the segment's name, ``"some"`` or ``"no one"``."""
         return self._scope(code, self._having(code))
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the mean funnel of a user, under the verdict.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.funnel import draw_funnel, mean_records, steps_of
+        from recokit._utils.plots.style import title
+
+        n = max(len(self.diagnoses), 1)
+        shown = sum(int(one.figures["list_length"]) for one in self.diagnoses)
+        ax = draw_funnel(steps_of(mean_records([one.funnel for one in self.diagnoses]), shown / n), ax)
+        title(ax, f"{self.verdict}; mean of {len(self.diagnoses):,} users")
+        return ax
+
     def to_dict(self) -> dict[str, Any]:
         """Return findings and verdicts by segment, ready for JSON."""
         return {

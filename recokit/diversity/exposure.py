@@ -212,6 +212,31 @@ class ExposureLedger(Live[Exposed]):
             for code, label in enumerate(self.labels, 1)
         ]
 
+    def plot(self, ax: Any = None, *, most: int = 12) -> Any:
+        """Draw each group's share of exposure beside what its merit asks for, the largest first.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            A new figure by default.
+        most : int, default 12
+            Groups that are drawn.
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.bars import draw_paired
+        from recokit._utils.plots.style import title
+
+        rows = sorted(self.table(), key=lambda row: -max(row["exposure"], row["merit"]))[:most]
+        exposure, merit = ([row[name] for row in rows] for name in ("exposure", "merit"))
+        words = ("share of exposure", "share of merit")
+        ax = draw_paired([str(row["group"]) for row in rows], exposure, merit, words, ax)
+        title(ax, f"Exposure of {len(rows)} of {len(self.labels)} groups")
+        return ax
+
     # -- saving --------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:

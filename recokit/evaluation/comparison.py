@@ -181,6 +181,35 @@ class Comparison(Recorded, Report):
         known = sorted({f"{one.a} by {one.metric}" for one in self.differences})
         raise ConfigurationError(f"found no comparison of {name!r} by {metric!r}; known: {', '.join(known)}")
 
+    def plot(self, metric: str | None = None, *, ax: Any = None) -> Any:
+        """Draw each one's difference to the baseline by a metric, with its interval.
+
+        Parameters
+        ----------
+        metric : str, optional
+            The first by default.
+        ax : matplotlib Axes, optional
+            A new figure by default.
+
+        Raises
+        ------
+        ConfigurationError
+            If the metric was not compared; without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.intervals import draw_intervals
+        from recokit._utils.plots.style import title
+
+        known = list(dict.fromkeys(one.metric for one in self.differences))
+        metric = known[0] if metric is None else metric
+        if metric not in known:
+            raise ConfigurationError(f"found no comparison by {metric!r}; known: {', '.join(known)}")
+        shown = [one for one in self.differences if one.metric == metric]
+        values = np.array([(one.mean, one.low, one.high) for one in shown], np.float64).reshape(-1, 3)
+        label = f"difference of {metric}, {self.confidence:.0%} interval"
+        ax = draw_intervals({metric: values}, [one.a for one in shown], label, ax, reference=0.0, form="+.4f")
+        title(ax, f"Against {self.baseline}")
+        return ax
+
     def to_records(self) -> list[dict[str, Any]]:
         """Return a record for each difference, NaN as None."""
         return [

@@ -125,6 +125,32 @@ class GateResult(Report):
                 + "; ".join(self.reasons)
             )
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw a mark for each condition, with what was found.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.checks import draw_checks
+        from recokit._utils.plots.style import title
+
+        status = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.CANNOT_TELL: "warn"}
+        checks = [(one.what, status.get(one.verdict, "not checked"), one.reason) for one in self.conditions]
+        ax = draw_checks(checks, ax)
+        title(ax, f"{self.candidate} against {self.baseline}: {self.verdict}")
+        return ax
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
         return {

@@ -15,7 +15,6 @@ import numpy as np
 from recokit._stats.intervals import FEW_NOTE, Mean
 from recokit._utils.frames_out import Recorded
 from recokit._utils.options import shortened
-from recokit._utils.plots import draw_intervals
 from recokit._utils.report import Content, Report, Table, json_number, json_ready
 from recokit.data import Vocabulary
 from recokit.errors import ConfigurationError, DataError, did_you_mean
@@ -274,6 +273,8 @@ class Evaluation(Recorded, Report):
 
 def plot_scores(parts: Mapping[str, Evaluation], metric: str, ax: Any) -> Any:
     """Draw a metric's mean and interval, segments from top to bottom, recommenders side by side."""
+    from recokit._utils.plots.intervals import draw_intervals
+
     first = next(iter(parts.values()))
     series = {
         name: np.array(

@@ -66,6 +66,30 @@ class AAReport(Report):
         """Whether equal arms are told apart no more often than the reading promises."""
         return self.false_alarms <= 1.0 - self.reading.confidence + _ACCEPTED * self.error
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the p-values of equal arms, which should be even.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.curves import draw_shares
+        from recokit._utils.plots.style import title
+
+        ax = draw_shares(self.p_values, "p-value at the last look", ax)
+        title(ax, f"{self.runs:,} assignments, {self.false_alarms:.1%} false alarms")
+        return ax
+
     def _content(self) -> Content:
         promised = 1.0 - self.reading.confidence
         rows = [

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.plots import draw_intervals
 from recokit._utils.report import Content, Report, Table, json_ready
 from recokit.errors import DataError, did_you_mean
 from recokit.experiments.decision import Decision, decide, moved
@@ -280,14 +279,47 @@ class ExperimentReport(Report):
             raise DataError(
                 f"found a broken split; expected a fair one before anything is drawn: {self.decision}"
             )
+        from recokit._utils.plots.intervals import draw_intervals
+        from recokit._utils.plots.style import title
+
         every = (*self.effects, *self.others)
         names = list(dict.fromkeys(effect.metric for effect in every))
         series = {arm: np.array([_percent(every, name, arm) for name in names]) for arm in self.arms[1:]}
-        drawn = draw_intervals(series, names, "effect, %", ax)
-        drawn.axvline(0.0, color="0.5", linewidth=1)
-        drawn.set_xlim(None, None)
-        drawn.relim()
-        drawn.autoscale(axis="x")
+        drawn = draw_intervals(series, names, "effect, %", ax, reference=0.0, form="+.2f")
+        title(drawn, str(self.decision))
+        return drawn
+
+    def plot_boundary(self, arm: str | None = None, ax: Any = None) -> Any:
+        """Draw an arm's effect on the primary metric at each look, inside the boundary at which it would count.
+
+        Parameters
+        ----------
+        arm : str, optional
+            The first treatment by default.
+        ax : matplotlib Axes, optional
+            A new figure by default.
+
+        Raises
+        ------
+        DataError
+            If the split is broken, or there is no such arm.
+        ConfigurationError
+            Without matplotlib.
+        """
+        from recokit._utils.plots.curves import draw_boundary
+        from recokit._utils.plots.style import title
+
+        arm = self.arms[1] if arm is None else arm
+        found = [curve for curve in self.curves if curve.arm == arm]
+        if self.is_broken or not found:
+            why = str(self.decision) if self.is_broken else f"no looks at {arm!r}"
+            raise DataError(f"found {why}; expected a fair split, and one of {', '.join(self.arms[1:])}")
+        curve = found[0]
+        days = [(time - curve.times[0]) / 86_400 + 1 for time in curve.times]
+        value = np.array([one.value for one in curve.differences])
+        error = np.array([one.error for one in curve.differences])
+        drawn = draw_boundary(days, value, np.array(curve.reaches) * error, f"effect on {self.primary}", ax)
+        title(drawn, f"{arm} against {self.arms[0]}, look by look")
         return drawn
 
 

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 
 from recokit._utils.options import one_of, require, whole
-from recokit._utils.plots import draw_reliability
 from recokit._utils.report import Content, Report, Table
 from recokit.errors import DataError
 from recokit.typing import AnyArray, FloatArray, IntArray
@@ -96,8 +95,11 @@ class Reliability(Report):
         ax : matplotlib Axes, optional
             Where to draw; a new figure by default.
         """
+        from recokit._utils.plots.reliability import draw_reliability
+        from recokit._utils.plots.style import title
+
         ax = draw_reliability(self.predicted, self.observed, self.weight, ax)
-        ax.set_title(f"{self.name or 'Reliability'}: calibration error {self.ece:.4f}", fontsize=11)
+        title(ax, f"{self.name or 'Reliability'}: calibration error {self.ece:.4f}")
         return ax
 
     def __repr__(self) -> str:

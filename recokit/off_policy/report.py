@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from recokit._utils.report import Content, Report, Table, json_ready
 from recokit.errors import ConfigurationError, SupportError, did_you_mean
 from recokit.off_policy.intervals import Interval
@@ -113,6 +115,37 @@ class OffPolicyReport(Report, Mapping[str, Estimate]):
 
     def __len__(self) -> int:
         return len(self.estimates)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw each estimate with its interval, and as a line what the log's own policy earned.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.intervals import draw_intervals
+        from recokit._utils.plots.style import title
+
+        values = np.array([(one.value, one.low, one.high) for one in self.estimates], np.float64).reshape(
+            -1, 3
+        )
+        label = f"reward of a round, {self.confidence:.0%} interval; line: the log's own"
+        names = [one.estimator for one in self.estimates]
+        ax = draw_intervals({"reward": values}, names, label, ax, reference=self.logged.value)
+        title(
+            ax, f"{self.rounds:,} rounds" + (f"; refused: {', '.join(self.refused)}" if self.refused else "")
+        )
+        return ax
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one record for each estimator, refused ones too: its figures, or None, and why it was refused."""

@@ -40,6 +40,7 @@ from recokit.typing import AnyArray
 
 if TYPE_CHECKING:
     from recokit._utils.resilience.dependency import Dependency
+    from recokit.trace import Trace
     from recokit.training import Negatives, TrainingReport, TrainingSet
 
 _SAVED_OPTIONS = ("validate", "io_timeout", "max_hanging", "hedge", "context")
@@ -494,6 +495,29 @@ class Pipeline(Answering, Parameters):
                 f"found a saved pipeline that cannot be put together ({error_text(error)}); expected one written by "
                 "save of this version of recokit"
             ) from error
+
+    def plot(self, trace: Trace | None = None, ax: Any = None) -> Any:
+        """Draw the stages as a diagram, from top to bottom.
+
+        Parameters
+        ----------
+        trace : Trace, optional
+            Of a run, such as ``result.trace``: how many candidates left each stage, and what filters took.
+        ax : matplotlib Axes, optional
+            A new figure by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit.pipeline.diagram import picture
+
+        return picture(self._current, () if trace is None else trace.events, ax)
 
     def __repr__(self) -> str:
         tail = f", fallback={self.fallback!r}" if self.fallback is not None else ""

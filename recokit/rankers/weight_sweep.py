@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.options import require, whole
-from recokit._utils.plots import axes as axes_of
 from recokit._utils.report import Content, Report, Table
 from recokit.data import RankingData
 from recokit.errors import ConfigurationError, did_you_mean
@@ -99,14 +98,20 @@ class UtilityFront(Report):
                 raise ConfigurationError(
                     f"found no term {name!r}; {did_you_mean(name, self.weightings[0].means)}"
                 )
-        axes = axes_of(axes, 6.4, 4.8)
+        from recokit._utils.plots.style import INK, MAIN, QUIET, SMALL, axes as axes_of
+
+        axes = axes_of(axes, height=4.2)
         rest = [weighting for weighting in self.weightings if not weighting.on_front]
-        axes.scatter([w.means[x] for w in rest], [w.means[y] for w in rest], color="0.7", label="beaten")
+        axes.scatter([w.means[x] for w in rest], [w.means[y] for w in rest], color=QUIET)
         front = sorted(self.front, key=lambda weighting: weighting.means[x])
-        axes.plot([w.means[x] for w in front], [w.means[y] for w in front], "o-", label="front")
-        axes.set_xlabel(f"mean {x} in the first {self.k}")
-        axes.set_ylabel(f"mean {y} in the first {self.k}")
-        axes.legend()
+        axes.plot([w.means[x] for w in front], [w.means[y] for w in front], "o-", color=MAIN, linewidth=2)
+        for weighting in front:
+            text = ", ".join(f"{name} {weight:g}" for name, weight in weighting.weights.items())
+            point = (weighting.means[x], weighting.means[y])
+            axes.annotate(text, point, (5, 5), textcoords="offset points", fontsize=SMALL - 1, color=MAIN)
+        axes.set_xlabel(f"mean {x} in the first {self.k}", fontsize=SMALL, color=INK)
+        axes.set_ylabel(f"mean {y} in the first {self.k}; grey ones are beaten", fontsize=SMALL, color=INK)
+        axes.margins(0.12)
         return axes
 
 

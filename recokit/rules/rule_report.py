@@ -98,6 +98,33 @@ class RulesReport(Report):
             f"found no rule {name!r}; expected one of {', '.join(rule.name for rule in self.rules)}"
         )
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw what each rule took, as a share of what it was asked about, or the lists in which it yielded.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.bars import draw_bars
+        from recokit._utils.plots.style import ACCENT, MAIN, title
+
+        shares = [rule.removed / rule.n_in if rule.n_in else 0.0 for rule in self.rules]
+        labels = [_told(rule, share) for rule, share in zip(self.rules, shares, strict=True)]
+        colours = [ACCENT if rule.failed_rows else MAIN for rule in self.rules]
+        ax = draw_bars([rule.name for rule in self.rules], shares, ax, labels=labels, colours=colours)
+        title(ax, f"What each rule took, {self.requests:,} requests")
+        return ax
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, for JSON."""
         return {
@@ -209,3 +236,12 @@ def _moved(before: Candidates | None, after: Candidates | None) -> IntArray | No
         place[order_by_score(batch.row, batch.score)] = np.arange(len(batch))
         places.append(place)
     return np.asarray(np.abs(places[0] - places[1]))
+
+
+def _told(rule: RuleFigures, share: float) -> str:
+    """Return what a rule did, in a few words."""
+    parts = [f"{share:.1%} of {rule.n_in:,}"] if rule.n_in else []
+    parts += [f"yielded in {rule.relaxed:,} lists"] if rule.relaxed else []
+    parts += [f"moved {rule.moved:,}"] if rule.moved else []
+    parts += [f"failed on {rule.failed_rows:,} requests"] if rule.failed_rows else []
+    return ", ".join(parts) or rule.kind

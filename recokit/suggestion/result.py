@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from recokit._utils.plots import draw_intervals
 from recokit._utils.report import Content, Report, Table
 from recokit.pipeline import Pipeline
 from recokit.suggestion.look import Look
@@ -86,6 +85,8 @@ class Suggestion(Report):
         ConfigurationError
             Without matplotlib.
         """
+        from recokit._utils.plots.intervals import draw_intervals
+
         ranked = self._ranked()
         values = np.array([[one.mean, one.low, one.high] for one in ranked], np.float64).reshape(-1, 3)
         return draw_intervals({self.goal: values}, [one.name for one in ranked], self.goal, ax)

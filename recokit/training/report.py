@@ -108,6 +108,36 @@ class TrainingReport(Report):
     leaks: Mapping[str, str] = field(default_factory=dict)
     usual_shift: Mapping[str, float] = field(default_factory=dict)
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw what users took in each window, and in a stronger colour what the candidates held: the ceiling.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.bars import draw_bars
+        from recokit._utils.plots.style import title
+
+        names = [f"{_day(window.start)} {window.part}" for window in self.windows]
+        taken = [window.positives + window.missed for window in self.windows]
+        labels = [
+            f"{window.positives:,} of {n:,}, ceiling {window.ceiling:.0%}"
+            for window, n in zip(self.windows, taken, strict=True)
+        ]
+        ax = draw_bars(names, taken, ax, inner=[window.positives for window in self.windows], labels=labels)
+        title(ax, "What users took; dark: was among the candidates")
+        return ax
+
     @property
     def rows(self) -> int:
         """Rows kept, of all windows."""

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.params import clone, get_params
-from recokit._utils.plots import axes
 from recokit._utils.report import Content, Report, Table
 from recokit.errors import ConfigurationError
 from recokit.evaluation import Evaluations, evaluate
@@ -64,19 +63,20 @@ class PopularityFront(Report):
         ax : matplotlib Axes, optional
             Where to draw; a new figure by default.
         """
-        ax = axes(ax, 6.0, 4.4)
+        from recokit._utils.plots.style import INK, MAIN, SMALL, axes, title
+
+        ax = axes(ax, height=4.2)
         scores = [self.evaluations[_name(strength)] for strength in self.strengths]
         x = [part[self.breadth].mean for part in scores]
         y = np.array([part[self.accuracy].mean for part in scores])
         low = y - [part[self.accuracy].low for part in scores]
         high = [part[self.accuracy].high for part in scores] - y
-        ax.errorbar(
-            x, y, yerr=[low, high], color="#1f5fa8", marker="o", markersize=5, capsize=2, elinewidth=0.8
-        )
+        ax.errorbar(x, y, yerr=[low, high], color=MAIN, marker="o", markersize=6, linewidth=2, elinewidth=1)
         for strength, *point in zip(self.strengths, x, y.tolist(), strict=True):
-            ax.annotate(f"{strength:g}", point, textcoords="offset points", xytext=(6, 6), fontsize=9)
-        ax.set(xlabel=self.breadth, ylabel=f"{self.accuracy}, {scores[0].confidence:.0%} interval over users")
-        ax.set_title("Popularity counts for less: labels are strengths", fontsize=11)
+            ax.annotate(f"{strength:g}", point, textcoords="offset points", xytext=(6, 6), fontsize=SMALL)
+        ax.set_xlabel(self.breadth, fontsize=SMALL, color=INK)
+        ax.set_ylabel(f"{self.accuracy}, {scores[0].confidence:.0%} interval", fontsize=SMALL, color=INK)
+        title(ax, "Popularity counts for less: labels are strengths")
         ax.grid(alpha=0.25)
         ax.margins(0.08)
         return ax

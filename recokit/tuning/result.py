@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from recokit._utils.frames_out import Backend, to_frame
 from recokit._utils.report import Content, Report, Table, json_number
 from recokit.errors import ConfigurationError
@@ -95,6 +97,32 @@ class SearchResult(Report):
                 f"found {len(self.trials)} trials, all failed; the first by: {first.error}"
             )
         return first
+
+    def plot(self, ax: Any = None, *, most: int = 12) -> Any:
+        """Draw the first metric of the best trials, with its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            A new figure by default.
+        most : int, default 12
+            Trials that are drawn.
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.intervals import draw_intervals
+        from recokit._utils.plots.style import title
+
+        shown = [trial for trial in self.trials if trial.error is None][:most]
+        first = self.metrics[0]
+        values = np.array([(t.scores[first], t.low, t.high) for t in shown], np.float64).reshape(-1, 3)
+        names = [", ".join(f"{name}={value}" for name, value in trial.params.items()) for trial in shown]
+        ax = draw_intervals({first: values}, names, f"{first}, 95% interval", ax)
+        title(ax, f"The best {len(shown)} of {len(self.trials)} trials")
+        return ax
 
     @property
     def table(self) -> list[dict[str, Any]]:

@@ -93,7 +93,7 @@ def test_a_plot_shows_every_bin(scale):
     assert (axes.get_xscale(), axes.get_yscale()) == (scale, scale)
     drawn = axes.collections[0].get_offsets()
     np.testing.assert_allclose(drawn[:, 0], found.predicted)
-    assert len(drawn) == 8 and f"{found.ece:.4f}" in axes.get_title()
+    assert len(drawn) == 8 and f"{found.ece:.4f}" in axes.get_title(loc="left")
     assert found.plot(axes) is axes
     axes.figure.canvas.draw()
 

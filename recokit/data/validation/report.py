@@ -162,6 +162,31 @@ class CheckReport(Report):
         rows = next((check.rows for check in bad if len(check.rows)), _no_rows())
         raise DataError("\n".join([f"{self.title}: {self.status}", *map(str, bad)]), rows=rows)
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw a mark for each check with what it found, the worst first; a name once, with its worst.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.checks import draw_checks
+        from recokit._utils.plots.style import title
+
+        worst = [self[name] for name in self.names]
+        ax = draw_checks([(check.name, check.status, check.message) for check in worst], ax)
+        title(ax, f"{self.title}: {self.status}")
+        return ax
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return {"title": self.title, "status": self.status, "checks": [c.to_dict() for c in self.checks]}

@@ -22,7 +22,7 @@ from recokit.monitoring.drift._tests import (
     psi,
 )
 from recokit.monitoring.drift.profile import CategoryProfile, NumberProfile, ReferenceProfile, read_batch
-from recokit.typing import AnyArray
+from recokit.typing import AnyArray, FloatArray
 
 _LIMITS = DriftLimits()
 
@@ -40,10 +40,36 @@ class DriftReport(CheckReport):
     figures : mapping of str to mapping of str to float
         By column: ``rows`` (independent ones), ``missing``, and ``mean_shift``, ``psi``, ``psi_chance`` or
         ``new_labels``; NaN where unknown.
+    shares : mapping of str to pair of ndarray
+        By column: shares of its bins in training, and now.
     """
 
     rows: int = 0
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    shares: Mapping[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+
+    def plot_columns(self, *, most: int = 8) -> Any:
+        """Draw the distribution of each column in training and now, those that drifted first.
+
+        Parameters
+        ----------
+        most : int, default 8
+            Columns that are drawn.
+
+        Returns
+        -------
+        matplotlib Figure
+
+        Raises
+        ------
+        ConfigurationError
+            Without matplotlib (extra ``plots``).
+        """
+        from recokit._utils.plots.multiples import draw_multiples
+
+        order = sorted(self.shares, key=lambda name: name not in self.drifted)[:most]
+        heading = f"{len(self.drifted)} of {len(self.shares)} columns drifted"
+        return draw_multiples({name: self.shares[name] for name in order}, self.drifted, heading)
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -146,7 +172,16 @@ class DriftMonitor:
             checks += self._run(name, expected, test)
         figures = {name: self._figures(name) for name in self._counts}
         title = f"Drift of {self._rows:,} rows against {self.profile.rows:,} of training"
-        return DriftReport(title, tuple(checks), self._rows, figures)
+        return DriftReport(title, tuple(checks), self._rows, figures, self._shares())
+
+    def _shares(self) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """Return the shares of each column's bins in training and now, where anything was observed."""
+        references: dict[str, Any] = {**self.profile.numbers, **self.profile.labels}
+        return {
+            name: (references[name].shares, counts.bins / counts.bins.sum())
+            for name, counts in self._counts.items()
+            if counts.bins.sum() > 0
+        }
 
     def check(self, data: Any, **options: Any) -> DriftReport:
         """Return the report of this data alone; options as for :meth:`observe`. What was observed is untouched."""
