@@ -90,8 +90,8 @@ if __name__ == "__main__":
     print("served")
 """
 
-WAYS = [("sasrec", "os.fork"), ("ivf", "os.fork"), ("sasrec", "fork"), ("ivf", "spawn")]
-SLOW = [(kind, "os.fork") for kind in ("twotower", "pq", "hnsw", "neural net")]
+WAYS = [("ivf", "os.fork"), ("sasrec", "fork"), ("ivf", "spawn")]
+SLOW = [(kind, "os.fork") for kind in ("sasrec", "twotower", "pq", "hnsw", "neural net")]
 SLOW += [("ivf", "fork"), ("sasrec", "spawn"), ("sasrec", "thread"), ("ivf", "thread")]
 
 

@@ -19,6 +19,7 @@ def test_incidents_are_raised_and_clean_days_are_quiet(capsys: pytest.CaptureFix
     assert {"latency x 3", "a source down", "coverage collapse", "cold users clicked 40% less"} <= set(names)
 
 
+@pytest.mark.slow
 def test_costs_memory_and_errors_end_in_json(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

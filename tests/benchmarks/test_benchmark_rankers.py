@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 def test_rankers_equal_their_frameworks_and_the_report_ends_in_json() -> None:
     pytest.importorskip("lightgbm")
     # A process of its own: the benchmark pins itself to one core for good.

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_report_ends_in_json() -> None:
     command = [sys.executable, "-m", "benchmarks.scale", "--made", "--items", "1000", "--events", "5000"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)

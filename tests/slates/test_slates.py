@@ -76,7 +76,7 @@ def slates(
     return batch, k, caps
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(slates(), st.booleans(), st.booleans())
 def test_lists_keep_hard_limits_lose_nothing_and_record_what_they_relax(
     slate: tuple[Candidates, np.ndarray, list[Cap]], relax: bool, steered: bool

@@ -196,9 +196,9 @@ def run(n_slates: int, seed: int) -> tuple[int, int]:
     return failures, n_general
 
 
-def test_a_thousand_slates_are_exact_for_laminar_caps_and_nearly_so_for_others() -> None:
-    failures, n_general = run(1_000, seed=1)
-    assert n_general > 200
+def test_slates_are_exact_for_laminar_caps_and_nearly_so_for_others() -> None:
+    failures, n_general = run(300, seed=1)
+    assert n_general > 60
     assert failures <= 0.01 * n_general
 
 

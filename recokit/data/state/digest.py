@@ -61,8 +61,9 @@ def _of_array(array: AnyArray) -> str:
         return known[1]
     content = repr(array.ravel().tolist()).encode() if array.dtype.hasobject else _bytes_of(array)
     found = _sha256(repr((array.dtype.str, array.shape)).encode(), content)
-    key = id(array)
-    _KNOWN[key] = weakref.ref(array, lambda _: _KNOWN.pop(key, None)), found
+    # Bound here: at the interpreter's end the module's name is gone before the array.
+    key, forget = id(array), _KNOWN.pop
+    _KNOWN[key] = weakref.ref(array, lambda _: forget(key, None)), found
     return found
 
 
