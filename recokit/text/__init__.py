@@ -1,6 +1,8 @@
 """Text: words in and out, with or without a language model; neither ever scores a candidate.
 
-:class:`ParseQuery` reads queries into conditions on known columns and values.
+:class:`ParseQuery` reads queries into conditions on known columns and values, :class:`Explain` tells why items are in a
+list. A model is asked through :class:`HttpClient`, or any object with ``complete``; :class:`Cache` keeps its answers,
+and :class:`AuditLog` records them.
 """
 
 from typing import TYPE_CHECKING
@@ -9,6 +11,11 @@ from recokit._utils.faces import lazy_face
 
 if TYPE_CHECKING:
     from recokit.data.search import SearchQuery as SearchQuery
+    from recokit.text._sentences import SENTENCES as SENTENCES
+    from recokit.text.asking import Completes as Completes
+    from recokit.text.cache import AuditLog as AuditLog, Cache as Cache
+    from recokit.text.client import HttpClient as HttpClient
+    from recokit.text.explain import Explain as Explain, Told as Told
     from recokit.text.parse_query import ParseQuery as ParseQuery
 
 __getattr__, __dir__ = lazy_face(__name__)
