@@ -138,7 +138,7 @@ $(SERVICE): pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python $(PIP) -c constraints.txt -e ".[all,test,lint,notebooks]"
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[all,test,lint,release,notebooks]"
 	touch $@ $(QUICKSTART) $(SERVICE)
 
 $(DOCS): pyproject.toml constraints.txt | $(BIN)/python

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recokit.serving.artifacts import Artifacts
 
 #: The file that a saved model has, and the one that a store of versions has.
-_SAVED, _POINTER = "state.json", "current.json"
+_SAVED, _POINTER = "manifest.json", "current.json"
 
 
 def dataset(options: Any, data: str | None = None) -> Dataset:
