@@ -17,6 +17,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 from threadpoolctl import threadpool_limits
 
+try:  # as uvicorn does
+    import uvloop as runner
+except ImportError:
+    runner = asyncio
+
 from benchmarks._serving_world import build_pipeline
 from recokit.errors import Unavailable
 from recokit.serving import ListCache, Precomputed, Service, Shed
@@ -24,13 +29,14 @@ from recokit.serving import ListCache, Precomputed, Service, Shed
 __all__ = ["main"]
 
 Answer = Callable[[dict[str, str]], Awaitable[dict[str, Any]]]
+Refusal = Callable[[], float | None]
 
 
 class _Connection(asyncio.Protocol):
     """One keep-alive connection; requests on it are answered one after the other."""
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer, self._received = answer, b""
+    def __init__(self, answer: Answer, refusal: Refusal) -> None:
+        self._answer, self._refusal, self._received = answer, refusal, b""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: Any) -> None:
@@ -40,6 +46,10 @@ class _Connection(asyncio.Protocol):
         self._received += data
         while b"\r\n\r\n" in self._received:
             head, _, self._received = self._received.partition(b"\r\n\r\n")
+            retry = self._refusal()
+            if retry is not None:
+                self._write("503 Service Unavailable", {"retry_after": retry})
+                continue
             target = head.split(b" ", 2)[1].decode()
             task = asyncio.ensure_future(self._respond(dict(parse_qsl(urlsplit(target).query))))
             self._tasks.add(task)
@@ -50,12 +60,15 @@ class _Connection(asyncio.Protocol):
             status, body = "200 OK", await self._answer(query)
         except Unavailable as error:
             status, body = "503 Service Unavailable", {"retry_after": error.retry_after}
+        self._write(status, body)
+
+    def _write(self, status: str, body: dict[str, Any]) -> None:
         text = json.dumps(body).encode()
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
         self._transport.write(head.encode() + text)
 
 
-def _answers(options: argparse.Namespace, pipeline: Any) -> Answer:
+def _answers(options: argparse.Namespace, pipeline: Any) -> tuple[Answer, Refusal]:
     budget_ms = options.budget_ms
     if options.way == "one-by-one":
 
@@ -63,7 +76,7 @@ def _answers(options: argparse.Namespace, pipeline: Any) -> Answer:
             answer = pipeline.recommend([query["u"]], k=int(query.get("k", 10)), budget_ms=budget_ms)
             return {"ids": answer.ids(0), "source": "model", "status": int(answer.status[0])}
 
-        return alone
+        return alone, lambda: None
     fallback = Precomputed.of(pipeline, k=100)
     lists, shed = ListCache() if options.lists else None, Shed(queue_ms=options.queue_ms)
     service = Service(pipeline, fallback=fallback, budget_ms=budget_ms, lists=lists, shed=shed).start()
@@ -72,12 +85,12 @@ def _answers(options: argparse.Namespace, pipeline: Any) -> Answer:
         answer = await service.recommend(query["u"], k=int(query.get("k", 10)))
         return {"ids": answer.ids(), "source": answer.source, "status": int(answer.status)}
 
-    return together
+    return together, service.refusal
 
 
-async def _serve(answer: Answer) -> None:
+async def _serve(answer: Answer, refusal: Refusal) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(answer), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: _Connection(answer, refusal), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
@@ -97,7 +110,7 @@ def main() -> None:
         os.sched_setaffinity(0, {cores[options.core % len(cores)]})
     pipeline = build_pipeline(options.users, options.items)
     with threadpool_limits(1):
-        asyncio.run(_serve(_answers(options, pipeline)))
+        runner.run(_serve(*_answers(options, pipeline)))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from recokit import serving
+
 from . import problems, security
 from .problems import Problem
 from .settings import Settings
@@ -83,6 +85,8 @@ def create_app(settings: Settings, shop: Shop) -> FastAPI:
     app.state.limit = security.RateLimit(settings.rate, settings.burst)
     problems.install(app)
     app.add_middleware(security.Limits, max_body=settings.max_body)
+    # Added last, it stands first: a request that the service has no time for is not even read.
+    app.add_middleware(serving.Door, service=shop.service, paths=["/recommendations"])
     for router in (_pages, _state, _users, _admin):
         app.include_router(router)
     return app

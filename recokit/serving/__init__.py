@@ -1,9 +1,9 @@
 """Serving: a fitted pipeline as a service that answers within its budget, whatever fails behind it.
 
 :class:`Service` runs what waits together and gives each request its :class:`Answer`. :class:`Shed` turns requests away
-while too many wait, after :class:`Quality` has lowered the effort of each; :class:`ListCache` keeps lists made earlier,
-and :class:`Precomputed` is the one that is there before the first request. :class:`DrillReport` tells what is answered
-without a stage, and :class:`ServiceMonitor` counts it all.
+while too many wait, after :class:`Quality` has lowered the effort of each; :class:`Door` does so at the edge of a web
+application. :class:`ListCache` keeps lists made earlier, and :class:`Precomputed` is the one that is there before the
+first request. :class:`DrillReport` tells what is answered without a stage, and :class:`ServiceMonitor` counts it all.
 :class:`Artifacts` are versions of a model on disk, of which one serves; :class:`Golden` are the questions that a new
 version is asked before it may. A :class:`Feed` reads an event log (:class:`RedisStream`, :class:`KafkaTopic`,
 :class:`ResidentLog`) into live events and sessions; :class:`Refresh` does jobs on schedules, beside serving.
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recokit.serving.artifacts import Artifacts as Artifacts, Version as Version
     from recokit.serving.ask import Answer as Answer
     from recokit.serving.counts import ServiceMonitor as ServiceMonitor
+    from recokit.serving.door import Door as Door
     from recokit.serving.drill import Drilled as Drilled, DrillReport as DrillReport
     from recokit.serving.events import (
         EventLog as EventLog,

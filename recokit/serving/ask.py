@@ -14,7 +14,7 @@ from recokit.typing import Float32Array
 #: Options of a row that are lists of item ids.
 LISTS = ("history", "session", "items", "exclude")
 #: Share of a row's time, and seconds at least, that are kept for an answer without the model.
-_RESERVE, _RESERVE_S = 0.15, 0.005
+RESERVE, _RESERVE_S = 0.15, 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,12 +136,16 @@ class Ask:
     def until(self) -> float:
         """Until when the model may answer; the rest is kept for an answer without it."""
         whole_time = self.due - self.arrived
-        return self.due - min(max(_RESERVE * whole_time, _RESERVE_S), 0.5 * whole_time)
+        return self.due - min(max(RESERVE * whole_time, _RESERVE_S), 0.5 * whole_time)
 
     @property
     def last_until(self) -> float:
         """Until when the model may answer any of those who wait for the row."""
         return max(one.until for one in (self, *self.followers)) if self.followers else self.until
+
+    def is_bare(self, answer: Answer) -> bool:
+        """Tell whether the model found nothing for it although rules forbid nothing."""
+        return answer.status is Status.EMPTY and "items" not in self.lists
 
     @property
     def nobody_waits(self) -> bool:

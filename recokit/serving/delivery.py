@@ -49,6 +49,14 @@ class Nowhere:
         """Drop the answer."""
 
 
+def raised(result: Result | None) -> Answer:
+    """Return an answer, or raise the error in its place."""
+    if isinstance(result, Answer):
+        return result
+    assert result is not None
+    raise result
+
+
 def deliver(results: Sequence[tuple[Ask, Result]]) -> None:
     """Bring answers, those of one event loop in a single call of it."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[FuturePlace, Result]]] = {}

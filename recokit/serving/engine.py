@@ -36,14 +36,24 @@ class Engine:
         Learns how long batches take.
     most : int
         Rows of a batch.
+    within : float
+        Seconds that a batch is to take: where ``most`` rows are likely to take longer, it has fewer.
     clock : callable
         Tells seconds.
     """
 
     def __init__(
-        self, run: Callable[[list[Ask]], None], pace: Pace, *, most: int, clock: Callable[[], float]
+        self,
+        run: Callable[[list[Ask]], None],
+        pace: Pace,
+        *,
+        most: int,
+        within: float,
+        clock: Callable[[], float],
     ) -> None:
-        self.run, self.pace, self.most, self.clock = run, pace, most, clock
+        self.run, self.pace, self.most, self.within, self.clock = run, pace, most, within, clock
+        #: Rows of the next batch at most.
+        self.rows = most
         self._ready = threading.Condition()
         self._queue = FairQueue()
         self._numbers = itertools.count()
@@ -82,10 +92,10 @@ class Engine:
             return bool(len(self._queue) or self._at_work)
 
     def wait(self) -> float:
-        """Return the seconds that another row is likely to wait for its batch to begin."""
-        with self._ready:
-            at_work, threads = list(self._at_work.values()), max(len(self._threads), 1)
-        ahead = self.pace.wait(self.waiting, self.most) / threads
+        """Return the seconds that another row is likely to wait for its batch to begin; takes no lock."""
+        at_work, threads = list(self._at_work.values()), max(len(self._threads), 1)
+        rows = self.rows
+        ahead = (self.waiting // rows) * self.pace.seconds(rows) / threads
         if len(at_work) < threads:
             return ahead
         ends = (began + self.pace.seconds(len(batch)) for batch, began in at_work)
@@ -124,7 +134,8 @@ class Engine:
                 if number not in self._threads:
                     return
                 now = self.clock()
-                batch = self._queue.take(self.most, now)
+                self.rows = self.pace.rows(self.within, self.most)
+                batch = self._queue.take(self.rows, now)
                 if not batch:
                     continue
                 self._at_work[number] = batch, now

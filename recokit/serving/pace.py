@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 
 
 class Pace:
@@ -49,10 +50,12 @@ class Pace:
             slope = mean_y / mean_x if rows > mean_x else 0.0
         return max(mean_y + slope * (rows - mean_x), 0.0)
 
-    def wait(self, rows_ahead: int, most: int) -> float:
-        """Return how long so many rows are likely to take in batches of at most ``most``."""
-        whole, rest = divmod(rows_ahead, most)
-        return whole * self.seconds(most) + (self.seconds(rest) if rest else 0.0)
+    def rows(self, seconds: float, most: int) -> int:
+        """Return how many rows, of at most ``most``, are likely to take so many seconds; an eighth of them at least."""
+        if self.seconds(most) <= seconds:
+            return most
+        least = max(most // 8, 1)
+        return max(bisect_right(range(1, most + 1), seconds, key=self.seconds), least)
 
     def capacity(self, most: int) -> float:
         """Return the rows a second that full batches serve, inf before the first ran."""

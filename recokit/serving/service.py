@@ -8,18 +8,19 @@ import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from recokit._utils.options import above, check_options, error_text, optional, rules, whole
 from recokit._utils.resilience.bulkhead import Bulkhead
-from recokit.errors import ConfigurationError, DataError, NotReady, Overloaded
+from recokit.errors import ConfigurationError, DataError, NotReady
 from recokit.pipeline import Pipeline
 from recokit.protocols import Observer
+from recokit.serving import turns
+from recokit.serving.admission import Admission, batch_seconds
 from recokit.serving.ask import Answer, Ask, checked_lists
 from recokit.serving.attempt import attempt
 from recokit.serving.counts import ServiceMonitor
-from recokit.serving.delivery import FuturePlace, Nowhere, Place, Result, deliver
+from recokit.serving.delivery import FuturePlace, Nowhere, Place, Result, deliver, raised
 from recokit.serving.drill import DrillReport, drill
 from recokit.serving.engine import MAX_HANGING, Engine, Keeper
 from recokit.serving.lists import CachedList, ListCache
@@ -34,8 +35,6 @@ from recokit.trace import Status
 _LOGGER = logging.getLogger("recokit.serving")
 #: Seconds that a thread waits for its answer beyond its time: the service answers, even if late.
 _PATIENCE = 1.0
-#: Seconds that an answer in a thread of its own costs, about.
-_ASIDE = 1e-3
 #: Batches at a time where stages wait.
 _THREADS = 4
 _OPTIONS = rules(budget_ms=above(0), coalesce=whole(1, 512), threads=optional(whole(1)))
@@ -128,9 +127,10 @@ class Service:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self.pace = Pace()
-        self._aside = Bulkhead(patience=60.0)
-        self._flying: dict[Hashable, Ask] = {}
-        self._engine = Engine(self._run, self.pace, most=self.coalesce, clock=self.clock)
+        self._aside, self._flying = Bulkhead(patience=60.0), dict[Hashable, Ask]()
+        within = batch_seconds(self.budget_ms, self.shed.queue_ms)
+        self._engine = Engine(self._run, self.pace, most=self.coalesce, within=within, clock=self.clock)
+        self._admission = Admission(self._engine, self.shed, self.budget_ms / 1e3)
         self._keeper = Keeper(self._late, self.clock)
 
     # -- life --------------------------------------------------------------------------------------
@@ -158,6 +158,7 @@ class Service:
             self._engine.start(self.threads or (_THREADS if self._served.waits else 1))
             self._keeper.start()
             self._state = "ready"
+            turns.shorten(self)
             if not isinstance(self.models, Pipeline):
                 threading.Thread(
                     target=self._watch, args=(self.models,), name="recokit-versions", daemon=True
@@ -227,6 +228,7 @@ class Service:
     def stop(self) -> None:
         """Stop at once."""
         self._state = "stopped"
+        turns.restore(self)
         self._engine.stop()
         self._keeper.stop()
 
@@ -242,7 +244,7 @@ class Service:
             except asyncio.CancelledError:
                 self._forget([ask])
                 raise
-        return _raised(result)
+        return raised(result)
 
     def recommend_now(self, user: Any = None, k: int = 10, **options: Any) -> Answer:
         """Return the list of one user, waiting for it in this thread.
@@ -295,7 +297,19 @@ class Service:
         except BaseException:
             self._forget(asks)
             raise
-        return [_raised(result) for result in results]
+        return [raised(result) for result in results]
+
+    def refusal(self) -> float | None:
+        """Return after how many seconds to ask again where a request that came now would be turned away, else None.
+
+        For whoever sees requests before they are read, such as :class:`Door`. It counts who is turned away.
+        """
+        if self._state != "ready":
+            return None
+        retry = self._admission.refusal()
+        if retry is not None:
+            self.monitor.add("recokit_service_shed")
+        return retry
 
     def changed(self, user: Any) -> None:
         """Say that there is something new about a user: no list made before is shown to them."""
@@ -352,31 +366,20 @@ class Service:
                     flying.followers.append(ask)
                     self._keep_time(ask)
                     return None
-        wait, capacity = self._engine.wait(), self.pace.capacity(self.coalesce)
-        scale = 1e3 * (ask.due - ask.arrived) / self.budget_ms
-        retry = self.shed.retry_after(self._engine.waiting, wait=wait, capacity=capacity, scale=scale)
+        retry = self._admission.retry_after(ask.due - ask.arrived)
         if retry is not None:
-            return self._turned_away(served, ask, retry)
+            return self._turned_away(ask, retry)
         self._wait(ask)
         return None
 
-    def _turned_away(self, served: Served, ask: Ask, retry: float) -> Result | None:
-        """Answer a row that may not wait: without the model while there is time for that."""
+    def _turned_away(self, ask: Ask, retry: float) -> Result | None:
+        """Answer a row that may not wait: without the model, before the next batch, while there is time for that."""
         self.monitor.add("recokit_service_shed")
-        if self.shed.spares(self.clock()):
-            if served.rules_wait:
-                self.shed.spent(_ASIDE)
-                self._degrade([ask], "too many wait")
-                return None
-            began = time.perf_counter()
-            with suppress(Exception):  # what is wrong with it, the next who waits will be told
-                answer = served.precomputed([ask], "too many wait", seconds=ask.due - ask.arrived)[0]
-                self.shed.spent(time.perf_counter() - began)
-                return self._counted(answer)
-        return Overloaded(
-            f"found {self._engine.waiting} rows that wait; expected fewer; hint: again in {1e3 * retry:.0f} ms",
-            retry_after=retry,
-        )
+        if not self._admission.spares():
+            return self._admission.overloaded(retry)
+        self._keep_time(ask)
+        self._admission.aside.append(ask)
+        return None
 
     def _wait(self, ask: Ask) -> None:
         if ask.key is not None:
@@ -423,23 +426,27 @@ class Service:
 
     def _started_aside(self, work: Callable[[], None], asks: Sequence[Ask]) -> None:
         """Start work that may hang; rows that it fails on get the answer that is left."""
-
-        def guarded() -> None:
-            try:
-                work()
-            except Exception as error:
-                _LOGGER.warning("no list could be shown: %s", error_text(error))
-                self._give_up(asks, error_text(error))
-
         try:
-            self._aside.start("fallback", guarded)
+            self._aside.start("fallback", lambda: self._guarded(work, asks))
         except Exception as error:
+            self._give_up(asks, error_text(error))
+
+    def _guarded(self, work: Callable[[], None], asks: Sequence[Ask]) -> None:
+        try:
+            work()
+        except Exception as error:
+            _LOGGER.warning("no list could be shown: %s", error_text(error))
             self._give_up(asks, error_text(error))
 
     # -- answers -----------------------------------------------------------------------------------
 
     def _run(self, asks: list[Ask]) -> None:
-        """Run a batch: in the engine's thread."""
+        """Run a batch, between those that were turned away: in the engine's thread."""
+        self._admission.answer_aside(self._answer_aside)
+        self._run_batch(asks)
+        self._admission.answer_aside(self._answer_aside)
+
+    def _run_batch(self, asks: list[Ask]) -> None:
         served = self._served
         assert served is not None
         began = self.clock()
@@ -468,7 +475,7 @@ class Service:
         self._landed(asks)
         for ask, answer in zip(asks, answers, strict=True):
             self._keep_list(served, ask, answer, now)
-            if isinstance(answer, DataError) or (isinstance(answer, Answer) and not _is_bare(answer, ask)):
+            if isinstance(answer, DataError) or (isinstance(answer, Answer) and not ask.is_bare(answer)):
                 settled += [(one, answer) for one in (ask, *ask.followers)]
             else:
                 without += [ask, *ask.followers]
@@ -514,6 +521,14 @@ class Service:
         for ask in waiting:
             self._keeper.at(ask.due, ask, last=True)
         self._started_aside(lambda: self._without_model(served, waiting, why), waiting)
+
+    def _answer_aside(self, asks: Sequence[Ask]) -> None:
+        """Answer rows that were turned away, all at once: alone each costs ten times as much."""
+        served, left = self._served, [ask for ask in asks if not ask.done]
+        if served is None or served.rules_wait or not left:
+            self._degrade(left, "too many wait")
+        else:
+            self._guarded(lambda: self._without_model(served, left, "too many wait"), left)
 
     def _without_model(self, served: Served, asks: Sequence[Ask], why: str) -> None:
         now = self.clock()
@@ -594,15 +609,3 @@ class Service:
             Path of a stage, which fails for the drill; by default each of them in turn, and the model as a whole.
         """
         return drill(self._model(), stage, budget_ms=self.budget_ms)
-
-
-def _is_bare(answer: Answer, ask: Ask) -> bool:
-    """Tell whether the model found nothing although rules forbid nothing: then the list made ahead is shown."""
-    return answer.status is Status.EMPTY and "items" not in ask.lists
-
-
-def _raised(result: Result | None) -> Answer:
-    if isinstance(result, Answer):
-        return result
-    assert result is not None
-    raise result

@@ -91,7 +91,9 @@ def models(pipeline, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def service(models, data):
-    settings = Settings(models=models.path, admin_key=KEY, token_secret=SECRET, rate=1000.0, burst=1000)
+    settings = Settings(
+        models=models.path, admin_key=KEY, token_secret=SECRET, rate=1000.0, burst=1000, budget_ms=5_000.0
+    )
     with running(settings, models, data) as (port, shop):
         yield port, shop
 
@@ -468,7 +470,14 @@ def test_an_error_of_the_service_says_nothing_of_its_inside(service, monkeypatch
 
 def test_everything_on_a_server_is_shared_by_processes(models, data, request):
     server = request.getfixturevalue("server")
-    settings = Settings(models=models.path, admin_key=KEY, token_secret=SECRET, redis=server.url, rate=1000.0)
+    settings = Settings(
+        models=models.path,
+        admin_key=KEY,
+        token_secret=SECRET,
+        redis=server.url,
+        rate=1000.0,
+        budget_ms=5_000.0,
+    )
     with running(settings, models, data) as (one, _), running(settings, models, data) as (two, _):
         first = Client(one, "shared").list()
         Client(one, "shared").ask("POST", "/events", {"events": [{"item_id": first[0], "event": "purchase"}]})

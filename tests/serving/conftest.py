@@ -7,7 +7,7 @@ import pytest
 
 import recokit as rk
 from recokit import candidates, rules
-from recokit.serving import Precomputed, Service
+from recokit.serving import Precomputed, Service, Shed
 from recokit.testing import toy_dataset
 from tests.stores.conftest import own_server, server, shared_server
 
@@ -33,7 +33,11 @@ def serve(data: rk.Dataset) -> Iterator[Serve]:
     started: list[Service] = []
 
     def start(pipeline: rk.Pipeline, **options: Any) -> Service:
-        made = {"fallback": Precomputed(data.item_ids.ids[:40].tolist()), "budget_ms": 30_000.0}
+        made: dict[str, Any] = {
+            "fallback": Precomputed(data.item_ids.ids[:40].tolist()),
+            "budget_ms": 30_000.0,
+        }
+        made["shed"] = Shed(queue_ms=20_000.0)
         service = Service(pipeline, **(made | options)).start()
         started.append(service)
         return service

@@ -1,5 +1,6 @@
 """The parts of a service, each by itself: queue, pace, shedding, effort, lists. No clock but the test's."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 
 from recokit.data import Candidates
 from recokit.errors import ConfigurationError
-from recokit.serving import ListCache, Quality, Shed
+from recokit.serving import ListCache, Quality, Shed, turns
+from recokit.serving.admission import batch_seconds
 from recokit.serving.ask import Ask
 from recokit.serving.delivery import Nowhere
+from recokit.serving.engine import Engine
 from recokit.serving.fair_queue import FairQueue
 from recokit.serving.pace import Pace
 
@@ -97,7 +100,6 @@ def learned(fixed: float = 0.002, each: float = 0.0005) -> Pace:
 
 def test_pace_learns_a_fixed_part_and_one_for_each_row() -> None:
     assert np.isclose(learned().seconds(20), 0.012)
-    assert np.isclose(learned().wait(64 + 20, most=64), 0.034 + 0.012)
     assert np.isclose(learned().capacity(64), 64 / 0.034)
 
 
@@ -118,6 +120,43 @@ def test_batches_of_one_size_promise_nothing_for_larger_ones() -> None:
     pace.ran(1, 0.01)
     pace.ran(1, 0.01)
     assert np.isclose(pace.seconds(1), 0.01) and np.isclose(pace.seconds(10), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rows"),
+    [(1.0, 64), (0.034, 64), (0.0335, 63), (0.012, 20), (0.001, 8)],
+    ids=["all", "just all", "one less", "a third", "an eighth at least"],
+)
+def test_a_batch_has_the_rows_that_its_time_is_enough_for(seconds: float, rows: int) -> None:
+    assert learned().rows(seconds + 1e-9, most=64) == rows
+
+
+def test_a_batch_takes_what_waiting_leaves_of_the_time() -> None:
+    assert np.isclose(batch_seconds(100.0, 40.0), 0.036)  # 0.8 of 85 ms less 40
+    assert np.isclose(batch_seconds(100.0, 80.0), 0.025)  # however long rows may wait
+
+
+@pytest.mark.parametrize(("waiting", "wait"), [(63, 0.014), (64, 0.014 + 0.034), (128, 0.014 + 0.068)])
+def test_a_row_waits_for_the_batch_at_work_and_full_ones_before_it(waiting: int, wait: float) -> None:
+    engine = Engine(lambda asks: None, learned(), most=64, within=1.0, clock=lambda: 10.02)
+    engine._threads, engine._at_work = {0}, {0: ([ask("x")] * 64, 10.0)}
+    for n in range(waiting):
+        engine.put(ask(f"u{n}"))
+    assert np.isclose(engine.wait(), wait)
+
+
+def test_threads_take_short_turns_while_a_service_runs() -> None:
+    before = sys.getswitchinterval()
+    first, second = object(), object()
+    turns.shorten(first)
+    turns.shorten(second)
+    turns.shorten(second)
+    assert sys.getswitchinterval() < before
+    turns.restore(second)
+    assert sys.getswitchinterval() < before  # the other one still runs
+    turns.restore(first)
+    turns.restore(first)
+    assert sys.getswitchinterval() == before
 
 
 @pytest.mark.parametrize(("wait", "refused"), [(0.04, False), (0.0401, True)], ids=["in time", "too late"])

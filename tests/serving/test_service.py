@@ -439,17 +439,24 @@ def test_those_turned_away_get_the_list_made_ahead_while_that_costs_little(
 ) -> None:
     pipeline, gate = gated(data)
     ahead = data.item_ids.decode([9, 8]).tolist()
-    service = serve(pipeline, shed=Shed(max_waiting=1, spare=1e-9), fallback=Precomputed(ahead))
+    shed = Shed(max_waiting=1, spare=1e-9)
+    service = serve(pipeline, shed=shed, fallback=Precomputed(ahead), coalesce=2, budget_ms=60_000.0)
     gate.rows.clear()
     gate.open.clear()
     with in_threads([lambda: service.recommend_now("user-1")]):
         wait_until(lambda: gate.rows)
         service._engine.put(service._ask("user-3", 2, {}, place=Nowhere()))
-        first = service.recommend_now("user-4", k=2)
-        assert (first.source, first.ids()) == ("precomputed", ahead) and "too many wait" in first.reasons[0]
-        with pytest.raises(Overloaded):
-            service.recommend_now("user-5", k=2)
-        gate.open.set()
+        assert service.refusal() is None  # it is let in, for the list made ahead
+        with in_threads([lambda: service.recommend_now("user-4", k=2)]) as aside:
+            wait_until(lambda: service._admission.aside)
+            with pytest.raises(Overloaded):
+                service.recommend_now("user-5", k=2)  # beside so small a batch there is room for one
+            assert service.refusal() > 0  # type: ignore[operator]
+            gate.open.set()
+            first = aside.results[0].result()  # type: ignore[attr-defined]
+    assert (first.source, first.ids()) == ("precomputed", ahead) and "too many wait" in first.reasons[0]
+    assert not service._admission.aside and not shed.spares(service.clock())  # it cost more than there was
+    assert service.monitor.total().counts["recokit_service_shed",] == 3
 
 
 def test_stages_that_wait_do_so_at_the_same_time(data: rk.Dataset, serve: Serve) -> None:
