@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 QUICKSTART := $(VENV)/.installed-quickstart
 DEV := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
+SPARK := $(VENV)/.installed-spark
 SERVICE := $(VENV)/.installed-service
 NUMPY1 := $(VENV_NUMPY1)/.installed
 VENV_RECTOOLS := .venv-rectools
@@ -26,7 +27,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and
 PIP = -m pip --disable-pip-version-check install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart service test lint types contracts tests coverage test-slow test-long test-browser test-numpy1 accuracy mutants bench bench-smoke results docs format native wheels sanitize test-fallback clean
+.PHONY: help quickstart service test lint types contracts tests coverage test-slow test-long test-browser test-spark test-numpy1 accuracy mutants bench bench-smoke results docs format native wheels sanitize test-fallback clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -50,22 +51,25 @@ contracts: $(DEV)  ## the layers of the package
 	$(BIN)/lint-imports --no-logo
 
 tests: $(DEV) $(NATIVE)  ## the tests and doctests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser and not spark"
 
 coverage: $(DEV) $(NATIVE)  ## the same with coverage, a third slower; at least 95 %
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser" --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser and not spark" --cov --cov-report=term
 
 test-slow: $(DEV) $(NATIVE)  ## the slow tests: simulations and long statistics
-	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -m "slow and not browser"
+	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -m "slow and not browser and not spark"
 
 test-long: $(DEV)  ## the long tests: thousands of replays and slates
 	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -m long
+
+test-spark: $(SPARK) $(NATIVE)  ## jobs on Spark, which needs Java 17
+	$(BIN)/python -m pytest tests/distributed -m spark
 
 test-browser: $(DEV)  ## the pages in headless Chromium, which must be installed
 	$(BIN)/python -m pytest tests -m browser
 
 test-numpy1: $(NUMPY1) $(NATIVE)  ## the tests again, on numpy 1.26, with coverage
-	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser" --cov --cov-report=term
+	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser and not spark" --cov --cov-report=term
 
 mutants: $(MUTANTS)  ## lines broken at random, and whether a test notices: SEED=7 N=300, 8 minutes a call, again to go on
 	$(BIN)/python -m benchmarks.mutants recokit -n $(or $(N),300) --seed $(or $(SEED),0) --all-tests --jobs $(WORKERS)
@@ -103,7 +107,7 @@ wheels: $(BIN)/python  ## a wheel for each platform, cross-compiled, into dist/
 
 test-fallback: $(DEV)  ## the packages that use compiled kernels, without them
 	RECOKIT_NATIVE=0 $(BIN)/python -m pytest tests/_native tests/_kernels tests/slates tests/diversity tests/rankers tests/candidates \
-		-n $(WORKERS) --dist worksteal -m "not slow and not long and not browser"
+		-n $(WORKERS) --dist worksteal -m "not slow and not long and not browser and not spark"
 
 sanitize: $(DEV)  ## the kernels' tests on libraries that check memory and arithmetic
 	$(BIN)/python recokit/_native/compile.py --folder $(SANITIZED) -- -g -fsanitize=address,undefined -fno-sanitize-recover
@@ -140,6 +144,10 @@ $(SERVICE): pyproject.toml constraints.txt | $(BIN)/python
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[all,test,lint,release,notebooks]"
 	touch $@ $(QUICKSTART) $(SERVICE)
+
+$(SPARK): $(DEV)
+	$(BIN)/python $(PIP) -c constraints.txt -e ".[spark]"
+	touch $@
 
 $(DOCS): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python $(PIP) -c constraints.txt -e ".[all,docs]"

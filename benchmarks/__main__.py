@@ -28,6 +28,7 @@ SMALL: dict[str, str] = {
     "alerts": "--days 2 --busy 20 --repeats 1",
     "candidates": "--data citeulike-a",
     "diagnosis": "--small",
+    "distributed": "--users 300 --no-spark",
     "diversity": "--candidates 200 --k 10 --batch 4 --rounds 2",
     "diversity_front": "--cuts 2",
     "experiments": "--runs 100 --rows 50000 --requests 800 --users 150",

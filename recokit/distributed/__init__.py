@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from recokit._utils.faces import lazy_face
 
 if TYPE_CHECKING:
+    from recokit.distributed.evaluating import evaluate as evaluate
     from recokit.distributed.recommend import Recommend as Recommend
     from recokit.distributed.running import RunReport as RunReport, run as run
 

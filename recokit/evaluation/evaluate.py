@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 
-from recokit._stats.intervals import FEW_USERS
 from recokit._utils.options import require, share, whole
 from recokit._utils.progress import progress_bar
-from recokit.data import Categorical, Dataset, Ragged, Vocabulary, timestamp
+from recokit.data import Categorical, Dataset, Vocabulary, timestamp
 from recokit.data.context import Declared, checked_context
 from recokit.data.dataset import require_dataset
 from recokit.data.segments import segments_by
-from recokit.errors import ConfigurationError, VocabularyMismatch
+from recokit.errors import ConfigurationError
 from recokit.evaluation.comparison import Evaluations
-from recokit.evaluation.list_sources import MISSING, ListSource, source_of
+from recokit.evaluation.figures import Measures, Setting, figures_of
+from recokit.evaluation.list_sources import source_of
 from recokit.evaluation.overlap import overlap_of, require_no_overlap
-from recokit.evaluation.report import ALL, Evaluation, Score
+from recokit.evaluation.report import ALL, Evaluation
 from recokit.evaluation.truth import Truth
-from recokit.metrics import CatalogueMetric, Exposure, MatchedLists, Metric, UserMetric
+from recokit.metrics import Metric
 from recokit.metrics.registry import parse_all
 from recokit.protocols import Bindable, Recommender
 from recokit.result import Recommendations
-from recokit.trace import Status
-from recokit.typing import AnyArray, FloatArray, IntArray
+from recokit.typing import AnyArray, IntArray
 
 #: Metrics of the offline baseline: the first places, what candidates hold, and all ranks between.
 BASELINE = ("NDCG@10", "Recall@50", "MAP@10")
-
-#: Lists of so many items, of part of the catalogue, that miss nothing are candidates sampled around what is relevant.
-SAMPLE = 20
 
 By = str | Categorical | np.ndarray | Mapping[Any, Any]
 
@@ -175,156 +170,24 @@ def evaluate(
     overlap = {name: overlap_of(one, truth, past) for name, one in subjects.items()}
     if not allow_overlap:
         require_no_overlap(overlap)
-    setting = _Setting(
+    setting = Setting(
         truth=relevant,
-        metrics=measured,
-        segments=_segments(by, relevant.users, history=history, tables=item_tables, now=now),
+        measures=Measures(measured, list_length(k, measured), now, confidence),
+        segments=user_segments(by, relevant.users, history=history, tables=item_tables, now=now),
         item_tables=item_tables,
         history=past,
-        k=_length(k, measured),
-        now=now,
-        confidence=confidence,
     )
     parts = {}
     for name, one in subjects.items():
-        lists = source_of(one, relevant, k=setting.k, now=now, seed=seed, context=checked_context(context))
-        figures = _Figures(setting)
+        lists = source_of(
+            one, relevant, k=setting.measures.k, now=now, seed=seed, context=checked_context(context)
+        )
         steps = range(0, len(relevant), chunk_size)
-        for start in progress_bar(steps, show=progress, label=f"evaluate {name}", total=len(steps)):
-            figures.add(lists, start, min(start + chunk_size, len(relevant)))
-        parts[name] = figures.evaluation(name, lists.n_outside, overlap[name])
+        bar = progress_bar(steps, show=progress, label=f"evaluate {name}", total=len(steps))
+        parts[name] = figures_of(lists, setting, bar, chunk_size).evaluation(
+            name, setting.measures, overlap[name]
+        )
     return Evaluations(parts) if isinstance(subject, Mapping) else next(iter(parts.values()))
-
-
-@dataclass(frozen=True, eq=False)
-class _Setting:
-    """What all recommenders of one call are evaluated on: users, metrics, and the tables that metrics read."""
-
-    truth: Truth
-    metrics: Sequence[UserMetric | CatalogueMetric]
-    segments: tuple[IntArray, tuple[str, ...]]
-    item_tables: Dataset | None
-    history: Dataset | None
-    k: int
-    now: float | None
-    confidence: float
-
-
-class _Figures:
-    """Figures of one recommender, filled chunk by chunk."""
-
-    def __init__(self, setting: _Setting) -> None:
-        self._setting = setting
-        self._segment, self._segments = setting.segments
-        n_users = len(setting.truth)
-        self._per_user = np.full((n_users, len(setting.metrics)), np.nan)
-        self._exposure: dict[tuple[int, int], Exposure] = {}
-        self._statuses = np.zeros(MISSING + 1, np.int64)
-        self._n_listed = self._n_complete = self._n_places = 0
-        # In the recommender's item codes, which the first chunk tells.
-        self._items = Vocabulary([])
-        self._relevant = Ragged.empty(n_users)
-        self._past: Ragged | None = None
-        self._popularity: FloatArray | None = None
-
-    def add(self, source: ListSource, start: int, stop: int) -> None:
-        chunk = source.chunk(start, stop)
-        if chunk.items is not self._items:
-            self._use(chunk.items)
-        rows = np.arange(start, stop)
-        matched = MatchedLists(
-            chunk.lists,
-            self._relevant.take(rows),
-            n_items=len(chunk.items),
-            popularity=self._popularity,
-            history=None if self._past is None else self._past.take(rows),
-        )
-        for column, metric in enumerate(self._setting.metrics):
-            if isinstance(metric, UserMetric):
-                self._per_user[start:stop, column] = metric.per_user(matched)
-            else:
-                self._expose(column, metric, matched, self._segment[rows])
-        listed = chunk.lists.counts > 0
-        complete = np.bincount(matched.hits.row, minlength=len(matched)) == matched.n_relevant
-        self._n_listed += int(np.count_nonzero(listed))
-        self._n_complete += int(np.count_nonzero(complete & listed))
-        self._n_places += int(chunk.lists.counts.sum())
-        self._statuses += np.bincount(chunk.status, minlength=MISSING + 1)
-
-    def _use(self, items: Vocabulary) -> None:
-        setting = self._setting
-        by_column = [metric.name for metric in setting.metrics if metric.column is not None]
-        if by_column and setting.item_tables is not None and items != setting.item_tables.item_ids:
-            raise VocabularyMismatch(
-                f"found {items!r} in the recommendations and {setting.item_tables.item_ids!r} in the item table "
-                f"that {by_column[0]} reads; expected the same ids in the same order; "
-                "hint: give by= as an array by the recommender's item code"
-            )
-        self._items, self._relevant = items, setting.truth.in_codes_of(items)
-        if setting.history is not None and any(metric.needs_history for metric in setting.metrics):
-            self._past, self._popularity = _past_of(setting.history, setting.truth.users, items)
-
-    def _expose(self, column: int, metric: CatalogueMetric, matched: MatchedLists, segment: IntArray) -> None:
-        for code in (0, *np.unique(segment[segment > 0]).tolist()):
-            rows = np.arange(len(matched)) if code == 0 else np.flatnonzero(segment == code)
-            shown = metric.exposure(matched.rows(rows))
-            self._exposure[column, code] = self._exposure.get((column, code), Exposure.none()) + shown
-
-    def _sampled(self) -> bool:
-        """Return whether lists are a part of the catalogue that happens to hold everything relevant to everybody."""
-        places = self._n_places / max(1, self._n_listed)
-        enough = self._n_listed >= FEW_USERS and SAMPLE <= places < len(self._items) / 2
-        return enough and self._n_complete == self._n_listed
-
-    def evaluation(self, name: str, n_outside: int, overlap: str) -> Evaluation:
-        setting = self._setting
-        statuses = {status.name: int(self._statuses[status]) for status in Status}
-        return Evaluation(
-            name=name,
-            scores=tuple(
-                self._score(code, column)
-                for code in range(len(self._segments))
-                for column in range(len(setting.metrics))
-            ),
-            users=setting.truth.users,
-            metrics=tuple(metric.name for metric in setting.metrics),
-            definitions={metric.name: metric.definition for metric in setting.metrics},
-            per_user=self._per_user.astype(np.float32),
-            segment=self._segment,
-            segments=self._segments,
-            statuses={**statuses, "MISSING": int(self._statuses[MISSING])},
-            n_without_truth=setting.truth.n_without,
-            n_outside=n_outside,
-            k=setting.k,
-            now=setting.now,
-            confidence=setting.confidence,
-            sampled=self._sampled(),
-            overlap=overlap,
-        )
-
-    def _score(self, code: int, column: int) -> Score:
-        metric, segment = self._setting.metrics[column], self._segments[code]
-        users = np.ones(len(self._segment), np.bool_) if code == 0 else self._segment == code
-        if isinstance(metric, CatalogueMetric):
-            exposure = self._exposure.get((column, code), Exposure.none())
-            value = metric.from_exposure(exposure, len(self._items))
-            return Score(metric.name, segment, value, np.nan, np.nan, n=int(users.sum()))
-        values = self._per_user[users, column]
-        return Score.of(metric.name, segment, values, self._setting.confidence, bounds=metric.bounds)
-
-
-def _past_of(past: Dataset, users: Vocabulary, items: Vocabulary) -> tuple[Ragged, FloatArray]:
-    """Return the users' past items, in time order, and all items' numbers of past events, in the codes of ``items``."""
-    log = past.interactions.signals
-    item = log.item
-    if past.item_ids != items:
-        item = np.concatenate([[0], items.encode(past.item_ids.ids)])[item]
-    offsets, order = log.by_user
-    # A row for every user, and an empty last one for users whom the past does not know.
-    offsets = np.append(offsets, [offsets[-1]] * (past.n_users + 3 - len(offsets)))
-    rows = past.user_ids.encode(users.ids)
-    mine = Ragged(offsets, item[order]).take(np.where(rows > 0, rows, past.n_users + 1))
-    return mine, np.bincount(item, minlength=len(items) + 1).astype(np.float64)
 
 
 def _name(subject: Any) -> str:
@@ -343,7 +206,8 @@ def _history_of(subjects: Mapping[str, Any]) -> Dataset | None:
     return next((dataset for dataset in datasets if isinstance(dataset, Dataset)), None)
 
 
-def _length(k: int | None, metrics: Sequence[Metric]) -> int:
+def list_length(k: int | None, metrics: Sequence[Metric]) -> int:
+    """Return the length of the lists to ask for: the longest that a metric looks at, unless one is given."""
     longest = max(metrics, key=lambda metric: metric.k)
     if k is not None and k < longest.k:
         raise ConfigurationError(f"found k={k}; expected at least {longest.k}, which {longest.name} looks at")
@@ -356,7 +220,7 @@ def _request_time(now: str | float | None, history: Dataset | None, truth: Truth
     return history.cut if history is not None and history.cut is not None else truth.start
 
 
-def _segments(
+def user_segments(
     by: By | None, users: Vocabulary, *, history: Dataset | None, tables: Dataset | None, now: float | None
 ) -> tuple[IntArray, tuple[str, ...]]:
     """Return each user's segment, (U,), and the names; code 0 is all users, or none in particular."""

@@ -60,7 +60,7 @@ class Truth:
             If it is none of these, or no user has a relevant item.
         """
         if isinstance(truth, Dataset):
-            read = _of_dataset(truth)
+            read = truth_of_dataset(truth)
         elif isinstance(truth, Mapping):
             read = _of_mapping(truth)
         elif isinstance(truth, Ragged):
@@ -79,7 +79,8 @@ class Truth:
         return read
 
 
-def _of_dataset(test: Dataset) -> Truth:
+def truth_of_dataset(test: Dataset) -> Truth:
+    """Return what a test part says was relevant: there may be nothing."""
     log = test.interactions
     offsets, order = log.by_user
     weight = np.where(log.counted, log.weight, np.float32(0))
