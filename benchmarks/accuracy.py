@@ -12,6 +12,7 @@ import multiprocessing
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "EASE": {"regularization": 100.0},
         "SLIM": {"n_neighbors": 200, "regularization": 50.0},
         "PureSVD": {"n_factors": 128},
+        "Blend": {"weights": {"GraphFilter": 0.5, "SLIM": 0.3, "IALS": 0.2}},
     },
     "citeulike-a": {
         "GraphFilter": {"item_exponent": 0.5, "target_exponent": 0.5, "response": [0.3]},
@@ -109,11 +111,9 @@ def judge(source: Any, split: _data.Split, cutoffs: tuple[int, ...]) -> tuple[Fl
 
 def measured(data: str, name: str, *, validation: bool = False, **options: Any) -> Found:
     """Fit a source of recokit.candidates by its name and judge it."""
-    from recokit import candidates
-
     split = _data.holdout(_data.read(data)) if validation else _data.read(data)
     start = time.perf_counter()
-    source = getattr(candidates, name)(**{**OPTIONS[data].get(name, {}), **options}).fit(split.train)
+    source = _source(data, name, options).fit(split.train)
     fit_seconds = time.perf_counter() - start
     recall, ndcg, seconds = judge(source, split, CUTOFFS[data])
     # Kilobytes on Linux, bytes on macOS.
@@ -125,6 +125,18 @@ def measured(data: str, name: str, *, validation: bool = False, **options: Any) 
         users_per_second=len(split.users) / seconds,
         peak_bytes=float(peak),
     )
+
+
+def _source(data: str, name: str, options: Mapping[str, Any]) -> Any:
+    """Return an unfitted source with the options chosen for the data; a Blend is of others, by their names."""
+    from recokit import candidates
+
+    chosen = {**OPTIONS[data].get(name, {}), **options}
+    if name == "Blend":
+        weights = chosen.pop("weights")
+        chosen["sources"] = [_source(data, part, {}) for part in weights]
+        chosen["weights"] = list(weights.values())
+    return getattr(candidates, name)(**chosen)
 
 
 def _alone(data: str, name: str) -> Found:

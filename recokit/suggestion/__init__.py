@@ -11,6 +11,6 @@ from recokit._utils.faces import lazy_face
 if TYPE_CHECKING:
     from recokit.suggestion.choose import suggest as suggest
     from recokit.suggestion.look import Look as Look
-    from recokit.suggestion.result import Suggestion as Suggestion, Tried as Tried
+    from recokit.suggestion.result import Group as Group, Suggestion as Suggestion, Tried as Tried
 
 __getattr__, __dir__ = lazy_face(__name__)

@@ -22,10 +22,11 @@ from recokit.errors import DataError, FitWarning, RecokitError
 from recokit.metrics.registry import parse_all
 from recokit.pipeline import Pipeline
 from recokit.protocols import Role, role_of
+from recokit.suggestion.apart import groups_apart, new_items_apart
 from recokit.suggestion.code import program_of
 from recokit.suggestion.look import Look
 from recokit.suggestion.parts import Proposal, proposals, ranker
-from recokit.suggestion.result import Suggestion, Tried
+from recokit.suggestion.result import Group, Suggestion, Tried
 from recokit.suggestion.trials import Judged, Validation
 from recokit.typing import FloatArray
 
@@ -118,6 +119,7 @@ def suggest(
         look=look,
         tried=choice.tried,
         chosen=choice.name,
+        groups=choice.groups,
         notes=choice.notes,
         split=_words(look, validation),
         seconds=time.perf_counter() - started,
@@ -153,6 +155,7 @@ class _Choice:
     stages: Sequence[Any]
     fit: dict[str, Any] = field(default_factory=dict)
     tried: tuple[Tried, ...] = ()
+    groups: tuple[Group, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -202,14 +205,18 @@ class _Search:
         kept = self._adding_recall(best)
         blend = self._try_blend(kept)
         strongest = best
-        if blend is not None and self._supports(blend, best):
+        if blend is not None and self._supports(blend, best) and self._loses_nobody(blend, best):
             strongest, chosen = blend, _Choice("blend", self.rules.around(self.made["blend"]))
         if self.validation.in_time and self._in_time(_FOR_RANKER, left):
             chosen = self._try_ranker(kept, strongest) or chosen
         tried = tuple(
             replace(one.tried, verdict=self._verdict(one, best, chosen.name)) for one in self.judged.values()
         )
-        return replace(chosen, tried=tried, notes=tuple(self.notes))
+        taken = self.judged[chosen.name]
+        new = new_items_apart(self.validation, taken, best)
+        groups = groups_apart(self.validation, taken, best)
+        notes = (*self.notes, *([new] if new else []))
+        return replace(chosen, tried=tried, groups=groups, notes=notes)
 
     def _try_sources(self) -> float:
         """Try what fits into the time; return the seconds that are left by the estimate."""
@@ -298,6 +305,8 @@ class _Search:
         best = max(
             (one for name, one in self.judged.items() if name != "two stages"), key=lambda one: one.tried.mean
         )
+        if not self._loses_nobody(judged, best):
+            return None
         if not self._supports(judged, best):
             self.notes.append(
                 f"two stages are not supported over {best.tried.name}, so the simpler one is taken"
@@ -342,6 +351,15 @@ class _Search:
         segment = self.validation.segment
         large = [code for code in np.unique(segment) if np.count_nonzero(segment == code) >= _SEGMENT]
         return all((values - alone)[segment == code].mean() >= 0 for code in large)
+
+    def _loses_nobody(self, new: Judged, old: Judged) -> bool:
+        """Whether no large segment is worse off; a note says so where one is."""
+        safe = self._no_segment_loses(new.values, old.values)
+        if not safe:
+            self.notes.append(
+                f"{new.tried.name} was left out: a segment of {_SEGMENT} users has more of {old.tried.name}"
+            )
+        return safe
 
     def _verdict(self, one: Judged, best: Judged, chosen: str) -> str:
         if one.tried.name == chosen:

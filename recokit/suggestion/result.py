@@ -38,6 +38,26 @@ class Tried:
     verdict: str = ""
 
 
+@dataclass(frozen=True)
+class Group:
+    """Some users of the validation part, judged apart.
+
+    Parameters
+    ----------
+    name : str
+    users : int
+    mean : float
+        The goal, of what was chosen.
+    source : float
+        The goal, of the best single source.
+    """
+
+    name: str
+    users: int
+    mean: float
+    source: float
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Suggestion(Report):
     """What :func:`~recokit.suggestion.suggest` found.
@@ -54,8 +74,10 @@ class Suggestion(Report):
         In the order in which they were tried; empty where there was nothing to judge by.
     chosen : str
         Name of the one in ``tried`` that the pipeline is.
+    groups : tuple of Group
+        The choice beside the best single source, for newcomers and for users by their number of events.
     notes : tuple of str
-        What was left out and why, and how sure the choice is.
+        What was left out and why, what becomes of new items, and how sure the choice is.
     split : str
         How the validation part was cut, in words.
     seconds : float
@@ -68,6 +90,7 @@ class Suggestion(Report):
     look: Look
     tried: tuple[Tried, ...] = ()
     chosen: str = ""
+    groups: tuple[Group, ...] = ()
     notes: tuple[str, ...] = ()
     split: str = ""
     seconds: float = 0.0
@@ -109,6 +132,11 @@ class Suggestion(Report):
         ]
         header = ("tried", self.goal, "low", "high", "fit, s", "ms a user", "verdict")
         tables = [Table(header, rows)] if rows else []
+        if self.groups:
+            apart = [
+                (one.name, f"{one.users:,}", f"{one.mean:.4f}", f"{one.source:.4f}") for one in self.groups
+            ]
+            tables.append(Table(("apart", "users", self.goal, "best source"), apart))
         best = next((one for one in self.tried if one.name == self.chosen), None)
         figure = "" if best is None else f", {self.goal} {best.mean:.4f} [{best.low:.4f}, {best.high:.4f}]"
         summary = f"{self.chosen or 'a pipeline by rule'}{figure}, after {self.seconds:.0f} s"

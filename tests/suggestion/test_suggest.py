@@ -219,3 +219,24 @@ def test_code_of_stages_in_stages() -> None:
     merge = rk.candidates.Merge([step, rk.candidates.ItemKNN()], limit=50)
     made = eval(code_of(merge), {"rk": rk, "candidates": rk.candidates})
     assert repr(made) == repr(merge)
+
+
+def test_a_blend_that_costs_a_segment_is_left_out_with_a_word() -> None:
+    search = object.__new__(choose._Search)
+    segment = np.repeat([1, 2], [200, 300])
+    search.validation, search.notes = type("V", (), {"segment": segment})(), []
+
+    def judged(name: str, values: np.ndarray) -> Any:
+        return type("J", (), {"tried": type("T", (), {"name": name})(), "values": values})()
+
+    source = judged("popular", np.full(500, 0.3))
+    assert search._loses_nobody(judged("blend", np.full(500, 0.4)), source) and not search.notes
+    assert not search._loses_nobody(judged("blend", np.where(segment == 1, 0.29, 0.5)), source)
+    assert search.notes == ["blend was left out: a segment of 200 users has more of popular"]
+
+
+def test_the_groups_of_the_report_hold_everybody_judged(found: Suggestion) -> None:
+    chosen = next(one for one in found.tried if one.name == found.chosen)
+    n = sum(one.users for one in found.groups)
+    assert n > 30 and f"chosen on {n:,} users" in found.split
+    assert np.isclose(sum(one.users * one.mean for one in found.groups) / n, chosen.mean)
