@@ -150,3 +150,13 @@ def test_what_was_not_taken_weighs_by_the_number_of_items() -> None:
     assert model.unobserved_weight is None
     assert model.unobserved_weight_ == pytest.approx(100 * matrix.sum() / matrix.nnz / n_items)
     assert IALS(4, unobserved_weight=0.2, n_iterations=1).fit(made).unobserved_weight_ == 0.2
+
+
+@pytest.mark.parametrize(("each", "times"), [(5, 100), (25, 100), (26, 104), (60, 240)])
+def test_users_of_many_items_make_the_others_weigh_more(each: int, times: float) -> None:
+    rng = np.random.default_rng(0)
+    item = np.concatenate([rng.permutation(80)[:each] + 1 for _ in range(12)])
+    frame = {"user": np.repeat(np.arange(12), each), "item": item, "timestamp": np.arange(len(item))}
+    made = Dataset.from_frame({**frame, "weight": np.full(len(item), 3.0)})
+    model = IALS(4, n_iterations=1).fit(made)
+    assert model.unobserved_weight_ == pytest.approx(times * 3.0 / len(np.unique(item)), rel=1e-5)
