@@ -284,7 +284,7 @@ def _having(node: ast.Compare, schema: Schema) -> FloatArray:
     """Return by code whether an item or user has a label, NaN where it has none at all."""
     entity, _, column = ast.unparse(node.comparators[0]).partition(".")
     if entity == "item":
-        schema.item_column(column)
+        schema.known_item_column(column)
     else:
         schema.user_column(column)
     several = (schema.items if entity == "item" else schema.users).labelled(column).several
@@ -295,7 +295,7 @@ def _having(node: ast.Compare, schema: Schema) -> FloatArray:
 
 def _column(name: str, schema: Schema) -> AnyArray:
     entity, _, column = name.partition(".")
-    values = schema.item_column(column) if entity == "item" else schema.user_column(column)
+    values = schema.known_item_column(column) if entity == "item" else schema.user_column(column)
     table = schema.items if entity == "item" else schema.users
     column = table.named(column)
     if column in table.categorical and table.categorical[column].separator is not None:

@@ -70,9 +70,29 @@ class Schema(Report):
         """
         return _column(self.items, "item", name)
 
+    def known_item_column(self, name: str) -> AnyArray:
+        """Return an item column that rules may read: not one that a model inferred.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such column, or it is inferred.
+        """
+        require_known(self.items, name.removeprefix("item."))
+        return self.item_column(name)
+
     def user_column(self, name: str) -> AnyArray:
         """Return a user column by user code, (n_users + 1,); ``"user.age"`` is ``"age"``."""
         return _column(self.users, "user", name)
+
+
+def require_known(table: Columns, name: str) -> None:
+    """Raise ConfigurationError for a column that a model inferred."""
+    if table.named(name) in table.inferred:
+        raise ConfigurationError(
+            f"found {name!r} in a rule, a column inferred by a model; expected one that is known; "
+            "hint: filled.table(items, for_rules=True) takes it for known"
+        )
 
 
 def _column(table: Columns, entity: str, name: str) -> AnyArray:

@@ -69,6 +69,8 @@ class Table:
         Columns that show an entity to people: its name, and the address of a picture.
     roles : mapping of str to str
         The column that stands for what stages look for, such as ``{"category": "genres"}``. It is found by either name.
+    inferred : tuple of str
+        Columns that a model read out of other columns: sources, features and rankers read them, rules refuse them.
     """
 
     n: int
@@ -82,6 +84,7 @@ class Table:
     title: str | None = None
     image: str | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
+    inferred: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # Whoever replaces the block means its numbers: what disagrees with them is of before.

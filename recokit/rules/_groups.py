@@ -112,7 +112,7 @@ def groups_by(
         If there is no such column or value, or free text is to be grouped.
     """
     name = column.removeprefix("item.")
-    values = schema.item_column(name)
+    values = schema.known_item_column(name)
     name = schema.items.named(name)
     if name in schema.items.categorical:
         separator = separator or schema.items.categorical[name].separator
@@ -185,7 +185,7 @@ def numeric_column(schema: Schema, column: str) -> AnyArray:
     ConfigurationError
         If there is no such column, or it holds text: the labels "yes" and "no" are both something.
     """
-    values = schema.item_column(column)
+    values = schema.known_item_column(column)
     if values.dtype.kind != "f":
         raise ConfigurationError(
             f"found labels or text in item column {column!r}; expected numbers or booleans, above 0 where it holds"

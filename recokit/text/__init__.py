@@ -1,8 +1,9 @@
 """Text: words in and out, with or without a language model; neither ever scores a candidate.
 
-:class:`ParseQuery` reads queries into conditions on known columns and values, :class:`Explain` tells why items are in a
-list. A model is asked through :class:`HttpClient`, or any object with ``complete``; :class:`Cache` keeps its answers,
-and :class:`AuditLog` records them.
+:class:`ParseQuery` reads queries into conditions on known columns and values, :class:`AskQuery` asks a model about
+the words that it leaves open, :class:`Explain` tells why items are in a list, :class:`Attributes` reads attributes of
+items from their texts. A model is asked through :class:`HttpClient`, or any object with ``complete``; :class:`Cache`
+keeps its answers, and :class:`AuditLog` records them.
 """
 
 from typing import TYPE_CHECKING
@@ -12,7 +13,9 @@ from recokit._utils.faces import lazy_face
 if TYPE_CHECKING:
     from recokit.data.search import SearchQuery as SearchQuery
     from recokit.text._sentences import SENTENCES as SENTENCES
+    from recokit.text.ask_query import AskQuery as AskQuery
     from recokit.text.asking import Completes as Completes
+    from recokit.text.attributes import Attributes as Attributes, Filled as Filled
     from recokit.text.cache import AuditLog as AuditLog, Cache as Cache
     from recokit.text.client import HttpClient as HttpClient
     from recokit.text.explain import Explain as Explain, Told as Told

@@ -49,6 +49,7 @@ class Lexicon:
         units: Mapping[str, str] | None = None,
     ) -> None:
         named = [name for name in table.names if columns is None or name in columns]
+        named = [name for name in named if name not in table.inferred]  # conditions are hard rules
         named = [name for name in named if name.isidentifier() and not keyword.iskeyword(name)]
         self.table = table
         self.flags = {name: _name_words(name) for name in named if name in table.flags}

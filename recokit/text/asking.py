@@ -107,6 +107,11 @@ class Asking:
             self.cache.put(key, raw)
         return self._read(raw, schema, key, cached=False)
 
+    def has(self, prompt: str, schema: Schema, facts: str = "") -> bool:
+        """Tell whether an answer is kept already."""
+        key = key_of(prompt, schema, self.client.model, facts)
+        return self.cache is not None and self.cache.get(key) is not None
+
     def _read(self, raw: str, schema: Schema, key: str, *, cached: bool) -> Answer:
         try:
             fields = json.loads(raw[:_LONGEST])

@@ -16,7 +16,7 @@ from recokit.data.table import Table
 from recokit.errors import NotFittedError
 from recokit.text._conditions import condition_of
 from recokit.text._lexicon import Label, Lexicon
-from recokit.text._reading import Reader
+from recokit.text._reading import Asked, Reader, Reading
 from recokit.text.encoders import encode_texts
 
 #: Characters of a query that are read; what is longer is no query.
@@ -109,9 +109,7 @@ class ParseQuery(Configured):
         NotFittedError
             Without a catalogue.
         """
-        if self._catalogue is None:
-            raise NotFittedError("found ParseQuery without items; expected ParseQuery(dataset.items)")
-        return self._catalogue.query(text)
+        return self._known().query(text)
 
     def hydrate(self, requests: Requests) -> Hydrated:
         """Return condition, words and vector of each request's query; None where there is none."""
@@ -124,6 +122,24 @@ class ParseQuery(Configured):
                 VECTOR: objects([query and query.vector for query in queries]),
             }
         )
+
+    def open_words(self, text: str) -> list[str]:
+        """Return the words of a query that rules leave open: no condition, and no negation, is read from them."""
+        return self._known().reading(text).open
+
+    def labels(self) -> dict[str, list[str]]:
+        """Return the labels that may be asked for, by column."""
+        return self._known().lexicon.labels
+
+    def condition(self, label: Label) -> str:
+        """Return the condition that an item has a label."""
+        reading = Reading([Asked((label,), False, False, "")])
+        return condition_of(reading, self._known().lexicon)[0]
+
+    def _known(self) -> _Catalogue:
+        if self._catalogue is None:
+            raise NotFittedError("found ParseQuery without items; expected ParseQuery(dataset.items)")
+        return self._catalogue
 
 
 class _Catalogue:
@@ -139,9 +155,13 @@ class _Catalogue:
     def __reduce__(self) -> tuple[type[_Catalogue], tuple[Lexicon, Any, float]]:
         return _Catalogue, (self.lexicon, self.encoder, self.nearness)
 
-    def _read(self, text: str) -> SearchQuery:
+    def reading(self, text: str) -> Reading:
+        """Return what is read of a query, token by token."""
         near = None if self.vectors is None else self._near
-        reading = Reader(text[:_LONGEST], self.lexicon, near).read()
+        return Reader(text[:_LONGEST], self.lexicon, near).read()
+
+    def _read(self, text: str) -> SearchQuery:
+        reading = self.reading(text)
         where, evidence, left_out = condition_of(reading, self.lexicon)
         words = " ".join(reading.words)
         vector = None
