@@ -62,6 +62,14 @@ def test_weights_decide_between_parts() -> None:
         assert lists(found) == [[first]]
 
 
+def test_a_column_named_as_text_is_no_label_unless_it_is_named_as_one_too() -> None:
+    labels = list(catalogue().items.categorical)
+    assert "genre" in labels
+    twice = Content(text=["genre"], attributes=labels).fit(catalogue())
+    once = Content(text=["genre"]).fit(catalogue())
+    assert once.terms_.shape[1] < twice.terms_.shape[1]
+
+
 def test_an_encoder_takes_the_place_of_words() -> None:
     def sea(texts: list[str]) -> list[list[float]]:
         return [[float("war" in text), float("rain" in text)] for text in texts]

@@ -259,6 +259,7 @@ def test_rewards_by_item_and_place_are_clicks_over_expected_clicks():
         ratio = 1.0 if item[row] == 0 else (clicks + 5.0 * mean) / (expected + 5.0 * mean)
         assert predicted[row] == pytest.approx(level[position[row]] * ratio, rel=1e-5)
     assert (ItemReward().prior, ItemReward().n_folds) == (20.0, 2)
+    assert ItemReward(prior=0.5).prior == 0.5
 
 
 def test_impressions_in_no_place_teach_nothing():

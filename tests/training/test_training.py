@@ -278,6 +278,7 @@ class TestNegatives:
             {"per_request": -1},
             {"per_positive": 0, "per_request": 0},
             {"hard_share": 1.1},
+            {"hard_share": -0.1},
             {"hard_depth": -1},
         ],
     )
