@@ -20,7 +20,7 @@ from recokit.debugger.checks.population import FallbackCarries, MostlyRelaxed, P
 from recokit.debugger.checks.ranking import RankerInputs, ScoreOrder, Scores, ScoreSpread
 from recokit.debugger.checks.rules import RelaxedLimits, RuleAudit
 from recokit.debugger.checks.serving import Outcome, Snapshot, StageErrors, StageTimes
-from recokit.debugger.checks.tables import ItemColumns, MissingEvents
+from recokit.debugger.checks.tables import ItemColumns, MissingEvents, RepeatedEvents
 from recokit.debugger.checks.users import UserChange
 from recokit.debugger.compare import Comparison
 from recokit.debugger.confirm import Confirmation
@@ -76,6 +76,7 @@ __all__ = [
     "RankerScan",
     "RecommendationDebugger",
     "RelaxedLimits",
+    "RepeatedEvents",
     "RequestPage",
     "RuleAudit",
     "RuleChanges",

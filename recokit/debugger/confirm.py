@@ -142,7 +142,9 @@ def confirmed(
     if not wanted:
         why = "the run again does not show the finding, so it proves nothing"
         return Confirmation(code, path, names, healed=False, left=_names(_causes(before)), why=why)
-    mended = debugger.beside(exchanged(debugger.pipeline, debugger.baseline, names), Scan())
+    of_data = code in OF_ALL_STAGES and not path
+    part = around if of_data else exchanged
+    mended = debugger.beside(part(debugger.pipeline, debugger.baseline, names), Scan())
     after = again.ask(mended, scan=bool(debugger.scanned))
     left = _causes(after)
     return Confirmation(
@@ -178,8 +180,14 @@ def exchanged(mine: Runnable, usual: Runnable, names: Sequence[str]) -> Runnable
         for name in names:
             mine = mine.replace(name, usual[name])
         return mine
-    # The other way round: the baseline with all other stages of this pipeline, its limits and missing stages kept.
-    for name in mine_has & usual_has - set(names):
+    # Limits around stages, and stages that are missing here, cannot be put in.
+    return around(mine, usual, names)
+
+
+def around(mine: Runnable, usual: Runnable, names: Sequence[str]) -> Runnable:
+    """Return the baseline, its tables included, with all stages of a pipeline but the named ones."""
+    shared = {node.name for node in mine} & {node.name for node in usual}
+    for name in sorted(shared - set(names)):
         if usual[name] is not mine[name]:
             usual = usual.replace(name, mine[name])
     return usual

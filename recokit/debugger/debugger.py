@@ -41,8 +41,9 @@ from recokit.typing import IntArray
 
 #: Users of one batch in ``diagnose_many``: bounds its memory.
 BATCH = 64
-#: Users of a sample whose requests run alone, so that their times are those of a request.
-TIMED = 8
+#: Users of a sample whose requests run alone, so that their times are those of a request; further ones, where some of
+#: these are slow and others not.
+TIMED, TIMED_MORE = 8, 32
 #: Users whose requests a scan runs, and items that it asks the sources with.
 SCANNED, PROBES = 16, 200
 #: Users asked again to confirm what was found of many.
@@ -303,6 +304,10 @@ class RecommendationDebugger:
                 scale = feature_scale(replay(reference, few, self.budget_ms / 1e3))
             gathered = self._evidence(part, some, scale=scale, log=log)
             looked |= zip(rows, self._looked_at(gathered, some, facts=True), strict=True)
+        for row in _to_time(looked):
+            part, some = requests.take(np.array([row])), [users[row]]
+            gathered = self._evidence(part, some, scale=scale, log=log)
+            looked[row] = next(self._looked_at(gathered, some, facts=True))
         found = self._population(users, [looked[row] for row in range(len(users))], requests, history, by)
         some = _some_of(found, users)
         of_some = {name: _taken(value, some, len(users)) for name, value in options.items()}
@@ -562,6 +567,16 @@ def _batches(n: int) -> Iterator[list[int]]:
         yield rest[start : start + BATCH]
     for row in sorted(alone):
         yield [row]
+
+
+def _to_time(looked: Mapping[int, _Looked]) -> list[int]:
+    """Return more rows to run alone, to tell who is slow, where some of those that ran alone are and others not."""
+    alone = [one.diagnosis for one in looked.values() if one.diagnosis.timed]
+    slow = sum(any(found.code == "STAGE_SLOW" for found in one.findings) for one in alone)
+    if slow in (0, len(alone)):
+        return []
+    rest = sorted(row for row, one in looked.items() if not one.diagnosis.timed)
+    return [rest[place] for place in np.linspace(0, len(rest) - 1, min(TIMED_MORE, len(rest))).astype(int)]
 
 
 def _labels(segments: Any, ids: Any, users: Sequence[Any]) -> tuple[str, ...]:

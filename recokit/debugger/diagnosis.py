@@ -187,7 +187,18 @@ def asked_again(again: Any) -> Any:
 
 
 #: Causes in the data that every stage reads: they come first.
-OF_ALL_STAGES = frozenset({"EVENTS_LATE", "EVENT_TYPE_LOST", "ITEM_COLUMN_LOST", "TIME_SHIFTED", "TIME_UNIT"})
+OF_ALL_STAGES = frozenset(
+    {
+        "BOT_TRAFFIC",
+        "EVENTS_DUPLICATED",
+        "EVENTS_LATE",
+        "EVENT_TYPE_LOST",
+        "ITEMS_DUPLICATED",
+        "ITEM_COLUMN_LOST",
+        "TIME_SHIFTED",
+        "TIME_UNIT",
+    }
+)
 
 
 def ranked_findings(
@@ -221,7 +232,9 @@ def ranked_findings(
             return last + 2.0
         if not finding.stage:
             return last + 1.0 if finding.place == "serving" else behind[finding.place]
-        return place_of.get(finding.stage, behind[finding.place])
+        # Answers that are all alike follow from whatever else is wrong with their stage.
+        after = 0.1 if finding.code == "PERSONALIZATION_LOST" else 0.0
+        return after + place_of.get(finding.stage, behind[finding.place])
 
     ordered = sorted(findings, key=place)
     ranked: list[Finding] = []

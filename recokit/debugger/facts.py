@@ -52,6 +52,8 @@ class Facts:
         Time of the newest event in the history, minus infinity without one.
     types : mapping of int to int
         Events of the history, by the code of their type.
+    again : float
+        Share of the events of the history that stand there before.
     features_changed : bool
         Whether a block of features has other values than the baseline's, asked about the same.
     usual : Facts, optional
@@ -70,6 +72,7 @@ class Facts:
     dry: str = ""
     newest: float = float("-inf")
     types: Mapping[int, int] = field(default_factory=dict)
+    again: float = 0.0
     features_changed: bool = False
     usual: Facts | None = field(default=None, repr=False)
 
@@ -89,6 +92,7 @@ class Facts:
             dry=_dry(evidence) if evidence.status >= Status.FALLBACK else "",
             newest=_newest(evidence),
             types=_types(evidence),
+            again=_again(evidence),
             features_changed=_features_changed(evidence),
             usual=None if evidence.baseline is None else cls.of(evidence.baseline),
         )
@@ -138,6 +142,14 @@ def _types(evidence: Evidence) -> dict[int, int]:
         return {}
     codes, counts = np.unique(types, return_counts=True)
     return dict(zip(codes.tolist(), counts.tolist(), strict=True))
+
+
+def _again(evidence: Evidence) -> float:
+    history = evidence.requests.lists("history")
+    times = history.columns.get("timestamp")
+    if times is None or not len(times):
+        return 0.0
+    return 1.0 - len(set(zip(history.values.tolist(), times.tolist(), strict=True))) / len(times)
 
 
 def _features_changed(evidence: Evidence) -> bool:

@@ -116,8 +116,7 @@ class PopulationDiagnosis(Report):
         )
 
     def _share(self, code: str, having: BoolArray) -> float:
-        timed = np.array([one.timed for one in self.diagnoses], np.bool_)
-        counted = timed if code == "STAGE_SLOW" and timed.any() else np.ones(len(having), np.bool_)
+        counted = self._able(code) if code == "STAGE_SLOW" else np.ones(len(having), np.bool_)
         return float(having[counted].mean()) if counted.any() else 0.0
 
     def _segment(self, code: str, having: BoolArray) -> Segment | None:
@@ -139,15 +138,17 @@ class PopulationDiagnosis(Report):
         """Return who can have a finding: one about hydrated lists only users who have a history by the data."""
         known = np.array([not one.figures.get("cold", False) for one in self.diagnoses], np.bool_)
         everyone: BoolArray = np.ones(len(known), np.bool_)
+        if code == "STAGE_SLOW":
+            timed = np.array([one.timed for one in self.diagnoses], np.bool_)
+            return timed if timed.any() else everyone
         return known if code.startswith(OF_LISTS) and known.any() else everyone
 
     def _scope(self, code: str, having: BoolArray) -> str:
         if not having.any():
             return "no one"
-        of = having[self._able(code)]
-        if (self._share(code, having) if code == "STAGE_SLOW" else float(of.mean())) >= EVERYONE:
+        if float(having[self._able(code)].mean()) >= EVERYONE:
             return "everyone"
-        segment = None if code == "STAGE_SLOW" else self._segment(code, having)
+        segment = self._segment(code, having)
         return "some" if segment is None else segment.name
 
     def counts(self) -> dict[str, dict[str, int]]:

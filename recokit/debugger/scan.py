@@ -17,6 +17,7 @@ import numpy as np
 
 from recokit._kernels.top_k import top_k
 from recokit.data import Ragged, Requests, Retrieved
+from recokit.debugger.alignment import share_of_another_space
 from recokit.debugger.captured import retrieved_batch
 from recokit.debugger.model_scan import ModelScan
 from recokit.debugger.time_scan import TimeScan
@@ -50,6 +51,8 @@ class Vectors:
         Length of the mean of the unit vectors: near 1 where they all point one way, near 0 where they spread.
     norm : float
         Median length of the others.
+    other_space : float
+        Share of rows that are of another training than the rest, by the baseline's array; NaN where that is not known.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Vectors:
     empty: float
     alike: float
     norm: float
+    other_space: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -241,7 +245,8 @@ def scan_source(stage: Any, usual: Any, probes: Probes) -> SourceScan:
     started = time.perf_counter()
     traits = traits_of(stage)
     until = traits.fitted_until if traits.fitted_until > -np.inf else np.inf
-    vectors = tuple(vectors_of(stage))
+    same_codes = usual if probes.codes is None else None
+    vectors = tuple(vectors_of(stage, same_codes))
     usual_vectors = () if usual is None else tuple(vectors_of(usual))
     base: dict[str, Any] = {"vectors": vectors, "usual_vectors": usual_vectors, "until": until}
     if "history" not in traits.requires:
@@ -312,19 +317,25 @@ def _often(items: IntArray) -> IntArray:
     return often
 
 
-def vectors_of(stage: Any) -> Iterator[Vectors]:
-    """Describe the float arrays of a stage that hold a vector for each of many entities."""
+def vectors_of(stage: Any, usual: Any = None) -> Iterator[Vectors]:
+    """Describe the float arrays of a stage that hold a vector for each of many entities, beside the baseline's."""
     for name, value in vars(stage).items():
-        is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
-        if is_float and value.ndim == 2 and len(value) > DEPTH:
-            yield _described(name, value[1 : MAX_ROWS + 1])
+        if _holds_vectors(value):
+            other: Any = getattr(usual, name, None)
+            yield _described(name, value[1 : MAX_ROWS + 1], other[1:] if _holds_vectors(other) else None)
 
 
-def _described(name: str, rows: AnyArray) -> Vectors:
+def _holds_vectors(value: Any) -> bool:
+    is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    return is_float and value.ndim == 2 and len(value) > DEPTH
+
+
+def _described(name: str, rows: AnyArray, usual: AnyArray | None) -> Vectors:
     length = np.linalg.norm(rows, axis=1)
     finite, some = np.isfinite(length), length > 0
     good = finite & some
     unit = rows[good] / length[good, None]
     alike = float(np.linalg.norm(unit.mean(axis=0))) if good.any() else 0.0
     norm = float(np.median(length[good])) if good.any() else 0.0
-    return Vectors(name, float(1 - finite.mean()), float(np.mean(finite & ~some)), alike, norm)
+    other = float("nan") if usual is None else share_of_another_space(rows, usual[: len(rows)])
+    return Vectors(name, float(1 - finite.mean()), float(np.mean(finite & ~some)), alike, norm, other)

@@ -142,3 +142,19 @@ def test_a_confirmation_reads_well(healthy: Any, users: list[Any]) -> None:
     assert report["healed"] is True and report["alike_after"] == 1.0
     assert Confirmation("A", "", (), healed=False).to_dict()["alike"] is None
     assert "after the exchange 100%" in proof._repr_html_()
+
+
+def test_data_that_every_stage_reads_heal_with_the_baseline_around_this_pipelines_rules(
+    healthy: Any, users: list[Any], data: Any
+) -> None:
+    """Events read twice are in the history and in all that counts them."""
+    train, _ = data
+    twice = train.with_interactions(train.interactions.take(np.repeat(np.arange(len(train.interactions)), 2)))
+    debugger = rk.RecommendationDebugger(
+        healthy.with_events(twice), known_good=None, baseline=healthy, budget_ms=10_000
+    )
+    found = debugger.diagnose_many(users, now=healthy.fitted_until)
+    assert (found.verdict, found.stage) == ("EVENTS_DUPLICATED", "")
+    proof = found.confirm()
+    assert proof.healed and {"user_history", "standard"} <= set(proof.exchanged)
+    assert not found.confirm("in_stock").healed

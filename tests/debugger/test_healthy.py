@@ -14,6 +14,7 @@ from recokit.data import Ragged
 from recokit.datasets import make_marketplace
 from recokit.debugger import OnlineGap, Severity
 from recokit.debugger.checks.candidates import CandidateRecall
+from recokit.debugger.checks.causes import finding
 from recokit.debugger.checks.users import UserChange
 from recokit.debugger.diagnosis import ranked_findings
 from tests.debugger.test_check_edges import batch, codes, seen
@@ -333,3 +334,13 @@ def test_a_gain_offline_that_does_not_come_to_people_is_told() -> None:
         OnlineGap(ndcg, usual, flat, [0.0, 0.0])
     with pytest.raises(rk.errors.ConfigurationError):
         OnlineGap(ndcg, usual, flat, before, kept=0.0)
+
+
+def test_alike_answers_follow_from_what_is_wrong_with_their_stage() -> None:
+    def cause(code: str) -> Any:
+        return finding(code, "merge.svd", {"alike": 1.0, "array": "x"}, what="answers")
+
+    found = ranked_findings(
+        [cause("PERSONALIZATION_LOST"), cause("EMBEDDING_COLLAPSED")], {"merge.svd": 1, "ranker": 2}
+    )
+    assert [one.code for one in found] == ["EMBEDDING_COLLAPSED", "PERSONALIZATION_LOST"]

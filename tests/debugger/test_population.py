@@ -96,3 +96,14 @@ def test_verdicts_are_counted_by_segment() -> None:
         "Nothing: no check found a cause.",
     )
     assert found.to_dict()["scope"] == {"A": "some"} and found.to_dict()["users"] == 3
+
+
+def test_a_slow_stage_has_the_scope_of_those_timed() -> None:
+    slow = one("STAGE_SLOW")
+    channel = ["app", "web"] * 20
+    users = [(slow,) if label == "app" else () for label in channel]
+    found = of(
+        *users, *[()] * 20, segments={"channel": channel + ["app"] * 20}, timed=[True] * 40 + [False] * 20
+    )
+    assert found.findings[0].scope == "channel=app"
+    assert found.findings[0].evidence["share_of_users"] == 0.5

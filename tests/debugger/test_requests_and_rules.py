@@ -16,6 +16,7 @@ from recokit.datasets import make_marketplace
 from recokit.debugger import Severity
 from recokit.debugger.checks.hydration import Hydration
 from recokit.debugger.checks.population import FallbackCarries, MostlyRelaxed, Personalization, alikeness
+from recokit.debugger.checks.tables import RepeatedEvents
 from recokit.debugger.facts import Facts
 from recokit.debugger.tables import columns_lost
 from recokit.testing import faults
@@ -389,6 +390,19 @@ def test_limits_that_yield_for_most_and_fallbacks_that_carry_most_are_told(
     assert [list(places) for _, places in found] == ([list(range(n))] if told else [])
     found = FallbackCarries().look_at_all(many(status=Status.FALLBACK, dry="merge"))
     assert [(one.code, one.stage) for one, _ in found] == ([("FALLBACK_CARRIES", "merge")] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("again", "changed", "n", "told"),
+    [(0.5, True, 3, True), (0.3, True, 3, False), (0.5, False, 3, False), (0.5, True, 2, False)],
+)
+def test_events_that_all_stages_see_several_times(again: float, changed: bool, n: int, told: bool) -> None:
+    many = [fact(i, again=again, features_changed=changed, usual=fact(i, again=0.1)) for i in range(n)]
+    found = RepeatedEvents().look_at_all(many)
+    assert [(one.code, one.stage, list(places)) for one, places in found] == (
+        [("EVENTS_DUPLICATED", "", list(range(n)))] if told else []
+    )
+    assert RepeatedEvents().look_at_all([fact(i, again=0.9, features_changed=True) for i in range(5)]) == []
 
 
 def test_scores_of_items_alone_lose_personalization(healthy: Any, users: list[Any]) -> None:

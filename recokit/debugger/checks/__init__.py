@@ -25,7 +25,7 @@ from recokit.debugger.checks.ranking import RankerInputs, ScoreOrder, Scores, Sc
 from recokit.debugger.checks.rules import RelaxedLimits, RuleAudit
 from recokit.debugger.checks.score_values import ScoreValues
 from recokit.debugger.checks.serving import Outcome, Snapshot, StageErrors, StageTimes
-from recokit.debugger.checks.tables import ItemColumns, MissingEvents
+from recokit.debugger.checks.tables import ItemColumns, MissingEvents, RepeatedEvents
 from recokit.debugger.checks.users import UserChange
 from recokit.debugger.evidence import Evidence
 from recokit.debugger.finding import Finding
@@ -81,6 +81,7 @@ CHECKS: tuple[Check, ...] = (
 #: The checks of ``diagnose_many`` that need many users at once.
 POPULATION_CHECKS: tuple[PopulationCheck, ...] = (
     MissingEvents(),
+    RepeatedEvents(),
     Personalization(),
     MostlyRelaxed(),
     FallbackCarries(),

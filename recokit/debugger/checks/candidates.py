@@ -232,10 +232,16 @@ class IndexHealth:
         Least share of the baseline's answers, in the self-test, that must be answers here.
     not_finite : float, default 0.01
         Largest share of vectors that may have values that are not finite, beyond the baseline's share.
+    other_space : float, default 0.15
+        Largest share of vectors that may be of another training than the rest. Of healthy sources fitted a week apart
+        it is up to 0.02.
     """
 
-    def __init__(self, lost: float = 0.12, shared: float = 0.15, not_finite: float = 0.01) -> None:
+    def __init__(
+        self, lost: float = 0.12, shared: float = 0.15, not_finite: float = 0.01, other_space: float = 0.15
+    ) -> None:
         self.lost, self.shared, self.not_finite = lost, shared, not_finite
+        self.other_space = other_space
 
     def look(self, evidence: Evidence) -> list[Finding]:
         """Return the findings of one user's run, none if all is well."""
@@ -260,6 +266,8 @@ class IndexHealth:
                 return finding("EMBEDDING_NOT_FINITE", name, figures)
             if vectors.alike > ONE_WAY and (before is None or before.alike < SPREAD):
                 return finding("EMBEDDING_COLLAPSED", name, {"alike": vectors.alike, "array": vectors.name})
+            if vectors.other_space > self.other_space:
+                return finding("VERSIONS_MIXED", name, {"share": vectors.other_space, "array": vectors.name})
         return None
 
     def _index(self, evidence: Evidence, name: str, scan: SourceScan) -> list[Finding]:

@@ -221,6 +221,15 @@ CAUSES: Mapping[str, Cause] = {
         "the user has no history at this time",
         "Offer onboarding choices as a history, or a source that needs none."),
     # -- items -------------------------------------------------------------------------------------
+    "VERSIONS_MIXED": Cause(CRITICAL, "candidates", "serving",
+        "{share:.0%} of the vectors in {array} of {stage} are of another training than the rest",
+        "Build the whole index of {stage} from one model, and swap it in at once: vectors of two trainings have "
+        "nothing to do with each other.", relative=False),
+    "EVENTS_DUPLICATED": Cause(CRITICAL, "candidates", "data",
+        "{again:.0%} of the events in the histories stand there before, of the baseline's {usual:.0%}, and the "
+        "features count them as well",
+        "Look at what feeds the event log: has a part been read again? Drop events by their id before anything "
+        "counts them."),
     "ITEMS_DUPLICATED": Cause(CRITICAL, "candidates", "data",
         "{doubled} of the best {of} candidates stand in the catalogue under a second id, with the same attributes",
         "Join them before their events are counted: compare the ids listed here in the item table."),

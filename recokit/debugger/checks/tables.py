@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from recokit.data import DAY
 from recokit.debugger.checks.causes import finding
 from recokit.debugger.checks.population import Shared
@@ -16,6 +18,8 @@ from recokit.debugger.finding import Finding
 GONE = 0.4
 #: Users who must show that events are missing, and share of all users whose features must have changed with them.
 MIN_USERS, CHANGED = 3, 0.5
+#: How much larger the share of events that stand in a history before must be, on average.
+TWICE = 0.2
 #: Events of one type that must be known to the baseline for their absence to count.
 MIN_EVENTS = 5
 
@@ -40,8 +44,8 @@ class MissingEvents:
 
     def look_at_all(self, users: Sequence[Facts]) -> list[Shared]:
         """Return findings, each with the places of the users that it concerns."""
-        pairs = [(one, one.usual) for one in users if one.usual is not None]
-        if len(pairs) < MIN_USERS or sum(one.features_changed for one, _ in pairs) < CHANGED * len(pairs):
+        pairs = _changed_pairs(users)
+        if not pairs:
             return []
         everyone = range(len(users))
         cutoff = max(one.newest for one, _ in pairs)
@@ -56,6 +60,25 @@ class MissingEvents:
             if n >= MIN_EVENTS and not here.get(kind) and here:
                 found.append((finding("EVENT_TYPE_LOST", "", {"type": int(kind), "usual": n}), everyone))
         return found
+
+
+class RepeatedEvents:
+    """Events that all stages see several times: a part of the log has been read again."""
+
+    def look_at_all(self, users: Sequence[Facts]) -> list[Shared]:
+        """Return findings, each with the places of the users that it concerns."""
+        pairs = _changed_pairs(users)
+        again, usual = (float(np.mean([pair[side].again for pair in pairs] or [0.0])) for side in (0, 1))
+        if again <= usual + TWICE:
+            return []
+        return [(finding("EVENTS_DUPLICATED", "", {"again": again, "usual": usual}), range(len(users)))]
+
+
+def _changed_pairs(users: Sequence[Facts]) -> list[tuple[Facts, Facts]]:
+    """Return users' facts beside the baseline's where there are enough, and the features of most have changed."""
+    pairs = [(one, one.usual) for one in users if one.usual is not None]
+    changed = sum(one.features_changed for one, _ in pairs)
+    return pairs if len(pairs) >= MIN_USERS and changed >= CHANGED * len(pairs) else []
 
 
 def _types(users: Sequence[Facts]) -> Mapping[int, int]:
