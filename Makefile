@@ -27,7 +27,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and
 PIP = -m pip --disable-pip-version-check install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart service test lint types contracts tests coverage test-slow test-long test-browser test-spark test-numpy1 accuracy mutants bench bench-smoke results docs format native wheels sanitize test-fallback clean
+.PHONY: help quickstart service test lint types contracts tests coverage test-slow test-long test-browser test-spark test-numpy1 accuracy mutants bench bench-smoke results docs gallery format native wheels sanitize test-fallback clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -93,6 +93,9 @@ results: $(DEV)  ## benchmarks/RESULTS.md from the kept last lines of benchmarks
 docs: $(DOCS)  ## the site, pages, API reference and gallery, into site/
 	$(BIN)/python -m sphinx -b html -j $(WORKERS) -q -W --keep-going -d build/docs docs site
 	@echo "open site/index.html"
+
+gallery: $(DEV)  ## the scripts of the gallery, each in half a minute
+	$(BIN)/python -m examples.gallery $(NAMES)
 
 format: $(DEV)  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
