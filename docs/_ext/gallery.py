@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ ORDER = (
 )  # fmt: skip
 
 
-def by_purpose(folder: str) -> Callable[[str], int]:
+def by_purpose(file: str) -> int:
     """Return the place of a script by its file name."""
-    return lambda file: ORDER.index(Path(file).stem.removeprefix("plot_"))
+    return ORDER.index(Path(file).stem.removeprefix("plot_"))
 
 
 def style(conf: dict[str, Any], file: str) -> None:

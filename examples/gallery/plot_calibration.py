@@ -12,7 +12,7 @@ import numpy as np
 import recokit as rk
 from recokit import candidates, features, metrics, rankers
 
-market = rk.datasets.make_marketplace(1_000, 100, seed=5)
+market = rk.datasets.make_marketplace(700, 80, seed=5)
 train, test = market.dataset.split_at(market.dataset.until - 7 * 86_400)
 
 
@@ -33,7 +33,7 @@ def reliability_of(pipeline):
     return metrics.reliability(batch.score, np.isin(batch.user * 1_000 + batch.item, pairs))
 
 
-trees = {"n_estimators": 60, "early_stopping": False}
+trees = {"n_estimators": 30, "early_stopping": False}
 raw = reliability_of(pipeline_of(rankers.GradientBoosting(**trees)))
 calibrated = reliability_of(pipeline_of(rankers.Calibrated(rankers.GradientBoosting(**trees), "isotonic")))
 

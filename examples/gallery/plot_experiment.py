@@ -77,7 +77,7 @@ clear = np.flatnonzero(value - reach > 0)
 if len(clear):
     first = clear[0]
     ax.annotate(
-        f"better for sure, day {looks[first]:.0f}",
+        f"beyond the boundary: day {looks[first]:.0f}",
         (looks[first], value[first] - reach[first]),
         xytext=(12, -26),
         textcoords="offset points",

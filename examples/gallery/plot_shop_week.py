@@ -2,8 +2,8 @@
 A shop's week
 =============
 
-New goods come every day. One model was fitted on Monday and left alone; the other learns each night. Clicks hardly
-differ in so short a time; what is sold out, and what nobody gets to see, does.
+New goods come every day. One model was fitted on Monday and left alone; the other learns each night. In so
+short a time clicks hardly differ; what is sold out does.
 """
 
 # %%
@@ -36,8 +36,7 @@ def learn(until):
 # Seven days: everybody comes in the morning. What they would click is known from the marketplace.
 frozen = learn(monday)
 days, names = range(8), ("frozen", "learns each night")
-clicks, gone, new = ({name: [] for name in names} for _ in range(3))
-launched = data.items.column("launched_at")
+clicks, gone = {name: [] for name in names}, {name: [] for name in names}
 for day in days:
     now = monday + day * DAY
     stock = market.stock_at(now)
@@ -50,20 +49,15 @@ for day in days:
         )
         clicks[name].append(1_000 * chance.sum() / len(users))
         gone[name].append(100 * float((stock[shown.item] == 0).mean()))
-        new[name].append(100 * float((launched[shown.item] > monday).mean()))
 
 # %%
-fig, panels = plt.subplots(3, 1, figsize=(6.4, 6.2), sharex=True, layout="constrained")
-titles = (
-    "clicks of 1,000 visits",
-    "% of places with goods that are sold out",
-    "% of places with goods launched this week",
-)
-for ax, figures, title in zip(panels, (clicks, gone, new), titles, strict=True):
+fig, panels = plt.subplots(2, 1, figsize=(6.4, 4.8), sharex=True, layout="constrained")
+titles = ("clicks of 1,000 visits", "% of places with goods that are sold out")
+for ax, figures, title in zip(panels, (clicks, gone), titles, strict=True):
     for color, (name, values) in zip(("C1", "C0"), figures.items(), strict=True):
         ax.plot(days, values, marker="o", color=color, label=name)
     ax.set_title(title, loc="left", fontsize=11)
     ax.set_ylim(0, 1.15 * max(max(values) for values in figures.values()))
 panels[0].legend(frameon=False, loc="lower right", ncols=2)
-panels[2].set_xticks(list(days), ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Mon"])
+panels[1].set_xticks(list(days), ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Mon"])
 plt.show()
