@@ -16,6 +16,7 @@ NUMPY1 := $(VENV_NUMPY1)/.installed
 VENV_RECTOOLS := .venv-rectools
 RECTOOLS := $(VENV_RECTOOLS)/.installed
 VENV_PEERS := .venv-peers
+VENV_ADAPTERS := .venv-adapters
 NATIVE := recokit/_native/lib/.built
 SANITIZED := $(CURDIR)/build/sanitized
 MUTANTS := $(VENV)/.installed-mutants
@@ -27,7 +28,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and
 PIP = -m pip --disable-pip-version-check install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart service test lint types contracts tests coverage test-slow test-long test-browser test-spark test-numpy1 accuracy mutants bench bench-smoke results docs gallery format native wheels sanitize test-fallback clean
+.PHONY: help quickstart service test lint types contracts tests coverage test-slow test-long test-browser test-spark test-numpy1 test-adapters accuracy mutants bench bench-smoke results docs gallery format native wheels sanitize test-fallback clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +71,9 @@ test-browser: $(DEV)  ## the pages in headless Chromium, which must be installed
 
 test-numpy1: $(NUMPY1) $(NATIVE)  ## the tests again, on numpy 1.26, with coverage
 	$(VENV_NUMPY1)/bin/python -m pytest tests -n $(WORKERS) --dist worksteal -m "not slow and not long and not browser and not spark" --cov --cov-report=term
+
+test-adapters: $(VENV_ADAPTERS)/.installed  ## models of XGBoost and CatBoost against recokit's reading of them
+	$(VENV_ADAPTERS)/bin/python -m pytest tests/adapters -q
 
 mutants: $(MUTANTS)  ## lines broken at random, and whether a test notices: SEED=7 N=300, 8 minutes a call, again to go on
 	$(BIN)/python -m benchmarks.mutants recokit -n $(or $(N),300) --seed $(or $(SEED),0) --all-tests --jobs $(WORKERS)
@@ -169,6 +173,12 @@ $(METRIC_PEERS): benchmarks/requirements-metric-peers.txt
 	$(PYTHON) -m venv --clear $(VENV_PEERS)
 	$(VENV_PEERS)/bin/python $(PIP) -r benchmarks/requirements-metric-peers.txt .
 	@touch $@
+
+$(VENV_ADAPTERS)/.installed: benchmarks/requirements-adapters.txt pyproject.toml constraints.txt
+	@$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(VENV_ADAPTERS)
+	$(VENV_ADAPTERS)/bin/python $(PIP) -c constraints.txt -r benchmarks/requirements-adapters.txt -e .
+	touch $@
 
 $(RECTOOLS): benchmarks/requirements-rectools.txt
 	@$(CHECK_PYTHON)

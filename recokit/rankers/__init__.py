@@ -11,7 +11,8 @@ Around a ranker: :class:`Calibrated` makes probabilities of its scores, :class:`
 where items were shown; after one, :class:`PopularityNormalized` takes out what fits everybody.
 
 :class:`FromEstimator` takes any estimator with ``fit`` and ``predict``, :class:`FromFunction` any function or model
-that has learned already, :class:`FromOnnx` a model in the ONNX format (with the extra ``onnx``).
+that has learned already, :class:`FromXGBoost` and :class:`FromCatBoost` their trees, :class:`FromOnnx` a
+model in the ONNX format (with the extra ``onnx``).
 """
 
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from recokit.rankers.from_estimator import FromEstimator as FromEstimator
     from recokit.rankers.from_function import FromFunction as FromFunction
     from recokit.rankers.from_onnx import FromOnnx as FromOnnx
+    from recokit.rankers.from_trees import FromCatBoost as FromCatBoost, FromXGBoost as FromXGBoost
     from recokit.rankers.gradient_boosting import GradientBoosting as GradientBoosting
     from recokit.rankers.lambda_mart import LambdaMART as LambdaMART
     from recokit.rankers.light_gbm import LightGBM as LightGBM
