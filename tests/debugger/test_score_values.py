@@ -7,7 +7,7 @@ import pytest
 
 import recokit as rk
 from recokit import candidates
-from recokit.debugger.checks.score_values import ScoreValues
+from recokit.debugger.checks.score_values import ScoreValues, _trouble
 from recokit.testing import faults, toy_dataset
 
 DATA = toy_dataset()
@@ -63,3 +63,16 @@ def test_scores_that_have_run_out_of_numbers(change, code, baseline):
 )
 def test_other_scores_are_well(change):
     assert found(change) == set()
+
+
+@pytest.mark.parametrize(("n_ones", "row"), [(30, ""), (31, "SCORES_SATURATED")])
+def test_scores_are_saturated_where_more_than_three_in_ten_are_one(n_ones, row):
+    score = np.r_[np.ones(n_ones), np.linspace(0.1, 0.9, 100 - n_ones)]
+    assert _trouble(score.astype(np.float32))[0] == row
+    assert _trouble((score - 0.2).astype(np.float32))[0] == ""
+
+
+@pytest.mark.parametrize(("n_infinite", "row"), [(2, ""), (3, "SCORES_OVERFLOW")])
+def test_scores_overflow_where_more_than_two_in_a_hundred_are_infinite(n_infinite, row):
+    score = np.r_[np.full(n_infinite, np.inf), np.linspace(0.1, 0.9, 100 - n_infinite)]
+    assert _trouble(score.astype(np.float32))[0] == row

@@ -332,6 +332,16 @@ def test_looks_are_a_day_apart_and_their_boundaries_those_of_lan_and_demets() ->
     assert curve.differences[4].value == pytest.approx(then.value)
 
 
+def test_the_first_look_waits_for_two_units_in_each_arm() -> None:
+    log, events = world()
+    since = np.maximum(log["timestamp"], START + 3 * DAY)
+    since[np.flatnonzero(log["arm"] == "control")[:5]] = START
+    late = {**log, "timestamp": since}
+    curve = ex.analyze(late, events, primary="revenue", reading=ex.GroupSequential(looks=14)).curves[0]
+    assert curve.times[0] >= START + 3 * DAY
+    assert np.isfinite([one.value for one in curve.differences]).all()
+
+
 def test_a_boundary_crossed_early_stays_crossed() -> None:
     log, events = world(seed=1)
     early = events["timestamp"] < START + 3 * DAY
