@@ -66,7 +66,7 @@ class Pipeline(Answering, Parameters):
         Check every invariant of the batch after every stage, and refuse scores that are not finite: for tests.
     io_timeout : float, default 10.0
         Seconds that a stage which waits for input and output has at most, with or without ``budget_ms``.
-    max_hanging : int, default 8
+    max_hanging : int, default 32
         Calls of one such stage that may hang before further ones are refused at once.
     hedge : float, default 0.0
         Share of such calls that may be made a second time, where the first takes longer than 95% of the last ones did;

@@ -29,7 +29,7 @@ from recokit.serving.precomputed import Precomputed
 from recokit.serving.quality import Quality
 from recokit.serving.served import Served, one_row
 from recokit.serving.shed import Shed
-from recokit.serving.warming import Versions, prepared
+from recokit.serving.warming import Versions, prepared, watch
 from recokit.trace import Status
 
 _LOGGER = logging.getLogger("recokit.serving")
@@ -160,9 +160,10 @@ class Service:
             self._state = "ready"
             turns.shorten(self)
             if not isinstance(self.models, Pipeline):
-                threading.Thread(
-                    target=self._watch, args=(self.models,), name="recokit-versions", daemon=True
-                ).start()
+                watch(
+                    self.refresh, lambda: self._state == "ready", self.poll,
+                    lambda: self.monitor.add("recokit_service_swap_failures"),
+                )  # fmt: skip
         return self
 
     def _loaded(self) -> tuple[Pipeline, str]:
@@ -201,19 +202,6 @@ class Service:
             return False
         self.swap(self.models.load(current.name), str(current.name))
         return True
-
-    def _watch(self, models: Versions) -> None:
-        failed = ""
-        while self._state == "ready":
-            time.sleep(self.poll)
-            try:
-                self.refresh()
-                failed = ""
-            except Exception as error:  # the version that serves goes on
-                if error_text(error) != failed:
-                    failed = error_text(error)
-                    _LOGGER.warning("a version cannot serve: %s", failed)
-                    self.monitor.add("recokit_service_swap_failures")
 
     def drain(self, timeout: float = 10.0) -> bool:
         """Take no more requests, answer those that wait, and stop; tell whether all were answered in time."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from recokit._utils.options import error_text
@@ -81,6 +82,27 @@ def prepared(
             "rules let pass; hint: a longer one, Precomputed.of(pipeline, k=200)"
         )
     return Served(observed(pipeline, observers), fallback, version)
+
+
+def watch(
+    refresh: Callable[[], bool], serves: Callable[[], bool], poll: float, failed: Callable[[], None]
+) -> None:
+    """Look for new versions every ``poll`` seconds while it serves, in a thread; one that cannot serve is told once."""
+
+    def look() -> None:
+        told = ""
+        while serves():
+            time.sleep(poll)
+            try:
+                refresh()
+                told = ""
+            except Exception as error:  # the version that serves goes on
+                if error_text(error) != told:
+                    told = error_text(error)
+                    _LOGGER.warning("a version cannot serve: %s", told)
+                    failed()
+
+    threading.Thread(target=look, name="recokit-versions", daemon=True).start()
 
 
 def _anyone(user: object) -> Ask:

@@ -35,6 +35,10 @@ class Permit:
         """Say that it gave none."""
         self._breaker._count(self._era, self._at, now, failed=True)
 
+    def unused(self) -> None:
+        """Say that no call was made: nothing is known of it, and a trial may go to another."""
+        self._breaker._give_back(self._era)
+
 
 class Breaker:
     """Counts the calls of one dependency, and refuses further ones while too many of them fail or are slow.
@@ -140,6 +144,11 @@ class Breaker:
             self._since = now - self.pause
         self._trying += 1
         return True
+
+    def _give_back(self, era: int) -> None:
+        with self._lock:
+            if era == self._era and self._since is not None:
+                self._trying -= 1
 
     def _count(self, era: int, at: float, now: float | None, *, failed: bool) -> None:
         now = self.clock() if now is None else now

@@ -14,8 +14,9 @@ from recokit.errors import SourceTimeout, StageError
 
 T = TypeVar("T")
 
-#: Calls of one dependency that may hang at the same time before further ones are refused at once.
-MAX_HANGING = 8
+#: Calls of one dependency that may hang at the same time before further ones are refused at once: enough for one in ten
+#: of thirty a second that hangs for ten seconds, and a thread that only waits costs little.
+MAX_HANGING = 32
 #: Seconds after which a call hangs, where nobody gives it less.
 PATIENCE = 10.0
 
@@ -35,7 +36,7 @@ class Bulkhead:
 
     Parameters
     ----------
-    places : int, default 8
+    places : int, default 32
         Calls that may hang before further ones are refused at once.
     patience : float, default 10.0
         Seconds that a call is waited for at most, however much time its caller has.

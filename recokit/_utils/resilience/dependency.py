@@ -57,7 +57,7 @@ class Dependency:
         try:
             return Call(self, permit, self.bulkhead.start(name, call, role), call)
         except BaseException:
-            permit.failed()
+            permit.unused()
             raise
 
 

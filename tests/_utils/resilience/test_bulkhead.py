@@ -110,4 +110,4 @@ def test_a_copy_in_another_process_has_all_its_places():
     assert copied.places == 1 and copied.start("slow", lambda: 1)(60) == 1
     release.set()
     assert wait(60)
-    assert Bulkhead().places == 8
+    assert Bulkhead().places == 32

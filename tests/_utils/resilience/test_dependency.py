@@ -38,14 +38,35 @@ def test_calls_that_hang_open_it_too() -> None:
     release.set()
 
 
-def test_calls_that_are_refused_a_place_count_as_failed() -> None:
-    release = threading.Event()
-    dependency = Dependency(Bulkhead(1), Breaker(window=2, least=2))
-    with pytest.raises(SourceTimeout, match="no answer"):
-        dependency.start("stock", lambda: release.wait(30))(0.01)
-    with pytest.raises(SourceTimeout, match="still hanging"):
-        dependency.start("stock", lambda: 1)
+def test_calls_that_are_refused_a_place_say_nothing_of_who_would_be_asked() -> None:
+    release, now = threading.Event(), [0.0]
+    dependency = Dependency(Bulkhead(4), Breaker(window=8, least=4, clock=lambda: now[0]))
+    for _ in range(4):
+        with pytest.raises(SourceTimeout, match="no answer"):
+            dependency.start("stock", lambda: release.wait(30))(0.001)
     assert dependency.breaker.state == "open"
+    now[0] = 1.5
+    for _ in range(3):  # the trial finds no place: it is neither lost nor failed
+        with pytest.raises(SourceTimeout, match="still hanging"):
+            dependency.start("stock", lambda: 1)
+    release.set()
+    while dependency.bulkhead.hanging:
+        time.sleep(0.001)
+    assert dependency.start("stock", lambda: 1)(30.0) == 1
+    assert dependency.breaker.state == "closed"
+
+
+def test_what_hangs_now_and_then_is_asked_on() -> None:
+    release = threading.Event()
+    dependency = Dependency()
+    answers = 0
+    for n in range(200):
+        if n % 10 == 3:
+            with pytest.raises(SourceTimeout, match="no answer"):
+                dependency.start("stock", lambda: release.wait(60))(0.005)
+        else:
+            answers += dependency.start("stock", lambda: 1)(30.0)
+    assert (answers, dependency.bulkhead.hanging) == (180, 20)
     release.set()
 
 
