@@ -11,5 +11,6 @@ if TYPE_CHECKING:
     from recokit.distributed.evaluating import evaluate as evaluate
     from recokit.distributed.recommend import Recommend as Recommend
     from recokit.distributed.running import RunReport as RunReport, run as run
+    from recokit.distributed.training import training_rows as training_rows
 
 __getattr__, __dir__ = lazy_face(__name__)

@@ -148,7 +148,7 @@ class _CountItems:
 
     def __call__(self, log: pa.Table) -> Iterator[pa.RecordBatch]:
         schema = self.job.saved.open().schema
-        past = _read(log, self.reading).before(self.job.now)
+        past = read_log(log, self.reading).before(self.job.now)
         item = recoded(past, schema).interactions.signals.item
         yield _packed(np.bincount(item, minlength=len(schema.item_ids) + 1).astype(np.float64))
 
@@ -168,7 +168,7 @@ class _Measure:
     def __call__(self, log: pa.Table) -> Iterator[pa.RecordBatch]:
         job, pipeline = self.job, self.job.saved.open()
         assert job.now is not None
-        events = _read(log, self.reading)
+        events = read_log(log, self.reading)
         past, test = events.before(job.now), _from(events, job.now)
         require_no_overlap({"pipeline": overlap_of(pipeline, test, past)})
         truth = truth_of_dataset(test)
@@ -187,7 +187,8 @@ class _Measure:
         yield _packed(figures_of(lists, setting, range(0, len(truth), _CHUNK), _CHUNK))
 
 
-def _read(log: pa.Table, reading: Mapping[str, Any]) -> Dataset:
+def read_log(log: pa.Table, reading: Mapping[str, Any]) -> Dataset:
+    """Return the events of a partition."""
     return Dataset.from_frame(log, **reading)
 
 

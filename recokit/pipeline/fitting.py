@@ -93,6 +93,32 @@ def training_rows(plan: Plan, dataset: Dataset, options: Mapping[str, Any]) -> T
     return _rows_for(learners[-1], plan, dataset, options)
 
 
+def fitted_prefix(pipeline: Any, context: Mapping[str, Any]) -> FittedPrefix:
+    """Return the stages of a fitted pipeline before its last ranker that learns, as training runs them.
+
+    Raises
+    ------
+    ConfigurationError
+        If no ranker learns.
+    """
+    plan, schema = pipeline._ready().plan, pipeline.schema
+    learners = _learners(plan)
+    if not learners:
+        raise ConfigurationError(
+            "found no trainable ranker; expected one, such as rankers.GradientBoosting()"
+        )
+    prefix, skipped = _prefix_of(plan, learners[-1])
+    stages = {node.name: node.stage for node in (*prefix.hydrators, *prefix.sources)}
+    return _Prefix(stages, skipped, prefix, schema, context)
+
+
+def _prefix_of(plan: Plan, ranker: Node) -> tuple[Plan, tuple[str, ...]]:
+    """Return what runs before a ranker in training, and the paths of what is left out there."""
+    prefix = plan.before(ranker.name, live=False)
+    kept = {part.name for part in prefix}
+    return prefix, tuple(part.name for part in plan.before(ranker.name) if part.name not in kept)
+
+
 def with_events(plan: Plan, dataset: Dataset) -> Plan:
     """Return a fitted plan whose stages that evaluate as of each request's own time know another dataset's events."""
     stages: dict[str, Any] = {}
@@ -133,9 +159,7 @@ def _rows_for(node: Node, plan: Plan, dataset: Dataset, options: Mapping[str, An
         raise ConfigurationError(
             f"found the trainable ranker {node.name} and no label_window; expected one, such as label_window='7D'"
         )
-    prefix = plan.before(node.name, live=False)
-    kept = {part.name for part in prefix}
-    skipped = tuple(part.name for part in plan.before(node.name) if part.name not in kept)
+    prefix, skipped = _prefix_of(plan, node)
     rest = {name: value for name, value in options.items() if name != "context"}
     return build_training_set(_prefix_fitter(prefix, skipped, options.get("context", {})), dataset, **rest)
 

@@ -181,6 +181,33 @@ def build_training_set(
     return TrainingSet(data, TrainingReport(reports, skipped, data.feature_names))
 
 
+def rows_of_window(
+    prefix: FittedPrefix,
+    dataset: Dataset,
+    window: TrainingWindow,
+    *,
+    negatives: Negatives | NegativeSampler | None,
+    validation: bool,
+    seed: int,
+) -> Iterator[tuple[bool, RankingData]]:
+    """Return the rows of all users of a dataset in one window, chunk by chunk, and whether they validate.
+
+    The prefix is fitted on what was before the window's cut already; options as for :func:`build_training_set`.
+    """
+    options = _Options(
+        requests_at="cut",
+        negatives=as_negatives(negatives),
+        validation=validation,
+        max_requests=None,
+        seed=seed,
+        chunk_rows=CHUNK_ROWS,
+        progress=False,
+    )
+    rows = _window_rows(lambda before: prefix, dataset, [window], 0, options)
+    yield from ((False, part) for part in rows.trained)
+    yield from ((True, part) for part in rows.held)
+
+
 def train_ranker(
     ranker: Any, fit_prefix: Callable[[Dataset], FittedPrefix], dataset: Dataset, **options: Any
 ) -> tuple[Any, TrainingReport]:

@@ -130,6 +130,27 @@ def test_a_partition_that_fails_names_its_users(spark: Any, job: ds.Recommend) -
         frame.mapInArrow(job, job.spark_schema).collect()
 
 
+def test_figures_and_training_rows_are_those_of_one_machine(
+    spark: Any, job: ds.Recommend, pipeline: rk.Pipeline, log: dict[str, Any], now: float
+) -> None:
+    history, test = rk.Dataset.from_frame(log).split_at(now)
+    metrics, table = ["NDCG@5", "Recall@5", "Gini@5"], pa.table(log)
+    expected = rk.evaluate(pipeline, test, metrics, by="activity", history=history, now=now)
+    frame = spark.createDataFrame(table)
+    for partitions in (1, 7):
+        found = ds.evaluate(job, frame, metrics, by="activity", partitions=partitions)
+        assert len(found.scores) == len(expected.scores)
+        for mine, theirs in zip(found.scores, expected.scores, strict=True):
+            numbers = [(one.mean, one.low, one.high, one.n) for one in (mine, theirs)]
+            assert np.allclose(*numbers, rtol=0, atol=1e-12, equal_nan=True)
+    rows = ds.training_rows(job, frame, label_window="7D", partitions=7).toArrow()
+    key = [("user_id", "ascending"), ("item_id", "ascending")]
+    local_rows = ds.training_rows(job, table, label_window="7D").sort_by(key)
+    rows = rows.sort_by(key)
+    for name in ("user_id", "item_id", "label", "weight", "validation"):
+        assert rows[name].to_pylist() == local_rows[name].to_pylist()
+
+
 Mapped = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
