@@ -19,7 +19,7 @@ from recokit.errors import ConfigurationError
 from recokit.evaluation import Evaluation
 from recokit.evaluation.evaluate import BASELINE, list_length, user_segments
 from recokit.evaluation.figures import Figures, Measures, Setting, figures_of
-from recokit.evaluation.list_sources import source_of
+from recokit.evaluation.list_sources import ServedLists
 from recokit.evaluation.overlap import overlap_of, require_no_overlap
 from recokit.evaluation.truth import truth_of_dataset
 from recokit.metrics import CatalogueMetric, Metric, UserMetric
@@ -116,7 +116,7 @@ def evaluate(
     measured = parse_all(metrics)
     measures = Measures(_bound(measured, schema), list_length(k, measured), job.now, confidence)
     reading = dict(reading or {})
-    spread = {
+    spread: dict[str, Any] = {
         "user": reading.get("columns", {}).get("user_id", "user_id"),
         "partitions": partitions,
         "schema": pa.schema({"part": pa.binary()}),
@@ -147,8 +147,9 @@ class _CountItems:
     reading: Mapping[str, Any]
 
     def __call__(self, log: pa.Table) -> Iterator[pa.RecordBatch]:
-        schema = self.job.saved.open().schema
-        past = read_log(log, self.reading).before(self.job.now)
+        schema, now = self.job.saved.open().schema, self.job.now
+        assert now is not None
+        past = read_log(log, self.reading).before(now)
         item = recoded(past, schema).interactions.signals.item
         yield _packed(np.bincount(item, minlength=len(schema.item_ids) + 1).astype(np.float64))
 
@@ -183,7 +184,7 @@ class _Measure:
             history=past,
             popularity=self.popularity,
         )
-        lists = source_of(pipeline, truth, k=self.k, now=job.now, seed=job.seed, context=self.context)
+        lists = ServedLists(pipeline, truth, self.k, job.now, seed=job.seed, context=self.context)
         yield _packed(figures_of(lists, setting, range(0, len(truth), _CHUNK), _CHUNK))
 
 

@@ -115,7 +115,7 @@ class Figures:
             exposure=exposure,
             statuses=np.sum([part.statuses for part in parts], axis=0),
             sums=np.sum([part.sums for part in parts], axis=0),
-            n_items=first.n_items,
+            n_items=max(part.n_items for part in parts),  # a part without a user met no catalogue
         )
 
     def evaluation(self, name: str, measures: Measures, overlap: str) -> Evaluation:

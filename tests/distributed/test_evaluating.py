@@ -102,6 +102,23 @@ def test_segments_are_a_column_of_the_models_users_or_labels_by_id(
     _assert_equal(ds.evaluate(job, pa.table(log), ["NDCG@5"], by=by, partitions=5), expected)
 
 
+def test_partitions_without_truth_or_with_unknown_items_only(
+    job: ds.Recommend, pipeline: rk.Pipeline
+) -> None:
+    log = {
+        "user_id": ["a", "u7", "z", "u7"],
+        "item_id": [1, 2, 999, 3],
+        "timestamp": [NOW - 9, NOW - 9, NOW, NOW + 1],
+    }
+    data = rk.Dataset.from_frame(log)
+    metrics = ["Recall@5", "Coverage@5"]
+    expected = rk.evaluate(
+        pipeline, data.split_at(NOW)[1], metrics, history=data.before(NOW), now=NOW, seed=3
+    )
+    assert expected["Recall@5"].n == 2 and expected["Coverage@5"].mean > 0
+    _assert_equal(ds.evaluate(job, pa.table(log), metrics, partitions=3), expected)
+
+
 def test_parquet_files_and_other_column_names(job: ds.Recommend, log: dict[str, Any], tmp_path: Path) -> None:
     table = pa.table(log)
     pq.write_table(
