@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from recokit._kernels.categories import Categories
+from recokit._kernels.membership import locate_sorted
 from recokit._kernels.quick_scorer import QuickScorer
 from recokit._native.library import kernels
 from recokit.errors import ContractError, DataError
@@ -65,6 +65,53 @@ class Tree:
 
 #: The arrays of a tree with an element for each node.
 _OF_NODES = tuple(part.name for part in fields(Tree) if not part.name.startswith("category"))
+
+
+class _Categories:
+    """The categories that splits name, each feature's by a code: its place among them, in order.
+
+    What no split names goes right everywhere, and has one code more: other numbers, below 0, and missing values.
+
+    Parameters
+    ----------
+    feature : ndarray of int64, shape (n,)
+        Feature of each node.
+    node, category : ndarray of int64, shape (c,)
+        Each node that splits by category, ascending, with a category that goes left.
+    """
+
+    def __init__(self, feature: IntArray, node: IntArray, category: IntArray) -> None:
+        of = feature[node]
+        self.named: dict[int, FloatArray] = {}
+        self.splits: BoolArray = np.zeros(len(feature), np.bool_)
+        self.splits[node] = True
+        self._node, self._code = node, np.zeros(len(node), np.int64)
+        for f in np.unique(of).tolist():
+            self.named[f] = np.unique(category[of == f]).astype(np.float64)
+            self._code[of == f] = np.searchsorted(self.named[f], category[of == f])
+        self._width = 1 + max(map(len, self.named.values()), default=0)
+        self._feature = feature
+
+    def write_codes(self, features: Float32Array, out: Float32Array) -> None:
+        """Write the codes of features (N, F) into those columns of ``out`` (N, F) that hold categories."""
+        for f, named in self.named.items():
+            # As LightGBM reads a number: without what stands behind the point.
+            place, found = locate_sorted(named, np.trunc(features[:, f]).astype(np.float64))
+            out[:, f] = np.where(found, place, len(named))
+
+    def goes_left(self, node: IntArray, code: Float32Array) -> BoolArray:
+        """Tell of pairs of a node and a code, in arrays of any one shape, which go left; False at other nodes."""
+        left = self.splits[node]
+        keys = self._node * self._width + self._code
+        left[left] = locate_sorted(keys, node[left] * self._width + code[left].astype(np.int64))[1]
+        return left
+
+    def left_of(self, node: int) -> BoolArray:
+        """Return which codes of its feature a split sends left, (codes,) bool."""
+        left = np.zeros(len(self.named[int(self._feature[node])]) + 1, np.bool_)
+        first, last = np.searchsorted(self._node, [node, node + 1])
+        left[self._code[first:last]] = True
+        return left
 
 
 @dataclass(frozen=True)
@@ -146,7 +193,7 @@ class Forest:
         self.nodes, self.roots, self.n_features = nodes, roots, n_features
         self.baseline, self.zero_is_missing = baseline, zero_is_missing
         _check_trees(nodes, roots, n_features)
-        self._categories = Categories(nodes.feature, nodes.category_node, nodes.category)
+        self._categories = _Categories(nodes.feature, nodes.category_node, nodes.category)
         # A code is never below a threshold.
         self._threshold = np.where(self._categories.splits, np.float32(-np.inf), round_down(nodes.threshold))
         self._quick = None
@@ -159,7 +206,8 @@ class Forest:
                 right=nodes.right,
                 missing_left=nodes.missing_left,
                 value=nodes.value,
-                categories=self._categories,
+                by_category=self._categories.splits,
+                left_of=self._categories.left_of,
             )
 
     @classmethod
@@ -336,7 +384,7 @@ def _are_categories(nodes: Tree, split: IntArray) -> bool:
     return bool(later.all() and named.all() and not np.isin(nodes.feature[node], by_number).any())
 
 
-def _leaf_boxes(nodes: Tree, roots: IntArray, categories: Categories) -> list[Boxes]:
+def _leaf_boxes(nodes: Tree, roots: IntArray, categories: _Categories) -> list[Boxes]:
     feature, left, right = nodes.feature.tolist(), nodes.left.tolist(), nodes.right.tolist()
     threshold, missing_left = round_down(nodes.threshold).tolist(), nodes.missing_left.tolist()
     cover, by_category = nodes.cover.tolist(), categories.splits.tolist()

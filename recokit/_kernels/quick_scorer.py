@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
 
-from recokit._kernels.categories import Categories
 from recokit._native import arrays
 from recokit._native.library import check, kernels
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
@@ -42,9 +42,13 @@ class QuickScorer:
         right: IntArray,
         missing_left: BoolArray,
         value: FloatArray,
-        categories: Categories,
+        by_category: BoolArray,
+        left_of: Callable[[int], BoolArray],
     ) -> Self:
-        """Compile checked trees, see :class:`recokit._kernels.forest.Tree`."""
+        """Compile checked trees, see :class:`recokit._kernels.forest.Tree`.
+
+        ``left_of`` tells of a split by category which codes of its feature go left.
+        """
         first, last = _leaf_spans(left, right)
         tree = np.searchsorted(roots, np.arange(len(left)), side="right") - 1
         tree_word = np.append(0, np.cumsum((last[roots] + _WORD - 1) // _WORD))
@@ -54,9 +58,9 @@ class QuickScorer:
         side, out = _ruled_out(first[left[split]], last[left[split]])
         split, out = np.tile(split, 2)[side >= 0], out[side >= 0]
         word = tree_word[tree[split]] + side[side >= 0]
-        named = categories.splits[split]
+        named = by_category[split]
         tables = _tables(
-            categories, split=split[named], feature=feature[split[named]], word=word[named], out=out[named]
+            left_of, split=split[named], feature=feature[split[named]], word=word[named], out=out[named]
         )
         split, word, out = split[~named], word[~named], out[~named]
         part = 2 * word + ~missing_left[split]
@@ -99,16 +103,15 @@ class _Tables(NamedTuple):
 
 
 def _tables(
-    categories: Categories, *, split: IntArray, feature: IntArray, word: IntArray, out: AnyArray
+    left_of: Callable[[int], BoolArray], *, split: IntArray, feature: IntArray, word: IntArray, out: AnyArray
 ) -> _Tables:
     """Return what all splits of a word by the codes of one feature rule out together."""
     n_features = int(feature.max(initial=0)) + 1
-    key, table = np.unique(word * n_features + feature, return_inverse=True)
-    codes = [len(categories.named[f]) + 1 for f in (key % n_features).tolist()]
-    start = np.cumsum([0, *codes])
+    key, first, table = np.unique(word * n_features + feature, return_index=True, return_inverse=True)
+    start = np.cumsum([0, *(len(left_of(node)) for node in split[first].tolist())])
     kept = np.full(start[-1], 0xFFFFFFFF, np.uint32)
     for node, bits, at in zip(split.tolist(), out, table.ravel().tolist(), strict=True):
-        kept[start[at] : start[at + 1]] &= np.where(categories.left_of(node), np.uint32(0xFFFFFFFF), ~bits)
+        kept[start[at] : start[at + 1]] &= np.where(left_of(node), np.uint32(0xFFFFFFFF), ~bits)
     return _Tables(key // n_features, key % n_features, start[:-1], kept)
 
 

@@ -1,4 +1,4 @@
-/* Boosted trees by bit vectors (after QuickScorer; Lucchese et al., 2015), 16 rows side by side.
+/* Boosted trees by bit vectors (after QuickScorer; Lucchese et al., 2015), 32 rows side by side.
  *
  * Every leaf of a tree is one bit, leftmost leaf first; a tree has one or two words of 32. A split that sends a row
  * right rules out the leaves of its left subtree; after all splits the lowest bit left is the leaf. No split is
@@ -8,10 +8,10 @@
  * stand beside it. */
 #include "vectors.h"
 
-#define LANES 16
+#define LANES 32
 #define PARTS (LANES / RK_FLOATS)
 
-/* The columns of 16 rows, those beyond the last row all 0. */
+/* The columns of 32 rows, those beyond the last row all 0. */
 static void transpose(const float *rows, int64_t n, int64_t n_features, float *columns) {
     for (int64_t lane = 0; lane < LANES; lane++)
         for (int64_t f = 0; f < n_features; f++)
