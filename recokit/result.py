@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets
+from recokit._utils.copies import frozen
 from recokit._utils.options import shortened
 from recokit._utils.report import page, table
 from recokit.data.candidates import Candidates, missing
@@ -29,7 +29,7 @@ _TITLE = 30
 _EXPLAINED = ("title", "reasons", "explanation")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Recommendations:
     """One list for each request.
 

@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from recokit._kernels.top_k import order_by_score
+from recokit._utils.copies import frozen
 from recokit._utils.report import Content, Report, Table
 from recokit.data.candidates import Candidates
 from recokit.data.requests import Requests
@@ -39,7 +40,7 @@ class Status(IntEnum):
 DEGRADED, FALLBACK, EMPTY, FAILED = map(int, (Status.DEGRADED, Status.FALLBACK, Status.EMPTY, Status.FAILED))
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class StageEvent:
     """One stage's part in one run.
 
@@ -168,7 +169,7 @@ class Location:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Trace(Report):
     """Record of one run.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from recokit._kernels.segments import offsets_to_rows, rank_in_row, rows_to_offsets
 from recokit._native import arrays
 from recokit._native.library import check, kernels
+from recokit._utils.copies import frozen
 from recokit.typing import Float32Array, IntArray, UInt64Array
 
 Fusion: TypeAlias = Literal["interleave", "rrf", "quota"]
@@ -22,7 +22,7 @@ _FIXED_POINT = float(1 << 40)
 _ALL = np.iinfo(np.int64).max
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Fused:
     """N distinct items of B rows, in fusion order, with what each of S lists knew of them.
 

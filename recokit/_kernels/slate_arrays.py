@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from recokit._utils.copies import frozen
 from recokit.errors import ContractError
 from recokit.typing import BoolArray, Float32Array, FloatArray, IntArray
 
@@ -13,7 +14,7 @@ Kind = Literal[
 ]
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class CapArrays:
     """One cap on windows of W candidates.
 
@@ -48,7 +49,7 @@ class CapArrays:
         return replace(self, groups=tuple(group[rows] for group in self.groups), maximum=maximum)
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Gains:
     """Gains of B windows of W candidates: relevance, and what is new beside the items chosen.
 

@@ -38,6 +38,13 @@ _NEEDED = {
     **dict.fromkeys(_ASPECTS, frozenset({"relevance", "aspect", "aspect_weight", "target"})),
     "xquad": frozenset({"relevance", "aspect", "aspect_weight", "covers", "target"}),
 }
+#: The arrays that each kind reads, where they are given.
+_READ = {
+    "in_order": (),
+    "relevance": ("relevance", "finite"),
+    **dict.fromkeys(_CONTENT, ("relevance", "finite", "item", "vectors", "has_vector", "labels")),
+    **dict.fromkeys(_ASPECTS, ("relevance", "finite", "aspect", "aspect_weight", "covers", "target")),
+}
 
 
 def chosen_lists(
@@ -97,10 +104,11 @@ class _Slate:
 def _gains(gains: Gains, shape: tuple[int, ...]) -> Any:
     """Return the struct ``rk_gains``; its arrays live as long as the gains."""
     sizes, fields = dict(zip("bw", shape, strict=True)), {}
-    for name, (pointer, axes) in _ARRAYS.items():
+    for name in _READ[gains.kind]:
         array: AnyArray | None = getattr(gains, name)
         if array is None:
             continue
+        pointer, axes = _ARRAYS[name]
         # An axis is as long as the first array says that has it.
         if tuple(map(sizes.setdefault, axes, array.shape)) != array.shape or array.ndim != len(axes):
             raise ContractError(f"found {name} of shape {array.shape}; expected axes {axes} of sizes {sizes}")

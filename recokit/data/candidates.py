@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments, offsets_to_rows
-from recokit._utils.copies import with_fields
+from recokit._utils.copies import frozen, with_fields
 from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError, ContractError, did_you_mean
 from recokit.typing import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, UInt64Array
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Retrieved:
     """What a source returns: for each request row, item codes best first.
 
@@ -63,7 +63,7 @@ class Retrieved:
         return replace(self, offsets=offsets, item=self.item[index], score=self.score[index])
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Candidates:
     """N candidates of B requests, rows together.
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from recokit._kernels.segments import gather_segments
-from recokit._utils.copies import with_fields
+from recokit._utils.copies import frozen, with_fields
 from recokit.data.candidates import Candidates
 from recokit.typing import BoolArray, Float32Array, IntArray
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Cap:
     """At most, or at least, so many items of one group.
 
@@ -93,7 +91,7 @@ class Cap:
         return tuple(layers)
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Pin:
     """Fixed places for some candidates, unless a hard cap forbids them.
 
@@ -120,7 +118,7 @@ class Pin:
         return with_fields(self, position=self.position[index])
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Window:
     """Padded view of each row's best candidates, inside slate selection only.
 

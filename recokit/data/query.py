@@ -50,7 +50,7 @@ class Query:
         self.queries = None if query is None else queries_of(query, None if users is None else len(users))
         #: External ids as an object array, None for anonymous users.
         self.users = _user_array(users, (history, session, items, self.queries))
-        for one in [seed] if np.ndim(seed) == 0 else seed:  # type: ignore[union-attr]  # a sequence of numbers
+        for one in [seed] if isinstance(seed, int) or np.ndim(seed) == 0 else seed:
             _SEED.check("seed", one, DataError)
         _MAPPING.check("context", context, DataError)
         self.k, self.context, self.now, self.seed = k, context or {}, now, seed

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
 from recokit._kernels.segments import counts_to_offsets, gather_segments, multi_arange, offsets_to_rows
+from recokit._utils.copies import frozen
 from recokit._utils.moved import renamed
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, IntArray
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Ragged:
     """One list of codes for each row, as CSR.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from recokit._kernels.hashing import row_seeds
 from recokit._kernels.segments import any_true, rows_to_offsets
-from recokit._utils.copies import with_fields
+from recokit._utils.copies import frozen, with_fields
 from recokit._utils.moved import moved_attribute
 from recokit._utils.options import require_rows, shown
 from recokit.data.live import Live
@@ -37,7 +37,7 @@ def _report_taken(
     report(taken[rows], reason)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Requests:
     """A batch of B requests.
 
@@ -251,7 +251,7 @@ def _whole(values: AnyArray, name: str) -> IntArray:
     return values.astype(np.int64)
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Hydrated:
     """What a hydrator adds to the requests.
 

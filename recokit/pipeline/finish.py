@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from recokit._kernels.segments import rank_in_row
+from recokit._utils.copies import frozen
 from recokit.compose.fusion import check_retrieved, fuse
 from recokit.data import Candidates, Retrieved
 from recokit.data.candidates import missing
@@ -17,7 +17,7 @@ from recokit.pipeline.placement import with_placement
 from recokit.pipeline.plan import Node
 from recokit.pipeline.ranking import decide, exclude, featurize, keep, none_pass
 from recokit.pipeline.retrieval import source_limit
-from recokit.pipeline.run import NO_ROWS, PROGRAMMERS_ERRORS, Run
+from recokit.pipeline.run import NO_ROWS, PROGRAMMERS_ERRORS, Run, StageRun
 from recokit.pipeline.scatter import join_columns, join_retrieved, without
 from recokit.pipeline.selection import Selected, choose
 from recokit.protocols import Role
@@ -25,7 +25,7 @@ from recokit.trace import EMPTY, FAILED, FALLBACK
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Lists:
     """The lists of all rows.
 
@@ -85,6 +85,8 @@ def finish(run: Run, pool: Candidates) -> Candidates:
 
 def _explain(run: Run, lists: Lists, length: IntArray) -> None:
     """Say of the final lists, of some lengths (B,), which limits they break, and where limits leave them short."""
+    if not lists.relaxed and length.tolist() == run.requests.k.tolist():
+        return
     alive = run.status != FAILED
     for name, rows in lists.relaxed.items():
         run.explain(np.flatnonzero(rows & alive), f"{name}: relaxed to fill the list")
@@ -204,7 +206,7 @@ def _annotate(
 ) -> tuple[Candidates, IntArray]:
     """Return the lists with an annotator's columns, and the positions in the pool that it refuses."""
     refused = NO_ROWS
-    with run.stage(node, listed) as stage:
+    with StageRun(run, node, listed) as stage:
         outcome = stage.on(listed, checked_columns, _no_columns)
         annotated = stage.left(listed.with_columns(join_columns(listed, outcome)))
         if node.verifies:
@@ -226,7 +228,7 @@ def _no_columns(n: int) -> Mapping[str, AnyArray]:
 
 def checked_late(run: Run, node: Node, listed: Candidates) -> BoolArray:
     """Return the decisions of a filter on the annotated lists."""
-    with run.stage(node, listed) as stage:
+    with StageRun(run, node, listed) as stage:
         kept = decide(stage, listed)
         if run.full:
             stage.after, stage.kept = listed.compress(kept), kept
@@ -276,7 +278,7 @@ def _ask_fallback(run: Run, node: Node, pool: Candidates, short: BoolArray) -> C
         return answer
 
     rows = run.rows(node)
-    with run.stage(node, rows=rows[short[rows]]) as stage:
+    with StageRun(run, node, rows=rows[short[rows]]) as stage:
         outcome = stage.attempt(compute, lambda part, _: Retrieved.empty(len(part)))
         answer = join_retrieved(outcome, len(run.everyone))
         extra = fuse((node.name,), [answer], run.requests, limit=limit)

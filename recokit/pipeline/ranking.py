@@ -41,7 +41,7 @@ def exclude(run: Run, batch: Candidates) -> Candidates:
     excluded = run.requests.ragged.get("exclude")
     if excluded is None:
         return batch
-    with run.stage(EXCLUDE, batch) as stage:
+    with StageRun(run, EXCLUDE, batch) as stage:
         kept = ~pairs_in_sets(batch.row, batch.item, excluded.offsets, excluded.values)
         after = stage.left(batch.compress(kept))
         if run.full:
@@ -53,7 +53,7 @@ def keep(run: Run, group: Group, batch: Candidates) -> Candidates:
     """Apply consecutive filters as one mask. A row whose filter failed loses everything: hard rules fail closed."""
     decided = []
     for node in group.nodes:
-        with run.stage(node, batch) as stage:
+        with StageRun(run, node, batch) as stage:
             kept = decide(stage, batch)
         decided.append((stage, kept))
     total = decided[0][1]
@@ -90,7 +90,7 @@ def featurize(run: Run, group: Group, batch: Candidates) -> Candidates:
             features[:, span] = _MISSING
             stages.append(run.stages[-1])
             continue
-        with run.stage(node, batch, rows=rows) as stage:
+        with StageRun(run, node, batch, rows=rows) as stage:
             outcome = stage.on(
                 batch, partial(_features, whole=batch, out=features, span=span), partial(_missing, span=span)
             )
@@ -129,7 +129,7 @@ def score(run: Run, node: Node, batch: Candidates, *, first: bool) -> Candidates
     rows = run.in_time(node, batch)
     if rows is None:
         return batch
-    with run.stage(node, batch, rows=rows) as stage:
+    with StageRun(run, node, batch, rows=rows) as stage:
         outcome = stage.on(batch, checked_score, partial(np.full, fill_value=_MISSING))
         after = stage.left(batch.with_score(_scores(batch, outcome)))
         n_bad = _sink_not_finite(stage, after, outcome.worked)

@@ -35,7 +35,7 @@ def retrieve(run: Run) -> Candidates:
         for node in sources
     ]
     run.retrieved = retrieved
-    with run.stage(run.plan.fusion) as stage:
+    with StageRun(run, run.plan.fusion) as stage:
         counts = {name: len(part.item) for name, part in zip(run.plan.source_names, retrieved, strict=True)}
         batch = _fused(run, retrieved)
         if "items" in run.requests.ragged:
@@ -66,7 +66,7 @@ def hydrate(run: Run) -> None:
             run.explain(run.everyone, f"{name} is unknown: {did_you_mean(name, run.requests.columns)}")
         run.requests = with_unknown(run.requests, outside)
     for node in run.plan.hydrators:
-        with run.stage(node) as stage:
+        with StageRun(run, node) as stage:
 
             def compute(rows: IntArray, node: Node = node) -> Hydrated:
                 return checked_hydrated(node, _requests_of(run, rows))
@@ -112,7 +112,7 @@ def _ask(run: Run, node: Node) -> Retrieved:
         check_retrieved(answer, len(rows), run.settings.n_items, node.name, limit=limit)
         return answer
 
-    with run.stage(node, rows=rows) as stage:
+    with StageRun(run, node, rows=rows) as stage:
         outcome = stage.attempt(compute, lambda rows, _: Retrieved.empty(len(rows)))
         return _entered(stage, outcome)
 
@@ -138,7 +138,7 @@ def _wait_for(run: Run, node: Node, wait: Callable[[float], Retrieved] | Excepti
         check_retrieved(answer, n_rows, run.settings.n_items, node.name, limit=source_limit(run, node))
         return masked(answer, np.isin(run.everyone, stage.rows))
 
-    with run.stage(node) as stage:
+    with StageRun(run, node) as stage:
         outcome = attempt(node, _ONE, compute, lambda _, error: Retrieved.empty(n_rows))
         if outcome.error:
             stage.error, stage.failed = outcome.error, stage.rows

@@ -263,8 +263,6 @@ class Run:
         self.everyone = np.arange(len(requests.user))
         # No list is longer than the catalogue, however long k is.
         self.k = np.minimum(requests.k, max(settings.n_items, 1))
-        #: ``with run.stage(node, batch) as stage``: a stage at work, whose event is then in the trace.
-        self.stage = partial(StageRun, self)
         self.stages: list[StageRun] = []
         self.status = np.zeros(len(requests.user), np.int64)  # Status.OK
         self.reasons: dict[int, list[str]] = {}
@@ -339,7 +337,7 @@ class Run:
         return rows if len(rows) else None
 
     def _skip(self, node: Node, batch: Candidates | None, rows: IntArray, reason: str) -> None:
-        with self.stage(node, batch, rows=rows) as stage:
+        with StageRun(self, node, batch, rows=rows) as stage:
             stage.skipped, stage.before = reason, None
         self.mark(rows, DEGRADED, reason)
 
@@ -353,6 +351,10 @@ class Run:
 
     def trace(self, selected: Candidates, **about: Any) -> Trace:
         """Return the trace of the run, which is over; ``about`` has the fields that the model knows."""
+        # A run that holds itself, by the requests' clock, would stay in memory until garbage is collected.
+        self.requests = with_fields(
+            self.requests, remaining=Requests.remaining, report_degraded=Requests.report_degraded
+        )
         seconds = perf_counter() - self.deadline.started
         budget, reasons = self.deadline.seconds, self.reasons
         explained = tuple([tuple(reasons.get(row, ())) for row in self.everyone.tolist()])
@@ -462,6 +464,7 @@ class StageRun:
         self.seconds = perf_counter() - self.started
         if kind is None:
             self.run.stages.append(self)
+        del self.run  # whoever keeps the trace keeps no run
 
     def left(self, after: Candidates) -> Candidates:
         """Note the batch that the stage leaves, and return it."""
@@ -553,21 +556,30 @@ class StageRun:
             Status of the rows that failed.
         """
         run, node, rows = self.run, self.node, self.rows
-        n_rows = len(run.everyone)
-
-        def compute(rows: IntArray) -> T:
-            return check(node, batch if len(rows) == n_rows else batch.take_rows(rows))
-
-        def without_answer(rows: IntArray, _: Exception) -> T:
-            return stand_in(int(batch.counts[rows].sum()))
-
-        waits = node.name in run.settings.dependencies
-        if waits or run.unavailable or not 0 < len(rows) == n_rows:
-            return self.attempt(compute, without_answer, failure=failure)
+        if (
+            node.name in run.settings.dependencies
+            or run.unavailable
+            or not 0 < len(rows) == len(run.everyone)
+        ):
+            return self.attempt(*_by_rows(node, batch, check, stand_in), failure=failure)
         try:
             outcome = Outcome([(rows, check(node, batch))])
         except Exception as error:
-            outcome = recovered(node, rows, error, compute, without_answer)
+            outcome = recovered(node, rows, error, *_by_rows(node, batch, check, stand_in))
         if run.notes or outcome.error:
             self._record(outcome, failure)
         return outcome
+
+
+def _by_rows(
+    node: Node, batch: Candidates, check: Callable[[Node, Candidates], T], stand_in: Callable[[int], T]
+) -> tuple[Callable[[IntArray], T], Callable[[IntArray, Exception], T]]:
+    """Return what gives a stage's checked answer for some rows of a batch, and what stands in for it."""
+
+    def compute(rows: IntArray) -> T:
+        return check(node, batch if len(rows) == batch.n_rows else batch.take_rows(rows))
+
+    def without_answer(rows: IntArray, _: Exception) -> T:
+        return stand_in(int(batch.counts[rows].sum()))
+
+    return compute, without_answer

@@ -9,18 +9,19 @@ import numpy as np
 
 from recokit._kernels.membership import locate_sorted
 from recokit._kernels.segments import gather_segments, rank_in_row, rows_to_offsets
+from recokit._utils.copies import frozen
 from recokit.data import Candidates, Cap, Pin, Ragged
 from recokit.errors import StageError
 from recokit.pipeline.contracts import checked_limits, checked_order
 from recokit.pipeline.plan import Node
-from recokit.pipeline.run import NO_ROWS, PROGRAMMERS_ERRORS, Run, describe
+from recokit.pipeline.run import NO_ROWS, PROGRAMMERS_ERRORS, Run, StageRun, describe
 from recokit.protocols import Role
 from recokit.slates import conflicts, select
 from recokit.trace import DEGRADED, FAILED
 from recokit.typing import BoolArray, FloatArray, IntArray
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Selected:
     """Positions of a pool in list order, and the limits that the lists do not keep.
 
@@ -67,7 +68,7 @@ def choose(run: Run, pool: Candidates, placed: IntArray, *, relax: bool) -> Sele
     relax : bool
         Whether soft limits yield where they leave a list short.
     """
-    with run.stage(run.plan.selection, pool, role="selection") as stage:
+    with StageRun(run, run.plan.selection, pool, role="selection") as stage:
         nodes, chooser = run.plan.constraints, run.plan.chooser
         # Lists that stand already need no objective; nor does anything once the budget is spent.
         in_time: IntArray | None = None
@@ -125,7 +126,7 @@ def _give_up(run: Run, node: Node, rows: IntArray, reason: str) -> bool:
     return not hard
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class _Choice:
     """One selection for all rows: the pool, with scores, and the circumstances of all its parts."""
 

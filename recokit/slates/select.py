@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from recokit._kernels.segments import gather_segments, rows_to_offsets
 from recokit._kernels.slate_limits import broken
+from recokit._utils.copies import frozen
 from recokit._utils.moved import renamed
 from recokit.data import Candidates, Cap, Pin
 from recokit.protocols import Objective
@@ -21,7 +21,7 @@ from recokit.typing import BoolArray, FloatArray, IntArray
 POOL = 100
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Selection:
     """Lists chosen from a batch.
 

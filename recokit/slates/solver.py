@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from recokit._kernels.slate_arrays import CapArrays
 from recokit._kernels.slate_greedy import Chooser, greedy
 from recokit._kernels.slate_limits import Limits, broken, maximums
-from recokit._utils.copies import with_fields
+from recokit._utils.copies import frozen, with_fields
 from recokit.data import Cap, Window
 from recokit.protocols import DrawsAtRandom
 from recokit.slates.objective import BoundObjective
@@ -24,7 +24,7 @@ from recokit.typing import BoolArray, FloatArray, IntArray
 BLOCK = 1 << 16
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Lists:
     """The lists of B rows on a window.
 
@@ -77,7 +77,7 @@ class Lists:
         return replace(self, drawn=drawn)
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Solver:
     """A selection on its window."""
 

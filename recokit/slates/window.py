@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from recokit._kernels.segments import (
 from recokit._kernels.slate_arrays import CapArrays
 from recokit._kernels.slate_window import best_window, window_of
 from recokit._kernels.top_k import sort_key
+from recokit._utils.copies import frozen
 from recokit.data import Candidates, Cap, Pin, Window
 from recokit.protocols import Objective
 from recokit.typing import BoolArray, IntArray
@@ -27,7 +28,7 @@ def unbounded() -> float:
     return np.inf
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class SlateProblem:
     """One selection: see :func:`recokit.slates.select` for its parts."""
 
@@ -73,7 +74,7 @@ class SlateProblem:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class _Ranked:
     """Positions of each row's candidates in order of preference, those already placed first."""
 
