@@ -48,6 +48,7 @@ SMALL: dict[str, str] = {
     "serving": "--users 60 --items 60 --seconds 0.5 --connections 4 --hits 20 --fault-requests 6 --fault-budget-ms 200",
     "sequential": '--data Beauty --options {"n_epochs":1}',
     "stores": "--ids 500 --repeat 50",
+    "text": "--small",
     "two_stage": "--alone --data ml-100k",
     "unbiased": "--users 300 --seeds 2",
 }

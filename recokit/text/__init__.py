@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recokit.text.attributes import Attributes as Attributes, Filled as Filled
     from recokit.text.cache import AuditLog as AuditLog, Cache as Cache
     from recokit.text.client import HttpClient as HttpClient
+    from recokit.text.encoders import OnnxEncoder as OnnxEncoder, WordLlama as WordLlama
     from recokit.text.explain import Explain as Explain, Told as Told
     from recokit.text.parse_query import ParseQuery as ParseQuery
 

@@ -92,6 +92,8 @@ def _between(tokens: Sequence[Token], start: int, lexicon: Lexicon) -> Amount | 
     if high is None or high.value < low.value:
         return None
     unit = high.unit or low.unit
+    if unit is None and _year_column(lexicon, low) and (year := _year_column(lexicon, high)):
+        return Amount(start, high.last, year, ((">=", low.value), ("<=", high.value)))
     return _about(tokens, (start, high.last), [(">=", low.value), ("<=", high.value)], unit, lexicon)
 
 
@@ -167,7 +169,8 @@ def _about(
         value = bounds[0][1]
         if found and set(lexicon.numbers[found]) & {"year"} and not _YEARS[0] <= value <= _YEARS[1]:
             found = None
-        found = found or lexicon.price
+        if bounds[0][0] != "==":  # "= 1" of nothing is no price
+            found = found or lexicon.price
     return _converted(Amount(first, last, found, tuple(bounds)), unit, lexicon)
 
 

@@ -16,21 +16,15 @@ def condition_of(reading: Reading, lexicon: Lexicon) -> tuple[str, Mapping[str, 
     """Return the expression of all that is asked for, the words of each part, and the words that it has no room for.
 
     Labels of one column of single labels are alternatives; of a column of several each is wanted, unless "or" joins
-    them. What is not wanted is out, one by one.
+    them, as it joins labels of two columns. What is not wanted is out, one by one.
     """
     parts: dict[str, str] = {}
-    wanted: dict[tuple[str, ...], list[Asked]] = defaultdict(list)
     for asked in reading.labels:
-        columns = tuple(sorted({label.column for label in asked.labels}))
         if asked.negated:
             parts[_none_of(asked.labels, lexicon)] = asked.words
-        else:
-            wanted[columns].append(asked)
-    for columns, several in wanted.items():
-        one_each = len(columns) == 1 and columns[0] not in lexicon.several
-        for group in [several] if one_each else _alternatives(several):
-            labels = sorted({label for asked in group for label in asked.labels})
-            parts[_any_of(labels, lexicon)] = ", ".join(asked.words for asked in group)
+    for group in _alternatives([asked for asked in reading.labels if not asked.negated], lexicon):
+        labels = sorted({label for asked in group for label in asked.labels})
+        parts[_any_of(labels, lexicon)] = ", ".join(asked.words for asked in group)
     for column, negated, words in reading.flags:
         parts[f"not item.{column}" if negated else f"item.{column}"] = words
     for amount, words in reading.amounts:
@@ -50,14 +44,21 @@ def _within(parts: dict[str, str]) -> tuple[str, Mapping[str, str], list[str]]:
     return " and ".join(kept), kept, left_out
 
 
-def _alternatives(several: list[Asked]) -> list[list[Asked]]:
-    """Return what is asked for in groups that "or" joins."""
+def _alternatives(wanted: list[Asked], lexicon: Lexicon) -> list[list[Asked]]:
+    """Return what is asked for in groups of which one will do: what "or" joins, and labels of which an item has one."""
     groups: list[list[Asked]] = []
-    for asked in several:
+    of_column: dict[frozenset[str], list[Asked]] = {}
+    for asked in wanted:
+        columns = frozenset(label.column for label in asked.labels)
+        single = len(columns) == 1 and not columns & lexicon.several
         if asked.either and groups:
             groups[-1].append(asked)
+        elif single and columns in of_column:
+            of_column[columns].append(asked)
         else:
             groups.append([asked])
+        if single:
+            of_column.setdefault(columns, groups[-1])
     return groups
 
 

@@ -148,7 +148,7 @@ class Lexicon:
             for other in self._by_length.get(length, ()):
                 if other[0] != word[0] or len(other) < _ONE_MISTAKE - 1:
                     continue
-                distance = mistakes(word, other, least)
+                distance = mistakes(word, other, least + 1)
                 if distance < least:
                     best, least = [other], distance
                 elif distance == least <= most:

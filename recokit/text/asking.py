@@ -86,7 +86,7 @@ class Asking:
         self._dependency = Dependency(Bulkhead(places, self.timeout), Breaker(least=5))
 
     def __reduce__(self) -> Any:
-        return _rebuilt, (self.client, self.cache, self.log, self.timeout, self.places)
+        return _rebuilt, (self.client, self.cache, self.log, f"{self.timeout}s", self.places)
 
     def __call__(self, prompt: str, schema: Schema, facts: str = "") -> Answer:
         """Return the model's answer, a kept one where there is; whatever goes wrong is an answer without fields."""
@@ -133,6 +133,6 @@ class Asking:
 
 
 def _rebuilt(
-    client: Completes, cache: Cache | None, log: AuditLog | None, timeout: float, places: int
+    client: Completes, cache: Cache | None, log: AuditLog | None, timeout: str, places: int
 ) -> Asking:
     return Asking(client, cache=cache, log=log, timeout=timeout, places=places)

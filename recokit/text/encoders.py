@@ -1,13 +1,14 @@
-"""Encoders: models that turn texts into vectors, as one kind of function."""
+"""Encoders: models that turn texts into vectors. Any function or object with ``encode`` is one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recokit.errors import ContractError
+from recokit.errors import ConfigurationError, ContractError
 from recokit.typing import Float32Array
 
 
@@ -35,3 +36,63 @@ def encode_texts(encoder: Any, texts: Sequence[str]) -> Float32Array:
         )
     norm = np.linalg.norm(raw, axis=1, keepdims=True)
     return np.asarray(np.divide(raw, norm, out=np.zeros_like(raw), where=norm > 0))
+
+
+class WordLlama:
+    """Static vectors of words, averaged over a text: an encoder without a network, from the extra ``text``.
+
+    The weights come with the package; nothing is downloaded.
+
+    Parameters
+    ----------
+    dim : int, default 256
+        Length of the vectors.
+
+    Raises
+    ------
+    ConfigurationError
+        If wordllama is not installed, when it is first used.
+    """
+
+    def __init__(self, dim: int = 256) -> None:
+        self.dim = dim
+        self._model: Any = None
+
+    def __repr__(self) -> str:
+        return f"WordLlama({self.dim})"
+
+    def __call__(self, texts: Sequence[str]) -> Float32Array:
+        """Return the vectors of texts, (n, dim)."""
+        if self._model is None:
+            try:
+                import wordllama
+            except ImportError as error:
+                raise ConfigurationError(
+                    "found no wordllama; expected it; hint: pip install 'recokit[text]'"
+                ) from error
+            inside = Path(wordllama.__file__).parent
+            self._model = wordllama.WordLlama.load(dim=self.dim, cache_dir=inside, disable_download=True)
+        return np.asarray(self._model.embed(list(texts)), np.float32)
+
+
+class OnnxEncoder:
+    """A sentence encoder as an ONNX model: token vectors averaged over the tokens that count.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+        With inputs ``input_ids``, ``attention_mask`` and maybe ``token_type_ids``, (n, L) int64.
+    tokenize : callable
+        From a list of texts to a mapping of these inputs.
+    """
+
+    def __init__(self, session: Any, tokenize: Callable[[list[str]], Mapping[str, Any]]) -> None:
+        self.session, self.tokenize = session, tokenize
+
+    def __call__(self, texts: Sequence[str]) -> Float32Array:
+        """Return the vectors of texts, (n, D)."""
+        given = self.tokenize(list(texts))
+        wanted = [one.name for one in self.session.get_inputs()]
+        tokens = np.asarray(self.session.run(None, {name: given[name] for name in wanted})[0], np.float32)
+        mask = np.asarray(given["attention_mask"], np.float32)[:, :, None]
+        return np.asarray((tokens * mask).sum(axis=1) / np.maximum(mask.sum(axis=1), 1.0))
