@@ -30,7 +30,7 @@ def style(conf: dict[str, Any], file: str) -> None:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": 13,
-            "axes.titleweight": "semibold",
+            "axes.titleweight": "bold",
             "axes.labelsize": 11,
             "font.size": 11,
             "figure.dpi": 110,

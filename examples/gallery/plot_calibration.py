@@ -41,5 +41,6 @@ calibrated = reliability_of(pipeline_of(rankers.Calibrated(rankers.GradientBoost
 fig, panels = plt.subplots(1, 2, figsize=(7.6, 3.8), layout="constrained")
 for ax, name, found in zip(panels, ("as trained", "calibrated"), (raw, calibrated), strict=True):
     found.plot(ax=ax)
+    ax.set_title("")
     ax.set_title(f"{name}: off by {100 * found.ece:.1f} points", loc="left", fontsize=11)
 plt.show()
