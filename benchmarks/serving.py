@@ -15,8 +15,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from benchmarks._harness import Check, report
 from benchmarks._serving_faults import PLACES, grid
 from benchmarks._serving_sender import Sent, ask, closed_loop, open_loop
 from benchmarks._serving_world import build_pipeline
-from recokit.serving import ListCache, Precomputed, Service
+from recokit.serving import ListCache, Precomputed, Service, Shed
 
 __all__ = ["main"]
 
@@ -171,6 +173,48 @@ def lists(options: argparse.Namespace) -> list[Check]:
     ]
 
 
+def swaps(options: argparse.Namespace) -> list[Check]:
+    """Ask in four threads, first quietly and then while models are swapped one after the other."""
+    first = build_pipeline(options.users, options.items)
+    models = [first, first.without(first.names[-1])]
+    fallback = Precomputed.of(first, k=100)
+    users = [f"user-{n}" for n in range(1, 51)]
+    expected = {(one.fingerprint, user): one.recommend([user], 10).ids(0) for one in models for user in users}
+    service = Service(first, fallback=fallback, budget_ms=30_000, shed=Shed(queue_ms=20_000)).start()
+    seconds: list[list[float]] = [[], []]
+    wrong, phase, asking = [0, 0], 0, True
+
+    def ask(start: int) -> None:
+        for n in count(start):
+            if not asking:
+                return
+            user, began = users[n % len(users)], time.perf_counter()
+            try:
+                answer = service.recommend_now(user)
+                wrong[1] += answer.ids() != expected[answer.fingerprint, user]
+            except Exception:
+                wrong[0] += 1
+            seconds[phase].append(time.perf_counter() - began)
+
+    with ThreadPoolExecutor(4) as pool:
+        for start in range(4):
+            pool.submit(ask, 11 * start)
+        time.sleep(options.seconds)
+        phase = 1
+        for n in range(options.swaps):
+            service.swap(models[(n + 1) % 2])
+        asking = False
+    service.stop()
+    quiet, swapping = (1e3 * float(np.percentile(found, 99)) for found in seconds)
+    return [
+        Check.info("requests while models were swapped", float(len(seconds[1]))),
+        Check.at_most("errors of them", float(wrong[0]), 0.0),
+        Check.at_most("lists of another model than they say", float(wrong[1]), 0.0),
+        Check.info("p99 before", quiet, "ms"),
+        Check.at_most("p99 during swaps to before", swapping / quiet, 1.5),
+    ]
+
+
 def faults(options: argparse.Namespace) -> list[Check]:
     """Let every place fail in every way; see :mod:`benchmarks._serving_faults`."""
     found = grid(options.fault_requests, budget_ms=options.fault_budget_ms)
@@ -198,7 +242,7 @@ def faults(options: argparse.Namespace) -> list[Check]:
     ]
 
 
-PARTS = {"coalescing": coalescing, "overload": overload, "lists": lists, "faults": faults}
+PARTS = {"coalescing": coalescing, "overload": overload, "lists": lists, "swaps": swaps, "faults": faults}
 
 
 def main() -> bool:
@@ -209,6 +253,7 @@ def main() -> bool:
     parser.add_argument("--items", type=int, default=500)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--swaps", type=int, default=100)
     parser.add_argument("--hits", type=int, default=2_000)
     parser.add_argument("--fault-requests", type=int, default=20_000 // (6 * len(PLACES)) + 1)
     parser.add_argument("--fault-budget-ms", type=float, default=100.0)

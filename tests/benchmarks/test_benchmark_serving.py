@@ -19,8 +19,9 @@ def measured(*options: str) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_the_parts_end_in_one_json_object() -> None:
-    sizes = ["--seconds", "0.5", "--connections", "4", "--hits", "20"]
-    found = measured("--part", "coalescing", "overload", "lists", *sizes)
+    sizes = ["--seconds", "0.5", "--connections", "4", "--hits", "20", "--swaps", "4"]
+    found = measured("--part", "coalescing", "overload", "lists", "swaps", *sizes)
+    assert found["errors of them"] == found["lists of another model than they say"] == 0
     assert found["answers equal to single ones"] == 1.0
     assert found["requests/s, 4 connections"] > 0 and found["connections broken"] == 0
     assert found["list hit p50"] > 0
