@@ -45,7 +45,8 @@ SMALL: dict[str, str] = {
     "request": "--items 20000 --requests 60",
     "rules": "--repeat 10",
     "scale": "--items 5000 --events 20000 --made",
-    "serving": "--users 60 --items 60 --seconds 0.5 --connections 4 --hits 20 --swaps 4 --fault-requests 6 --fault-budget-ms 200",
+    "serving": "--users 60 --items 60 --seconds 0.5 --connections 4 --hits 20 --swaps 4 --fault-requests 6 "
+    "--fault-budget-ms 200",
     "sequential": '--data Beauty --options {"n_epochs":1}',
     "stores": "--ids 500 --repeat 50",
     "text": "--small",
