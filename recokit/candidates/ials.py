@@ -215,7 +215,7 @@ def _unobserved(weight: csr_matrix) -> float:
     n_items = len(np.unique(weight.indices))
     if not n_items:
         return 1.0
-    items_of_user = weight.nnz / np.count_nonzero(np.diff(weight.indptr))
+    items_of_user = float(weight.nnz / np.count_nonzero(np.diff(weight.indptr)))
     return max(_UNOBSERVED, _FOR_EACH * items_of_user) * float(weight.data.mean()) / n_items
 
 
