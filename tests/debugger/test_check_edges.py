@@ -288,7 +288,11 @@ def pair(here: Any, usual: Any) -> FeaturePair:
 
 
 def featured(paired: FeaturePair | None, **parts: Any) -> Any:
-    usual = {"feature_coverage": dict.fromkeys(NAMES, 1.0), "feature_stage": dict.fromkeys(NAMES, "standard")}
+    usual: dict[str, Any] = {
+        "feature_coverage": dict.fromkeys(NAMES, 1.0),
+        "feature_stage": dict.fromkeys(NAMES, "standard"),
+    }
+    usual |= {"dead_features": []}
     return seen(paired_features=paired, **{**usual, **parts})
 
 
@@ -324,6 +328,19 @@ def test_a_feature_is_lost_with_half_of_its_values(n_usual: int, n_missing: int,
     found = FeatureCoverage().look(featured(pair(here, usual)))
     assert codes(found) == expected
     assert all(one.evidence["features"] == ["b"] and one.relative for one in found)
+
+
+@pytest.mark.parametrize(("dead", "expected"), [([], []), (["one_score"], ["FEATURES_LOST critical"])])
+def test_a_sources_score_is_lost_where_no_candidate_has_it(dead: list[str], expected: list[str]) -> None:
+    """A source that finds other items has no score for those of the baseline."""
+    here = values()
+    here[:6, 0] = np.nan
+    parts = featured(pair(here, values()))
+    parts.paired_features = replace(
+        parts.paired_features, names=("one_score", *parts.paired_features.names[1:])
+    )
+    parts.candidate_sources, parts.dead_features = {"one": 3}, dead
+    assert codes(FeatureCoverage().look(parts)) == expected
 
 
 @pytest.mark.parametrize(("n_missing", "code"), [(8, "FEATURES_LOST"), (9, "FEATURE_QUALITY_ISSUE")])

@@ -56,7 +56,7 @@ class FeatureCoverage:
         if pair is None:
             names = [name for name, part in coverage.items() if part < self.minimum]
             return self._issue(evidence, share, expected, names) if share < expected else []
-        lost = self._lost(pair)
+        lost = self._lost(evidence, pair)
         if not lost:
             return []
         # Of the same candidates, the values that the baseline has are those to expect.
@@ -70,10 +70,13 @@ class FeatureCoverage:
         usual = {} if evidence.baseline is None else evidence.baseline.feature_coverage
         return self.minimum * (float(np.mean(list(usual.values()))) if usual else 1.0)
 
-    def _lost(self, pair: FeaturePair) -> list[str]:
+    def _lost(self, evidence: Evidence, pair: FeaturePair) -> list[str]:
         n_usual = pair.there_usual.sum(axis=0)
         n_missing = (pair.there_usual & ~pair.there).sum(axis=0)
         is_lost = (n_usual >= MIN_VALUES) & (n_missing > self.lost * n_usual)
+        if is_lost.any():
+            # A source that finds other items has no score for these: its features are lost where none has a value.
+            is_lost &= own_features(evidence, pair) | np.isin(pair.names, evidence.dead_features)
         return [pair.names[column] for column in np.flatnonzero(is_lost)]
 
     def _issue(self, evidence: Evidence, share: float, expected: float, names: list[str]) -> list[Finding]:
