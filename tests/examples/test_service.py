@@ -420,6 +420,7 @@ def test_floods_of_names_grow_no_series(port, admin):
     def series():
         return admin.ask("GET", "/metrics")[2].splitlines()
 
+    Client(port, "user-1").list()
     before = len(series())
     for n in range(60):
         Client(port, f"flood-{n}").ask("GET", f"/recommendations?k=1&query-{n}=1", **{f"X-Flood-{n}": "1"})
