@@ -22,6 +22,7 @@ WITHOUT = frozenset(
         "recokit.debugger.FallbackCarries",
         "recokit.debugger.MissingEvents",
         "recokit.debugger.MostlyRelaxed",
+        "recokit.debugger.RepeatedEvents",
         "recokit.debugger.ShortAnswers",
         "recokit.diversity.Exposed",
         "recokit.experiments.Decision",
@@ -40,6 +41,9 @@ WITHOUT = frozenset(
         "recokit.protocols.FillsFeatures",
         "recokit.protocols.HoldsRules",
         "recokit.protocols.LiveValues",
+        "recokit.text.AskQuery",
+        "recokit.text.OnnxEncoder",
+        "recokit.text.WordLlama",
         "recokit.training.HardNegatives",
     }
 )
