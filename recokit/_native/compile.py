@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -78,6 +79,11 @@ def library_suffix(target: str = "") -> str:
     return ".dylib" if "macos" in system or system == "darwin" else ".so"
 
 
+def declarations() -> int:
+    """Return the CRC-32 of the kernels' declarations, which each library remembers."""
+    return zlib.crc32((HERE / "c" / "kernels.h").read_bytes())
+
+
 def compile_kernels(folder: Path, tag: str = "", flags: Iterable[str] = ()) -> list[Path]:
     """Compile the kernels, one library a level, and return their paths.
 
@@ -98,7 +104,13 @@ def compile_kernels(folder: Path, tag: str = "", flags: Iterable[str] = ()) -> l
     target, arch = TARGETS.get(tag, ("", machine()))
     suffix = library_suffix(target)
     sources = sorted(str(path) for path in (HERE / "c").glob("*.c"))
-    rest = [*flags, "-shared", *sources, *(["-fPIC", "-lm"] if suffix != ".dll" else [])]
+    rest = [
+        f"-DRK_DECLARATIONS={declarations()}u",
+        *flags,
+        "-shared",
+        *sources,
+        *(["-fPIC", "-lm"] if suffix != ".dll" else []),
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     libraries = []
     for level in LEVELS.get(arch, ()):

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from recokit._native.compile import LEVELS, library_suffix, machine
+from recokit._native.compile import LEVELS, declarations, library_suffix, machine
 from recokit.errors import ConfigurationError
 
 _HERE = Path(__file__).parent
@@ -41,8 +41,20 @@ def kernels() -> Any:
 
 
 def load(level: str) -> Any:
-    """Return the library of one of the levels."""
-    return ffi().dlopen(str(_path(level)))
+    """Return the library of one of the levels.
+
+    Raises
+    ------
+    ConfigurationError
+        It was compiled from other declarations than the package's: its functions would read wild memory.
+    """
+    library = ffi().dlopen(str(_path(level)))
+    if getattr(library, "rk_declarations", int)() != declarations():
+        raise ConfigurationError(
+            f"found compiled kernels in {_path(level)} of other declarations; expected those of this version; "
+            "hint: make native, or python -m recokit._native.compile"
+        )
+    return library
 
 
 @cache

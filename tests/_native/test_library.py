@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from recokit._native import compile as compiling, library
+from recokit.errors import ConfigurationError
 
 #: No compiler and no wheel: the machine that the numpy form of each kernel is for.
 needs_kernels = pytest.mark.skipif(library.kernels() is None, reason="no compiled kernels on this machine")
@@ -48,6 +49,20 @@ def test_a_folder_without_libraries_is_an_error(tmp_path):
 def test_a_status_of_a_kernel_is_an_error(status, error):
     with pytest.raises(error):
         library.check(status)
+
+
+@pytest.mark.skipif(compiling.own_compiler() is None, reason="no C compiler on this machine")
+def test_kernels_of_other_declarations_are_refused(tmp_path):
+    compiling.compile_kernels(tmp_path, flags=["-O1", "-URK_DECLARATIONS", "-DRK_DECLARATIONS=1"])
+    answer = in_a_process(str(tmp_path), "from recokit._native import library; library.kernels()")
+    assert answer.returncode == 1 and "of other declarations; expected those of this version" in answer.stderr
+
+
+@pytest.mark.skipif(compiling.own_compiler() is None, reason="no C compiler on this machine")
+def test_kernels_without_declarations_are_refused(monkeypatch):
+    monkeypatch.setattr(library, "ffi", lambda: type("Old", (), {"dlopen": lambda self, path: object()})())
+    with pytest.raises(ConfigurationError, match="make native"):
+        library.load(compiling.LEVELS[compiling.machine()][-1])
 
 
 @pytest.mark.skipif(compiling.own_compiler() is None, reason="no C compiler on this machine")

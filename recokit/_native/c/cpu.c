@@ -30,3 +30,5 @@ RK_EXPORT int rk_cpu_level(void) {
 #else
 RK_EXPORT int rk_cpu_level(void) { return 0; }
 #endif
+
+RK_EXPORT uint32_t rk_declarations(void) { return RK_DECLARATIONS; }

@@ -8,6 +8,9 @@
 /* cpu.c: 1 to 3, the x86-64 level that processor and operating system support together; 0 on other machines. */
 int rk_cpu_level(void);
 
+/* cpu.c: the CRC-32 of this file when it was compiled: a library of other declarations would read wild memory. */
+uint32_t rk_declarations(void);
+
 /* top_k.c: a tile of scores, columns start to start + width of all, offered to the k best of each row: finite ones, of
  * usable columns (a null pointer: all) that are not among the row's items (out_offsets (rows + 1), n_out items in all;
  * a null pointer: none; else the tile is written to). After the last tile best first, ties to the smaller column.
