@@ -161,6 +161,15 @@ def test_steps_of_a_funnel_are_what_found_took_or_failed():
     ]
 
 
+def test_filters_side_by_side_are_followed_by_what_they_left_together():
+    by_name = {record["name"]: record for record in RECORDS}
+    first, after = by_name["in_stock"], {**by_name["ranker"], "n_in": 19}
+    second = {**first, "name": "not_owned", "n_out": 29, "removed": 1}
+    names = [(step.name, step.kept) for step in steps_of([first, second, after], 5)]
+    assert names[:3] == [("in_stock", 20), ("not_owned", 29), ("all filters", 19)]
+    assert "all filters" not in [step.name for step in steps_of([first, after], 5)]
+
+
 def test_a_funnel_says_what_stays_and_what_was_taken():
     ax = draw_funnel(steps_of(RECORDS, 5), None)
     assert row_names(ax) == ["merge.a", "merge.b", "candidates", "in_stock", "ranker", "list"]

@@ -87,7 +87,16 @@ def steps_of(records: Sequence[Mapping[str, Any]], n_items: float) -> list[Step]
     n_items : float
         Items in the lists at the end.
     """
-    steps = [step for record in records if (step := _step(record)) is not None]
+    steps: list[Step] = []
+    side_by_side = 0
+    for record in records:
+        if record["role"] != "filter":
+            if side_by_side > 1:  # each saw all candidates: what they left together is no one's own count
+                steps.append(Step("all filters", record["n_in"]))
+            side_by_side = 0
+        if (step := _step(record)) is not None:
+            steps.append(step)
+            side_by_side += record["role"] == "filter"
     return [*steps, Step("list", n_items, kind="list")]
 
 
