@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         datasets as datasets,
         debias as debias,
         debugger as debugger,
+        distributed as distributed,
         diversity as diversity,
         errors as errors,
         evaluation as evaluation,

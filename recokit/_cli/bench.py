@@ -92,4 +92,12 @@ def measure(pipeline: Any, options: Any, now: Any) -> Timing:
     pipeline.recommend(batch, options.k, now=now)
     rate = len(batch) / (time.perf_counter() - started)
     p50, p95, p99 = np.percentile(taken, [50, 95, 99]).tolist()
-    return Timing(p50, p95, p99, options.requests, rate, len(batch), stages)
+    return Timing(
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        n_requests=options.requests,
+        users_per_second=rate,
+        n_batch=len(batch),
+        stages=stages,
+    )

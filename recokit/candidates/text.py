@@ -18,7 +18,8 @@ from recokit.candidates._retrieve import retrieve_scored
 from recokit.candidates.content import TextEncoder, encoded, text_of
 from recokit.compose.alone.sources import AloneSource
 from recokit.data import Dataset, Requests, Retrieved, Schema, Vocabulary
-from recokit.data.search import QUERY, VECTOR, WHERE, WORDS, ItemConditions, texts_of
+from recokit.data.context import QUERY, VECTOR, WHERE, WORDS
+from recokit.data.search import ItemConditions, texts_of
 from recokit.data.table import Table
 from recokit.errors import ConfigurationError, DataError, NotFittedError
 from recokit.typing import BoolArray, Float32Array, IntArray

@@ -14,6 +14,11 @@ from recokit.data.requests import Requests
 from recokit.errors import ConfigurationError
 from recokit.typing import AnyArray
 
+#: Context columns of a query: what was typed, its words to search by, its condition on items, its vector.
+QUERY, WORDS, WHERE, VECTOR = "query", "query_words", "query_where", "query_vector"
+#: Columns that a request which searches for nothing lacks, and misses nothing by it.
+SEARCH = frozenset((QUERY, WORDS, WHERE, VECTOR))
+
 #: A value for all requests, or one for each user by external id.
 Declared: TypeAlias = Mapping[str, Any]
 

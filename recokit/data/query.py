@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set, Sized
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from recokit.data.context import given_column
 from recokit.data.ragged import Ragged
 from recokit.data.requests import Requests
 from recokit.data.schema import Schema
-from recokit.data.search import Queries, queries_of, query_columns
 from recokit.data.times import timestamp
 from recokit.data.vocabulary import Vocabulary
 from recokit.errors import DataError
 from recokit.typing import AnyArray, BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from recokit.data.search import Queries
 
 #: One list of item ids for each user, None for users whose own holds.
 ItemLists = Sequence[Sequence[Any] | None]
@@ -47,7 +49,7 @@ class Query:
         query: Queries | None = None,
     ) -> None:
         #: What each user searches for, None for none at all.
-        self.queries = None if query is None else queries_of(query, None if users is None else len(users))
+        self.queries = None if query is None else _read(query, None if users is None else len(users))
         #: External ids as an object array, None for anonymous users.
         self.users = _user_array(users, (history, session, items, self.queries))
         for one in [seed] if isinstance(seed, int) or np.ndim(seed) == 0 else seed:
@@ -66,7 +68,7 @@ class Query:
         }
         columns, partly = _context(self.context, len(user))
         if self.queries is not None:
-            searched, read = query_columns(queries_of(self.queries, len(user)))
+            searched, read = _columns_of(self.queries, len(user))
             if twice := sorted(searched.keys() & columns.keys()):
                 raise DataError(f"found {twice[0]!r} in context beside query=; expected one of the two")
             columns, partly = {**columns, **searched}, {**partly, **read}
@@ -108,6 +110,18 @@ def _user_codes(users: AnyArray, user_ids: Vocabulary) -> IntArray:
     user = np.zeros(len(known), np.int64)
     user[known] = user_ids.encode(users[known])
     return user
+
+
+def _read(query: Queries, n_users: int | None) -> Any:
+    from recokit.data.search import queries_of  # here: most requests search for nothing
+
+    return queries_of(query, n_users)
+
+
+def _columns_of(queries: Any, n_rows: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    from recokit.data.search import queries_of, query_columns
+
+    return query_columns(queries_of(queries, n_rows))
 
 
 def _user_array(users: Any, lists: Sequence[Sequence[Any] | None]) -> AnyArray:

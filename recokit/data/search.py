@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 
 from recokit._utils.options import shown
+from recokit.data.context import QUERY, VECTOR, WHERE, WORDS
 from recokit.data.expression import Columns, Condition
 from recokit.data.requests import Requests
 from recokit.data.schema import Schema
 from recokit.errors import ConfigurationError, DataError
 from recokit.typing import AnyArray, BoolArray, Float32Array
 
-#: Context columns of a query: what was typed, its words to search by, its condition on items, its vector.
-QUERY, WORDS, WHERE, VECTOR = "query", "query_words", "query_where", "query_vector"
-#: Columns that a request which searches for nothing lacks, and misses nothing by it.
-SEARCH = frozenset((QUERY, WORDS, WHERE, VECTOR))
 #: Bytes of the masks that are kept of one catalogue.
 _KEPT = 1 << 26
 

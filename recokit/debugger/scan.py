@@ -338,4 +338,11 @@ def _described(name: str, rows: AnyArray, usual: AnyArray | None) -> Vectors:
     alike = float(np.linalg.norm(unit.mean(axis=0))) if good.any() else 0.0
     norm = float(np.median(length[good])) if good.any() else 0.0
     other = float("nan") if usual is None else share_of_another_space(rows, usual[: len(rows)])
-    return Vectors(name, float(1 - finite.mean()), float(np.mean(finite & ~some)), alike, norm, other)
+    return Vectors(
+        name=name,
+        not_finite=float(1 - finite.mean()),
+        empty=float(np.mean(finite & ~some)),
+        alike=alike,
+        norm=norm,
+        other_space=other,
+    )

@@ -1,4 +1,4 @@
-"""Distributed: the same answers on an engine that a team has: Spark, Ray, or plain processes over Parquet.
+"""Distributed: the same answers on an engine that a team has: Spark, or plain processes over Parquet.
 
 A job such as :class:`Recommend` maps Arrow batches to Arrow batches; an engine says which process gets which.
 """

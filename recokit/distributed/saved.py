@@ -84,7 +84,14 @@ class Saved:
                 )
         place = str(path) if "://" in str(path) else os.path.abspath(path)
         version = None if (Path(place) / _MANIFEST).is_file() else _current(place, cache)
-        unnamed = cls(place, version, "", tuple(trusted), stores, None if cache is None else str(cache))
+        unnamed = cls(
+            path=place,
+            version=version,
+            fingerprint="",
+            trusted=tuple(trusted),
+            connections=stores,
+            cache=None if cache is None else str(cache),
+        )
         with _LOCK:
             pipeline = unnamed._load()
             saved = replace(unnamed, fingerprint=pipeline.fingerprint)

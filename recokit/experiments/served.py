@@ -222,9 +222,15 @@ class Served:
     def _expose(self, route: Route, version: str, now: Any, differs: bool | None = None) -> None:
         n = len(route.units)
         shown = Shown(
-            route.test.name, route.test.layer, route.units, [route.group] * n, [version] * n, now,
-            forced=[route.forced] * n, differs=differs,
-        )  # fmt: skip
+            experiment=route.test.name,
+            layer=route.test.layer,
+            unit=route.units,
+            arm=[route.group] * n,
+            version=[version] * n,
+            now=now,
+            forced=[route.forced] * n,
+            differs=differs,
+        )
         for log in self._logs:
             _look(log, "exposed", shown)
 
@@ -232,7 +238,14 @@ class Served:
         """Ask the other arms too, later and unseen, for those rows whose units are in the shadow's share."""
         at = KeyedHash().shares(route.units, f"{route.test.name}:shadow")
         for row in np.flatnonzero(at < self.shadow).tolist():
-            one = Route(route.test, route.arm, route.group, np.array([row]), [route.units[row]], False)
+            one = Route(
+                test=route.test,
+                arm=route.arm,
+                group=route.group,
+                rows=np.array([row]),
+                units=[route.units[row]],
+                forced=False,
+            )
             self._shadow.start(_Compare(self, one, answer, call_of(call, np.array([row]))))
 
     def wait(self) -> None:

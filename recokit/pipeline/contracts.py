@@ -10,8 +10,8 @@ import numpy as np
 from recokit.compose.composed import Composed
 from recokit.compose.step import stage_of
 from recokit.data import Candidates, Cap, Pin, Ragged, Requests
+from recokit.data.context import SEARCH, WHERE
 from recokit.data.requests import Hydrated
-from recokit.data.search import SEARCH, WHERE
 from recokit.errors import ConfigurationError, ContractError
 from recokit.pipeline.plan import Node, Plan
 from recokit.protocols import Discloses, HoldsRules, MovesItems, Role

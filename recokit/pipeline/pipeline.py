@@ -18,7 +18,6 @@ from recokit.data.context import Declared, checked_context
 from recokit.data.query import ItemLists, Query
 from recokit.data.recode import recoded
 from recokit.data.sampling import NegativeSampler
-from recokit.data.search import Queries
 from recokit.errors import ConfigurationError, DataError, RecokitError, did_you_mean
 from recokit.pipeline.answering import Answering
 from recokit.pipeline.contracts import check_disclosed, check_searchable, with_disclosed
@@ -40,6 +39,7 @@ from recokit.typing import AnyArray
 
 if TYPE_CHECKING:
     from recokit._utils.resilience.dependency import Dependency
+    from recokit.data.search import Queries
     from recokit.trace import Trace
     from recokit.training import Negatives, TrainingReport, TrainingSet
 

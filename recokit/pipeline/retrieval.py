@@ -9,9 +9,8 @@ import numpy as np
 from recokit._kernels.membership import pairs_in_sets
 from recokit.compose.fusion import check_retrieved, fuse
 from recokit.data import Candidates, Ragged, Requests, Retrieved
-from recokit.data.context import with_context, with_unknown
+from recokit.data.context import SEARCH, with_context, with_unknown
 from recokit.data.requests import Hydrated
-from recokit.data.search import SEARCH
 from recokit.errors import did_you_mean
 from recokit.pipeline.contracts import checked_hydrated
 from recokit.pipeline.plan import Node

@@ -9,7 +9,8 @@ import numpy as np
 
 from recokit.compose.alone.lists import AloneRule
 from recokit.data import Candidates, Schema
-from recokit.data.search import WHERE, ItemConditions, texts_of
+from recokit.data.context import WHERE
+from recokit.data.search import ItemConditions, texts_of
 from recokit.errors import NotFittedError
 from recokit.typing import BoolArray
 

@@ -149,7 +149,15 @@ def _because(result: Recommendations, similar: SimilarItems | None) -> list[tupl
         for place in range(len(trace.requests)):
             span = slice(int(result.offsets[row]), int(result.offsets[row + 1]))
             found += [
-                _liked(item, distinct, like, history, place, trace, result)
+                _liked(
+                    item=item,
+                    distinct=distinct,
+                    like=like,
+                    history=history,
+                    row=place,
+                    trace=trace,
+                    result=result,
+                )
                 for item in result.item[span].tolist()
             ]
             row += 1

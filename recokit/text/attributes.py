@@ -245,7 +245,15 @@ class Attributes:
                 f"{name}: {one}" for name, one in verdicts.items() if isinstance(one, str) and one
             )
             self._ask.record(prompt, answer, f"rejected: {said}" if said else "kept")
-        return Filled(values, evidence, confidence, spent.calls, spent.tokens, tuple(rejected), tuple(left))
+        return Filled(
+            values=values,
+            evidence=evidence,
+            confidence=confidence,
+            calls=spent.calls,
+            tokens=spent.tokens,
+            rejected=tuple(rejected),
+            left=tuple(left),
+        )
 
     def _texts(self, table: Table, codes: Sequence[int]) -> list[str]:
         free = [name for name, column in table.other.items() if column.dtype == object]

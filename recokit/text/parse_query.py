@@ -10,8 +10,9 @@ from typing import Any
 from recokit._utils.options import between, check_options, names
 from recokit._utils.params import Configured
 from recokit.data import Requests, Schema
+from recokit.data.context import QUERY, VECTOR, WHERE, WORDS
 from recokit.data.requests import Hydrated
-from recokit.data.search import QUERY, VECTOR, WHERE, WORDS, SearchQuery, objects, texts_of
+from recokit.data.search import SearchQuery, objects, texts_of
 from recokit.data.table import Table
 from recokit.errors import NotFittedError
 from recokit.text._conditions import condition_of
@@ -169,7 +170,9 @@ class _Catalogue:
             vector = encode_texts(self.encoder, [words])[0]
         too_long = [text[_LONGEST:]] if len(text) > _LONGEST else []
         dropped = (*reading.dropped, *left_out, *too_long)
-        return SearchQuery(text, words, where, vector, dropped, "rules", evidence)
+        return SearchQuery(
+            text=text, words=words, where=where, vector=vector, dropped=dropped, by="rules", evidence=evidence
+        )
 
     def _near(self, word: str) -> list[Label]:
         """Return the label nearest to a word by meaning, where it is near enough; under all columns that have it."""

@@ -27,7 +27,7 @@ def test_only_functions_of_recokit_are_counted_and_those_of_selection_are_marked
     calls = traced_calls(lambda: (json.dumps({}), pipeline.recommend([None], k=3, now=2e9)))
     assert all(call.module.startswith("recokit") for call in calls)
     selecting = {call.module.split(".")[1] for call in calls if call.selecting}
-    assert selecting == {"slates", "_kernels", "_native", "_utils", "data"}
+    assert selecting == {"slates", "_kernels", "_native", "_utils"}
     walk = walk_of(calls)
     assert walk[0].module in {"recokit.pipeline.finish", "recokit.pipeline.selection"}
     assert len(walk) < len(calls)

@@ -7,6 +7,7 @@ computes, so these have the checks that this shows in.
 from __future__ import annotations
 
 import importlib
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -105,6 +106,53 @@ DOUBLE_PRICE = onnx.parser.parse_model("""
     scores (float[N, 1] x) => (float[N, 1] y) <float two = {2.0}> { y = Mul(x, two) }
 """).SerializeToString()
 
+
+#: One split at a price of 2.5, as XGBoost and CatBoost write it.
+XGBOOST = json.dumps(
+    {
+        "learner": {
+            "learner_model_param": {
+                "base_score": "[5E-1]",
+                "num_class": "0",
+                "num_feature": "1",
+                "num_target": "1",
+            },
+            "objective": {"name": "reg:squarederror"},
+            "gradient_booster": {
+                "name": "gbtree",
+                "model": {
+                    "trees": [
+                        {
+                            "left_children": [1, -1, -1],
+                            "right_children": [2, -1, -1],
+                            "split_indices": [0, 0, 0],
+                            "split_conditions": [2.5, -1.0, 1.0],
+                            "default_left": [1, 0, 0],
+                            "sum_hessian": [4.0, 2.0, 2.0],
+                            "categories_nodes": [],
+                        }
+                    ]
+                },
+            },
+        }
+    }
+).encode()
+CATBOOST = json.dumps(
+    {
+        "features_info": {
+            "float_features": [{"feature_index": 0, "flat_feature_index": 0, "nan_value_treatment": "AsIs"}]
+        },
+        "oblivious_trees": [
+            {
+                "splits": [{"border": 2.5, "float_feature_index": 0, "split_type": "FloatFeature"}],
+                "leaf_values": [-1.0, 1.0],
+                "leaf_weights": [2, 2],
+            }
+        ],
+        "scale_and_bias": [1, [0.5]],
+        "model_info": {"params": {"loss_function": {"type": "RMSE"}}},
+    }
+).encode()
 
 STAGES = [
     text.ParseQuery(),
@@ -272,9 +320,11 @@ STAGES = [
     rankers.CrossNetwork(hidden=(8,), n_epochs=2),
     rankers.FromEstimator(HistGradientBoostingClassifier(max_iter=5)),
     rankers.FromEstimator(make_pipeline(SimpleImputer(keep_empty_features=True), Ridge())),
+    rankers.FromCatBoost(CATBOOST, features=["price"]),
     rankers.FromFunction(half_price, features=["price"]),
     rankers.FromFunction(older_first, name="older_first", codes=True),
     rankers.FromOnnx(DOUBLE_PRICE, features=["price"]),
+    rankers.FromXGBoost(XGBOOST, features=["price"]),
     rankers.GradientBoosting(n_estimators=20),
     rankers.GradientBoosting(n_estimators=20, features=["price"]),
     rankers.LambdaMART(n_estimators=5),
