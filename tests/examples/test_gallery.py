@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import runpy
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_a_script_runs_as_the_notebook_that_is_downloaded(name: str, tmp_path: P
     script = ROOT / f"examples/gallery/plot_{name}.py"
     _, blocks = split_code_and_text_blocks(str(script))
     made = notebooks.jupyter_notebook(blocks, dict(DEFAULT_GALLERY_CONF), str(tmp_path))
-    notebook = nbformat.from_dict(made)
+    notebook = nbformat.reads(json.dumps(made), as_version=4)
     kernel = nbclient.NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
     )
