@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from recokit._utils.options import one_of, require, whole
+from recokit._utils.options import one_of, require, shortened, whole
 from recokit._utils.resilience.breaker import Breaker
 from recokit._utils.resilience.bulkhead import Bulkhead
 from recokit._utils.resilience.dependency import Dependency
@@ -89,14 +89,23 @@ class HttpClient:
         SourceTimeout
             If it does not come in time, or the server failed so often that it is not asked now.
         StageError
-            If the server answers with an error, or something else than an answer.
+            If the server answers with an error or something else than an answer, or does not answer at all.
         """
         limit = self.timeout if timeout is None else min(timeout, self.timeout)
         until = time.monotonic() + limit
-        wait = self._dependency.start("text.client", lambda: self._post(prompt, schema, until), "client")
+        wait = self._dependency.start("text.client", lambda: self._asked(prompt, schema, until), "client")
         return wait(limit)
 
-    def _post(self, prompt: str, schema: Schema, until: float) -> str:
+    def _asked(self, prompt: str, schema: Schema, until: float) -> str:
+        connections = self._connections()
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return self._post(connections, prompt, schema, until)
+        except HTTPError as error:  # refused, broken off, or the socket's own limit just before the clock's
+            raise self._error(f"no answer ({shortened(error)})") from error
+
+    def _post(self, connections: urllib3.PoolManager, prompt: str, schema: Schema, until: float) -> str:
         body: dict[str, Any] = {
             "model": self.model,
             "max_tokens": self.max_tokens,
@@ -112,7 +121,7 @@ class HttpClient:
         headers = {"Content-Type": "application/json"}
         if self._api_key is not None:
             headers["Authorization"] = f"Bearer {self._api_key}"
-        response = self._connections().request(
+        response = connections.request(
             "POST",
             f"{self.url}/{self.endpoint}",
             body=json.dumps(body).encode(),

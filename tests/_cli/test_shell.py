@@ -60,7 +60,7 @@ def test_a_closed_pipe_is_no_traceback(shop):
 
 def test_ctrl_c_while_it_waits_for_input(shop):
     with start("recommend model -", cwd=shop, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
-        time.sleep(2.5)
+        time.sleep(5)  # until it has loaded and waits
         run.send_signal(signal.SIGINT)
         _, err = run.communicate(timeout=60)
     assert run.returncode == 130
