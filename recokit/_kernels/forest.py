@@ -333,9 +333,12 @@ class Forest:
 
 def round_down(threshold: FloatArray) -> Float32Array:
     """Return the largest float32 at most each threshold, so that comparing float32 values gives the same answer."""
-    with np.errstate(over="ignore"):  # beyond float32 is infinite
+    with np.errstate(
+        over="ignore"
+    ):  # beyond float32 is infinite, and so is what lies below its lowest number
         rounded = threshold.astype(np.float32)
-    lower: Float32Array = np.where(rounded > threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+        below = np.nextafter(rounded, np.float32(-np.inf))
+    lower: Float32Array = np.where(rounded > threshold, below, rounded)
     return lower
 
 

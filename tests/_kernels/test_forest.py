@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from recokit._kernels.forest import Forest, Tree
+from recokit._kernels.forest import Forest, Tree, round_down
 from recokit.data.state.encode import from_state, to_state
 
 _small = st.integers(-3, 3).map(lambda n: n / 3)
@@ -239,3 +239,11 @@ def test_boxes_hold_the_rows_that_their_leaves_get() -> None:
             )
         ]
         assert values == [walk(tree, row)]
+
+
+def test_thresholds_round_down_to_float32_up_to_its_ends():
+    ends = np.finfo(np.float32)
+    lowest, highest = float(ends.min), float(ends.max)
+    below = float(np.nextafter(np.float32(0.1), np.float32(0)))
+    found = round_down(np.array([0.1, 0.5, lowest, lowest * 1.5, highest * 1.5]))
+    assert found.tolist() == [below, 0.5, lowest, -np.inf, highest]
